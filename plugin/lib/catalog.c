@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "catalog.h"
+
+#include <string.h>
+
+#include "modalias.h"
+
+#define ALIAS_LIMIT 4096 /* libkmod's own limit on a line */
+
+struct VvCatalog {
+  VvModules *modules;
+  char *prefix;       /* "vfio_" */
+  GPtrArray *entries; /* of VvCandidate, unranked: every prefixed alias of every bus */
+  gboolean generic;   /* some table speaks of the generic PCI driver */
+  GString *warning;
+};
+
+static void
+candidate_free (VvCandidate *c)
+{
+  g_free (c->module);
+  g_free (c->alias);
+  g_free (c->driver);
+  g_free (c->excluded);
+  g_free (c);
+}
+
+static VvCandidate *
+candidate_new (const char *module, const char *alias, VvSource source)
+{
+  VvCandidate *c = g_new0 (VvCandidate, 1);
+
+  c->module = vv_module_name (module);
+  c->alias = g_strdup (alias);
+  c->wildcards = alias ? vv_modalias_wildcards (alias) : 0;
+  c->source = source;
+  return c;
+}
+
+const char *
+vv_source_name (VvSource source)
+{
+  static const char *const names[] = {"modprobe.d", "modules.alias", "builtin", "default", "forced"};
+
+  return names[source];
+}
+
+static void
+add_entry (VvCatalog *catalog, const char *pattern, const char *module, VvSource source)
+{
+  if (!g_str_has_prefix (pattern, catalog->prefix) || !vv_name_is_safe (module))
+    return;
+  VvCandidate *c = candidate_new (module, pattern, source);
+  catalog->generic |= strcmp (c->module, VV_GENERIC_MODULE) == 0;
+  g_ptr_array_add (catalog->entries, c);
+}
+
+static void
+add_modprobe_alias (const char *pattern, const char *module, gpointer catalog)
+{
+  add_entry (catalog, pattern, module, VV_SOURCE_MODPROBE);
+}
+
+/* A table of the modules directory, or NULL: what is missing is remembered once, in words. */
+static GMappedFile *
+open_table (VvCatalog *catalog, const VvHost *host, const char *name)
+{
+  g_autofree char *path = g_build_filename (host->modules_path, name, NULL);
+  g_autoptr (GError) error = NULL;
+  GMappedFile *table = g_mapped_file_new (path, FALSE, &error);
+
+  if (!table && !catalog->warning->len)
+    g_string_printf (catalog->warning, "%s; only the generic driver is sure to be found (run depmod, or give libvirtd "
+                     "access to the modules directory)", error->message);
+  return table;
+}
+
+/* modules.alias: lines "alias PATTERN MODULE", written by depmod */
+static void
+add_alias_line (VvCatalog *catalog, const char *line, gsize length)
+{
+  g_autofree char *text = g_strndup (line, length);
+  g_auto (GStrv) words = g_strsplit (text, " ", 3);
+
+  if (g_strv_length (words) == 3)
+    add_entry (catalog, words[1], g_strstrip (words[2]), VV_SOURCE_ALIAS);
+}
+
+static void
+read_modules_alias (VvCatalog *catalog, const VvHost *host)
+{
+  g_autoptr (GMappedFile) table = open_table (catalog, host, "modules.alias");
+  const char *at = table ? g_mapped_file_get_contents (table) : NULL;
+  const char *end = at ? at + g_mapped_file_get_length (table) : NULL;
+  g_autofree char *wanted = g_strconcat ("alias ", catalog->prefix, NULL);
+  gsize wanted_length = strlen (wanted);
+
+  while (at && at < end) {
+    const char *newline = memchr (at, '\n', end - at);
+    gsize length = (newline ? newline : end) - at;
+    if (length > wanted_length && length < ALIAS_LIMIT && memcmp (at, wanted, wanted_length) == 0)
+      add_alias_line (catalog, at, length);
+    at += length + 1;
+  }
+}
+
+/* modules.builtin.modinfo: NUL-ended strings "MODULE.alias=PATTERN" among others (kernel, scripts/Makefile.vmlinux) */
+static void
+add_builtin_record (VvCatalog *catalog, const char *record, gsize length)
+{
+  g_autofree char *text = g_strndup (record, length);
+  char *value = strstr (text, ".alias=");
+
+  if (!value)
+    return;
+  *value = '\0';
+  add_entry (catalog, value + strlen (".alias="), text, VV_SOURCE_BUILTIN);
+}
+
+static void
+read_builtin (VvCatalog *catalog, const VvHost *host)
+{
+  g_autoptr (GMappedFile) table = open_table (catalog, host, "modules.builtin.modinfo");
+  const char *at = table ? g_mapped_file_get_contents (table) : NULL;
+  const char *end = at ? at + g_mapped_file_get_length (table) : NULL;
+  g_autofree char *wanted = g_strconcat (".alias=", catalog->prefix, NULL);
+
+  while (at && at < end) {
+    gsize length = strnlen (at, end - at);
+    if (length < ALIAS_LIMIT && memmem (at, length, wanted, strlen (wanted)))
+      add_builtin_record (catalog, at, length);
+    at += length + 1;
+  }
+}
+
+VvCatalog *
+vv_catalog_new (const VvHost *host, VvModules *modules, const char *prefix)
+{
+  VvCatalog *catalog = g_new0 (VvCatalog, 1);
+
+  catalog->modules = modules;
+  catalog->prefix = g_strconcat (prefix, "_", NULL);
+  catalog->entries = g_ptr_array_new_with_free_func ((GDestroyNotify) candidate_free);
+  catalog->warning = g_string_new (NULL);
+  vv_modules_each_alias (modules, add_modprobe_alias, catalog);
+  read_modules_alias (catalog, host);
+  read_builtin (catalog, host);
+  return catalog;
+}
+
+void
+vv_catalog_free (VvCatalog *catalog)
+{
+  if (!catalog)
+    return;
+  g_free (catalog->prefix);
+  g_ptr_array_unref (catalog->entries);
+  g_string_free (catalog->warning, TRUE);
+  g_free (catalog);
+}
+
+const char *
+vv_catalog_warning (const VvCatalog *catalog)
+{
+  return catalog->warning->len ? catalog->warning->str : NULL;
+}
+
+static int
+compare_rank (gconstpointer a, gconstpointer b)
+{
+  const VvCandidate *x = *(const VvCandidate *const *) a, *y = *(const VvCandidate *const *) b;
+
+  if ((x->source == VV_SOURCE_DEFAULT) != (y->source == VV_SOURCE_DEFAULT))
+    return x->source == VV_SOURCE_DEFAULT ? 1 : -1;
+  if (x->wildcards != y->wildcards)
+    return x->wildcards < y->wildcards ? -1 : 1;
+  if (x->source != y->source)
+    return x->source < y->source ? -1 : 1;
+  return strcmp (x->module, y->module);
+}
+
+static const VvCandidate *
+find_module (const GPtrArray *candidates, const char *module)
+{
+  for (guint i = 0; i < candidates->len; i++) {
+    const VvCandidate *c = candidates->pdata[i];
+    if (strcmp (c->module, module) == 0)
+      return c;
+  }
+  return NULL;
+}
+
+/* Takes @c, in rank order, as a candidate or among the excluded. */
+static void
+judge (const VvCatalog *catalog, VvSelection *selection, VvCandidate *c)
+{
+  const VvCandidate *better = find_module (selection->candidates, c->module);
+
+  if (vv_modules_blacklisted (catalog->modules, c->module))
+    c->excluded = g_strdup ("blacklisted in modprobe.d or on the kernel command line");
+  else if (better)
+    c->excluded = g_strdup_printf ("the module ranks by a better alias: %s", better->alias);
+  g_ptr_array_add (c->excluded ? selection->excluded : selection->candidates, c);
+}
+
+VvSelection *
+vv_catalog_select (const VvCatalog *catalog, const char *modalias, GError **error)
+{
+  g_autoptr (GPtrArray) matches = g_ptr_array_new ();
+  g_autofree char *prefix = g_strndup (catalog->prefix, strlen (catalog->prefix) - 1);
+  g_autofree char *key = vv_modalias_key (prefix, modalias, error);
+
+  if (!key)
+    return NULL;
+  for (guint i = 0; i < catalog->entries->len; i++) {
+    const VvCandidate *e = catalog->entries->pdata[i];
+    if (vv_modalias_match (e->alias, key))
+      g_ptr_array_add (matches, candidate_new (e->module, e->alias, e->source));
+  }
+  if (!catalog->generic && g_str_has_prefix (key, VV_PREFIX_VFIO "_pci:"))
+    g_ptr_array_add (matches, candidate_new (VV_GENERIC_MODULE, NULL, VV_SOURCE_DEFAULT));
+  g_ptr_array_sort (matches, compare_rank);
+
+  VvSelection *selection = g_new0 (VvSelection, 1);
+  selection->key = g_steal_pointer (&key);
+  selection->candidates = g_ptr_array_new_with_free_func ((GDestroyNotify) candidate_free);
+  selection->excluded = g_ptr_array_new_with_free_func ((GDestroyNotify) candidate_free);
+  for (guint i = 0; i < matches->len; i++)
+    judge (catalog, selection, matches->pdata[i]);
+  return selection;
+}
+
+void
+vv_selection_free (VvSelection *selection)
+{
+  if (!selection)
+    return;
+  g_free (selection->key);
+  g_ptr_array_unref (selection->candidates);
+  g_ptr_array_unref (selection->excluded);
+  g_free (selection);
+}
+
+gboolean
+vv_selection_force (VvSelection *selection, const char *driver, GError **error)
+{
+  if (!vv_name_is_safe (driver)) {
+    g_autofree char *shown = g_strescape (driver, NULL);
+    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "'%.80s' is no driver name", shown);
+    return FALSE;
+  }
+  while (selection->candidates->len) {
+    VvCandidate *c = g_ptr_array_steal_index (selection->candidates, 0);
+    c->excluded = g_strdup_printf ("'%s' was asked for", driver);
+    g_ptr_array_add (selection->excluded, c);
+  }
+  VvCandidate *forced = candidate_new (driver, NULL, VV_SOURCE_FORCED);
+  forced->driver = g_strdup (driver);
+  g_ptr_array_add (selection->candidates, forced);
+  return TRUE;
+}
+
+/* What was asked for by its driver's name may be there under that very name. */
+static gboolean
+driver_exists (const VvHost *host, const char *driver)
+{
+  g_autofree char *folder = g_build_filename ("bus/pci/drivers", driver, NULL);
+
+  return vv_io_exists (host->sys, folder);
+}
+
+char *
+vv_candidate_driver (const VvHost *host, const VvCandidate *candidate)
+{
+  if (candidate->driver && driver_exists (host, candidate->driver))
+    return g_strdup (candidate->driver);
+  if (strcmp (candidate->module, VV_GENERIC_MODULE) == 0)
+    return g_strdup (VV_GENERIC_DRIVER);
+  return vv_module_driver (host, "pci", candidate->module);
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * change: what is told of one change of hands (rule R9).
+ *
+ * Owns: the record that binding fills in, and its one structured line in the log. Knows nothing of how devices move.
+ */
+#pragma once
+
+#include "catalog.h"
+
+/**
+ * VvOperation:
+ * @VV_DETACH: from the host to a VFIO driver
+ * @VV_REATTACH: back to the host
+ */
+typedef enum {
+  VV_DETACH,
+  VV_REATTACH,
+} VvOperation;
+
+/** vv_operation_name: Returns: "detach" or "reattach" */
+const char *vv_operation_name (VvOperation operation);
+
+/**
+ * VvAttempt:
+ * @module: the candidate that failed
+ * @step: what failed: "load", "driver", "override", "unbind", "bind" or "verify"
+ * @problem: why, with the kernel's errno in words
+ */
+typedef struct {
+  char *module;
+  const char *step;
+  char *problem;
+} VvAttempt;
+
+/**
+ * VvChange:
+ * @device: its address
+ * @operation: the direction
+ * @from: (nullable): the driver before; NULL: none
+ * @to: (nullable): the driver after; NULL: none
+ * @alias: (nullable): the alias that decided
+ * @wildcards: its wildcards
+ * @source: (nullable): where it stands, as vv_source_name() has it
+ * @why: what decided, in words
+ * @attempts: (element-type VvAttempt): candidates that failed before @to
+ * @steps: (element-type utf8): what was done, or with a dry run would be, each as a shell command
+ * @usec: time it took, microseconds
+ * @changed: FALSE when there was nothing to do
+ */
+typedef struct {
+  char *device;
+  VvOperation operation;
+  char *from;
+  char *to;
+  char *alias;
+  guint wildcards;
+  const char *source;
+  char *why;
+  GPtrArray *attempts;
+  GPtrArray *steps;
+  gint64 usec;
+  gboolean changed;
+} VvChange;
+
+VvChange *vv_change_new (const char *device, VvOperation operation, const char *from);
+void vv_change_free (VvChange *change);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvChange, vv_change_free)
+
+/** vv_change_failed_attempt: remembers that a candidate failed; takes the message of @problem */
+void vv_change_failed_attempt (VvChange *change, const char *module, const char *step, const GError *problem);
+
+/** vv_change_attempts: Returns: (transfer full) (nullable): all failed attempts in one line; NULL when there are none */
+char *vv_change_attempts (const VvChange *change);
+
+/**
+ * vv_change_log:
+ *
+ * One structured record (g_log_structured): a line to read and the fields VFIO_VARIANT_DEVICE, _OPERATION, _FROM, _TO,
+ * _ALIAS, _WILDCARDS, _WHY and _USEC. A warning when a better candidate failed, silent when nothing changed.
+ */
+void vv_change_log (const VvChange *change);

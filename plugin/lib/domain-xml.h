@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * domain-xml: the PCI devices that a libvirt domain takes from its host.
+ *
+ * Owns: reading a domain's XML (libvirt's docs/formatdomain.rst) with bounds: no network, no external entity, no
+ * document type at all, 16 MiB. Knows nothing of sysfs.
+ */
+#pragma once
+
+#include "error.h"
+
+/** The largest domain XML that is read: libvirt's own limit on one string in its protocol is 4 MiB. */
+#define VV_DOMAIN_XML_LIMIT (16 * 1024 * 1024)
+
+/**
+ * VvHostdev:
+ * @address: the PCI address on the host
+ * @managed: libvirt detaches and reattaches it
+ * @model: (nullable): <driver model='...'/>: the administrator asks for this driver (libvirt >= 10)
+ */
+typedef struct {
+  char *address;
+  gboolean managed;
+  char *model;
+} VvHostdev;
+
+/**
+ * VvDomain:
+ * @name: the domain's name
+ * @uuid: its UUID
+ * @hostdevs: (element-type VvHostdev): from <hostdev mode='subsystem' type='pci'> and <interface type='hostdev'>, for
+ * VFIO (also <driver name='vfio'/>, not another name)
+ */
+typedef struct {
+  char *name;
+  char *uuid;
+  GPtrArray *hostdevs;
+} VvDomain;
+
+/**
+ * vv_domain_parse:
+ * @xml: the document, @length bytes
+ *
+ * A device whose address is missing or malformed is left out: libvirt itself speaks about it.
+ *
+ * Returns: (transfer full): the domain, or NULL with @error set (VV_ERROR_INVALID, with the line)
+ */
+VvDomain *vv_domain_parse (const char *xml, gsize length, GError **error);
+void vv_domain_free (VvDomain *domain);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvDomain, vv_domain_free)
+
+/** vv_domain_may_have_hostdevs: a cheap look at unparsed XML: FALSE when there cannot be any */
+gboolean vv_domain_may_have_hostdevs (const char *xml, gsize length);

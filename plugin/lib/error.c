@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "error.h"
+
+#include <errno.h>
+
+G_DEFINE_QUARK (vv-error-quark, vv_error)
+
+VvError
+vv_error_from_errno (int errnum)
+{
+  switch (errnum) {
+  case EACCES:
+  case EPERM:
+  case EROFS:
+    return VV_ERROR_PERMISSION;
+  case ENOENT:
+    return VV_ERROR_NOT_FOUND;
+  case ENODEV:
+  case ENXIO:
+    return VV_ERROR_NO_DEVICE;
+  default:
+    return VV_ERROR_FAILED;
+  }
+}
+
+gboolean
+vv_set_errno (GError **error, int errnum, const char *format, ...)
+{
+  va_list args;
+
+  va_start (args, format);
+  g_autofree char *what = g_strdup_vprintf (format, args);
+  va_end (args);
+  g_set_error (error, VV_ERROR, vv_error_from_errno (errnum), "%s: %s", what, g_strerror (errnum));
+  return FALSE;
+}

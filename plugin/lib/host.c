@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "host.h"
+
+#include <string.h>
+#include <sys/utsname.h>
+
+char *
+vv_host_path (const VvHost *host, const char *path)
+{
+  return host->sysroot ? g_build_filename (host->sysroot, path, NULL) : g_strdup (path);
+}
+
+/* lib/modules, or usr/lib/modules where a root has no link from the one to the other */
+static char *
+modules_base (const VvHost *host)
+{
+  g_autofree char *lib = vv_host_path (host, "/lib/modules");
+
+  if (g_file_test (lib, G_FILE_TEST_IS_DIR))
+    return g_steal_pointer (&lib);
+  return vv_host_path (host, "/usr/lib/modules");
+}
+
+static char *
+default_release (const VvHost *host, const char *base)
+{
+  struct utsname running;
+
+  if (host->sysroot) {
+    g_autoptr (VvDir) dir = vv_dir_open (NULL, base, NULL);
+    g_autoptr (GPtrArray) names = dir ? vv_io_list (dir, ".") : NULL;
+    if (names && names->len == 1)
+      return g_strdup (names->pdata[0]);
+  }
+  uname (&running); /* fails only for a bad pointer */
+  return g_strdup (running.release);
+}
+
+VvHost *
+vv_host_new (const char *sysroot, const char *release, GError **error)
+{
+  g_autoptr (VvHost) host = g_new0 (VvHost, 1);
+
+  if (release && (!*release || strchr (release, '/') || *release == '.')) {
+    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "'%s' is no kernel release", release);
+    return NULL;
+  }
+  if (sysroot && strcmp (sysroot, "/") != 0)
+    host->sysroot = g_canonicalize_filename (sysroot, NULL);
+
+  g_autofree char *base = modules_base (host);
+  g_autofree char *sys = vv_host_path (host, "/sys");
+  g_autofree char *proc = vv_host_path (host, "/proc");
+  host->release = release ? g_strdup (release) : default_release (host, base);
+  host->modules_path = g_build_filename (base, host->release, NULL);
+  host->run_path = vv_host_path (host, "/run/vfio-variant");
+  host->sys = vv_dir_open (NULL, sys, error);
+  host->proc = vv_dir_open (NULL, proc, NULL);
+  return host->sys ? g_steal_pointer (&host) : NULL;
+}
+
+void
+vv_host_free (VvHost *host)
+{
+  if (!host)
+    return;
+  g_free (host->sysroot);
+  g_free (host->release);
+  g_free (host->modules_path);
+  g_free (host->run_path);
+  vv_dir_free (host->sys);
+  vv_dir_free (host->proc);
+  g_free (host);
+}

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "in-use.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#define PROC_LIMIT (4 * 1024 * 1024) /* mountinfo of a host with very many containers */
+
+static void add_reason (GPtrArray *reasons, const char *format, ...) G_GNUC_PRINTF (2, 3);
+
+static void
+add_reason (GPtrArray *reasons, const char *format, ...)
+{
+  va_list args;
+
+  va_start (args, format);
+  g_ptr_array_add (reasons, g_strdup_vprintf (format, args));
+  va_end (args);
+}
+
+/* A link's place in the device tree: what follows "devices/" in its target. */
+static char *
+tree_path (const VvDir *dir, const char *link)
+{
+  g_autofree char *target = vv_io_link (dir, link);
+  const char *devices = target ? strstr (target, "devices/") : NULL;
+
+  return devices ? g_strconcat (devices + strlen ("devices/"), "/", NULL) : NULL;
+}
+
+/* The members of a class (net, block, drm, ...) that are below the device in the tree. */
+static GPtrArray *
+class_members (const VvHost *host, const VvPciDevice *device, const char *class)
+{
+  g_autofree char *folder = g_build_filename ("class", class, NULL);
+  g_autofree char *self = g_build_filename ("bus/pci/devices", device->address, NULL);
+  g_autofree char *place = tree_path (host->sys, self);
+  GPtrArray *names = vv_io_list (host->sys, folder);
+
+  for (guint i = names->len; i-- > 0;) {
+    g_autofree char *link = g_build_filename (folder, names->pdata[i], NULL);
+    g_autofree char *member = tree_path (host->sys, link);
+    if (!place || !member || !g_str_has_prefix (member, place))
+      g_ptr_array_remove_index (names, i);
+  }
+  return names;
+}
+
+/* --- network --- */
+
+static char *
+interface_address (const char *name)
+{
+  struct ifaddrs *all = NULL;
+  char text[INET6_ADDRSTRLEN] = "";
+
+  if (getifaddrs (&all) < 0)
+    return NULL;
+  for (struct ifaddrs *a = all; a && !*text; a = a->ifa_next) {
+    if (strcmp (a->ifa_name, name) != 0 || !a->ifa_addr)
+      continue;
+    if (a->ifa_addr->sa_family == AF_INET)
+      inet_ntop (AF_INET, &((struct sockaddr_in *) a->ifa_addr)->sin_addr, text, sizeof text);
+    else if (a->ifa_addr->sa_family == AF_INET6)
+      inet_ntop (AF_INET6, &((struct sockaddr_in6 *) a->ifa_addr)->sin6_addr, text, sizeof text);
+  }
+  freeifaddrs (all);
+  return *text ? g_strdup (text) : NULL;
+}
+
+static gboolean
+interface_is_up (const VvHost *host, const char *name)
+{
+  g_autofree char *path = g_build_filename ("class/net", name, "flags", NULL);
+  g_autofree char *flags = vv_io_attribute (host->sys, path);
+
+  return flags && (g_ascii_strtoull (flags, NULL, 0) & IFF_UP);
+}
+
+static void
+judge_interface (const VvHost *host, const char *name, GPtrArray *reasons)
+{
+  g_autofree char *folder = g_build_filename ("class/net", name, NULL);
+  g_autofree char *master_link = g_build_filename (folder, "master", NULL);
+  g_autofree char *master = vv_io_link_name (host->sys, master_link);
+  g_autofree char *address = host->sysroot ? NULL : interface_address (name);
+  g_autoptr (GPtrArray) entries = vv_io_list (host->sys, folder);
+
+  if (master)
+    add_reason (reasons, "network interface %s is part of %s (a bridge, bond or team)", name, master);
+  for (guint i = 0; i < entries->len; i++) {
+    const char *upper = entries->pdata[i];
+    if (g_str_has_prefix (upper, "upper_") && g_strcmp0 (upper + strlen ("upper_"), master) != 0)
+      add_reason (reasons, "network interface %s carries %s (a VLAN, macvtap or the like)", name,
+                  upper + strlen ("upper_"));
+  }
+  if (address && interface_is_up (host, name))
+    add_reason (reasons, "network interface %s is up with address %s", name, address);
+}
+
+/* --- disks --- */
+
+/* "259:3", as mountinfo has it */
+static char *
+block_number (const VvHost *host, const char *name)
+{
+  g_autofree char *path = g_build_filename ("class/block", name, "dev", NULL);
+
+  return vv_io_attribute (host->sys, path);
+}
+
+static gboolean
+same_block_device (const char *number, const char *name, const char *path)
+{
+  g_autofree char *base = g_path_get_basename (path);
+  struct stat st;
+
+  if (strcmp (base, name) == 0)
+    return TRUE;
+  if (*path != '/' || stat (path, &st) < 0 || !S_ISBLK (st.st_mode))
+    return FALSE;
+  g_autofree char *at_path = g_strdup_printf ("%u:%u", major (st.st_rdev), minor (st.st_rdev));
+  return strcmp (at_path, number) == 0;
+}
+
+static char *
+proc_text (const VvHost *host, const char *name)
+{
+  return host->proc ? vv_io_read (host->proc, name, PROC_LIMIT, NULL) : NULL;
+}
+
+/* The mount point of a block device. Fields: id parent major:minor root MOUNT-POINT options... - type SOURCE options
+ * (proc(5)). btrfs shows an invented number, so the source counts as well. */
+static char *
+mount_point (const VvHost *host, const char *number, const char *name)
+{
+  g_autofree char *text = proc_text (host, "self/mountinfo");
+  g_auto (GStrv) lines = g_strsplit (text ? text : "", "\n", -1);
+
+  for (char **line = lines; *line; line++) {
+    g_auto (GStrv) fields = g_strsplit (*line, " ", -1);
+    const char *tail = strstr (*line, " - ");
+    g_auto (GStrv) source = g_strsplit (tail ? tail + 3 : "", " ", 3);
+    if (g_strv_length (fields) < 5)
+      continue;
+    if (strcmp (fields[2], number) == 0 ||
+        (g_strv_length (source) > 1 && g_str_has_prefix (source[1], "/dev/") &&
+         same_block_device (number, name, source[1])))
+      return g_strcompress (fields[4]); /* \040 for a blank */
+  }
+  return NULL;
+}
+
+static gboolean
+is_swap (const VvHost *host, const char *number, const char *name)
+{
+  g_autofree char *text = proc_text (host, "swaps");
+  g_auto (GStrv) lines = g_strsplit (text ? text : "", "\n", -1);
+
+  for (char **line = lines; *line; line++) {
+    g_auto (GStrv) words = g_strsplit_set (*line, " \t", 2);
+    if (words[0] && *words[0] == '/' && same_block_device (number, name, words[0]))
+      return TRUE;
+  }
+  return FALSE;
+}
+
+/* "LVM (vg0-root)": what a holder of a block device is; dm/uuid begins with the name of its owner */
+static char *
+holder_kind (const VvHost *host, const char *holder)
+{
+  g_autofree char *uuid_path = g_build_filename ("class/block", holder, "dm/uuid", NULL);
+  g_autofree char *name_path = g_build_filename ("class/block", holder, "dm/name", NULL);
+  g_autofree char *uuid = vv_io_attribute (host->sys, uuid_path);
+  g_autofree char *name = vv_io_attribute (host->sys, name_path);
+  const char *kind = !uuid                                 ? "a device built on it"
+                     : g_str_has_prefix (uuid, "LVM-")     ? "LVM"
+                     : g_str_has_prefix (uuid, "CRYPT-")   ? "disk encryption"
+                     : g_str_has_prefix (uuid, "mpath-")   ? "multipath"
+                                                           : "the device mapper";
+
+  if (g_str_has_prefix (holder, "md"))
+    kind = "an md array";
+  return g_strdup_printf ("%s (%s)", kind, name ? name : holder);
+}
+
+static void
+judge_block (const VvHost *host, const char *name, GPtrArray *reasons)
+{
+  g_autofree char *number = block_number (host, name);
+  g_autofree char *holders_path = g_build_filename ("class/block", name, "holders", NULL);
+  g_autoptr (GPtrArray) holders = vv_io_list (host->sys, holders_path);
+  g_autofree char *mounted = number ? mount_point (host, number, name) : NULL;
+
+  if (mounted)
+    add_reason (reasons, "block device %s is mounted on %s", name, mounted);
+  if (number && is_swap (host, number, name))
+    add_reason (reasons, "block device %s is swap space", name);
+  for (guint i = 0; i < holders->len; i++) {
+    g_autofree char *kind = holder_kind (host, holders->pdata[i]);
+    add_reason (reasons, "block device %s is held by %s", name, kind);
+  }
+}
+
+/* The disks below a device; for NVMe multipath's hidden paths (nvme0c1n1) the disk they lead to (nvme0n1), which the
+ * kernel puts elsewhere in the tree (drivers/nvme/host/multipath.c), and that disk's partitions. */
+static GPtrArray *
+block_devices (const VvHost *host, const VvPciDevice *device)
+{
+  GPtrArray *names = class_members (host, device, "block");
+  guint own = names->len;
+
+  for (guint i = 0; i < own; i++) {
+    guint subsystem, controller, namespace;
+    if (sscanf (names->pdata[i], "nvme%uc%un%u", &subsystem, &controller, &namespace) != 3)
+      continue;
+    g_autofree char *head = g_strdup_printf ("nvme%un%u", subsystem, namespace);
+    g_autofree char *folder = g_build_filename ("class/block", head, NULL);
+    g_autoptr (GPtrArray) inside = vv_io_list (host->sys, folder);
+    for (guint k = 0; k < inside->len; k++)
+      if (g_str_has_prefix (inside->pdata[k], head))
+        g_ptr_array_add (names, g_strdup (inside->pdata[k]));
+    g_ptr_array_add (names, g_steal_pointer (&head));
+  }
+  return names;
+}
+
+/* --- displays --- */
+
+static gboolean
+console_on_framebuffer (const VvHost *host)
+{
+  g_autoptr (GPtrArray) consoles = vv_io_list (host->sys, "class/vtconsole");
+
+  for (guint i = 0; i < consoles->len; i++) {
+    g_autofree char *name_path = g_build_filename ("class/vtconsole", consoles->pdata[i], "name", NULL);
+    g_autofree char *bind_path = g_build_filename ("class/vtconsole", consoles->pdata[i], "bind", NULL);
+    g_autofree char *name = vv_io_attribute (host->sys, name_path);
+    g_autofree char *bind = vv_io_attribute (host->sys, bind_path);
+    if (name && strstr (name, "frame buffer") && g_strcmp0 (bind, "1") == 0)
+      return TRUE;
+  }
+  return FALSE;
+}
+
+static void
+judge_display (const VvHost *host, const VvPciDevice *device, GPtrArray *reasons)
+{
+  g_autoptr (GPtrArray) framebuffers = class_members (host, device, "graphics");
+  g_autoptr (GPtrArray) drm = class_members (host, device, "drm");
+
+  if (framebuffers->len && console_on_framebuffer (host))
+    add_reason (reasons, "display %s shows the console", (char *) framebuffers->pdata[0]);
+  for (guint i = 0; i < drm->len; i++) { /* card0-HDMI-A-1: a connector */
+    g_autofree char *path = g_build_filename ("class/drm", drm->pdata[i], "enabled", NULL);
+    g_autofree char *enabled = vv_io_attribute (host->sys, path);
+    if (g_strcmp0 (enabled, "enabled") == 0)
+      add_reason (reasons, "a screen is lit on %s", (char *) drm->pdata[i]);
+  }
+}
+
+/* --- virtual functions --- */
+
+static void
+judge_virtual_functions (const VvHost *host, const VvPciDevice *device, GPtrArray *reasons)
+{
+  g_autofree char *enabled = vv_io_attribute (device->dir, "sriov_numvfs");
+  g_autoptr (GPtrArray) entries = vv_io_list (device->dir, ".");
+  g_autoptr (GString) bound = g_string_new (NULL);
+
+  (void) host;
+  if (!enabled || strcmp (enabled, "0") == 0)
+    return;
+  for (guint i = 0; i < entries->len; i++) {
+    if (!g_str_has_prefix (entries->pdata[i], "virtfn"))
+      continue;
+    g_autofree char *driver_link = g_build_filename (entries->pdata[i], "driver", NULL);
+    g_autofree char *driver = vv_io_link_name (device->dir, driver_link);
+    g_autofree char *address = vv_io_link_name (device->dir, entries->pdata[i]);
+    if (driver)
+      g_string_append_printf (bound, "%s%s on %s", bound->len ? ", " : "", address, driver);
+  }
+  add_reason (reasons, "%s virtual functions are enabled%s%s", enabled, bound->len ? ": " : ", none on a driver",
+              bound->str);
+}
+
+GPtrArray *
+vv_host_use (const VvHost *host, const VvPciDevice *device)
+{
+  GPtrArray *reasons = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GPtrArray) interfaces = class_members (host, device, "net");
+  g_autoptr (GPtrArray) blocks = block_devices (host, device);
+
+  for (guint i = 0; i < interfaces->len; i++)
+    judge_interface (host, interfaces->pdata[i], reasons);
+  for (guint i = 0; i < blocks->len; i++)
+    judge_block (host, blocks->pdata[i], reasons);
+  judge_display (host, device, reasons);
+  judge_virtual_functions (host, device, reasons);
+  return reasons;
+}
+
+/* --- VFIO --- */
+
+/* The number of a character device from its "dev" attribute, 0 when there is none. */
+static dev_t
+char_number (const VvDir *dir, const char *path)
+{
+  g_autofree char *text = vv_io_attribute (dir, path);
+  guint major_number, minor_number;
+
+  if (!text || sscanf (text, "%u:%u", &major_number, &minor_number) != 2)
+    return 0;
+  return makedev (major_number, minor_number);
+}
+
+static gboolean
+process_holds (const VvDir *proc, const char *pid, dev_t group, dev_t cdev)
+{
+  g_autofree char *folder = g_build_filename (pid, "fd", NULL);
+  g_autoptr (GPtrArray) fds = vv_io_list (proc, folder);
+
+  for (guint i = 0; i < fds->len; i++) {
+    g_autofree char *path = g_build_filename (folder, fds->pdata[i], NULL);
+    struct stat st;
+    if (fstatat (proc->fd, path, &st, 0) == 0 && S_ISCHR (st.st_mode) &&
+        ((group && st.st_rdev == group) || (cdev && st.st_rdev == cdev)))
+      return TRUE;
+  }
+  return FALSE;
+}
+
+char *
+vv_vfio_user (const VvHost *host, const VvPciDevice *device)
+{
+  g_autofree char *group_path = g_build_filename ("class/vfio", device->iommu_group ? device->iommu_group : "-", "dev", NULL);
+  g_autofree char *cdev_path = g_build_filename ("class/vfio-dev", device->vfio_dev ? device->vfio_dev : "-", "dev", NULL);
+  dev_t group = char_number (host->sys, group_path), cdev = char_number (host->sys, cdev_path);
+
+  if ((!group && !cdev) || !host->proc)
+    return NULL;
+  g_autoptr (GPtrArray) pids = vv_io_list (host->proc, ".");
+  for (guint i = 0; i < pids->len; i++) {
+    const char *pid = pids->pdata[i];
+    if (!g_ascii_isdigit (*pid) || !process_holds (host->proc, pid, group, cdev))
+      continue;
+    g_autofree char *path = g_build_filename (pid, "comm", NULL);
+    g_autofree char *comm = vv_io_attribute (host->proc, path);
+    return g_strdup_printf ("%s (pid %s)", comm ? comm : "a process", pid);
+  }
+  return NULL;
+}

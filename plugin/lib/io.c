@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "io.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ATTRIBUTE_LIMIT 65536 /* a sysfs attribute is one page; pages are 64 KiB at the most */
+
+/* An fd that closes itself. */
+typedef int Fd;
+static void
+fd_close (Fd *fd)
+{
+  if (*fd >= 0)
+    close (*fd);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Fd, fd_close)
+
+VvDir *
+vv_dir_open (const VvDir *parent, const char *path, GError **error)
+{
+  int fd = openat (parent ? parent->fd : AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+  if (fd < 0) {
+    g_autofree char *name = vv_io_name (parent, path);
+    vv_set_errno (error, errno, "%s", name);
+    return NULL;
+  }
+  VvDir *dir = g_new0 (VvDir, 1);
+  dir->fd = fd;
+  dir->path = vv_io_name (parent, path);
+  return dir;
+}
+
+void
+vv_dir_free (VvDir *dir)
+{
+  if (!dir)
+    return;
+  close (dir->fd);
+  g_free (dir->path);
+  g_free (dir);
+}
+
+char *
+vv_io_name (const VvDir *dir, const char *path)
+{
+  return dir ? g_build_filename (dir->path, path, NULL) : g_strdup (path);
+}
+
+gboolean
+vv_io_exists (const VvDir *dir, const char *path)
+{
+  return faccessat (dir->fd, path, F_OK, 0) == 0;
+}
+
+static gboolean
+fail (GError **error, int errnum, const VvDir *dir, const char *path, const char *step)
+{
+  g_autofree char *name = vv_io_name (dir, path);
+
+  return vv_set_errno (error, errnum, "%s: %s", name, step);
+}
+
+static gboolean
+read_all (int fd, GString *text, gsize limit, int *errnum)
+{
+  char buffer[4096];
+  ssize_t n;
+
+  while ((n = read (fd, buffer, sizeof buffer)) != 0) {
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0 || text->len + n > limit) {
+      *errnum = n < 0 ? errno : EFBIG;
+      return FALSE;
+    }
+    g_string_append_len (text, buffer, n);
+  }
+  return TRUE;
+}
+
+char *
+vv_io_read (const VvDir *dir, const char *path, gsize limit, GError **error)
+{
+  g_auto (Fd) fd = openat (dir->fd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  g_autoptr (GString) text = g_string_new (NULL);
+  int errnum = 0;
+
+  if (fd < 0) {
+    fail (error, errno, dir, path, "open");
+    return NULL;
+  }
+  if (!read_all (fd, text, limit, &errnum)) {
+    fail (error, errnum, dir, path, "read");
+    return NULL;
+  }
+  if (memchr (text->str, 0, text->len)) {
+    fail (error, EILSEQ, dir, path, "read");
+    return NULL;
+  }
+  return g_strchomp (g_string_free (g_steal_pointer (&text), FALSE));
+}
+
+char *
+vv_io_attribute (const VvDir *dir, const char *path)
+{
+  return vv_io_read (dir, path, ATTRIBUTE_LIMIT, NULL);
+}
+
+gboolean
+vv_io_write (const VvDir *dir, const char *path, const char *value, GError **error)
+{
+  g_auto (Fd) fd = openat (dir->fd, path, O_WRONLY | O_CLOEXEC);
+  size_t length = strlen (value);
+  ssize_t n;
+
+  if (fd < 0)
+    return fail (error, errno, dir, path, "open for writing");
+  do
+    n = write (fd, value, length);
+  while (n < 0 && errno == EINTR);
+  if (n != (ssize_t) length)
+    return fail (error, n < 0 ? errno : EIO, dir, path, "write");
+  return TRUE;
+}
+
+char *
+vv_io_link (const VvDir *dir, const char *path)
+{
+  char target[PATH_MAX];
+  ssize_t n = readlinkat (dir->fd, path, target, sizeof target);
+
+  if (n <= 0 || n == sizeof target)
+    return NULL;
+  return g_strndup (target, n);
+}
+
+char *
+vv_io_link_name (const VvDir *dir, const char *path)
+{
+  g_autofree char *target = vv_io_link (dir, path);
+
+  return target ? g_path_get_basename (target) : NULL;
+}
+
+static int
+compare_names (gconstpointer a, gconstpointer b)
+{
+  return strcmp (*(const char *const *) a, *(const char *const *) b);
+}
+
+GPtrArray *
+vv_io_list (const VvDir *dir, const char *path)
+{
+  GPtrArray *names = g_ptr_array_new_with_free_func (g_free);
+  int fd = openat (dir->fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR *stream = fd >= 0 ? fdopendir (fd) : NULL;
+
+  if (!stream) {
+    if (fd >= 0)
+      close (fd);
+    return names;
+  }
+  for (struct dirent *e = readdir (stream); e; e = readdir (stream))
+    if (e->d_name[0] != '.')
+      g_ptr_array_add (names, g_strdup (e->d_name));
+  closedir (stream);
+  g_ptr_array_sort (names, compare_names);
+  return names;
+}
+
+/* Closes @fd and keeps the first errno: a full file system may speak only at close(). */
+static int
+write_synced (int fd, const char *text)
+{
+  size_t left = strlen (text);
+  int errnum = 0;
+
+  while (left > 0 && !errnum) {
+    ssize_t n = write (fd, text, left);
+    if (n < 0 && errno != EINTR)
+      errnum = errno;
+    if (n > 0) {
+      text += n;
+      left -= n;
+    }
+  }
+  if (!errnum && fsync (fd) < 0)
+    errnum = errno;
+  if (close (fd) < 0 && !errnum)
+    errnum = errno;
+  return errnum;
+}
+
+static int
+sync_dir (const VvDir *dir)
+{
+  g_auto (Fd) fd = openat (dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+  return fd < 0 || fsync (fd) < 0 ? errno : 0;
+}
+
+gboolean
+vv_io_replace (const VvDir *dir, const char *name, const char *text, GError **error)
+{
+  g_autofree char *aside = g_strconcat (".", name, ".new", NULL);
+  int fd, errnum;
+
+  unlinkat (dir->fd, aside, 0); /* what a killed writer left behind */
+  fd = openat (dir->fd, aside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+  if (fd < 0)
+    return fail (error, errno, dir, aside, "create");
+  errnum = write_synced (fd, text);
+  if (!errnum && renameat (dir->fd, aside, dir->fd, name) < 0)
+    errnum = errno;
+  if (errnum) {
+    unlinkat (dir->fd, aside, 0);
+    return fail (error, errnum, dir, name, "write");
+  }
+  errnum = sync_dir (dir);
+  return errnum ? fail (error, errnum, dir, name, "sync") : TRUE;
+}
+
+gboolean
+vv_io_remove (const VvDir *dir, const char *name, GError **error)
+{
+  if (unlinkat (dir->fd, name, 0) < 0 && errno != ENOENT)
+    return fail (error, errno, dir, name, "remove");
+  return TRUE;
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * io: each system call on a file once, relative to an open directory, errno kept.
+ *
+ * Owns: open, read, write, readlink, rename and their errors. Knows nothing of PCI, drivers or the journal.
+ */
+#pragma once
+
+#include "error.h"
+
+/**
+ * VvDir:
+ * @fd: the directory, O_PATH
+ * @path: its name, for messages only
+ *
+ * An open directory. A directory of sysfs that is kept open keeps meaning the same device: when the device goes away
+ * every access below it fails with ENOENT or ENODEV, even when another device takes its address.
+ */
+typedef struct {
+  int fd;
+  char *path;
+} VvDir;
+
+/**
+ * vv_dir_open:
+ * @parent: (nullable): the directory that @path is relative to; NULL: @path is absolute
+ * @path: a directory
+ *
+ * Returns: (transfer full): the open directory, or NULL with @error set
+ */
+VvDir *vv_dir_open (const VvDir *parent, const char *path, GError **error);
+void vv_dir_free (VvDir *dir);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvDir, vv_dir_free)
+
+/** vv_io_name: Returns: (transfer full): the full name of @path below @dir, for messages */
+char *vv_io_name (const VvDir *dir, const char *path);
+
+/** vv_io_exists: Returns: whether @path below @dir exists, links followed */
+gboolean vv_io_exists (const VvDir *dir, const char *path);
+
+/**
+ * vv_io_read:
+ * @limit: the most bytes a sane file has here; a longer one is an error
+ *
+ * Reads a whole small file and takes the white space off its end.
+ *
+ * Returns: (transfer full): the text, or NULL with @error set (also for a file that holds a NUL byte)
+ */
+char *vv_io_read (const VvDir *dir, const char *path, gsize limit, GError **error);
+
+/**
+ * vv_io_attribute:
+ *
+ * As vv_io_read() for one sysfs attribute (a page at most), for those whose absence is no error.
+ *
+ * Returns: (transfer full) (nullable): its text, or NULL when it cannot be read
+ */
+char *vv_io_attribute (const VvDir *dir, const char *path);
+
+/**
+ * vv_io_write:
+ * @value: what to write, as it is: no newline is added
+ *
+ * Writes @value to an existing file in one write(2), as a sysfs attribute wants it. A failed or short write is an
+ * error that carries the kernel's errno.
+ */
+gboolean vv_io_write (const VvDir *dir, const char *path, const char *value, GError **error);
+
+/** vv_io_link: Returns: (transfer full) (nullable): what the symbolic link points to, NULL when it is no link */
+char *vv_io_link (const VvDir *dir, const char *path);
+
+/** vv_io_link_name: Returns: (transfer full) (nullable): the last component of what the symbolic link points to */
+char *vv_io_link_name (const VvDir *dir, const char *path);
+
+/**
+ * vv_io_list:
+ *
+ * Returns: (transfer full) (element-type utf8): the names in a directory, sorted, hidden ones left out; empty when
+ * it is not there
+ */
+GPtrArray *vv_io_list (const VvDir *dir, const char *path);
+
+/**
+ * vv_io_replace:
+ * @name: a plain file name in @dir
+ *
+ * Gives @name new contents so that a reader or a crash finds the old or the new text, never a part: written beside,
+ * fsync, rename, fsync of the directory.
+ */
+gboolean vv_io_replace (const VvDir *dir, const char *name, const char *text, GError **error);
+
+/** vv_io_remove: removes a file; it is no error when it is not there */
+gboolean vv_io_remove (const VvDir *dir, const char *name, GError **error);

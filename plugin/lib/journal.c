@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "journal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "pci-device.h"
+
+#define GROUP "device"
+#define ENTRY_LIMIT 16384
+#define LOCK_PREFIX "lock-"
+#define LOCK_RETRY_MS 20
+
+struct VvJournal {
+  VvDir *dir; /* NULL: not there, and not to be made */
+};
+
+struct VvLock {
+  int fd;
+};
+
+static const char *const state_names[] = {"noted", "detaching", "detached", "reattaching"};
+
+const char *
+vv_state_name (VvState state)
+{
+  return state_names[state];
+}
+
+VvEntry *
+vv_entry_new (const char *address, const char *modalias)
+{
+  VvEntry *entry = g_new0 (VvEntry, 1);
+
+  entry->address = g_strdup (address);
+  entry->modalias = g_strdup (modalias);
+  return entry;
+}
+
+VvEntry *
+vv_entry_copy (const VvEntry *entry)
+{
+  VvEntry *copy = g_new (VvEntry, 1);
+
+  *copy = *entry;
+  copy->address = g_strdup (entry->address);
+  copy->modalias = g_strdup (entry->modalias);
+  copy->home_driver = g_strdup (entry->home_driver);
+  copy->home_module = g_strdup (entry->home_module);
+  copy->home_override = g_strdup (entry->home_override);
+  copy->vfio_driver = g_strdup (entry->vfio_driver);
+  copy->domain = g_strdup (entry->domain);
+  copy->domain_uuid = g_strdup (entry->domain_uuid);
+  return copy;
+}
+
+void
+vv_entry_free (VvEntry *entry)
+{
+  if (!entry)
+    return;
+  g_free (entry->address);
+  g_free (entry->modalias);
+  g_free (entry->home_driver);
+  g_free (entry->home_module);
+  g_free (entry->home_override);
+  g_free (entry->vfio_driver);
+  g_free (entry->domain);
+  g_free (entry->domain_uuid);
+  g_free (entry);
+}
+
+void
+vv_entry_set_domain (VvEntry *entry, const char *name, const char *uuid)
+{
+  g_autofree char *old_name = entry->domain, *old_uuid = entry->domain_uuid;
+
+  entry->domain = g_strdup (name);
+  entry->domain_uuid = g_strdup (uuid);
+  entry->in_use = FALSE;
+}
+
+VvJournal *
+vv_journal_open (const VvHost *host, gboolean create, GError **error)
+{
+  g_autoptr (VvJournal) journal = g_new0 (VvJournal, 1);
+  g_autoptr (GError) local = NULL;
+
+  if (create && mkdir (host->run_path, 0755) < 0 && errno != EEXIST) {
+    vv_set_errno (error, errno, "%s: mkdir", host->run_path);
+    return NULL;
+  }
+  journal->dir = vv_dir_open (NULL, host->run_path, &local);
+  if (!journal->dir && (create || !g_error_matches (local, VV_ERROR, VV_ERROR_NOT_FOUND))) {
+    g_propagate_error (error, g_steal_pointer (&local));
+    return NULL;
+  }
+  return g_steal_pointer (&journal);
+}
+
+void
+vv_journal_free (VvJournal *journal)
+{
+  if (!journal)
+    return;
+  vv_dir_free (journal->dir);
+  g_free (journal);
+}
+
+static char *
+get (GKeyFile *file, const char *key)
+{
+  return g_key_file_get_string (file, GROUP, key, NULL);
+}
+
+static gboolean
+parse_state (const char *name, VvState *state)
+{
+  for (gsize i = 0; name && i < G_N_ELEMENTS (state_names); i++)
+    if (strcmp (name, state_names[i]) == 0) {
+      *state = i;
+      return TRUE;
+    }
+  return FALSE;
+}
+
+static VvEntry *
+entry_from_text (const char *address, const char *text)
+{
+  g_autoptr (GKeyFile) file = g_key_file_new ();
+  g_autoptr (VvEntry) entry = vv_entry_new (address, NULL);
+
+  if (!g_key_file_load_from_data (file, text, -1, G_KEY_FILE_NONE, NULL))
+    return NULL;
+  g_autofree char *state = get (file, "state");
+  g_autofree char *of = get (file, "address");
+  entry->modalias = get (file, "modalias");
+  entry->home_known = g_key_file_get_boolean (file, GROUP, "home-known", NULL);
+  entry->home_driver = get (file, "home-driver");
+  entry->home_module = get (file, "home-module");
+  entry->home_override = get (file, "home-driver-override");
+  entry->vfio_driver = get (file, "vfio-driver");
+  entry->held = g_key_file_get_boolean (file, GROUP, "held", NULL);
+  entry->domain = get (file, "domain");
+  entry->domain_uuid = get (file, "domain-uuid");
+  entry->in_use = g_key_file_get_boolean (file, GROUP, "in-use", NULL);
+  if (!parse_state (state, &entry->state) || g_strcmp0 (of, address) != 0 || !entry->modalias)
+    return NULL;
+  return g_steal_pointer (&entry);
+}
+
+VvEntry *
+vv_journal_load (const VvJournal *journal, const char *address, GError **error)
+{
+  g_autoptr (GError) local = NULL;
+
+  if (!journal->dir || !vv_io_exists (journal->dir, address))
+    return NULL;
+  g_autofree char *text = vv_io_read (journal->dir, address, ENTRY_LIMIT, &local);
+  VvEntry *entry = text ? entry_from_text (address, text) : NULL;
+  if (!entry)
+    g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
+                 "%s/%s is not readable as a journal entry (%s): what the device was before is not known; "
+                 "remove that file and run 'vfio-variant restore %s' to let the kernel choose its driver",
+                 journal->dir->path, address, local ? local->message : "damaged", address);
+  return entry;
+}
+
+static void
+put (GKeyFile *file, const char *key, const char *value)
+{
+  if (value)
+    g_key_file_set_string (file, GROUP, key, value);
+}
+
+gboolean
+vv_journal_store (const VvJournal *journal, const VvEntry *entry, GError **error)
+{
+  g_autoptr (GKeyFile) file = g_key_file_new ();
+
+  g_key_file_set_string (file, GROUP, "address", entry->address);
+  put (file, "modalias", entry->modalias);
+  put (file, "state", state_names[entry->state]);
+  g_key_file_set_boolean (file, GROUP, "home-known", entry->home_known);
+  put (file, "home-driver", entry->home_driver);
+  put (file, "home-module", entry->home_module);
+  put (file, "home-driver-override", entry->home_override);
+  put (file, "vfio-driver", entry->vfio_driver);
+  g_key_file_set_boolean (file, GROUP, "held", entry->held);
+  put (file, "domain", entry->domain);
+  put (file, "domain-uuid", entry->domain_uuid);
+  g_key_file_set_boolean (file, GROUP, "in-use", entry->in_use);
+
+  g_autofree char *text = g_key_file_to_data (file, NULL, NULL);
+  return vv_io_replace (journal->dir, entry->address, text, error);
+}
+
+gboolean
+vv_journal_drop (const VvJournal *journal, const char *address, GError **error)
+{
+  return !journal->dir || vv_io_remove (journal->dir, address, error);
+}
+
+GPtrArray *
+vv_journal_addresses (const VvJournal *journal)
+{
+  GPtrArray *names = journal->dir ? vv_io_list (journal->dir, ".") : g_ptr_array_new_with_free_func (g_free);
+
+  for (guint i = names->len; i-- > 0;) {
+    g_autofree char *address = vv_pci_address_parse (names->pdata[i], NULL);
+    if (g_strcmp0 (address, names->pdata[i]) != 0)
+      g_ptr_array_remove_index (names, i);
+  }
+  return names;
+}
+
+/* flock(2) has no time limit; a holder works for milliseconds, so asking again is rare. */
+static gboolean
+flock_within (int fd, guint timeout_ms)
+{
+  gint64 end = g_get_monotonic_time () + timeout_ms * G_TIME_SPAN_MILLISECOND;
+
+  while (flock (fd, LOCK_EX | LOCK_NB) < 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR)
+      return FALSE;
+    if (g_get_monotonic_time () >= end) {
+      errno = EWOULDBLOCK;
+      return FALSE;
+    }
+    g_usleep (LOCK_RETRY_MS * 1000);
+  }
+  return TRUE;
+}
+
+VvLock *
+vv_journal_lock (const VvJournal *journal, const char *address, guint timeout_ms, GError **error)
+{
+  g_autofree char *name = g_strconcat (LOCK_PREFIX, address, NULL);
+  int fd = openat (journal->dir->fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+  if (fd < 0) {
+    vv_set_errno (error, errno, "%s/%s: open", journal->dir->path, name);
+    return NULL;
+  }
+  if (!flock_within (fd, timeout_ms)) {
+    int errnum = errno;
+    close (fd);
+    if (errnum == EWOULDBLOCK)
+      g_set_error (error, VV_ERROR, VV_ERROR_REFUSED, "%s: another process is moving this device (lslocks shows it)", address);
+    else
+      vv_set_errno (error, errnum, "%s/%s: flock", journal->dir->path, name);
+    return NULL;
+  }
+  VvLock *lock = g_new0 (VvLock, 1);
+  lock->fd = fd;
+  return lock;
+}
+
+void
+vv_lock_free (VvLock *lock)
+{
+  if (!lock)
+    return;
+  close (lock->fd);
+  g_free (lock);
+}

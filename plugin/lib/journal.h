@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * journal: what each device was before we touched it; survives a crash (rules R5, R6).
+ *
+ * Owns: /run/vfio-variant: one key file per device, replaced as a whole, and the per-device locks. The journal lives
+ * as long as the boot does, as driver bindings do. Knows nothing of how devices move.
+ */
+#pragma once
+
+#include "host.h"
+
+/**
+ * VvState:
+ * @VV_STATE_NOTED: home is written down; somebody else (libvirt) is about to detach the device
+ * @VV_STATE_DETACHING: a detach of ours is under way, or was when its process died
+ * @VV_STATE_DETACHED: the device is on @vfio_driver
+ * @VV_STATE_REATTACHING: a reattach of ours is under way, or was when its process died
+ */
+typedef enum {
+  VV_STATE_NOTED,
+  VV_STATE_DETACHING,
+  VV_STATE_DETACHED,
+  VV_STATE_REATTACHING,
+} VvState;
+
+/** vv_state_name: Returns: "noted", "detaching", "detached" or "reattaching" */
+const char *vv_state_name (VvState state);
+
+/**
+ * VvEntry:
+ * @address: the device
+ * @modalias: its modalias, so that another device at the same address is not taken for it
+ * @state: how far it is
+ * @home_known: whether the four fields that follow say anything
+ * @home_driver: (nullable): the driver it comes from; NULL: none
+ * @home_module: (nullable): the module of that driver
+ * @home_override: (nullable): the driver_override it had
+ * @vfio_driver: (nullable): where it is, or is going
+ * @held: detached by the administrator: it stays on VFIO when a domain is done with it
+ * @domain: (nullable): name of the domain that has it or is about to
+ * @domain_uuid: (nullable): that domain's UUID
+ * @in_use: the domain runs
+ */
+typedef struct {
+  char *address;
+  char *modalias;
+  VvState state;
+  gboolean home_known;
+  char *home_driver;
+  char *home_module;
+  char *home_override;
+  char *vfio_driver;
+  gboolean held;
+  char *domain;
+  char *domain_uuid;
+  gboolean in_use;
+} VvEntry;
+
+VvEntry *vv_entry_new (const char *address, const char *modalias);
+VvEntry *vv_entry_copy (const VvEntry *entry);
+void vv_entry_free (VvEntry *entry);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvEntry, vv_entry_free)
+
+/** vv_entry_set_domain: gives the device to a domain, or with NULL takes it from one */
+void vv_entry_set_domain (VvEntry *entry, const char *name, const char *uuid);
+
+typedef struct VvJournal VvJournal;
+
+/**
+ * vv_journal_open:
+ * @create: make the directory when it is not there; needs root
+ *
+ * Returns: (transfer full): the journal, or NULL with @error set; without @create, a missing directory is an empty
+ * journal
+ */
+VvJournal *vv_journal_open (const VvHost *host, gboolean create, GError **error);
+void vv_journal_free (VvJournal *journal);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvJournal, vv_journal_free)
+
+/**
+ * vv_journal_load:
+ *
+ * Returns: (transfer full) (nullable): the entry; NULL without @error when the device has none, NULL with @error set
+ * when it has one that cannot be read (the message names the file and the remedy)
+ */
+VvEntry *vv_journal_load (const VvJournal *journal, const char *address, GError **error);
+
+/** vv_journal_store: writes an entry so that it survives a crash from here on */
+gboolean vv_journal_store (const VvJournal *journal, const VvEntry *entry, GError **error);
+
+/** vv_journal_drop: forgets a device */
+gboolean vv_journal_drop (const VvJournal *journal, const char *address, GError **error);
+
+/** vv_journal_addresses: Returns: (transfer full) (element-type utf8): devices with an entry, sorted */
+GPtrArray *vv_journal_addresses (const VvJournal *journal);
+
+/**
+ * VvLock: the right to move one device. Gone when freed, or when its process dies.
+ */
+typedef struct VvLock VvLock;
+
+/**
+ * vv_journal_lock:
+ * @timeout_ms: how long to wait for another holder, in milliseconds; 0: not at all
+ *
+ * Returns: (transfer full): the lock, or NULL with @error set (VV_ERROR_REFUSED: somebody else has it)
+ */
+VvLock *vv_journal_lock (const VvJournal *journal, const char *address, guint timeout_ms, GError **error);
+void vv_lock_free (VvLock *lock);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvLock, vv_lock_free)

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * modules: kernel modules, through libkmod.
+ *
+ * Owns: the libkmod context (modprobe.d as read at its start), loading, and the way from a module's name to the name
+ * of the driver that it registered. Knows nothing of aliases' rank nor of devices.
+ */
+#pragma once
+
+#include "host.h"
+
+typedef struct VvModules VvModules;
+
+/**
+ * vv_modules_new:
+ *
+ * Reads modprobe.d (below the host's sysroot when it has one). A missing modules directory is no error here: every
+ * load will fail and say so.
+ *
+ * Returns: (transfer full): the modules of @host, which must live longer; or NULL with @error set
+ */
+VvModules *vv_modules_new (const VvHost *host, GError **error);
+void vv_modules_free (VvModules *modules);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvModules, vv_modules_free)
+
+/** Called with a pattern and the module it names, both valid only during the call. */
+typedef void (*VvAliasFunc) (const char *pattern, const char *module, gpointer data);
+
+/** vv_modules_each_alias: calls @func for every "alias" line of modprobe.d, in the order libkmod ranks them */
+void vv_modules_each_alias (VvModules *modules, VvAliasFunc func, gpointer data);
+
+/** vv_modules_blacklisted: Returns: whether modprobe.d (or modprobe.blacklist=) blacklists @module */
+gboolean vv_modules_blacklisted (VvModules *modules, const char *module);
+
+/**
+ * vv_modules_load:
+ * @module: a module's name, with dashes or underscores
+ *
+ * Loads a module and what it depends on, as modprobe NAME does: "install" commands are run, a blacklist does not
+ * count (it is for aliases, modprobe.d(5)), a loaded or built-in module is success. May be called from several
+ * threads; loads are done one after another.
+ *
+ * Returns: TRUE, or FALSE with @error set
+ */
+gboolean vv_modules_load (VvModules *modules, const char *module, GError **error);
+
+/**
+ * vv_module_driver:
+ * @bus: "pci"
+ * @module: a module's name, with dashes or underscores
+ *
+ * The name of the driver that a module registered on a bus: the link BUS:DRIVER in /sys/module/MODULE/drivers
+ * (module_add_driver() in the kernel's drivers/base/module.c), which loaded and built-in modules have. When there are
+ * several, the one named like the module, else the first.
+ *
+ * Returns: (transfer full) (nullable): the driver, NULL when the module is not loaded or has none on this bus
+ */
+char *vv_module_driver (const VvHost *host, const char *bus, const char *module);

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "pci-device.h"
+
+#include <fnmatch.h>
+#include <stdio.h>
+#include <string.h>
+
+#define DEVICES "bus/pci/devices"
+
+char *
+vv_pci_address (guint domain, guint bus, guint slot, guint function)
+{
+  return g_strdup_printf ("%04x:%02x:%02x.%x", domain, bus, slot, function);
+}
+
+static gboolean
+is_hex (const char *text, size_t least, size_t most)
+{
+  size_t length = strnlen (text, most + 1);
+
+  return length >= least && length <= most && strspn (text, "0123456789abcdefABCDEF") == length;
+}
+
+/* DOMAIN:BUS:SLOT.FUNCTION from its four parts as text; domains have more than 16 bits behind Intel VMD */
+static char *
+address_from_parts (const char *domain, const char *bus, const char *slot, const char *function)
+{
+  guint64 s = g_ascii_strtoull (slot, NULL, 16);
+
+  if (!is_hex (domain, 1, 8) || !is_hex (bus, 1, 2) || !is_hex (slot, 1, 2) || !is_hex (function, 1, 1) ||
+      s > 0x1f || g_ascii_xdigit_value (*function) > 7)
+    return NULL;
+  return vv_pci_address (g_ascii_strtoull (domain, NULL, 16), g_ascii_strtoull (bus, NULL, 16), s,
+                         g_ascii_xdigit_value (*function));
+}
+
+char *
+vv_pci_address_parse (const char *text, GError **error)
+{
+  g_autofree char *name = g_path_get_basename (text); /* of a sysfs path; trailing slashes do no harm */
+  gboolean nodedev = g_str_has_prefix (name, "pci_");
+  g_auto (GStrv) parts = g_strsplit_set (nodedev ? name + strlen ("pci_") : name, nodedev ? "_" : ":.", 5);
+  guint n = g_strv_length (parts);
+  char *address = NULL;
+
+  if (n == 4)
+    address = address_from_parts (parts[0], parts[1], parts[2], parts[3]);
+  else if (n == 3 && !nodedev)
+    address = address_from_parts ("0000", parts[0], parts[1], parts[2]);
+  /* "3b.00:1" has the right parts and the wrong signs */
+  if (address && !nodedev && (strrchr (name, '.') < strrchr (name, ':') || strchr (name, '.') != strrchr (name, '.')))
+    g_clear_pointer (&address, g_free);
+  if (!address) {
+    g_autofree char *shown = g_strescape (text, NULL);
+    g_set_error (error, VV_ERROR, VV_ERROR_INVALID,
+                 "'%.80s' is no PCI address (like 0000:3b:00.1, 3b:00.1 or pci_0000_3b_00_1; lspci -D lists them)", shown);
+  }
+  return address;
+}
+
+static gboolean
+fail_absent (const char *address, GError **error)
+{
+  g_set_error (error, VV_ERROR, VV_ERROR_NO_DEVICE, "%s: no such PCI device (lspci -D lists them)", address);
+  return FALSE;
+}
+
+static GPtrArray *
+glob_addresses (const VvHost *host, const char *pattern, GError **error)
+{
+  g_autoptr (GPtrArray) all = vv_io_list (host->sys, DEVICES);
+  g_autoptr (GPtrArray) found = g_ptr_array_new_with_free_func (g_free);
+  g_autofree char *lower = g_ascii_strdown (pattern, -1);
+  g_autofree char *in_domain_0 = g_strconcat ("0000:", lower, NULL);
+
+  for (guint i = 0; i < all->len; i++)
+    if (fnmatch (lower, all->pdata[i], 0) == 0 || fnmatch (in_domain_0, all->pdata[i], 0) == 0)
+      g_ptr_array_add (found, g_strdup (all->pdata[i]));
+  if (!found->len) {
+    g_autofree char *shown = g_strescape (pattern, NULL);
+    g_set_error (error, VV_ERROR, VV_ERROR_NO_DEVICE, "no PCI device matches '%.80s' (lspci -D lists them)", shown);
+    return NULL;
+  }
+  return g_steal_pointer (&found);
+}
+
+GPtrArray *
+vv_pci_addresses (const VvHost *host, const char *text, GError **error)
+{
+  if (strpbrk (text, "*?["))
+    return glob_addresses (host, text, error);
+
+  g_autofree char *address = vv_pci_address_parse (text, error);
+  if (!address)
+    return NULL;
+  g_autofree char *path = g_build_filename (DEVICES, address, NULL);
+  if (!vv_io_exists (host->sys, path)) {
+    fail_absent (address, error);
+    return NULL;
+  }
+  GPtrArray *one = g_ptr_array_new_with_free_func (g_free);
+  g_ptr_array_add (one, g_steal_pointer (&address));
+  return one;
+}
+
+/* The kernel prints "(null)" for an override that is not set (driver_override_show() in drivers/pci/pci-sysfs.c). */
+static char *
+read_override (const VvPciDevice *device)
+{
+  g_autofree char *text = vv_io_attribute (device->dir, "driver_override");
+
+  if (!text || !*text || strcmp (text, "(null)") == 0)
+    return NULL;
+  return g_steal_pointer (&text);
+}
+
+static char *
+first_name (const VvDir *dir, const char *path)
+{
+  g_autoptr (GPtrArray) names = vv_io_list (dir, path);
+
+  return names->len ? g_strdup (names->pdata[0]) : NULL;
+}
+
+static void
+clear_attributes (VvPciDevice *d)
+{
+  g_clear_pointer (&d->modalias, g_free);
+  g_clear_pointer (&d->driver, g_free);
+  g_clear_pointer (&d->driver_module, g_free);
+  g_clear_pointer (&d->driver_override, g_free);
+  g_clear_pointer (&d->iommu_group, g_free);
+  g_clear_pointer (&d->vfio_dev, g_free);
+  g_clear_pointer (&d->physfn, g_free);
+}
+
+gboolean
+vv_pci_device_reload (VvPciDevice *device, GError **error)
+{
+  clear_attributes (device);
+  device->modalias = vv_io_attribute (device->dir, "modalias");
+  if (!device->modalias)
+    return fail_absent (device->address, error);
+  device->driver = vv_io_link_name (device->dir, "driver");
+  device->driver_module = vv_io_link_name (device->dir, "driver/module");
+  device->driver_override = read_override (device);
+  device->iommu_group = vv_io_link_name (device->dir, "iommu_group");
+  device->vfio_dev = first_name (device->dir, "vfio-dev");
+  device->physfn = vv_io_link_name (device->dir, "physfn");
+  return TRUE;
+}
+
+VvPciDevice *
+vv_pci_device_open (const VvHost *host, const char *address, GError **error)
+{
+  g_autoptr (VvPciDevice) device = g_new0 (VvPciDevice, 1);
+  g_autofree char *path = g_build_filename (DEVICES, address, NULL);
+
+  device->address = g_strdup (address);
+  device->dir = vv_dir_open (host->sys, path, NULL);
+  if (!device->dir) {
+    fail_absent (address, error);
+    return NULL;
+  }
+  return vv_pci_device_reload (device, error) ? g_steal_pointer (&device) : NULL;
+}
+
+void
+vv_pci_device_free (VvPciDevice *device)
+{
+  if (!device)
+    return;
+  clear_attributes (device);
+  vv_dir_free (device->dir);
+  g_free (device->address);
+  g_free (device);
+}
+
+GPtrArray *
+vv_pci_group_members (const VvHost *host, const VvPciDevice *device)
+{
+  g_autofree char *path =
+      device->iommu_group ? g_build_filename ("kernel/iommu_groups", device->iommu_group, "devices", NULL) : NULL;
+
+  return path ? vv_io_list (host->sys, path) : g_ptr_array_new_with_free_func (g_free);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * pci-device: what sysfs says of one PCI device, through one open directory.
+ *
+ * Owns: addresses in all their spellings and the attributes of a device. Reads only; who may change a device, and
+ * how, is binding's business. Source of the attributes: Documentation/ABI/testing/sysfs-bus-pci of the kernel.
+ */
+#pragma once
+
+#include "host.h"
+
+/**
+ * VvPciDevice:
+ * @dir: its directory; it goes stale when the device goes away
+ * @address: DOMAIN:BUS:SLOT.FUNCTION in lower case
+ * @modalias: its modalias
+ * @driver: (nullable): the driver it is bound to
+ * @driver_module: (nullable): the module of that driver; NULL for a built-in one
+ * @driver_override: (nullable): the only driver that may bind it; NULL when not set
+ * @iommu_group: (nullable): number of its IOMMU group
+ * @vfio_dev: (nullable): its VFIO device ("vfio0") while it is bound to a VFIO driver, kernel 6.1 and later
+ * @physfn: (nullable): address of the physical function it is a virtual function of
+ */
+typedef struct {
+  VvDir *dir;
+  char *address;
+  char *modalias;
+  char *driver;
+  char *driver_module;
+  char *driver_override;
+  char *iommu_group;
+  char *vfio_dev;
+  char *physfn;
+} VvPciDevice;
+
+/**
+ * vv_pci_address_parse:
+ * @text: 0000:3b:00.1, 3b:00.1, pci_0000_3b_00_1 or a path that ends with an address
+ *
+ * Returns: (transfer full): the address in full, lower case, or NULL with @error set (VV_ERROR_INVALID)
+ */
+char *vv_pci_address_parse (const char *text, GError **error);
+
+/** vv_pci_address: Returns: (transfer full): the address from its numbers */
+char *vv_pci_address (guint domain, guint bus, guint slot, guint function);
+
+/**
+ * vv_pci_addresses:
+ * @text: as for vv_pci_address_parse(), or a glob of addresses ("0000:3b:*")
+ *
+ * Returns: (transfer full) (element-type utf8): the addresses of present devices that @text means, sorted; or NULL with
+ * @error set: malformed (VV_ERROR_INVALID), or there is none (VV_ERROR_NO_DEVICE)
+ */
+GPtrArray *vv_pci_addresses (const VvHost *host, const char *text, GError **error);
+
+/**
+ * vv_pci_device_open:
+ * @address: as vv_pci_address_parse() returns it
+ *
+ * Returns: (transfer full): the device with its present attributes, or NULL with @error set (VV_ERROR_NO_DEVICE)
+ */
+VvPciDevice *vv_pci_device_open (const VvHost *host, const char *address, GError **error);
+void vv_pci_device_free (VvPciDevice *device);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvPciDevice, vv_pci_device_free)
+
+/**
+ * vv_pci_device_reload:
+ *
+ * Reads all attributes again.
+ *
+ * Returns: FALSE with @error set (VV_ERROR_NO_DEVICE) when this very device is gone
+ */
+gboolean vv_pci_device_reload (VvPciDevice *device, GError **error);
+
+/** vv_pci_group_members: Returns: (transfer full) (element-type utf8): addresses in @device's IOMMU group, itself included */
+GPtrArray *vv_pci_group_members (const VvHost *host, const VvPciDevice *device);

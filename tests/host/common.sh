@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+#
+# What the host-side scripts share: messages, hashes, cached artefacts, chroots.
+# A directory DIR holds one emulated host:
+#
+#   DIR/roots/runtime   the pristine root file system of the emulated host (make-root)
+#   DIR/roots/builder   the same suite with compiler and headers           (make-root)
+#   DIR/work/           sources, meson's and kbuild's build directories     (make-image)
+#   DIR/image/          disk.img, initrd, vmlinuz                           (make-image)
+
+set -euo pipefail
+
+host_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck disable=SC2034 # used by the scripts that read this file
+source_dir=$(cd "$host_dir/../.." && pwd)
+
+say() {
+  printf '==> %s\n' "$*" >&2
+}
+
+die() {
+  printf '%s: %s\n' "${0##*/}" "$*" >&2
+  exit 1
+}
+
+need_root() {
+  [ "$(id -u)" = 0 ] || die 'must be run as root: it makes root file systems'
+}
+
+need_tools() {
+  local tool
+  for tool; do
+    command -v "$tool" >/dev/null || die "$tool is not installed"
+  done
+}
+
+# hash_of STRING...: of strings
+hash_of() {
+  printf '%s\0' "$@" | sha256sum | cut -d' ' -f1
+}
+
+# is_current ARTEFACT HASH: whether the directory ARTEFACT was made from these inputs
+is_current() {
+  [ -e "$1/.stamp" ] && [ "$(cat "$1/.stamp")" = "$2" ]
+}
+
+# begin ARTEFACT: an empty directory beside it, to be filled; prints its name
+begin() {
+  rm -rf "$1.new"
+  mkdir -p "$1.new"
+  printf '%s\n' "$1.new"
+}
+
+# finish ARTEFACT HASH: what begin made takes its place. Killed anywhere before the last
+# rename, the artefact is missing or the old one, never half of the new one.
+finish() {
+  printf '%s\n' "$2" >"$1.new/.stamp"
+  rm -rf "$1.old"
+  [ ! -e "$1" ] || mv -T "$1" "$1.old"
+  mv -T "$1.new" "$1"
+  rm -rf "$1.old"
+}
+
+# with_lock DIR: only one make-root or make-image at a time in DIR
+with_lock() {
+  mkdir -p "$1"
+  exec {lock_fd}>"$1/.lock"
+  flock "$lock_fd"
+}
+
+# kernel_release ROOT: of the one kernel in a root file system
+kernel_release() {
+  local -a releases
+  releases=("$1"/usr/lib/modules/*)
+  if [ "${#releases[@]}" != 1 ] || [ ! -d "${releases[0]}" ]; then
+    die "$1 holds not exactly one kernel"
+  fi
+  basename "${releases[0]}"
+}

@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=sh
+#
+# Helpers for scenarios, read inside the emulated host: TAP, PCI devices in sysfs,
+# libvirt, domains. Reporting goes to descriptor 3; what a scenario prints goes to its
+# log, which is shown when it fails. Nothing here knows the project.
+
+sysfs=/sys/bus/pci/devices
+scenario_count=0
+
+# --- TAP ---------------------------------------------------------------------------
+
+tap() {
+  printf '%s\n' "$*" >&3
+}
+
+diag() {
+  tap "# $*"
+}
+
+# Logs, and how long each was when the scenario began: a failing one shows what came since.
+marks=/run/tests/marks
+
+logs() {
+  for log in /var/log/messages /var/log/libvirt/*.log /var/log/libvirt/qemu/*.log /run/tests/dmesg; do
+    [ ! -f "$log" ] || echo "$log"
+  done
+}
+
+mark_logs() {
+  dmesg >/run/tests/dmesg
+  logs | while read -r log; do
+    echo "$(wc -l <"$log") $log"
+  done >"$marks"
+}
+
+diag_file() { # diag_file FILE [FIRST-LINE]: at most 60 lines
+  diag "--- $1"
+  tail -n "+${2:-1}" "$1" | tail -n 60 | tr -d '\r' | sed 's/^/# /' >&3
+}
+
+diag_logs() {
+  dmesg >/run/tests/dmesg
+  logs | while read -r log; do
+    seen=$(awk -v log="$log" '$2 == log { print $1 }' "$marks")
+    [ "$(wc -l <"$log")" -le "${seen:-0}" ] || diag_file "$log" $((${seen:-0} + 1))
+  done
+}
+
+uptime_seconds() {
+  cut -d' ' -f1 /proc/uptime
+}
+
+# scenario NAME COMMAND...: one line of TAP. The command, mostly a function, runs in a
+# subshell with set -eu, and has failed when any of its commands failed. Domains that it
+# leaves are destroyed.
+scenario() {
+  scenario_name=$1
+  shift
+  # shellcheck disable=SC2254 # a pattern it is
+  case $scenario_name in
+    ${ONLY:-*}) ;;
+    *) return 0 ;;
+  esac
+  scenario_count=$((scenario_count + 1))
+  scenario_log=/run/tests/scenario-$scenario_count.log
+  scenario_begin=$(uptime_seconds)
+  mark_logs
+  (
+    set -eu
+    set -- "$@"
+    "$@"
+  ) >"$scenario_log" 2>&1
+  report $? >/dev/null
+  destroy_domains >>"$scenario_log" 2>&1
+}
+
+report() {
+  case $1 in
+    0) tap "ok $scenario_count - $scenario_name" ;;
+    77) tap "ok $scenario_count - $scenario_name # SKIP $(tail -n 1 "$scenario_log")" ;;
+    *) tap "not ok $scenario_count - $scenario_name" ;;
+  esac
+  diag "$(echo "$(uptime_seconds) $scenario_begin" | awk '{ printf "%.1f", $1 - $2 }') s"
+  case $1 in
+    0 | 77) ;;
+    *) show_state ;;
+  esac
+}
+
+show_state() {
+  diag_file "$scenario_log"
+  devices >/run/tests/devices
+  diag_file /run/tests/devices
+  diag_logs
+}
+
+plan() {
+  tap "1..$scenario_count"
+}
+
+bail_out() {
+  show_state
+  tap "Bail out! $*"
+  exit 1
+}
+
+# --- inside a scenario ------------------------------------------------------------------
+
+fail() {
+  echo "FAILED: $*"
+  exit 1
+}
+
+skip() {
+  echo "$*"
+  exit 77
+}
+
+expect() { # expect DESCRIPTION ACTUAL WANTED
+  if [ "$2" = "$3" ]; then
+    echo "as expected: $1: $2"
+  else
+    fail "$1: got '$2', wanted '$3'"
+  fi
+}
+
+expect_failure() { # expect_failure COMMAND...
+  if "$@"; then
+    fail "succeeded, should have failed: $*"
+  fi
+}
+
+# wait_for SECONDS COMMAND...: until the command succeeds. Looks ten times a second.
+wait_for() {
+  wait_limit=$(($1 * 10))
+  shift
+  until "$@"; do
+    wait_limit=$((wait_limit - 1))
+    [ "$wait_limit" -gt 0 ] || {
+      echo "waited in vain for: $*"
+      return 1
+    }
+    sleep 0.1
+  done
+}
+
+# --- PCI devices -------------------------------------------------------------------------
+
+# bdf VENDOR:DEVICE [N]: address of the Nth such device, from 1, in the order of addresses
+bdf() {
+  bdf_left=${2:-1}
+  for bdf_path in "$sysfs"/*; do
+    read -r bdf_vendor <"$bdf_path/vendor"
+    read -r bdf_device <"$bdf_path/device"
+    [ "${bdf_vendor#0x}:${bdf_device#0x}" = "$1" ] || continue
+    bdf_left=$((bdf_left - 1))
+    [ "$bdf_left" = 0 ] || continue
+    echo "${bdf_path##*/}"
+    return 0
+  done
+  return 1
+}
+
+driver_of() { # driver_of BDF: its driver, or "none"
+  driver_link=$(readlink "$sysfs/$1/driver") || driver_link=none
+  echo "${driver_link##*/}"
+}
+
+override_of() { # override_of BDF: what the file says: "(null)" when there is none
+  cat "$sysfs/$1/driver_override"
+}
+
+group_of() { # group_of BDF: number of its IOMMU group
+  basename "$(readlink "$sysfs/$1/iommu_group")"
+}
+
+has_driver() { # has_driver BDF DRIVER, for wait_for
+  [ "$(driver_of "$1")" = "$2" ]
+}
+
+nodedev_name() { # nodedev_name BDF: what libvirt calls it
+  echo "pci_$1" | tr ':.' '__'
+}
+
+# make_vfs BDF N: gives a physical function N virtual functions; prints their addresses
+make_vfs() {
+  echo 0 >"$sysfs/$1/sriov_numvfs"
+  echo "$2" >"$sysfs/$1/sriov_numvfs"
+  udevadm settle
+  for vf_link in "$sysfs/$1"/virtfn*; do
+    basename "$(readlink "$vf_link")"
+  done
+}
+
+# devices: every function that is not a bridge: address, ids, driver, override, group
+devices() {
+  for device_path in "$sysfs"/*; do
+    case $(cat "$device_path/class") in
+      0x06*) continue ;;
+    esac
+    device=${device_path##*/}
+    echo "$device $(cat "$device_path/vendor"):$(cat "$device_path/device")" \
+      "driver=$(driver_of "$device") override=$(override_of "$device") group=$(group_of "$device")"
+  done
+}
+
+# --- libvirt ------------------------------------------------------------------------------
+
+libvirt_answers() {
+  virsh -q version >/dev/null 2>&1
+}
+
+libvirt_version() {
+  libvirtd --version | awk '{ print $NF }'
+}
+
+# libvirt looks for VFIO when it first starts a domain, hence the module.
+start_libvirt() {
+  modprobe vfio-pci
+  [ -S /run/libvirt/virtlogd-sock ] || virtlogd -d
+  libvirtd -d
+  wait_for 60 libvirt_answers
+}
+
+# What a script begins with: without libvirt no scenario makes sense
+need_libvirt() {
+  libvirt_answers && return
+  scenario_log=/run/tests/libvirt.log
+  mark_logs
+  start_libvirt >"$scenario_log" 2>&1 || bail_out 'libvirt does not start'
+  diag "libvirt $(libvirt_version) answers (up for $(uptime_seconds) s)"
+}
+
+stop_libvirt() {
+  kill "$(cat /run/libvirtd.pid)"
+  wait_for 30 libvirt_is_gone
+}
+
+libvirt_is_gone() {
+  ! [ -e "/proc/$(cat /run/libvirtd.pid 2>/dev/null || echo gone)" ]
+}
+
+restart_libvirt() {
+  stop_libvirt
+  start_libvirt
+}
+
+# --- domains -------------------------------------------------------------------------------
+
+address_xml() { # address_xml BDF
+  echo "$1" | sed 's/\(.*\):\(..\):\(..\)\.\(.\)/<address domain="0x\1" bus="0x\2" slot="0x\3" function="0x\4"\/>/'
+}
+
+hostdev_xml() { # hostdev_xml BDF [MANAGED [MORE]]: MORE is XML that goes into it
+  cat <<XML
+<hostdev mode='subsystem' type='pci' managed='${2:-yes}'>
+  ${3:-}
+  <source>$(address_xml "$1")</source>
+</hostdev>
+XML
+}
+
+# domain_xml NAME [DEVICES]: a guest whose operating system is inner-boot.S: it takes no
+# time to boot and ejects what is hot-unplugged. Some free slots for hot-plug.
+domain_xml() {
+  cat <<XML
+<domain type='qemu'>
+  <name>$1</name>
+  <memory unit='MiB'>64</memory>
+  <vcpu>1</vcpu>
+  <os><type arch='x86_64' machine='q35'>hvm</type></os>
+  <features><acpi/></features>
+  <cpu mode='custom' match='exact'><model>qemu64</model></cpu>
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='raw'/>
+      <source file='/var/lib/libvirt/images/inner.img'/>
+      <target dev='vda' bus='virtio'/>
+      <readonly/>
+    </disk>
+    <controller type='usb' model='none'/>
+    <controller type='pci' index='0' model='pcie-root'/>
+    <controller type='pci' index='1' model='pcie-root-port'/>
+    <controller type='pci' index='2' model='pcie-root-port'/>
+    <controller type='pci' index='3' model='pcie-root-port'/>
+    <controller type='pci' index='4' model='pcie-root-port'/>
+    <memballoon model='none'/>
+    ${2:-}
+  </devices>
+</domain>
+XML
+}
+
+start_domain() { # start_domain NAME [DEVICES]
+  domain_xml "$@" >"/run/tests/$1.xml"
+  virsh -q create "/run/tests/$1.xml"
+}
+
+attach_hostdev() { # attach_hostdev DOMAIN BDF [MANAGED [MORE]]
+  hostdev_xml "$2" "${3:-yes}" "${4:-}" >"/run/tests/hostdev-$2.xml"
+  virsh -q attach-device "$1" "/run/tests/hostdev-$2.xml"
+}
+
+# detach_hostdev DOMAIN BDF: as attached by attach_hostdev; returns when the guest let go
+detach_hostdev() {
+  virsh -q detach-device "$1" "/run/tests/hostdev-$2.xml"
+  wait_for 30 has_no_hostdev "$1" "$2"
+}
+
+has_no_hostdev() { # has_no_hostdev DOMAIN BDF
+  ! qemu_vfio_devices "$1" | grep -q "^$2 "
+}
+
+destroy_domains() {
+  for domain_pidfile in /run/libvirt/qemu/*.pid; do
+    [ ! -e "$domain_pidfile" ] || virsh -q destroy "$(basename "$domain_pidfile" .pid)"
+  done
+}
+
+# qemu_vfio_devices DOMAIN: "BDF DRIVER" of each device that its QEMU really holds: of the
+# VFIO groups (or, with iommufd, devices) that the process has open, not of what libvirt says.
+qemu_vfio_devices() {
+  qemu_pid=$(cat "/run/libvirt/qemu/$1.pid") || return
+  find "/proc/$qemu_pid/fd" -type l -printf '%l\n' | sort -u | while read -r qemu_file; do
+    case $qemu_file in
+      /dev/vfio/devices/*) readlink -f "/sys/class/vfio-dev/${qemu_file##*/}/device" ;;
+      /dev/vfio/[0-9]*) find "/sys/kernel/iommu_groups/${qemu_file##*/}/devices" -type l ;;
+    esac
+  done | while read -r qemu_device; do
+    echo "${qemu_device##*/} $(driver_of "${qemu_device##*/}")"
+  done
+}
+
+# qemu_vfio_driver DOMAIN: the driver, or drivers, of these devices, each once
+qemu_vfio_driver() {
+  qemu_vfio_devices "$1" | cut -d' ' -f2 | sort -u | tr '\n' ' ' | sed 's/ $//'
+}
