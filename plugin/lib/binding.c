@@ -41,8 +41,8 @@ drop_foreign_entry (VvBinding *b, GError **error)
 }
 
 VvBinding *
-vv_binding_open (const VvHost *host, VvModules *modules, VvJournal *journal, const char *address, gboolean dry_run,
-                 GError **error)
+vv_binding_open (const VvHost *host, VvModules *modules, VvJournal *journal, const char *address,
+                 gboolean dry_run, GError **error)
 {
   g_autoptr (VvBinding) b = g_new0 (VvBinding, 1);
   g_autoptr (GError) local = NULL;
@@ -122,7 +122,8 @@ step_write (VvBinding *b, const VvDir *dir, const char *path, const char *value,
   g_autofree char *name = vv_io_name (dir, path);
   gboolean clear = strcmp (value, CLEARED) == 0;
 
-  g_ptr_array_add (b->change->steps, g_strdup_printf ("echo %s%s> %s", clear ? "" : value, clear ? "" : " ", name));
+  g_ptr_array_add (b->change->steps,
+                   g_strdup_printf ("echo %s%s> %s", clear ? "" : value, clear ? "" : " ", name));
   return b->dry_run || vv_io_write (dir, path, value, error);
 }
 
@@ -178,7 +179,8 @@ step_bind (VvBinding *b, const char *driver, GError **error)
   if (!vv_pci_device_reload (b->device, error))
     return FALSE;
   if (!same (b->device->driver, driver)) {
-    g_set_error (error, VV_ERROR, VV_ERROR_FAILED, "the kernel accepted the bind to %s, but the device is on %s", driver,
+    g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
+                 "the kernel accepted the bind to %s, but the device is on %s", driver,
                  b->device->driver ? b->device->driver : "no driver");
     return FALSE;
   }
@@ -202,7 +204,8 @@ vanished (VvBinding *b, GError **error)
 
 /* --- to a known place: rollback, restore, recovery --- */
 
-/* The driver binds by its own ids, or, when it had been bound by an override that is set no more, by its name. */
+/* The driver binds by its own ids, or, when it had been bound by an override that is set no more, by its
+ * name. */
 static gboolean
 bind_home (VvBinding *b, const char *driver, const char *override, GError **error)
 {
@@ -212,11 +215,13 @@ bind_home (VvBinding *b, const char *driver, const char *override, GError **erro
     return FALSE;
   if (step_bind (b, driver, &local))
     return TRUE;
-  if (same (override, driver) || !g_error_matches (local, VV_ERROR, VV_ERROR_NO_DEVICE) || vanished (b, NULL)) {
+  if (same (override, driver) || !g_error_matches (local, VV_ERROR, VV_ERROR_NO_DEVICE) ||
+      vanished (b, NULL)) {
     g_propagate_error (error, g_steal_pointer (&local));
     return FALSE;
   }
-  return step_override (b, driver, error) && step_bind (b, driver, error) && step_override (b, override, error);
+  return step_override (b, driver, error) && step_bind (b, driver, error) &&
+         step_override (b, override, error);
 }
 
 /* Brings the device onto exactly @driver (NULL: none) with exactly @override (NULL: not set). */
@@ -240,9 +245,10 @@ refuse_in_use (const VvBinding *b, GError **error)
   g_autofree char *user = vv_vfio_user (b->host, b->device);
 
   if (user)
-    g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
-                 "%s: IOMMU group %s is in use by %s; shut that guest down or detach the device from it first",
-                 b->device->address, b->device->iommu_group, user);
+    g_set_error (
+        error, VV_ERROR, VV_ERROR_REFUSED,
+        "%s: IOMMU group %s is in use by %s; shut that guest down or detach the device from it first",
+        b->device->address, b->device->iommu_group, user);
   return user != NULL;
 }
 
@@ -269,7 +275,8 @@ verify_vfio (VvBinding *b, GError **error)
   return FALSE;
 }
 
-/* The candidate's driver, its module loaded. A dry run names a driver that is not loaded yet after its module. */
+/* The candidate's driver, its module loaded. A dry run names a driver that is not loaded yet after its
+ * module. */
 static char *
 ready_driver (VvBinding *b, const VvCandidate *c, const char **step, GError **error)
 {
@@ -369,19 +376,22 @@ roll_back (VvBinding *b, const VvPciDevice *before, VvEntry **entry_before, GErr
   if (!settle (b, before->driver, before->driver_module, before->driver_override, &problem)) {
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
                  "%s: no VFIO driver could be bound: %s; and %s could not be brought back: %s; "
-                 "the journal keeps its home: 'vfio-variant restore %s' tries again", device,
-                 failed, before->driver ? before->driver : "the former state", problem->message, device);
+                 "the journal keeps its home: 'vfio-variant restore %s' tries again",
+                 device, failed, before->driver ? before->driver : "the former state", problem->message,
+                 device);
     return; /* the entry stays in state detaching: the next start of anything here tries again */
   }
   if (*entry_before) {
     vv_entry_free (b->entry);
     b->entry = g_steal_pointer (entry_before);
-    vv_binding_save (b, NULL); /* if it fails, state "detaching" stays there and recovery finds the device home */
+    vv_binding_save (
+        b, NULL); /* if it fails, state "detaching" stays there and recovery finds the device home */
   } else {
     vv_binding_forget (b, NULL);
   }
-  g_set_error (error, VV_ERROR, VV_ERROR_FAILED, "%s: no VFIO driver could be bound, it is back on %s: %s", device,
-               before->driver ? before->driver : "no driver", failed ? failed : "no candidate is allowed");
+  g_set_error (error, VV_ERROR, VV_ERROR_FAILED, "%s: no VFIO driver could be bound, it is back on %s: %s",
+               device, before->driver ? before->driver : "no driver",
+               failed ? failed : "no candidate is allowed");
 }
 
 /* A driver of the vendor's that is a VFIO driver itself, as nvidia for vGPU virtual functions (rule R8) */
@@ -433,7 +443,8 @@ vv_binding_detach (VvBinding *b, const VvSelection *selection, GError **error)
     return NULL;
   begin (b, VV_DETACH);
   if (is_vendor_vfio (b, selection))
-    return unchanged (b, start, "it already is a VFIO device under %s, which is left alone", b->device->driver);
+    return unchanged (b, start, "it already is a VFIO device under %s, which is left alone",
+                      b->device->driver);
   if (best && best == find_driver (b, selection->candidates, b->device->driver) && verify_vfio (b, NULL)) {
     if (b->entry)
       arrived (b);
@@ -446,7 +457,8 @@ vv_binding_detach (VvBinding *b, const VvSelection *selection, GError **error)
   vv_binding_note (b);
   b->entry->state = VV_STATE_DETACHING;
   if (!vv_binding_save (b, error)) {
-    g_prefix_error (error, "%s: nothing was changed: its journal entry could not be written: ", b->device->address);
+    g_prefix_error (error,
+                    "%s: nothing was changed: its journal entry could not be written: ", b->device->address);
     vv_entry_free (b->entry);
     b->entry = g_steal_pointer (&entry_before);
     return NULL;
@@ -496,10 +508,11 @@ stay_away (VvBinding *b, const VvPciDevice *before, GError *problem, GError **er
   b->entry->state = VV_STATE_DETACHED;
   vv_binding_save (b, NULL);
   g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
-               "%s: %s could not be brought back: %s; it is on %s now%s%s; the journal entry is kept: mend the cause and run "
-               "'vfio-variant restore %s'", before->address, home, problem->message,
-               b->device->driver ? b->device->driver : "no driver", worse ? ": " : "", worse ? worse->message : "",
-               before->address);
+               "%s: %s could not be brought back: %s; it is on %s now%s%s; the journal entry is kept: mend "
+               "the cause and run "
+               "'vfio-variant restore %s'",
+               before->address, home, problem->message, b->device->driver ? b->device->driver : "no driver",
+               worse ? ": " : "", worse ? worse->message : "", before->address);
 }
 
 VvChange *
@@ -521,7 +534,8 @@ vv_binding_reattach (VvBinding *b, GError **error)
   gboolean at_home = vv_binding_is_home (b);
   b->entry->state = VV_STATE_REATTACHING;
   if (!at_home)
-    vv_binding_save (b, NULL); /* a full /run must not keep a device from its home; the old entry still names it */
+    vv_binding_save (
+        b, NULL); /* a full /run must not keep a device from its home; the old entry still names it */
   if (!settle (b, b->entry->home_driver, b->entry->home_module, b->entry->home_override, &problem)) {
     stay_away (b, before, problem, error);
     return NULL;

@@ -2,12 +2,13 @@
  *
  * binding: moves one device between drivers, as a transaction (rules R4, R5, R6, R8).
  *
- * Owns: every write to sysfs, and their order. A VvBinding is the right to move one device: its lock, its journal
- * entry and its attributes. Nothing here chooses a driver (catalog), asks whether the host needs the device (in-use)
- * or knows what a domain is beyond two names in the entry.
+ * Owns: every write to sysfs, and their order. A VvBinding is the right to move one device: its lock, its
+ * journal entry and its attributes. Nothing here chooses a driver (catalog), asks whether the host needs the
+ * device (in-use) or knows what a domain is beyond two names in the entry.
  *
- * Drivers are bound through drivers/DRIVER/bind, which returns the probe's errno; drivers_probe would return success
- * for a probe that failed (bind_store() and drivers_probe_store() in the kernel's drivers/base/bus.c).
+ * Drivers are bound through drivers/DRIVER/bind, which returns the probe's errno; drivers_probe would return
+ * success for a probe that failed (bind_store() and drivers_probe_store() in the kernel's
+ * drivers/base/bus.c).
  */
 #pragma once
 
@@ -39,10 +40,12 @@ typedef struct {
  * @address: as vv_pci_address_parse() returns it
  * @dry_run: change nothing: no lock, no journal, no sysfs; only the steps are recorded
  *
- * Takes the device's lock (waits up to 30 s for another process), reads its journal entry, and finishes or undoes what
- * a process that died left half done. An entry of another device that had this address is dropped.
+ * Takes the device's lock (waits up to 30 s for another process), reads its journal entry, and finishes or
+ * undoes what a process that died left half done. An entry of another device that had this address is
+ * dropped.
  *
- * Returns: (transfer full): the binding; @host, @modules and @journal must live longer; or NULL with @error set
+ * Returns: (transfer full): the binding; @host, @modules and @journal must live longer; or NULL with @error
+ * set
  */
 VvBinding *vv_binding_open (const VvHost *host, VvModules *modules, VvJournal *journal, const char *address,
                             gboolean dry_run, GError **error);
@@ -52,8 +55,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvBinding, vv_binding_free)
 /**
  * vv_binding_note:
  *
- * Makes @binding->entry when there is none, with the present driver and driver_override as the device's home. In
- * memory: vv_binding_save() writes it.
+ * Makes @binding->entry when there is none, with the present driver and driver_override as the device's home.
+ * In memory: vv_binding_save() writes it.
  */
 void vv_binding_note (VvBinding *binding);
 
@@ -67,11 +70,11 @@ gboolean vv_binding_forget (VvBinding *binding, GError **error);
  * vv_binding_detach:
  * @selection: the candidates, best first
  *
- * Puts the device on the first candidate that works: load its module, write driver_override, unbind, bind, verify the
- * driver link and, where the kernel has it, vfio-dev/. When all fail the device is put back on the driver and the
- * driver_override it had at the call, and the error says which candidate failed at which step. A device that is
- * already on the best candidate, or is a VFIO device of a vendor's own driver, is left alone. One that a process
- * holds through VFIO is refused (VV_ERROR_REFUSED).
+ * Puts the device on the first candidate that works: load its module, write driver_override, unbind, bind,
+ * verify the driver link and, where the kernel has it, vfio-dev/. When all fail the device is put back on the
+ * driver and the driver_override it had at the call, and the error says which candidate failed at which step.
+ * A device that is already on the best candidate, or is a VFIO device of a vendor's own driver, is left
+ * alone. One that a process holds through VFIO is refused (VV_ERROR_REFUSED).
  *
  * Returns: (transfer full): what happened, or NULL with @error set
  */
@@ -80,13 +83,15 @@ VvChange *vv_binding_detach (VvBinding *binding, const VvSelection *selection, G
 /**
  * vv_binding_reattach:
  *
- * Brings the device home: the driver and the driver_override of the journal, its module loaded when it is gone. Without
- * an entry the override is cleared and the kernel probes. On success the entry is dropped. When home cannot be
- * reached the device goes back to the VFIO driver it came from, the entry stays and @error says why.
+ * Brings the device home: the driver and the driver_override of the journal, its module loaded when it is
+ * gone. Without an entry the override is cleared and the kernel probes. On success the entry is dropped. When
+ * home cannot be reached the device goes back to the VFIO driver it came from, the entry stays and @error
+ * says why.
  *
  * Returns: (transfer full): what happened, or NULL with @error set
  */
 VvChange *vv_binding_reattach (VvBinding *binding, GError **error);
 
-/** vv_binding_is_home: Returns: whether the device is as its journal entry says it was; FALSE without an entry */
+/** vv_binding_is_home: Returns: whether the device is as its journal entry says it was; FALSE without an
+ * entry */
 gboolean vv_binding_is_home (const VvBinding *binding);

@@ -70,8 +70,10 @@ open_table (VvCatalog *catalog, const VvHost *host, const char *name)
   GMappedFile *table = g_mapped_file_new (path, FALSE, &error);
 
   if (!table && !catalog->warning->len)
-    g_string_printf (catalog->warning, "%s; only the generic driver is sure to be found (run depmod, or give libvirtd "
-                     "access to the modules directory)", error->message);
+    g_string_printf (catalog->warning,
+                     "%s; only the generic driver is sure to be found (run depmod, or give libvirtd "
+                     "access to the modules directory)",
+                     error->message);
   return table;
 }
 
@@ -104,7 +106,8 @@ read_modules_alias (VvCatalog *catalog, const VvHost *host)
   }
 }
 
-/* modules.builtin.modinfo: NUL-ended strings "MODULE.alias=PATTERN" among others (kernel, scripts/Makefile.vmlinux) */
+/* modules.builtin.modinfo: NUL-ended strings "MODULE.alias=PATTERN" among others (kernel,
+ * scripts/Makefile.vmlinux) */
 static void
 add_builtin_record (VvCatalog *catalog, const char *record, gsize length)
 {
@@ -140,7 +143,7 @@ vv_catalog_new (const VvHost *host, VvModules *modules, const char *prefix)
 
   catalog->modules = modules;
   catalog->prefix = g_strconcat (prefix, "_", NULL);
-  catalog->entries = g_ptr_array_new_with_free_func ((GDestroyNotify) candidate_free);
+  catalog->entries = g_ptr_array_new_with_free_func ((GDestroyNotify)candidate_free);
   catalog->warning = g_string_new (NULL);
   vv_modules_each_alias (modules, add_modprobe_alias, catalog);
   read_modules_alias (catalog, host);
@@ -168,7 +171,7 @@ vv_catalog_warning (const VvCatalog *catalog)
 static int
 compare_rank (gconstpointer a, gconstpointer b)
 {
-  const VvCandidate *x = *(const VvCandidate *const *) a, *y = *(const VvCandidate *const *) b;
+  const VvCandidate *x = *(const VvCandidate *const *)a, *y = *(const VvCandidate *const *)b;
 
   if ((x->source == VV_SOURCE_DEFAULT) != (y->source == VV_SOURCE_DEFAULT))
     return x->source == VV_SOURCE_DEFAULT ? 1 : -1;
@@ -223,8 +226,8 @@ vv_catalog_select (const VvCatalog *catalog, const char *modalias, GError **erro
 
   VvSelection *selection = g_new0 (VvSelection, 1);
   selection->key = g_steal_pointer (&key);
-  selection->candidates = g_ptr_array_new_with_free_func ((GDestroyNotify) candidate_free);
-  selection->excluded = g_ptr_array_new_with_free_func ((GDestroyNotify) candidate_free);
+  selection->candidates = g_ptr_array_new_with_free_func ((GDestroyNotify)candidate_free);
+  selection->excluded = g_ptr_array_new_with_free_func ((GDestroyNotify)candidate_free);
   for (guint i = 0; i < matches->len; i++)
     judge (catalog, selection, matches->pdata[i]);
   return selection;

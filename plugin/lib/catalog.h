@@ -2,10 +2,10 @@
  *
  * catalog: for a device, the ranked list of drivers that the kernel and the administrator offer (rule R1).
  *
- * Owns: the prefixed aliases of modprobe.d, modules.alias and the built-in modules, and their order. libkmod finds
- * modules but not the pattern that matched, and stops at the first source with a match, so the prefixed lines (some
- * dozens among tens of thousands) are read from the text once and kept; a lookup then costs the same however many
- * aliases a kernel has. Knows nothing of sysfs, of devices or of loading.
+ * Owns: the prefixed aliases of modprobe.d, modules.alias and the built-in modules, and their order. libkmod
+ * finds modules but not the pattern that matched, and stops at the first source with a match, so the prefixed
+ * lines (some dozens among tens of thousands) are read from the text once and kept; a lookup then costs the
+ * same however many aliases a kernel has. Knows nothing of sysfs, of devices or of loading.
  */
 #pragma once
 
@@ -20,7 +20,8 @@
  * @VV_SOURCE_MODPROBE: an alias line of modprobe.d, the administrator's
  * @VV_SOURCE_ALIAS: modules.alias, by depmod from the modules
  * @VV_SOURCE_BUILTIN: modules.builtin.modinfo, of the modules inside the kernel image
- * @VV_SOURCE_DEFAULT: no alias: the generic driver where no table names it (a kernel before 5.16, no modules directory)
+ * @VV_SOURCE_DEFAULT: no alias: the generic driver where no table names it (a kernel before 5.16, no modules
+ * directory)
  * @VV_SOURCE_FORCED: no alias: named by the administrator
  *
  * Where a candidate comes from; on equal wildcards the lower one wins.
@@ -83,16 +84,18 @@ VvCatalog *vv_catalog_new (const VvHost *host, VvModules *modules, const char *p
 void vv_catalog_free (VvCatalog *catalog);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvCatalog, vv_catalog_free)
 
-/** vv_catalog_warning: Returns: (nullable): what could not be read, and what follows from it; NULL when all is well */
+/** vv_catalog_warning: Returns: (nullable): what could not be read, and what follows from it; NULL when all
+ * is well */
 const char *vv_catalog_warning (const VvCatalog *catalog);
 
 /**
  * vv_catalog_select:
  * @modalias: a device's modalias, of any bus
  *
- * Every module with an alias for the device, fewest wildcards first; on a tie by source, then by the module's name.
- * Blacklisted modules, and all aliases of a module but its best, are listed as excluded. For a PCI device and the
- * prefix "vfio" the generic driver comes last where no table speaks of it. May be called from several threads.
+ * Every module with an alias for the device, fewest wildcards first; on a tie by source, then by the module's
+ * name. Blacklisted modules, and all aliases of a module but its best, are listed as excluded. For a PCI
+ * device and the prefix "vfio" the generic driver comes last where no table speaks of it. May be called from
+ * several threads.
  *
  * Returns: (transfer full): the selection, or NULL with @error set when @modalias is malformed
  */
@@ -108,5 +111,6 @@ VvSelection *vv_catalog_select (const VvCatalog *catalog, const char *modalias, 
  */
 gboolean vv_selection_force (VvSelection *selection, const char *driver, GError **error);
 
-/** vv_candidate_driver: Returns: (transfer full) (nullable): its driver's name; NULL while the module is not loaded */
+/** vv_candidate_driver: Returns: (transfer full) (nullable): its driver's name; NULL while the module is not
+ * loaded */
 char *vv_candidate_driver (const VvHost *host, const VvCandidate *candidate);

@@ -25,7 +25,7 @@ vv_change_new (const char *device, VvOperation operation, const char *from)
   change->device = g_strdup (device);
   change->operation = operation;
   change->from = g_strdup (from);
-  change->attempts = g_ptr_array_new_with_free_func ((GDestroyNotify) attempt_free);
+  change->attempts = g_ptr_array_new_with_free_func ((GDestroyNotify)attempt_free);
   change->steps = g_ptr_array_new_with_free_func (g_free);
   return change;
 }
@@ -83,16 +83,13 @@ vv_change_log (const VvChange *change)
 
   if (!change->changed && !failed)
     return;
-  g_log_structured (G_LOG_DOMAIN, failed ? G_LOG_LEVEL_WARNING : G_LOG_LEVEL_MESSAGE,
-                    "VFIO_VARIANT_DEVICE", change->device,
-                    "VFIO_VARIANT_OPERATION", vv_operation_name (change->operation),
-                    "VFIO_VARIANT_FROM", change->from ? change->from : "",
-                    "VFIO_VARIANT_TO", change->to ? change->to : "",
-                    "VFIO_VARIANT_ALIAS", change->alias ? change->alias : "",
-                    "VFIO_VARIANT_WILDCARDS", wildcards,
-                    "VFIO_VARIANT_WHY", change->why ? change->why : "",
-                    "VFIO_VARIANT_USEC", usec,
-                    "MESSAGE", "%s: %s: %s -> %s: %s%s%s (%s us)", change->device,
-                    vv_operation_name (change->operation), name_or_none (change->from), name_or_none (change->to),
-                    change->why ? change->why : "", failed ? "; " : "", failed ? failed : "", usec);
+  g_log_structured (G_LOG_DOMAIN, failed ? G_LOG_LEVEL_WARNING : G_LOG_LEVEL_MESSAGE, "VFIO_VARIANT_DEVICE",
+                    change->device, "VFIO_VARIANT_OPERATION", vv_operation_name (change->operation),
+                    "VFIO_VARIANT_FROM", change->from ? change->from : "", "VFIO_VARIANT_TO",
+                    change->to ? change->to : "", "VFIO_VARIANT_ALIAS", change->alias ? change->alias : "",
+                    "VFIO_VARIANT_WILDCARDS", wildcards, "VFIO_VARIANT_WHY", change->why ? change->why : "",
+                    "VFIO_VARIANT_USEC", usec, "MESSAGE", "%s: %s: %s -> %s: %s%s%s (%s us)", change->device,
+                    vv_operation_name (change->operation), name_or_none (change->from),
+                    name_or_none (change->to), change->why ? change->why : "", failed ? "; " : "",
+                    failed ? failed : "", usec);
 }

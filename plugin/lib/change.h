@@ -2,7 +2,8 @@
  *
  * change: what is told of one change of hands (rule R9).
  *
- * Owns: the record that binding fills in, and its one structured line in the log. Knows nothing of how devices move.
+ * Owns: the record that binding fills in, and its one structured line in the log. Knows nothing of how
+ * devices move.
  */
 #pragma once
 
@@ -70,13 +71,15 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvChange, vv_change_free)
 /** vv_change_failed_attempt: remembers that a candidate failed; takes the message of @problem */
 void vv_change_failed_attempt (VvChange *change, const char *module, const char *step, const GError *problem);
 
-/** vv_change_attempts: Returns: (transfer full) (nullable): all failed attempts in one line; NULL when there are none */
+/** vv_change_attempts: Returns: (transfer full) (nullable): all failed attempts in one line; NULL when there
+ * are none */
 char *vv_change_attempts (const VvChange *change);
 
 /**
  * vv_change_log:
  *
- * One structured record (g_log_structured): a line to read and the fields VFIO_VARIANT_DEVICE, _OPERATION, _FROM, _TO,
- * _ALIAS, _WILDCARDS, _WHY and _USEC. A warning when a better candidate failed, silent when nothing changed.
+ * One structured record (g_log_structured): a line to read and the fields VFIO_VARIANT_DEVICE, _OPERATION,
+ * _FROM, _TO, _ALIAS, _WILDCARDS, _WHY and _USEC. A warning when a better candidate failed, silent when
+ * nothing changed.
  */
 void vv_change_log (const VvChange *change);

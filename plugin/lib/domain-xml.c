@@ -31,7 +31,7 @@ refuse_doctype (void *data, const xmlChar *name, const xmlChar *external, const 
   xmlParserCtxtPtr ctxt = data;
   gboolean *refused = ctxt->_private;
 
-  (void) name, (void) external, (void) system;
+  (void)name, (void)external, (void)system;
   *refused = TRUE;
   xmlStopParser (ctxt);
 }
@@ -66,7 +66,8 @@ parse (const char *xml, gsize length, GError **error)
   if (refused)
     fail (error, "a document type is not allowed");
   else if (!doc || !xmlDocGetRootElement (doc))
-    fail (error, "line %d: %s", problem ? problem->line : 0, problem && problem->message ? problem->message : "empty");
+    fail (error, "line %d: %s", problem ? problem->line : 0,
+          problem && problem->message ? problem->message : "empty");
   else
     return g_steal_pointer (&doc);
   return NULL;
@@ -75,7 +76,7 @@ parse (const char *xml, gsize length, GError **error)
 static gboolean
 is_element (const xmlNode *node, const char *name)
 {
-  return node->type == XML_ELEMENT_NODE && strcmp ((const char *) node->name, name) == 0;
+  return node->type == XML_ELEMENT_NODE && strcmp ((const char *)node->name, name) == 0;
 }
 
 static xmlNode *
@@ -90,8 +91,8 @@ child (const xmlNode *node, const char *name)
 static char *
 attribute (const xmlNode *node, const char *name)
 {
-  xmlChar *value = node ? xmlGetNoNsProp (node, (const xmlChar *) name) : NULL;
-  char *copy = g_strdup ((const char *) value);
+  xmlChar *value = node ? xmlGetNoNsProp (node, (const xmlChar *)name) : NULL;
+  char *copy = g_strdup ((const char *)value);
 
   xmlFree (value);
   return copy;
@@ -102,7 +103,7 @@ text_of (const xmlNode *parent, const char *name)
 {
   const xmlNode *node = child (parent, name);
   xmlChar *text = node ? xmlNodeGetContent (node) : NULL;
-  char *copy = g_strdup (text ? (const char *) text : "");
+  char *copy = g_strdup (text ? (const char *)text : "");
 
   xmlFree (text);
   return copy;
@@ -164,7 +165,8 @@ add_hostdev (VvDomain *domain, const xmlNode *node)
   const xmlNode *driver = child (node, "driver");
   g_autofree char *address = is_pci_hostdev (node) ? source_address (node) : NULL;
 
-  if (!address || (driver && !attribute_is (driver, "name", "vfio", TRUE)) || domain->hostdevs->len == HOSTDEV_LIMIT)
+  if (!address || (driver && !attribute_is (driver, "name", "vfio", TRUE)) ||
+      domain->hostdevs->len == HOSTDEV_LIMIT)
     return;
   VvHostdev *h = g_new0 (VvHostdev, 1);
   h->address = g_steal_pointer (&address);
@@ -188,7 +190,7 @@ vv_domain_parse (const char *xml, gsize length, GError **error)
   VvDomain *domain = g_new0 (VvDomain, 1);
   domain->name = text_of (root, "name");
   domain->uuid = text_of (root, "uuid");
-  domain->hostdevs = g_ptr_array_new_with_free_func ((GDestroyNotify) hostdev_free);
+  domain->hostdevs = g_ptr_array_new_with_free_func ((GDestroyNotify)hostdev_free);
   const xmlNode *devices = child (root, "devices");
   for (const xmlNode *node = devices ? devices->children : NULL; node; node = node->next)
     add_hostdev (domain, node);

@@ -2,8 +2,8 @@
  *
  * domain-xml: the PCI devices that a libvirt domain takes from its host.
  *
- * Owns: reading a domain's XML (libvirt's docs/formatdomain.rst) with bounds: no network, no external entity, no
- * document type at all, 16 MiB. Knows nothing of sysfs.
+ * Owns: reading a domain's XML (libvirt's docs/formatdomain.rst) with bounds: no network, no external entity,
+ * no document type at all, 16 MiB. Knows nothing of sysfs.
  */
 #pragma once
 
@@ -28,8 +28,8 @@ typedef struct {
  * VvDomain:
  * @name: the domain's name
  * @uuid: its UUID
- * @hostdevs: (element-type VvHostdev): from <hostdev mode='subsystem' type='pci'> and <interface type='hostdev'>, for
- * VFIO (also <driver name='vfio'/>, not another name)
+ * @hostdevs: (element-type VvHostdev): from <hostdev mode='subsystem' type='pci'> and <interface
+ * type='hostdev'>, for VFIO (also <driver name='vfio'/>, not another name)
  */
 typedef struct {
   char *name;

@@ -2,8 +2,8 @@
  *
  * error: the one error domain of the library.
  *
- * Every message names the file or the device, the step and the kernel's errno in words; callers add context with
- * g_prefix_error(). Programs turn the code into an exit status and print; nothing else does.
+ * Every message names the file or the device, the step and the kernel's errno in words; callers add context
+ * with g_prefix_error(). Programs turn the code into an exit status and print; nothing else does.
  */
 #pragma once
 
@@ -17,7 +17,6 @@
  * @VV_ERROR_NOT_FOUND: a file or module is not there
  * @VV_ERROR_REFUSED: it could be done and must not be: the device is in use
  * @VV_ERROR_PERMISSION: the caller lacks the privilege
- * @VV_ERROR_NO_MATCH: the driver does not take this device (the bus answered ENODEV to a bind)
  */
 typedef enum {
   VV_ERROR_FAILED,
@@ -26,7 +25,6 @@ typedef enum {
   VV_ERROR_NOT_FOUND,
   VV_ERROR_REFUSED,
   VV_ERROR_PERMISSION,
-  VV_ERROR_NO_MATCH,
 } VvError;
 
 #define VV_ERROR (vv_error_quark ())
@@ -36,8 +34,8 @@ GQuark vv_error_quark (void);
  * vv_error_from_errno:
  * @errnum: an errno, positive
  *
- * Returns: the code for @errnum: EACCES, EPERM and EROFS are permission, ENOENT is not found, ENODEV and ENXIO are
- * no device, all others failed
+ * Returns: the code for @errnum: EACCES, EPERM and EROFS are permission, ENOENT is not found, ENODEV and
+ * ENXIO are no device, all others failed
  */
 VvError vv_error_from_errno (int errnum);
 

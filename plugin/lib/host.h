@@ -30,10 +30,11 @@ typedef struct {
 /**
  * vv_host_new:
  * @sysroot: (nullable): the root of another system; NULL or "/": the running one
- * @release: (nullable): the kernel release; NULL: the running one's or, when @sysroot holds a single one, that
+ * @release: (nullable): the kernel release; NULL: the running one's or, when @sysroot holds a single one,
+ * that
  *
- * Returns: (transfer full): the host, or NULL with @error set: there is no sysfs, or @release could lead out of the
- * modules directory
+ * Returns: (transfer full): the host, or NULL with @error set: there is no sysfs, or @release could lead out
+ * of the modules directory
  */
 VvHost *vv_host_new (const char *sysroot, const char *release, GError **error);
 void vv_host_free (VvHost *host);

@@ -67,9 +67,9 @@ interface_address (const char *name)
     if (strcmp (a->ifa_name, name) != 0 || !a->ifa_addr)
       continue;
     if (a->ifa_addr->sa_family == AF_INET)
-      inet_ntop (AF_INET, &((struct sockaddr_in *) a->ifa_addr)->sin_addr, text, sizeof text);
+      inet_ntop (AF_INET, &((struct sockaddr_in *)a->ifa_addr)->sin_addr, text, sizeof text);
     else if (a->ifa_addr->sa_family == AF_INET6)
-      inet_ntop (AF_INET6, &((struct sockaddr_in6 *) a->ifa_addr)->sin6_addr, text, sizeof text);
+      inet_ntop (AF_INET6, &((struct sockaddr_in6 *)a->ifa_addr)->sin6_addr, text, sizeof text);
   }
   freeifaddrs (all);
   return *text ? g_strdup (text) : NULL;
@@ -136,8 +136,8 @@ proc_text (const VvHost *host, const char *name)
   return host->proc ? vv_io_read (host->proc, name, PROC_LIMIT, NULL) : NULL;
 }
 
-/* The mount point of a block device. Fields: id parent major:minor root MOUNT-POINT options... - type SOURCE options
- * (proc(5)). btrfs shows an invented number, so the source counts as well. */
+/* The mount point of a block device. Fields: id parent major:minor root MOUNT-POINT options... - type SOURCE
+ * options (proc(5)). btrfs shows an invented number, so the source counts as well. */
 static char *
 mount_point (const VvHost *host, const char *number, const char *name)
 {
@@ -180,11 +180,11 @@ holder_kind (const VvHost *host, const char *holder)
   g_autofree char *name_path = g_build_filename ("class/block", holder, "dm/name", NULL);
   g_autofree char *uuid = vv_io_attribute (host->sys, uuid_path);
   g_autofree char *name = vv_io_attribute (host->sys, name_path);
-  const char *kind = !uuid                                 ? "a device built on it"
-                     : g_str_has_prefix (uuid, "LVM-")     ? "LVM"
-                     : g_str_has_prefix (uuid, "CRYPT-")   ? "disk encryption"
-                     : g_str_has_prefix (uuid, "mpath-")   ? "multipath"
-                                                           : "the device mapper";
+  const char *kind = !uuid                               ? "a device built on it"
+                     : g_str_has_prefix (uuid, "LVM-")   ? "LVM"
+                     : g_str_has_prefix (uuid, "CRYPT-") ? "disk encryption"
+                     : g_str_has_prefix (uuid, "mpath-") ? "multipath"
+                                                         : "the device mapper";
 
   if (g_str_has_prefix (holder, "md"))
     kind = "an md array";
@@ -209,8 +209,8 @@ judge_block (const VvHost *host, const char *name, GPtrArray *reasons)
   }
 }
 
-/* The disks below a device; for NVMe multipath's hidden paths (nvme0c1n1) the disk they lead to (nvme0n1), which the
- * kernel puts elsewhere in the tree (drivers/nvme/host/multipath.c), and that disk's partitions. */
+/* The disks below a device; for NVMe multipath's hidden paths (nvme0c1n1) the disk they lead to (nvme0n1),
+ * which the kernel puts elsewhere in the tree (drivers/nvme/host/multipath.c), and that disk's partitions. */
 static GPtrArray *
 block_devices (const VvHost *host, const VvPciDevice *device)
 {
@@ -257,12 +257,12 @@ judge_display (const VvHost *host, const VvPciDevice *device, GPtrArray *reasons
   g_autoptr (GPtrArray) drm = class_members (host, device, "drm");
 
   if (framebuffers->len && console_on_framebuffer (host))
-    add_reason (reasons, "display %s shows the console", (char *) framebuffers->pdata[0]);
+    add_reason (reasons, "display %s shows the console", (char *)framebuffers->pdata[0]);
   for (guint i = 0; i < drm->len; i++) { /* card0-HDMI-A-1: a connector */
     g_autofree char *path = g_build_filename ("class/drm", drm->pdata[i], "enabled", NULL);
     g_autofree char *enabled = vv_io_attribute (host->sys, path);
     if (g_strcmp0 (enabled, "enabled") == 0)
-      add_reason (reasons, "a screen is lit on %s", (char *) drm->pdata[i]);
+      add_reason (reasons, "a screen is lit on %s", (char *)drm->pdata[i]);
   }
 }
 
@@ -275,7 +275,7 @@ judge_virtual_functions (const VvHost *host, const VvPciDevice *device, GPtrArra
   g_autoptr (GPtrArray) entries = vv_io_list (device->dir, ".");
   g_autoptr (GString) bound = g_string_new (NULL);
 
-  (void) host;
+  (void)host;
   if (!enabled || strcmp (enabled, "0") == 0)
     return;
   for (guint i = 0; i < entries->len; i++) {
@@ -287,8 +287,8 @@ judge_virtual_functions (const VvHost *host, const VvPciDevice *device, GPtrArra
     if (driver)
       g_string_append_printf (bound, "%s%s on %s", bound->len ? ", " : "", address, driver);
   }
-  add_reason (reasons, "%s virtual functions are enabled%s%s", enabled, bound->len ? ": " : ", none on a driver",
-              bound->str);
+  add_reason (reasons, "%s virtual functions are enabled%s%s", enabled,
+              bound->len ? ": " : ", none on a driver", bound->str);
 }
 
 GPtrArray *
@@ -340,8 +340,10 @@ process_holds (const VvDir *proc, const char *pid, dev_t group, dev_t cdev)
 char *
 vv_vfio_user (const VvHost *host, const VvPciDevice *device)
 {
-  g_autofree char *group_path = g_build_filename ("class/vfio", device->iommu_group ? device->iommu_group : "-", "dev", NULL);
-  g_autofree char *cdev_path = g_build_filename ("class/vfio-dev", device->vfio_dev ? device->vfio_dev : "-", "dev", NULL);
+  g_autofree char *group_path =
+      g_build_filename ("class/vfio", device->iommu_group ? device->iommu_group : "-", "dev", NULL);
+  g_autofree char *cdev_path =
+      g_build_filename ("class/vfio-dev", device->vfio_dev ? device->vfio_dev : "-", "dev", NULL);
   dev_t group = char_number (host->sys, group_path), cdev = char_number (host->sys, cdev_path);
 
   if ((!group && !cdev) || !host->proc)

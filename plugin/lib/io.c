@@ -126,7 +126,7 @@ vv_io_write (const VvDir *dir, const char *path, const char *value, GError **err
   do
     n = write (fd, value, length);
   while (n < 0 && errno == EINTR);
-  if (n != (ssize_t) length)
+  if (n != (ssize_t)length)
     return fail (error, n < 0 ? errno : EIO, dir, path, "write");
   return TRUE;
 }
@@ -153,7 +153,7 @@ vv_io_link_name (const VvDir *dir, const char *path)
 static int
 compare_names (gconstpointer a, gconstpointer b)
 {
-  return strcmp (*(const char *const *) a, *(const char *const *) b);
+  return strcmp (*(const char *const *)a, *(const char *const *)b);
 }
 
 GPtrArray *

@@ -13,8 +13,8 @@
  * @fd: the directory, O_PATH
  * @path: its name, for messages only
  *
- * An open directory. A directory of sysfs that is kept open keeps meaning the same device: when the device goes away
- * every access below it fails with ENOENT or ENODEV, even when another device takes its address.
+ * An open directory. A directory of sysfs that is kept open keeps meaning the same device: when the device
+ * goes away every access below it fails with ENOENT or ENODEV, even when another device takes its address.
  */
 typedef struct {
   int fd;
@@ -61,22 +61,24 @@ char *vv_io_attribute (const VvDir *dir, const char *path);
  * vv_io_write:
  * @value: what to write, as it is: no newline is added
  *
- * Writes @value to an existing file in one write(2), as a sysfs attribute wants it. A failed or short write is an
- * error that carries the kernel's errno.
+ * Writes @value to an existing file in one write(2), as a sysfs attribute wants it. A failed or short write
+ * is an error that carries the kernel's errno.
  */
 gboolean vv_io_write (const VvDir *dir, const char *path, const char *value, GError **error);
 
-/** vv_io_link: Returns: (transfer full) (nullable): what the symbolic link points to, NULL when it is no link */
+/** vv_io_link: Returns: (transfer full) (nullable): what the symbolic link points to, NULL when it is no link
+ */
 char *vv_io_link (const VvDir *dir, const char *path);
 
-/** vv_io_link_name: Returns: (transfer full) (nullable): the last component of what the symbolic link points to */
+/** vv_io_link_name: Returns: (transfer full) (nullable): the last component of what the symbolic link points
+ * to */
 char *vv_io_link_name (const VvDir *dir, const char *path);
 
 /**
  * vv_io_list:
  *
- * Returns: (transfer full) (element-type utf8): the names in a directory, sorted, hidden ones left out; empty when
- * it is not there
+ * Returns: (transfer full) (element-type utf8): the names in a directory, sorted, hidden ones left out; empty
+ * when it is not there
  */
 GPtrArray *vv_io_list (const VvDir *dir, const char *path);
 
@@ -84,8 +86,8 @@ GPtrArray *vv_io_list (const VvDir *dir, const char *path);
  * vv_io_replace:
  * @name: a plain file name in @dir
  *
- * Gives @name new contents so that a reader or a crash finds the old or the new text, never a part: written beside,
- * fsync, rename, fsync of the directory.
+ * Gives @name new contents so that a reader or a crash finds the old or the new text, never a part: written
+ * beside, fsync, rename, fsync of the directory.
  */
 gboolean vv_io_replace (const VvDir *dir, const char *name, const char *text, GError **error);
 

@@ -250,7 +250,8 @@ vv_journal_lock (const VvJournal *journal, const char *address, guint timeout_ms
     int errnum = errno;
     close (fd);
     if (errnum == EWOULDBLOCK)
-      g_set_error (error, VV_ERROR, VV_ERROR_REFUSED, "%s: another process is moving this device (lslocks shows it)", address);
+      g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
+                   "%s: another process is moving this device (lslocks shows it)", address);
     else
       vv_set_errno (error, errnum, "%s/%s: flock", journal->dir->path, name);
     return NULL;

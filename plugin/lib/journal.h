@@ -2,8 +2,8 @@
  *
  * journal: what each device was before we touched it; survives a crash (rules R5, R6).
  *
- * Owns: /run/vfio-variant: one key file per device, replaced as a whole, and the per-device locks. The journal lives
- * as long as the boot does, as driver bindings do. Knows nothing of how devices move.
+ * Owns: /run/vfio-variant: one key file per device, replaced as a whole, and the per-device locks. The
+ * journal lives as long as the boot does, as driver bindings do. Knows nothing of how devices move.
  */
 #pragma once
 
@@ -70,8 +70,8 @@ typedef struct VvJournal VvJournal;
  * vv_journal_open:
  * @create: make the directory when it is not there; needs root
  *
- * Returns: (transfer full): the journal, or NULL with @error set; without @create, a missing directory is an empty
- * journal
+ * Returns: (transfer full): the journal, or NULL with @error set; without @create, a missing directory is an
+ * empty journal
  */
 VvJournal *vv_journal_open (const VvHost *host, gboolean create, GError **error);
 void vv_journal_free (VvJournal *journal);
@@ -80,8 +80,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvJournal, vv_journal_free)
 /**
  * vv_journal_load:
  *
- * Returns: (transfer full) (nullable): the entry; NULL without @error when the device has none, NULL with @error set
- * when it has one that cannot be read (the message names the file and the remedy)
+ * Returns: (transfer full) (nullable): the entry; NULL without @error when the device has none, NULL with
+ * @error set when it has one that cannot be read (the message names the file and the remedy)
  */
 VvEntry *vv_journal_load (const VvJournal *journal, const char *address, GError **error);
 

@@ -25,7 +25,8 @@ vv_modalias_key (const char *prefix, const char *modalias, GError **error)
   return g_strconcat (prefix, "_", modalias, NULL);
 }
 
-/* The end of the bracket expression that starts at @open, or NULL when it is not closed and '[' means itself. */
+/* The end of the bracket expression that starts at @open, or NULL when it is not closed and '[' means itself.
+ */
 static const char *
 bracket_end (const char *open)
 {

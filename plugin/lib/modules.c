@@ -13,9 +13,11 @@ struct VvModules {
   GMutex lock; /* libkmod's context is for one thread at a time */
 };
 
-/* libkmod's own list names the running system's folders; this is the same list below a sysroot (modprobe.d(5)). */
-static const char *const config_folders[] = {"/etc/modprobe.d", "/run/modprobe.d", "/usr/local/lib/modprobe.d",
-                                             "/usr/lib/modprobe.d", "/lib/modprobe.d"};
+/* libkmod's own list names the running system's folders; this is the same list below a sysroot
+ * (modprobe.d(5)). */
+static const char *const config_folders[] = {"/etc/modprobe.d", "/run/modprobe.d",
+                                             "/usr/local/lib/modprobe.d", "/usr/lib/modprobe.d",
+                                             "/lib/modprobe.d"};
 
 static struct kmod_ctx *
 new_context (const VvHost *host)
@@ -27,13 +29,14 @@ new_context (const VvHost *host)
   for (gsize i = 0; i < G_N_ELEMENTS (config_folders); i++)
     g_ptr_array_add (folders, vv_host_path (host, config_folders[i]));
   g_ptr_array_add (folders, NULL);
-  return kmod_new (host->modules_path, (const char *const *) folders->pdata);
+  return kmod_new (host->modules_path, (const char *const *)folders->pdata);
 }
 
 static void
-discard (void *data, int priority, const char *file, int line, const char *fn, const char *format, va_list args)
+discard (void *data, int priority, const char *file, int line, const char *fn, const char *format,
+         va_list args)
 {
-  (void) data, (void) priority, (void) file, (void) line, (void) fn, (void) format, (void) args;
+  (void)data, (void)priority, (void)file, (void)line, (void)fn, (void)format, (void)args;
 }
 
 VvModules *
@@ -99,13 +102,13 @@ load_failed (VvModules *modules, struct kmod_module *mod, int errnum, GError **e
   const char *command = kmod_module_get_install_commands (mod);
 
   if (command) {
-    g_set_error (error, VV_ERROR, VV_ERROR_FAILED, "module %s: its install command in modprobe.d, '%s', failed",
-                 name, command);
+    g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
+                 "module %s: its install command in modprobe.d, '%s', failed", name, command);
     return FALSE;
   }
   if (errnum == ENOENT) {
-    g_set_error (error, VV_ERROR, VV_ERROR_NOT_FOUND, "module %s is not below %s (run depmod if it was just added)",
-                 name, modules->path);
+    g_set_error (error, VV_ERROR, VV_ERROR_NOT_FOUND,
+                 "module %s is not below %s (run depmod if it was just added)", name, modules->path);
     return FALSE;
   }
   return vv_set_errno (error, errnum, "module %s cannot be loaded (the kernel log may say more)", name);
@@ -119,7 +122,7 @@ vv_modules_load (VvModules *modules, const char *module, GError **error)
   int r = kmod_module_new_from_name (modules->kmod, module, &mod);
   gboolean done;
 
-  (void) locker;
+  (void)locker;
   if (r < 0)
     return vv_set_errno (error, -r, "module %s", module);
   r = kmod_module_probe_insert_module (mod, 0, NULL, NULL, NULL, NULL);

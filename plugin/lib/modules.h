@@ -2,8 +2,8 @@
  *
  * modules: kernel modules, through libkmod.
  *
- * Owns: the libkmod context (modprobe.d as read at its start), loading, and the way from a module's name to the name
- * of the driver that it registered. Knows nothing of aliases' rank nor of devices.
+ * Owns: the libkmod context (modprobe.d as read at its start), loading, and the way from a module's name to
+ * the name of the driver that it registered. Knows nothing of aliases' rank nor of devices.
  */
 #pragma once
 
@@ -14,8 +14,8 @@ typedef struct VvModules VvModules;
 /**
  * vv_modules_new:
  *
- * Reads modprobe.d (below the host's sysroot when it has one). A missing modules directory is no error here: every
- * load will fail and say so.
+ * Reads modprobe.d (below the host's sysroot when it has one). A missing modules directory is no error here:
+ * every load will fail and say so.
  *
  * Returns: (transfer full): the modules of @host, which must live longer; or NULL with @error set
  */
@@ -26,7 +26,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvModules, vv_modules_free)
 /** Called with a pattern and the module it names, both valid only during the call. */
 typedef void (*VvAliasFunc) (const char *pattern, const char *module, gpointer data);
 
-/** vv_modules_each_alias: calls @func for every "alias" line of modprobe.d, in the order libkmod ranks them */
+/** vv_modules_each_alias: calls @func for every "alias" line of modprobe.d, in the order libkmod ranks them
+ */
 void vv_modules_each_alias (VvModules *modules, VvAliasFunc func, gpointer data);
 
 /** vv_modules_blacklisted: Returns: whether modprobe.d (or modprobe.blacklist=) blacklists @module */
@@ -36,9 +37,9 @@ gboolean vv_modules_blacklisted (VvModules *modules, const char *module);
  * vv_modules_load:
  * @module: a module's name, with dashes or underscores
  *
- * Loads a module and what it depends on, as modprobe NAME does: "install" commands are run, a blacklist does not
- * count (it is for aliases, modprobe.d(5)), a loaded or built-in module is success. May be called from several
- * threads; loads are done one after another.
+ * Loads a module and what it depends on, as modprobe NAME does: "install" commands are run, a blacklist does
+ * not count (it is for aliases, modprobe.d(5)), a loaded or built-in module is success. May be called from
+ * several threads; loads are done one after another.
  *
  * Returns: TRUE, or FALSE with @error set
  */
@@ -50,8 +51,8 @@ gboolean vv_modules_load (VvModules *modules, const char *module, GError **error
  * @module: a module's name, with dashes or underscores
  *
  * The name of the driver that a module registered on a bus: the link BUS:DRIVER in /sys/module/MODULE/drivers
- * (module_add_driver() in the kernel's drivers/base/module.c), which loaded and built-in modules have. When there are
- * several, the one named like the module, else the first.
+ * (module_add_driver() in the kernel's drivers/base/module.c), which loaded and built-in modules have. When
+ * there are several, the one named like the module, else the first.
  *
  * Returns: (transfer full) (nullable): the driver, NULL when the module is not loaded or has none on this bus
  */

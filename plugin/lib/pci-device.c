@@ -48,12 +48,15 @@ vv_pci_address_parse (const char *text, GError **error)
   else if (n == 3 && !nodedev)
     address = address_from_parts ("0000", parts[0], parts[1], parts[2]);
   /* "3b.00:1" has the right parts and the wrong signs */
-  if (address && !nodedev && (strrchr (name, '.') < strrchr (name, ':') || strchr (name, '.') != strrchr (name, '.')))
+  if (address && !nodedev &&
+      (strrchr (name, '.') < strrchr (name, ':') || strchr (name, '.') != strrchr (name, '.')))
     g_clear_pointer (&address, g_free);
   if (!address) {
     g_autofree char *shown = g_strescape (text, NULL);
-    g_set_error (error, VV_ERROR, VV_ERROR_INVALID,
-                 "'%.80s' is no PCI address (like 0000:3b:00.1, 3b:00.1 or pci_0000_3b_00_1; lspci -D lists them)", shown);
+    g_set_error (
+        error, VV_ERROR, VV_ERROR_INVALID,
+        "'%.80s' is no PCI address (like 0000:3b:00.1, 3b:00.1 or pci_0000_3b_00_1; lspci -D lists them)",
+        shown);
   }
   return address;
 }
@@ -78,7 +81,8 @@ glob_addresses (const VvHost *host, const char *pattern, GError **error)
       g_ptr_array_add (found, g_strdup (all->pdata[i]));
   if (!found->len) {
     g_autofree char *shown = g_strescape (pattern, NULL);
-    g_set_error (error, VV_ERROR, VV_ERROR_NO_DEVICE, "no PCI device matches '%.80s' (lspci -D lists them)", shown);
+    g_set_error (error, VV_ERROR, VV_ERROR_NO_DEVICE, "no PCI device matches '%.80s' (lspci -D lists them)",
+                 shown);
     return NULL;
   }
   return g_steal_pointer (&found);
@@ -103,7 +107,8 @@ vv_pci_addresses (const VvHost *host, const char *text, GError **error)
   return one;
 }
 
-/* The kernel prints "(null)" for an override that is not set (driver_override_show() in drivers/pci/pci-sysfs.c). */
+/* The kernel prints "(null)" for an override that is not set (driver_override_show() in
+ * drivers/pci/pci-sysfs.c). */
 static char *
 read_override (const VvPciDevice *device)
 {
@@ -179,8 +184,52 @@ vv_pci_device_free (VvPciDevice *device)
 GPtrArray *
 vv_pci_group_members (const VvHost *host, const VvPciDevice *device)
 {
-  g_autofree char *path =
-      device->iommu_group ? g_build_filename ("kernel/iommu_groups", device->iommu_group, "devices", NULL) : NULL;
+  g_autofree char *path = device->iommu_group
+                              ? g_build_filename ("kernel/iommu_groups", device->iommu_group, "devices", NULL)
+                              : NULL;
 
   return path ? vv_io_list (host->sys, path) : g_ptr_array_new_with_free_func (g_free);
+}
+
+static gboolean
+contains (const GPtrArray *names, const char *name)
+{
+  for (guint i = 0; names && i < names->len; i++)
+    if (strcmp (names->pdata[i], name) == 0)
+      return TRUE;
+  return FALSE;
+}
+
+/* Drivers that leave DMA to somebody else (struct pci_driver.driver_managed_dma in the kernel), and VFIO's
+ * own. */
+static gboolean
+shares_group (const VvPciDevice *member)
+{
+  return !member->driver || member->vfio_dev || strcmp (member->driver, "vfio-pci") == 0 ||
+         strcmp (member->driver, "pci-stub") == 0 || strcmp (member->driver, "pcieport") == 0;
+}
+
+GPtrArray *
+vv_pci_group_obstacles (const VvHost *host, const VvPciDevice *device, const GPtrArray *along)
+{
+  GPtrArray *reasons = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GPtrArray) members = vv_pci_group_members (host, device);
+  g_autofree char *unsafe = vv_io_attribute (host->sys, "module/vfio/parameters/enable_unsafe_noiommu_mode");
+
+  if (!device->iommu_group && g_strcmp0 (unsafe, "Y") != 0)
+    g_ptr_array_add (reasons,
+                     g_strdup ("it has no IOMMU group: enable the IOMMU in the firmware and on the kernel "
+                               "command line (intel_iommu=on; AMD: on by default)"));
+  for (guint i = 0; i < members->len; i++) {
+    const char *address = members->pdata[i];
+    g_autoptr (VvPciDevice) member = vv_pci_device_open (host, address, NULL);
+    if (!member || strcmp (address, device->address) == 0 || contains (along, address) ||
+        shares_group (member))
+      continue;
+    g_ptr_array_add (
+        reasons, g_strdup_printf (
+                     "%s in the same IOMMU group %s is on %s: give it to the guest too, or bind it as well",
+                     address, device->iommu_group, member->driver));
+  }
+  return reasons;
 }

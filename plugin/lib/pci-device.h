@@ -2,8 +2,9 @@
  *
  * pci-device: what sysfs says of one PCI device, through one open directory.
  *
- * Owns: addresses in all their spellings and the attributes of a device. Reads only; who may change a device, and
- * how, is binding's business. Source of the attributes: Documentation/ABI/testing/sysfs-bus-pci of the kernel.
+ * Owns: addresses in all their spellings and the attributes of a device. Reads only; who may change a device,
+ * and how, is binding's business. Source of the attributes: Documentation/ABI/testing/sysfs-bus-pci of the
+ * kernel.
  */
 #pragma once
 
@@ -48,7 +49,8 @@ char *vv_pci_address (guint domain, guint bus, guint slot, guint function);
  * vv_pci_addresses:
  * @text: as for vv_pci_address_parse(), or a glob of addresses ("0000:3b:*")
  *
- * Returns: (transfer full) (element-type utf8): the addresses of present devices that @text means, sorted; or NULL with
+ * Returns: (transfer full) (element-type utf8): the addresses of present devices that @text means, sorted; or
+ * NULL with
  * @error set: malformed (VV_ERROR_INVALID), or there is none (VV_ERROR_NO_DEVICE)
  */
 GPtrArray *vv_pci_addresses (const VvHost *host, const char *text, GError **error);
@@ -57,7 +59,8 @@ GPtrArray *vv_pci_addresses (const VvHost *host, const char *text, GError **erro
  * vv_pci_device_open:
  * @address: as vv_pci_address_parse() returns it
  *
- * Returns: (transfer full): the device with its present attributes, or NULL with @error set (VV_ERROR_NO_DEVICE)
+ * Returns: (transfer full): the device with its present attributes, or NULL with @error set
+ * (VV_ERROR_NO_DEVICE)
  */
 VvPciDevice *vv_pci_device_open (const VvHost *host, const char *address, GError **error);
 void vv_pci_device_free (VvPciDevice *device);
@@ -72,5 +75,18 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvPciDevice, vv_pci_device_free)
  */
 gboolean vv_pci_device_reload (VvPciDevice *device, GError **error);
 
-/** vv_pci_group_members: Returns: (transfer full) (element-type utf8): addresses in @device's IOMMU group, itself included */
+/** vv_pci_group_members: Returns: (transfer full) (element-type utf8): addresses in @device's IOMMU group,
+ * itself included */
 GPtrArray *vv_pci_group_members (const VvHost *host, const VvPciDevice *device);
+
+/**
+ * vv_pci_group_obstacles:
+ * @along: (nullable) (element-type utf8): addresses of devices that go to VFIO together with @device
+ *
+ * Why QEMU could not use @device even on a VFIO driver: it has no IOMMU group, or another member of the group
+ * is on a driver of the host (vfio_group_viable() of the kernel before 6.0, iommu_group_claim_dma_owner()
+ * since).
+ *
+ * Returns: (transfer full) (element-type utf8): the reasons, each with the remedy; empty when there are none
+ */
+GPtrArray *vv_pci_group_obstacles (const VvHost *host, const VvPciDevice *device, const GPtrArray *along);

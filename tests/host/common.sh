@@ -7,6 +7,7 @@
 #   DIR/roots/runtime   the pristine root file system of the emulated host (make-root)
 #   DIR/roots/builder   the same suite with compiler and headers           (make-root)
 #   DIR/work/           sources, meson's and kbuild's build directories     (make-image)
+#   DIR/cache/          what libvirt keeps about QEMU, put into images      (make-image)
 #   DIR/image/          disk.img, initrd, vmlinuz                           (make-image)
 
 set -euo pipefail

@@ -42,13 +42,14 @@ diag_file() { # diag_file FILE [FIRST-LINE]: at most 60 lines
 diag_logs() {
   dmesg >/run/tests/dmesg
   logs | while read -r log; do
-    seen=$(awk -v log="$log" '$2 == log { print $1 }' "$marks")
+    seen=$(awk -v name="$log" '$2 == name { print $1 }' "$marks")
     [ "$(wc -l <"$log")" -le "${seen:-0}" ] || diag_file "$log" $((${seen:-0} + 1))
   done
 }
 
 uptime_seconds() {
-  cut -d' ' -f1 /proc/uptime
+  read -r uptime_now _ </proc/uptime
+  echo "$uptime_now"
 }
 
 # scenario NAME COMMAND...: one line of TAP. The command, mostly a function, runs in a
@@ -133,11 +134,10 @@ expect_failure() { # expect_failure COMMAND...
 
 # wait_for SECONDS COMMAND...: until the command succeeds. Looks ten times a second.
 wait_for() {
-  wait_limit=$(($1 * 10))
+  wait_end=$(($(uptime_seconds | cut -d. -f1) + $1))
   shift
   until "$@"; do
-    wait_limit=$((wait_limit - 1))
-    [ "$wait_limit" -gt 0 ] || {
+    [ "$(uptime_seconds | cut -d. -f1)" -le "$wait_end" ] || {
       echo "waited in vain for: $*"
       return 1
     }

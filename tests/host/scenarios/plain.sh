@@ -10,7 +10,7 @@ starts_on_vfio_pci() {
   start_domain plain "$(hostdev_xml "$1")"
   expect 'driver that QEMU uses' "$(qemu_vfio_driver plain)" vfio-pci
   virsh -q destroy plain
-  expect 'driver after' "$(driver_of "$1")" "$2"
+  wait_for 10 has_driver "$1" "$2"
   expect 'override after' "$(override_of "$1")" '(null)'
 }
 

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "domain-life.h"
+
+#include <string.h>
+
+#include "in-use.h"
+
+typedef gboolean (*DeviceFunc) (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev,
+                                VvBinding *binding, GError **error);
+
+/* Calls @func for each managed device, locked; a failure is logged and the next one has its turn. */
+static void
+each_device (const VvSession *session, const VvDomain *domain, const char *station, DeviceFunc func)
+{
+  for (guint i = 0; i < domain->hostdevs->len; i++) {
+    const VvHostdev *hostdev = domain->hostdevs->pdata[i];
+    g_autoptr (GError) error = NULL;
+    if (!hostdev->managed)
+      continue;
+    g_autoptr (VvBinding) binding = vv_session_binding (session, hostdev->address, FALSE, &error);
+    if (!binding || !func (session, domain, hostdev, binding, &error))
+      g_warning ("domain %s, %s: %s", domain->name, station, error->message);
+  }
+}
+
+static VvSelection *
+select_for (const VvSession *session, const VvHostdev *hostdev, const VvPciDevice *device, GError **error)
+{
+  g_autoptr (VvSelection) selection = vv_catalog_select (session->catalog, device->modalias, error);
+
+  if (selection && hostdev->model && !vv_selection_force (selection, hostdev->model, error))
+    return NULL;
+  return g_steal_pointer (&selection);
+}
+
+static gboolean
+on_vfio (const VvPciDevice *device)
+{
+  return device->vfio_dev || g_strcmp0 (device->driver, VV_GENERIC_DRIVER) == 0;
+}
+
+/* --- prepare --- */
+
+static GPtrArray *
+addresses_of (const VvDomain *domain)
+{
+  GPtrArray *addresses = g_ptr_array_new ();
+
+  for (guint i = 0; i < domain->hostdevs->len; i++)
+    g_ptr_array_add (addresses, ((VvHostdev *)domain->hostdevs->pdata[i])->address);
+  return addresses;
+}
+
+static void
+warn_of_obstacles (const VvSession *session, const VvDomain *domain, const VvPciDevice *device)
+{
+  g_autoptr (GPtrArray) along = addresses_of (domain);
+  g_autoptr (GPtrArray) obstacles = vv_pci_group_obstacles (session->host, device, along);
+
+  for (guint i = 0; i < obstacles->len; i++)
+    g_warning ("domain %s: %s: %s", domain->name, device->address, (char *)obstacles->pdata[i]);
+}
+
+/* The first one that loads is the one that will be bound, unless its probe fails; the moves themselves come
+ * later. */
+static void
+load_ahead (const VvSession *session, const VvSelection *selection)
+{
+  for (guint i = 0; i < selection->candidates->len; i++) {
+    const VvCandidate *c = selection->candidates->pdata[i];
+    g_autofree char *driver = vv_candidate_driver (session->host, c);
+    g_autofree char *path = driver ? g_build_filename ("bus/pci/drivers", driver, NULL) : NULL;
+    if ((path && vv_io_exists (session->host->sys, path)) ||
+        vv_modules_load (session->modules, c->module, NULL))
+      return;
+  }
+}
+
+static gboolean
+prepare_device (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
+                GError **error)
+{
+  g_autofree char *user = vv_vfio_user (session->host, b->device);
+  g_autoptr (VvSelection) selection = select_for (session, hostdev, b->device, error);
+
+  if (user) {
+    g_set_error (error, VV_ERROR, VV_ERROR_REFUSED, "%s is in use by %s and is left alone", hostdev->address,
+                 user);
+    return FALSE;
+  }
+  if (!selection)
+    return FALSE;
+  if (b->entry && !b->entry->held && !on_vfio (b->device) && !vv_binding_forget (b, error))
+    return FALSE; /* an entry of a domain that is gone; the device has long been back */
+  vv_binding_note (b);
+  if (!b->entry->held)
+    b->entry->state = VV_STATE_NOTED;
+  vv_entry_set_domain (b->entry, domain->name, domain->uuid);
+  if (!vv_binding_save (b, error))
+    return FALSE;
+  warn_of_obstacles (session, domain, b->device);
+  load_ahead (session, selection);
+  return TRUE;
+}
+
+void
+vv_domain_prepare (const VvSession *session, const VvDomain *domain)
+{
+  each_device (session, domain, "prepare", prepare_device);
+}
+
+/* --- start --- */
+
+static gboolean
+start_device (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
+              GError **error)
+{
+  g_autoptr (VvSelection) selection = select_for (session, hostdev, b->device, error);
+
+  if (!selection)
+    return FALSE;
+  if (b->device->driver && !on_vfio (b->device)) {
+    g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
+                 "%s is on %s: libvirt has not detached it, so it is left alone", hostdev->address,
+                 b->device->driver);
+    return FALSE;
+  }
+  if (!b->entry) { /* nobody saw it before libvirt took it: what it comes from cannot be told any more */
+    vv_binding_note (b);
+    b->entry->home_known = FALSE;
+    vv_entry_set_domain (b->entry, domain->name, domain->uuid);
+  }
+  g_autoptr (VvChange) change = vv_binding_detach (b, selection, error);
+  if (change)
+    vv_change_log (change);
+  return change != NULL;
+}
+
+void
+vv_domain_start (const VvSession *session, const VvDomain *domain)
+{
+  each_device (session, domain, "start", start_device);
+}
+
+/* --- started, reconnect --- */
+
+static gboolean
+mark_running (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
+              GError **error)
+{
+  (void)session, (void)hostdev;
+  if (!b->entry) {
+    vv_binding_note (b);
+    b->entry->home_known = FALSE;
+  }
+  b->entry->state = VV_STATE_DETACHED;
+  g_free (b->entry->vfio_driver);
+  b->entry->vfio_driver = g_strdup (b->device->driver);
+  vv_entry_set_domain (b->entry, domain->name, domain->uuid);
+  b->entry->in_use = TRUE;
+  return vv_binding_save (b, error);
+}
+
+void
+vv_domain_running (const VvSession *session, const VvDomain *domain)
+{
+  each_device (session, domain, "started", mark_running);
+}
+
+/* --- release --- */
+
+/* Detached by hand before the domain came: libvirt has given it to the host, the administrator wants it on
+ * VFIO. */
+static VvChange *
+keep_held (const VvSession *session, VvBinding *b, GError **error)
+{
+  g_autoptr (VvSelection) selection = vv_catalog_select (session->catalog, b->device->modalias, error);
+
+  if (!selection ||
+      (b->entry->vfio_driver && !vv_selection_force (selection, b->entry->vfio_driver, error)) ||
+      !vv_binding_save (b, error))
+    return NULL;
+  return vv_binding_detach (b, selection, error);
+}
+
+static gboolean
+release_device (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
+                GError **error)
+{
+  (void)hostdev;
+  if (!b->entry || g_strcmp0 (b->entry->domain_uuid, domain->uuid) != 0)
+    return TRUE; /* not ours: the domain never got it */
+  vv_entry_set_domain (b->entry, NULL, NULL);
+  if (!b->entry->held && !b->entry->home_known)
+    return vv_binding_forget (b, error);
+  g_autoptr (VvChange) change =
+      b->entry->held ? keep_held (session, b, error) : vv_binding_reattach (b, error);
+  if (change)
+    vv_change_log (change);
+  return change != NULL;
+}
+
+void
+vv_domain_release (const VvSession *session, const VvDomain *domain)
+{
+  each_device (session, domain, "release", release_device);
+}

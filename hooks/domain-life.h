@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * domain-life: what happens to a domain's PCI devices at each station of its life.
+ *
+ * Owns: the meaning of libvirt's hook operations for the devices (the table in docs/design.rst). Each
+ * function takes all managed devices of a domain, goes on past one that fails, and says so in the log: a
+ * guest must be able to start without us (rule R7). Knows nothing of how a hook is called.
+ */
+#pragma once
+
+#include "domain-xml.h"
+#include "session.h"
+
+/**
+ * vv_domain_prepare: before libvirt detaches the devices (hook "prepare begin")
+ *
+ * Writes each device's home to the journal, loads the modules that will be needed, and warns of what will
+ * keep the guest from starting. A device that another running domain holds is left alone.
+ */
+void vv_domain_prepare (const VvSession *session, const VvDomain *domain);
+
+/**
+ * vv_domain_start: libvirt has detached the devices, QEMU does not run yet (hook "start begin")
+ *
+ * Moves each device that is on a worse driver than the best one, or on none, to the best that works.
+ */
+void vv_domain_start (const VvSession *session, const VvDomain *domain);
+
+/** vv_domain_running: QEMU runs (hooks "started begin" and "reconnect begin"): marks the entries as in use */
+void vv_domain_running (const VvSession *session, const VvDomain *domain);
+
+/**
+ * vv_domain_release: libvirt has reattached the devices (hook "release end")
+ *
+ * Looks whether each device is as the journal says it was, mends it if not, and drops the entry. One that the
+ * administrator had detached by hand goes back to the VFIO driver it was on.
+ */
+void vv_domain_release (const VvSession *session, const VvDomain *domain);

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * vfio-variant bind: detaches devices from the host by hand, each to the best VFIO driver.
+ */
+#include "in-use.h"
+#include "log.h"
+#include "move.h"
+
+typedef struct {
+  char *driver;
+  gboolean force;
+  gboolean dry_run;
+  int jobs;
+} Options;
+
+/* The host's own use of the device: reasons for the administrator to weigh, so --force gets past them. */
+static gboolean
+host_allows (const VvSession *session, const VvPciDevice *device, GError **error)
+{
+  g_autoptr (GPtrArray) reasons =
+      device->vfio_dev ? g_ptr_array_new_with_free_func (g_free) : vv_host_use (session->host, device);
+
+  if (!reasons->len)
+    return TRUE;
+  g_ptr_array_add (reasons, NULL);
+  g_autofree char *text = g_strjoinv ("; ", (char **)reasons->pdata);
+  g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
+               "%s is in use by the host: %s; end that use, or take it with --force", device->address, text);
+  return FALSE;
+}
+
+static gboolean
+iommu_allows (const VvSession *session, const VvPciDevice *device, GError **error)
+{
+  g_autoptr (GPtrArray) obstacles = NULL;
+
+  if (device->iommu_group)
+    return TRUE; /* what else is in the group matters when a guest starts, not now */
+  obstacles = vv_pci_group_obstacles (session->host, device, NULL);
+  if (!obstacles->len)
+    return TRUE;
+  g_set_error (error, VV_ERROR, VV_ERROR_REFUSED, "%s: %s", device->address, (char *)obstacles->pdata[0]);
+  return FALSE;
+}
+
+static VvChange *
+bind_device (const VvSession *session, const char *address, gpointer data, GError **error)
+{
+  const Options *options = data;
+  g_autoptr (VvBinding) binding = vv_session_binding (session, address, options->dry_run, error);
+  g_autoptr (VvSelection) selection =
+      binding ? vv_catalog_select (session->catalog, binding->device->modalias, error) : NULL;
+
+  if (!selection || (options->driver && !vv_selection_force (selection, options->driver, error)) ||
+      !iommu_allows (session, binding->device, error) ||
+      (!options->force && !host_allows (session, binding->device, error)))
+    return NULL;
+  g_autoptr (VvChange) change = vv_binding_detach (binding, selection, error);
+  if (change && binding->entry && !binding->entry->held) {
+    binding->entry->held = TRUE;
+    if (!vv_binding_save (binding, error))
+      return NULL;
+  }
+  if (change && !options->dry_run)
+    vv_change_log (change);
+  return g_steal_pointer (&change);
+}
+
+int
+vv_cmd_bind (int argc, char **argv)
+{
+  VvCommon common = {0};
+  Options options = {.jobs = 1};
+  const GOptionEntry entries[] = {
+      {"driver", 'd', 0, G_OPTION_ARG_STRING, &options.driver, "This driver and no other", "NAME"},
+      {"force", 'f', 0, G_OPTION_ARG_NONE, &options.force, "Even if the host uses the device", NULL},
+      {"jobs", 'j', 0, G_OPTION_ARG_INT, &options.jobs, "Move up to N devices at the same time (default: 1)",
+       "N"},
+      {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &options.dry_run, "Print what would be done and do nothing",
+       NULL},
+      {NULL},
+  };
+  int code = vv_parse_options (
+      &argc, &argv, "DEVICE...",
+      "Detaches devices from the host: puts each on the best VFIO driver that works, and notes "
+      "in the journal what it was, for 'vfio-variant restore'.",
+      entries, FALSE, &common);
+
+  if (code >= 0)
+    return code;
+  if (argc < 2)
+    return vv_usage_error (argv[0], "a DEVICE is missing");
+  if (options.jobs < 1 || options.jobs > 256)
+    return vv_usage_error (argv[0], "--jobs takes a number from 1 to 256");
+  vv_log_to_system ();
+  g_autoptr (VvSession) session = vv_open_session (&common, !options.dry_run, &code);
+  g_autoptr (GPtrArray) addresses = session ? vv_device_arguments (session->host, argc, argv, &code) : NULL;
+  if (!addresses)
+    return code;
+  return vv_move_all (session, addresses, options.jobs, common.json, options.dry_run, bind_device, &options);
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "command.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+int
+vv_usage_error (const char *command, const char *format, ...)
+{
+  va_list args;
+
+  va_start (args, format);
+  g_autofree char *what = g_strdup_vprintf (format, args);
+  va_end (args);
+  fprintf (stderr, "vfio-variant %s: %s\nTry 'vfio-variant %s --help'.\n", command, what, command);
+  return VV_EXIT_USAGE;
+}
+
+int
+vv_parse_options (int *argc, char ***argv, const char *arguments, const char *summary,
+                  const GOptionEntry *entries, gboolean read_only, VvCommon *common)
+{
+  const char *command = (*argv)[0];
+  gboolean help = FALSE;
+  g_autoptr (GError) error = NULL;
+  const GOptionEntry shared[] = {
+      {"json", 0, 0, G_OPTION_ARG_NONE, &common->json, "Print JSON", NULL},
+      {"help", 'h', 0, G_OPTION_ARG_NONE, &help, "Show this help and exit", NULL},
+      {NULL},
+  };
+  const GOptionEntry elsewhere[] = {
+      {"sysroot", 0, 0, G_OPTION_ARG_FILENAME, &common->sysroot,
+       "Read sysfs, modules and modprobe.d below DIR", "DIR"},
+      {"kernel", 0, 0, G_OPTION_ARG_STRING, &common->release, "Look at the modules of this kernel release",
+       "RELEASE"},
+      {NULL},
+  };
+  g_autofree char *usage = g_strdup_printf ("%s", arguments);
+  g_autoptr (GOptionContext) context = g_option_context_new (usage);
+  g_autofree char *name = g_strdup_printf ("vfio-variant %s", command);
+
+  g_set_prgname (name); /* for the usage line */
+  g_option_context_set_help_enabled (context, FALSE);
+  g_option_context_set_summary (context, summary);
+  g_option_context_set_description (context,
+                                    "DEVICE is 0000:3b:00.1, 3b:00.1, pci_0000_3b_00_1, a sysfs path, or a "
+                                    "glob of addresses such as '0000:3b:*'.\nSee vfio-variant(1).");
+  if (entries)
+    g_option_context_add_main_entries (context, entries, NULL);
+  if (read_only)
+    g_option_context_add_main_entries (context, elsewhere, NULL);
+  g_option_context_add_main_entries (context, shared, NULL);
+  if (!g_option_context_parse (context, argc, argv, &error))
+    return vv_usage_error (command, "%s", error->message);
+  if (help) {
+    g_autofree char *text = g_option_context_get_help (context, TRUE, NULL);
+    fputs (text, stdout);
+    return VV_EXIT_DONE;
+  }
+  return -1;
+}
+
+int
+vv_exit_for (const GError *error)
+{
+  if (error->domain != VV_ERROR)
+    return VV_EXIT_FAILED;
+  switch ((VvError)error->code) {
+  case VV_ERROR_INVALID:
+    return VV_EXIT_USAGE;
+  case VV_ERROR_NO_DEVICE:
+    return VV_EXIT_NO_DEVICE;
+  case VV_ERROR_REFUSED:
+    return VV_EXIT_REFUSED;
+  case VV_ERROR_PERMISSION:
+    return VV_EXIT_UNPRIVILEGED;
+  case VV_ERROR_FAILED:
+  case VV_ERROR_NOT_FOUND:
+    break;
+  }
+  return VV_EXIT_FAILED;
+}
+
+int
+vv_print_error (const GError *error)
+{
+  fprintf (stderr, "vfio-variant: %s\n", error->message);
+  return vv_exit_for (error);
+}
+
+VvSession *
+vv_open_session (const VvCommon *common, gboolean change, int *exit_code)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (change && geteuid () != 0) {
+    fputs ("vfio-variant: moving a device needs root\n", stderr);
+    *exit_code = VV_EXIT_UNPRIVILEGED;
+    return NULL;
+  }
+  VvSession *session = vv_session_new (common->sysroot, common->release, change, &error);
+  if (!session)
+    *exit_code = vv_print_error (error);
+  else if (vv_catalog_warning (session->catalog))
+    fprintf (stderr, "vfio-variant: warning: %s\n", vv_catalog_warning (session->catalog));
+  return session;
+}
+
+static gboolean
+known (const GPtrArray *addresses, const char *address)
+{
+  return g_ptr_array_find_with_equal_func ((GPtrArray *)addresses, address, g_str_equal, NULL);
+}
+
+GPtrArray *
+vv_device_arguments (const VvHost *host, int argc, char **argv, int *exit_code)
+{
+  g_autoptr (GPtrArray) addresses = g_ptr_array_new_with_free_func (g_free);
+
+  for (int i = 1; i < argc; i++) {
+    g_autoptr (GError) error = NULL;
+    g_autoptr (GPtrArray) meant = vv_pci_addresses (host, argv[i], &error);
+    if (!meant) {
+      *exit_code = vv_print_error (error);
+      return NULL;
+    }
+    for (guint k = 0; k < meant->len; k++)
+      if (!known (addresses, meant->pdata[k]))
+        g_ptr_array_add (addresses, g_strdup (meant->pdata[k]));
+  }
+  return g_steal_pointer (&addresses);
+}
+
+void
+vv_json_string (JsonBuilder *builder, const char *name, const char *value)
+{
+  json_builder_set_member_name (builder, name);
+  if (value)
+    json_builder_add_string_value (builder, value);
+  else
+    json_builder_add_null_value (builder);
+}
+
+void
+vv_json_print (JsonBuilder *builder)
+{
+  g_autoptr (JsonGenerator) generator = json_generator_new ();
+  g_autoptr (JsonNode) root = json_builder_get_root (builder);
+
+  json_generator_set_pretty (generator, TRUE);
+  json_generator_set_root (generator, root);
+  g_autofree char *text = json_generator_to_data (generator, NULL);
+  puts (text);
+}

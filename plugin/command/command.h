@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * command: what the sub-commands of vfio-variant share: options, DEVICE arguments, JSON output, exit codes.
+ */
+#pragma once
+
+#include <json-glib/json-glib.h>
+
+#include "session.h"
+
+/** Exit codes, fixed (vfio-variant(1)). */
+typedef enum {
+  VV_EXIT_DONE = 0,
+  VV_EXIT_FAILED = 1,
+  VV_EXIT_USAGE = 2,
+  VV_EXIT_NO_DEVICE = 3,
+  VV_EXIT_REFUSED = 4,
+  VV_EXIT_UNPRIVILEGED = 5,
+} VvExit;
+
+/** The options that every sub-command has. */
+typedef struct {
+  char *sysroot;
+  char *release;
+  gboolean json;
+} VvCommon;
+
+/** vv_cmd_*: the sub-commands: parse their arguments (argv[0] is their name), act, and return the exit code
+ */
+int vv_cmd_list (int argc, char **argv);
+int vv_cmd_match (int argc, char **argv);
+int vv_cmd_bind (int argc, char **argv);
+int vv_cmd_restore (int argc, char **argv);
+
+/**
+ * vv_parse_options:
+ * @arguments: what follows the name in the usage line
+ * @summary: one paragraph
+ * @entries: the sub-command's own options, or NULL
+ * @read_only: whether --sysroot and --kernel belong to it
+ *
+ * Returns: -1 to go on with the arguments left in @argv, or the exit code (--help, a usage error)
+ */
+int vv_parse_options (int *argc, char ***argv, const char *arguments, const char *summary,
+                      const GOptionEntry *entries, gboolean read_only, VvCommon *common);
+
+/** vv_usage_error: says what is wrong with the arguments; Returns: VV_EXIT_USAGE */
+int vv_usage_error (const char *command, const char *format, ...) G_GNUC_PRINTF (2, 3);
+
+/** vv_exit_for: Returns: the exit code that an error of the library means */
+int vv_exit_for (const GError *error);
+
+/** vv_print_error: "vfio-variant: MESSAGE" on standard error; Returns: vv_exit_for() */
+int vv_print_error (const GError *error);
+
+/**
+ * vv_open_session:
+ * @change: as for vv_session_new(); needs root
+ *
+ * Opens a session, prints the catalog's warning, or the error.
+ *
+ * Returns: (transfer full): the session, or NULL with @exit_code set
+ */
+VvSession *vv_open_session (const VvCommon *common, gboolean change, int *exit_code);
+
+/**
+ * vv_device_arguments:
+ *
+ * Returns: (transfer full) (element-type utf8): the addresses that the arguments mean, in order, each once;
+ * NULL with
+ * @exit_code set and the error printed when one means none
+ */
+GPtrArray *vv_device_arguments (const VvHost *host, int argc, char **argv, int *exit_code);
+
+/** vv_json_string: adds a member that is a string, or null */
+void vv_json_string (JsonBuilder *builder, const char *name, const char *value);
+
+/** vv_json_print: prints what was built, on standard output; frees nothing */
+void vv_json_print (JsonBuilder *builder);

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * vfio-variant list: which device is where, where it comes from, and where it could be.
+ */
+#include <libsmartcols.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "command.h"
+
+/* What one row tells. */
+typedef struct {
+  VvPciDevice *device;
+  VvEntry *entry;
+  VvSelection *selection;
+} Row;
+
+static void
+row_free (Row *row)
+{
+  vv_pci_device_free (row->device);
+  vv_entry_free (row->entry);
+  vv_selection_free (row->selection);
+  g_free (row);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Row, row_free)
+
+static const VvCandidate *
+best (const Row *row)
+{
+  return row->selection->candidates->len ? row->selection->candidates->pdata[0] : NULL;
+}
+
+static gboolean
+on_vfio (const VvPciDevice *device)
+{
+  return device->vfio_dev || g_strcmp0 (device->driver, VV_GENERIC_DRIVER) == 0;
+}
+
+/* Worth a row without --all: it has a driver of its own for VFIO, or is on VFIO, or was touched by us. */
+static gboolean
+is_interesting (const Row *row)
+{
+  const VvCandidate *c = best (row);
+
+  return row->entry || on_vfio (row->device) || (c && strcmp (c->module, VV_GENERIC_MODULE) != 0);
+}
+
+static Row *
+read_row (const VvSession *session, const char *address, GError **error)
+{
+  g_autoptr (Row) row = g_new0 (Row, 1);
+  g_autoptr (GError) unreadable = NULL;
+
+  row->device = vv_pci_device_open (session->host, address, error);
+  row->selection = row->device ? vv_catalog_select (session->catalog, row->device->modalias, error) : NULL;
+  if (!row->selection)
+    return NULL;
+  row->entry = vv_journal_load (session->journal, address, &unreadable);
+  if (unreadable)
+    fprintf (stderr, "vfio-variant: warning: %s\n", unreadable->message);
+  return g_steal_pointer (&row);
+}
+
+static const char *
+native (const Row *row)
+{
+  if (row->entry && row->entry->home_known)
+    return row->entry->home_driver;
+  return on_vfio (row->device) ? NULL : row->device->driver;
+}
+
+static char *
+best_driver (const VvSession *session, const Row *row)
+{
+  const VvCandidate *c = best (row);
+
+  return c ? vv_candidate_driver (session->host, c) : NULL;
+}
+
+/* --- table --- */
+
+static void
+set_cell (struct libscols_line *line, gsize column, const char *text)
+{
+  scols_line_set_data (line, column, text ? text : "-");
+}
+
+static void
+print_table (const VvSession *session, const GPtrArray *rows)
+{
+  static const char *const columns[] = {"DEVICE", "NATIVE", "NOW", "BEST", "GROUP", "DOMAIN"};
+  struct libscols_table *table = scols_new_table ();
+
+  for (gsize i = 0; i < G_N_ELEMENTS (columns); i++)
+    scols_table_new_column (table, columns[i], 0, 0);
+  for (guint i = 0; i < rows->len; i++) {
+    const Row *row = rows->pdata[i];
+    struct libscols_line *line = scols_table_new_line (table, NULL);
+    g_autofree char *driver = best_driver (session, row);
+    set_cell (line, 0, row->device->address);
+    set_cell (line, 1, native (row));
+    set_cell (line, 2, row->device->driver);
+    set_cell (line, 3, driver ? driver : best (row) ? best (row)->module : NULL);
+    set_cell (line, 4, row->device->iommu_group);
+    set_cell (line, 5, row->entry ? row->entry->domain : NULL);
+  }
+  scols_print_table (table);
+  scols_unref_table (table);
+}
+
+/* --- JSON --- */
+
+static void
+json_row (JsonBuilder *b, const VvSession *session, const Row *row)
+{
+  g_autofree char *driver = best_driver (session, row);
+
+  json_builder_begin_object (b);
+  vv_json_string (b, "device", row->device->address);
+  vv_json_string (b, "modalias", row->device->modalias);
+  vv_json_string (b, "native", native (row));
+  vv_json_string (b, "driver", row->device->driver);
+  vv_json_string (b, "driver_override", row->device->driver_override);
+  vv_json_string (b, "best_module", best (row) ? best (row)->module : NULL);
+  vv_json_string (b, "best_driver", driver);
+  vv_json_string (b, "iommu_group", row->device->iommu_group);
+  vv_json_string (b, "physical_function", row->device->physfn);
+  json_builder_set_member_name (b, "vfio");
+  json_builder_add_boolean_value (b, on_vfio (row->device));
+  vv_json_string (b, "state", row->entry ? vv_state_name (row->entry->state) : NULL);
+  json_builder_set_member_name (b, "held");
+  json_builder_add_boolean_value (b, row->entry && row->entry->held);
+  vv_json_string (b, "domain", row->entry ? row->entry->domain : NULL);
+  vv_json_string (b, "domain_uuid", row->entry ? row->entry->domain_uuid : NULL);
+  json_builder_set_member_name (b, "domain_running");
+  json_builder_add_boolean_value (b, row->entry && row->entry->in_use);
+  json_builder_end_object (b);
+}
+
+static void
+print_json (const VvSession *session, const GPtrArray *rows)
+{
+  g_autoptr (JsonBuilder) builder = json_builder_new ();
+
+  json_builder_begin_array (builder);
+  for (guint i = 0; i < rows->len; i++)
+    json_row (builder, session, rows->pdata[i]);
+  json_builder_end_array (builder);
+  vv_json_print (builder);
+}
+
+int
+vv_cmd_list (int argc, char **argv)
+{
+  VvCommon common = {0};
+  gboolean all = FALSE;
+  const GOptionEntry entries[] = {
+      {"all", 'a', 0, G_OPTION_ARG_NONE, &all, "Every PCI device, also those with nothing but vfio-pci",
+       NULL},
+      {NULL},
+  };
+  int code =
+      vv_parse_options (&argc, &argv, "[DEVICE...]",
+                        "Lists the devices that have a VFIO variant driver, are on VFIO now, or are in the "
+                        "journal.",
+                        entries, TRUE, &common);
+
+  if (code >= 0)
+    return code;
+  g_autoptr (VvSession) session = vv_open_session (&common, FALSE, &code);
+  if (!session)
+    return code;
+  g_autoptr (GPtrArray) addresses = argc > 1 ? vv_device_arguments (session->host, argc, argv, &code)
+                                             : vv_io_list (session->host->sys, "bus/pci/devices");
+  if (!addresses)
+    return code;
+
+  g_autoptr (GPtrArray) rows = g_ptr_array_new_with_free_func ((GDestroyNotify)row_free);
+  for (guint i = 0; i < addresses->len; i++) {
+    g_autoptr (GError) error = NULL;
+    g_autoptr (Row) row = read_row (session, addresses->pdata[i], &error);
+    if (!row) { /* it went away while the list was made */
+      fprintf (stderr, "vfio-variant: warning: %s\n", error->message);
+      continue;
+    }
+    if (all || argc > 1 || is_interesting (row))
+      g_ptr_array_add (rows, g_steal_pointer (&row));
+  }
+  if (common.json)
+    print_json (session, rows);
+  else if (rows->len)
+    print_table (session, rows);
+  else
+    fputs ("No device here has a VFIO variant driver or is on VFIO; 'vfio-variant list --all' lists every "
+           "PCI device.\n",
+           stderr);
+  return VV_EXIT_DONE;
+}

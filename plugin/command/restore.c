@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * vfio-variant restore: gives devices back to the host, as they were.
+ */
+#include <stdio.h>
+
+#include "log.h"
+#include "move.h"
+
+typedef struct {
+  gboolean all;
+  gboolean force;
+  gboolean dry_run;
+  int jobs;
+} Options;
+
+/* Between libvirt's "prepare" and QEMU's start no process holds the device yet; the journal knows whose it
+ * is. */
+static gboolean
+domain_allows (const VvEntry *entry, GError **error)
+{
+  if (!entry || !entry->domain)
+    return TRUE;
+  g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
+               "%s belongs to domain %s; shut it down, or use --force when that domain is gone",
+               entry->address, entry->domain);
+  return FALSE;
+}
+
+static VvChange *
+restore_device (const VvSession *session, const char *address, gpointer data, GError **error)
+{
+  const Options *options = data;
+  g_autoptr (VvBinding) binding = vv_session_binding (session, address, options->dry_run, error);
+
+  if (!binding || (!options->force && !domain_allows (binding->entry, error)))
+    return NULL;
+  VvChange *change = vv_binding_reattach (binding, error);
+  if (change && !options->dry_run)
+    vv_change_log (change);
+  return change;
+}
+
+/* What is in the journal and not in a domain's hands. */
+static GPtrArray *
+journalled (const VvSession *session)
+{
+  GPtrArray *addresses = vv_journal_addresses (session->journal);
+
+  for (guint i = addresses->len; i-- > 0;) {
+    g_autoptr (VvEntry) entry = vv_journal_load (session->journal, addresses->pdata[i], NULL);
+    if (entry && entry->domain)
+      g_ptr_array_remove_index (addresses, i);
+  }
+  return addresses;
+}
+
+int
+vv_cmd_restore (int argc, char **argv)
+{
+  VvCommon common = {0};
+  Options options = {.jobs = 1};
+  const GOptionEntry entries[] = {
+      {"all", 'a', 0, G_OPTION_ARG_NONE, &options.all, "Every device in the journal that no domain has",
+       NULL},
+      {"force", 'f', 0, G_OPTION_ARG_NONE, &options.force,
+       "Even if the journal says that a domain has the device", NULL},
+      {"jobs", 'j', 0, G_OPTION_ARG_INT, &options.jobs, "Move up to N devices at the same time (default: 1)",
+       "N"},
+      {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &options.dry_run, "Print what would be done and do nothing",
+       NULL},
+      {NULL},
+  };
+  int code = vv_parse_options (
+      &argc, &argv, "DEVICE... | --all",
+      "Gives devices back to the host: the driver and the driver_override that the journal "
+      "holds; without an entry, what the kernel chooses. A device of a running guest is refused.",
+      entries, FALSE, &common);
+
+  if (code >= 0)
+    return code;
+  if ((argc < 2) == !options.all)
+    return vv_usage_error (argv[0], "either DEVICEs or --all");
+  if (options.jobs < 1 || options.jobs > 256)
+    return vv_usage_error (argv[0], "--jobs takes a number from 1 to 256");
+  vv_log_to_system ();
+  g_autoptr (VvSession) session = vv_open_session (&common, !options.dry_run, &code);
+  if (!session)
+    return code;
+  g_autoptr (GPtrArray) addresses =
+      options.all ? journalled (session) : vv_device_arguments (session->host, argc, argv, &code);
+  if (!addresses)
+    return code;
+  if (!addresses->len && !common.json)
+    puts ("Nothing to restore.");
+  return vv_move_all (session, addresses, options.jobs, common.json, options.dry_run, restore_device,
+                      &options);
+}

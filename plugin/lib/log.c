@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "log.h"
+
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+static int
+syslog_priority (GLogLevelFlags level)
+{
+  if (level & (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL))
+    return LOG_ERR;
+  if (level & G_LOG_LEVEL_WARNING)
+    return LOG_WARNING;
+  return level & G_LOG_LEVEL_MESSAGE ? LOG_NOTICE : LOG_DEBUG;
+}
+
+static const char *
+message_of (const GLogField *fields, gsize n)
+{
+  for (gsize i = 0; i < n; i++)
+    if (strcmp (fields[i].key, "MESSAGE") == 0)
+      return fields[i].value;
+  return "";
+}
+
+static GLogWriterOutput
+write_log (GLogLevelFlags level, const GLogField *fields, gsize n, gpointer data)
+{
+  gboolean detail = level & (G_LOG_LEVEL_DEBUG | G_LOG_LEVEL_INFO);
+
+  if (detail && !g_getenv ("G_MESSAGES_DEBUG"))
+    return G_LOG_WRITER_HANDLED;
+  if (g_log_writer_journald (level, fields, n, data) == G_LOG_WRITER_HANDLED)
+    return G_LOG_WRITER_HANDLED;
+  if (access ("/dev/log", W_OK) != 0)
+    return g_log_writer_standard_streams (level, fields, n, data);
+  syslog (LOG_DAEMON | syslog_priority (level), "%s", message_of (fields, n));
+  return G_LOG_WRITER_HANDLED;
+}
+
+void
+vv_log_to_system (void)
+{
+  openlog ("vfio-variant", LOG_PID, LOG_DAEMON);
+  g_log_set_writer_func (write_log, NULL, NULL);
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "session.h"
+
+#include "modalias.h"
+
+VvBinding *
+vv_session_binding (const VvSession *s, const char *address, gboolean dry_run, GError **error)
+{
+  VvBinding *binding = vv_binding_open (s->host, s->modules, s->journal, address, dry_run, error);
+
+  if (binding && binding->recovered)
+    vv_change_log (binding->recovered);
+  return binding;
+}
+
+/* A look without the lock: most entries are at rest, and opening the others recovers them. */
+static void
+recover_all (const VvSession *s)
+{
+  g_autoptr (GPtrArray) addresses = vv_journal_addresses (s->journal);
+
+  for (guint i = 0; i < addresses->len; i++) {
+    g_autoptr (VvEntry) entry = vv_journal_load (s->journal, addresses->pdata[i], NULL);
+    if (!entry || entry->state == VV_STATE_NOTED || entry->state == VV_STATE_DETACHED)
+      continue;
+    g_autoptr (GError) problem = NULL;
+    g_autoptr (VvBinding) binding = vv_session_binding (s, addresses->pdata[i], FALSE, &problem);
+    if (!binding)
+      g_warning ("%s", problem->message);
+  }
+}
+
+VvSession *
+vv_session_new (const char *sysroot, const char *release, gboolean change, GError **error)
+{
+  g_autoptr (VvSession) s = g_new0 (VvSession, 1);
+
+  s->host = vv_host_new (sysroot, release, error);
+  if (!s->host)
+    return NULL;
+  s->modules = vv_modules_new (s->host, error);
+  if (!s->modules)
+    return NULL;
+  s->catalog = vv_catalog_new (s->host, s->modules, VV_PREFIX_VFIO);
+  s->journal = vv_journal_open (s->host, change, error);
+  if (!s->journal)
+    return NULL;
+  if (change)
+    recover_all (s);
+  return g_steal_pointer (&s);
+}
+
+void
+vv_session_free (VvSession *s)
+{
+  if (!s)
+    return;
+  vv_journal_free (s->journal);
+  vv_catalog_free (s->catalog);
+  vv_modules_free (s->modules);
+  vv_host_free (s->host);
+  g_free (s);
+}
