@@ -228,10 +228,12 @@ bind_home (VvBinding *b, const char *driver, const char *override, GError **erro
 static gboolean
 settle (VvBinding *b, const char *driver, const char *module, const char *override, GError **error)
 {
+  if (driver && module && !driver_registered (b, driver)) {
+    if (!step_load (b, module, error) || vanished (b, error))
+      return FALSE; /* a driver that arrives takes the devices that wait for it, perhaps this one */
+  }
   if (same (b->device->driver, driver))
     return step_override (b, override, error);
-  if (driver && module && !driver_registered (b, driver) && !step_load (b, module, error))
-    return FALSE;
   if (!step_unbind (b, error))
     return FALSE;
   return driver ? bind_home (b, driver, override, error) : step_override (b, override, error);

@@ -48,7 +48,8 @@ vv_source_name (VvSource source)
 static void
 add_entry (VvCatalog *catalog, const char *pattern, const char *module, VvSource source)
 {
-  if (!g_str_has_prefix (pattern, catalog->prefix) || !vv_name_is_safe (module))
+  if (!g_str_has_prefix (pattern, catalog->prefix) || !vv_name_is_safe (module) ||
+      strnlen (pattern, ALIAS_LIMIT) == ALIAS_LIMIT) /* modprobe.d's lines know no limit */
     return;
   VvCandidate *c = candidate_new (module, pattern, source);
   catalog->generic |= strcmp (c->module, VV_GENERIC_MODULE) == 0;

@@ -44,7 +44,8 @@ fail (GError **error, const char *format, ...)
   va_start (args, format);
   g_autofree char *text = g_strdup_vprintf (format, args);
   va_end (args);
-  g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "domain XML: %s", g_strchomp (text));
+  g_strdelimit (g_strchomp (text), "\n", ' '); /* libxml2 says some things in two lines */
+  g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "domain XML: %s", text);
   return FALSE;
 }
 

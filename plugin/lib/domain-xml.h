@@ -3,14 +3,15 @@
  * domain-xml: the PCI devices that a libvirt domain takes from its host.
  *
  * Owns: reading a domain's XML (libvirt's docs/formatdomain.rst) with bounds: no network, no external entity,
- * no document type at all, 16 MiB. Knows nothing of sysfs.
+ * no document type at all, 8 MiB. Knows nothing of sysfs.
  */
 #pragma once
 
 #include "error.h"
 
-/** The largest domain XML that is read: libvirt's own limit on one string in its protocol is 4 MiB. */
-#define VV_DOMAIN_XML_LIMIT (16 * 1024 * 1024)
+/** The largest domain XML that is read: libvirt's own limit on one string in its protocol is 4 MiB, libxml2's
+ * on a document 10,000,000 bytes. */
+#define VV_DOMAIN_XML_LIMIT (8 * 1024 * 1024)
 
 /**
  * VvHostdev:

@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-G_DEFINE_QUARK (vv - error - quark, vv_error)
+G_DEFINE_QUARK (vv_error_quark, vv_error)
 
 VvError
 vv_error_from_errno (int errnum)

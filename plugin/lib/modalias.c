@@ -36,7 +36,9 @@ bracket_end (const char *open)
     c++;
   if (*c == ']') /* the first one belongs to the set */
     c++;
-  return strchr (c, ']');
+  while (*c && *c != ']')
+    c += *c == '\\' && c[1] ? 2 : 1; /* so does one behind a backslash */
+  return *c ? c : NULL;
 }
 
 guint

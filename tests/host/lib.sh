@@ -34,9 +34,10 @@ mark_logs() {
   done >"$marks"
 }
 
-diag_file() { # diag_file FILE [FIRST-LINE]: at most 60 lines
+# diag_file FILE [FIRST-LINE]: at most 60 lines; not QEMU's command lines
+diag_file() {
   diag "--- $1"
-  tail -n "+${2:-1}" "$1" | tail -n 60 | tr -d '\r' | sed 's/^/# /' >&3
+  tail -n "+${2:-1}" "$1" | grep -v ' \\$' | tail -n 60 | tr -d '\r' | sed 's/^/# /' >&3
 }
 
 diag_logs() {
@@ -183,9 +184,12 @@ nodedev_name() { # nodedev_name BDF: what libvirt calls it
   echo "pci_$1" | tr ':.' '__'
 }
 
-# make_vfs BDF N: gives a physical function N virtual functions; prints their addresses
+# make_vfs BDF N [AUTOPROBE]: gives a physical function N virtual functions; prints their
+# addresses. They get no native driver unless AUTOPROBE is 1: nvme, which cannot start its
+# VFs, would be seen on them for half a second, and be gone then.
 make_vfs() {
   echo 0 >"$sysfs/$1/sriov_numvfs"
+  echo "${3:-0}" >"$sysfs/$1/sriov_drivers_autoprobe"
   echo "$2" >"$sysfs/$1/sriov_numvfs"
   udevadm settle
   for vf_link in "$sysfs/$1"/virtfn*; do
@@ -225,7 +229,7 @@ start_libvirt() {
 
 # What a script begins with: without libvirt no scenario makes sense
 need_libvirt() {
-  libvirt_answers && return
+  ! libvirt_answers || return 0
   scenario_log=/run/tests/libvirt.log
   mark_logs
   start_libvirt >"$scenario_log" 2>&1 || bail_out 'libvirt does not start'
@@ -239,6 +243,21 @@ stop_libvirt() {
 
 libvirt_is_gone() {
   ! [ -e "/proc/$(cat /run/libvirtd.pid 2>/dev/null || echo gone)" ]
+}
+
+# libvirt_chooses: whether this libvirt looks for variant drivers by itself
+libvirt_chooses() {
+  [ "$(libvirt_version | cut -d. -f1)" -ge 10 ]
+}
+
+# without_hooks COMMAND...: with a libvirt that finds no hook scripts
+without_hooks() {
+  ! libvirt_answers || stop_libvirt
+  [ ! -e /etc/libvirt/hooks ] || mv /etc/libvirt/hooks /etc/libvirt/hooks.aside
+  need_libvirt
+  "$@"
+  stop_libvirt
+  [ ! -e /etc/libvirt/hooks.aside ] || mv /etc/libvirt/hooks.aside /etc/libvirt/hooks
 }
 
 restart_libvirt() {

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=sh disable=SC2154 # lib.sh comes before
+#
+# The main job: virsh start puts a managed hostdev on the best variant driver, and the end
+# of the guest brings it home exactly.
+
+nic=$(bdf 8086:10d3 1)
+special_nic=$(bdf 8086:10d3 2)
+virtio_nic=$(bdf 1af4:1041 1)
+
+nvme_vf_goes_and_comes_home() {
+  vf=$(make_vfs "$(bdf 1b36:0010)" 2 | head -n 1)
+  expect 'driver before' "$(driver_of "$vf")" none
+  goes_and_comes_home test_vfio_pci "$vf"
+}
+
+two_guests_in_a_row() {
+  goes_and_comes_home test_vfio_pci "$nic"
+  goes_and_comes_home test_vfio_pci "$nic"
+}
+
+no_hostdev_costs_nothing() {
+  start_domain guest
+  expect 'journal entries' "$(find /run/vfio-variant -name '0*' | wc -l)" 0
+  virsh -q destroy guest
+}
+
+variant_is_missing() {
+  mark_log
+  hide_module test_vfio_pci
+  trap show_module EXIT
+  goes_and_comes_home vfio-pci "$nic"
+  log_says "$nic.*test_vfio_pci failed at load"
+}
+
+variant_probe_fails() {
+  mark_log
+  load_variant test_vfio_pci probe_errno=5
+  trap unload_variants EXIT
+  goes_and_comes_home vfio-pci "$nic"
+  log_says "$nic.*test_vfio_pci failed at bind .*Input/output error"
+}
+
+install_command_forbids() {
+  mark_log
+  unload_variants
+  echo 'install test_vfio_pci /bin/false' >/etc/modprobe.d/forbid.conf
+  trap 'rm /etc/modprobe.d/forbid.conf' EXIT
+  goes_and_comes_home vfio-pci "$nic"
+  log_says "$nic.*test_vfio_pci failed at load .*/bin/false"
+}
+
+variant_is_blacklisted() {
+  unload_variants
+  echo 'blacklist test-vfio-pci' >/etc/modprobe.d/blacklist-it.conf
+  trap 'rm /etc/modprobe.d/blacklist-it.conf' EXIT
+  goes_and_comes_home vfio-pci "$nic"
+  expect 'loaded' "$(find /sys/module -maxdepth 1 -name test_vfio_pci)" ''
+}
+
+modules_alias_is_missing() {
+  mark_log
+  table=/lib/modules/$(uname -r)/modules.alias
+  mv "$table" "$table.away"
+  trap 'mv "$table.away" "$table"' EXIT
+  goes_and_comes_home vfio-pci "$nic"
+  log_says 'modules.alias.*only the generic driver'
+}
+
+override_comes_back() {
+  echo e1000e >"$sysfs/$nic/driver_override"
+  trap 'echo >"$sysfs/$nic/driver_override"' EXIT
+  goes_and_comes_home test_vfio_pci "$nic"
+  expect 'driver_override' "$(override_of "$nic")" e1000e
+}
+
+native_module_is_loaded_again() {
+  start_domain guest "$(hostdev_xml "$nic")"
+  modprobe -r e1000e
+  virsh -q destroy guest
+  expect 'driver afterwards' "$(driver_of "$nic")" e1000e
+  expect_no_journal "$nic"
+}
+
+managed_no_is_left_alone() {
+  virsh -q nodedev-detach "$(nodedev_name "$nic")"
+  expect 'driver after nodedev-detach' "$(driver_of "$nic")" vfio-pci
+  start_domain guest "$(hostdev_xml "$nic" no)"
+  expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
+  expect_no_journal "$nic"
+  virsh -q destroy guest
+  expect 'driver after destroy' "$(driver_of "$nic")" vfio-pci
+  virsh -q nodedev-reattach "$(nodedev_name "$nic")"
+  expect 'driver after nodedev-reattach' "$(driver_of "$nic")" e1000e
+}
+
+bound_by_hand_stays_after_the_guest() {
+  vfio-variant bind "$nic"
+  start_domain guest "$(hostdev_xml "$nic")"
+  expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
+  virsh -q destroy guest
+  expect 'driver after destroy' "$(driver_of "$nic")" test_vfio_pci
+  vfio-variant restore "$nic"
+  expect 'state after restore' "$(state_of "$nic")" 'e1000e (null)'
+}
+
+need_libvirt
+scenario 'start: e1000e, which has no FLR' goes_and_comes_home test_vfio_pci "$nic"
+scenario 'start: virtio-net' goes_and_comes_home test_vfio_pci "$virtio_nic"
+scenario 'start: an SR-IOV virtual function' nvme_vf_goes_and_comes_home
+scenario 'start: the more specific of two variants' goes_and_comes_home test_special_vfio_pci "$special_nic"
+scenario 'start: two functions of one group, driver and module of different names' \
+  goes_and_comes_home test-named-vfio "$(bdf 1234:11e8 1)" "$(bdf 1234:11e8 2)"
+scenario 'start: two hostdevs in one guest' goes_and_comes_home test_vfio_pci "$nic" "$virtio_nic"
+scenario 'start: two guests in a row' two_guests_in_a_row
+scenario 'start: a domain without hostdevs' no_hostdev_costs_nothing
+scenario 'fallback: the variant is missing' variant_is_missing
+scenario 'fallback: the probe of the variant fails' variant_probe_fails
+scenario 'fallback: modprobe.d forbids the variant' install_command_forbids
+scenario 'fallback: the variant is blacklisted' variant_is_blacklisted
+scenario 'fallback: no modules.alias' modules_alias_is_missing
+scenario "restore: an administrator's driver_override" override_comes_back
+scenario 'restore: the native module was unloaded meanwhile' native_module_is_loaded_again
+scenario "managed='no' is left alone" managed_no_is_left_alone
+scenario 'bound by hand: still on the variant after the guest' bound_by_hand_stays_after_the_guest

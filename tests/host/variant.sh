@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=sh disable=SC2154 # lib.sh comes before
+#
+# Helpers for scenarios that know the project: its journal, its log, its hook, the test
+# variant drivers. Given to boot before the scenarios themselves.
+
+variants='test_special_vfio_pci test_vfio_pci test_named_vfio_pci'
+
+# --- the log -----------------------------------------------------------------------------
+
+# Called first in a scenario: log_says then sees only what came since
+mark_log() {
+  log_begin=$(($(wc -l </var/log/messages) + 1))
+}
+
+log_says() { # log_says EXTENDED-REGEXP
+  tail -n "+$log_begin" /var/log/messages | grep -E "vfio-variant.*$1"
+}
+
+# --- the journal ---------------------------------------------------------------------------
+
+journal_of() { # journal_of BDF KEY: what the entry says; nothing when it says nothing
+  [ ! -e "/run/vfio-variant/$1" ] || sed -n "s/^$2=//p" "/run/vfio-variant/$1"
+}
+
+expect_no_journal() { # expect_no_journal BDF
+  [ ! -e "/run/vfio-variant/$1" ] || fail "a journal entry was left: $(cat "/run/vfio-variant/$1")"
+}
+
+# --- the test variant drivers ----------------------------------------------------------------
+
+unload_variants() {
+  for variant in $variants; do
+    [ ! -e "/sys/module/$variant" ] || modprobe -r "$variant"
+  done
+}
+
+# load_variant NAME PARAMETER=VALUE: loaded afresh, behaving so (see tests/kmod/variant.h)
+load_variant() {
+  unload_variants
+  modprobe "$@"
+}
+
+# hide_module NAME: its .ko is gone, as after a broken update; shown again by show_module
+hide_module() {
+  unload_variants
+  hidden=$(modinfo -F filename "$1")
+  mv "$hidden" "$hidden.hidden"
+}
+
+show_module() {
+  mv "$hidden.hidden" "$hidden"
+}
+
+# --- the main job ------------------------------------------------------------------------------
+
+# state_of BDF: what has to be as before afterwards
+state_of() {
+  echo "$(driver_of "$1") $(override_of "$1")"
+}
+
+# goes_and_comes_home VARIANT BDF...: one guest with the devices: they are on VARIANT while
+# it runs, as QEMU really uses them, and as before when it is gone
+goes_and_comes_home() {
+  wanted=$1
+  shift
+  before='' xml=''
+  for device in "$@"; do
+    before="$before$(state_of "$device");"
+    xml="$xml$(hostdev_xml "$device")"
+  done
+  start_domain guest "$xml"
+  expect 'drivers that QEMU uses' "$(qemu_vfio_driver guest)" "$wanted"
+  expect 'devices that QEMU uses' "$(qemu_vfio_devices guest | wc -l)" $#
+  for device in "$@"; do
+    expect 'domain in the journal' "$(journal_of "$device" domain)" guest
+    expect 'in use in the journal' "$(journal_of "$device" in-use)" true
+  done
+  virsh -q destroy guest
+  after=''
+  for device in "$@"; do
+    after="$after$(state_of "$device");"
+    expect_no_journal "$device"
+  done
+  expect 'driver and driver_override afterwards' "$after" "$before"
+}

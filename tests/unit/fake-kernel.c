@@ -1,0 +1,757 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fake-kernel.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PCI "sys/bus/pci"
+#define ROOT_PORT "pci0000:00/0000:00:01.0"
+#define DEATH 77 /* exit status of a process that dies at the ordered step */
+
+static FakeKernel *current; /* the one that the wrapped functions work on */
+
+/* --- the tree --- */
+
+static char *
+below (const FakeKernel *k, const char *path)
+{
+  return g_build_filename (k->root, path, NULL);
+}
+
+static char *
+make_way (const FakeKernel *k, const char *path)
+{
+  g_autofree char *full = below (k, path);
+  g_autofree char *folder = g_path_get_dirname (full);
+
+  g_assert_cmpint (g_mkdir_with_parents (folder, 0755), ==, 0);
+  return g_steal_pointer (&full);
+}
+
+void
+fake_write_bytes (const FakeKernel *k, const char *path, const void *bytes, gsize length)
+{
+  g_autofree char *full = make_way (k, path);
+  FILE *file = fopen (full, "w"); /* in place, as a sysfs attribute changes */
+
+  g_assert_nonnull (file);
+  g_assert_cmpuint (fwrite (bytes, 1, length, file), ==, length);
+  g_assert_cmpint (fclose (file), ==, 0);
+}
+
+void
+fake_write (const FakeKernel *k, const char *path, const char *text)
+{
+  fake_write_bytes (k, path, text, strlen (text));
+}
+
+void
+fake_link (const FakeKernel *k, const char *path, const char *target)
+{
+  g_autofree char *full = make_way (k, path);
+
+  unlink (full);
+  g_assert_cmpint (symlink (target, full), ==, 0);
+}
+
+void
+fake_mkdir (const FakeKernel *k, const char *path)
+{
+  g_autofree char *full = below (k, path);
+
+  g_assert_cmpint (g_mkdir_with_parents (full, 0755), ==, 0);
+}
+
+char *
+fake_read (const FakeKernel *k, const char *path)
+{
+  g_autofree char *full = below (k, path);
+  char *text = NULL;
+
+  return g_file_get_contents (full, &text, NULL, NULL) ? g_strchomp (text) : NULL;
+}
+
+gboolean
+fake_exists (const FakeKernel *k, const char *path)
+{
+  g_autofree char *full = below (k, path);
+
+  return access (full, F_OK) == 0;
+}
+
+static void
+remove_all (const char *path)
+{
+  g_autoptr (GDir) dir = g_file_test (path, G_FILE_TEST_IS_SYMLINK) ? NULL : g_dir_open (path, 0, NULL);
+
+  for (const char *name = dir ? g_dir_read_name (dir) : NULL; name; name = g_dir_read_name (dir)) {
+    g_autofree char *inner = g_build_filename (path, name, NULL);
+    remove_all (inner);
+  }
+  remove (path);
+}
+
+void
+fake_remove (const FakeKernel *k, const char *path)
+{
+  g_autofree char *full = below (k, path);
+
+  remove_all (full);
+}
+
+static void
+snapshot_into (const FakeKernel *k, const char *path, GPtrArray *lines)
+{
+  g_autofree char *full = below (k, path);
+  g_autofree char *target = g_file_read_link (full, NULL);
+  g_autoptr (GDir) dir = target ? NULL : g_dir_open (full, 0, NULL);
+  g_autofree char *text = target || dir ? NULL : fake_read (k, path);
+
+  if (strstr (path, "/lock-"))
+    return;
+  g_ptr_array_add (lines, g_strdup_printf ("%s %s", path, target ? target : text ? text : "/"));
+  for (const char *name = dir ? g_dir_read_name (dir) : NULL; name; name = g_dir_read_name (dir)) {
+    g_autofree char *inner = g_build_filename (path, name, NULL);
+    snapshot_into (k, inner, lines);
+  }
+}
+
+static int
+compare_lines (gconstpointer a, gconstpointer b)
+{
+  return strcmp (*(const char *const *)a, *(const char *const *)b);
+}
+
+char *
+fake_snapshot (const FakeKernel *k)
+{
+  g_autoptr (GPtrArray) lines = g_ptr_array_new_with_free_func (g_free);
+
+  snapshot_into (k, "sys", lines);
+  snapshot_into (k, "run", lines);
+  g_ptr_array_sort (lines, compare_lines);
+  g_ptr_array_add (lines, NULL);
+  return g_strjoinv ("\n", (char **)lines->pdata);
+}
+
+/* --- devices --- */
+
+char *
+fake_device_path (const char *address, const char *file)
+{
+  return g_build_filename ("sys/devices", ROOT_PORT, address, file, NULL);
+}
+
+static char *
+device_link (const FakeKernel *k, const char *address, const char *file)
+{
+  g_autofree char *path = fake_device_path (address, file);
+  g_autofree char *full = below (k, path);
+  g_autofree char *target = g_file_read_link (full, NULL);
+
+  return target ? g_path_get_basename (target) : NULL;
+}
+
+char *
+fake_driver_of (const FakeKernel *k, const char *address)
+{
+  return device_link (k, address, "driver");
+}
+
+char *
+fake_override_of (const FakeKernel *k, const char *address)
+{
+  g_autofree char *path = fake_device_path (address, "driver_override");
+  g_autofree char *text = fake_read (k, path);
+
+  return g_strcmp0 (text, "(null)") == 0 ? NULL : g_steal_pointer (&text);
+}
+
+void
+fake_assert_device (const FakeKernel *k, const char *address, const char *driver, const char *override)
+{
+  g_autofree char *is_on = fake_driver_of (k, address);
+  g_autofree char *is_overridden = fake_override_of (k, address);
+
+  g_assert_cmpstr (is_on, ==, driver);
+  g_assert_cmpstr (is_overridden, ==, override);
+}
+
+static gboolean
+is_present (const FakeKernel *k, const char *address)
+{
+  g_autofree char *path = fake_device_path (address, "modalias");
+
+  return fake_exists (k, path);
+}
+
+/* --- what a driver does to the tree --- */
+
+static char *
+driver_path (const char *driver, const char *file)
+{
+  return g_build_filename (PCI "/drivers", driver, file, NULL);
+}
+
+static gboolean
+is_registered (const FakeKernel *k, const char *driver)
+{
+  g_autofree char *path = driver_path (driver, "bind");
+
+  return fake_exists (k, path);
+}
+
+/* "vfio41" for a device in group 41: unique, and the same in every process */
+static void
+set_vfio_dev (const FakeKernel *k, const char *address, gboolean made)
+{
+  g_autofree char *group = device_link (k, address, "iommu_group");
+  g_autofree char *name = g_strconcat ("vfio", group, NULL);
+  g_autofree char *folder = fake_device_path (address, "vfio-dev");
+  g_autofree char *class_dev = g_build_filename ("sys/class/vfio-dev", name, NULL);
+  g_autofree char *class_group = g_build_filename ("sys/class/vfio", group ? group : "noiommu", NULL);
+
+  if (!made) {
+    fake_remove (k, folder);
+    fake_remove (k, class_dev);
+    fake_remove (k, class_group);
+    return;
+  }
+  g_autofree char *group_dev = g_build_filename (class_group, "dev", NULL);
+  g_autofree char *group_number = g_strdup_printf ("240:%s\n", group);
+  fake_write (k, group_dev, group_number);
+  if (!fake_exists (k, "sys/class/vfio-dev"))
+    return; /* a kernel before 6.1 */
+  g_autofree char *dev = g_build_filename (folder, name, "dev", NULL);
+  g_autofree char *number = g_strdup_printf ("241:%s\n", group);
+  g_autofree char *target = g_strconcat ("../../", folder + strlen ("sys/"), "/", name, NULL);
+  fake_write (k, dev, number);
+  fake_link (k, class_dev, target);
+}
+
+static void
+attach (const FakeKernel *k, const FakeDriver *d, const char *address)
+{
+  g_autofree char *link = fake_device_path (address, "driver");
+  g_autofree char *target = g_strconcat ("../../../../bus/pci/drivers/", d->name, NULL);
+  g_autofree char *back = driver_path (d->name, address);
+  g_autofree char *back_target = g_strconcat ("../../../../devices/" ROOT_PORT "/", address, NULL);
+
+  fake_link (k, link, target);
+  fake_link (k, back, back_target);
+  if (d->vfio && !d->no_vfio_dev)
+    set_vfio_dev (k, address, TRUE);
+}
+
+static void
+release (const FakeKernel *k, const char *driver, const char *address)
+{
+  g_autofree char *link = fake_device_path (address, "driver");
+  g_autofree char *back = driver_path (driver, address);
+
+  set_vfio_dev (k, address, FALSE);
+  fake_remove (k, link);
+  fake_remove (k, back);
+}
+
+static gboolean
+driver_matches (const FakeKernel *k, const FakeDriver *d, const char *address)
+{
+  g_autofree char *override = fake_override_of (k, address);
+  g_autofree char *path = fake_device_path (address, "modalias");
+  g_autofree char *modalias = fake_read (k, path);
+
+  if (override)
+    return strcmp (override, d->name) == 0;
+  return d->ids && fnmatch (d->ids, modalias, 0) == 0;
+}
+
+static int
+store_bind (const FakeKernel *k, const char *driver, const char *address)
+{
+  const FakeDriver *d = fake_driver (k, driver);
+  g_autofree char *bound = fake_driver_of (k, address);
+
+  if (!is_present (k, address) || !driver_matches (k, d, address))
+    return ENODEV;
+  if (bound)
+    return EBUSY;
+  if (d->probe_errno)
+    return d->probe_errno;
+  if (!d->silent)
+    attach (k, d, address);
+  return 0;
+}
+
+static int
+store_unbind (const FakeKernel *k, const char *driver, const char *address)
+{
+  g_autofree char *bound = fake_driver_of (k, address);
+
+  if (g_strcmp0 (bound, driver) != 0)
+    return ENODEV;
+  release (k, driver, address);
+  return 0;
+}
+
+/* The kernel tries every driver and does not tell how it went. */
+static int
+store_probe (const FakeKernel *k, const char *address)
+{
+  if (!is_present (k, address))
+    return ENODEV;
+  for (guint i = 0; i < k->drivers->len; i++) {
+    const FakeDriver *d = k->drivers->pdata[i];
+    if (is_registered (k, d->name))
+      store_bind (k, d->name, address);
+  }
+  return 0;
+}
+
+static int
+store_override (const FakeKernel *k, const char *address, const char *value)
+{
+  g_autofree char *path = fake_device_path (address, "driver_override");
+  g_auto (GStrv) lines = g_strsplit (value, "\n", 2);
+  g_autofree char *shown = g_strconcat (lines[0] && *lines[0] ? lines[0] : "(null)", "\n", NULL);
+
+  fake_write (k, path, shown);
+  return 0;
+}
+
+/* @path: relative to sys/ */
+static int
+store (const FakeKernel *k, const char *path, const char *value)
+{
+  g_auto (GStrv) parts = g_strsplit (path, "/", -1);
+  guint n = g_strv_length (parts);
+
+  if (strcmp (path, "bus/pci/drivers_probe") == 0)
+    return store_probe (k, value);
+  if (n == 5 && strcmp (parts[2], "drivers") == 0 && strcmp (parts[4], "bind") == 0)
+    return store_bind (k, parts[3], value);
+  if (n == 5 && strcmp (parts[2], "drivers") == 0 && strcmp (parts[4], "unbind") == 0)
+    return store_unbind (k, parts[3], value);
+  if (n == 5 && strcmp (parts[2], "devices") == 0 && strcmp (parts[4], "driver_override") == 0)
+    return store_override (k, parts[3], value);
+  g_error ("the library wrote '%s' to %s, which is none of its business", value, path);
+}
+
+/* --- drivers and modules --- */
+
+static void
+driver_free (FakeDriver *d)
+{
+  g_free (d->name);
+  g_free (d->module);
+  g_free (d->ids);
+  g_free (d);
+}
+
+FakeDriver *
+fake_add_driver (FakeKernel *k, const char *name, const char *module, const char *ids, gboolean vfio)
+{
+  FakeDriver *d = g_new0 (FakeDriver, 1);
+
+  d->name = g_strdup (name);
+  d->module = g_strdup (module);
+  d->ids = g_strdup (ids);
+  d->vfio = vfio;
+  g_ptr_array_add (k->drivers, d);
+  return d;
+}
+
+FakeDriver *
+fake_driver (const FakeKernel *k, const char *name)
+{
+  for (guint i = 0; i < k->drivers->len; i++) {
+    FakeDriver *d = k->drivers->pdata[i];
+    if (strcmp (d->name, name) == 0)
+      return d;
+  }
+  g_error ("the test has no driver %s", name);
+}
+
+static void
+show_module (const FakeKernel *k, const FakeDriver *d)
+{
+  g_autofree char *link = g_strdup_printf ("sys/module/%s/drivers/pci:%s", d->module, d->name);
+  g_autofree char *target = g_strconcat ("../../../bus/pci/drivers/", d->name, NULL);
+  g_autofree char *back = driver_path (d->name, "module");
+  g_autofree char *back_target = g_strconcat ("../../../../module/", d->module, NULL);
+
+  fake_link (k, link, target);
+  fake_link (k, back, back_target);
+}
+
+void
+fake_register (const FakeKernel *k, const char *driver)
+{
+  const FakeDriver *d = fake_driver (k, driver);
+  g_autofree char *bind = driver_path (driver, "bind");
+  g_autofree char *unbind = driver_path (driver, "unbind");
+  g_autofree char *devices = below (k, PCI "/devices");
+  g_autoptr (GDir) dir = g_dir_open (devices, 0, NULL);
+
+  if (is_registered (k, driver))
+    return;
+  fake_write (k, bind, "");
+  fake_write (k, unbind, "");
+  if (d->module)
+    show_module (k, d);
+  for (const char *address = g_dir_read_name (dir); address; address = g_dir_read_name (dir))
+    store_bind (k, driver, address); /* driver_attach() at registration */
+}
+
+void
+fake_unregister (const FakeKernel *k, const char *driver)
+{
+  const FakeDriver *d = fake_driver (k, driver);
+  g_autofree char *folder = driver_path (driver, NULL);
+
+  fake_remove (k, folder);
+  if (d->module) {
+    g_autofree char *module = g_build_filename ("sys/module", d->module, NULL);
+    fake_remove (k, module);
+  }
+}
+
+void
+fake_add_device (FakeKernel *k, const char *address, const char *modalias, const char *group,
+                 const char *driver)
+{
+  g_autofree char *modalias_path = fake_device_path (address, "modalias");
+  g_autofree char *override_path = fake_device_path (address, "driver_override");
+  g_autofree char *link = g_build_filename (PCI "/devices", address, NULL);
+  g_autofree char *target = g_strconcat ("../../../devices/" ROOT_PORT "/", address, NULL);
+
+  fake_write (k, modalias_path, modalias);
+  fake_write (k, override_path, "(null)\n");
+  fake_link (k, link, target);
+  if (group) {
+    g_autofree char *group_link = fake_device_path (address, "iommu_group");
+    g_autofree char *group_target = g_strconcat ("../../../../kernel/iommu_groups/", group, NULL);
+    g_autofree char *member = g_build_filename ("sys/kernel/iommu_groups", group, "devices", address, NULL);
+    g_autofree char *member_target = g_strconcat ("../../../../devices/" ROOT_PORT "/", address, NULL);
+    fake_link (k, group_link, group_target);
+    fake_link (k, member, member_target);
+  }
+  if (driver)
+    attach (k, fake_driver (k, driver), address);
+}
+
+void
+fake_remove_device (FakeKernel *k, const char *address)
+{
+  g_autofree char *driver = fake_driver_of (k, address);
+  g_autofree char *group = device_link (k, address, "iommu_group");
+  g_autofree char *folder = fake_device_path (address, NULL);
+  g_autofree char *link = g_build_filename (PCI "/devices", address, NULL);
+
+  if (driver)
+    release (k, driver, address);
+  if (group) {
+    g_autofree char *member = g_build_filename ("sys/kernel/iommu_groups", group, "devices", address, NULL);
+    fake_remove (k, member);
+  }
+  fake_remove (k, link);
+  fake_remove (k, folder);
+}
+
+/* --- faults, and the functions that --wrap brings here --- */
+
+gboolean __real_vv_io_write (const VvDir *dir, const char *path, const char *value, GError **error);
+gboolean __wrap_vv_io_write (const VvDir *dir, const char *path, const char *value, GError **error);
+gboolean __real_vv_io_replace (const VvDir *dir, const char *name, const char *text, GError **error);
+gboolean __wrap_vv_io_replace (const VvDir *dir, const char *name, const char *text, GError **error);
+gboolean __real_vv_io_remove (const VvDir *dir, const char *name, GError **error);
+gboolean __wrap_vv_io_remove (const VvDir *dir, const char *name, GError **error);
+gboolean __real_vv_modules_load (VvModules *modules, const char *module, GError **error);
+gboolean __wrap_vv_modules_load (VvModules *modules, const char *module, GError **error);
+
+void
+fake_fault (FakeKernel *k, FakeFault fault, guint step, int errnum)
+{
+  k->steps = 0;
+  k->fault = fault;
+  k->fault_step = step;
+  k->fault_errno = errnum;
+}
+
+static gboolean
+is_due (const FakeKernel *k, FakeFault fault)
+{
+  return k->fault == fault && k->steps == k->fault_step;
+}
+
+/* Returns: the errno that the step fails with, or 0 */
+static int
+begin_step (FakeKernel *k)
+{
+  k->steps++;
+  if (is_due (k, FAKE_DIE_BEFORE))
+    _exit (DEATH);
+  if (is_due (k, FAKE_VANISH_BEFORE))
+    fake_remove_device (k, NIC);
+  return is_due (k, FAKE_FAIL) ? k->fault_errno : 0;
+}
+
+static void
+end_step (FakeKernel *k)
+{
+  if (is_due (k, FAKE_DIE_AFTER))
+    _exit (DEATH);
+  if (is_due (k, FAKE_VANISH_AFTER))
+    fake_remove_device (k, NIC);
+}
+
+gboolean
+__wrap_vv_io_write (const VvDir *dir, const char *path, const char *value, GError **error)
+{
+  g_autofree char *name = vv_io_name (dir, path);
+  g_autofree char *sys = g_strconcat (current->root, "/sys/", NULL);
+  int errnum = begin_step (current);
+
+  g_assert_true (g_str_has_prefix (name, sys));
+  if (!errnum && !vv_io_exists (dir, path)) { /* a stale directory, a driver that is not there */
+    gboolean done = __real_vv_io_write (dir, path, value, error);
+    end_step (current);
+    return done;
+  }
+  errnum = errnum ? errnum : store (current, name + strlen (sys), value);
+  end_step (current);
+  return errnum ? vv_set_errno (error, errnum, "%s: write", name) : TRUE;
+}
+
+gboolean
+__wrap_vv_io_replace (const VvDir *dir, const char *name, const char *text, GError **error)
+{
+  int errnum = current ? begin_step (current) : 0;
+
+  if (current && current->journal_full)
+    errnum = ENOSPC;
+  if (errnum)
+    return vv_set_errno (error, errnum, "%s/%s: write", dir->path, name);
+  gboolean done = __real_vv_io_replace (dir, name, text, error);
+  if (current)
+    end_step (current);
+  return done;
+}
+
+gboolean
+__wrap_vv_io_remove (const VvDir *dir, const char *name, GError **error)
+{
+  int errnum = current ? begin_step (current) : 0;
+
+  if (errnum)
+    return vv_set_errno (error, errnum, "%s/%s: remove", dir->path, name);
+  gboolean done = __real_vv_io_remove (dir, name, error);
+  if (current)
+    end_step (current);
+  return done;
+}
+
+static const FakeDriver *
+driver_of_module (const FakeKernel *k, const char *module)
+{
+  for (guint i = 0; i < k->drivers->len; i++) {
+    const FakeDriver *d = k->drivers->pdata[i];
+    if (g_strcmp0 (d->module, module) == 0)
+      return d;
+  }
+  return NULL;
+}
+
+/* A module that no driver of the test belongs to goes the real way, which ends at its missing file. */
+gboolean
+__wrap_vv_modules_load (VvModules *modules, const char *module, GError **error)
+{
+  g_autofree char *name = g_strdelimit (g_strdup (module), "-", '_');
+  const FakeDriver *d = driver_of_module (current, name);
+  int errnum = begin_step (current);
+
+  if (!errnum && !d)
+    return __real_vv_modules_load (modules, module, error);
+  errnum = errnum ? errnum : d->load_errno;
+  if (!errnum && !d->nameless)
+    fake_register (current, d->name);
+  end_step (current);
+  return errnum ? vv_set_errno (error, errnum, "module %s cannot be loaded", module) : TRUE;
+}
+
+gboolean
+fake_dies (FakeKernel *k, FakeFunc func, gpointer data)
+{
+  int status = 0;
+  pid_t pid = fork ();
+
+  g_assert_cmpint (pid, >=, 0);
+  if (pid == 0) {
+    func (k, data);
+    _exit (0);
+  }
+  g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
+  g_assert_true (WIFEXITED (status));
+  g_assert_true (WEXITSTATUS (status) == DEATH || WEXITSTATUS (status) == 0);
+  return WEXITSTATUS (status) == DEATH;
+}
+
+/* --- processes --- */
+
+gboolean
+fake_add_process (const FakeKernel *k, const char *pid, const char *comm, const char *device_number)
+{
+  g_autofree char *comm_path = g_build_filename ("proc", pid, "comm", NULL);
+  g_autofree char *fd_path = g_build_filename ("proc", pid, "fd/7", NULL);
+  g_autofree char *node_path = g_build_filename ("dev", pid, NULL);
+  g_autofree char *node = make_way (k, node_path);
+  g_auto (GStrv) numbers = g_strsplit (device_number, ":", 2);
+
+  fake_write (k, comm_path, comm);
+  fake_link (k, fd_path, node);
+  return mknod (node, S_IFCHR | 0600, makedev (atoi (numbers[0]), atoi (numbers[1]))) == 0;
+}
+
+/* --- the log --- */
+
+static GQueue logged = G_QUEUE_INIT;
+
+static GLogWriterOutput
+keep_log (GLogLevelFlags level, const GLogField *fields, gsize n, gpointer data)
+{
+  (void)level, (void)data;
+  for (gsize i = 0; i < n; i++)
+    if (strcmp (fields[i].key, "MESSAGE") == 0)
+      g_queue_push_tail (&logged, g_strdup (fields[i].value));
+  return G_LOG_WRITER_HANDLED;
+}
+
+void
+fake_test_init (int *argc, char ***argv)
+{
+  g_test_init (argc, argv, NULL);
+  g_log_set_always_fatal (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL); /* warnings are asked for */
+  g_log_set_writer_func (keep_log, NULL, NULL);
+}
+
+void
+fake_assert_logged (const char *pattern)
+{
+  g_autofree char *line = g_queue_pop_head (&logged);
+
+  fake_assert_matches (line ? line : "(the log is empty)", pattern);
+}
+
+void
+fake_assert_log_empty (void)
+{
+  g_assert_cmpstr (g_queue_peek_head (&logged), ==, NULL);
+}
+
+/* --- assertions --- */
+
+void
+fake_assert_matches (const char *text, const char *pattern)
+{
+  if (!g_pattern_match_simple (pattern, text))
+    g_error ("'%s' is not like '%s'", text, pattern);
+}
+
+void
+fake_assert_error (const GError *error, VvError code, const char *pattern)
+{
+  g_assert_error (error, VV_ERROR, (int)code);
+  fake_assert_matches (error->message, pattern);
+}
+
+void
+fake_assert_names (const GPtrArray *names, const char *expected)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  g_assert_nonnull (names);
+  for (guint i = 0; i < names->len; i++)
+    g_string_append_printf (text, "%s%s", i ? " " : "", (char *)names->pdata[i]);
+  g_assert_cmpstr (text->str, ==, expected);
+}
+
+void
+fake_assert_unchanged (const FakeKernel *k, const char *before)
+{
+  g_autofree char *now = fake_snapshot (k);
+  g_auto (GStrv) old_lines = g_strsplit (before, "\n", -1);
+  g_auto (GStrv) new_lines = g_strsplit (now, "\n", -1);
+  guint i = 0;
+
+  while (old_lines[i] && g_strcmp0 (old_lines[i], new_lines[i]) == 0)
+    i++;
+  g_assert_cmpstr (new_lines[i], ==, old_lines[i]); /* the first line that differs, not all of them */
+}
+
+/* --- the hosts --- */
+
+FakeKernel *
+fake_new (void)
+{
+  static const char *const folders[] = {
+      PCI "/devices",   PCI "/drivers", "sys/class/vfio",
+      "sys/module",     "proc",         "sys/kernel/iommu_groups",
+      "etc/modprobe.d", "run",          "lib/modules/" FAKE_RELEASE,
+  };
+  FakeKernel *k = g_new0 (FakeKernel, 1);
+  g_autoptr (GError) error = NULL;
+
+  k->root = g_dir_make_tmp ("vfio-variant-XXXXXX", &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (chmod (k->root, 0755), ==, 0);
+  k->drivers = g_ptr_array_new_with_free_func ((GDestroyNotify)driver_free);
+  for (gsize i = 0; i < G_N_ELEMENTS (folders); i++)
+    fake_mkdir (k, folders[i]);
+  fake_mkdir (k, "sys/class/vfio-dev");
+  fake_write (k, PCI "/drivers_probe", "");
+  current = k;
+  return k;
+}
+
+FakeKernel *
+fake_standard (void)
+{
+  FakeKernel *k = fake_new ();
+
+  fake_add_driver (k, "mlx5_core", "mlx5_core", "pci:v000015B3d*", FALSE);
+  fake_add_driver (k, "nvme", "nvme", "pci:v*d*sv*sd*bc01sc08i02*", FALSE);
+  fake_add_driver (k, "vfio-pci", "vfio_pci", NULL, TRUE);
+  fake_add_driver (k, "mlx5_vfio_pci", "mlx5_vfio_pci", NULL, TRUE);
+  fake_add_driver (k, "special-vfio", "special_vfio_pci", NULL, TRUE);
+  fake_register (k, "mlx5_core");
+  fake_register (k, "nvme");
+  fake_register (k, "vfio-pci");
+  fake_add_device (k, NIC, NIC_MODALIAS, NIC_GROUP, "mlx5_core");
+  fake_add_device (k, DISK, DISK_MODALIAS, DISK_GROUP, "nvme");
+  fake_write (k, "lib/modules/" FAKE_RELEASE "/modules.alias",
+              "# Aliases extracted from modules themselves.\n"
+              "alias pci:v000015B3d0000101Esv*sd*bc*sc*i* mlx5_core\n"
+              "alias vfio_pci:v*d*sv*sd*bc*sc*i* vfio_pci\n"
+              "alias vfio_pci:v000015B3d0000101Esv*sd*bc*sc*i* mlx5_vfio_pci\n"
+              "alias vfio_pci:v000015B3d0000101Esv000015B3sd00000058bc*sc*i* special_vfio_pci\n");
+  fake_write (k, "lib/modules/" FAKE_RELEASE "/modules.builtin.modinfo", "");
+  return k;
+}
+
+void
+fake_free (FakeKernel *k)
+{
+  fake_assert_log_empty ();
+  remove_all (k->root);
+  g_ptr_array_unref (k->drivers);
+  g_free (k->root);
+  g_free (k);
+  current = NULL;
+}
