@@ -266,6 +266,14 @@ find_driver (const VvBinding *b, const GPtrArray *candidates, const char *driver
   return NULL;
 }
 
+static gboolean
+on_best (const VvBinding *b, const VvSelection *selection)
+{
+  const VvCandidate *now = find_driver (b, selection->candidates, b->device->driver);
+
+  return now && now == selection->candidates->pdata[0];
+}
+
 /* vfio-dev/ came with Linux 6.1; before, the driver link is all there is to see. */
 static gboolean
 verify_vfio (VvBinding *b, GError **error)
@@ -302,17 +310,22 @@ static gboolean
 try_candidate (VvBinding *b, const VvCandidate *c, const char **step, GError **error)
 {
   g_autofree char *driver = ready_driver (b, c, step, error);
+  g_autofree char *override = g_strdup (b->device->driver_override);
 
   if (!driver)
     return FALSE;
-  if (same (driver, b->device->driver))
-    return TRUE;
+  if (same (driver, b->device->driver)) {
+    *step = "verify";
+    return verify_vfio (b, error);
+  }
   *step = "override"; /* before the unbind: a native driver that loads just then must not take the device */
   if (!step_override (b, driver, error))
     return FALSE;
   *step = "unbind";
-  if (!step_unbind (b, error))
+  if (!step_unbind (b, error)) {
+    step_override (b, override, NULL); /* it is where it was: the next candidate may be that very driver */
     return FALSE;
+  }
   *step = "bind";
   if (!step_bind (b, driver, error))
     return FALSE;
@@ -362,6 +375,18 @@ explain (VvChange *change, const VvCandidate *c)
     change->why = g_strdup ("the generic driver: no alias names one");
 }
 
+/* Whether the device was unplugged under our hands: its entry then is about nothing. */
+static gboolean
+went_away (VvBinding *b, const char *what, const char *why, GError **error)
+{
+  if (!vanished (b, NULL))
+    return FALSE;
+  vv_binding_forget (b, NULL);
+  g_set_error (error, VV_ERROR, VV_ERROR_NO_DEVICE, "%s went away during the %s: %s", b->device->address,
+               what, why);
+  return TRUE;
+}
+
 /* All candidates failed: the device goes back to what it was when the call came. */
 static void
 roll_back (VvBinding *b, const VvPciDevice *before, VvEntry **entry_before, GError **error)
@@ -370,12 +395,11 @@ roll_back (VvBinding *b, const VvPciDevice *before, VvEntry **entry_before, GErr
   g_autofree char *failed = vv_change_attempts (b->change);
   const char *device = b->device->address;
 
-  if (vanished (b, &problem)) {
-    vv_binding_forget (b, NULL);
-    g_set_error (error, VV_ERROR, VV_ERROR_NO_DEVICE, "%s went away during the detach: %s", device, failed);
+  if (went_away (b, "detach", failed, error))
     return;
-  }
   if (!settle (b, before->driver, before->driver_module, before->driver_override, &problem)) {
+    if (went_away (b, "detach", failed, error))
+      return;
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
                  "%s: no VFIO driver could be bound: %s; and %s could not be brought back: %s; "
                  "the journal keeps its home: 'vfio-variant restore %s' tries again",
@@ -439,7 +463,6 @@ vv_binding_detach (VvBinding *b, const VvSelection *selection, GError **error)
 {
   gint64 start = g_get_monotonic_time ();
   g_autoptr (VvPciDevice) before = vv_pci_device_open (b->host, b->device->address, error);
-  const VvCandidate *best = selection->candidates->len ? selection->candidates->pdata[0] : NULL;
 
   if (!before)
     return NULL;
@@ -447,7 +470,7 @@ vv_binding_detach (VvBinding *b, const VvSelection *selection, GError **error)
   if (is_vendor_vfio (b, selection))
     return unchanged (b, start, "it already is a VFIO device under %s, which is left alone",
                       b->device->driver);
-  if (best && best == find_driver (b, selection->candidates, b->device->driver) && verify_vfio (b, NULL)) {
+  if (on_best (b, selection) && verify_vfio (b, NULL)) {
     if (b->entry)
       arrived (b);
     return unchanged (b, start, "it already is on the best driver");
@@ -500,15 +523,14 @@ stay_away (VvBinding *b, const VvPciDevice *before, GError *problem, GError **er
   const char *home = b->entry->home_driver ? b->entry->home_driver : "no driver";
   g_autoptr (GError) worse = NULL;
 
-  if (vanished (b, NULL)) {
-    vv_binding_forget (b, NULL);
-    g_set_error (error, VV_ERROR, VV_ERROR_NO_DEVICE, "%s went away during the reattach: %s", before->address,
-                 problem->message);
+  if (went_away (b, "reattach", problem->message, error))
     return;
-  }
-  settle (b, before->driver, before->driver_module, before->driver_override, &worse);
-  b->entry->state = VV_STATE_DETACHED;
-  vv_binding_save (b, NULL);
+  if (settle (b, before->driver, before->driver_module, before->driver_override, &worse)) {
+    b->entry->state = VV_STATE_DETACHED;
+    vv_binding_save (b, NULL);
+  } else if (went_away (b, "reattach", problem->message, error)) {
+    return;
+  } /* else the entry stays in state reattaching: the next start of anything here tries again */
   g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
                "%s: %s could not be brought back: %s; it is on %s now%s%s; the journal entry is kept: mend "
                "the cause and run "
@@ -549,33 +571,79 @@ vv_binding_reattach (VvBinding *b, GError **error)
 
 /* --- recovery --- */
 
+/* A device that cannot go home, or whose home nobody knows, stays on the VFIO driver that it is or was on, or
+ * goes to the one that takes any. */
+static gboolean
+take_refuge (VvBinding *b, GError **error)
+{
+  const char *known = b->device->driver ? b->device->driver : b->entry->vfio_driver;
+  g_autofree char *driver = g_strdup (known ? known : VV_GENERIC_DRIVER);
+  const char *module = same (driver, VV_GENERIC_DRIVER) ? VV_GENERIC_MODULE : NULL;
+  /* one that names another driver is what the dead process wrote last */
+  const char *override = b->device->driver && !b->device->driver_override ? NULL : driver;
+
+  return settle (b, driver, module, override, error);
+}
+
+static gboolean
+is_cut_off (const VvEntry *e)
+{
+  return e && (e->state == VV_STATE_DETACHING || e->state == VV_STATE_REATTACHING);
+}
+
+static gboolean
+recover_home (VvBinding *b, GError **error)
+{
+  const VvEntry *e = b->entry;
+
+  return settle (b, e->home_driver, e->home_module, e->home_override, error);
+}
+
+static gboolean
+recover_on_vfio (VvBinding *b, const GError *not_home, GError **error)
+{
+  const VvEntry *e = b->entry;
+  g_autoptr (GError) problem = NULL;
+
+  if (not_home) {
+    if (vanished (b, error))
+      return FALSE;
+    vv_change_failed_attempt (b->change, e->home_driver ? e->home_driver : "home", "recovery", not_home);
+  }
+  if ((!not_home || !same (b->device->driver, e->home_driver)) && take_refuge (b, &problem))
+    return TRUE;
+  g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
+               "%s: a %s that was cut off could not be mended: %s%s%s; the next start of anything here tries "
+               "again",
+               b->device->address, e->state == VV_STATE_DETACHING ? "detach" : "reattach",
+               not_home ? not_home->message : "", not_home && problem ? "; " : "",
+               problem ? problem->message : "");
+  return FALSE;
+}
+
 /* Called with the lock: whoever wrote a state in between is dead. */
 static gboolean
 recover (VvBinding *b, GError **error)
 {
   VvEntry *e = b->entry;
   gint64 start = g_get_monotonic_time ();
+  g_autoptr (GError) not_home = NULL;
 
-  if (b->dry_run || !e || e->state == VV_STATE_NOTED || e->state == VV_STATE_DETACHED)
+  if (b->dry_run || !is_cut_off (e))
     return TRUE;
   g_autofree char *user = vv_vfio_user (b->host, b->device);
-  if (user || !e->home_known || (e->state == VV_STATE_DETACHING && b->device->vfio_dev)) {
-    e->state = VV_STATE_DETACHED;
-    assign (&e->vfio_driver, b->device->driver);
-    return vv_binding_save (b, error);
-  }
+  gboolean goes_home = !user && e->home_known && (e->state != VV_STATE_DETACHING || !b->device->vfio_dev);
   begin (b, VV_REATTACH);
-  gboolean at_home = vv_binding_is_home (b);
-  if (!settle (b, e->home_driver, e->home_module, e->home_override, error)) {
-    g_prefix_error (error, "%s: a %s that was cut off could not be mended: ", b->device->address,
-                    e->state == VV_STATE_DETACHING ? "detach" : "reattach");
+  gboolean came_home = goes_home && recover_home (b, &not_home);
+  if (!came_home && !user && !recover_on_vfio (b, not_home, error))
     return FALSE;
-  }
-  b->change->changed = !at_home;
-  b->recovered = finish (b, start, "a process died in the middle of moving it");
-  if (e->state == VV_STATE_DETACHING && e->domain) {
-    e->state = VV_STATE_NOTED;
-    return vv_binding_save (b, error);
-  }
-  return vv_binding_forget (b, error);
+  b->change->changed = b->change->steps->len > 0;
+  if (b->change->changed)
+    b->recovered = finish (b, start, "a process died in the middle of moving it");
+  if (came_home && !(e->state == VV_STATE_DETACHING && e->domain))
+    return vv_binding_forget (b, error);
+  e->state = came_home ? VV_STATE_NOTED : VV_STATE_DETACHED;
+  if (!came_home)
+    assign (&e->vfio_driver, b->device->driver);
+  return vv_binding_save (b, error);
 }

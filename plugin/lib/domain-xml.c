@@ -55,13 +55,13 @@ parse (const char *xml, gsize length, GError **error)
   gboolean refused = FALSE;
 
   if (length > VV_DOMAIN_XML_LIMIT) {
-    fail (error, "over %d MiB", VV_DOMAIN_XML_LIMIT / 1024 / 1024);
+    fail (error, "over %d MiB", VV_DOMAIN_XML_LIMIT >> 20);
     return NULL;
   }
   g_autoptr (Parser) ctxt = xmlNewParserCtxt ();
   ctxt->_private = &refused;
   ctxt->sax->internalSubset = refuse_doctype;
-  g_autoptr (Document) doc = xmlCtxtReadMemory (ctxt, xml, length, "domain.xml", NULL,
+  g_autoptr (Document) doc = xmlCtxtReadMemory (ctxt, xml, (int) length, "domain.xml", NULL,
                                                 XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
   const xmlError *problem = xmlCtxtGetLastError (ctxt);
   if (refused)

@@ -77,8 +77,8 @@ vv_entry_free (VvEntry *entry)
 void
 vv_entry_set_domain (VvEntry *entry, const char *name, const char *uuid)
 {
-  g_autofree char *old_name = entry->domain, *old_uuid = entry->domain_uuid;
-
+  g_free (entry->domain);
+  g_free (entry->domain_uuid);
   entry->domain = g_strdup (name);
   entry->domain_uuid = g_strdup (uuid);
   entry->in_use = FALSE;
@@ -128,6 +128,13 @@ parse_state (const char *name, VvState *state)
   return FALSE;
 }
 
+/* It becomes part of a path in sysfs, or a module's name. */
+static gboolean
+is_name (const char *text)
+{
+  return !text || (*text && *text != '.' && !strchr (text, '/'));
+}
+
 static VvEntry *
 entry_from_text (const char *address, const char *text)
 {
@@ -148,7 +155,8 @@ entry_from_text (const char *address, const char *text)
   entry->domain = get (file, "domain");
   entry->domain_uuid = get (file, "domain-uuid");
   entry->in_use = g_key_file_get_boolean (file, GROUP, "in-use", NULL);
-  if (!parse_state (state, &entry->state) || g_strcmp0 (of, address) != 0 || !entry->modalias)
+  if (!parse_state (state, &entry->state) || g_strcmp0 (of, address) != 0 || !entry->modalias ||
+      !is_name (entry->home_driver) || !is_name (entry->home_module) || !is_name (entry->vfio_driver))
     return NULL;
   return g_steal_pointer (&entry);
 }

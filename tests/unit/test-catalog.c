@@ -251,8 +251,8 @@ test_unreadable_table (void)
 static void
 test_kernel_without_vfio_aliases (void)
 {
-  g_autoptr (Tables) t = tables_new (
-      "", "alias pci:v000015B3d0000101Esv*sd*bc*sc*i* mlx5_core\n", "loop.alias=block-major-7-*;");
+  g_autoptr (Tables) t = tables_new ("", "alias pci:v000015B3d0000101Esv*sd*bc*sc*i* mlx5_core\n",
+                                     "loop.alias=block-major-7-*;");
   g_autoptr (GError) error = NULL;
   g_autoptr (VvSelection) cdx = vv_catalog_select (t->catalog, "cdx:v000010EEd00006300", &error);
 
@@ -290,8 +290,8 @@ test_other_bus (void)
 static void
 test_other_prefix (void)
 {
-  g_autoptr (Tables) t = tables_new (
-      "", "alias vdpa_pci:v*d*sv*sd*bc*sc*i* generic_vdpa\nalias " ANY " vfio_pci\n", "");
+  g_autoptr (Tables) t =
+      tables_new ("", "alias vdpa_pci:v*d*sv*sd*bc*sc*i* generic_vdpa\nalias " ANY " vfio_pci\n", "");
   g_autoptr (VvCatalog) catalog = vv_catalog_new (t->host, t->modules, "vdpa");
   g_autoptr (GError) error = NULL;
   g_autoptr (VvSelection) selection = vv_catalog_select (catalog, NIC_MODALIAS, &error);
@@ -335,7 +335,8 @@ test_hostile_alias_lines (void)
       {"NUL in the module", LINE ("alias " MLX5 " \0evil\n")},
       {"NUL in the pattern", LINE ("alias vfio_pci:v\0* evil\n")},
       {"only NULs", LINE ("\0\0\0\0\0\0\0\n")},
-      {"binary garbage", LINE ("\x7f""ELF\x02\x01\x01\xff\xfe\n\n\n\r\n\t\x80\n")},
+      {"binary garbage", LINE ("\x7f"
+                               "ELF\x02\x01\x01\xff\xfe\n\n\n\r\n\t\x80\n")},
       {"an unclosed bracket", LINE ("alias vfio_pci:[v evil\n")},
 #undef LINE
   };
@@ -362,8 +363,7 @@ test_long_lines (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (lengths); i++) {
     g_autofree char *stars = g_strnfill (lengths[i], '*');
-    g_autofree char *alias =
-        g_strdup_printf ("alias vfio_pci:%s evil\nalias " ANY " vfio_pci\n", stars);
+    g_autofree char *alias = g_strdup_printf ("alias vfio_pci:%s evil\nalias " ANY " vfio_pci\n", stars);
     g_autofree char *builtin = g_strdup_printf ("evil.alias=vfio_pci:%s;", stars);
     g_autoptr (Tables) t = tables_new ("", alias, builtin);
     assert_offers (t, "vfio_pci:modules.alias", "");
@@ -466,8 +466,8 @@ test_driver_names (void)
 static void
 test_forced (void)
 {
-  g_autoptr (Tables) t = tables_new ("blacklist mlx5_vfio_pci\n",
-                                     "alias " MLX5 " mlx5_vfio_pci\nalias " ANY " vfio_pci\n", "");
+  g_autoptr (Tables) t =
+      tables_new ("blacklist mlx5_vfio_pci\n", "alias " MLX5 " mlx5_vfio_pci\nalias " ANY " vfio_pci\n", "");
   g_autoptr (VvSelection) selection = select_nic (t);
   g_autoptr (GError) error = NULL;
 

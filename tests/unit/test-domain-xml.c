@@ -67,7 +67,8 @@ test_devices (void)
                "uuid='c2177883-f1bb-47f0-914d-32a22e3a8804'/></source></hostdev>"),
        ""},
       {"a USB device",
-       DOMAIN ("<hostdev mode='subsystem' type='usb'><source><address bus='1' device='3'/></source></hostdev>"),
+       DOMAIN (
+           "<hostdev mode='subsystem' type='usb'><source><address bus='1' device='3'/></source></hostdev>"),
        ""},
       {"a capability", DOMAIN ("<hostdev mode='capabilities' type='pci'>" ADDRESS "</hostdev>"), ""},
       {"the guest's address is not the host's",

@@ -32,8 +32,8 @@ static void
 test_malformed_key (void)
 {
   static const char *const cases[] = {
-      "",         ":",         "pci",    "pci:",      ":v00",      "p ci:v00",        "pci:v 00",
-      "pci:v*",   "pci:v?",    "pci:[a", "pci:a]",    "pci:\\v",   "pci:v\n",         "p/ci:v",
+      "",         ":",        "pci",    "pci:",         ":v00",       "p ci:v00",       "pci:v 00",
+      "pci:v*",   "pci:v?",   "pci:[a", "pci:a]",       "pci:\\v",    "pci:v\n",        "p/ci:v",
       "pci:v\t0", "pci:\x7f", "p*:v",   "pci:\xc3\xa4", "pci:v0\n\n", "\xff\xfe:v0000",
   };
 
@@ -74,21 +74,21 @@ test_wildcards (void)
       {"vfio_pci:v*d*sv*sd*bc*sc*i*", 7},
       {"vfio_cdx:v*d*", 2},
       {"**", 2},
-      {"a?b", 0},   /* exactly one character: more specific than any '*' */
-      {"[*]", 0},   /* in brackets it means itself */
+      {"a?b", 0}, /* exactly one character: more specific than any '*' */
+      {"[*]", 0}, /* in brackets it means itself */
       {"[!*]", 0},
       {"[^*]", 0},
-      {"[]*]", 0},  /* the first ']' belongs to the set */
+      {"[]*]", 0}, /* the first ']' belongs to the set */
       {"[!]*]", 0},
       {"[\\]*]", 0}, /* so does one behind a backslash */
       {"[*]*", 1},
       {"[0-9]*", 1},
       {"[]", 0},
-      {"\\*", 0},   /* behind a backslash it means itself */
+      {"\\*", 0}, /* behind a backslash it means itself */
       {"\\\\*", 1},
       {"\\", 0},
       {"*\\", 1},
-      {"[", 0},     /* not closed: '[' means itself */
+      {"[", 0}, /* not closed: '[' means itself */
       {"[*", 1},
       {"[!", 0},
       {"[!*", 1},
@@ -149,8 +149,8 @@ static void
 test_safe_names (void)
 {
   static const char *const good[] = {"vfio-pci", "a", "8139too", "snd_hda.intel", "c++", "_x", "-"};
-  static const char *const bad[] = {"",    ".",   "..",   ".hidden", "a/b", "../vfio-pci", "a b",
-                                    "a\n", "a:b", "vf\xc3\xbc", "$(x)", "*",   "a\\b",        "a\x01"};
+  static const char *const bad[] = {"",    ".",   "..",         ".hidden", "a/b", "../vfio-pci", "a b",
+                                    "a\n", "a:b", "vf\xc3\xbc", "$(x)",    "*",   "a\\b",        "a\x01"};
   g_autofree char *longest = g_strnfill (64, 'a');
   g_autofree char *longer = g_strnfill (65, 'a');
 

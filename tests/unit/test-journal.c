@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * journal: what is written is what is read, damage is told, and a lock has one holder (rules R5, R6, R12).
+ */
+#include "journal.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fake-kernel.h"
+
+#define FOLDER "run/vfio-variant"
+
+typedef struct {
+  FakeKernel *k;
+  VvHost *host;
+  VvJournal *journal;
+} Fixture;
+
+static void
+fixture_free (Fixture *f)
+{
+  vv_journal_free (f->journal);
+  vv_host_free (f->host);
+  fake_free (f->k);
+  g_free (f);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Fixture, fixture_free)
+
+static Fixture *
+fixture_new (gboolean create)
+{
+  Fixture *f = g_new0 (Fixture, 1);
+  g_autoptr (GError) error = NULL;
+
+  f->k = fake_new ();
+  f->host = vv_host_new (f->k->root, NULL, NULL);
+  f->journal = vv_journal_open (f->host, create, &error);
+  g_assert_no_error (error);
+  return f;
+}
+
+static VvEntry *
+whole_entry (void)
+{
+  VvEntry *entry = vv_entry_new (NIC, NIC_MODALIAS);
+
+  entry->state = VV_STATE_DETACHED;
+  entry->home_known = TRUE;
+  entry->home_driver = g_strdup ("mlx5_core");
+  entry->home_module = g_strdup ("mlx5_core");
+  entry->home_override = g_strdup ("mlx5_core");
+  entry->vfio_driver = g_strdup ("mlx5_vfio_pci");
+  entry->held = TRUE;
+  vv_entry_set_domain (entry, "vm1", "6695eb01-f6a4-8304-79aa-97f2502e193f");
+  entry->in_use = TRUE;
+  return entry;
+}
+
+static void
+assert_same_entry (const VvEntry *a, const VvEntry *b)
+{
+  g_assert_cmpstr (a->address, ==, b->address);
+  g_assert_cmpstr (a->modalias, ==, b->modalias);
+  g_assert_cmpint (a->state, ==, b->state);
+  g_assert_cmpint (a->home_known, ==, b->home_known);
+  g_assert_cmpstr (a->home_driver, ==, b->home_driver);
+  g_assert_cmpstr (a->home_module, ==, b->home_module);
+  g_assert_cmpstr (a->home_override, ==, b->home_override);
+  g_assert_cmpstr (a->vfio_driver, ==, b->vfio_driver);
+  g_assert_cmpint (a->held, ==, b->held);
+  g_assert_cmpstr (a->domain, ==, b->domain);
+  g_assert_cmpstr (a->domain_uuid, ==, b->domain_uuid);
+  g_assert_cmpint (a->in_use, ==, b->in_use);
+}
+
+static void
+assert_comes_back (const Fixture *f, const VvEntry *entry)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (vv_journal_store (f->journal, entry, &error));
+  g_assert_no_error (error);
+  g_autoptr (VvEntry) loaded = vv_journal_load (f->journal, entry->address, &error);
+  g_assert_no_error (error);
+  assert_same_entry (loaded, entry);
+}
+
+static void
+test_round_trip (void)
+{
+  g_autoptr (Fixture) f = fixture_new (TRUE);
+  g_autoptr (VvEntry) whole = whole_entry ();
+  g_autoptr (VvEntry) copy = vv_entry_copy (whole);
+  g_autoptr (VvEntry) bare = vv_entry_new (DISK, DISK_MODALIAS);
+
+  assert_comes_back (f, whole);
+  assert_comes_back (f, bare);
+  assert_same_entry (copy, whole);
+}
+
+static void
+test_every_state (void)
+{
+  static const char *const names[] = {"noted", "detaching", "detached", "reattaching"};
+  g_autoptr (Fixture) f = fixture_new (TRUE);
+  g_autoptr (VvEntry) entry = whole_entry ();
+
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++) {
+    entry->state = i;
+    g_assert_cmpstr (vv_state_name (i), ==, names[i]);
+    assert_comes_back (f, entry);
+  }
+}
+
+/* libvirt lets a domain have nearly any name, an administrator may write anything as an override. */
+static void
+test_odd_text (void)
+{
+  static const char *const odd[] = {"",      " lead",       "trail ", "two\nlines",           "[device]",
+                                    "a=b;c", "back\\slash", "tab\t",  "\xc3\xa4\xe2\x82\xac", "# sharp",
+                                    "\\n",   "x\r\ny"};
+  g_autoptr (Fixture) f = fixture_new (TRUE);
+
+  for (gsize i = 0; i < G_N_ELEMENTS (odd); i++) {
+    g_autoptr (VvEntry) entry = whole_entry ();
+    vv_entry_set_domain (entry, odd[i], odd[i]);
+    g_free (entry->home_override);
+    entry->home_override = g_strdup (odd[i]);
+    assert_comes_back (f, entry);
+  }
+}
+
+static void
+test_domain (void)
+{
+  g_autoptr (VvEntry) entry = whole_entry ();
+
+  vv_entry_set_domain (entry, "vm2", "77");
+  g_assert_cmpstr (entry->domain, ==, "vm2");
+  g_assert_false (entry->in_use); /* it does not run yet */
+  vv_entry_set_domain (entry, entry->domain, entry->domain_uuid);
+  g_assert_cmpstr (entry->domain, ==, "vm2");
+  vv_entry_set_domain (entry, NULL, NULL);
+  g_assert_null (entry->domain);
+  g_assert_null (entry->domain_uuid);
+}
+
+static void
+test_drop (void)
+{
+  g_autoptr (Fixture) f = fixture_new (TRUE);
+  g_autoptr (VvEntry) entry = whole_entry ();
+  g_autoptr (GError) error = NULL;
+
+  assert_comes_back (f, entry);
+  g_assert_true (vv_journal_drop (f->journal, NIC, &error));
+  g_assert_true (vv_journal_drop (f->journal, NIC, &error));
+  g_assert_null (vv_journal_load (f->journal, NIC, &error));
+  g_assert_no_error (error);
+}
+
+static void
+test_addresses (void)
+{
+  static const char *const others[] = {"README",       "lock-" NIC,    "3b:00.2",
+                                       "0000:3B:00.3", "0000:3b:00.9", ".0000:3b:00.4.new"};
+  g_autoptr (Fixture) f = fixture_new (TRUE);
+  g_autoptr (VvEntry) nic = vv_entry_new (NIC, NIC_MODALIAS);
+  g_autoptr (VvEntry) disk = vv_entry_new (DISK, DISK_MODALIAS);
+
+  assert_comes_back (f, nic);
+  assert_comes_back (f, disk);
+  for (gsize i = 0; i < G_N_ELEMENTS (others); i++) {
+    g_autofree char *path = g_build_filename (FOLDER, others[i], NULL);
+    fake_write (f->k, path, "");
+  }
+  g_autoptr (GPtrArray) addresses = vv_journal_addresses (f->journal);
+  fake_assert_names (addresses, DISK " " NIC);
+}
+
+/* --- what is not as it should be --- */
+
+#define HEAD "[device]\naddress=" NIC "\nmodalias=" NIC_MODALIAS "\n"
+
+static void
+test_damaged (void)
+{
+  static const char *const cases[] = {
+      "",
+      "\n\n",
+      "[device]\n",
+      "[other]\naddress=" NIC "\nmodalias=m:x\nstate=noted\n",
+      "no key file",
+      HEAD,
+      HEAD "state=\n",
+      HEAD "state=flying\n",
+      HEAD "state=NOTED\n",
+      "[device]\nmodalias=m:x\nstate=noted\n",
+      "[device]\naddress=" DISK "\nmodalias=m:x\nstate=noted\n",
+      "[device]\naddress=" NIC "\nstate=noted\n",
+      HEAD "state=noted\nhome-driver=../../../etc\n",
+      HEAD "state=noted\nhome-driver=.\n",
+      HEAD "state=noted\nhome-driver=\n",
+      HEAD "state=noted\nhome-module=a/b\n",
+      HEAD "state=noted\nvfio-driver=..\n",
+      "\xff\xfe\x00binary",
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_test_message ("%s", cases[i]);
+    g_autoptr (Fixture) f = fixture_new (TRUE);
+    g_autoptr (GError) error = NULL;
+    fake_write (f->k, FOLDER "/" NIC, cases[i]);
+    g_assert_null (vv_journal_load (f->journal, NIC, &error));
+    fake_assert_error (error, VV_ERROR_FAILED,
+                       "/*/" FOLDER "/" NIC " is not readable as a journal entry (damaged): *remove that "
+                       "file and run 'vfio-variant restore " NIC "' *");
+  }
+}
+
+static void
+test_truncated (void)
+{
+  g_autoptr (Fixture) f = fixture_new (TRUE);
+  g_autoptr (VvEntry) entry = whole_entry ();
+
+  assert_comes_back (f, entry);
+  g_autofree char *text = fake_read (f->k, FOLDER "/" NIC);
+  char *state = strstr (text, "\nstate=");
+  for (gsize length = state - text + strlen ("\nstate="); length > 0; length--) {
+    g_autoptr (GError) error = NULL;
+    fake_write_bytes (f->k, FOLDER "/" NIC, text, length - 1);
+    g_assert_null (vv_journal_load (f->journal, NIC, &error));
+    g_assert_error (error, VV_ERROR, VV_ERROR_FAILED);
+  }
+}
+
+static void
+test_unreadable (void)
+{
+  g_autoptr (Fixture) f = fixture_new (TRUE);
+  g_autofree char *large = g_strnfill (16385, 'x');
+  g_autoptr (GError) too_large = NULL;
+  g_autoptr (GError) folder = NULL;
+
+  fake_write (f->k, FOLDER "/" NIC, large);
+  g_assert_null (vv_journal_load (f->journal, NIC, &too_large));
+  fake_assert_error (too_large, VV_ERROR_FAILED, "*is not readable as a journal entry (*File too large)*");
+  fake_mkdir (f->k, FOLDER "/" DISK);
+  g_assert_null (vv_journal_load (f->journal, DISK, &folder));
+  fake_assert_error (folder, VV_ERROR_FAILED, "*is not readable as a journal entry (*Is a directory)*");
+}
+
+static void
+test_no_directory (void)
+{
+  g_autoptr (Fixture) f = fixture_new (FALSE);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GPtrArray) addresses = vv_journal_addresses (f->journal);
+
+  g_assert_false (fake_exists (f->k, FOLDER)); /* looking makes nothing */
+  g_assert_null (vv_journal_load (f->journal, NIC, &error));
+  g_assert_true (vv_journal_drop (f->journal, NIC, &error));
+  g_assert_no_error (error);
+  fake_assert_names (addresses, "");
+}
+
+static void
+test_directory_that_cannot_be (void)
+{
+  g_autoptr (FakeKernel) k = fake_new ();
+  g_autoptr (VvHost) host = vv_host_new (k->root, NULL, NULL);
+  g_autoptr (GError) in_the_way = NULL;
+  g_autoptr (GError) looking = NULL;
+  g_autoptr (GError) no_run = NULL;
+
+  fake_write (k, FOLDER, "a file");
+  g_assert_null (vv_journal_open (host, TRUE, &in_the_way));
+  fake_assert_error (in_the_way, VV_ERROR_FAILED, "/*/" FOLDER ": Not a directory");
+  g_assert_null (vv_journal_open (host, FALSE, &looking));
+  fake_assert_error (looking, VV_ERROR_FAILED, "/*/" FOLDER ": Not a directory");
+  fake_remove (k, "run");
+  g_assert_null (vv_journal_open (host, TRUE, &no_run));
+  fake_assert_error (no_run, VV_ERROR_NOT_FOUND, "/*/" FOLDER ": mkdir: No such file or directory");
+}
+
+/* --- a file system that is full, or read-only: a small one of our own, in a mount namespace of our own ---
+ */
+
+static gboolean
+mount_small (const Fixture *f)
+{
+  g_autofree char *folder = g_build_filename (f->k->root, FOLDER, NULL);
+
+  return unshare (CLONE_NEWNS) == 0 && mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+         mount ("tmpfs", folder, "tmpfs", 0, "size=64k,mode=755") == 0;
+}
+
+static void
+unmount_small (const Fixture *f)
+{
+  g_autofree char *folder = g_build_filename (f->k->root, FOLDER, NULL);
+
+  g_assert_cmpint (umount2 (folder, MNT_DETACH), ==, 0);
+}
+
+static gboolean
+reopen (Fixture *f)
+{
+  vv_journal_free (f->journal);
+  f->journal = vv_journal_open (f->host, TRUE, NULL);
+  return f->journal != NULL;
+}
+
+static void
+fill (const Fixture *f)
+{
+  g_autofree char *path = g_build_filename (f->k->root, FOLDER, "filling", NULL);
+  FILE *file = fopen (path, "w");
+
+  setvbuf (file, NULL, _IONBF, 0);
+  while (fputc ('x', file) != EOF)
+    ;
+  fclose (file);
+}
+
+static void
+test_full_file_system (void)
+{
+  g_autoptr (Fixture) f = fixture_new (TRUE);
+  g_autoptr (VvEntry) before = whole_entry ();
+  g_autoptr (VvEntry) after = whole_entry ();
+  g_autoptr (GError) full = NULL;
+  g_autoptr (GError) error = NULL;
+
+  if (!mount_small (f) || !reopen (f)) {
+    g_test_skip ("mount(2) is not allowed");
+    return;
+  }
+  assert_comes_back (f, before);
+  fill (f);
+  after->state = VV_STATE_REATTACHING;
+  g_assert_false (vv_journal_store (f->journal, after, &full));
+  fake_assert_error (full, VV_ERROR_FAILED, "/*/" NIC ": write: No space left on device");
+  g_autoptr (VvEntry) loaded = vv_journal_load (f->journal, NIC, &error);
+  g_assert_no_error (error);
+  assert_same_entry (loaded, before); /* the old text, not a part of the new one */
+  g_assert_false (fake_exists (f->k, FOLDER "/." NIC ".new"));
+  g_assert_true (vv_journal_drop (f->journal, NIC, &error));
+  unmount_small (f);
+}
+
+static void
+test_read_only_file_system (void)
+{
+  g_autoptr (Fixture) f = fixture_new (TRUE);
+  g_autoptr (VvEntry) entry = whole_entry ();
+  g_autofree char *folder = g_build_filename (f->k->root, FOLDER, NULL);
+  g_autoptr (GError) store = NULL;
+  g_autoptr (GError) drop = NULL;
+  g_autoptr (GError) lock = NULL;
+
+  if (!mount_small (f) || !reopen (f)) {
+    g_test_skip ("mount(2) is not allowed");
+    return;
+  }
+  assert_comes_back (f, entry);
+  g_assert_cmpint (mount (NULL, folder, NULL, MS_REMOUNT | MS_RDONLY, NULL), ==, 0);
+  g_assert_false (vv_journal_store (f->journal, entry, &store));
+  g_assert_false (vv_journal_drop (f->journal, NIC, &drop));
+  g_assert_null (vv_journal_lock (f->journal, NIC, 0, &lock));
+  fake_assert_error (store, VV_ERROR_PERMISSION, "*: create: Read-only file system");
+  fake_assert_error (drop, VV_ERROR_PERMISSION, "*: remove: Read-only file system");
+  fake_assert_error (lock, VV_ERROR_PERMISSION, "*/lock-" NIC ": open: Read-only file system");
+  unmount_small (f);
+}
+
+/* --- locks --- */
+
+static void
+test_lock_is_exclusive (void)
+{
+  g_autoptr (Fixture) f = fixture_new (TRUE);
+  g_autoptr (VvLock) one = vv_journal_lock (f->journal, NIC, 0, NULL);
+  g_autoptr (VvLock) other = vv_journal_lock (f->journal, DISK, 0, NULL);
+  g_autoptr (GError) at_once = NULL;
+  g_autoptr (GError) waited = NULL;
+
+  g_assert_nonnull (one);
+  g_assert_nonnull (other); /* devices do not stand in each other's way */
+  g_assert_null (vv_journal_lock (f->journal, NIC, 0, &at_once));
+  fake_assert_error (at_once, VV_ERROR_REFUSED, NIC ": another process is moving this device*");
+  g_assert_null (vv_journal_lock (f->journal, NIC, 30, &waited));
+  g_assert_error (waited, VV_ERROR, VV_ERROR_REFUSED);
+  g_clear_pointer (&one, vv_lock_free);
+  one = vv_journal_lock (f->journal, NIC, 0, NULL);
+  g_assert_nonnull (one);
+}
+
+static gpointer
+wait_for_lock (gpointer journal)
+{
+  return vv_journal_lock (journal, NIC, 10000, NULL);
+}
+
+static void
+test_lock_is_waited_for (void)
+{
+  g_autoptr (Fixture) f = fixture_new (TRUE);
+  g_autoptr (VvLock) held = vv_journal_lock (f->journal, NIC, 0, NULL);
+  GThread *waiter = g_thread_new ("waiter", wait_for_lock, f->journal);
+
+  g_clear_pointer (&held, vv_lock_free);
+  g_autoptr (VvLock) got = g_thread_join (waiter);
+  g_assert_nonnull (got);
+}
+
+static void
+test_lock_dies_with_its_process (void)
+{
+  g_autoptr (Fixture) f = fixture_new (TRUE);
+  int ready[2];
+  char byte;
+
+  g_assert_cmpint (pipe (ready), ==, 0);
+  pid_t pid = fork ();
+  if (pid == 0) {
+    VvLock *lock = vv_journal_lock (f->journal, NIC, 0, NULL);
+    _exit (!lock || write (ready[1], "x", 1) != 1 || pause ());
+  }
+  g_assert_cmpint (read (ready[0], &byte, 1), ==, 1);
+  g_assert_null (vv_journal_lock (f->journal, NIC, 0, NULL)); /* held by another process */
+  g_assert_cmpint (kill (pid, SIGKILL), ==, 0);
+  g_assert_cmpint (waitpid (pid, NULL, 0), ==, pid);
+  g_autoptr (VvLock) lock = vv_journal_lock (f->journal, NIC, 0, NULL);
+  g_assert_nonnull (lock);
+  close (ready[0]);
+  close (ready[1]);
+}
+
+static void
+test_lock_that_cannot_be (void)
+{
+  g_autoptr (Fixture) f = fixture_new (TRUE);
+  g_autoptr (GError) error = NULL;
+
+  fake_write (f->k, "etc/precious", "kept");
+  fake_link (f->k, FOLDER "/lock-" NIC, "../../etc/precious");
+  g_assert_null (vv_journal_lock (f->journal, NIC, 0, &error)); /* a link is not followed */
+  fake_assert_error (error, VV_ERROR_FAILED, "/*/lock-" NIC ": open: *");
+}
+
+int
+main (int argc, char **argv)
+{
+  fake_test_init (&argc, &argv);
+  g_test_add_func ("/journal/round-trip", test_round_trip);
+  g_test_add_func ("/journal/every-state", test_every_state);
+  g_test_add_func ("/journal/odd-text", test_odd_text);
+  g_test_add_func ("/journal/a-domain-comes-and-goes", test_domain);
+  g_test_add_func ("/journal/drop", test_drop);
+  g_test_add_func ("/journal/only-addresses-are-entries", test_addresses);
+  g_test_add_func ("/journal/damage-is-told", test_damaged);
+  g_test_add_func ("/journal/truncation-is-told", test_truncated);
+  g_test_add_func ("/journal/what-cannot-be-read-is-told", test_unreadable);
+  g_test_add_func ("/journal/no-directory-is-an-empty-journal", test_no_directory);
+  g_test_add_func ("/journal/a-directory-that-cannot-be", test_directory_that_cannot_be);
+  g_test_add_func ("/journal/full-file-system", test_full_file_system);
+  g_test_add_func ("/journal/read-only-file-system", test_read_only_file_system);
+  g_test_add_func ("/journal/lock/is-exclusive", test_lock_is_exclusive);
+  g_test_add_func ("/journal/lock/is-waited-for", test_lock_is_waited_for);
+  g_test_add_func ("/journal/lock/dies-with-its-process", test_lock_dies_with_its_process);
+  g_test_add_func ("/journal/lock/that-cannot-be", test_lock_that_cannot_be);
+  return g_test_run ();
+}

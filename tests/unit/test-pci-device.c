@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * pci-device: addresses in all their spellings, and what sysfs says of a device.
+ */
+#include "pci-device.h"
+
+#include <string.h>
+
+#include "fake-kernel.h"
+
+static void
+test_good_addresses (void)
+{
+  static const struct {
+    const char *text, *address;
+  } cases[] = {
+      {"0000:3b:00.1", "0000:3b:00.1"},
+      {"3b:00.1", "0000:3b:00.1"},
+      {"pci_0000_3b_00_1", "0000:3b:00.1"},
+      {"/sys/bus/pci/devices/0000:3b:00.1", "0000:3b:00.1"},
+      {"/sys/devices/pci0000:3a/0000:3a:00.0/0000:3b:00.1/", "0000:3b:00.1"},
+      {"./0000:3b:00.1", "0000:3b:00.1"},
+      {"0000:3B:1F.7", "0000:3b:1f.7"},
+      {"1:2:3.4", "0001:02:03.4"},
+      {"10000:e1:00.0", "10000:e1:00.0"}, /* behind Intel VMD */
+      {"pci_10000_e1_00_0", "10000:e1:00.0"},
+      {"ffffffff:ff:1f.7", "ffffffff:ff:1f.7"},
+      {"00010000:e1:00.0", "10000:e1:00.0"},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (GError) error = NULL;
+    g_autofree char *address = vv_pci_address_parse (cases[i].text, &error);
+    g_assert_no_error (error);
+    g_assert_cmpstr (address, ==, cases[i].address);
+  }
+}
+
+static void
+test_bad_addresses (void)
+{
+  static const char *const cases[] = {
+      "",
+      ".",
+      "/",
+      "3b",
+      "3b:00",
+      "3b:00.",
+      ":00.1",
+      "3b:.1",
+      "3b:00:1",
+      "0000:3b:00:1",
+      "3b.00.1",
+      "3b.00:1",
+      "0000.3b.00.1",
+      "0000:3b.00.1",
+      "0000:3b:00.1.2",
+      "0000:3b:00.1:",
+      ":3b:00.1",
+      "0000:0000:3b:00.1",
+      "3b:00.8",
+      "3b:20.0",
+      "100:00.0",
+      "3b:000.0",
+      "3b:00.10",
+      "100000000:3b:00.1",
+      "0x3b:00.1",
+      "3g:00.1",
+      "-1:00.1",
+      "+3b:00.1",
+      " 3b:00.1",
+      "3b:00.1 ",
+      "3b:00.1\n",
+      "3b: 0.1",
+      "pci_3b_00_1",
+      "pci_0000_3b_00",
+      "pci_0000_3b_00_1_2",
+      "pci_0000:3b:00.1",
+      "PCI_0000_3b_00_1",
+      "0000_3b_00_1",
+      "/sys/bus/pci/devices",
+      "/sys/bus/pci/devices/0000:3b:00.1/driver",
+      "\xff\xff",
+      "eth0",
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (GError) error = NULL;
+    g_test_message ("%s", cases[i]);
+    g_assert_null (vv_pci_address_parse (cases[i], &error));
+    fake_assert_error (error, VV_ERROR_INVALID, "'*' is no PCI address (like *");
+    g_assert_true (g_utf8_validate (error->message, -1, NULL));
+  }
+}
+
+static void
+test_long_address (void)
+{
+  g_autofree char *text = g_strnfill (100000, ':');
+  g_autoptr (GError) error = NULL;
+
+  g_assert_null (vv_pci_address_parse (text, &error));
+  g_assert_error (error, VV_ERROR, VV_ERROR_INVALID);
+  g_assert_cmpuint (strlen (error->message), <, 300);
+}
+
+typedef struct {
+  FakeKernel *k;
+  VvHost *host;
+} Fixture;
+
+static void
+fixture_free (Fixture *f)
+{
+  vv_host_free (f->host);
+  fake_free (f->k);
+  g_free (f);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Fixture, fixture_free)
+
+static Fixture *
+fixture_new (void)
+{
+  Fixture *f = g_new0 (Fixture, 1);
+
+  f->k = fake_standard ();
+  fake_add_device (f->k, "0000:3b:00.0", NIC_MODALIAS, "40", "mlx5_core");
+  fake_add_device (f->k, "0001:3b:00.1", NIC_MODALIAS, "90", NULL);
+  f->host = vv_host_new (f->k->root, NULL, NULL);
+  return f;
+}
+
+static void
+test_which_devices_are_meant (void)
+{
+  static const struct {
+    const char *text, *addresses;
+  } cases[] = {
+      {NIC, NIC},
+      {"3b:00.1", NIC},
+      {"pci_0000_3b_00_1", NIC},
+      {"*", DISK " 0000:3b:00.0 " NIC " 0001:3b:00.1"},
+      {"0000:3b:*", "0000:3b:00.0 " NIC},
+      {"3b:*", "0000:3b:00.0 " NIC},
+      {"3B:00.?", "0000:3b:00.0 " NIC},
+      {"*:3b:00.1", NIC " 0001:3b:00.1"},
+      {"3b:00.[01]", "0000:3b:00.0 " NIC},
+      {"0000:04:*", DISK},
+  };
+
+  g_autoptr (Fixture) f = fixture_new ();
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (GError) error = NULL;
+    g_test_message ("%s", cases[i].text);
+    g_autoptr (GPtrArray) addresses = vv_pci_addresses (f->host, cases[i].text, &error);
+    g_assert_no_error (error);
+    fake_assert_names (addresses, cases[i].addresses);
+  }
+}
+
+static void
+test_no_device_is_meant (void)
+{
+  static const struct {
+    const char *text;
+    VvError code;
+    const char *message;
+  } cases[] = {
+      {"0000:ff:00.0", VV_ERROR_NO_DEVICE, "0000:ff:00.0: no such PCI device (lspci -D lists them)"},
+      {"ff:*", VV_ERROR_NO_DEVICE, "no PCI device matches 'ff:?' (lspci -D lists them)"},
+      {"[", VV_ERROR_NO_DEVICE, "no PCI device matches '?' (*"},
+      {"*\x1b[31m", VV_ERROR_NO_DEVICE, "no PCI device matches '*\\033[31m' (*"},
+      {"eth0", VV_ERROR_INVALID, "'eth0' is no PCI address*"},
+  };
+
+  g_autoptr (Fixture) f = fixture_new ();
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (GError) error = NULL;
+    g_assert_null (vv_pci_addresses (f->host, cases[i].text, &error));
+    fake_assert_error (error, cases[i].code, cases[i].message);
+  }
+}
+
+static VvPciDevice *
+open_device (const Fixture *f, const char *address)
+{
+  g_autoptr (GError) error = NULL;
+  VvPciDevice *device = vv_pci_device_open (f->host, address, &error);
+
+  g_assert_no_error (error);
+  return device;
+}
+
+static void
+test_attributes (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autofree char *physfn = fake_device_path (NIC, "physfn");
+
+  fake_link (f->k, physfn, "../0000:3b:00.0");
+  g_autoptr (VvPciDevice) d = open_device (f, NIC);
+  g_assert_cmpstr (d->address, ==, NIC);
+  g_assert_cmpstr (d->modalias, ==, NIC_MODALIAS);
+  g_assert_cmpstr (d->driver, ==, "mlx5_core");
+  g_assert_cmpstr (d->driver_module, ==, "mlx5_core");
+  g_assert_cmpstr (d->driver_override, ==, NULL);
+  g_assert_cmpstr (d->iommu_group, ==, NIC_GROUP);
+  g_assert_cmpstr (d->vfio_dev, ==, NULL);
+  g_assert_cmpstr (d->physfn, ==, "0000:3b:00.0");
+}
+
+static void
+test_override (void)
+{
+  static const struct {
+    const char *text, *override;
+  } cases[] = {{"(null)\n", NULL}, {"(null)", NULL}, {"\n", NULL}, {"", NULL}, {"vfio-pci\n", "vfio-pci"}};
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autofree char *path = fake_device_path (NIC, "driver_override");
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    fake_write (f->k, path, cases[i].text);
+    g_autoptr (VvPciDevice) d = open_device (f, NIC);
+    g_assert_cmpstr (d->driver_override, ==, cases[i].override);
+  }
+}
+
+static void
+test_reload (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvPciDevice) d = open_device (f, NIC);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *dev = fake_device_path (NIC, "vfio-dev/vfio3/dev");
+  g_autofree char *driver = fake_device_path (NIC, "driver");
+
+  fake_write (f->k, dev, "241:3");
+  fake_remove (f->k, driver);
+  g_assert_true (vv_pci_device_reload (d, &error));
+  g_assert_no_error (error);
+  g_assert_cmpstr (d->vfio_dev, ==, "vfio3");
+  g_assert_cmpstr (d->driver, ==, NULL);
+  g_assert_cmpstr (d->driver_module, ==, NULL);
+}
+
+/* A device that was opened is that device, even when another one takes its address. */
+static void
+test_gone_is_gone (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvPciDevice) d = open_device (f, NIC);
+  g_autoptr (GError) error = NULL;
+
+  fake_remove_device (f->k, NIC);
+  fake_add_device (f->k, NIC, DISK_MODALIAS, NIC_GROUP, NULL);
+  g_assert_false (vv_pci_device_reload (d, &error));
+  fake_assert_error (error, VV_ERROR_NO_DEVICE, NIC ": no such PCI device*");
+}
+
+static void
+test_half_a_device (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (GError) error = NULL;
+  g_autofree char *modalias = fake_device_path (NIC, "modalias");
+
+  fake_remove (f->k, modalias);
+  g_assert_null (vv_pci_device_open (f->host, NIC, &error));
+  g_assert_error (error, VV_ERROR, VV_ERROR_NO_DEVICE);
+}
+
+/* --- IOMMU groups --- */
+
+static void
+test_group_members (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+
+  fake_add_device (f->k, "0000:3b:00.2", NIC_MODALIAS, NIC_GROUP, NULL);
+  fake_add_device (f->k, "0000:05:00.0", NIC_MODALIAS, NULL, NULL);
+  g_autoptr (VvPciDevice) nic = open_device (f, NIC);
+  g_autoptr (VvPciDevice) alone = open_device (f, "0000:05:00.0");
+  g_autoptr (GPtrArray) members = vv_pci_group_members (f->host, nic);
+  g_autoptr (GPtrArray) none = vv_pci_group_members (f->host, alone);
+  fake_assert_names (members, NIC " 0000:3b:00.2");
+  fake_assert_names (none, "");
+}
+
+static void
+test_group_obstacles (void)
+{
+  static const struct {
+    const char *says, *driver;
+    gboolean along;
+    const char *obstacle; /* or NULL */
+  } cases[] = {
+      {"on no driver", NULL, FALSE, NULL},
+      {"on vfio-pci", "vfio-pci", FALSE, NULL},
+      {"on a variant", "special-vfio", FALSE, NULL},
+      {"a bridge", "pcieport", FALSE, NULL},
+      {"kept by pci-stub", "pci-stub", FALSE, NULL},
+      {"on a driver of the host", "mlx5_core", FALSE,
+       "0000:3b:00.2 in the same IOMMU group " NIC_GROUP " is on mlx5_core: give it to the guest too, *"},
+      {"on a driver of the host, but comes along", "mlx5_core", TRUE, NULL},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_test_message ("%s", cases[i].says);
+    g_autoptr (Fixture) f = fixture_new ();
+    g_autoptr (GPtrArray) along = g_ptr_array_new ();
+    fake_add_driver (f->k, "pcieport", NULL, NULL, FALSE);
+    fake_add_driver (f->k, "pci-stub", NULL, NULL, FALSE);
+    fake_add_device (f->k, "0000:3b:00.2", NIC_MODALIAS, NIC_GROUP, cases[i].driver);
+    g_ptr_array_add (along, (gpointer) "0000:3b:00.2");
+    g_autoptr (VvPciDevice) nic = open_device (f, NIC);
+    g_autoptr (GPtrArray) obstacles = vv_pci_group_obstacles (f->host, nic, cases[i].along ? along : NULL);
+    g_assert_cmpuint (obstacles->len, ==, cases[i].obstacle ? 1 : 0);
+    if (cases[i].obstacle)
+      fake_assert_matches (obstacles->pdata[0], cases[i].obstacle);
+  }
+}
+
+static void
+test_no_iommu (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+
+  fake_add_device (f->k, "0000:05:00.0", NIC_MODALIAS, NULL, NULL);
+  g_autoptr (VvPciDevice) d = open_device (f, "0000:05:00.0");
+  g_autoptr (GPtrArray) obstacles = vv_pci_group_obstacles (f->host, d, NULL);
+  g_assert_cmpuint (obstacles->len, ==, 1);
+  fake_assert_matches (obstacles->pdata[0], "it has no IOMMU group: enable the IOMMU *");
+  fake_write (f->k, "sys/module/vfio/parameters/enable_unsafe_noiommu_mode", "Y\n");
+  g_autoptr (GPtrArray) unsafe = vv_pci_group_obstacles (f->host, d, NULL);
+  g_assert_cmpuint (unsafe->len, ==, 0);
+}
+
+int
+main (int argc, char **argv)
+{
+  fake_test_init (&argc, &argv);
+  g_test_add_func ("/pci-device/address/spellings", test_good_addresses);
+  g_test_add_func ("/pci-device/address/what-is-none", test_bad_addresses);
+  g_test_add_func ("/pci-device/address/length", test_long_address);
+  g_test_add_func ("/pci-device/meant/some", test_which_devices_are_meant);
+  g_test_add_func ("/pci-device/meant/none", test_no_device_is_meant);
+  g_test_add_func ("/pci-device/attributes", test_attributes);
+  g_test_add_func ("/pci-device/driver_override", test_override);
+  g_test_add_func ("/pci-device/reload", test_reload);
+  g_test_add_func ("/pci-device/gone-is-gone", test_gone_is_gone);
+  g_test_add_func ("/pci-device/without-a-modalias-is-none", test_half_a_device);
+  g_test_add_func ("/pci-device/group/members", test_group_members);
+  g_test_add_func ("/pci-device/group/obstacles", test_group_obstacles);
+  g_test_add_func ("/pci-device/group/none", test_no_iommu);
+  return g_test_run ();
+}
