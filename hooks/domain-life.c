@@ -195,9 +195,13 @@ release_device (const VvSession *session, const VvDomain *domain, const VvHostde
     return vv_binding_forget (b, error);
   g_autoptr (VvChange) change =
       b->entry->held ? keep_held (session, b, error) : vv_binding_reattach (b, error);
-  if (change)
-    vv_change_log (change);
-  return change != NULL;
+  if (!change)
+    return FALSE;
+  vv_change_log (change);
+  if (!change->changed) /* said as well: it is what an operator looks for when a guest has gone */
+    g_message ("domain %s, release: %s is on %s, as it was before", domain->name, change->device,
+               change->to ? change->to : "no driver");
+  return TRUE;
 }
 
 void

@@ -2,34 +2,53 @@
  *
  * vfio-variant match: which drivers the kernel offers for a device, in which order, and what is out and why.
  */
+#include <libsmartcols.h>
 #include <stdio.h>
 
 #include "command.h"
 
 static void
-print_rows (const VvHost *host, const GPtrArray *candidates, gboolean ranked)
+add_row (struct libscols_table *table, const VvHost *host, const VvCandidate *c, guint rank)
 {
-  for (guint i = 0; i < candidates->len; i++) {
-    const VvCandidate *c = candidates->pdata[i];
-    g_autofree char *driver = vv_candidate_driver (host, c);
-    g_autofree char *rank = ranked ? g_strdup_printf ("%u", i + 1) : g_strdup ("-");
-    g_autofree char *wildcards =
-        c->alias ? g_strdup_printf ("%u wildcards", c->wildcards) : g_strdup ("no alias");
-    g_autofree char *note = c->excluded ? g_strdup_printf ("  out: %s", c->excluded) : g_strdup ("");
-    printf ("  %-2s %-22s %-12s  %s  %s%s%s\n", rank, driver ? driver : c->module, wildcards,
-            c->alias ? c->alias : "-", vv_source_name (c->source), driver ? "" : "  (module, not loaded)",
-            note);
-  }
+  g_autofree char *driver = vv_candidate_driver (host, c);
+  g_autofree char *number = rank ? g_strdup_printf ("%u", rank) : g_strdup ("-");
+  g_autofree char *wildcards =
+      c->alias ? g_strdup_printf ("%u wildcards", c->wildcards) : g_strdup ("no alias");
+  g_autofree char *note = c->excluded ? g_strdup_printf ("out: %s", c->excluded) : NULL;
+  const char *const cells[] = {"",
+                               number,
+                               driver ? driver : c->module,
+                               wildcards,
+                               c->alias ? c->alias : "-",
+                               vv_source_name (c->source),
+                               note     ? note
+                               : driver ? ""
+                                        : "module, not loaded"};
+  struct libscols_line *line = scols_table_new_line (table, NULL);
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cells); i++)
+    scols_line_set_data (line, i, cells[i]);
 }
 
 static void
 print_text (const VvHost *host, const VvPciDevice *device, const VvSelection *selection, gboolean several)
 {
+  static const char *const columns[] = {"", "RANK", "DRIVER", "WILDCARDS", "ALIAS", "SOURCE", "NOTE"};
+  struct libscols_table *table = scols_new_table ();
+
+  for (gsize i = 0; i < G_N_ELEMENTS (columns); i++)
+    scols_table_new_column (table, columns[i], 0, 0);
+  scols_table_enable_noheadings (table, TRUE);
+  for (guint i = 0; i < selection->candidates->len; i++)
+    add_row (table, host, selection->candidates->pdata[i], i + 1);
+  for (guint i = 0; i < selection->excluded->len; i++)
+    add_row (table, host, selection->excluded->pdata[i], 0);
+
   if (several)
     printf ("%s  ", device->address);
   printf ("%s\n", selection->key);
-  print_rows (host, selection->candidates, TRUE);
-  print_rows (host, selection->excluded, FALSE);
+  scols_print_table (table);
+  scols_unref_table (table);
   if (!selection->candidates->len)
     puts ("  no VFIO driver is left");
 }

@@ -61,7 +61,7 @@ parse (const char *xml, gsize length, GError **error)
   g_autoptr (Parser) ctxt = xmlNewParserCtxt ();
   ctxt->_private = &refused;
   ctxt->sax->internalSubset = refuse_doctype;
-  g_autoptr (Document) doc = xmlCtxtReadMemory (ctxt, xml, (int) length, "domain.xml", NULL,
+  g_autoptr (Document) doc = xmlCtxtReadMemory (ctxt, xml, (int)length, "domain.xml", NULL,
                                                 XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
   const xmlError *problem = xmlCtxtGetLastError (ctxt);
   if (refused)
