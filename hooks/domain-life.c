@@ -23,9 +23,17 @@ each_device (const VvSession *session, const VvDomain *domain, const char *stati
   }
 }
 
+/* NULL, too, while another guest holds the device: neither it nor its entry is this domain's to change. */
 static VvSelection *
 select_for (const VvSession *session, const VvHostdev *hostdev, const VvPciDevice *device, GError **error)
 {
+  g_autofree char *user = vv_vfio_user (session->host, device);
+
+  if (user) {
+    g_set_error (error, VV_ERROR, VV_ERROR_REFUSED, "%s is in use by %s and is left alone", hostdev->address,
+                 user);
+    return NULL;
+  }
   g_autoptr (VvSelection) selection = vv_catalog_select (session->catalog, device->modalias, error);
 
   if (selection && hostdev->model && !vv_selection_force (selection, hostdev->model, error))
@@ -76,26 +84,37 @@ load_ahead (const VvSession *session, const VvSelection *selection)
   }
 }
 
+/* An entry is about a device that is away or about to go. This one is back, and not by our doing. */
+static gboolean
+is_stale (const VvBinding *b)
+{
+  if (!b->entry || on_vfio (b->device))
+    return FALSE;
+  return b->entry->state != VV_STATE_NOTED || !vv_binding_is_home (b);
+}
+
+/* Two domains may be starting with the same device. libvirt gives it to one of them, which says so at
+ * "start"; until then the first one's claim stays, so that the loser's "release" does not take the device
+ * from under the winner. */
+static gboolean
+is_claimed (const VvEntry *entry, const VvDomain *domain)
+{
+  return entry->state == VV_STATE_NOTED && entry->domain && g_strcmp0 (entry->domain_uuid, domain->uuid) != 0;
+}
+
 static gboolean
 prepare_device (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
                 GError **error)
 {
-  g_autofree char *user = vv_vfio_user (session->host, b->device);
   g_autoptr (VvSelection) selection = select_for (session, hostdev, b->device, error);
 
-  if (user) {
-    g_set_error (error, VV_ERROR, VV_ERROR_REFUSED, "%s is in use by %s and is left alone", hostdev->address,
-                 user);
-    return FALSE;
-  }
   if (!selection)
     return FALSE;
-  if (b->entry && !b->entry->held && !on_vfio (b->device) && !vv_binding_forget (b, error))
-    return FALSE; /* an entry of a domain that is gone; the device has long been back */
+  if (is_stale (b) && !vv_binding_forget (b, error))
+    return FALSE;
   vv_binding_note (b);
-  if (!b->entry->held)
-    b->entry->state = VV_STATE_NOTED;
-  vv_entry_set_domain (b->entry, domain->name, domain->uuid);
+  if (!is_claimed (b->entry, domain))
+    vv_entry_set_domain (b->entry, domain->name, domain->uuid);
   if (!vv_binding_save (b, error))
     return FALSE;
   warn_of_obstacles (session, domain, b->device);
@@ -106,6 +125,8 @@ prepare_device (const VvSession *session, const VvDomain *domain, const VvHostde
 void
 vv_domain_prepare (const VvSession *session, const VvDomain *domain)
 {
+  if (vv_catalog_warning (session->catalog))
+    g_warning ("domain %s: %s", domain->name, vv_catalog_warning (session->catalog));
   each_device (session, domain, "prepare", prepare_device);
 }
 
@@ -128,8 +149,10 @@ start_device (const VvSession *session, const VvDomain *domain, const VvHostdev 
   if (!b->entry) { /* nobody saw it before libvirt took it: what it comes from cannot be told any more */
     vv_binding_note (b);
     b->entry->home_known = FALSE;
-    vv_entry_set_domain (b->entry, domain->name, domain->uuid);
   }
+  vv_entry_set_domain (b->entry, domain->name, domain->uuid);
+  if (!vv_binding_save (b, error))
+    return FALSE;
   g_autoptr (VvChange) change = vv_binding_detach (b, selection, error);
   if (change)
     vv_change_log (change);

@@ -79,8 +79,6 @@ run (Station station, const char *name, const GString *xml)
     g_warning ("domain %s: %s; its devices stay on the driver that libvirt chose", name, error->message);
     return;
   }
-  if (vv_catalog_warning (session->catalog))
-    g_warning ("%s", vv_catalog_warning (session->catalog));
   station (session, domain);
 }
 

@@ -7,7 +7,7 @@
 #include "move.h"
 
 typedef struct {
-  char *driver;
+  const char *driver;
   gboolean force;
   gboolean dry_run;
   int jobs;
@@ -69,10 +69,11 @@ bind_device (const VvSession *session, const char *address, gpointer data, GErro
 int
 vv_cmd_bind (int argc, char **argv)
 {
-  VvCommon common = {0};
+  g_auto (VvCommon) common = {0};
   Options options = {.jobs = 1};
+  g_autofree char *driver = NULL;
   const GOptionEntry entries[] = {
-      {"driver", 'd', 0, G_OPTION_ARG_STRING, &options.driver, "This driver and no other", "NAME"},
+      {"driver", 'd', 0, G_OPTION_ARG_STRING, &driver, "This driver and no other", "NAME"},
       {"force", 'f', 0, G_OPTION_ARG_NONE, &options.force, "Even if the host uses the device", NULL},
       {"jobs", 'j', 0, G_OPTION_ARG_INT, &options.jobs, "Move up to N devices at the same time (default: 1)",
        "N"},
@@ -92,6 +93,7 @@ vv_cmd_bind (int argc, char **argv)
     return vv_usage_error (argv[0], "a DEVICE is missing");
   if (options.jobs < 1 || options.jobs > 256)
     return vv_usage_error (argv[0], "--jobs takes a number from 1 to 256");
+  options.driver = driver;
   vv_log_to_system ();
   g_autoptr (VvSession) session = vv_open_session (&common, !options.dry_run, &code);
   g_autoptr (GPtrArray) addresses = session ? vv_device_arguments (session->host, argc, argv, &code) : NULL;

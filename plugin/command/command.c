@@ -6,6 +6,13 @@
 #include <string.h>
 #include <unistd.h>
 
+void
+vv_common_clear (VvCommon *common)
+{
+  g_free (common->sysroot);
+  g_free (common->release);
+}
+
 int
 vv_usage_error (const char *command, const char *format, ...)
 {

@@ -25,6 +25,9 @@ typedef struct {
   gboolean json;
 } VvCommon;
 
+void vv_common_clear (VvCommon *common);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (VvCommon, vv_common_clear)
+
 /** vv_cmd_*: the sub-commands: parse their arguments (argv[0] is their name), act, and return the exit code
  */
 int vv_cmd_list (int argc, char **argv);

@@ -153,7 +153,7 @@ print_json (const VvSession *session, const GPtrArray *rows)
 int
 vv_cmd_list (int argc, char **argv)
 {
-  VvCommon common = {0};
+  g_auto (VvCommon) common = {0};
   gboolean all = FALSE;
   const GOptionEntry entries[] = {
       {"all", 'a', 0, G_OPTION_ARG_NONE, &all, "Every PCI device, also those with nothing but vfio-pci",

@@ -106,7 +106,7 @@ json_match (JsonBuilder *b, const VvHost *host, const VvPciDevice *device, const
 int
 vv_cmd_match (int argc, char **argv)
 {
-  VvCommon common = {0};
+  g_auto (VvCommon) common = {0};
   int code = vv_parse_options (
       &argc, &argv, "DEVICE...",
       "Lists the VFIO drivers that fit a device, the one with the fewest wildcards first, and "

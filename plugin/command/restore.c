@@ -58,7 +58,7 @@ journalled (const VvSession *session)
 int
 vv_cmd_restore (int argc, char **argv)
 {
-  VvCommon common = {0};
+  g_auto (VvCommon) common = {0};
   Options options = {.jobs = 1};
   const GOptionEntry entries[] = {
       {"all", 'a', 0, G_OPTION_ARG_NONE, &options.all, "Every device in the journal that no domain has",

@@ -503,15 +503,17 @@ vv_binding_detach (VvBinding *b, const VvSelection *selection, GError **error)
 
 /* Without an entry: only a device that somebody sent away by hand has anything to come back from. */
 static VvChange *
-reattach_unknown (VvBinding *b, gint64 start, GError **error)
+reattach_unknown (VvBinding *b, const VvPciDevice *before, gint64 start, GError **error)
 {
   VvPciDevice *d = b->device;
 
   if (d->driver && !d->driver_override && !same (d->driver, VV_GENERIC_DRIVER))
     return unchanged (b, start, "nothing to restore: it is on %s with no driver_override", d->driver);
   if (!step_override (b, NULL, error) || !step_unbind (b, error) ||
-      !step_write (b, b->host->sys, "bus/pci/drivers_probe", d->address, error) || vanished (b, error))
+      !step_write (b, b->host->sys, "bus/pci/drivers_probe", d->address, error) || vanished (b, error)) {
+    settle (b, before->driver, before->driver_module, before->driver_override, NULL); /* not on no driver */
     return NULL;
+  }
   b->change->changed = TRUE;
   return finish (b, start, "no journal entry: driver_override cleared, the kernel chose");
 }
@@ -550,7 +552,7 @@ vv_binding_reattach (VvBinding *b, GError **error)
     return NULL;
   begin (b, VV_REATTACH);
   if (!b->entry || !b->entry->home_known) {
-    VvChange *change = reattach_unknown (b, start, error);
+    VvChange *change = reattach_unknown (b, before, start, error);
     if (change && b->entry)
       vv_binding_forget (b, NULL);
     return change;

@@ -86,7 +86,7 @@ test_bad_addresses (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autoptr (GError) error = NULL;
-    g_test_message ("%s", cases[i]);
+    g_test_message ("case %" G_GSIZE_FORMAT, i);
     g_assert_null (vv_pci_address_parse (cases[i], &error));
     fake_assert_error (error, VV_ERROR_INVALID, "'*' is no PCI address (like *");
     g_assert_true (g_utf8_validate (error->message, -1, NULL));

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "nic-fixture.h"
+
+void
+fixture_free (Fixture *f)
+{
+  vv_session_free (f->s);
+  fake_free (f->k);
+  g_free (f);
+}
+
+Fixture *
+fixture_new (void)
+{
+  Fixture *f = g_new0 (Fixture, 1);
+  g_autoptr (GError) error = NULL;
+
+  f->k = fake_standard ();
+  f->s = vv_session_new (f->k->root, NULL, TRUE, &error);
+  g_assert_no_error (error);
+  return f;
+}
+
+VvBinding *
+open_nic_as (const Fixture *f, gboolean dry_run)
+{
+  g_autoptr (GError) error = NULL;
+  VvBinding *b = vv_binding_open (f->s->host, f->s->modules, f->s->journal, NIC, dry_run, &error);
+
+  g_assert_no_error (error);
+  return b;
+}
+
+VvBinding *
+open_nic (const Fixture *f)
+{
+  return open_nic_as (f, FALSE);
+}
+
+VvSelection *
+select_nic (const Fixture *f)
+{
+  g_autoptr (GError) error = NULL;
+  VvSelection *selection = vv_catalog_select (f->s->catalog, NIC_MODALIAS, &error);
+
+  g_assert_no_error (error);
+  return selection;
+}
+
+VvChange *
+detach_nic (const Fixture *f, GError **error)
+{
+  g_autoptr (VvBinding) b = open_nic (f);
+  g_autoptr (VvSelection) selection = select_nic (f);
+
+  return vv_binding_detach (b, selection, error);
+}
+
+VvChange *
+reattach_nic (const Fixture *f, GError **error)
+{
+  g_autoptr (VvBinding) b = open_nic (f);
+
+  return vv_binding_reattach (b, error);
+}
+
+VvEntry *
+entry_of_nic (const Fixture *f)
+{
+  g_autoptr (GError) error = NULL;
+  VvEntry *entry = vv_journal_load (f->s->journal, NIC, &error);
+
+  g_assert_no_error (error);
+  return entry;
+}
+
+void
+assert_no_entry (const Fixture *f)
+{
+  g_assert_false (fake_exists (f->k, ENTRY));
+}
+
+void
+set_override (const Fixture *f, const char *override)
+{
+  g_autofree char *path = fake_device_path (NIC, "driver_override");
+
+  fake_write (f->k, path, override);
+}
+
+/* As an older or another tool leaves it */
+void
+put_on (const Fixture *f, const char *driver, const char *override)
+{
+  fake_remove_device (f->k, NIC);
+  fake_add_device (f->k, NIC, NIC_MODALIAS, NIC_GROUP, driver);
+  set_override (f, override);
+}
+
+void
+must_detach_nic (const Fixture *f)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (VvChange) change = detach_nic (f, &error);
+
+  g_assert_no_error (error);
+}
+
+void
+fail_all_vfio (const Fixture *f, int errnum)
+{
+  static const char *const drivers[] = {"special-vfio", "mlx5_vfio_pci", "vfio-pci"};
+
+  for (gsize i = 0; i < G_N_ELEMENTS (drivers); i++) {
+    fake_driver (f->k, drivers[i])->probe_errno = errnum;
+    fake_register (f->k, drivers[i]);
+  }
+}

@@ -1,0 +1,454 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The programs as their users see them: what they print, and what they exit with.
+
+Usage: test-command.py FAKE-HOST VFIO-VARIANT HOOK SCHEMAS; prints TAP. Some tests run the programs in a mount
+namespace in which the fake host's files are the running system's.
+"""
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import traceback
+
+FAKE_HOST, COMMAND, HOOK, SCHEMAS = sys.argv[1:5]
+NIC, DISK, ON_VFIO = "0000:3b:00.1", "0000:04:00.0", "0000:05:00.0"
+KEY = "vfio_pci:v000015B3d0000101Esv000015B3sd00000058bc02sc00i00"
+NOBODY = 65534
+DOMAIN = """<domain><name>vm1</name><uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid><devices>
+<hostdev mode='subsystem' type='pci' managed='%s'><source><address domain='0' bus='0x3b' slot='0'
+function='1'/></source></hostdev></devices></domain>"""
+
+
+class Skip(Exception):
+    pass
+
+
+class Host:
+    """A fake host on disk, removed at the end of its with block."""
+
+    def __enter__(self):
+        self.root = subprocess.run([FAKE_HOST], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+        return self
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.root)
+
+    def path(self, path):
+        return os.path.join(self.root, path)
+
+    def write(self, path, text):
+        os.makedirs(os.path.dirname(self.path(path)), exist_ok=True)
+        with open(self.path(path), "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def look(self, *arguments):
+        """A read-only command below the fake host's root."""
+        return run(COMMAND, arguments[0], "--sysroot", self.root, *arguments[1:])
+
+    def inside(self, *program, stdin="", read_only_run=False):
+        """A program for which this is the running system."""
+        script = f"mount --bind {self.path('sys')} /sys && mount --bind {self.path('run')} /run"
+        if read_only_run:
+            script += " && mount -t tmpfs -o ro none /run"
+        script += ' && exec "$@"'
+        return run("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *program, stdin=stdin)
+
+
+def run(*program, stdin=""):
+    return subprocess.run(program, input=stdin, capture_output=True, text=True, check=False,
+                          env={**os.environ, "LC_ALL": "C.UTF-8"})
+
+
+def needs_namespace():
+    if os.geteuid() != 0:
+        raise Skip("needs root")
+    with Host() as host:
+        if host.inside("true").returncode != 0:
+            raise Skip("mount namespaces are not allowed")
+
+
+def exits(result, code, *texts):
+    """The exit code, and every one of the texts somewhere in what it printed."""
+    printed = result.stdout + result.stderr
+    assert result.returncode == code, f"exit {result.returncode}, not {code}: {printed[:2000]}"
+    for text in texts:
+        assert text in printed, f"{text!r} is not in: {printed[:2000]}"
+
+
+def equal(value, expected):
+    assert value == expected, f"{value!r} is not {expected!r}"
+
+
+def valid(document, schema):
+    """Validates against a JSON Schema when it and a validator are there."""
+    path = os.path.join(SCHEMAS, schema)
+    if not os.path.exists(path):
+        print(f"# no {schema}")
+        return
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(document, file)
+        file.flush()
+        result = run(sys.executable, "-W", "ignore", "-m", "jsonschema", "-i", file.name, path)
+    if "No module named" in result.stderr:
+        print("# no jsonschema")
+        return
+    exits(result, 0)
+
+
+# --- list ---
+
+
+def list_shows_what_matters():
+    with Host() as host:
+        result = host.look("list")
+        exits(result, 0)
+        rows = [line.split() for line in result.stdout.splitlines()]
+        equal(rows[0][:6], ["DEVICE", "NATIVE", "NOW", "BEST", "GROUP", "DOMAIN"])
+        equal(rows[1][:6], [ON_VFIO, "-", "vfio-pci", "vfio-pci", "9", "-"])
+        equal(rows[2][:6], [NIC, "mlx5_core", "mlx5_core", "special_vfio_pci", "41", "-"])
+        equal(len(rows), 3)
+
+
+def list_all_shows_all():
+    with Host() as host:
+        exits(host.look("list", "--all"), 0, DISK, NIC, ON_VFIO)
+        result = host.look("list", "04:00.0")
+        exits(result, 0, DISK)
+        assert NIC not in result.stdout
+
+
+def list_of_nothing_says_so():
+    with Host() as host:
+        for name in (NIC, DISK, ON_VFIO):
+            os.unlink(host.path(f"sys/bus/pci/devices/{name}"))
+        result = host.look("list")
+        exits(result, 0, "No device here has a VFIO variant driver")
+        equal(result.stdout, "")
+
+
+def list_json():
+    with Host() as host:
+        result = host.look("list", "--json", "--all")
+        exits(result, 0)
+        rows = json.loads(result.stdout)
+        valid(rows, "list.schema.json")
+        equal([row["device"] for row in rows], [DISK, ON_VFIO, NIC])
+        nic = rows[2]
+        equal(nic["native"], "mlx5_core")
+        equal(nic["driver"], "mlx5_core")
+        equal(nic["driver_override"], None)
+        equal(nic["best_module"], "special_vfio_pci")
+        equal(nic["best_driver"], None)
+        equal(nic["iommu_group"], "41")
+        equal((nic["vfio"], nic["held"], nic["domain_running"]), (False, False, False))
+        equal(rows[1]["vfio"], True)
+
+
+def list_shows_the_journal():
+    with Host() as host:
+        host.write(f"run/vfio-variant/{NIC}",
+                   f"[device]\naddress={NIC}\nmodalias={KEY[5:]}\nstate=detached\nhome-known=true\n"
+                   "home-driver=old_native\ndomain=vm \"1\"\\n\ndomain-uuid=77\nin-use=true\n")
+        host.write(f"run/vfio-variant/{DISK}", "damaged")
+        exits(host.look("list"), 0, "old_native", "is not readable as a journal entry (damaged)", DISK)
+        rows = json.loads(host.look("list", "--json", NIC).stdout)
+        valid(rows, "list.schema.json")
+        equal(rows[0]["domain"], 'vm "1"\n')
+        equal((rows[0]["state"], rows[0]["native"], rows[0]["domain_running"]), ("detached", "old_native", True))
+
+
+# --- match ---
+
+
+def match_shows_the_order():
+    with Host() as host:
+        result = host.look("match", NIC)
+        exits(result, 0)
+        lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+        equal(lines[0], KEY)
+        equal(lines[1], "1 special_vfio_pci 3 wildcards vfio_pci:v000015B3d0000101Esv000015B3sd00000058bc*sc*i* "
+                        "modules.alias module, not loaded")
+        equal(lines[2], "2 mlx5_vfio_pci 5 wildcards vfio_pci:v000015B3d0000101Esv*sd*bc*sc*i* modules.alias "
+                        "module, not loaded")
+        equal(lines[3], "3 vfio-pci 7 wildcards vfio_pci:v*d*sv*sd*bc*sc*i* modules.alias")
+        equal(len(lines), 4)
+
+
+def match_shows_what_is_out():
+    with Host() as host:
+        host.write("etc/modprobe.d/test.conf", "blacklist mlx5-vfio-pci\n")
+        exits(host.look("match", NIC), 0, "out: blacklisted in modprobe.d")
+        host.write("etc/modprobe.d/test.conf", "blacklist vfio_pci\n")
+        exits(host.look("match", DISK), 0, "no VFIO driver is left")
+
+
+def match_json():
+    with Host() as host:
+        host.write("etc/modprobe.d/test.conf", "blacklist special_vfio_pci\n")
+        result = host.look("match", "--json", "pci_0000_3b_00_1")
+        exits(result, 0)
+        found = json.loads(result.stdout)
+        valid(found, "match.schema.json")
+        equal(found["device"], NIC)
+        equal(found["modalias"], KEY[5:])
+        equal(found["key"], KEY)
+        equal(found["candidates"][0],
+              {"rank": 1, "module": "mlx5_vfio_pci", "driver": None,
+               "alias": "vfio_pci:v000015B3d0000101Esv*sd*bc*sc*i*", "wildcards": 5, "source": "modules.alias"})
+        equal(found["candidates"][1]["driver"], "vfio-pci")
+        equal([out["module"] for out in found["excluded"]], ["special_vfio_pci"])
+
+
+def match_json_of_several_is_an_array():
+    with Host() as host:
+        found = json.loads(host.look("match", "--json", "*", NIC).stdout)
+        valid(found, "match.schema.json")
+        equal([one["device"] for one in found], [DISK, ON_VFIO, NIC])  # each once
+        exits(host.look("match", "*"), 0, DISK, ON_VFIO, NIC)
+
+
+def match_takes_every_spelling():
+    with Host() as host:
+        for spelling in (NIC, "3b:00.1", "pci_0000_3b_00_1", f"/sys/bus/pci/devices/{NIC}", "3b:*"):
+            exits(host.look("match", spelling), 0, KEY)
+
+
+def match_warns_of_missing_tables():
+    with Host() as host:
+        shutil.rmtree(host.path("lib/modules"))
+        result = host.look("match", "--json", NIC)
+        exits(result, 0, "warning: ", "only the generic driver is sure to be found")
+        found = json.loads(result.stdout)
+        valid(found, "match.schema.json")
+        equal([one["source"] for one in found["candidates"]], ["default"])
+        equal(found["candidates"][0]["wildcards"], None)
+
+
+def match_of_another_kernel():
+    with Host() as host:
+        host.write("lib/modules/6.2.0-other/modules.alias", "alias vfio_pci:v*d*sv*sd*bc*sc*i* other_vfio\n")
+        host.write("lib/modules/6.2.0-other/modules.builtin.modinfo", "")
+        exits(host.look("match", "--kernel", "6.2.0-other", NIC), 0, "other_vfio")
+        exits(host.look("match", "--kernel", "../../etc", NIC), 2, "is no kernel release")
+
+
+# --- exit codes and help ---
+
+
+def wrong_usage_exits_2():
+    cases = [
+        [], ["fly"], ["match"], ["match", "--fly"], ["list", "--fly"], ["bind"], ["bind", "--jobs", "0", NIC],
+        ["bind", "--jobs", "257", NIC], ["bind", "--jobs", "x", NIC], ["bind", "--sysroot", "/", NIC], ["restore"],
+        ["restore", "--all", NIC], ["restore", "--jobs", "0", NIC], ["restore", "--sysroot", "/", NIC],
+        ["match", "eth0"], ["list", "0000:3b:00"],
+    ]
+    for arguments in cases:
+        result = run(COMMAND, *arguments)
+        exits(result, 2, "vfio-variant")
+        equal(result.stdout, "")
+
+
+def absent_device_exits_3():
+    with Host() as host:
+        exits(host.look("match", "0000:ff:00.0"), 3, "0000:ff:00.0: no such PCI device")
+        exits(host.look("list", "ff:*"), 3, "no PCI device matches 'ff:*'")
+
+
+def no_sysfs_exits_1():
+    with Host() as host:
+        shutil.rmtree(host.path("sys"))
+        exits(host.look("list"), 1, "/sys: No such file or directory")
+
+
+def moving_without_privilege_exits_5():
+    if os.geteuid() == 0 and shutil.which("setpriv"):
+        become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    elif os.geteuid() != 0:
+        become = []
+    else:
+        raise Skip("no setpriv")
+    if run(*become, COMMAND, "--version").returncode != 0:
+        raise Skip("the build directory is not for all")
+    exits(run(*become, COMMAND, "bind", NIC), 5, "moving a device needs root")
+    exits(run(*become, COMMAND, "restore", "--all"), 5, "moving a device needs root")
+    with Host() as host:  # looking needs none
+        exits(run(*become, COMMAND, "match", "--sysroot", host.root, NIC), 0, KEY)
+
+
+def help_tells():
+    exits(run(COMMAND, "--help"), 0, "Usage: vfio-variant COMMAND", "list", "match", "bind", "restore", "Exit status")
+    exits(run(COMMAND, "-h"), 0, "Usage:")
+    exits(run(COMMAND, "--version"), 0, "vfio-variant ")
+    for name, options in (("list", ["--all", "--sysroot"]), ("match", ["--kernel", "--json"]),
+                          ("bind", ["--driver", "--force", "--jobs", "--dry-run"]), ("restore", ["--all", "--force"])):
+        result = run(COMMAND, name, "--help")
+        exits(result, 0, "Usage:", f"vfio-variant {name}", "DEVICE", *options)
+        equal(result.stderr, "")
+
+
+# --- moving, on files that accept everything and change nothing ---
+
+
+def bind_of_what_is_bound():
+    needs_namespace()
+    with Host() as host:
+        exits(host.inside(COMMAND, "bind", ON_VFIO), 0, f"{ON_VFIO}: vfio-pci -> vfio-pci",
+              "it already is on the best driver")
+        result = host.inside(COMMAND, "bind", "--json", ON_VFIO)
+        exits(result, 0)
+        moved = json.loads(result.stdout)
+        valid(moved, "change.schema.json")
+        equal((moved["device"], moved["changed"], moved["error"]), (ON_VFIO, False, None))
+
+
+def bind_dry_run_prints_a_script():
+    needs_namespace()
+    with Host() as host:
+        result = host.inside(COMMAND, "bind", "--dry-run", NIC, ON_VFIO)
+        exits(result, 0)
+        equal(result.stdout.splitlines(),
+              [f"echo vfio-pci > /sys/bus/pci/devices/{NIC}/driver_override",
+               f"echo {NIC} > /sys/bus/pci/drivers/mlx5_core/unbind",
+               f"echo {NIC} > /sys/bus/pci/drivers/vfio-pci/bind",
+               f"# {ON_VFIO}: vfio-pci -> vfio-pci (it already is on the best driver)"])
+        assert not os.path.exists(host.path("run/vfio-variant"))
+        result = host.inside(COMMAND, "restore", "--dry-run", ON_VFIO)
+        exits(result, 0, f"echo {ON_VFIO} > /sys/bus/pci/drivers/vfio-pci/unbind",
+              f"echo {ON_VFIO} > /sys/bus/pci/drivers_probe")
+
+
+def bind_that_fails_exits_1():
+    needs_namespace()
+    with Host() as host:
+        exits(host.inside(COMMAND, "bind", NIC), 1, f"{NIC}: no VFIO driver could be bound, it is back on mlx5_core: ",
+              "the kernel accepted the bind to vfio-pci, but the device is on mlx5_core")
+        equal(os.listdir(host.path("run/vfio-variant")), [f"lock-{NIC}"])
+        result = host.inside(COMMAND, "bind", "--json", "--jobs", "2", NIC, ON_VFIO)
+        exits(result, 1)
+        moved = json.loads(result.stdout)
+        valid(moved, "change.schema.json")
+        equal([one["error"] is None for one in moved], [False, True])
+
+
+def bind_of_what_the_host_uses_exits_4():
+    needs_namespace()
+    with Host() as host:
+        place = f"devices/pci0000:00/0000:00:01.0/{NIC}/net/ens1"
+        os.makedirs(host.path(f"sys/{place}"))
+        os.makedirs(host.path("sys/class/net"))
+        os.symlink(f"../../{place}", host.path("sys/class/net/ens1"))
+        os.symlink("../br0", host.path("sys/class/net/ens1/master"))
+        exits(host.inside(COMMAND, "bind", NIC), 4, "is in use by the host: network interface ens1 is part of br0",
+              "--force")
+        exits(host.inside(COMMAND, "bind", "--force", NIC), 1, "the kernel accepted the bind")
+        exits(host.inside(COMMAND, "bind", NIC, "--driver", "../x", "--force"), 2, "is no driver name")
+
+
+def bind_without_an_iommu_exits_4():
+    needs_namespace()
+    with Host() as host:
+        os.unlink(host.path(f"sys/devices/pci0000:00/0000:00:01.0/{NIC}/iommu_group"))
+        exits(host.inside(COMMAND, "bind", NIC), 4, "it has no IOMMU group")
+
+
+def restore_respects_domains():
+    needs_namespace()
+    with Host() as host:
+        exits(host.inside(COMMAND, "restore", "--all"), 0, "Nothing to restore.")
+        host.write(f"run/vfio-variant/{NIC}",
+                   f"[device]\naddress={NIC}\nmodalias={KEY[5:]}\nstate=detached\nhome-known=true\n"
+                   "home-driver=mlx5_core\ndomain=vm1\ndomain-uuid=77\n")
+        exits(host.inside(COMMAND, "restore", "--all"), 0, "Nothing to restore.")
+        exits(host.inside(COMMAND, "restore", NIC), 4, f"{NIC} belongs to domain vm1")
+        exits(host.inside(COMMAND, "restore", "--force", NIC), 0, f"{NIC}: mlx5_core -> mlx5_core",
+              "it already is at home")
+        assert not os.path.exists(host.path(f"run/vfio-variant/{NIC}"))
+
+
+# --- the qemu hook ---
+
+
+def hook_usage():
+    exits(run(HOOK, "--version"), 0, "vfio-variant-hook ")
+    exits(run(HOOK), 2, "libvirt runs this as its qemu hook")
+    exits(run(HOOK, "vm1", "prepare"), 2)
+
+
+def hook_never_fails():
+    operations = [("prepare", "begin"), ("start", "begin"), ("started", "begin"), ("stopped", "end"),
+                  ("release", "end"), ("reconnect", "begin"), ("migrate", "begin"), ("restore", "begin"), ("fly", "-")]
+    inputs = ["", "garbage", "hostdev", "<domain><hostdev", "<domain/>", "<domain><!-- hostdev --></domain>",
+              "<!DOCTYPE hostdev><domain/>", DOMAIN % "no"]
+    for operation, sub_operation in operations:
+        for text in inputs:
+            result = run(HOOK, "vm1", operation, sub_operation, "-", stdin=text)
+            exits(result, 0)
+            equal(result.stdout, "")  # for some operations libvirt would take that as XML
+
+
+def hook_with_endless_input():
+    result = run(HOOK, "vm1", "prepare", "begin", "-", stdin="<domain>hostdev" + " " * (64 * 1024 * 1024))
+    exits(result, 0)
+    equal(result.stdout, "")
+
+
+def hook_follows_a_life():
+    needs_namespace()
+    with Host() as host:
+        entry = host.path(f"run/vfio-variant/{NIC}")
+        for operation, sub_operation, texts in (
+                ("prepare", "begin", ["state=noted", "home-driver=mlx5_core", "domain=vm1", "in-use=false"]),
+                ("started", "begin", ["state=detached", "home-driver=mlx5_core", "in-use=true"]),
+                ("reconnect", "begin", ["state=detached", "in-use=true"]),
+                ("release", "end", None)):
+            result = host.inside(HOOK, "vm1", operation, sub_operation, "-", stdin=DOMAIN % "yes")
+            exits(result, 0)
+            equal(result.stdout, "")
+            if texts is None:
+                assert not os.path.exists(entry)
+                break
+            with open(entry, encoding="utf-8") as file:
+                written = file.read()
+            for text in texts:
+                assert text in written, f"{operation}: no {text} in {written}"
+
+
+def hook_lets_the_guest_go_on():
+    needs_namespace()
+    with Host() as host:
+        for operation in ("prepare", "start", "started", "reconnect"):
+            result = host.inside(HOOK, "vm1", operation, "begin", "-", stdin=DOMAIN % "yes", read_only_run=True)
+            exits(result, 0)
+            equal(result.stdout, "")
+            assert "Read-only file system" in result.stderr or not result.stderr  # it may go to the system's log
+
+
+TESTS = [
+    list_shows_what_matters, list_all_shows_all, list_of_nothing_says_so, list_json, list_shows_the_journal,
+    match_shows_the_order, match_shows_what_is_out, match_json, match_json_of_several_is_an_array,
+    match_takes_every_spelling, match_warns_of_missing_tables, match_of_another_kernel, wrong_usage_exits_2,
+    absent_device_exits_3, no_sysfs_exits_1, moving_without_privilege_exits_5, help_tells, bind_of_what_is_bound,
+    bind_dry_run_prints_a_script, bind_that_fails_exits_1, bind_of_what_the_host_uses_exits_4,
+    bind_without_an_iommu_exits_4, restore_respects_domains, hook_usage, hook_never_fails, hook_with_endless_input,
+    hook_follows_a_life, hook_lets_the_guest_go_on,
+]
+
+print(f"1..{len(TESTS)}")
+failed = False
+for number, test in enumerate(TESTS, 1):
+    name = test.__name__.replace("_", "-")
+    try:
+        test()
+        print(f"ok {number} {name}")
+    except Skip as reason:
+        print(f"ok {number} {name} # SKIP {reason}")
+    except Exception:  # pylint: disable=broad-except
+        failed = True
+        for line in traceback.format_exc().splitlines():
+            print("# " + line)
+        print(f"not ok {number} {name}")
+    sys.stdout.flush()
+sys.exit(failed)

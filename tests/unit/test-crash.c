@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * crash: every way that a device can be moved, and every step of it: the step fails, the device goes away,
+ * the process dies, and so does the one that mends it (rules R4, R6).
+ */
+#include "binding.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "nic-fixture.h"
+
+/* --- the ways --- */
+
+static void
+at_home (Fixture *f)
+{
+  (void)f;
+}
+
+static void
+at_home_with_override (Fixture *f)
+{
+  set_override (f, "mlx5_core");
+}
+
+static void
+at_home_and_best_fails (Fixture *f)
+{
+  fake_driver (f->k, "special-vfio")->probe_errno = EINVAL;
+}
+
+static void
+at_home_and_all_fail (Fixture *f)
+{
+  fail_all_vfio (f, EINVAL);
+}
+
+/* libvirt has detached it for a domain */
+static void
+on_generic_for_a_domain (Fixture *f)
+{
+  g_autoptr (VvBinding) b = open_nic (f);
+
+  vv_binding_note (b);
+  vv_entry_set_domain (b->entry, "vm1", "6695eb01");
+  g_assert_true (vv_binding_save (b, NULL));
+  put_on (f, "vfio-pci", "vfio-pci");
+}
+
+/* The same, and nobody saw the device before */
+static void
+on_generic_from_nowhere (Fixture *f)
+{
+  on_generic_for_a_domain (f);
+  g_autoptr (VvBinding) b = open_nic (f);
+  b->entry->home_known = FALSE;
+  g_assert_true (vv_binding_save (b, NULL));
+}
+
+/* The administrator has detached it, when there was nothing better */
+static void
+held_on_generic (Fixture *f)
+{
+  g_autoptr (VvBinding) b = open_nic (f);
+  g_autoptr (VvSelection) selection = select_nic (f);
+
+  g_assert_true (vv_selection_force (selection, "vfio-pci", NULL));
+  g_autoptr (VvChange) change = vv_binding_detach (b, selection, NULL);
+  b->entry->held = TRUE;
+  g_assert_true (vv_binding_save (b, NULL));
+}
+
+static void
+on_variant (Fixture *f)
+{
+  must_detach_nic (f);
+}
+
+static void
+on_variant_from_override (Fixture *f)
+{
+  set_override (f, "mlx5_core");
+  must_detach_nic (f);
+}
+
+static void
+on_variant_and_native_not_loaded (Fixture *f)
+{
+  must_detach_nic (f);
+  fake_unregister (f->k, "mlx5_core");
+}
+
+static void
+on_variant_and_native_fails (Fixture *f)
+{
+  must_detach_nic (f);
+  fake_driver (f->k, "mlx5_core")->probe_errno = EIO;
+}
+
+typedef struct {
+  const char *says;
+  void (*set_up) (Fixture *f);
+  VvChange *(*move) (const Fixture *f, GError **error);
+  const char *home_override;
+  gboolean home_unknown;
+} Way;
+
+static const Way ways[] = {
+    {"detach from home", at_home, detach_nic, NULL},
+    {"detach from home with an override", at_home_with_override, detach_nic, "mlx5_core"},
+    {"detach when the best fails", at_home_and_best_fails, detach_nic, NULL},
+    {"detach when all fail", at_home_and_all_fail, detach_nic, NULL},
+    {"detach what libvirt put on vfio-pci", on_generic_for_a_domain, detach_nic, NULL},
+    {"detach what nobody saw before", on_generic_from_nowhere, detach_nic, NULL, TRUE},
+    {"detach again, to a better driver", held_on_generic, detach_nic, NULL},
+    {"reattach", on_variant, reattach_nic, NULL},
+    {"reattach to an override", on_variant_from_override, reattach_nic, "mlx5_core"},
+    {"reattach, the module loaded anew", on_variant_and_native_not_loaded, reattach_nic, NULL},
+    {"reattach when home is gone", on_variant_and_native_fails, reattach_nic, NULL},
+};
+
+static const Way *
+way_of (const char *says)
+{
+  const Way *way = ways;
+
+  while (strcmp (way->says, says) != 0)
+    way++;
+  return way;
+}
+
+static Fixture *
+start_way (const Way *way)
+{
+  Fixture *f = fixture_new ();
+
+  way->set_up (f);
+  fake_fault (f->k, FAKE_NO_FAULT, 0, 0);
+  return f;
+}
+
+/* The steps that a way has when nothing goes wrong */
+static guint
+count_steps (const Way *way)
+{
+  g_autoptr (Fixture) f = start_way (way);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (VvChange) change = way->move (f, &error);
+
+  g_assert_cmpuint (f->k->steps, >, 2);
+  return f->k->steps;
+}
+
+/* What holds whatever happened, once the device was opened again */
+static void
+assert_sound (const Fixture *f, const Way *way)
+{
+  g_autoptr (VvBinding) b = open_nic (f);
+  g_autoptr (VvEntry) written = entry_of_nic (f);
+  g_autofree char *driver = fake_driver_of (f->k, NIC);
+  g_autofree char *override = fake_override_of (f->k, NIC);
+
+  g_assert_cmpstr (driver, !=, NULL); /* rule R4 */
+  g_assert_cmpint (written != NULL, ==, b->entry != NULL);
+  if (!written) {
+    g_assert_cmpstr (driver, ==, "mlx5_core");
+    g_assert_cmpstr (override, ==, way->home_override);
+    return;
+  }
+  g_assert_true (written->state == VV_STATE_NOTED || written->state == VV_STATE_DETACHED);
+  g_assert_cmpint (written->state, ==, b->entry->state);
+  g_assert_cmpint (written->home_known, ==, !way->home_unknown);
+  g_assert_cmpstr (written->home_driver, ==, "mlx5_core");
+  g_assert_cmpstr (written->home_override, ==, way->home_override);
+  if (strcmp (driver, "mlx5_core") == 0) {
+    g_assert_cmpint (written->state, ==, VV_STATE_NOTED);
+    g_assert_cmpstr (override, ==, way->home_override);
+    return;
+  }
+  g_assert_cmpstr (override, ==, driver);
+  if (written->state == VV_STATE_DETACHED)
+    g_assert_cmpstr (written->vfio_driver, ==, driver);
+}
+
+static void
+test_every_step_may_fail (gconstpointer data)
+{
+  const Way *way = data;
+  guint n = count_steps (way);
+
+  for (guint step = 1; step <= n; step++) {
+    g_test_message ("step %u of %u fails", step, n);
+    g_autoptr (Fixture) f = start_way (way);
+    g_autoptr (GError) error = NULL;
+    fake_fault (f->k, FAKE_FAIL, step, EIO);
+    g_autoptr (VvChange) change = way->move (f, &error);
+    fake_fault (f->k, FAKE_NO_FAULT, 0, 0);
+    g_autofree char *driver = fake_driver_of (f->k, NIC);
+    g_assert_true (change || error);
+    if (!driver) /* the way back failed: that is said, and tried again by the next one who comes */
+      fake_assert_matches (error->message, "*could not be brought back: *");
+    assert_sound (f, way);
+  }
+}
+
+static void
+test_device_may_go_at_every_step (gconstpointer data)
+{
+  const Way *way = data;
+  guint n = count_steps (way);
+
+  for (guint i = 0; i < 2 * n; i++) {
+    g_test_message ("the device goes %s step %u of %u", i % 2 ? "after" : "before", i / 2 + 1, n);
+    g_autoptr (Fixture) f = start_way (way);
+    g_autoptr (GError) error = NULL;
+    fake_fault (f->k, i % 2 ? FAKE_VANISH_AFTER : FAKE_VANISH_BEFORE, i / 2 + 1, 0);
+    g_autoptr (VvChange) change = way->move (f, &error);
+    if (!change && i / 2 + 1 < n) { /* the last step is the journal's, after the last look at the device */
+      g_assert_error (error, VV_ERROR, VV_ERROR_NO_DEVICE);
+      assert_no_entry (f);
+    }
+    /* The next one at this address is not taken for it. */
+    fake_add_device (f->k, NIC, DISK_MODALIAS, NIC_GROUP, "nvme");
+    g_autoptr (VvBinding) b = open_nic (f);
+    g_assert_null (b->entry);
+    fake_assert_device (f->k, NIC, "nvme", NULL);
+  }
+}
+
+static void
+move_in_child (FakeKernel *k, gpointer data)
+{
+  gpointer *fixture_and_way = data;
+  const Way *way = fixture_and_way[1];
+  g_autoptr (VvChange) change = way->move (fixture_and_way[0], NULL);
+
+  (void)k;
+}
+
+static void
+open_in_child (FakeKernel *k, gpointer fixture)
+{
+  g_autoptr (VvBinding) b = open_nic (fixture);
+
+  (void)k;
+}
+
+static Fixture *
+die_on_the_way (const Way *way, FakeFault fault, guint step)
+{
+  Fixture *f = start_way (way);
+  gpointer fixture_and_way[] = {f, (gpointer)way};
+
+  fake_fault (f->k, fault, step, 0);
+  g_assert_true (fake_dies (f->k, move_in_child, fixture_and_way));
+  fake_fault (f->k, FAKE_NO_FAULT, 0, 0);
+  return f;
+}
+
+static void
+test_process_may_die_at_every_step (gconstpointer data)
+{
+  const Way *way = data;
+  guint n = count_steps (way);
+
+  for (guint i = 0; i < 2 * n; i++) {
+    g_test_message ("it dies %s step %u of %u", i % 2 ? "after" : "before", i / 2 + 1, n);
+    g_autoptr (Fixture) f = die_on_the_way (way, i % 2 ? FAKE_DIE_AFTER : FAKE_DIE_BEFORE, i / 2 + 1);
+    assert_sound (f, way);
+  }
+}
+
+/* ... and so may the one that mends it. */
+static void
+test_recovery_may_die_at_every_step (gconstpointer data)
+{
+  const Way *way = data;
+  guint n = count_steps (way);
+
+  for (guint step = 1; step <= n; step++) {
+    gboolean died = TRUE;
+    for (guint again = 1; died; again++) {
+      g_test_message ("it dies after step %u of %u, and then before step %u of the recovery", step, n, again);
+      g_autoptr (Fixture) f = die_on_the_way (way, FAKE_DIE_AFTER, step);
+      fake_fault (f->k, FAKE_DIE_BEFORE, again, 0);
+      died = fake_dies (f->k, open_in_child, f);
+      fake_fault (f->k, FAKE_NO_FAULT, 0, 0);
+      assert_sound (f, way);
+    }
+  }
+}
+
+/* --- recovery --- */
+
+/* A detach that died with the device on no driver */
+static Fixture *
+cut_off_detach (void)
+{
+  return die_on_the_way (way_of ("detach from home"), FAKE_DIE_AFTER, 4);
+}
+
+static void
+test_recovery_is_told (void)
+{
+  g_autoptr (Fixture) f = cut_off_detach ();
+
+  fake_assert_device (f->k, NIC, NULL, "special-vfio");
+  g_autoptr (VvBinding) b = vv_session_binding (f->s, NIC, FALSE, NULL);
+  g_assert_cmpstr (b->recovered->why, ==, "a process died in the middle of moving it");
+  g_assert_cmpstr (b->recovered->from, ==, NULL);
+  g_assert_cmpstr (b->recovered->to, ==, "mlx5_core");
+  fake_assert_logged (NIC
+                      ": reattach: no driver -> mlx5_core: a process died in the middle of moving it (*)");
+}
+
+static void
+test_looking_recovers_nothing (void)
+{
+  g_autoptr (Fixture) f = cut_off_detach ();
+  g_autofree char *before = fake_snapshot (f->k);
+  g_autoptr (VvBinding) b = open_nic_as (f, TRUE);
+  g_autoptr (VvSession) s = vv_session_new (f->k->root, NULL, FALSE, NULL);
+
+  g_assert_null (b->recovered);
+  g_assert_cmpint (b->entry->state, ==, VV_STATE_DETACHING);
+  fake_assert_unchanged (f->k, before);
+}
+
+static void
+test_session_recovers_all (void)
+{
+  g_autoptr (Fixture) f = cut_off_detach ();
+  g_autoptr (GError) error = NULL;
+  g_autoptr (VvSession) s = vv_session_new (f->k->root, NULL, TRUE, &error);
+
+  g_assert_no_error (error);
+  fake_assert_device (f->k, NIC, "mlx5_core", NULL);
+  assert_no_entry (f);
+  fake_assert_logged (NIC ": reattach: no driver -> mlx5_core*");
+}
+
+static void
+test_recovery_that_fails_is_said (void)
+{
+  g_autoptr (Fixture) f = cut_off_detach ();
+  g_autoptr (GError) error = NULL;
+
+  fail_all_vfio (f, EINVAL);
+  fake_driver (f->k, "mlx5_core")->probe_errno = EIO;
+  g_autoptr (VvSession) s = vv_session_new (f->k->root, NULL, TRUE, &error);
+  g_assert_no_error (error); /* the other devices must not suffer from it */
+  fake_assert_logged (NIC ": a detach that was cut off could not be mended: *Input/output error; "
+                          "*vfio-pci/bind: write: Invalid argument; the next start of anything here *");
+  g_autoptr (VvEntry) entry = entry_of_nic (f);
+  g_assert_cmpint (entry->state, ==, VV_STATE_DETACHING);
+}
+
+/* No driver at all would be worse than the VFIO driver that takes any device. */
+static void
+test_recovery_without_a_home_stays_on_vfio (void)
+{
+  g_autoptr (Fixture) f = cut_off_detach ();
+
+  fake_driver (f->k, "mlx5_core")->probe_errno = EIO;
+  g_autoptr (VvBinding) b = vv_session_binding (f->s, NIC, FALSE, NULL);
+  fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
+  fake_assert_logged (NIC ": reattach: no driver -> vfio-pci: a process died in the middle of moving it; "
+                          "mlx5_core failed at recovery (*Input/output error)*");
+  g_assert_cmpint (b->entry->state, ==, VV_STATE_DETACHED);
+  g_assert_cmpstr (b->entry->home_driver, ==, "mlx5_core");
+}
+
+static void
+test_recovery_leaves_a_running_guest_alone (void)
+{
+  g_autoptr (Fixture) f =
+      die_on_the_way (way_of ("reattach"), FAKE_DIE_AFTER, 1); /* a reattach had just begun */
+
+  if (!fake_add_process (f->k, "812", "qemu-system-x86", "240:" NIC_GROUP)) {
+    g_test_skip ("mknod(2) is not allowed");
+    return;
+  }
+  g_autoptr (VvEntry) cut_off = entry_of_nic (f);
+  g_assert_cmpint (cut_off->state, ==, VV_STATE_REATTACHING);
+  g_autoptr (VvBinding) b = open_nic (f);
+  g_assert_cmpint (b->entry->state, ==, VV_STATE_DETACHED);
+  g_assert_null (b->recovered);
+  fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
+}
+
+static void
+test_cut_off_detach_of_a_domain_stays_noted (void)
+{
+  g_autoptr (Fixture) f = die_on_the_way (way_of ("detach what libvirt put on vfio-pci"), FAKE_DIE_AFTER, 4);
+
+  fake_assert_device (f->k, NIC, NULL, "special-vfio");
+  g_autoptr (VvBinding) b = open_nic (f);
+  g_assert_cmpint (b->entry->state, ==, VV_STATE_NOTED);
+  g_assert_cmpstr (b->entry->domain, ==, "vm1");
+  fake_assert_device (f->k, NIC, "mlx5_core", NULL);
+}
+
+static void
+add_ways (const char *name, GTestDataFunc test)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (ways); i++) {
+    g_autofree char *path = g_strdup_printf ("/crash/%s/%s", name, ways[i].says);
+    g_test_add_data_func (g_strdelimit (path, " ", '-'), &ways[i], test);
+  }
+}
+
+int
+main (int argc, char **argv)
+{
+  fake_test_init (&argc, &argv);
+  add_ways ("every-step-may-fail", test_every_step_may_fail);
+  add_ways ("the-device-may-go-at-every-step", test_device_may_go_at_every_step);
+  add_ways ("the-process-may-die-at-every-step", test_process_may_die_at_every_step);
+  add_ways ("the-recovery-may-die-at-every-step", test_recovery_may_die_at_every_step);
+  g_test_add_func ("/crash/recovery/is-told", test_recovery_is_told);
+  g_test_add_func ("/crash/recovery/not-by-looking", test_looking_recovers_nothing);
+  g_test_add_func ("/crash/recovery/a-session-recovers-all", test_session_recovers_all);
+  g_test_add_func ("/crash/recovery/that-fails-is-said", test_recovery_that_fails_is_said);
+  g_test_add_func ("/crash/recovery/without-a-home-stays-on-vfio",
+                   test_recovery_without_a_home_stays_on_vfio);
+  g_test_add_func ("/crash/recovery/leaves-a-running-guest-alone",
+                   test_recovery_leaves_a_running_guest_alone);
+  g_test_add_func ("/crash/recovery/what-a-domain-waits-for-stays-noted",
+                   test_cut_off_detach_of_a_domain_stays_noted);
+  return g_test_run ();
+}

@@ -1,0 +1,510 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * in-use: every reason for which the host, or a guest, would miss a device; and its absence.
+ */
+#include "in-use.h"
+
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "fake-kernel.h"
+
+typedef struct {
+  FakeKernel *k;
+  VvHost *host;
+} Fixture;
+
+static void
+fixture_free (Fixture *f)
+{
+  vv_host_free (f->host);
+  fake_free (f->k);
+  g_free (f);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Fixture, fixture_free)
+
+static Fixture *
+fixture_new (void)
+{
+  Fixture *f = g_new0 (Fixture, 1);
+
+  f->k = fake_standard ();
+  fake_mkdir (f->k, "proc/self");
+  f->host = vv_host_new (f->k->root, NULL, NULL);
+  g_clear_pointer (&f->host->sysroot, g_free); /* addresses of interfaces are the running system's only */
+  return f;
+}
+
+/* --- interfaces have the addresses that a test gives them --- */
+
+int __wrap_getifaddrs (struct ifaddrs **all);
+void __wrap_freeifaddrs (struct ifaddrs *all);
+
+static struct ifaddrs *fake_addresses; /* NULL: the call fails */
+
+int
+__wrap_getifaddrs (struct ifaddrs **all)
+{
+  *all = fake_addresses;
+  return fake_addresses ? 0 : -1;
+}
+
+void
+__wrap_freeifaddrs (struct ifaddrs *all)
+{
+  g_assert_true (all == fake_addresses);
+}
+
+/* --- what a test puts below a device --- */
+
+/* A member of a class, below the device or, with NULL, elsewhere */
+static void
+add_member (const Fixture *f, const char *device, const char *class, const char *place)
+{
+  g_autofree char *name = g_path_get_basename (place);
+  g_autofree char *folder =
+      device ? fake_device_path (device, place) : g_build_filename ("sys/devices/virtual", place, NULL);
+  g_autofree char *link = g_build_filename ("sys/class", class, name, NULL);
+  g_autofree char *target = g_build_filename ("../..", folder + strlen ("sys/"), NULL);
+
+  fake_mkdir (f->k, folder);
+  fake_link (f->k, link, target);
+}
+
+static void
+set_attribute (const Fixture *f, const char *class, const char *path, const char *text)
+{
+  g_autofree char *full = g_build_filename ("sys/class", class, path, NULL);
+
+  fake_write (f->k, full, text);
+}
+
+static void
+add_block (const Fixture *f, const char *place, const char *number)
+{
+  g_autofree char *name = g_path_get_basename (place);
+  g_autofree char *dev = g_build_filename (name, "dev", NULL);
+
+  add_member (f, DISK, "block", place);
+  set_attribute (f, "block", dev, number);
+}
+
+/* What holds a block device: an LVM volume or the like */
+static void
+add_holder (const Fixture *f, const char *block, const char *holder, const char *uuid, const char *name)
+{
+  g_autofree char *place = g_strconcat ("block/", holder, NULL);
+  g_autofree char *link = g_build_filename ("sys/class/block", block, "holders", holder, NULL);
+  g_autofree char *uuid_path = g_build_filename (holder, "dm/uuid", NULL);
+  g_autofree char *name_path = g_build_filename (holder, "dm/name", NULL);
+
+  add_member (f, NULL, "block", place);
+  fake_link (f->k, link, "../../../../../../virtual/block");
+  if (uuid)
+    set_attribute (f, "block", uuid_path, uuid);
+  if (name)
+    set_attribute (f, "block", name_path, name);
+}
+
+/* The reasons, joined by newlines */
+static char *
+reasons_of (const Fixture *f, const char *address)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (VvPciDevice) device = vv_pci_device_open (f->host, address, &error);
+
+  g_assert_no_error (error);
+  g_autoptr (GPtrArray) reasons = vv_host_use (f->host, device);
+  g_ptr_array_add (reasons, NULL);
+  return g_strjoinv ("\n", (char **)reasons->pdata);
+}
+
+static void
+assert_reasons (const Fixture *f, const char *address, const char *expected)
+{
+  g_autofree char *reasons = reasons_of (f, address);
+
+  g_assert_cmpstr (reasons, ==, expected);
+}
+
+static void
+test_idle (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+
+  assert_reasons (f, NIC, "");
+  assert_reasons (f, DISK, "");
+}
+
+/* --- network --- */
+
+static void
+test_interface_with_an_address (void)
+{
+  struct sockaddr_in ip4 = {.sin_family = AF_INET};
+  struct sockaddr_in6 ip6 = {.sin6_family = AF_INET6};
+  struct sockaddr packet = {.sa_family = AF_PACKET};
+  static const struct {
+    const char *says, *flags;
+    enum { NONE, PACKET, IP4, IP6, OTHERS, NO_ANSWER } address;
+    const char *reasons;
+  } cases[] = {
+      {"up with IPv4", "0x1003", IP4, "network interface ens1 is up with address 192.0.2.7"},
+      {"up with IPv6", "0x1003", IP6, "network interface ens1 is up with address 2001:db8::7"},
+      {"up, only a hardware address", "0x1003", PACKET, ""},
+      {"up, no socket address", "0x1003", NONE, ""},
+      {"up, another interface has the address", "0x1003", OTHERS, ""},
+      {"up, nobody knows", "0x1003", NO_ANSWER, ""},
+      {"down with an address", "0x1002", IP4, ""},
+  };
+
+  inet_pton (AF_INET, "192.0.2.7", &ip4.sin_addr);
+  inet_pton (AF_INET6, "2001:db8::7", &ip6.sin6_addr);
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (Fixture) f = fixture_new ();
+    struct sockaddr *const addresses[] = {
+        NULL, &packet, (struct sockaddr *)&ip4, (struct sockaddr *)&ip6, (struct sockaddr *)&ip4, NULL};
+    struct ifaddrs one = {.ifa_name = (char *)(cases[i].address == OTHERS ? "ens2" : "ens1"),
+                          .ifa_addr = addresses[cases[i].address]};
+    g_test_message ("%s", cases[i].says);
+    fake_addresses = cases[i].address == NO_ANSWER ? NULL : &one;
+    add_member (f, NIC, "net", "net/ens1");
+    set_attribute (f, "net", "ens1/flags", cases[i].flags);
+    assert_reasons (f, NIC, cases[i].reasons);
+    fake_addresses = NULL;
+  }
+}
+
+static void
+test_interface_in_something (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+
+  add_member (f, NIC, "net", "net/ens1");
+  fake_link (f->k, "sys/class/net/ens1/master", "../../../../virtual/net/br0");
+  fake_link (f->k, "sys/class/net/ens1/upper_br0", "../../../../virtual/net/br0");
+  assert_reasons (f, NIC, "network interface ens1 is part of br0 (a bridge, bond or team)");
+  fake_link (f->k, "sys/class/net/ens1/upper_ens1.7", "../../../../virtual/net/ens1.7");
+  assert_reasons (f, NIC,
+                  "network interface ens1 is part of br0 (a bridge, bond or team)\n"
+                  "network interface ens1 carries ens1.7 (a VLAN, macvtap or the like)");
+}
+
+/* A name that begins like the device's place is not below it. */
+static void
+test_neighbours_count_for_nothing (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+
+  fake_add_device (f->k, NIC "0", NIC_MODALIAS, NULL, NULL);
+  add_member (f, NIC "0", "net", "net/ens2");
+  add_member (f, NULL, "net", "net/br0");
+  fake_link (f->k, "sys/class/net/ens2/master", "../../../../virtual/net/br0");
+  fake_link (f->k, "sys/class/net/odd", "nowhere");
+  fake_mkdir (f->k, "sys/class/net/bonding_masters");
+  assert_reasons (f, NIC, "");
+}
+
+/* --- disks --- */
+
+static void
+test_mounted (void)
+{
+  static const struct {
+    const char *says, *mountinfo, *reasons;
+  } cases[] = {
+      {"by its number", "36 35 259:1 / /srv rw,noatime shared:1 - ext4 /dev/whatever rw\n",
+       "block device nvme0n1p1 is mounted on /srv"},
+      {"a blank in the mount point", "36 35 259:1 / /srv/a\\040b rw - ext4 /dev/whatever rw\n",
+       "block device nvme0n1p1 is mounted on /srv/a b"},
+      {"by its name, as btrfs has it", "36 35 0:44 /@ /home rw - btrfs /dev/nvme0n1p1 rw\n",
+       "block device nvme0n1p1 is mounted on /home"},
+      {"the first place of several",
+       "36 35 259:1 / /a rw - ext4 /dev/nvme0n1p1 rw\n37 35 259:1 / /b rw - ext4 /dev/nvme0n1p1 rw\n",
+       "block device nvme0n1p1 is mounted on /a"},
+      {"another disk", "36 35 8:1 / / rw - ext4 /dev/sda1 rw\n", ""},
+      {"a network file system of that name", "36 35 0:50 / /net rw - nfs server:/nvme0n1p1 rw\n", ""},
+      {"a file of that name", "36 35 0:50 / /x rw - fuse /home/nvme0n1p1 rw\n", ""},
+      {"lines that make no sense", "\n259:1\n36 35\n - \n36 35 259:1 /\n", ""},
+      {"nothing", "", ""},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_test_message ("%s", cases[i].says);
+    g_autoptr (Fixture) f = fixture_new ();
+    add_block (f, "nvme/nvme0/nvme0n1", "259:0\n");
+    add_block (f, "nvme/nvme0/nvme0n1/nvme0n1p1", "259:1\n");
+    fake_write (f->k, "proc/self/mountinfo", cases[i].mountinfo);
+    assert_reasons (f, DISK, cases[i].reasons);
+  }
+}
+
+static void
+test_swap (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autofree char *node = g_build_filename (f->k->root, "proc/alias-of-the-disk", NULL);
+  g_autofree char *by_alias =
+      g_strdup_printf ("Filename Type Size Used Priority\n%s partition 100 0 -2\n", node);
+
+  add_block (f, "nvme/nvme0/nvme0n1", "259:0\n");
+  fake_write (f->k, "proc/swaps",
+              "Filename\t\t\tType\t\tSize\tUsed\tPriority\n/swapfile file 100 0 -2\n"
+              "/dev/sda2 partition 100 0 -3\nnvme0n1 nonsense\n\n");
+  assert_reasons (f, DISK, "");
+  fake_write (f->k, "proc/swaps", "Filename Type\n/dev/nvme0n1                partition\t100\t0\t-2\n");
+  assert_reasons (f, DISK, "block device nvme0n1 is swap space");
+  fake_write (f->k, "proc/swaps", by_alias);
+  assert_reasons (f, DISK, "");
+  if (mknod (node, S_IFBLK | 0600, makedev (259, 0)) == 0)
+    assert_reasons (f, DISK, "block device nvme0n1 is swap space");
+  else
+    g_test_skip ("mknod(2) is not allowed");
+}
+
+static void
+test_held (void)
+{
+  static const struct {
+    const char *holder, *uuid, *name, *reasons;
+  } cases[] = {
+      {"dm-0", "LVM-abc", "vg0-root", "block device nvme0n1 is held by LVM (vg0-root)"},
+      {"dm-1", "CRYPT-LUKS2-abc", "luks", "block device nvme0n1 is held by disk encryption (luks)"},
+      {"dm-2", "mpath-abc", "mpatha", "block device nvme0n1 is held by multipath (mpatha)"},
+      {"dm-3", "other", "thing", "block device nvme0n1 is held by the device mapper (thing)"},
+      {"md127", NULL, NULL, "block device nvme0n1 is held by an md array (md127)"},
+      {"bcache0", NULL, NULL, "block device nvme0n1 is held by a device built on it (bcache0)"},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (Fixture) f = fixture_new ();
+    add_block (f, "nvme/nvme0/nvme0n1", "259:0\n");
+    add_holder (f, "nvme0n1", cases[i].holder, cases[i].uuid, cases[i].name);
+    assert_reasons (f, DISK, cases[i].reasons);
+  }
+}
+
+/* The disk that is mounted is elsewhere in the tree; what is below the device is a hidden path to it. */
+static void
+test_nvme_multipath (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+
+  add_member (f, DISK, "block", "nvme/nvme0/nvme0c0n1");
+  add_member (f, NULL, "block", "nvme-subsystem/nvme-subsys0/nvme0n1");
+  add_member (f, NULL, "block", "nvme-subsystem/nvme-subsys0/nvme0n1/nvme0n1p2");
+  set_attribute (f, "block", "nvme0n1/dev", "259:0\n");
+  set_attribute (f, "block", "nvme0n1p2/dev", "259:2\n");
+  assert_reasons (f, DISK, "");
+  fake_write (f->k, "proc/self/mountinfo", "36 35 259:2 / / rw - ext4 /dev/root rw\n");
+  assert_reasons (f, DISK, "block device nvme0n1p2 is mounted on /");
+  fake_write (f->k, "proc/self/mountinfo", "36 35 259:0 / /raw rw - ext4 /dev/root rw\n");
+  assert_reasons (f, DISK, "block device nvme0n1 is mounted on /raw");
+}
+
+static void
+test_no_procfs (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+
+  add_block (f, "nvme/nvme0/nvme0n1", "259:0\n");
+  g_clear_pointer (&f->host->proc, vv_dir_free);
+  assert_reasons (f, DISK, "");
+}
+
+/* --- displays --- */
+
+static void
+test_console (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+
+  add_member (f, NIC, "graphics", "graphics/fb0");
+  assert_reasons (f, NIC, "");
+  set_attribute (f, "vtconsole", "vtcon0/name", "(S) dummy device\n");
+  set_attribute (f, "vtconsole", "vtcon0/bind", "1\n");
+  set_attribute (f, "vtconsole", "vtcon1/name", "(M) frame buffer device\n");
+  set_attribute (f, "vtconsole", "vtcon1/bind", "0\n");
+  assert_reasons (f, NIC, "");
+  set_attribute (f, "vtconsole", "vtcon1/bind", "1\n");
+  assert_reasons (f, NIC, "display fb0 shows the console");
+  assert_reasons (f, DISK, "");
+}
+
+static void
+test_screen (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+
+  add_member (f, NIC, "drm", "drm/card0");
+  add_member (f, NIC, "drm", "drm/card0/card0-HDMI-A-1");
+  set_attribute (f, "drm", "card0-HDMI-A-1/enabled", "disabled\n");
+  assert_reasons (f, NIC, "");
+  set_attribute (f, "drm", "card0-HDMI-A-1/enabled", "enabled\n");
+  assert_reasons (f, NIC, "a screen is lit on card0-HDMI-A-1");
+}
+
+/* --- virtual functions --- */
+
+static void
+test_virtual_functions (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autofree char *numvfs = fake_device_path (NIC, "sriov_numvfs");
+  g_autofree char *virtfn0 = fake_device_path (NIC, "virtfn0");
+  g_autofree char *virtfn1 = fake_device_path (NIC, "virtfn1");
+
+  fake_write (f->k, numvfs, "0\n");
+  assert_reasons (f, NIC, "");
+  fake_add_device (f->k, "0000:3b:10.0", NIC_MODALIAS, NULL, NULL);
+  fake_add_device (f->k, "0000:3b:10.1", NIC_MODALIAS, NULL, NULL);
+  fake_write (f->k, numvfs, "2\n");
+  fake_link (f->k, virtfn0, "../0000:3b:10.0");
+  fake_link (f->k, virtfn1, "../0000:3b:10.1");
+  assert_reasons (f, NIC, "2 virtual functions are enabled, none on a driver");
+  fake_remove_device (f->k, "0000:3b:10.0");
+  fake_remove_device (f->k, "0000:3b:10.1");
+  fake_add_device (f->k, "0000:3b:10.0", NIC_MODALIAS, NULL, "mlx5_core");
+  fake_add_device (f->k, "0000:3b:10.1", NIC_MODALIAS, "91", "vfio-pci");
+  assert_reasons (f, NIC,
+                  "2 virtual functions are enabled: 0000:3b:10.0 on mlx5_core, 0000:3b:10.1 on vfio-pci");
+}
+
+static void
+test_all_at_once (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+
+  add_block (f, "nvme/nvme0/nvme0n1", "259:0\n");
+  add_block (f, "nvme/nvme0/nvme0n1/nvme0n1p1", "259:1\n");
+  add_holder (f, "nvme0n1p1", "dm-0", "LVM-abc", "vg0-root");
+  fake_write (f->k, "proc/self/mountinfo", "36 35 259:0 / /srv rw - ext4 /dev/nvme0n1 rw\n");
+  fake_write (f->k, "proc/swaps", "Filename\n/dev/nvme0n1p1 partition 100 0 -2\n");
+  assert_reasons (f, DISK,
+                  "block device nvme0n1 is mounted on /srv\n"
+                  "block device nvme0n1p1 is swap space\n"
+                  "block device nvme0n1p1 is held by LVM (vg0-root)");
+}
+
+/* --- VFIO --- */
+
+static char *
+user_of (const Fixture *f, const char *address)
+{
+  g_autoptr (VvPciDevice) device = vv_pci_device_open (f->host, address, NULL);
+
+  return vv_vfio_user (f->host, device);
+}
+
+static void
+put_on_vfio (const Fixture *f)
+{
+  fake_remove_device (f->k, NIC);
+  fake_add_device (f->k, NIC, NIC_MODALIAS, NIC_GROUP, "vfio-pci");
+}
+
+static void
+test_vfio_user (void)
+{
+  static const struct {
+    const char *says, *number, *user;
+  } cases[] = {
+      {"its group", "240:" NIC_GROUP, "qemu-system-x86 (pid 812)"},
+      {"its own VFIO device", "241:" NIC_GROUP, "qemu-system-x86 (pid 812)"},
+      {"another group", "240:" DISK_GROUP, NULL},
+      {"something else", "1:3", NULL},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_test_message ("%s", cases[i].says);
+    g_autoptr (Fixture) f = fixture_new ();
+    put_on_vfio (f);
+    if (!fake_add_process (f->k, "812", "qemu-system-x86\n", cases[i].number)) {
+      g_test_skip ("mknod(2) is not allowed");
+      return;
+    }
+    g_autofree char *user = user_of (f, NIC);
+    g_assert_cmpstr (user, ==, cases[i].user);
+  }
+}
+
+static void
+test_no_vfio_user (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+
+  fake_write (f->k, "proc/812/fd/3", "a file, no device");
+  fake_link (f->k, "proc/812/fd/4", "socket:[4711]");
+  fake_write (f->k, "proc/uptime", "1 1");
+  g_autofree char *not_on_vfio = user_of (f, NIC);
+  g_assert_null (not_on_vfio);
+  put_on_vfio (f);
+  g_autofree char *on_vfio = user_of (f, NIC);
+  g_assert_null (on_vfio);
+  fake_write (f->k, "sys/class/vfio/" NIC_GROUP "/dev", "nonsense\n");
+  g_autofree char *odd = user_of (f, NIC);
+  g_assert_null (odd);
+  g_clear_pointer (&f->host->proc, vv_dir_free);
+  g_autofree char *no_procfs = user_of (f, NIC);
+  g_assert_null (no_procfs);
+}
+
+/* The same numbers, but a disk's */
+static void
+test_block_device_of_that_number (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autofree char *node = g_build_filename (f->k->root, "proc/812/fd/3", NULL);
+
+  put_on_vfio (f);
+  fake_mkdir (f->k, "proc/812/fd");
+  if (mknod (node, S_IFBLK | 0600, makedev (240, atoi (NIC_GROUP))) != 0) {
+    g_test_skip ("mknod(2) is not allowed");
+    return;
+  }
+  g_autofree char *user = user_of (f, NIC);
+  g_assert_null (user);
+}
+
+static void
+test_vfio_user_without_a_name (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+
+  put_on_vfio (f);
+  if (!fake_add_process (f->k, "812", "", "240:" NIC_GROUP)) {
+    g_test_skip ("mknod(2) is not allowed");
+    return;
+  }
+  fake_remove (f->k, "proc/812/comm");
+  g_autofree char *user = user_of (f, NIC);
+  g_assert_cmpstr (user, ==, "a process (pid 812)");
+}
+
+int
+main (int argc, char **argv)
+{
+  fake_test_init (&argc, &argv);
+  g_test_add_func ("/in-use/idle", test_idle);
+  g_test_add_func ("/in-use/network/address", test_interface_with_an_address);
+  g_test_add_func ("/in-use/network/bridge-and-vlan", test_interface_in_something);
+  g_test_add_func ("/in-use/network/neighbours-count-for-nothing", test_neighbours_count_for_nothing);
+  g_test_add_func ("/in-use/disk/mounted", test_mounted);
+  g_test_add_func ("/in-use/disk/swap", test_swap);
+  g_test_add_func ("/in-use/disk/held", test_held);
+  g_test_add_func ("/in-use/disk/nvme-multipath", test_nvme_multipath);
+  g_test_add_func ("/in-use/disk/no-procfs", test_no_procfs);
+  g_test_add_func ("/in-use/display/console", test_console);
+  g_test_add_func ("/in-use/display/screen", test_screen);
+  g_test_add_func ("/in-use/virtual-functions", test_virtual_functions);
+  g_test_add_func ("/in-use/all-at-once", test_all_at_once);
+  g_test_add_func ("/in-use/vfio/user", test_vfio_user);
+  g_test_add_func ("/in-use/vfio/nobody", test_no_vfio_user);
+  g_test_add_func ("/in-use/vfio/a-disk-of-that-number", test_block_device_of_that_number);
+  g_test_add_func ("/in-use/vfio/user-without-a-name", test_vfio_user_without_a_name);
+  return g_test_run ();
+}
