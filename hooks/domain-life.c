@@ -8,18 +8,25 @@
 typedef gboolean (*DeviceFunc) (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev,
                                 VvBinding *binding, GError **error);
 
+static void
+with_device (const VvSession *session, const VvDomain *domain, const char *station, const char *address,
+             const VvHostdev *hostdev, DeviceFunc func)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (VvBinding) binding = vv_session_binding (session, address, FALSE, &error);
+
+  if (!binding || !func (session, domain, hostdev, binding, &error))
+    g_warning ("domain %s, %s: %s", domain->name, station, error->message);
+}
+
 /* Calls @func for each managed device, locked; a failure is logged and the next one has its turn. */
 static void
 each_device (const VvSession *session, const VvDomain *domain, const char *station, DeviceFunc func)
 {
   for (guint i = 0; i < domain->hostdevs->len; i++) {
     const VvHostdev *hostdev = domain->hostdevs->pdata[i];
-    g_autoptr (GError) error = NULL;
-    if (!hostdev->managed)
-      continue;
-    g_autoptr (VvBinding) binding = vv_session_binding (session, hostdev->address, FALSE, &error);
-    if (!binding || !func (session, domain, hostdev, binding, &error))
-      g_warning ("domain %s, %s: %s", domain->name, station, error->message);
+    if (hostdev->managed)
+      with_device (session, domain, station, hostdev->address, hostdev, func);
   }
 }
 
@@ -42,9 +49,9 @@ select_for (const VvSession *session, const VvHostdev *hostdev, const VvPciDevic
 }
 
 static gboolean
-on_vfio (const VvPciDevice *device)
+on_vfio (const VvSession *session, const VvPciDevice *device, const VvSelection *selection)
 {
-  return device->vfio_dev || g_strcmp0 (device->driver, VV_GENERIC_DRIVER) == 0;
+  return device->vfio_dev || vv_selection_has_driver (session->host, selection, device->driver);
 }
 
 /* --- prepare --- */
@@ -86,9 +93,9 @@ load_ahead (const VvSession *session, const VvSelection *selection)
 
 /* An entry is about a device that is away or about to go. This one is back, and not by our doing. */
 static gboolean
-is_stale (const VvBinding *b)
+is_stale (const VvSession *session, const VvBinding *b, const VvSelection *selection)
 {
-  if (!b->entry || on_vfio (b->device))
+  if (!b->entry || on_vfio (session, b->device, selection))
     return FALSE;
   return b->entry->state != VV_STATE_NOTED || !vv_binding_is_home (b);
 }
@@ -110,7 +117,7 @@ prepare_device (const VvSession *session, const VvDomain *domain, const VvHostde
 
   if (!selection)
     return FALSE;
-  if (is_stale (b) && !vv_binding_forget (b, error))
+  if (is_stale (session, b, selection) && !vv_binding_forget (b, error))
     return FALSE;
   vv_binding_note (b);
   if (!is_claimed (b->entry, domain))
@@ -140,7 +147,7 @@ start_device (const VvSession *session, const VvDomain *domain, const VvHostdev 
 
   if (!selection)
     return FALSE;
-  if (b->device->driver && !on_vfio (b->device)) {
+  if (b->device->driver && !on_vfio (session, b->device, selection)) {
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
                  "%s is on %s: libvirt has not detached it, so it is left alone", hostdev->address,
                  b->device->driver);
@@ -203,7 +210,18 @@ keep_held (const VvSession *session, VvBinding *b, GError **error)
       (b->entry->vfio_driver && !vv_selection_force (selection, b->entry->vfio_driver, error)) ||
       !vv_binding_save (b, error))
     return NULL;
-  return vv_binding_detach (b, selection, error);
+  VvChange *change = vv_binding_detach (b, selection, error);
+  if (change && change->changed) {
+    g_free (change->why);
+    change->why = g_strdup ("bound by hand before a guest had it");
+  }
+  return change;
+}
+
+static gboolean
+is_of (const VvEntry *entry, const VvDomain *domain)
+{
+  return entry && g_strcmp0 (entry->domain_uuid, domain->uuid) == 0;
 }
 
 static gboolean
@@ -211,8 +229,8 @@ release_device (const VvSession *session, const VvDomain *domain, const VvHostde
                 GError **error)
 {
   (void)hostdev;
-  if (!b->entry || g_strcmp0 (b->entry->domain_uuid, domain->uuid) != 0)
-    return TRUE; /* not ours: the domain never got it */
+  if (!is_of (b->entry, domain))
+    return TRUE; /* it changed hands while we waited for the lock */
   vv_entry_set_domain (b->entry, NULL, NULL);
   if (!b->entry->held && !b->entry->home_known)
     return vv_binding_forget (b, error);
@@ -230,5 +248,11 @@ release_device (const VvSession *session, const VvDomain *domain, const VvHostde
 void
 vv_domain_release (const VvSession *session, const VvDomain *domain)
 {
-  each_device (session, domain, "release", release_device);
+  g_autoptr (GPtrArray) addresses = vv_journal_addresses (session->journal);
+
+  for (guint i = 0; i < addresses->len; i++) {
+    g_autoptr (VvEntry) entry = vv_journal_load (session->journal, addresses->pdata[i], NULL);
+    if (is_of (entry, domain))
+      with_device (session, domain, "release", addresses->pdata[i], NULL, release_device);
+  }
 }

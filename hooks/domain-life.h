@@ -32,7 +32,8 @@ void vv_domain_running (const VvSession *session, const VvDomain *domain);
 /**
  * vv_domain_release: libvirt has reattached the devices (hook "release end")
  *
- * Looks whether each device is as the journal says it was, mends it if not, and drops the entry. One that the
- * administrator had detached by hand goes back to the VFIO driver it was on.
+ * For every device that the journal gives to the domain (a virtual function that libvirt took from a network
+ * is not in its XML any more): looks whether it is as the journal says it was, mends it if not, and drops the
+ * entry. One that the administrator had detached by hand goes back to the VFIO driver it was on.
  */
 void vv_domain_release (const VvSession *session, const VvDomain *domain);

@@ -16,25 +16,27 @@
 #include "domain-life.h"
 #include "log.h"
 
-typedef void (*Station) (const VvSession *session, const VvDomain *domain);
-
-static const struct {
+/* @by_journal: the devices are those that the journal gives to the domain, not those of its XML. */
+typedef struct {
   const char *operation;
   const char *sub_operation;
-  Station station;
-} stations[] = {
-    {"prepare", "begin", vv_domain_prepare}, {"start", "begin", vv_domain_start},
-    {"started", "begin", vv_domain_running}, {"reconnect", "begin", vv_domain_running},
-    {"release", "end", vv_domain_release},
+  void (*act) (const VvSession *session, const VvDomain *domain);
+  gboolean by_journal;
+} Station;
+
+static const Station stations[] = {
+    {"prepare", "begin", vv_domain_prepare, FALSE}, {"start", "begin", vv_domain_start, FALSE},
+    {"started", "begin", vv_domain_running, FALSE}, {"reconnect", "begin", vv_domain_running, FALSE},
+    {"release", "end", vv_domain_release, TRUE},
 };
 
-static Station
+static const Station *
 find_station (const char *operation, const char *sub_operation)
 {
   for (gsize i = 0; i < G_N_ELEMENTS (stations); i++)
     if (strcmp (stations[i].operation, operation) == 0 &&
         strcmp (stations[i].sub_operation, sub_operation) == 0)
-      return stations[i].station;
+      return &stations[i];
   return NULL;
 }
 
@@ -66,20 +68,37 @@ has_managed (const VvDomain *domain)
   return FALSE;
 }
 
+static gboolean
+journal_is_empty (void)
+{
+  g_autoptr (VvHost) host = vv_host_new (NULL, NULL, NULL);
+  g_autoptr (VvJournal) journal = host ? vv_journal_open (host, FALSE, NULL) : NULL;
+  g_autoptr (GPtrArray) addresses = journal ? vv_journal_addresses (journal) : NULL;
+
+  return addresses && addresses->len == 0;
+}
+
+/* Most domains have no PCI devices: they must not pay for those that do. */
+static gboolean
+is_none_of_ours (const Station *station, const GString *xml)
+{
+  return station->by_journal ? journal_is_empty () : !vv_domain_may_have_hostdevs (xml->str, xml->len);
+}
+
 static void
-run (Station station, const char *name, const GString *xml)
+run (const Station *station, const char *name, const GString *xml)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (VvDomain) domain = vv_domain_parse (xml->str, xml->len, &error);
 
-  if (domain && !has_managed (domain))
+  if (domain && !station->by_journal && !has_managed (domain))
     return;
   g_autoptr (VvSession) session = domain ? vv_session_new (NULL, NULL, TRUE, &error) : NULL;
   if (!session) {
     g_warning ("domain %s: %s; its devices stay on the driver that libvirt chose", name, error->message);
     return;
   }
-  station (session, domain);
+  station->act (session, domain);
 }
 
 int
@@ -95,12 +114,12 @@ main (int argc, char **argv)
            stderr);
     return 2;
   }
-  Station station = find_station (argv[2], argv[3]);
+  const Station *station = find_station (argv[2], argv[3]);
   if (!station)
     return EXIT_SUCCESS;
 
   g_autoptr (GString) xml = read_input ();
-  if (vv_domain_may_have_hostdevs (xml->str, xml->len)) {
+  if (!is_none_of_ours (station, xml)) {
     vv_log_to_system ();
     run (station, argv[1], xml);
   }

@@ -17,8 +17,7 @@ typedef struct {
 static gboolean
 host_allows (const VvSession *session, const VvPciDevice *device, GError **error)
 {
-  g_autoptr (GPtrArray) reasons =
-      device->vfio_dev ? g_ptr_array_new_with_free_func (g_free) : vv_host_use (session->host, device);
+  g_autoptr (GPtrArray) reasons = vv_host_use (session->host, device);
 
   if (!reasons->len)
     return TRUE;
@@ -53,7 +52,8 @@ bind_device (const VvSession *session, const char *address, gpointer data, GErro
 
   if (!selection || (options->driver && !vv_selection_force (selection, options->driver, error)) ||
       !iommu_allows (session, binding->device, error) ||
-      (!options->force && !host_allows (session, binding->device, error)))
+      (!options->force &&
+       (!vv_domain_allows (binding->entry, error) || !host_allows (session, binding->device, error))))
     return NULL;
   g_autoptr (VvChange) change = vv_binding_detach (binding, selection, error);
   if (change && binding->entry && !binding->entry->held) {
@@ -74,7 +74,8 @@ vv_cmd_bind (int argc, char **argv)
   g_autofree char *driver = NULL;
   const GOptionEntry entries[] = {
       {"driver", 'd', 0, G_OPTION_ARG_STRING, &driver, "This driver and no other", "NAME"},
-      {"force", 'f', 0, G_OPTION_ARG_NONE, &options.force, "Even if the host uses the device", NULL},
+      {"force", 'f', 0, G_OPTION_ARG_NONE, &options.force,
+       "Even if the host uses the device, or the journal gives it to a domain", NULL},
       {"jobs", 'j', 0, G_OPTION_ARG_INT, &options.jobs, "Move up to N devices at the same time (default: 1)",
        "N"},
       {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &options.dry_run, "Print what would be done and do nothing",

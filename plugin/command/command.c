@@ -140,6 +140,17 @@ vv_device_arguments (const VvHost *host, int argc, char **argv, int *exit_code)
   return g_steal_pointer (&addresses);
 }
 
+gboolean
+vv_domain_allows (const VvEntry *entry, GError **error)
+{
+  if (!entry || !entry->domain)
+    return TRUE;
+  g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
+               "%s belongs to domain %s; shut it down, or use --force when that domain is gone",
+               entry->address, entry->domain);
+  return FALSE;
+}
+
 void
 vv_json_string (JsonBuilder *builder, const char *name, const char *value)
 {

@@ -75,6 +75,16 @@ VvSession *vv_open_session (const VvCommon *common, gboolean change, int *exit_c
  */
 GPtrArray *vv_device_arguments (const VvHost *host, int argc, char **argv, int *exit_code);
 
+/**
+ * vv_domain_allows:
+ * @entry: (nullable): a device's journal entry
+ *
+ * Between libvirt's "prepare" and QEMU's start no process holds a device yet; the journal knows whose it is.
+ *
+ * Returns: TRUE, or FALSE with @error set (VV_ERROR_REFUSED) when a domain has the device or is about to
+ */
+gboolean vv_domain_allows (const VvEntry *entry, GError **error);
+
 /** vv_json_string: adds a member that is a string, or null */
 void vv_json_string (JsonBuilder *builder, const char *name, const char *value);
 

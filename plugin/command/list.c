@@ -8,8 +8,9 @@
 
 #include "command.h"
 
-/* What one row tells. */
+/* What one row tells. @vfio: it is on a VFIO driver. */
 typedef struct {
+  gboolean vfio;
   VvPciDevice *device;
   VvEntry *entry;
   VvSelection *selection;
@@ -31,19 +32,13 @@ best (const Row *row)
   return row->selection->candidates->len ? row->selection->candidates->pdata[0] : NULL;
 }
 
-static gboolean
-on_vfio (const VvPciDevice *device)
-{
-  return device->vfio_dev || g_strcmp0 (device->driver, VV_GENERIC_DRIVER) == 0;
-}
-
 /* Worth a row without --all: it has a driver of its own for VFIO, or is on VFIO, or was touched by us. */
 static gboolean
 is_interesting (const Row *row)
 {
   const VvCandidate *c = best (row);
 
-  return row->entry || on_vfio (row->device) || (c && strcmp (c->module, VV_GENERIC_MODULE) != 0);
+  return row->entry || row->vfio || (c && strcmp (c->module, VV_GENERIC_MODULE) != 0);
 }
 
 static Row *
@@ -56,6 +51,8 @@ read_row (const VvSession *session, const char *address, GError **error)
   row->selection = row->device ? vv_catalog_select (session->catalog, row->device->modalias, error) : NULL;
   if (!row->selection)
     return NULL;
+  row->vfio =
+      row->device->vfio_dev || vv_selection_has_driver (session->host, row->selection, row->device->driver);
   row->entry = vv_journal_load (session->journal, address, &unreadable);
   if (unreadable)
     fprintf (stderr, "vfio-variant: warning: %s\n", unreadable->message);
@@ -67,7 +64,7 @@ native (const Row *row)
 {
   if (row->entry && row->entry->home_known)
     return row->entry->home_driver;
-  return on_vfio (row->device) ? NULL : row->device->driver;
+  return row->vfio ? NULL : row->device->driver;
 }
 
 static char *
@@ -127,7 +124,7 @@ json_row (JsonBuilder *b, const VvSession *session, const Row *row)
   vv_json_string (b, "iommu_group", row->device->iommu_group);
   vv_json_string (b, "physical_function", row->device->physfn);
   json_builder_set_member_name (b, "vfio");
-  json_builder_add_boolean_value (b, on_vfio (row->device));
+  json_builder_add_boolean_value (b, row->vfio);
   vv_json_string (b, "state", row->entry ? vv_state_name (row->entry->state) : NULL);
   json_builder_set_member_name (b, "held");
   json_builder_add_boolean_value (b, row->entry && row->entry->held);

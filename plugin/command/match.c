@@ -33,7 +33,7 @@ add_row (struct libscols_table *table, const VvHost *host, const VvCandidate *c,
 static void
 print_text (const VvHost *host, const VvPciDevice *device, const VvSelection *selection, gboolean several)
 {
-  static const char *const columns[] = {"", "RANK", "DRIVER", "WILDCARDS", "ALIAS", "SOURCE", "NOTE"};
+  static const char *const columns[] = {"", "", "driver", "wildcards", "alias", "source", "note"};
   struct libscols_table *table = scols_new_table ();
 
   for (gsize i = 0; i < G_N_ELEMENTS (columns); i++)

@@ -14,26 +14,13 @@ typedef struct {
   int jobs;
 } Options;
 
-/* Between libvirt's "prepare" and QEMU's start no process holds the device yet; the journal knows whose it
- * is. */
-static gboolean
-domain_allows (const VvEntry *entry, GError **error)
-{
-  if (!entry || !entry->domain)
-    return TRUE;
-  g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
-               "%s belongs to domain %s; shut it down, or use --force when that domain is gone",
-               entry->address, entry->domain);
-  return FALSE;
-}
-
 static VvChange *
 restore_device (const VvSession *session, const char *address, gpointer data, GError **error)
 {
   const Options *options = data;
   g_autoptr (VvBinding) binding = vv_session_binding (session, address, options->dry_run, error);
 
-  if (!binding || (!options->force && !domain_allows (binding->entry, error)))
+  if (!binding || (!options->force && !vv_domain_allows (binding->entry, error)))
     return NULL;
   VvChange *change = vv_binding_reattach (binding, error);
   if (change && !options->dry_run)

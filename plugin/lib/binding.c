@@ -6,7 +6,8 @@
 #include "in-use.h"
 
 #define LOCK_TIMEOUT_MS 30000
-#define CLEARED "\n" /* an empty write is not passed on by the kernel */
+#define UNKNOWN_DRIVER "$driver" /* in the steps of a dry run: the driver of a module that is not loaded */
+#define CLEARED "\n"             /* an empty write is not passed on by the kernel */
 
 static gboolean recover (VvBinding *b, GError **error);
 
@@ -254,22 +255,10 @@ refuse_in_use (const VvBinding *b, GError **error)
   return user != NULL;
 }
 
-static const VvCandidate *
-find_driver (const VvBinding *b, const GPtrArray *candidates, const char *driver)
-{
-  for (guint i = 0; driver && i < candidates->len; i++) {
-    const VvCandidate *c = candidates->pdata[i];
-    g_autofree char *name = vv_candidate_driver (b->host, c);
-    if (same (name, driver))
-      return c;
-  }
-  return NULL;
-}
-
 static gboolean
 on_best (const VvBinding *b, const VvSelection *selection)
 {
-  const VvCandidate *now = find_driver (b, selection->candidates, b->device->driver);
+  const VvCandidate *now = vv_candidates_find (b->host, selection->candidates, b->device->driver);
 
   return now && now == selection->candidates->pdata[0];
 }
@@ -299,8 +288,12 @@ ready_driver (VvBinding *b, const VvCandidate *c, const char **step, GError **er
     return NULL;
   *step = "driver";
   g_autofree char *driver = vv_candidate_driver (b->host, c);
-  if (!driver && b->dry_run)
-    return g_strdup (c->module);
+  if (!driver && b->dry_run) {
+    g_ptr_array_add (
+        b->change->steps,
+        g_strdup_printf ("driver=$(ls /sys/module/%s/drivers | sed -n 's/^pci://p')", c->module));
+    return g_strdup (UNKNOWN_DRIVER);
+  }
   if (!driver)
     g_set_error (error, VV_ERROR, VV_ERROR_NOT_FOUND, "module %s registers no PCI driver", c->module);
   return g_steal_pointer (&driver);
@@ -354,7 +347,7 @@ finish (VvBinding *b, gint64 start, const char *why)
 {
   VvChange *change = g_steal_pointer (&b->change);
 
-  change->to = g_strdup (b->device->driver);
+  change->to = same (b->device->driver, UNKNOWN_DRIVER) ? NULL : g_strdup (b->device->driver);
   change->usec = g_get_monotonic_time () - start;
   if (!change->why)
     change->why = g_strdup (why);
@@ -426,9 +419,8 @@ is_vendor_vfio (const VvBinding *b, const VvSelection *selection)
 {
   const char *driver = b->device->driver;
 
-  return b->device->vfio_dev && !find_driver (b, selection->candidates, driver) &&
-         !find_driver (b, selection->excluded, driver) && !same (driver, VV_GENERIC_DRIVER) &&
-         !(b->entry && same (driver, b->entry->vfio_driver));
+  return b->device->vfio_dev && !vv_selection_has_driver (b->host, selection, driver) &&
+         !same (driver, VV_GENERIC_DRIVER) && !(b->entry && same (driver, b->entry->vfio_driver));
 }
 
 static VvChange *

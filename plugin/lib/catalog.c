@@ -72,8 +72,8 @@ open_table (VvCatalog *catalog, const VvHost *host, const char *name)
 
   if (!table && !catalog->warning->len)
     g_string_printf (catalog->warning,
-                     "%s; only the generic driver is sure to be found (run depmod, or give libvirtd "
-                     "access to the modules directory)",
+                     "%s; only the generic driver is sure to be found (run depmod, or make the "
+                     "modules directory readable)",
                      error->message);
   return table;
 }
@@ -281,4 +281,23 @@ vv_candidate_driver (const VvHost *host, const VvCandidate *candidate)
   if (strcmp (candidate->module, VV_GENERIC_MODULE) == 0)
     return g_strdup (VV_GENERIC_DRIVER);
   return vv_module_driver (host, "pci", candidate->module);
+}
+
+const VvCandidate *
+vv_candidates_find (const VvHost *host, const GPtrArray *candidates, const char *driver)
+{
+  for (guint i = 0; driver && i < candidates->len; i++) {
+    const VvCandidate *c = candidates->pdata[i];
+    g_autofree char *name = vv_candidate_driver (host, c);
+    if (g_strcmp0 (name, driver) == 0)
+      return c;
+  }
+  return NULL;
+}
+
+gboolean
+vv_selection_has_driver (const VvHost *host, const VvSelection *selection, const char *driver)
+{
+  return vv_candidates_find (host, selection->candidates, driver) ||
+         vv_candidates_find (host, selection->excluded, driver);
 }

@@ -114,3 +114,15 @@ gboolean vv_selection_force (VvSelection *selection, const char *driver, GError 
 /** vv_candidate_driver: Returns: (transfer full) (nullable): its driver's name; NULL while the module is not
  * loaded */
 char *vv_candidate_driver (const VvHost *host, const VvCandidate *candidate);
+
+/**
+ * vv_candidates_find:
+ * @candidates: (element-type VvCandidate): of a selection, the candidates or the excluded
+ * @driver: (nullable): a driver's name
+ *
+ * Returns: (transfer none) (nullable): the one whose driver this is
+ */
+const VvCandidate *vv_candidates_find (const VvHost *host, const GPtrArray *candidates, const char *driver);
+
+/** vv_selection_has_driver: Returns: whether @driver is a VFIO driver for the device, wanted or not */
+gboolean vv_selection_has_driver (const VvHost *host, const VvSelection *selection, const char *driver);

@@ -483,6 +483,28 @@ test_release_of_another_domain (void)
   fake_assert_unchanged (f->k, before);
 }
 
+/* A virtual function of a network: libvirt takes it after "prepare" and has given it back before "release".
+ */
+static void
+test_release_of_what_left_the_xml (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (GError) error = NULL;
+  const char *bare = "<domain><name>vm1</name><uuid>" UUID "</uuid><devices/></domain>";
+  g_autoptr (VvDomain) without = vv_domain_parse (bare, strlen (bare), &error);
+
+  g_assert_no_error (error);
+  libvirt_detaches_to (f, "vfio-pci");
+  vv_domain_start (f->s, f->domain);
+  vv_domain_running (f->s, f->domain);
+  fake_assert_logged (NIC ": detach: vfio-pci -> special-vfio: *");
+  libvirt_reattaches (f);
+  vv_domain_release (f->s, without);
+  g_autoptr (VvEntry) entry = vv_journal_load (f->s->journal, NIC, &error);
+  g_assert_no_error (error);
+  g_assert_null (entry);
+}
+
 static void
 test_release_without_an_entry (void)
 {
@@ -582,6 +604,7 @@ main (int argc, char **argv)
   g_test_add_func ("/domain-life/reconnect/rebuilds-the-journal", test_reconnect_rebuilds_the_journal);
   g_test_add_func ("/domain-life/release/of-another-domain", test_release_of_another_domain);
   g_test_add_func ("/domain-life/release/without-an-entry", test_release_without_an_entry);
+  g_test_add_func ("/domain-life/release/what-left-the-xml", test_release_of_what_left_the_xml);
   g_test_add_func ("/domain-life/release/that-fails-is-said", test_release_that_fails_is_said);
   g_test_add_func ("/domain-life/trouble/full-journal", test_full_journal);
   g_test_add_func ("/domain-life/trouble/no-module-tables", test_no_module_tables);

@@ -166,8 +166,12 @@ running_guest_is_never_touched() {
   expect 'exit code' "$code" 4
   grep 'in use by qemu' refusal
   code=0
-  vfio-variant bind --driver vfio-pci "$nic" || code=$?
+  vfio-variant bind --force --driver vfio-pci "$nic" || code=$?
   expect 'exit code' "$code" 4
+  code=0
+  vfio-variant bind "$nic" || code=$?
+  expect 'exit code' "$code" 4
+  expect 'held in the journal' "$(journal_of "$nic" held)" false
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
   virsh -q destroy guest
   expect 'state afterwards' "$(state_of "$nic")" 'e1000e (null)'
@@ -193,16 +197,16 @@ many_at_once() {
 }
 
 # What --dry-run prints is what has to be done: run by hand it does the same.
-dry_run_is_true() {
+dry_run_is_true() { # dry_run_is_true BDF DRIVER
   unload_variants
-  modprobe test_vfio_pci
-  vfio-variant bind --dry-run "$nic" >steps
+  dry_run_before=$(state_of "$1")
+  vfio-variant bind --dry-run "$1" >steps
   cat steps
-  expect 'state after a dry run' "$(state_of "$nic")" 'e1000e (null)'
+  expect 'state after a dry run' "$(state_of "$1")" "$dry_run_before"
   sh -e steps
-  expect 'driver after its steps' "$(driver_of "$nic")" test_vfio_pci
-  vfio-variant restore "$nic"
-  expect 'state afterwards' "$(state_of "$nic")" 'e1000e (null)'
+  expect 'driver after its steps' "$(driver_of "$1")" "$2"
+  vfio-variant restore "$1"
+  expect 'state afterwards' "$(state_of "$1")" "$dry_run_before"
 }
 
 device_vanishes() {
@@ -231,4 +235,5 @@ scenario 'in use: network interface in a bridge' bridge_is_in_use
 scenario 'in use: the disk that / is on' bind_refuses 'is mounted on /' "$root_disk"
 scenario 'in use: virtual functions' vfs_are_in_use
 scenario 'command: many devices at once' many_at_once
-scenario 'command: --dry-run tells the truth' dry_run_is_true
+scenario 'command: --dry-run tells the truth' dry_run_is_true "$nic" test_vfio_pci
+scenario 'command: --dry-run, driver and module of different names' dry_run_is_true "$(bdf 1234:11e8 1)" test-named-vfio
