@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * A journal entry: it is read or refused; one that was read comes back the same after it is written.
+ */
+#include "fuzz.h"
+
+#define ADDRESS "0000:3b:00.1"
+
+int
+LLVMFuzzerTestOneInput (const guint8 *data, gsize size)
+{
+  g_autoptr (VvJournal) journal = vv_journal_open (fuzz_host (), FALSE, NULL);
+  g_autoptr (GError) error = NULL;
+
+  fuzz_write ("run/vfio-variant/" ADDRESS, data, size);
+  g_autoptr (VvEntry) entry = vv_journal_load (journal, ADDRESS, &error);
+  g_assert_true ((entry != NULL) == (error == NULL));
+  if (!entry)
+    return 0;
+  g_assert_true (vv_journal_store (journal, entry, NULL));
+  g_autoptr (VvEntry) again = vv_journal_load (journal, ADDRESS, &error);
+  g_assert_no_error (error);
+  g_assert_cmpstr (again->home_driver, ==, entry->home_driver);
+  g_assert_cmpstr (again->home_override, ==, entry->home_override);
+  g_assert_cmpint (again->state, ==, entry->state);
+  return 0;
+}
