@@ -3,7 +3,6 @@
  * vfio-variant bind: detaches devices from the host by hand, each to the best VFIO driver.
  */
 #include "in-use.h"
-#include "log.h"
 #include "move.h"
 
 typedef struct {
@@ -92,11 +91,8 @@ vv_cmd_bind (int argc, char **argv)
     return code;
   if (argc < 2)
     return vv_usage_error (argv[0], "a DEVICE is missing");
-  if (options.jobs < 1 || options.jobs > 256)
-    return vv_usage_error (argv[0], "--jobs takes a number from 1 to 256");
   options.driver = driver;
-  vv_log_to_system ();
-  g_autoptr (VvSession) session = vv_open_session (&common, !options.dry_run, &code);
+  g_autoptr (VvSession) session = vv_open_to_move (&common, argv[0], options.jobs, options.dry_run, &code);
   g_autoptr (GPtrArray) addresses = session ? vv_device_arguments (session->host, argc, argv, &code) : NULL;
   if (!addresses)
     return code;

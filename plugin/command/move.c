@@ -4,6 +4,21 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "log.h"
+
+#define MOST_JOBS 256
+
+VvSession *
+vv_open_to_move (const VvCommon *common, const char *command, int jobs, gboolean dry_run, int *exit_code)
+{
+  if (jobs < 1 || jobs > MOST_JOBS) {
+    *exit_code = vv_usage_error (command, "--jobs takes a number from 1 to %d", MOST_JOBS);
+    return NULL;
+  }
+  vv_log_to_system ();
+  return vv_open_session (common, !dry_run, exit_code);
+}
+
 typedef struct {
   const char *address;
   VvChange *change;

@@ -9,6 +9,18 @@
 #include "command.h"
 
 /**
+ * vv_open_to_move:
+ * @command: the sub-command's name
+ * @jobs: what --jobs says
+ *
+ * Checks @jobs, sends the log to the system, and opens a session as vv_open_session() does.
+ *
+ * Returns: (transfer full): the session, or NULL with @exit_code set and the error printed
+ */
+VvSession *vv_open_to_move (const VvCommon *common, const char *command, int jobs, gboolean dry_run,
+                            int *exit_code);
+
+/**
  * VvMoveFunc: moves one device; called from worker threads, for different devices at the same time
  *
  * Returns: (transfer full): what happened, or NULL with @error set

@@ -4,7 +4,6 @@
  */
 #include <stdio.h>
 
-#include "log.h"
 #include "move.h"
 
 typedef struct {
@@ -68,10 +67,7 @@ vv_cmd_restore (int argc, char **argv)
     return code;
   if ((argc < 2) == !options.all)
     return vv_usage_error (argv[0], "either DEVICEs or --all");
-  if (options.jobs < 1 || options.jobs > 256)
-    return vv_usage_error (argv[0], "--jobs takes a number from 1 to 256");
-  vv_log_to_system ();
-  g_autoptr (VvSession) session = vv_open_session (&common, !options.dry_run, &code);
+  g_autoptr (VvSession) session = vv_open_to_move (&common, argv[0], options.jobs, options.dry_run, &code);
   if (!session)
     return code;
   g_autoptr (GPtrArray) addresses =

@@ -104,6 +104,40 @@ bound_by_hand_stays_after_the_guest() {
   expect 'state after restore' "$(state_of "$nic")" 'e1000e (null)'
 }
 
+# igb_vf: a virtual function of the SR-IOV network card, on its native driver, the card up
+igb_vf() {
+  igb=$(bdf 8086:10c9) || skip 'no igb: the QEMU that runs this host is older than 8.0'
+  igb_first=$(make_vfs "$igb" 1 1)
+  wait_for 10 has_driver "$igb_first" igbvf
+  ip link set "$(ls "$sysfs/$igb/net")" up
+}
+
+# interface_goes_and_comes_home XML: the domain's only hostdev is the VF
+interface_goes_and_comes_home() {
+  start_domain guest "$1"
+  expect 'driver that QEMU uses' "$(qemu_vfio_devices guest)" "$igb_first test_vfio_pci"
+  expect 'domain in the journal' "$(journal_of "$igb_first" domain)" guest
+  virsh -q destroy guest
+  expect 'state afterwards' "$(state_of "$igb_first")" 'igbvf (null)'
+  expect_no_journal "$igb_first"
+}
+
+hostdev_interface() {
+  igb_vf
+  interface_goes_and_comes_home "<interface type='hostdev' managed='yes'><mac address='52:54:00:00:0a:01'/>
+    <source>$(address_xml "$igb_first" | sed "s/<address/<address type='pci'/")</source></interface>"
+}
+
+hostdev_network() {
+  igb_vf
+  cat >network.xml <<XML
+<network><name>vfs</name><forward mode='hostdev' managed='yes'><pf dev='$(ls "$sysfs/$igb/net")'/></forward></network>
+XML
+  virsh -q net-create network.xml
+  trap 'virsh -q net-destroy vfs' EXIT
+  interface_goes_and_comes_home "<interface type='network'><source network='vfs'/></interface>"
+}
+
 need_libvirt
 scenario 'start: e1000e, which has no FLR' goes_and_comes_home test_vfio_pci "$nic"
 scenario 'start: virtio-net' goes_and_comes_home test_vfio_pci "$virtio_nic"
@@ -111,6 +145,8 @@ scenario 'start: an SR-IOV virtual function' nvme_vf_goes_and_comes_home
 scenario 'start: the more specific of two variants' goes_and_comes_home test_special_vfio_pci "$special_nic"
 scenario 'start: two functions of one group, driver and module of different names' \
   goes_and_comes_home test-named-vfio "$(bdf 1234:11e8 1)" "$(bdf 1234:11e8 2)"
+scenario 'start: a hostdev interface' hostdev_interface
+scenario 'start: an interface of a hostdev network' hostdev_network
 scenario 'start: two hostdevs in one guest' goes_and_comes_home test_vfio_pci "$nic" "$virtio_nic"
 scenario 'start: two guests in a row' two_guests_in_a_row
 scenario 'start: a domain without hostdevs' no_hostdev_costs_nothing
