@@ -7,6 +7,7 @@ namespace in which the fake host's files are the running system's.
 """
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -289,6 +290,22 @@ def help_tells():
         equal(result.stderr, "")
 
 
+def options_are_the_same_everywhere():
+    """In --help, in the man page, and in the completion."""
+    source = os.path.dirname(SCHEMAS)
+    completion = os.path.join(source, "packaging/completion/vfio-variant")
+    with open(os.path.join(source, "docs/man/vfio-variant.rst"), encoding="utf-8") as file:
+        manual = file.read()
+    for name in ("list", "match", "bind", "restore"):
+        helped = re.findall(r"^  (?:-., )?(--[a-z-]+)", run(COMMAND, name, "--help").stdout, re.MULTILINE)
+        section = re.search(rf"^{name}\n-+\n(.*?)(?=^\S+\n[-=]+\n|\Z)", manual, re.MULTILINE | re.DOTALL).group(1)
+        documented = re.findall(r"^(?:-.(?: [A-Z]+)?, )?(--[a-z-]+)", section, re.MULTILINE)
+        completed = run("bash", "-c", 'source "$1" && _vfio_variant_options "$2"', "bash", completion, name)
+        assert len(helped) > 3, helped
+        equal(sorted(documented), sorted(helped))
+        equal(sorted(completed.stdout.split()), sorted(helped))
+
+
 # --- moving, on files that accept everything and change nothing ---
 
 
@@ -430,7 +447,8 @@ TESTS = [
     list_shows_what_matters, list_all_shows_all, list_of_nothing_says_so, list_json, list_shows_the_journal,
     match_shows_the_order, match_shows_what_is_out, match_json, match_json_of_several_is_an_array,
     match_takes_every_spelling, match_warns_of_missing_tables, match_of_another_kernel, wrong_usage_exits_2,
-    absent_device_exits_3, no_sysfs_exits_1, moving_without_privilege_exits_5, help_tells, bind_of_what_is_bound,
+    absent_device_exits_3, no_sysfs_exits_1, moving_without_privilege_exits_5, help_tells,
+    options_are_the_same_everywhere, bind_of_what_is_bound,
     bind_dry_run_prints_a_script, bind_that_fails_exits_1, bind_of_what_the_host_uses_exits_4,
     bind_without_an_iommu_exits_4, restore_respects_domains, hook_usage, hook_never_fails, hook_with_endless_input,
     hook_follows_a_life, hook_lets_the_guest_go_on,
