@@ -76,21 +76,6 @@ warn_of_obstacles (const VvSession *session, const VvDomain *domain, const VvPci
     g_warning ("domain %s: %s: %s", domain->name, device->address, (char *)obstacles->pdata[i]);
 }
 
-/* The first one that loads is the one that will be bound, unless its probe fails; the moves themselves come
- * later. */
-static void
-load_ahead (const VvSession *session, const VvSelection *selection)
-{
-  for (guint i = 0; i < selection->candidates->len; i++) {
-    const VvCandidate *c = selection->candidates->pdata[i];
-    g_autofree char *driver = vv_candidate_driver (session->host, c);
-    g_autofree char *path = driver ? g_build_filename ("bus/pci/drivers", driver, NULL) : NULL;
-    if ((path && vv_io_exists (session->host->sys, path)) ||
-        vv_modules_load (session->modules, c->module, NULL))
-      return;
-  }
-}
-
 /* An entry is about a device that is away or about to go. This one is back, and not by our doing. */
 static gboolean
 is_stale (const VvSession *session, const VvBinding *b, const VvSelection *selection)
@@ -125,7 +110,7 @@ prepare_device (const VvSession *session, const VvDomain *domain, const VvHostde
   if (!vv_binding_save (b, error))
     return FALSE;
   warn_of_obstacles (session, domain, b->device);
-  load_ahead (session, selection);
+  vv_binding_load_ahead (session->host, session->modules, selection);
   return TRUE;
 }
 

@@ -93,7 +93,7 @@ run (const Station *station, const char *name, const GString *xml)
 
   if (domain && !station->by_journal && !has_managed (domain))
     return;
-  g_autoptr (VvSession) session = domain ? vv_session_new (NULL, NULL, TRUE, &error) : NULL;
+  g_autoptr (VvSession) session = domain ? vv_session_new (NULL, NULL, VV_SESSION_MOVE, &error) : NULL;
   if (!session) {
     g_warning ("domain %s: %s; its devices stay on the driver that libvirt chose", name, error->message);
     return;

@@ -107,7 +107,8 @@ vv_open_session (const VvCommon *common, gboolean change, int *exit_code)
     *exit_code = VV_EXIT_UNPRIVILEGED;
     return NULL;
   }
-  VvSession *session = vv_session_new (common->sysroot, common->release, change, &error);
+  VvSession *session =
+      vv_session_new (common->sysroot, common->release, change ? VV_SESSION_MOVE : VV_SESSION_LOOK, &error);
   if (!session)
     *exit_code = vv_print_error (error);
   else if (vv_catalog_warning (session->catalog))

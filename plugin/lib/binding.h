@@ -2,9 +2,9 @@
  *
  * binding: moves one device between drivers, as a transaction (rules R4, R5, R6, R8).
  *
- * Owns: every write to sysfs, and their order. A VvBinding is the right to move one device: its lock, its
- * journal entry and its attributes. Nothing here chooses a driver (catalog), asks whether the host needs the
- * device (in-use) or knows what a domain is beyond two names in the entry.
+ * Owns: the order of the writes to sysfs, which binding-steps does. A VvBinding is the right to move one
+ * device: its lock, its journal entry and its attributes. Nothing here chooses a driver (catalog), asks
+ * whether the host needs the device (in-use) or knows what a domain is beyond two names in the entry.
  *
  * Drivers are bound through drivers/DRIVER/bind, which returns the probe's errno; drivers_probe would return
  * success for a probe that failed (bind_store() and drivers_probe_store() in the kernel's
@@ -14,7 +14,37 @@
 
 #include "change.h"
 #include "journal.h"
+#include "nodedev-hooks.h"
 #include "pci-device.h"
+
+/**
+ * VvHome:
+ * @driver: (nullable): the driver that a device is on; NULL: none
+ * @module: (nullable): the module of that driver
+ * @override: (nullable): its driver_override
+ */
+typedef struct {
+  const char *driver;
+  const char *module;
+  const char *override;
+} VvHome;
+
+/**
+ * VvPatience:
+ * @until: when somebody stops waiting, by g_get_monotonic_time(); no other candidate is begun after it, and
+ * no script of the hook point runs longer; 0: nobody waits
+ * @touched: (nullable): called with TRUE before the first write to sysfs, and with FALSE when all that was
+ * written is undone and only modules are loaded next. While the device is touched, all that can take long is
+ * the kernel, which has the device's lock then and keeps everybody waiting, or a script.
+ * @data: for @touched
+ *
+ * How long whoever waits for a change (libvirt, held by the gate) is going to do so.
+ */
+typedef struct {
+  gint64 until;
+  void (*touched) (gboolean touched, gpointer data);
+  gpointer data;
+} VvPatience;
 
 /**
  * VvBinding:
@@ -30,13 +60,18 @@ typedef struct {
   const VvHost *host;
   VvModules *modules;
   VvJournal *journal;
+  const VvNodedevHooks *hooks;
   VvLock *lock;
   VvChange *change;
+  VvPatience patience;
+  gint64 begun;
+  gboolean is_touched;
   gboolean dry_run;
 } VvBinding;
 
 /**
  * vv_binding_open:
+ * @hooks: (nullable): the scripts to tell of every change
  * @address: as vv_pci_address_parse() returns it
  * @dry_run: change nothing: no lock, no journal, no sysfs; only the steps are recorded
  *
@@ -44,11 +79,24 @@ typedef struct {
  * undoes what a process that died left half done. An entry of another device that had this address is
  * dropped.
  *
- * Returns: (transfer full): the binding; @host, @modules and @journal must live longer; or NULL with @error
- * set
+ * Returns: (transfer full): the binding; @host, @modules, @journal and @hooks must live longer; or NULL with
+ * @error set
  */
-VvBinding *vv_binding_open (const VvHost *host, VvModules *modules, VvJournal *journal, const char *address,
-                            gboolean dry_run, GError **error);
+VvBinding *vv_binding_open (const VvHost *host, VvModules *modules, VvJournal *journal,
+                            const VvNodedevHooks *hooks, const char *address, gboolean dry_run,
+                            GError **error);
+
+/**
+ * vv_binding_open_between:
+ * @patience: copied
+ *
+ * As vv_binding_open(), for a device that somebody else (libvirt) has just unbound and is waiting for.
+ * Nothing is recovered: what an entry that was cut off would have the device go to is not what was asked for
+ * now. The lock is waited for no longer than @patience has it.
+ */
+VvBinding *vv_binding_open_between (const VvHost *host, VvModules *modules, VvJournal *journal,
+                                    const VvNodedevHooks *hooks, const char *address,
+                                    const VvPatience *patience, GError **error);
 void vv_binding_free (VvBinding *binding);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvBinding, vv_binding_free)
 
@@ -60,6 +108,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvBinding, vv_binding_free)
  */
 void vv_binding_note (VvBinding *binding);
 
+/** vv_binding_note_home: the same with a home that was seen earlier */
+void vv_binding_note_home (VvBinding *binding, const VvHome *home);
+
 /** vv_binding_save: writes the entry to the journal */
 gboolean vv_binding_save (VvBinding *binding, GError **error);
 
@@ -67,14 +118,31 @@ gboolean vv_binding_save (VvBinding *binding, GError **error);
 gboolean vv_binding_forget (VvBinding *binding, GError **error);
 
 /**
+ * vv_binding_load_ahead:
+ *
+ * Loads the module that a detach with @selection is going to need, so that the move itself is short: of the
+ * first candidate that loads. Changes no device.
+ */
+void vv_binding_load_ahead (const VvHost *host, VvModules *modules, const VvSelection *selection);
+
+/**
+ * vv_binding_stand_back:
+ *
+ * For a device that somebody else (libvirt) is about to let the kernel probe, after a detach of it died
+ * half-way: when it still has no driver, and a driver_override that may be any candidate's, it gets the
+ * generic driver's.
+ */
+void vv_binding_stand_back (const VvHost *host, const char *address);
+
+/**
  * vv_binding_detach:
  * @selection: the candidates, best first
  *
- * Puts the device on the first candidate that works: load its module, write driver_override, unbind, bind,
- * verify the driver link and, where the kernel has it, vfio-dev/. When all fail the device is put back on the
- * driver and the driver_override it had at the call, and the error says which candidate failed at which step.
- * A device that is already on the best candidate, or is a VFIO device of a vendor's own driver, is left
- * alone. One that a process holds through VFIO is refused (VV_ERROR_REFUSED).
+ * Puts the device on the first candidate that works: load its module, write driver_override, unbind, ask the
+ * hook point, bind, verify the driver link and, where the kernel has it, vfio-dev/. When all fail the device
+ * is put back on the driver and the driver_override it had at the call, and the error says which candidate
+ * failed at which step. A device that is already on the best candidate, or is a VFIO device of a vendor's own
+ * driver, is left alone. One that a process holds through VFIO is refused (VV_ERROR_REFUSED).
  *
  * Returns: (transfer full): what happened, or NULL with @error set
  */

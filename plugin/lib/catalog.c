@@ -245,22 +245,59 @@ vv_selection_free (VvSelection *selection)
   g_free (selection);
 }
 
+static gboolean
+check_name (const char *driver, GError **error)
+{
+  if (vv_name_is_safe (driver))
+    return TRUE;
+  g_autofree char *shown = g_strescape (driver, NULL);
+  g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "'%.80s' is no driver name", shown);
+  return FALSE;
+}
+
+static void
+exclude_first (VvSelection *selection, const char *why)
+{
+  VvCandidate *c = g_ptr_array_steal_index (selection->candidates, 0);
+
+  c->excluded = g_strdup (why);
+  g_ptr_array_add (selection->excluded, c);
+}
+
+static VvCandidate *
+forced_candidate (const char *driver)
+{
+  VvCandidate *forced = candidate_new (driver, NULL, VV_SOURCE_FORCED);
+
+  forced->driver = g_strdup (driver);
+  return forced;
+}
+
 gboolean
 vv_selection_force (VvSelection *selection, const char *driver, GError **error)
 {
-  if (!vv_name_is_safe (driver)) {
-    g_autofree char *shown = g_strescape (driver, NULL);
-    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "'%.80s' is no driver name", shown);
+  if (!check_name (driver, error))
     return FALSE;
+  g_autofree char *why = g_strdup_printf ("'%s' was asked for", driver);
+  while (selection->candidates->len)
+    exclude_first (selection, why);
+  g_ptr_array_add (selection->candidates, forced_candidate (driver));
+  return TRUE;
+}
+
+gboolean
+vv_selection_begin_with (const VvHost *host, VvSelection *selection, const char *driver, const char *why,
+                         GError **error)
+{
+  if (!check_name (driver, error))
+    return FALSE;
+  const VvCandidate *first = vv_candidates_find (host, selection->candidates, driver);
+  if (!first) {
+    g_ptr_array_insert (selection->candidates, 0, forced_candidate (driver));
+    return TRUE;
   }
-  while (selection->candidates->len) {
-    VvCandidate *c = g_ptr_array_steal_index (selection->candidates, 0);
-    c->excluded = g_strdup_printf ("'%s' was asked for", driver);
-    g_ptr_array_add (selection->excluded, c);
-  }
-  VvCandidate *forced = candidate_new (driver, NULL, VV_SOURCE_FORCED);
-  forced->driver = g_strdup (driver);
-  g_ptr_array_add (selection->candidates, forced);
+  while (selection->candidates->pdata[0] != first)
+    exclude_first (selection, why);
   return TRUE;
 }
 

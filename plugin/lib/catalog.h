@@ -111,6 +111,19 @@ VvSelection *vv_catalog_select (const VvCatalog *catalog, const char *modalias, 
  */
 gboolean vv_selection_force (VvSelection *selection, const char *driver, GError **error);
 
+/**
+ * vv_selection_begin_with:
+ * @driver: a driver's name
+ * @why: why nothing better is to be tried; for the excluded
+ *
+ * Makes the candidate whose driver this is the first one; those that rank before it are excluded. When no
+ * candidate has this driver it is put before all.
+ *
+ * Returns: TRUE, or FALSE with @error set when @driver cannot be a driver's name
+ */
+gboolean vv_selection_begin_with (const VvHost *host, VvSelection *selection, const char *driver,
+                                  const char *why, GError **error);
+
 /** vv_candidate_driver: Returns: (transfer full) (nullable): its driver's name; NULL while the module is not
  * loaded */
 char *vv_candidate_driver (const VvHost *host, const VvCandidate *candidate);

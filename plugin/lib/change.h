@@ -25,7 +25,8 @@ const char *vv_operation_name (VvOperation operation);
 /**
  * VvAttempt:
  * @module: the candidate that failed
- * @step: what failed: "load", "driver", "override", "unbind", "bind" or "verify"
+ * @step: what failed: "load", "driver", "override", "unbind", "hook", "bind", "verify" or
+ * "deadline"
  * @problem: why, with the kernel's errno in words
  */
 typedef struct {
@@ -47,6 +48,7 @@ typedef struct {
  * @attempts: (element-type VvAttempt): candidates that failed before @to
  * @steps: (element-type utf8): what was done, or with a dry run would be, each as a shell command
  * @usec: time it took, microseconds
+ * @kernel_usec: of these, in the kernel's hands (writes to sysfs, module loads) and in scripts
  * @changed: FALSE when there was nothing to do
  */
 typedef struct {
@@ -61,6 +63,7 @@ typedef struct {
   GPtrArray *attempts;
   GPtrArray *steps;
   gint64 usec;
+  gint64 kernel_usec;
   gboolean changed;
 } VvChange;
 

@@ -9,8 +9,7 @@
 
 struct VvModules {
   struct kmod_ctx *kmod;
-  char *path;
-  GMutex lock; /* libkmod's context is for one thread at a time */
+  const VvHost *host;
 };
 
 /* libkmod's own list names the running system's folders; this is the same list below a sysroot
@@ -19,19 +18,6 @@ static const char *const config_folders[] = {"/etc/modprobe.d", "/run/modprobe.d
                                              "/usr/local/lib/modprobe.d", "/usr/lib/modprobe.d",
                                              "/lib/modprobe.d"};
 
-static struct kmod_ctx *
-new_context (const VvHost *host)
-{
-  g_autoptr (GPtrArray) folders = g_ptr_array_new_with_free_func (g_free);
-
-  if (!host->sysroot)
-    return kmod_new (host->modules_path, NULL);
-  for (gsize i = 0; i < G_N_ELEMENTS (config_folders); i++)
-    g_ptr_array_add (folders, vv_host_path (host, config_folders[i]));
-  g_ptr_array_add (folders, NULL);
-  return kmod_new (host->modules_path, (const char *const *)folders->pdata);
-}
-
 static void
 discard (void *data, int priority, const char *file, int line, const char *fn, const char *format,
          va_list args)
@@ -39,20 +25,33 @@ discard (void *data, int priority, const char *file, int line, const char *fn, c
   (void)data, (void)priority, (void)file, (void)line, (void)fn, (void)format, (void)args;
 }
 
+static struct kmod_ctx *
+new_context (const VvHost *host, GError **error)
+{
+  g_autoptr (GPtrArray) folders = g_ptr_array_new_with_free_func (g_free);
+
+  for (gsize i = 0; i < G_N_ELEMENTS (config_folders); i++)
+    g_ptr_array_add (folders, vv_host_path (host, config_folders[i]));
+  g_ptr_array_add (folders, NULL);
+  struct kmod_ctx *kmod =
+      kmod_new (host->modules_path, host->sysroot ? (const char *const *)folders->pdata : NULL);
+  if (kmod)
+    kmod_set_log_fn (kmod, discard, NULL); /* what fails is said in our errors */
+  else
+    vv_set_errno (error, errno ? errno : ENOMEM, "libkmod cannot start on %s", host->modules_path);
+  return kmod;
+}
+
 VvModules *
 vv_modules_new (const VvHost *host, GError **error)
 {
   g_autoptr (VvModules) modules = g_new0 (VvModules, 1);
 
-  g_mutex_init (&modules->lock);
-  modules->path = g_strdup (host->modules_path);
-  modules->kmod = new_context (host);
-  if (!modules->kmod) {
-    vv_set_errno (error, errno ? errno : ENOMEM, "libkmod cannot start on %s", host->modules_path);
+  modules->host = host;
+  modules->kmod = new_context (host, error);
+  if (!modules->kmod)
     return NULL;
-  }
-  kmod_set_log_fn (modules->kmod, discard, NULL); /* what fails is said in our errors */
-  kmod_load_resources (modules->kmod);            /* a missing index shows at the load that needs it */
+  kmod_load_resources (modules->kmod); /* for vv_modules_changed(); a missing index shows at the load */
   return g_steal_pointer (&modules);
 }
 
@@ -62,8 +61,6 @@ vv_modules_free (VvModules *modules)
   if (!modules)
     return;
   kmod_unref (modules->kmod);
-  g_mutex_clear (&modules->lock);
-  g_free (modules->path);
   g_free (modules);
 }
 
@@ -108,27 +105,38 @@ load_failed (VvModules *modules, struct kmod_module *mod, int errnum, GError **e
   }
   if (errnum == ENOENT) {
     g_set_error (error, VV_ERROR, VV_ERROR_NOT_FOUND,
-                 "module %s is not below %s (run depmod if it was just added)", name, modules->path);
+                 "module %s is not below %s (run depmod if it was just added)", name,
+                 modules->host->modules_path);
     return FALSE;
   }
   return vv_set_errno (error, errnum, "module %s cannot be loaded (the kernel log may say more)", name);
 }
 
+/* In a context of its own: a context is for one thread at a time, and a module that takes its time to load
+ * must not keep another one waiting. */
 gboolean
 vv_modules_load (VvModules *modules, const char *module, GError **error)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&modules->lock);
+  struct kmod_ctx *kmod = new_context (modules->host, error);
   struct kmod_module *mod = NULL;
-  int r = kmod_module_new_from_name (modules->kmod, module, &mod);
-  gboolean done;
 
-  (void)locker;
-  if (r < 0)
-    return vv_set_errno (error, -r, "module %s", module);
-  r = kmod_module_probe_insert_module (mod, 0, NULL, NULL, NULL, NULL);
-  done = r == 0 || load_failed (modules, mod, r < 0 ? -r : EIO, error);
-  kmod_module_unref (mod);
+  if (!kmod)
+    return FALSE;
+  int r = kmod_module_new_from_name (kmod, module, &mod);
+  gboolean done = r == 0 || vv_set_errno (error, -r, "module %s", module);
+  if (done) {
+    r = kmod_module_probe_insert_module (mod, 0, NULL, NULL, NULL, NULL);
+    done = r == 0 || load_failed (modules, mod, r < 0 ? -r : EIO, error);
+    kmod_module_unref (mod);
+  }
+  kmod_unref (kmod);
   return done;
+}
+
+gboolean
+vv_modules_changed (VvModules *modules)
+{
+  return kmod_validate_resources (modules->kmod) != KMOD_RESOURCES_OK;
 }
 
 char *

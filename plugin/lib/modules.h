@@ -39,11 +39,19 @@ gboolean vv_modules_blacklisted (VvModules *modules, const char *module);
  *
  * Loads a module and what it depends on, as modprobe NAME does: "install" commands are run, a blacklist does
  * not count (it is for aliases, modprobe.d(5)), a loaded or built-in module is success. May be called from
- * several threads; loads are done one after another.
+ * several threads at the same time.
  *
  * Returns: TRUE, or FALSE with @error set
  */
 gboolean vv_modules_load (VvModules *modules, const char *module, GError **error);
+
+/**
+ * vv_modules_changed:
+ *
+ * Returns: whether depmod's tables or the list of files in modprobe.d are others than when @modules was made;
+ * a file of modprobe.d that was edited in place is not noticed
+ */
+gboolean vv_modules_changed (VvModules *modules);
 
 /**
  * vv_module_driver:

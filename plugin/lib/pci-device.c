@@ -181,6 +181,16 @@ vv_pci_device_free (VvPciDevice *device)
   g_free (device);
 }
 
+gboolean
+vv_pci_has_flr (const VvPciDevice *device)
+{
+  g_autofree char *text = vv_io_attribute (device->dir, "reset_method");
+  g_auto (GStrv) methods = g_strsplit (text ? text : "", " ", -1);
+
+  return g_strv_contains ((const char *const *)methods, "flr") ||
+         g_strv_contains ((const char *const *)methods, "af_flr");
+}
+
 GPtrArray *
 vv_pci_group_members (const VvHost *host, const VvPciDevice *device)
 {

@@ -75,6 +75,14 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvPciDevice, vv_pci_device_free)
  */
 gboolean vv_pci_device_reload (VvPciDevice *device, GError **error);
 
+/**
+ * vv_pci_has_flr:
+ *
+ * Returns: whether the kernel resets the device by Function Level Reset (reset_method, Linux 5.15 and later;
+ * FALSE before)
+ */
+gboolean vv_pci_has_flr (const VvPciDevice *device);
+
 /** vv_pci_group_members: Returns: (transfer full) (element-type utf8): addresses in @device's IOMMU group,
  * itself included */
 GPtrArray *vv_pci_group_members (const VvHost *host, const VvPciDevice *device);

@@ -6,7 +6,7 @@
 VvBinding *
 vv_session_binding (const VvSession *s, const char *address, gboolean dry_run, GError **error)
 {
-  VvBinding *binding = vv_binding_open (s->host, s->modules, s->journal, address, dry_run, error);
+  VvBinding *binding = vv_binding_open (s->host, s->modules, s->journal, s->hooks, address, dry_run, error);
 
   if (binding && binding->recovered)
     vv_change_log (binding->recovered);
@@ -14,8 +14,8 @@ vv_session_binding (const VvSession *s, const char *address, gboolean dry_run, G
 }
 
 /* A look without the lock: most entries are at rest, and opening the others recovers them. */
-static void
-recover_all (const VvSession *s)
+void
+vv_session_recover (const VvSession *s)
 {
   g_autoptr (GPtrArray) addresses = vv_journal_addresses (s->journal);
 
@@ -30,8 +30,22 @@ recover_all (const VvSession *s)
   }
 }
 
+gboolean
+vv_session_reload (VvSession *s, GError **error)
+{
+  VvModules *modules = vv_modules_new (s->host, error);
+
+  if (!modules)
+    return FALSE;
+  vv_catalog_free (s->catalog);
+  vv_modules_free (s->modules);
+  s->modules = modules;
+  s->catalog = vv_catalog_new (s->host, modules, VV_PREFIX_VFIO);
+  return TRUE;
+}
+
 VvSession *
-vv_session_new (const char *sysroot, const char *release, gboolean change, GError **error)
+vv_session_new (const char *sysroot, const char *release, VvPurpose purpose, GError **error)
 {
   g_autoptr (VvSession) s = g_new0 (VvSession, 1);
 
@@ -42,11 +56,12 @@ vv_session_new (const char *sysroot, const char *release, gboolean change, GErro
   if (!s->modules)
     return NULL;
   s->catalog = vv_catalog_new (s->host, s->modules, VV_PREFIX_VFIO);
-  s->journal = vv_journal_open (s->host, change, error);
+  s->journal = vv_journal_open (s->host, purpose != VV_SESSION_LOOK, error);
   if (!s->journal)
     return NULL;
-  if (change)
-    recover_all (s);
+  s->hooks = vv_nodedev_hooks_new (s->host, 0);
+  if (purpose == VV_SESSION_MOVE)
+    vv_session_recover (s);
   return g_steal_pointer (&s);
 }
 
@@ -55,6 +70,7 @@ vv_session_free (VvSession *s)
 {
   if (!s)
     return;
+  vv_nodedev_hooks_free (s->hooks);
   vv_journal_free (s->journal);
   vv_catalog_free (s->catalog);
   vv_modules_free (s->modules);

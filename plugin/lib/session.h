@@ -7,27 +7,53 @@
 #include "binding.h"
 
 /**
- * VvSession: host, modules, catalog and journal, which live as long as the session.
+ * VvSession: host, modules, catalog, journal and hooks, which live as long as the session.
  */
 typedef struct {
   VvHost *host;
   VvModules *modules;
   VvCatalog *catalog;
   VvJournal *journal;
+  VvNodedevHooks *hooks;
 } VvSession;
+
+/**
+ * VvPurpose:
+ * @VV_SESSION_LOOK: nothing is going to change
+ * @VV_SESSION_MOVE: the program is going to move devices: the journal's directory is made, and what processes
+ * that died left half done is finished or undone, and logged
+ * @VV_SESSION_SERVE: as VV_SESSION_MOVE, but nothing is recovered: the program must not wait for the kernel,
+ * and lets another process do that
+ */
+typedef enum {
+  VV_SESSION_LOOK,
+  VV_SESSION_MOVE,
+  VV_SESSION_SERVE,
+} VvPurpose;
 
 /**
  * vv_session_new:
  * @sysroot: (nullable): as for vv_host_new()
  * @release: (nullable): as for vv_host_new()
- * @change: the program is going to move devices: the journal's directory is made, and what processes that
- * died left half done is finished or undone, and logged
+ * @purpose: what the program is going to do
  *
  * Returns: (transfer full): the session, or NULL with @error set
  */
-VvSession *vv_session_new (const char *sysroot, const char *release, gboolean change, GError **error);
+VvSession *vv_session_new (const char *sysroot, const char *release, VvPurpose purpose, GError **error);
 void vv_session_free (VvSession *session);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvSession, vv_session_free)
+
+/**
+ * vv_session_reload:
+ *
+ * Reads modprobe.d and depmod's tables again: @session->modules and @session->catalog are others afterwards.
+ *
+ * Returns: FALSE with @error set when they stay as they were
+ */
+gboolean vv_session_reload (VvSession *session, GError **error);
+
+/** vv_session_recover: finishes or undoes what processes that died left half done, and logs it */
+void vv_session_recover (const VvSession *session);
 
 /** vv_session_binding: as vv_binding_open(); what had to be recovered is logged */
 VvBinding *vv_session_binding (const VvSession *session, const char *address, gboolean dry_run,

@@ -16,7 +16,7 @@ fixture_new (void)
   g_autoptr (GError) error = NULL;
 
   f->k = fake_standard ();
-  f->s = vv_session_new (f->k->root, NULL, TRUE, &error);
+  f->s = vv_session_new (f->k->root, NULL, VV_SESSION_MOVE, &error);
   g_assert_no_error (error);
   return f;
 }
@@ -25,7 +25,7 @@ VvBinding *
 open_nic_as (const Fixture *f, gboolean dry_run)
 {
   g_autoptr (GError) error = NULL;
-  VvBinding *b = vv_binding_open (f->s->host, f->s->modules, f->s->journal, NIC, dry_run, &error);
+  VvBinding *b = vv_binding_open (f->s->host, f->s->modules, f->s->journal, NULL, NIC, dry_run, &error);
 
   g_assert_no_error (error);
   return b;

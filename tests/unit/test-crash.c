@@ -320,7 +320,7 @@ test_looking_recovers_nothing (void)
   g_autoptr (Fixture) f = cut_off_detach ();
   g_autofree char *before = fake_snapshot (f->k);
   g_autoptr (VvBinding) b = open_nic_as (f, TRUE);
-  g_autoptr (VvSession) s = vv_session_new (f->k->root, NULL, FALSE, NULL);
+  g_autoptr (VvSession) s = vv_session_new (f->k->root, NULL, VV_SESSION_LOOK, NULL);
 
   g_assert_null (b->recovered);
   g_assert_cmpint (b->entry->state, ==, VV_STATE_DETACHING);
@@ -332,7 +332,7 @@ test_session_recovers_all (void)
 {
   g_autoptr (Fixture) f = cut_off_detach ();
   g_autoptr (GError) error = NULL;
-  g_autoptr (VvSession) s = vv_session_new (f->k->root, NULL, TRUE, &error);
+  g_autoptr (VvSession) s = vv_session_new (f->k->root, NULL, VV_SESSION_MOVE, &error);
 
   g_assert_no_error (error);
   fake_assert_device (f->k, NIC, "mlx5_core", NULL);
@@ -348,7 +348,7 @@ test_recovery_that_fails_is_said (void)
 
   fail_all_vfio (f, EINVAL);
   fake_driver (f->k, "mlx5_core")->probe_errno = EIO;
-  g_autoptr (VvSession) s = vv_session_new (f->k->root, NULL, TRUE, &error);
+  g_autoptr (VvSession) s = vv_session_new (f->k->root, NULL, VV_SESSION_MOVE, &error);
   g_assert_no_error (error); /* the other devices must not suffer from it */
   fake_assert_logged (NIC ": a detach that was cut off could not be mended: *Input/output error; "
                           "*vfio-pci/bind: write: Invalid argument; the next start of anything here *");

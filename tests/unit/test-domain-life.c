@@ -50,7 +50,7 @@ fixture_with (const char *attributes, const char *driver)
   g_autoptr (GError) error = NULL;
 
   f->k = fake_standard ();
-  f->s = vv_session_new (f->k->root, NULL, TRUE, &error);
+  f->s = vv_session_new (f->k->root, NULL, VV_SESSION_MOVE, &error);
   g_assert_no_error (error);
   f->domain = domain_with (UUID, attributes, driver);
   return f;
@@ -384,7 +384,7 @@ test_no_module_tables (void)
   g_autoptr (VvSession) s = NULL;
 
   fake_remove (f->k, "lib/modules");
-  s = vv_session_new (f->k->root, FAKE_RELEASE, TRUE, NULL);
+  s = vv_session_new (f->k->root, FAKE_RELEASE, VV_SESSION_MOVE, NULL);
   vv_domain_prepare (s, f->domain);
   fake_assert_logged ("domain vm1: *modules.alias*only the generic driver is sure to be found*");
   libvirt_detaches_to (f, "vfio-pci");
@@ -558,7 +558,7 @@ test_no_run_directory (void)
   g_autoptr (GError) error = NULL;
 
   fake_remove (k, "run");
-  g_assert_null (vv_session_new (k->root, NULL, TRUE, &error));
+  g_assert_null (vv_session_new (k->root, NULL, VV_SESSION_MOVE, &error));
   fake_assert_error (error, VV_ERROR_NOT_FOUND, "*/run/vfio-variant: mkdir: No such file or directory");
 }
 

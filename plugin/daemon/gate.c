@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "gate.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib-unix.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/fanotify.h>
+#include <unistd.h>
+
+#define DEVICES "bus/pci/devices"
+#define PROBE "bus/pci/drivers_probe"
+#define REMADE_AFTER 64 /* removed devices; each keeps about 1 KiB of the kernel's */
+/* A driver may take its time to let go of a device between the announcement and drivers_probe. */
+#define ANNOUNCED_FOR_S 300
+
+/* One fanotify group: a file that cannot be read must be opened for writing by the event, and the other way
+ * round, hence two. */
+typedef struct {
+  int fd;
+  guint source;
+  guint flags; /* with which the events' own descriptors are opened */
+} Group;
+
+struct VvGate {
+  const VvHost *host;
+  char **executables;
+  guint deadline_ms;
+  VvGateClient client;
+  gpointer data;
+  Group probe, overrides;
+  GHashTable *watched;   /* addresses */
+  GHashTable *announced; /* of Announced, by thread */
+  GHashTable *held;      /* of VvHeld */
+  guint removed;
+  VvGateCounts counts;
+};
+
+typedef struct {
+  VvAnnouncement is;
+  gpointer device_data;
+  guint expiry;
+  VvGate *gate;
+} Announced;
+
+struct VvHeld {
+  VvGate *gate;
+  Announced *announced;
+  int fd;
+  gint64 since;
+  guint timeout;
+};
+
+static void
+announced_free (Announced *a)
+{
+  if (!a)
+    return;
+  if (a->expiry)
+    g_source_remove (a->expiry);
+  g_free (a->is.executable);
+  g_free (a->is.address);
+  g_free (a->is.driver);
+  g_free (a->is.module);
+  g_free (a->is.override);
+  g_free (a);
+}
+
+/* --- who opens --- */
+
+/* The name of a thread's program. One that was replaced by an update says " (deleted)" (proc(5)). */
+static char *
+executable_of (const VvGate *gate, pid_t tid)
+{
+  char path[32];
+
+  snprintf (path, sizeof path, "%d/exe", (int)tid);
+  g_autofree char *target = vv_io_link (gate->host->proc, path);
+  if (!target)
+    return NULL;
+  if (g_str_has_suffix (target, " (deleted)"))
+    target[strlen (target) - strlen (" (deleted)")] = '\0';
+  return g_path_get_basename (target);
+}
+
+static char *
+served_executable (const VvGate *gate, pid_t tid)
+{
+  g_autofree char *name = executable_of (gate, tid);
+
+  if (!name || !g_strv_contains ((const char *const *)gate->executables, name))
+    return NULL;
+  return g_steal_pointer (&name);
+}
+
+/* --- answering --- */
+
+static void
+answer (int group, int fd)
+{
+  const struct fanotify_response response = {.fd = fd, .response = FAN_ALLOW};
+
+  if (write (group, &response, sizeof response) != sizeof response)
+    g_warning ("gate: an open could not be answered: %s", g_strerror (errno));
+  close (fd);
+}
+
+gint64
+vv_gate_let_go (VvHeld *held)
+{
+  VvGate *gate = held->gate;
+
+  answer (gate->probe.fd, held->fd);
+  gint64 usec = g_get_monotonic_time () - held->since;
+  if (held->timeout)
+    g_source_remove (held->timeout);
+  g_hash_table_remove (gate->held, held);
+  announced_free (held->announced);
+  g_free (held);
+  return usec;
+}
+
+/* --- announcements --- */
+
+static void
+drop (Announced *a)
+{
+  a->gate->client.dropped (a->device_data, a->gate->data);
+  announced_free (a);
+}
+
+static gboolean
+announcement_expires (gpointer data)
+{
+  Announced *a = data;
+
+  a->expiry = 0;
+  g_hash_table_steal (a->gate->announced, GINT_TO_POINTER (a->is.tid));
+  drop (a);
+  return G_SOURCE_REMOVE;
+}
+
+/* The address is the folder that driver_override is in. */
+static char *
+device_of (int fd)
+{
+  char path[64];
+
+  snprintf (path, sizeof path, "/proc/self/fd/%d", fd);
+  g_autofree char *target = g_file_read_link (path, NULL);
+  g_autofree char *folder = target ? g_path_get_dirname (target) : NULL;
+  return folder ? g_path_get_basename (folder) : NULL;
+}
+
+/* The event's own descriptor can be read: it makes no events. "(null)" is no override. */
+static char *
+override_through (int fd)
+{
+  char text[256];
+  ssize_t n = pread (fd, text, sizeof text - 1, 0);
+
+  if (n <= 0)
+    return NULL;
+  text[n] = '\0';
+  g_strstrip (text);
+  return *text && strcmp (text, "(null)") != 0 ? g_strdup (text) : NULL;
+}
+
+static char *
+device_link (const VvGate *gate, const char *address, const char *link)
+{
+  g_autofree char *path = g_build_filename (DEVICES, address, link, NULL);
+
+  return vv_io_link_name (gate->host->sys, path);
+}
+
+static Announced *
+new_announcement (VvGate *gate, int fd, pid_t tid)
+{
+  g_autofree char *executable = served_executable (gate, tid);
+  g_autofree char *address = executable ? device_of (fd) : NULL;
+
+  if (!address)
+    return NULL;
+  Announced *a = g_new0 (Announced, 1);
+  a->gate = gate;
+  a->is.tid = tid;
+  a->is.driver = device_link (gate, address, "driver");
+  a->is.module = device_link (gate, address, "driver/module");
+  a->is.override = override_through (fd);
+  a->is.executable = g_steal_pointer (&executable);
+  a->is.address = g_steal_pointer (&address);
+  return a;
+}
+
+/* Answered first: the thread goes on to unbind the device while whoever is told gets ready. */
+static void
+override_opened (VvGate *gate, int fd, pid_t tid)
+{
+  Announced *a = new_announcement (gate, fd, tid);
+
+  answer (gate->overrides.fd, fd);
+  if (!a)
+    return;
+  gpointer before = g_hash_table_lookup (gate->announced, GINT_TO_POINTER (tid));
+  if (before)
+    drop (before);
+  g_hash_table_insert (gate->announced, GINT_TO_POINTER (tid), a);
+  a->expiry = g_timeout_add_seconds (ANNOUNCED_FOR_S, announcement_expires, a);
+  a->device_data = gate->client.announced (&a->is, gate->data);
+}
+
+/* --- held opens --- */
+
+static gboolean
+deadline_passes (gpointer data)
+{
+  VvHeld *held = data;
+
+  held->timeout = 0;
+  held->gate->client.late (held, held->announced->device_data, held->gate->data);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+probe_opened (VvGate *gate, int fd, pid_t tid)
+{
+  Announced *a = g_hash_table_lookup (gate->announced, GINT_TO_POINTER (tid));
+
+  gate->counts.seen++;
+  if (!a) {
+    answer (gate->probe.fd, fd);
+    gate->counts.passed++;
+    return;
+  }
+  gate->counts.held++;
+  g_hash_table_steal (gate->announced, GINT_TO_POINTER (tid));
+  g_source_remove (a->expiry);
+  a->expiry = 0;
+  VvHeld *held = g_new0 (VvHeld, 1);
+  held->gate = gate;
+  held->announced = a;
+  held->fd = fd;
+  held->since = g_get_monotonic_time ();
+  held->timeout = g_timeout_add (gate->deadline_ms, deadline_passes, held);
+  g_hash_table_add (gate->held, held);
+  gate->client.held (held, a->device_data, gate->data);
+}
+
+/* --- reading --- */
+
+static void
+read_events (VvGate *gate, const Group *group, void (*opened) (VvGate *, int, pid_t))
+{
+  union {
+    struct fanotify_event_metadata first;
+    char bytes[4096];
+  } buffer;
+  ssize_t n = read (group->fd, &buffer, sizeof buffer);
+
+  if (n < 0 && errno != EAGAIN && errno != EINTR)
+    g_warning ("gate: fanotify: read: %s", g_strerror (errno));
+  for (const struct fanotify_event_metadata *e = &buffer.first; FAN_EVENT_OK (e, n);
+       e = FAN_EVENT_NEXT (e, n)) {
+    if (e->fd >= 0 && (e->mask & FAN_OPEN_PERM))
+      opened (gate, e->fd, e->pid);
+    else if (e->fd >= 0)
+      close (e->fd);
+  }
+}
+
+static gboolean
+overrides_readable (int fd, GIOCondition condition, gpointer data)
+{
+  VvGate *gate = data;
+
+  (void)fd, (void)condition;
+  read_events (gate, &gate->overrides, override_opened);
+  return G_SOURCE_CONTINUE;
+}
+
+/* A thread announces before it comes to drivers_probe, and both may be waiting here. */
+static gboolean
+probe_readable (int fd, GIOCondition condition, gpointer data)
+{
+  VvGate *gate = data;
+
+  (void)fd, (void)condition;
+  read_events (gate, &gate->probe, probe_opened);
+  return G_SOURCE_CONTINUE;
+}
+
+/* --- groups and marks --- */
+
+static gboolean
+open_group (Group *group, GUnixFDSourceFunc readable, VvGate *gate, GError **error)
+{
+  group->fd = fanotify_init (FAN_CLASS_CONTENT | FAN_CLOEXEC | FAN_NONBLOCK | FAN_REPORT_TID |
+                                 FAN_UNLIMITED_QUEUE | FAN_UNLIMITED_MARKS,
+                             group->flags | O_CLOEXEC | O_LARGEFILE);
+  if (group->fd < 0)
+    return vv_set_errno (error, errno, "fanotify_init (it needs CAP_SYS_ADMIN)");
+  group->source = g_unix_fd_add (group->fd, G_IO_IN, readable, gate);
+  return TRUE;
+}
+
+static void
+close_group (Group *group)
+{
+  if (group->source)
+    g_source_remove (group->source);
+  if (group->fd >= 0)
+    close (group->fd);
+  group->source = 0;
+  group->fd = -1;
+}
+
+static gboolean
+mark (const VvGate *gate, const Group *group, const char *path, GError **error)
+{
+  if (fanotify_mark (group->fd, FAN_MARK_ADD, FAN_OPEN_PERM, gate->host->sys->fd, path) == 0)
+    return TRUE;
+  if (errno == EINVAL)
+    return vv_set_errno (error, errno,
+                         "fanotify_mark: this kernel has no permission events "
+                         "(CONFIG_FANOTIFY_ACCESS_PERMISSIONS): only the qemu hook can work");
+  return vv_set_errno (error, errno, "%s/%s: fanotify_mark", gate->host->sys->path, path);
+}
+
+static gboolean
+is_bridge (const VvGate *gate, const char *address)
+{
+  g_autofree char *path = g_build_filename (DEVICES, address, "class", NULL);
+  g_autofree char *class = vv_io_attribute (gate->host->sys, path);
+
+  return !class || g_str_has_prefix (class, "0x06");
+}
+
+void
+vv_gate_watch (VvGate *gate, const char *address)
+{
+  g_autofree char *path = g_build_filename (DEVICES, address, "driver_override", NULL);
+  g_autoptr (GError) error = NULL;
+
+  if (is_bridge (gate, address))
+    return;
+  if (mark (gate, &gate->overrides, path, &error))
+    g_hash_table_add (gate->watched, g_strdup (address));
+  else if (error->code != VV_ERROR_NOT_FOUND) /* it may be gone again */
+    g_warning ("gate: %s", error->message);
+}
+
+void
+vv_gate_watch_all (VvGate *gate)
+{
+  g_autoptr (GPtrArray) addresses = vv_io_list (gate->host->sys, DEVICES);
+
+  for (guint i = 0; i < addresses->len; i++)
+    vv_gate_watch (gate, addresses->pdata[i]);
+}
+
+gboolean
+vv_gate_unwatch (VvGate *gate, const char *address)
+{
+  Group fresh = gate->overrides;
+  g_autoptr (GError) error = NULL;
+
+  if (!g_hash_table_remove (gate->watched, address) || ++gate->removed < REMADE_AFTER)
+    return FALSE;
+  gate->removed = 0;
+  if (!open_group (&fresh, overrides_readable, gate, &error)) {
+    g_warning ("gate: %s", error->message);
+    return FALSE;
+  }
+  Group old = gate->overrides;
+  gate->overrides = fresh;
+  g_hash_table_remove_all (gate->watched);
+  vv_gate_watch_all (gate);
+  close_group (&old); /* what waits there is let through by the kernel */
+  return TRUE;
+}
+
+VvGate *
+vv_gate_new (const VvHost *host, const char *const *executables, guint deadline_ms,
+             const VvGateClient *client, gpointer data, GError **error)
+{
+  g_autoptr (VvGate) gate = g_new0 (VvGate, 1);
+
+  gate->host = host;
+  gate->executables = g_strdupv ((char **)executables);
+  gate->deadline_ms = deadline_ms;
+  gate->client = *client;
+  gate->data = data;
+  gate->probe = (Group){-1, 0, O_WRONLY};
+  gate->overrides = (Group){-1, 0, O_RDONLY};
+  gate->watched = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  gate->announced = g_hash_table_new (NULL, NULL);
+  gate->held = g_hash_table_new (NULL, NULL);
+  if (!host->proc) {
+    g_set_error (error, VV_ERROR, VV_ERROR_NOT_FOUND, "/proc is not mounted: who opens cannot be seen");
+    return NULL;
+  }
+  if (!open_group (&gate->overrides, overrides_readable, gate, error) ||
+      !open_group (&gate->probe, probe_readable, gate, error) || !mark (gate, &gate->probe, PROBE, error))
+    return NULL;
+  return g_steal_pointer (&gate);
+}
+
+void
+vv_gate_open_up (VvGate *gate)
+{
+  fanotify_mark (gate->probe.fd, FAN_MARK_FLUSH, 0, AT_FDCWD, NULL);
+  fanotify_mark (gate->overrides.fd, FAN_MARK_FLUSH, 0, AT_FDCWD, NULL);
+}
+
+void
+vv_gate_free (VvGate *gate)
+{
+  GHashTableIter iter;
+  gpointer value;
+
+  if (!gate)
+    return;
+  g_hash_table_iter_init (&iter, gate->announced);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    drop (value);
+  g_autoptr (GList) held = g_hash_table_get_keys (gate->held);
+  for (GList *i = held; i; i = i->next)
+    vv_gate_let_go (i->data);
+  close_group (&gate->probe);
+  close_group (&gate->overrides);
+  g_hash_table_unref (gate->watched);
+  g_hash_table_unref (gate->announced);
+  g_hash_table_unref (gate->held);
+  g_strfreev (gate->executables);
+  g_free (gate);
+}
+
+void
+vv_gate_abandon (VvGate *gate)
+{
+  GHashTableIter iter;
+  gpointer held;
+
+  close (gate->probe.fd);
+  close (gate->overrides.fd);
+  g_hash_table_iter_init (&iter, gate->held);
+  while (g_hash_table_iter_next (&iter, &held, NULL))
+    close (((VvHeld *)held)->fd);
+}
+
+void
+vv_gate_fds (const VvGate *gate, int fds[2])
+{
+  fds[0] = gate->probe.fd;
+  fds[1] = gate->overrides.fd;
+}
+
+guint
+vv_gate_watched (const VvGate *gate)
+{
+  return g_hash_table_size (gate->watched);
+}
+
+const VvGateCounts *
+vv_gate_counts (const VvGate *gate)
+{
+  return &gate->counts;
+}
+
+gint64
+vv_held_deadline (const VvHeld *held)
+{
+  return held->since + (gint64)held->gate->deadline_ms * G_TIME_SPAN_MILLISECOND;
+}
+
+const VvAnnouncement *
+vv_held_announcement (const VvHeld *held)
+{
+  return &held->announced->is;
+}
+
+gint64
+vv_held_since (const VvHeld *held)
+{
+  return held->since;
+}

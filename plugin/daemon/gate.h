@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * gate: holds libvirt at /sys/bus/pci/drivers_probe until a device is where it should be.
+ *
+ * libvirt moves a device by writing driver_override, unbinding it, and writing its address to drivers_probe;
+ * at a hot plug it runs no hook. The gate holds fanotify permission marks (FAN_OPEN_PERM, fanotify(7)) on
+ * two kinds of files: on each device's driver_override, whose opening by a libvirt daemon announces which
+ * device that thread is about to move, while it still is what it was; and on drivers_probe, whose opening by
+ * the same thread is held until vv_gate_let_go().
+ *
+ * Owns: the fanotify descriptors, the marks, and the deadline of each held open. Reads /proc to see who
+ * opens. Must never open a marked file itself (it alone could answer), never wait for the kernel's driver
+ * core, and knows nothing of drivers nor of what happens to a device while it is held.
+ *
+ * When the process dies, the kernel closes the descriptors and lets everybody through.
+ */
+#pragma once
+
+#include "host.h"
+
+typedef struct VvGate VvGate;
+typedef struct VvHeld VvHeld;
+
+/**
+ * VvAnnouncement:
+ * @tid: the thread that opened driver_override
+ * @executable: the name of its program
+ * @address: the device
+ * @driver: (nullable): the driver it was on then
+ * @module: (nullable): the module of that driver
+ * @override: (nullable): the driver_override it had then
+ */
+typedef struct {
+  pid_t tid;
+  char *executable;
+  char *address;
+  char *driver;
+  char *module;
+  char *override;
+} VvAnnouncement;
+
+/**
+ * VvGateClient:
+ * @announced: a thread is about to move a device; returns what is to be given to the other functions
+ * @dropped: it went no further: the announcement is forgotten
+ * @held: it waits at drivers_probe; to be answered by vv_gate_let_go(), now or later
+ * @late: the deadline of a held open has passed; it is still held
+ *
+ * All are called from the main loop and must return at once.
+ */
+typedef struct {
+  gpointer (*announced) (const VvAnnouncement *announcement, gpointer data);
+  void (*dropped) (gpointer device_data, gpointer data);
+  void (*held) (VvHeld *held, gpointer device_data, gpointer data);
+  void (*late) (VvHeld *held, gpointer device_data, gpointer data);
+} VvGateClient;
+
+/** VvGateCounts: opens of drivers_probe: all, those that passed at once, those that were held */
+typedef struct {
+  guint64 seen;
+  guint64 passed;
+  guint64 held;
+} VvGateCounts;
+
+/**
+ * vv_gate_new:
+ * @executables: names of the programs that are served
+ * @deadline_ms: how long an open is held before @client is told that it is late
+ *
+ * Needs CAP_SYS_ADMIN and a kernel with permission events (CONFIG_FANOTIFY_ACCESS_PERMISSIONS).
+ *
+ * Returns: (transfer full): the gate, no device watched yet; or NULL with @error set
+ */
+VvGate *vv_gate_new (const VvHost *host, const char *const *executables, guint deadline_ms,
+                     const VvGateClient *client, gpointer data, GError **error);
+
+/** vv_gate_free: lets everybody through, for good */
+void vv_gate_free (VvGate *gate);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvGate, vv_gate_free)
+
+/** vv_gate_watch_all: watches all present devices that a guest could get: bridges are none */
+void vv_gate_watch_all (VvGate *gate);
+
+/** vv_gate_watch: a device has come */
+void vv_gate_watch (VvGate *gate, const char *address);
+
+/**
+ * vv_gate_unwatch: a device has gone
+ *
+ * Returns: whether the descriptors are new ones: the kernel keeps the inode of a removed file as long as it
+ * has a mark, so that the marks are made afresh now and then
+ */
+gboolean vv_gate_unwatch (VvGate *gate, const char *address);
+
+/** vv_gate_open_up: whoever comes from now on passes; those who are held stay so */
+void vv_gate_open_up (VvGate *gate);
+
+/** vv_gate_let_go: answers, and frees @held; Returns: how long it was held, microseconds */
+gint64 vv_gate_let_go (VvHeld *held);
+
+/** vv_gate_abandon: for a process that was forked: closes the descriptors, which are not its own to keep */
+void vv_gate_abandon (VvGate *gate);
+
+/** vv_gate_fds: the two descriptors that are readable while somebody has not been answered */
+void vv_gate_fds (const VvGate *gate, int fds[2]);
+
+guint vv_gate_watched (const VvGate *gate);
+const VvGateCounts *vv_gate_counts (const VvGate *gate);
+
+/** vv_held_deadline: by g_get_monotonic_time() */
+gint64 vv_held_deadline (const VvHeld *held);
+const VvAnnouncement *vv_held_announcement (const VvHeld *held);
+/** vv_held_since: by g_get_monotonic_time() */
+gint64 vv_held_since (const VvHeld *held);

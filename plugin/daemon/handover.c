@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "handover.h"
+
+#include <string.h>
+
+#include "asker.h"
+#include "modalias.h"
+
+static VvChange *leave (const VvBinding *b, const VvRequest *request, VvOperation operation,
+                        const char *format, ...) G_GNUC_PRINTF (4, 5);
+
+static VvChange *
+leave (const VvBinding *b, const VvRequest *request, VvOperation operation, const char *format, ...)
+{
+  VvChange *change = vv_change_new (request->address, operation, request->before.driver);
+  va_list args;
+
+  va_start (args, format);
+  change->why = g_strdup_vprintf (format, args);
+  va_end (args);
+  change->to = g_strdup (b->device->driver);
+  return change;
+}
+
+/* --- which candidates --- */
+
+/* Whether @driver is one that VFIO knows: a candidate's, loaded or not, or one that was put behind. */
+static gboolean
+is_vfio_driver (const VvHost *host, const VvSelection *selection, const char *driver)
+{
+  if (!driver)
+    return FALSE;
+  if (strcmp (driver, VV_GENERIC_DRIVER) == 0 || vv_selection_has_driver (host, selection, driver))
+    return TRUE;
+  g_autofree char *module = vv_module_name (driver);
+  for (guint i = 0; i < selection->candidates->len; i++)
+    if (strcmp (((VvCandidate *)selection->candidates->pdata[i])->module, module) == 0)
+      return TRUE;
+  return FALSE;
+}
+
+/* Why what libvirt asked for must not be bettered; NULL: it may be. */
+static char *
+why_keep (const VvRequest *request, const VvPciDevice *device, const char *wanted)
+{
+  guint major = request->libvirt / 1000000, minor = request->libvirt / 1000 % 1000;
+
+  if (!request->libvirt)
+    return g_strdup ("which libvirt asked could not be told, so its choice stands");
+  if (request->libvirt >= VV_LIBVIRT_VERSION (10, 0, 0))
+    return g_strdup_printf ("libvirt %u.%u chooses by itself, or was told", major, minor);
+  if (strcmp (wanted, VV_GENERIC_DRIVER) != 0)
+    return g_strdup_printf ("libvirt %u.%u was told to take %s", major, minor, wanted);
+  /* virPCIDeviceReset() of libvirt before 9.7 leaves only vfio-pci to the kernel; without FLR it tries resets
+   * that fail where the device is not alone on its bus. */
+  if (request->libvirt < VV_LIBVIRT_VERSION (9, 7, 0) && !vv_pci_has_flr (device))
+    return g_strdup_printf ("libvirt %u.%u resets a device that is not on vfio-pci by itself and may fail "
+                            "without FLR; at the start of a domain the hook can move it",
+                            major, minor);
+  return NULL;
+}
+
+static VvSelection *
+select_for (const VvSession *session, const VvRequest *request, const VvPciDevice *device, char **kept,
+            GError **error)
+{
+  g_autoptr (VvSelection) selection = vv_catalog_select (session->catalog, device->modalias, error);
+  const char *wanted = device->driver_override;
+
+  if (!selection)
+    return NULL;
+  *kept = why_keep (request, device, wanted);
+  if (*kept && is_vfio_driver (session->host, selection, wanted) &&
+      !vv_selection_begin_with (session->host, selection, wanted, *kept, error))
+    return NULL;
+  return g_steal_pointer (&selection);
+}
+
+/* --- detach --- */
+
+static gboolean
+is_home (const VvEntry *entry, const VvHome *home)
+{
+  return entry->home_known && g_strcmp0 (entry->home_driver, home->driver) == 0 &&
+         g_strcmp0 (entry->home_override, home->override) == 0;
+}
+
+/* An entry is about a device that is away or about to go. This one came back, and not by our doing. */
+static gboolean
+is_stale (const VvEntry *entry, const VvHome *before, gboolean was_on_vfio)
+{
+  return entry && !was_on_vfio && (entry->state != VV_STATE_NOTED || !is_home (entry, before));
+}
+
+/* The journal knows the device's home before anything is tried: libvirt takes the device in any case. */
+static gboolean
+note_home (const VvSession *session, VvBinding *b, const VvRequest *request, const VvSelection *selection,
+           GError **error)
+{
+  gboolean was_on_vfio = is_vfio_driver (session->host, selection, request->before.driver);
+
+  if (is_stale (b->entry, &request->before, was_on_vfio) && !vv_binding_forget (b, error))
+    return FALSE;
+  gboolean is_new = !b->entry;
+  vv_binding_note_home (b, &request->before);
+  if (is_new && was_on_vfio)
+    b->entry->home_known = FALSE; /* nobody saw it before it came to VFIO */
+  return vv_binding_save (b, error);
+}
+
+static VvChange *
+take (const VvSession *session, const VvRequest *request, VvBinding *b, GError **error)
+{
+  g_autofree char *kept = NULL;
+  g_autoptr (VvSelection) selection = select_for (session, request, b->device, &kept, error);
+  const char *wanted = b->device->driver_override;
+
+  if (!selection || !note_home (session, b, request, selection, error))
+    return NULL;
+  if (!is_vfio_driver (session->host, selection, wanted))
+    return leave (b, request, VV_DETACH, "libvirt wants it on %s, which is no VFIO driver known for it",
+                  wanted);
+  VvChange *change = vv_binding_detach (b, selection, error);
+  if (!change)
+    return NULL;
+  g_free (change->from);
+  change->from = g_strdup (request->before.driver);
+  if (kept && selection->excluded->len) {
+    g_autofree char *why = change->why;
+    change->why = g_strdup_printf ("%s; nothing better was tried: %s", why, kept);
+  }
+  return change;
+}
+
+/* --- reattach --- */
+
+static VvChange *
+give_back (const VvRequest *request, VvBinding *b, GError **error)
+{
+  const VvEntry *entry = b->entry;
+
+  if (entry && entry->held && entry->domain)
+    return leave (b, request, VV_REATTACH,
+                  "it was bound by hand before domain %s had it: the hook sees to it", entry->domain);
+  if (!entry || !entry->home_known) {
+    if (entry && !entry->domain)
+      vv_binding_forget (b, NULL);
+    return leave (b, request, VV_REATTACH, "what it was before is not known: the kernel chooses");
+  }
+  VvChange *change = vv_binding_reattach (b, error);
+  if (!change)
+    return NULL;
+  g_free (change->from);
+  change->from = g_strdup (request->before.driver);
+  return change;
+}
+
+VvChange *
+vv_handover (const VvSession *session, const VvRequest *request, const VvPatience *patience, GError **error)
+{
+  g_autoptr (VvBinding) b = vv_binding_open_between (session->host, session->modules, session->journal,
+                                                     session->hooks, request->address, patience, error);
+
+  if (!b)
+    return NULL;
+  VvOperation operation = b->device->driver_override ? VV_DETACH : VV_REATTACH;
+  if (b->device->driver)
+    return leave (b, request, operation, "it is on %s already", b->device->driver);
+  return operation == VV_DETACH ? take (session, request, b, error) : give_back (request, b, error);
+}
+
+void
+vv_handover_prepare (const VvSession *session, const VvRequest *request)
+{
+  g_autoptr (VvPciDevice) device = vv_pci_device_open (session->host, request->address, NULL);
+  g_autoptr (VvSelection) selection =
+      device ? vv_catalog_select (session->catalog, device->modalias, NULL) : NULL;
+
+  if (!selection || is_vfio_driver (session->host, selection, request->before.driver))
+    return; /* on its way home */
+  g_autofree char *kept = why_keep (request, device, VV_GENERIC_DRIVER);
+  if (kept)
+    return; /* what libvirt asks for it has loaded itself */
+  vv_binding_load_ahead (session->host, session->modules, selection);
+}

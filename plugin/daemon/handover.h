@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * handover: what becomes of a device while libvirt is held between its unbind and its drivers_probe.
+ *
+ * Owns: telling a detach from a reattach, and which candidates may be tried for which libvirt. The moves
+ * themselves are binding's. Knows nothing of fanotify, processes or threads.
+ */
+#pragma once
+
+#include "session.h"
+
+/**
+ * VvRequest:
+ * @address: the device
+ * @before: what it was before libvirt touched it
+ * @libvirt: the version of that libvirt, as VV_LIBVIRT_VERSION() has it; 0: not known
+ */
+typedef struct {
+  const char *address;
+  VvHome before;
+  guint libvirt;
+} VvRequest;
+
+/**
+ * vv_handover_prepare:
+ *
+ * While libvirt still unbinds the device: loads the module that is going to be needed, if it is going to be
+ * a detach. Changes no device.
+ */
+void vv_handover_prepare (const VvSession *session, const VvRequest *request);
+
+/**
+ * vv_handover:
+ * @patience: how long libvirt waits
+ *
+ * The device has no driver. With a driver_override it is on its way to VFIO: it is bound to the best driver
+ * that this libvirt can do with, down to the one that libvirt asked for. Without one it is on its way home:
+ * to the driver and the driver_override of its journal entry. Afterwards libvirt's own drivers_probe finds
+ * it bound and does nothing; whatever failed, libvirt's own way is open.
+ *
+ * Returns: (transfer full): what happened (@changed is FALSE when the device was left to libvirt), or NULL
+ * with @error set
+ */
+VvChange *vv_handover (const VvSession *session, const VvRequest *request, const VvPatience *patience,
+                       GError **error);

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * vfio-variantd: the daemon. Options, signals, systemd; what it does is service's.
+ *
+ * One thread, for it forks. GLib's own sources for signals and children would start another: hence a
+ * signalfd.
+ */
+#include <errno.h>
+#include <glib-unix.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "service.h"
+
+#define EXIT_USAGE 2
+#define EXIT_UNPRIVILEGED 5
+#define DEADLINE_S 30
+#define MOST_DEADLINE_S 3600
+
+/** What the command line says; the strings are its own. */
+typedef struct {
+  char **serve;
+  int deadline_s;
+  gboolean no_gate;
+  gboolean version;
+  gboolean help;
+} Options;
+
+typedef struct {
+  VvService *service;
+  GMainLoop *loop;
+} Daemon;
+
+/* --- signals --- */
+
+static void
+tell_state (const Daemon *d)
+{
+  const char *off = vv_service_gate_off (d->service);
+
+  sd_notifyf (0, "READY=1\nSTATUS=%s%s", off ? "The gate is off: " : "The gate is on.", off ? off : "");
+}
+
+static void
+stopped (gpointer data)
+{
+  Daemon *d = data;
+
+  g_main_loop_quit (d->loop);
+}
+
+static void
+reap (const Daemon *d)
+{
+  pid_t pid;
+
+  while ((pid = waitpid (-1, NULL, WNOHANG)) > 0)
+    vv_service_reaped (d->service, pid);
+}
+
+static gboolean
+signalled (int fd, GIOCondition condition, gpointer data)
+{
+  Daemon *d = data;
+  struct signalfd_siginfo info;
+
+  (void)condition;
+  if (read (fd, &info, sizeof info) != sizeof info)
+    return G_SOURCE_CONTINUE;
+  switch (info.ssi_signo) {
+  case SIGCHLD:
+    reap (d);
+    break;
+  case SIGHUP:
+    sd_notify (0, "RELOADING=1");
+    vv_service_reload (d->service);
+    tell_state (d);
+    g_message ("modprobe.d and the tables of modules were read again");
+    break;
+  default:
+    sd_notify (0, "STOPPING=1");
+    vv_service_stop (d->service, stopped, d);
+  }
+  return G_SOURCE_CONTINUE;
+}
+
+static int
+open_signals (void)
+{
+  sigset_t set;
+
+  sigemptyset (&set);
+  sigaddset (&set, SIGCHLD);
+  sigaddset (&set, SIGHUP);
+  sigaddset (&set, SIGINT);
+  sigaddset (&set, SIGTERM);
+  sigprocmask (SIG_BLOCK, &set, NULL);
+  signal (SIGPIPE, SIG_IGN);
+  return signalfd (-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* --- options --- */
+
+static int
+usage_error (const char *what)
+{
+  fprintf (stderr, "vfio-variantd: %s\nTry 'vfio-variantd --help'.\n", what);
+  return EXIT_USAGE;
+}
+
+/* Returns: -1 to go on, or the exit status */
+static int
+parse (int *argc, char ***argv, Options *o)
+{
+  const GOptionEntry entries[] = {
+      {"deadline", 'd', 0, G_OPTION_ARG_INT, &o->deadline_s,
+       "Let libvirt go on after SECONDS, done or not (default: 30)", "SECONDS"},
+      {"serve", 's', 0, G_OPTION_ARG_STRING_ARRAY, &o->serve,
+       "Hold this program; may be given more than once (default: libvirtd and virtqemud)", "NAME"},
+      {"no-gate", 0, 0, G_OPTION_ARG_NONE, &o->no_gate, "Hold nobody; only tell the state", NULL},
+      {"version", 0, 0, G_OPTION_ARG_NONE, &o->version, "Show the version and exit", NULL},
+      {"help", 'h', 0, G_OPTION_ARG_NONE, &o->help, "Show this help and exit", NULL},
+      {NULL},
+  };
+  g_autoptr (GOptionContext) context = g_option_context_new (NULL);
+  g_autoptr (GError) error = NULL;
+
+  g_option_context_set_help_enabled (context, FALSE);
+  g_option_context_set_summary (context,
+                                "Holds libvirt while it moves a PCI device between drivers, so that the "
+                                "device gets its VFIO variant driver\nalso at hot plug, and comes back as it "
+                                "was. Runs in the foreground; systemd starts it.");
+  g_option_context_set_description (context, "See vfio-variantd(8).");
+  g_option_context_add_main_entries (context, entries, NULL);
+  if (!g_option_context_parse (context, argc, argv, &error))
+    return usage_error (error->message);
+  if (*argc > 1)
+    return usage_error ("it takes no arguments");
+  if (o->deadline_s < 1 || o->deadline_s > MOST_DEADLINE_S)
+    return usage_error ("--deadline takes a number from 1 to 3600");
+  if (o->help) {
+    g_autofree char *text = g_option_context_get_help (context, TRUE, NULL);
+    fputs (text, stdout);
+  } else if (o->version) {
+    puts ("vfio-variantd " VV_VERSION);
+  }
+  return o->help || o->version ? EXIT_SUCCESS : -1;
+}
+
+static int
+run (const Options *o)
+{
+  static const char *const defaults[] = {"libvirtd", "virtqemud", NULL};
+  const VvServiceOptions service_options = {
+      .executables = o->serve ? (const char *const *)o->serve : defaults,
+      .deadline_ms = (guint)o->deadline_s * 1000,
+      .minder = VV_MINDER,
+      .gate = !o->no_gate,
+  };
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
+  int signals = open_signals ();
+  g_autoptr (VvService) service = vv_service_new (&service_options, &error);
+
+  if (!service) {
+    fprintf (stderr, "vfio-variantd: %s\n", error->message);
+    return EXIT_FAILURE;
+  }
+  Daemon daemon = {service, loop};
+  g_unix_fd_add (signals, G_IO_IN, signalled, &daemon);
+  tell_state (&daemon);
+  g_main_loop_run (loop);
+  return EXIT_SUCCESS;
+}
+
+int
+main (int argc, char **argv)
+{
+  Options options = {.deadline_s = DEADLINE_S};
+
+  setlocale (LC_ALL, "");
+  int code = parse (&argc, &argv, &options);
+  if (code < 0 && geteuid () != 0) {
+    fputs ("vfio-variantd: it must be run as root: fanotify's permission events need CAP_SYS_ADMIN\n",
+           stderr);
+    code = EXIT_UNPRIVILEGED;
+  }
+  if (code < 0) {
+    vv_log_to_system ();
+    code = run (&options);
+  }
+  g_strfreev (options.serve);
+  return code;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * minder-process: the libvirt client, vfio-variant-minder(8), as a child that is there when it is needed.
+ *
+ * Owns: starting it, and the words on its standard input. Knows nothing of libvirt, and no more does the
+ * daemon: a client library with its connections has no place in a process that holds libvirt (rule R10).
+ */
+#pragma once
+
+#include <glib.h>
+
+typedef struct VvMinderProcess VvMinderProcess;
+
+/** vv_minder_process_new: @path: its program; nothing is started yet */
+VvMinderProcess *vv_minder_process_new (const char *path);
+/** vv_minder_process_free: its standard input ends, and so does it */
+void vv_minder_process_free (VvMinderProcess *minder);
+
+/** vv_minder_process_look: there is something in the journal: start it, or have it look again */
+void vv_minder_process_look (VvMinderProcess *minder);
+
+/** vv_minder_process_hold: @held: no call to libvirt from now on; else: it may call again */
+void vv_minder_process_hold (VvMinderProcess *minder, gboolean held);
+
+/** vv_minder_process_reaped: a child has ended; Returns: whether it was this one */
+gboolean vv_minder_process_reaped (VvMinderProcess *minder, pid_t pid);
+
+gboolean vv_minder_process_runs (const VvMinderProcess *minder);

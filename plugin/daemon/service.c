@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "service.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "gate.h"
+#include "minder-process.h"
+#include "stats.h"
+#include "status-socket.h"
+#include "uevents.h"
+#include "watchdog.h"
+#include "worker.h"
+
+struct VvService {
+  char **executables;
+  guint deadline_ms;
+  gint64 started; /* g_get_real_time() */
+  VvSession *session;
+  VvGate *gate; /* NULL: off */
+  char *gate_off;
+  VvUevents *uevents;
+  VvWatchdog *watchdog;
+  VvMinderProcess *minder;
+  VvStats *stats;
+  VvStatusSocket *socket;
+  GPtrArray *jobs; /* of Job */
+  guint holding;
+  void (*stopped) (gpointer data);
+  gpointer stopped_data;
+};
+
+/* One device that is announced, or held. */
+typedef struct {
+  VvService *service;
+  VvWorker *worker; /* NULL: it died */
+  VvHeld *held;     /* NULL: not yet */
+  gboolean stood_back;
+} Job;
+
+static VvWorkerClient worker_client (gpointer data);
+
+static void
+job_free (Job *job)
+{
+  vv_worker_free (job->worker);
+  g_ptr_array_remove_fast (job->service->jobs, job);
+  g_free (job);
+}
+
+/* --- letting go --- */
+
+static void
+all_is_free (VvService *s)
+{
+  vv_watchdog_rest (s->watchdog);
+  vv_minder_process_hold (s->minder, FALSE);
+  vv_minder_process_look (s->minder);
+  if (s->stopped)
+    s->stopped (s->stopped_data);
+}
+
+/* Answers first; everything else can wait. @report: NULL: the worker did not come to an end */
+static void
+let_go (Job *job, GKeyFile *report, const char *outcome)
+{
+  VvService *s = job->service;
+  g_autoptr (GKeyFile) own = g_key_file_new ();
+  g_autofree char *device = g_strdup (vv_held_announcement (job->held)->address);
+  gint64 held = vv_gate_let_go (job->held);
+  gint64 kernel = report ? g_key_file_get_int64 (report, VV_REPORT, "kernel-us", NULL) : 0;
+
+  if (!report) {
+    g_key_file_set_string (own, VV_REPORT, "device", device);
+    g_key_file_set_string (own, VV_REPORT, "outcome", outcome);
+  }
+  vv_stats_change (s->stats, report ? report : own, VV_REPORT, held, MAX (held - kernel, 0));
+  vv_stats_outcome (s->stats, outcome);
+  g_debug ("%s: held for %" G_GINT64_FORMAT " us: %s", device, held, outcome);
+  job_free (job);
+  if (--s->holding == 0)
+    all_is_free (s);
+}
+
+/* --- workers --- */
+
+/* libvirt's own way must be open before it is let go. */
+static gboolean
+stands_back (Job *job)
+{
+  VvWorkerClient client = worker_client (job);
+  const VvAnnouncement *a = vv_held_announcement (job->held);
+  gboolean touched = vv_worker_touched (job->worker);
+
+  g_critical ("%s: the process that moved it died; libvirt goes its own way", a->address);
+  g_clear_pointer (&job->worker, vv_worker_free);
+  if (touched)
+    job->worker = vv_worker_stand_back (job->service->session, a, &client);
+  return job->worker != NULL;
+}
+
+static void
+work_finished (GKeyFile *report, gpointer data)
+{
+  Job *job = data;
+  g_autofree char *outcome = report ? g_key_file_get_string (report, VV_REPORT, "outcome", NULL) : NULL;
+
+  if (!job->held) /* it died before it was needed */
+    g_clear_pointer (&job->worker, vv_worker_free);
+  else if (outcome || job->stood_back)
+    let_go (job, report, job->stood_back ? "crashed" : outcome);
+  else if (job->stood_back = TRUE, !stands_back (job))
+    let_go (job, NULL, "crashed");
+}
+
+static void
+in_child (gpointer data)
+{
+  const Job *job = data;
+
+  if (job->service->gate)
+    vv_gate_abandon (job->service->gate);
+}
+
+static VvWorkerClient
+worker_client (gpointer job)
+{
+  return (VvWorkerClient){in_child, work_finished, job};
+}
+
+/* --- the gate's client --- */
+
+/* Tables that depmod made anew count from the next device on. */
+static void
+refresh_session (VvService *s)
+{
+  if (vv_modules_changed (s->session->modules))
+    vv_service_reload (s);
+}
+
+static gpointer
+device_announced (const VvAnnouncement *announcement, gpointer data)
+{
+  VvService *s = data;
+  Job *job = g_new0 (Job, 1);
+  VvWorkerClient client = worker_client (job);
+  g_autoptr (GError) error = NULL;
+
+  refresh_session (s);
+  job->service = s;
+  job->worker = vv_worker_start (s->session, announcement, &client, &error);
+  if (!job->worker)
+    g_warning ("%s: no process for it: %s", announcement->address, error->message);
+  g_ptr_array_add (s->jobs, job);
+  return job;
+}
+
+static void
+device_dropped (gpointer job, gpointer data)
+{
+  (void)data;
+  job_free (job);
+}
+
+static void
+device_held (VvHeld *held, gpointer device_data, gpointer data)
+{
+  VvService *s = data;
+  Job *job = device_data;
+
+  job->held = held;
+  if (s->holding++ == 0) {
+    vv_watchdog_hold (s->watchdog);
+    vv_minder_process_hold (s->minder, TRUE);
+  }
+  if (job->worker)
+    vv_worker_go (job->worker, vv_held_deadline (held));
+  else
+    let_go (job, NULL, "crashed");
+}
+
+/* Once sysfs was written to, only the kernel can be what takes so long: it has the device's lock, and libvirt
+ * would wait for that just the same, with the device nowhere. The worker begins nothing new after the
+ * deadline. */
+static void
+device_late (VvHeld *held, gpointer device_data, gpointer data)
+{
+  Job *job = device_data;
+  const char *address = vv_held_announcement (held)->address;
+
+  (void)data;
+  if (vv_worker_touched (job->worker)) {
+    g_warning ("%s: the deadline has passed, and the kernel still works on it: libvirt is let go when it "
+               "has done",
+               address);
+    return;
+  }
+  g_warning ("%s: the deadline has passed before anything was done: libvirt goes its own way", address);
+  let_go (job, NULL, "deadline");
+}
+
+/* --- devices that come and go --- */
+
+static void
+device_event (const char *address, gboolean added, gpointer data)
+{
+  VvService *s = data;
+  int fds[2];
+
+  if (!address)
+    vv_gate_watch_all (s->gate);
+  else if (added)
+    vv_gate_watch (s->gate, address);
+  else if (vv_gate_unwatch (s->gate, address)) {
+    vv_watchdog_free (s->watchdog);
+    vv_gate_fds (s->gate, fds);
+    s->watchdog = vv_watchdog_new (fds);
+    if (s->holding)
+      vv_watchdog_hold (s->watchdog);
+  }
+}
+
+/* --- status --- */
+
+static void
+write_holding (const VvService *s, GKeyFile *file)
+{
+  guint number = 1;
+
+  for (guint i = 0; i < s->jobs->len; i++) {
+    const Job *job = s->jobs->pdata[i];
+    if (!job->held)
+      continue;
+    const VvAnnouncement *a = vv_held_announcement (job->held);
+    g_autofree char *group = g_strdup_printf ("holding %u", number++);
+    g_key_file_set_string (file, group, "device", a->address);
+    g_key_file_set_integer (file, group, "pid", a->tid);
+    g_key_file_set_string (file, group, "executable", a->executable);
+    g_key_file_set_int64 (file, group, "since-us", g_get_monotonic_time () - vv_held_since (job->held));
+  }
+}
+
+static GKeyFile *
+tell_status (gpointer data)
+{
+  const VvService *s = data;
+  GKeyFile *file = g_key_file_new ();
+  const VvGateCounts *counts = s->gate ? vv_gate_counts (s->gate) : &(VvGateCounts){0};
+
+  g_key_file_set_string (file, "daemon", "version", VV_VERSION);
+  g_key_file_set_integer (file, "daemon", "pid", getpid ());
+  g_key_file_set_int64 (file, "daemon", "started", s->started);
+  g_key_file_set_string (file, "daemon", "gate", s->gate ? "on" : "off");
+  if (s->gate_off)
+    g_key_file_set_string (file, "daemon", "reason", s->gate_off);
+  g_key_file_set_string_list (file, "daemon", "executables", (const char *const *)s->executables,
+                              g_strv_length (s->executables));
+  g_key_file_set_integer (file, "daemon", "deadline-ms", s->deadline_ms);
+  g_key_file_set_integer (file, "daemon", "devices", s->gate ? vv_gate_watched (s->gate) : 0);
+  g_key_file_set_string (file, "daemon", "minder", vv_minder_process_runs (s->minder) ? "running" : "idle");
+  g_key_file_set_uint64 (file, "opens", "seen", counts->seen);
+  g_key_file_set_uint64 (file, "opens", "passed", counts->passed);
+  g_key_file_set_uint64 (file, "opens", "held", counts->held);
+  vv_stats_write (s->stats, file);
+  write_holding (s, file);
+  return file;
+}
+
+/* --- beginning and end --- */
+
+static gboolean
+open_gate (VvService *s, GError **error)
+{
+  static const VvGateClient client = {device_announced, device_dropped, device_held, device_late};
+  int fds[2];
+
+  s->gate =
+      vv_gate_new (s->session->host, (const char *const *)s->executables, s->deadline_ms, &client, s, error);
+  if (!s->gate)
+    return FALSE;
+  s->uevents = vv_uevents_new (device_event, s, error); /* before the look, so that none is missed between */
+  if (!s->uevents) {
+    g_clear_pointer (&s->gate, vv_gate_free);
+    return FALSE;
+  }
+  vv_gate_watch_all (s->gate);
+  vv_gate_fds (s->gate, fds);
+  s->watchdog = vv_watchdog_new (fds);
+  return TRUE;
+}
+
+static void
+start_gate (VvService *s, gboolean wanted)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (!wanted) {
+    s->gate_off = g_strdup ("turned off by --no-gate");
+  } else if (!open_gate (s, &error)) {
+    s->gate_off = g_strdup (error->message);
+    g_warning ("the gate is off, so hot plug gets what libvirt itself chooses: %s", s->gate_off);
+  }
+}
+
+/* What a former daemon left half done may take the kernel long to mend: a process of its own does it. */
+static void
+reconcile (VvService *s)
+{
+  g_autoptr (GPtrArray) addresses = vv_journal_addresses (s->session->journal);
+  Job job = {.service = s};
+  VvWorkerClient client = worker_client (&job);
+
+  if (!addresses->len)
+    return;
+  vv_worker_run (vv_session_recover, s->session, &client);
+  vv_minder_process_look (s->minder);
+}
+
+VvService *
+vv_service_new (const VvServiceOptions *options, GError **error)
+{
+  g_autoptr (VvService) s = g_new0 (VvService, 1);
+
+  s->executables = g_strdupv ((char **)options->executables);
+  s->deadline_ms = options->deadline_ms;
+  s->started = g_get_real_time ();
+  s->jobs = g_ptr_array_new ();
+  s->stats = vv_stats_new ();
+  s->minder = vv_minder_process_new (options->minder);
+  s->session = vv_session_new (NULL, NULL, VV_SESSION_SERVE, error);
+  if (!s->session)
+    return NULL;
+  if (vv_catalog_warning (s->session->catalog))
+    g_warning ("%s", vv_catalog_warning (s->session->catalog));
+  s->socket = vv_status_socket_new (s->session->host, tell_status, s, error);
+  if (!s->socket)
+    return NULL;
+  start_gate (s, options->gate);
+  reconcile (s);
+  return g_steal_pointer (&s);
+}
+
+void
+vv_service_reload (VvService *s)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (!vv_session_reload (s->session, &error))
+    g_warning ("modprobe.d and the tables of modules stay as they were: %s", error->message);
+  else if (vv_catalog_warning (s->session->catalog))
+    g_warning ("%s", vv_catalog_warning (s->session->catalog));
+}
+
+void
+vv_service_stop (VvService *s, void (*stopped) (gpointer data), gpointer data)
+{
+  if (s->gate)
+    vv_gate_open_up (s->gate);
+  for (guint i = s->jobs->len; i-- > 0;) {
+    Job *job = s->jobs->pdata[i];
+    if (job->held && job->worker && !vv_worker_touched (job->worker))
+      let_go (job, NULL, "deadline");
+  }
+  s->stopped = stopped;
+  s->stopped_data = data;
+  if (!s->holding)
+    stopped (data);
+}
+
+void
+vv_service_reaped (VvService *s, pid_t pid)
+{
+  vv_minder_process_reaped (s->minder, pid);
+}
+
+const char *
+vv_service_gate_off (const VvService *s)
+{
+  return s->gate_off;
+}
+
+void
+vv_service_free (VvService *s)
+{
+  if (!s)
+    return;
+  vv_status_socket_free (s->socket);
+  vv_uevents_free (s->uevents);
+  vv_gate_free (s->gate);
+  vv_watchdog_free (s->watchdog);
+  vv_minder_process_free (s->minder);
+  vv_stats_free (s->stats);
+  vv_session_free (s->session);
+  g_ptr_array_unref (s->jobs);
+  g_strfreev (s->executables);
+  g_free (s->gate_off);
+  g_free (s);
+}

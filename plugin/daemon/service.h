@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * service: what vfio-variantd does: for each device that libvirt announces a worker, for each open that is
+ * held an answer.
+ *
+ * Owns: bringing gate, workers, watchdog, minder and statistics together, and the rule that a held open is
+ * always answered: when the work is done, when the worker died, at the deadline, at the end of the daemon.
+ * Knows nothing of signals, options or systemd.
+ */
+#pragma once
+
+#include "session.h"
+
+/** VvServiceOptions: @executables: whom the gate serves; @gate: FALSE: nobody */
+typedef struct {
+  const char *const *executables;
+  guint deadline_ms;
+  const char *minder;
+  gboolean gate;
+} VvServiceOptions;
+
+typedef struct VvService VvService;
+
+/**
+ * vv_service_new:
+ *
+ * A gate that cannot be set up is no error (rule R7): the hook works without, and status says why.
+ *
+ * Returns: (transfer full): the service, at work; or NULL with @error set
+ */
+VvService *vv_service_new (const VvServiceOptions *options, GError **error);
+void vv_service_free (VvService *service);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvService, vv_service_free)
+
+/** vv_service_reload: reads modprobe.d and depmod's tables again */
+void vv_service_reload (VvService *service);
+
+/**
+ * vv_service_stop:
+ *
+ * Nobody is held from now on. Those who are: let go at once where their device is untouched, else when their
+ * workers are done.
+ *
+ * @stopped: called when nobody is held any more, perhaps before this returns
+ */
+void vv_service_stop (VvService *service, void (*stopped) (gpointer data), gpointer data);
+
+/** vv_service_reaped: a child process has ended */
+void vv_service_reaped (VvService *service, pid_t pid);
+
+/** vv_service_gate_off: Returns: (nullable): why the gate is off; NULL: it is on */
+const char *vv_service_gate_off (const VvService *service);

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "stats.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SAMPLES 1024 /* the latest ones make the percentiles */
+#define CHANGES 16
+
+static const char *const outcomes[] = {"detached", "fell-back", "reattached", "left-alone",
+                                       "failed",   "deadline",  "crashed"};
+
+typedef struct {
+  guint64 count;
+  gint64 most;
+  gint64 samples[SAMPLES];
+} Latency;
+
+struct VvStats {
+  guint64 outcomes[G_N_ELEMENTS (outcomes)];
+  Latency held, own;
+  GQueue changes; /* of GKeyFile with the group "change", newest first */
+};
+
+VvStats *
+vv_stats_new (void)
+{
+  VvStats *stats = g_new0 (VvStats, 1);
+
+  g_queue_init (&stats->changes);
+  return stats;
+}
+
+void
+vv_stats_free (VvStats *stats)
+{
+  if (!stats)
+    return;
+  g_queue_clear_full (&stats->changes, (GDestroyNotify)g_key_file_unref);
+  g_free (stats);
+}
+
+void
+vv_stats_outcome (VvStats *stats, const char *outcome)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (outcomes); i++)
+    if (strcmp (outcomes[i], outcome) == 0)
+      stats->outcomes[i]++;
+}
+
+static void
+add_sample (Latency *latency, gint64 usec)
+{
+  latency->samples[latency->count++ % SAMPLES] = usec;
+  latency->most = MAX (latency->most, usec);
+}
+
+static void
+copy_group (GKeyFile *from, const char *from_group, GKeyFile *to, const char *to_group)
+{
+  g_auto (GStrv) keys = g_key_file_get_keys (from, from_group, NULL, NULL);
+
+  for (char **key = keys; key && *key; key++) {
+    g_autofree char *value = g_key_file_get_value (from, from_group, *key, NULL);
+    g_key_file_set_value (to, to_group, *key, value);
+  }
+}
+
+void
+vv_stats_change (VvStats *stats, GKeyFile *report, const char *group, gint64 held_usec, gint64 own_usec)
+{
+  GKeyFile *change = g_key_file_new ();
+
+  copy_group (report, group, change, "change");
+  g_key_file_set_int64 (change, "change", "time", g_get_real_time ());
+  g_key_file_set_int64 (change, "change", "held-us", held_usec);
+  g_key_file_set_int64 (change, "change", "own-us", own_usec);
+  g_queue_push_head (&stats->changes, change);
+  if (stats->changes.length > CHANGES)
+    g_key_file_unref (g_queue_pop_tail (&stats->changes));
+  add_sample (&stats->held, held_usec);
+  add_sample (&stats->own, own_usec);
+}
+
+static int
+compare (const void *a, const void *b)
+{
+  gint64 x = *(const gint64 *)a, y = *(const gint64 *)b;
+
+  return x < y ? -1 : x > y;
+}
+
+static void
+write_latency (const Latency *latency, GKeyFile *file, const char *group)
+{
+  gsize n = MIN (latency->count, SAMPLES);
+
+  g_key_file_set_uint64 (file, group, "count", latency->count);
+  if (!n)
+    return;
+  g_autofree gint64 *sorted = g_new (gint64, n);
+  memcpy (sorted, latency->samples, n * sizeof *sorted);
+  qsort (sorted, n, sizeof *sorted, compare);
+  g_key_file_set_int64 (file, group, "p50-us", sorted[(n - 1) * 50 / 100]);
+  g_key_file_set_int64 (file, group, "p90-us", sorted[(n - 1) * 90 / 100]);
+  g_key_file_set_int64 (file, group, "p99-us", sorted[(n - 1) * 99 / 100]);
+  g_key_file_set_int64 (file, group, "max-us", latency->most);
+}
+
+void
+vv_stats_write (const VvStats *stats, GKeyFile *file)
+{
+  guint number = 1;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (outcomes); i++)
+    g_key_file_set_uint64 (file, "outcomes", outcomes[i], stats->outcomes[i]);
+  write_latency (&stats->held, file, "held");
+  write_latency (&stats->own, file, "own");
+  for (GList *i = stats->changes.head; i; i = i->next) {
+    g_autofree char *group = g_strdup_printf ("change %u", number++);
+    copy_group (i->data, "change", file, group);
+  }
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * stats: what the daemon tells of itself: counters, latencies, the last changes of hands.
+ *
+ * Owns: the numbers, in memory, and their spelling in a key file (vfio-variantd(8), STATUS). Knows nothing
+ * of where they come from.
+ */
+#pragma once
+
+#include <glib.h>
+
+typedef struct VvStats VvStats;
+
+VvStats *vv_stats_new (void);
+void vv_stats_free (VvStats *stats);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvStats, vv_stats_free)
+
+/**
+ * vv_stats_outcome:
+ * @outcome: "detached", "fell-back", "reattached", "left-alone", "failed", "deadline" or "crashed"
+ */
+void vv_stats_outcome (VvStats *stats, const char *outcome);
+
+/**
+ * vv_stats_change:
+ * @report: the group @group is copied; it becomes the newest change
+ * @held_usec: how long libvirt was held, microseconds
+ * @own_usec: of these, outside the kernel and scripts
+ */
+void vv_stats_change (VvStats *stats, GKeyFile *report, const char *group, gint64 held_usec, gint64 own_usec);
+
+/** vv_stats_write: adds the groups outcomes, held, own and change N to @file */
+void vv_stats_write (const VvStats *stats, GKeyFile *file);

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "uevents.h"
+
+#include <errno.h>
+#include <glib-unix.h>
+#include <libudev.h>
+#include <string.h>
+
+struct VvUevents {
+  struct udev *udev;
+  struct udev_monitor *monitor;
+  guint source;
+  VvUeventFunc func;
+  gpointer data;
+};
+
+static gboolean
+readable (int fd, GIOCondition condition, gpointer data)
+{
+  VvUevents *u = data;
+
+  (void)fd, (void)condition;
+  errno = 0;
+  struct udev_device *device = udev_monitor_receive_device (u->monitor);
+  if (!device) {
+    if (errno == ENOBUFS)
+      u->func (NULL, TRUE, u->data);
+    return G_SOURCE_CONTINUE;
+  }
+  const char *action = udev_device_get_action (device);
+  if (g_strcmp0 (action, "add") == 0 || g_strcmp0 (action, "remove") == 0)
+    u->func (udev_device_get_sysname (device), strcmp (action, "add") == 0, u->data);
+  udev_device_unref (device);
+  return G_SOURCE_CONTINUE;
+}
+
+VvUevents *
+vv_uevents_new (VvUeventFunc func, gpointer data, GError **error)
+{
+  VvUevents *u = g_new0 (VvUevents, 1);
+
+  u->func = func;
+  u->data = data;
+  u->udev = udev_new ();
+  u->monitor = u->udev ? udev_monitor_new_from_netlink (u->udev, "kernel") : NULL;
+  if (!u->monitor || udev_monitor_filter_add_match_subsystem_devtype (u->monitor, "pci", NULL) < 0 ||
+      udev_monitor_enable_receiving (u->monitor) < 0) {
+    vv_set_errno (error, errno ? errno : ENOMEM, "the kernel's device events cannot be received");
+    vv_uevents_free (u);
+    return NULL;
+  }
+  u->source = g_unix_fd_add (udev_monitor_get_fd (u->monitor), G_IO_IN, readable, u);
+  return u;
+}
+
+void
+vv_uevents_free (VvUevents *u)
+{
+  if (!u)
+    return;
+  if (u->source)
+    g_source_remove (u->source);
+  udev_monitor_unref (u->monitor);
+  udev_unref (u->udev);
+  g_free (u);
+}

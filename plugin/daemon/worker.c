@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "worker.h"
+
+#include <errno.h>
+#include <glib-unix.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "asker.h"
+
+#define REPORT_LIMIT 16384
+#define TOUCHED "T"
+#define UNTOUCHED "U"
+
+struct VvWorker {
+  int pidfd; /* a number might be another process's by the time it is killed */
+  int fd;
+  guint source;
+  gboolean touched;
+  gboolean reported; /* it has its log to write yet, and ends by itself */
+  VvWorkerClient client;
+};
+
+/* --- in the child --- */
+
+/* The parent may have died between the fork and the prctl(). */
+static void
+become_child (pid_t parent, const VvWorkerClient *client)
+{
+  sigset_t none;
+
+  prctl (PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid () != parent)
+    _exit (1);
+  sigemptyset (&none);
+  sigprocmask (SIG_SETMASK, &none, NULL);
+  signal (SIGPIPE, SIG_DFL);
+  client->in_child (client->data);
+}
+
+static void
+tell_touched (gboolean touched, gpointer data)
+{
+  const int *fd = data;
+
+  send (*fd, touched ? TOUCHED : UNTOUCHED, 1, MSG_NOSIGNAL);
+}
+
+static void
+put (GKeyFile *report, const char *key, const char *value)
+{
+  if (value)
+    g_key_file_set_string (report, VV_REPORT, key, value);
+}
+
+static const char *
+outcome_of (const VvChange *change)
+{
+  if (!change->changed)
+    return "left-alone";
+  if (change->operation == VV_REATTACH)
+    return "reattached";
+  return change->attempts->len ? "fell-back" : "detached";
+}
+
+static void
+send_report (int fd, const VvRequest *request, const VvChange *change, const GError *error)
+{
+  g_autoptr (GKeyFile) report = g_key_file_new ();
+
+  put (report, "device", request->address);
+  put (report, "error", error ? error->message : NULL);
+  put (report, "outcome", change ? outcome_of (change) : "failed");
+  if (change) {
+    g_autofree char *failed = vv_change_attempts (change);
+    put (report, "operation", vv_operation_name (change->operation));
+    put (report, "from", change->from);
+    put (report, "to", change->to);
+    put (report, "why", change->why);
+    put (report, "failed", failed);
+    g_key_file_set_int64 (report, VV_REPORT, "kernel-us", change->kernel_usec);
+  }
+  gsize length;
+  g_autofree char *text = g_key_file_to_data (report, &length, NULL);
+  send (fd, text, MIN (length, REPORT_LIMIT - 1), MSG_NOSIGNAL);
+}
+
+/* What follows the report costs libvirt nothing. */
+static void
+hand_over (const VvSession *session, const VvAnnouncement *a, int fd)
+{
+  VvRequest request = {
+      a->address, {a->driver, a->module, a->override}, vv_asker_libvirt (session->host, a->tid)};
+  VvPatience patience = {.touched = tell_touched, .data = &fd};
+  g_autoptr (GError) error = NULL;
+  g_autoptr (VvChange) change = NULL;
+
+  vv_handover_prepare (session, &request);
+  if (recv (fd, &patience.until, sizeof patience.until, 0) != sizeof patience.until)
+    return; /* the announcement came to nothing */
+  change = vv_handover (session, &request, &patience, &error);
+  send_report (fd, &request, change, error);
+  if (error)
+    g_warning ("gate, %s: libvirt goes its own way: %s", a->address, error->message);
+  else if (change->changed)
+    vv_change_log (change);
+  else
+    g_message ("gate, %s: left to libvirt: %s", a->address, change->why);
+}
+
+static void
+stand_back (const VvSession *session, const VvAnnouncement *a, int fd)
+{
+  g_autoptr (GError) crash = NULL;
+
+  vv_binding_stand_back (session->host, a->address);
+  g_set_error (&crash, VV_ERROR, VV_ERROR_FAILED, "the process that moved it died");
+  send_report (fd, &(VvRequest){.address = a->address}, NULL, crash);
+}
+
+/* --- in the parent --- */
+
+/* Everything that came, the last message first of all: a report may be followed by the end at once. */
+static gboolean
+readable (int fd, GIOCondition condition, gpointer data)
+{
+  VvWorker *worker = data;
+  char text[REPORT_LIMIT];
+  ssize_t n = recv (fd, text, sizeof text, MSG_DONTWAIT);
+
+  (void)condition;
+  if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    return G_SOURCE_CONTINUE;
+  if (n == 1) {
+    worker->touched = *text == *TOUCHED;
+    return G_SOURCE_CONTINUE;
+  }
+  g_autoptr (GKeyFile) report = g_key_file_new ();
+  gboolean sound = n > 1 && g_key_file_load_from_data (report, text, n, G_KEY_FILE_NONE, NULL);
+  worker->source = 0;
+  worker->reported = n > 1;
+  worker->client.finished (sound ? report : NULL, worker->client.data);
+  return G_SOURCE_REMOVE;
+}
+
+/* 0 in the child, as fork() */
+static pid_t
+start_child (const VvWorkerClient *client)
+{
+  pid_t parent = getpid ();
+  pid_t pid = fork ();
+
+  if (pid == 0)
+    become_child (parent, client);
+  return pid;
+}
+
+static VvWorker *
+start (const VvSession *session, const VvAnnouncement *announcement, const VvWorkerClient *client,
+       void (*work) (const VvSession *, const VvAnnouncement *, int), GError **error)
+{
+  int fds[2];
+
+  if (socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0) {
+    vv_set_errno (error, errno, "socketpair");
+    return NULL;
+  }
+  pid_t pid = start_child (client);
+  if (pid == 0) {
+    close (fds[0]);
+    work (session, announcement, fds[1]);
+    _exit (0);
+  }
+  int errnum = errno;
+  close (fds[1]);
+  if (pid < 0) {
+    vv_set_errno (error, errnum, "fork");
+    close (fds[0]);
+    return NULL;
+  }
+  VvWorker *worker = g_new0 (VvWorker, 1);
+  worker->pidfd = syscall (SYS_pidfd_open, pid, 0);
+  worker->fd = fds[0];
+  worker->client = *client;
+  worker->source = g_unix_fd_add (fds[0], G_IO_IN | G_IO_HUP, readable, worker);
+  return worker;
+}
+
+VvWorker *
+vv_worker_start (const VvSession *session, const VvAnnouncement *announcement, const VvWorkerClient *client,
+                 GError **error)
+{
+  return start (session, announcement, client, hand_over, error);
+}
+
+VvWorker *
+vv_worker_stand_back (const VvSession *session, const VvAnnouncement *announcement,
+                      const VvWorkerClient *client)
+{
+  VvWorker *worker = start (session, announcement, client, stand_back, NULL);
+
+  if (worker)
+    worker->touched = TRUE;
+  return worker;
+}
+
+void
+vv_worker_go (VvWorker *worker, gint64 deadline)
+{
+  send (worker->fd, &deadline, sizeof deadline, MSG_NOSIGNAL | MSG_DONTWAIT); /* if it died, that shows */
+}
+
+gboolean
+vv_worker_touched (const VvWorker *worker)
+{
+  return worker->touched;
+}
+
+void
+vv_worker_free (VvWorker *worker)
+{
+  if (!worker)
+    return;
+  if (worker->source)
+    g_source_remove (worker->source);
+  if (!worker->reported)
+    syscall (SYS_pidfd_send_signal, worker->pidfd, SIGKILL, NULL, 0);
+  close (worker->pidfd);
+  close (worker->fd);
+  g_free (worker);
+}
+
+void
+vv_worker_run (void (*func) (const VvSession *session), const VvSession *session,
+               const VvWorkerClient *client)
+{
+  pid_t pid = start_child (client);
+
+  if (pid == 0) {
+    func (session);
+    _exit (0);
+  }
+  if (pid < 0)
+    g_warning ("fork: %s", g_strerror (errno));
+}

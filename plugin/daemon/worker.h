@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * worker: a process of its own for one device that libvirt is moving.
+ *
+ * A module that takes long to load, a probe of 30 seconds, a crash: none of it may keep the gate from
+ * answering others, nor keep the fanotify descriptors open when the daemon is killed, as a thread that is
+ * stuck in the kernel would. Hence a process. It is forked when a device is announced, from a daemon that
+ * has one thread and a session with everything read already; so it starts at once and is ready by the time
+ * that libvirt has unbound the device. It dies with the daemon.
+ *
+ * Owns: the fork, the messages to and fro, the report that comes back. Knows nothing of fanotify.
+ */
+#pragma once
+
+#include "gate.h"
+#include "handover.h"
+
+typedef struct VvWorker VvWorker;
+
+/**
+ * VvWorkerClient:
+ * @in_child: called first in the new process, to close what is not its own
+ * @finished: the work is done and @report says how it went, or the process died and @report is NULL; the
+ * worker is still to be freed
+ */
+typedef struct {
+  void (*in_child) (gpointer data);
+  void (*finished) (GKeyFile *report, gpointer data);
+  gpointer data;
+} VvWorkerClient;
+
+/** The group of a report, with the keys device, operation, from, to, outcome, why, failed, error, kernel-us
+ */
+#define VV_REPORT "change"
+
+/**
+ * vv_worker_start:
+ *
+ * A process that gets ready for what @announcement says, and then waits.
+ *
+ * Returns: (transfer full): the worker; NULL with @error set when there can be no process
+ */
+VvWorker *vv_worker_start (const VvSession *session, const VvAnnouncement *announcement,
+                           const VvWorkerClient *client, GError **error);
+
+/**
+ * vv_worker_stand_back:
+ *
+ * After one died that had touched the device: a process that makes the device fit for libvirt's own way
+ * (vv_binding_stand_back()), at once.
+ *
+ * Returns: (transfer full) (nullable): as vv_worker_start(); its report says that the first one died
+ */
+VvWorker *vv_worker_stand_back (const VvSession *session, const VvAnnouncement *announcement,
+                                const VvWorkerClient *client);
+
+/** vv_worker_go: libvirt is held now, until @deadline (g_get_monotonic_time()): do it */
+void vv_worker_go (VvWorker *worker, gint64 deadline);
+
+/** vv_worker_touched: Returns: whether it has written to sysfs what is not undone yet (VvPatience) */
+gboolean vv_worker_touched (const VvWorker *worker);
+
+/** vv_worker_free: kills it when it still works */
+void vv_worker_free (VvWorker *worker);
+
+/**
+ * vv_worker_run:
+ *
+ * Runs @func in a process like a worker's, for work that may wait for the kernel; nobody waits for it. Of
+ * @client, only @in_child is used.
+ */
+void vv_worker_run (void (*func) (const VvSession *session), const VvSession *session,
+                    const VvWorkerClient *client);

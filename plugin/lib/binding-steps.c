@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "binding-steps.h"
+
+#include <string.h>
+
+#define CLEARED "\n" /* an empty write is not passed on by the kernel */
+
+static gboolean
+same (const char *a, const char *b)
+{
+  return g_strcmp0 (a, b) == 0;
+}
+
+void
+vv_binding_assign (char **field, const char *value)
+{
+  char *old = *field;
+
+  *field = g_strdup (value);
+  g_free (old);
+}
+
+void
+vv_binding_begin (VvBinding *b, VvOperation operation)
+{
+  g_clear_pointer (&b->change, vv_change_free);
+  b->change = vv_change_new (b->device->address, operation, b->device->driver);
+  b->begun = g_get_monotonic_time ();
+}
+
+VvChange *
+vv_binding_finish (VvBinding *b, const char *why)
+{
+  VvChange *change = g_steal_pointer (&b->change);
+
+  change->to = g_strdup (b->device->driver);
+  change->usec = g_get_monotonic_time () - b->begun;
+  if (!change->why)
+    change->why = g_strdup (why);
+  return change;
+}
+
+gboolean
+vv_binding_vanished (VvBinding *b, GError **error)
+{
+  return !b->dry_run && !vv_pci_device_reload (b->device, error);
+}
+
+/* --- writing --- */
+
+static void
+tell_touched (VvBinding *b, gboolean touched)
+{
+  if (b->patience.touched && b->is_touched != touched)
+    b->patience.touched (touched, b->patience.data);
+  b->is_touched = touched;
+}
+
+void
+vv_step_untouched (VvBinding *b)
+{
+  tell_touched (b, FALSE);
+}
+
+static gboolean
+step_write (VvBinding *b, const VvDir *dir, const char *path, const char *value, GError **error)
+{
+  g_autofree char *name = vv_io_name (dir, path);
+  gboolean clear = strcmp (value, CLEARED) == 0;
+
+  g_ptr_array_add (b->change->steps,
+                   g_strdup_printf ("echo %s%s> %s", clear ? "" : value, clear ? "" : " ", name));
+  if (b->dry_run)
+    return TRUE;
+  tell_touched (b, TRUE);
+  gint64 start = g_get_monotonic_time ();
+  gboolean done = vv_io_write (dir, path, value, error);
+  b->change->kernel_usec += g_get_monotonic_time () - start;
+  return done;
+}
+
+gboolean
+vv_step_load (VvBinding *b, const char *module, GError **error)
+{
+  g_ptr_array_add (b->change->steps, g_strdup_printf ("modprobe %s", module));
+  if (b->dry_run)
+    return TRUE;
+  gint64 start = g_get_monotonic_time ();
+  gboolean done = vv_modules_load (b->modules, module, error);
+  b->change->kernel_usec += g_get_monotonic_time () - start;
+  return done;
+}
+
+gboolean
+vv_step_override (VvBinding *b, const char *override, GError **error)
+{
+  if (same (b->device->driver_override, override))
+    return TRUE;
+  if (!step_write (b, b->device->dir, "driver_override", override ? override : CLEARED, error))
+    return FALSE;
+  vv_binding_assign (&b->device->driver_override, override);
+  return TRUE;
+}
+
+static char *
+driver_file (const char *driver, const char *file)
+{
+  return g_build_filename ("bus/pci/drivers", driver, file, NULL);
+}
+
+gboolean
+vv_driver_registered (const VvHost *host, const char *driver)
+{
+  g_autofree char *path = driver_file (driver, "bind");
+
+  return vv_io_exists (host->sys, path);
+}
+
+gboolean
+vv_step_unbind (VvBinding *b, GError **error)
+{
+  if (!b->device->driver)
+    return TRUE;
+  g_autofree char *path = driver_file (b->device->driver, "unbind");
+  if (!step_write (b, b->host->sys, path, b->device->address, error))
+    return FALSE;
+  vv_binding_assign (&b->device->driver, NULL);
+  vv_binding_assign (&b->device->vfio_dev, NULL);
+  return TRUE;
+}
+
+gboolean
+vv_step_bind (VvBinding *b, const char *driver, GError **error)
+{
+  g_autofree char *path = driver_file (driver, "bind");
+
+  if (!step_write (b, b->host->sys, path, b->device->address, error))
+    return FALSE;
+  if (b->dry_run) {
+    vv_binding_assign (&b->device->driver, driver);
+    return TRUE;
+  }
+  if (!vv_pci_device_reload (b->device, error))
+    return FALSE;
+  if (!same (b->device->driver, driver)) {
+    g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
+                 "the kernel accepted the bind to %s, but the device is on %s", driver,
+                 b->device->driver ? b->device->driver : "no driver");
+    return FALSE;
+  }
+  return TRUE;
+}
+
+gboolean
+vv_step_probe (VvBinding *b, GError **error)
+{
+  return step_write (b, b->host->sys, "bus/pci/drivers_probe", b->device->address, error) &&
+         !vv_binding_vanished (b, error);
+}
+
+/* --- the node-device hook point --- */
+
+gboolean
+vv_step_hooks (VvBinding *b, VvOperation operation, const char *sub_operation, const char *driver,
+               GError **error)
+{
+  if (b->dry_run || !b->hooks)
+    return TRUE;
+  gint64 start = g_get_monotonic_time ();
+  gboolean done =
+      vv_nodedev_hooks_run (b->hooks, b->device, operation, sub_operation, driver, b->patience.until, error);
+  b->change->kernel_usec += g_get_monotonic_time () - start;
+  return done;
+}
+
+void
+vv_binding_tell_hooks (VvBinding *b, VvOperation operation, const char *sub_operation, const char *driver)
+{
+  g_autoptr (GError) problem = NULL;
+
+  if (!vv_step_hooks (b, operation, sub_operation, driver, &problem))
+    g_warning ("%s, %s %s: %s", b->device->address, vv_operation_name (operation), sub_operation,
+               problem->message);
+}
+
+/* --- to a known place --- */
+
+/* The driver binds by its own ids, or, when it had been bound by an override that is set no more, by its
+ * name. */
+static gboolean
+bind_home (VvBinding *b, const char *driver, const char *override, GError **error)
+{
+  g_autoptr (GError) local = NULL;
+
+  if (!vv_step_override (b, override, error))
+    return FALSE;
+  if (vv_step_bind (b, driver, &local))
+    return TRUE;
+  if (same (override, driver) || !g_error_matches (local, VV_ERROR, VV_ERROR_NO_DEVICE) ||
+      vv_binding_vanished (b, NULL)) {
+    g_propagate_error (error, g_steal_pointer (&local));
+    return FALSE;
+  }
+  return vv_step_override (b, driver, error) && vv_step_bind (b, driver, error) &&
+         vv_step_override (b, override, error);
+}
+
+/* Whose word is asked for is known only where a place has a name: a VFIO driver of ours or the host's. */
+static VvOperation
+direction (const VvBinding *b, const char *driver)
+{
+  gboolean vfio = same (driver, VV_GENERIC_DRIVER) || (b->entry && same (driver, b->entry->vfio_driver));
+
+  return driver && vfio ? VV_DETACH : VV_REATTACH;
+}
+
+gboolean
+vv_settle (VvBinding *b, const char *driver, const char *module, const char *override, GError **error)
+{
+  if (driver && module && !vv_driver_registered (b->host, driver)) {
+    if (!vv_step_load (b, module, error) || vv_binding_vanished (b, error))
+      return FALSE; /* a driver that arrives takes the devices that wait for it, perhaps this one */
+  }
+  if (same (b->device->driver, driver))
+    return vv_step_override (b, override, error);
+  if (!vv_step_unbind (b, error))
+    return FALSE;
+  if (!driver &&
+      b->change->operation == VV_DETACH) /* undoing a detach of a device that was between drivers */
+    return vv_step_override (b, override, error);
+  VvOperation operation = direction (b, driver);
+  vv_binding_tell_hooks (b, operation, "begin", driver);
+  if (!(driver ? bind_home (b, driver, override, error) : vv_step_override (b, override, error)))
+    return FALSE;
+  vv_binding_tell_hooks (b, operation, "end", driver);
+  return TRUE;
+}
