@@ -37,7 +37,7 @@ int vv_cmd_restore (int argc, char **argv);
 
 /**
  * vv_parse_options:
- * @arguments: what follows the name in the usage line
+ * @arguments: what follows the name in the usage line; what a DEVICE is gets explained when it names one
  * @summary: one paragraph
  * @entries: the sub-command's own options, or NULL
  * @read_only: whether --sysroot and --kernel belong to it
