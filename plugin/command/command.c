@@ -51,9 +51,11 @@ vv_parse_options (int *argc, char ***argv, const char *arguments, const char *su
   g_set_prgname (name); /* for the usage line */
   g_option_context_set_help_enabled (context, FALSE);
   g_option_context_set_summary (context, summary);
-  g_option_context_set_description (context,
-                                    "DEVICE is 0000:3b:00.1, 3b:00.1, pci_0000_3b_00_1, a sysfs path, or a "
-                                    "glob of addresses such as '0000:3b:*'.\nSee vfio-variant(1).");
+  g_option_context_set_description (
+      context, strstr (arguments, "DEVICE")
+                   ? "DEVICE is 0000:3b:00.1, 3b:00.1, pci_0000_3b_00_1, a sysfs path, or a "
+                     "glob of addresses such as '0000:3b:*'.\nSee vfio-variant(1)."
+                   : "See vfio-variant(1).");
   if (entries)
     g_option_context_add_main_entries (context, entries, NULL);
   if (read_only)

@@ -34,10 +34,11 @@ int vv_cmd_list (int argc, char **argv);
 int vv_cmd_match (int argc, char **argv);
 int vv_cmd_bind (int argc, char **argv);
 int vv_cmd_restore (int argc, char **argv);
+int vv_cmd_status (int argc, char **argv);
 
 /**
  * vv_parse_options:
- * @arguments: what follows the name in the usage line
+ * @arguments: what follows the name in the usage line; what a DEVICE is gets explained when it names one
  * @summary: one paragraph
  * @entries: the sub-command's own options, or NULL
  * @read_only: whether --sysroot and --kernel belong to it

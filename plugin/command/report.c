@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "report.h"
+
+#include <string.h>
+
+#include "command.h"
+
+#define NUMBER_MAX G_GUINT64_CONSTANT (9007199254740991)   /* 2^53 - 1: the same in every reader of JSON */
+#define MOMENT_MAX G_GUINT64_CONSTANT (253402214400000000) /* the year 9999, wherever midnight is */
+#define PID_MAX 4194304                                    /* PID_MAX_LIMIT, include/linux/threads.h */
+#define TEXT_CHARACTERS 1000
+#define ERROR_CHARACTERS 160 /* an error quotes what was sent */
+
+typedef enum {
+  KIND_NUMBER,
+  KIND_PID,
+  KIND_MOMENT, /* microseconds since the epoch */
+  KIND_TEXT,
+  KIND_NAMES, /* a list */
+  KIND_ADDRESS,
+  KIND_CHOICE,
+} Kind;
+
+/* One line of the reply. @choices: for KIND_CHOICE, ends with NULL. */
+typedef struct {
+  const char *key;
+  Kind kind;
+  gboolean optional;
+  const char *const *choices;
+} Field;
+
+static const char *const gates[] = {"on", "off", NULL};
+static const char *const minders[] = {"running", "idle", NULL};
+static const char *const operations[] = {"detach", "reattach", NULL};
+static const char *const outcomes[] = {"detached", "fell-back", "reattached", "left-alone",
+                                       "failed",   "deadline",  "crashed",    NULL};
+
+static const Field daemon_fields[] = {
+    {"version", KIND_TEXT},
+    {"pid", KIND_PID},
+    {"started", KIND_MOMENT},
+    {"gate", KIND_CHOICE, FALSE, gates},
+    {"reason", KIND_TEXT, TRUE},
+    {"executables", KIND_NAMES, TRUE},
+    {"deadline-ms", KIND_NUMBER},
+    {"devices", KIND_NUMBER},
+    {"minder", KIND_CHOICE, FALSE, minders},
+    {NULL},
+};
+static const Field opens_fields[] = {{"seen"}, {"passed"}, {"held"}, {NULL}};
+static const Field outcomes_fields[] = {{"detached"}, {"fell-back"}, {"reattached"}, {"left-alone"},
+                                        {"failed"},   {"deadline"},  {"crashed"},    {NULL}};
+/* All but the count are there when that is not 0. */
+static const Field latency_fields[] = {{"count"},
+                                       {"p50-us", KIND_NUMBER, TRUE},
+                                       {"p90-us", KIND_NUMBER, TRUE},
+                                       {"p99-us", KIND_NUMBER, TRUE},
+                                       {"max-us", KIND_NUMBER, TRUE},
+                                       {NULL}};
+static const Field holding_fields[] = {{"device", KIND_ADDRESS},
+                                       {"pid", KIND_PID},
+                                       {"executable", KIND_TEXT},
+                                       {"since-us", KIND_NUMBER},
+                                       {NULL}};
+static const Field change_fields[] = {
+    {"time", KIND_MOMENT},
+    {"device", KIND_ADDRESS},
+    {"operation", KIND_CHOICE, FALSE, operations},
+    {"from", KIND_TEXT, TRUE},
+    {"to", KIND_TEXT, TRUE},
+    {"outcome", KIND_CHOICE, FALSE, outcomes},
+    {"why", KIND_TEXT, TRUE},
+    {"failed", KIND_TEXT, TRUE},
+    {"held-us", KIND_NUMBER},
+    {"own-us", KIND_NUMBER},
+    {NULL},
+};
+
+/* The groups that come once; [daemon] comes first, and its members stand at the top of the JSON object. */
+static const struct {
+  const char *name;
+  const Field *fields;
+} groups[] = {
+    {"daemon", daemon_fields}, {"opens", opens_fields}, {"outcomes", outcomes_fields},
+    {"held", latency_fields},  {"own", latency_fields},
+};
+
+/* --- text --- */
+
+/* On one line, and nothing that a terminal acts on: control characters, also those of C1, and what turns the
+ * direction of writing. */
+static char *
+printable (const char *text, guint characters)
+{
+  g_autoptr (GString) safe = g_string_new (NULL);
+  const char *p = text;
+
+  for (; *p && characters > 0; p = g_utf8_next_char (p), characters--) {
+    gunichar c = g_utf8_get_char (p);
+    g_string_append_unichar (safe, g_unichar_isspace (c) ? ' ' : g_unichar_isprint (c) ? c : '?');
+  }
+  if (*p)
+    g_string_append (safe, "...");
+  return g_string_free (g_steal_pointer (&safe), FALSE);
+}
+
+static gboolean malformed (GError **error, const char *format, ...) G_GNUC_PRINTF (2, 3);
+
+static gboolean
+malformed (GError **error, const char *format, ...)
+{
+  va_list args;
+
+  va_start (args, format);
+  g_autofree char *what = g_strdup_vprintf (format, args);
+  va_end (args);
+  g_autofree char *safe = printable (what, ERROR_CHARACTERS);
+  g_set_error (error, VV_ERROR, VV_ERROR_FAILED, "vfio-variantd sent a malformed status: %s", safe);
+  return FALSE;
+}
+
+/* --- checks --- */
+
+static gboolean
+is_number (const char *value, guint64 min, guint64 max)
+{
+  return g_ascii_string_to_unsigned (value, 10, min, max, NULL, NULL);
+}
+
+/* The escapes are what can be wrong with a text of a key file. */
+static gboolean
+is_text (GKeyFile *file, const char *group, const char *key)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *text = g_key_file_get_string (file, group, key, &error);
+
+  return text && !error;
+}
+
+static gboolean
+is_list (GKeyFile *file, const char *group, const char *key)
+{
+  g_autoptr (GError) error = NULL;
+  g_auto (GStrv) list = g_key_file_get_string_list (file, group, key, NULL, &error);
+
+  return list && !error;
+}
+
+static gboolean
+is_address (const char *value)
+{
+  g_autofree char *address = vv_pci_address_parse (value, NULL);
+
+  return g_strcmp0 (address, value) == 0;
+}
+
+static gboolean
+value_is_good (GKeyFile *file, const char *group, const Field *field, const char *value)
+{
+  switch (field->kind) {
+  case KIND_NUMBER:
+    return is_number (value, 0, NUMBER_MAX);
+  case KIND_PID:
+    return is_number (value, 1, PID_MAX);
+  case KIND_MOMENT:
+    return is_number (value, 0, MOMENT_MAX);
+  case KIND_TEXT:
+    return is_text (file, group, field->key);
+  case KIND_NAMES:
+    return is_list (file, group, field->key);
+  case KIND_ADDRESS:
+    return is_address (value);
+  case KIND_CHOICE:
+    return g_strv_contains (field->choices, value);
+  }
+  return FALSE;
+}
+
+static gboolean
+check_field (GKeyFile *file, const char *group, const Field *field, gboolean optional, GError **error)
+{
+  g_autofree char *value = g_key_file_get_value (file, group, field->key, NULL);
+
+  if (!value || !*value)
+    return optional || malformed (error, "[%s] has no %s", group, field->key);
+  if (value_is_good (file, group, field, value))
+    return TRUE;
+  return malformed (error, "[%s] %s=%s", group, field->key, value);
+}
+
+static gboolean
+check_group (GKeyFile *file, const char *group, const Field *fields, GError **error)
+{
+  gboolean always = FALSE;
+
+  for (const Field *f = fields; f->key; f++) {
+    if (!check_field (file, group, f, f->optional && !always, error))
+      return FALSE;
+    always = always || (fields == latency_fields && g_key_file_get_uint64 (file, group, "count", NULL) > 0);
+  }
+  return TRUE;
+}
+
+/* Checks "NAME 1", "NAME 2" and so on, as far as they go and @most allows. */
+static gboolean
+check_series (GKeyFile *file, const char *name, guint most, const Field *fields, guint *n, GError **error)
+{
+  for (*n = 0; *n < most; (*n)++) {
+    g_autofree char *group = g_strdup_printf ("%s %u", name, *n + 1);
+    if (!g_key_file_has_group (file, group))
+      break;
+    if (!check_group (file, group, fields, error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+VvReport *
+vv_report_parse (const char *data, gsize length, GError **error)
+{
+  g_autoptr (VvReport) report = g_new0 (VvReport, 1);
+  g_autoptr (GError) syntax = NULL;
+
+  report->file = g_key_file_new ();
+  if (!g_utf8_validate_len (data, length, NULL)) {
+    malformed (error, "it is no text in UTF-8");
+    return NULL;
+  }
+  if (!g_key_file_load_from_data (report->file, data, length, G_KEY_FILE_NONE, &syntax)) {
+    malformed (error, "%s", syntax->message);
+    return NULL;
+  }
+  for (gsize i = 0; i < G_N_ELEMENTS (groups); i++)
+    if (!check_group (report->file, groups[i].name, groups[i].fields, error))
+      return NULL;
+  if (!check_series (report->file, "holding", G_MAXUINT, holding_fields, &report->holding, error) ||
+      !check_series (report->file, "change", VV_REPORT_CHANGES, change_fields, &report->changes, error))
+    return NULL;
+  return g_steal_pointer (&report);
+}
+
+void
+vv_report_free (VvReport *report)
+{
+  if (!report)
+    return;
+  g_key_file_free (report->file);
+  g_free (report);
+}
+
+/* --- values --- */
+
+guint64
+vv_report_number (const VvReport *report, const char *group, const char *key)
+{
+  return g_key_file_get_uint64 (report->file, group, key, NULL);
+}
+
+char *
+vv_report_text (const VvReport *report, const char *group, const char *key)
+{
+  g_autofree char *text = g_key_file_get_string (report->file, group, key, NULL);
+
+  return text && *text ? printable (text, TEXT_CHARACTERS) : NULL;
+}
+
+char **
+vv_report_names (const VvReport *report, const char *group, const char *key)
+{
+  g_auto (GStrv) names = g_key_file_get_string_list (report->file, group, key, NULL, NULL);
+  gsize n = names ? g_strv_length (names) : 0;
+  char **safe = g_new0 (char *, n + 1);
+
+  for (gsize i = 0; i < n; i++)
+    safe[i] = printable (names[i], TEXT_CHARACTERS);
+  return safe;
+}
+
+/* --- JSON --- */
+
+static void
+json_names (JsonBuilder *b, const VvReport *report, const char *group, const char *key)
+{
+  g_auto (GStrv) names = vv_report_names (report, group, key);
+
+  json_builder_begin_array (b);
+  for (char **name = names; *name; name++)
+    json_builder_add_string_value (b, *name);
+  json_builder_end_array (b);
+}
+
+static void
+json_number (JsonBuilder *b, const VvReport *report, const char *group, const char *key)
+{
+  g_autofree char *value = g_key_file_get_value (report->file, group, key, NULL);
+
+  if (value && *value)
+    json_builder_add_int_value (b, (gint64)vv_report_number (report, group, key));
+  else
+    json_builder_add_null_value (b);
+}
+
+static void
+json_field (JsonBuilder *b, const VvReport *report, const char *group, const Field *field)
+{
+  g_autofree char *name = g_strdelimit (g_strdup (field->key), "-", '_');
+
+  if (field->kind == KIND_TEXT || field->kind == KIND_ADDRESS || field->kind == KIND_CHOICE) {
+    g_autofree char *text = vv_report_text (report, group, field->key);
+    vv_json_string (b, name, text);
+    return;
+  }
+  json_builder_set_member_name (b, name);
+  if (field->kind == KIND_NAMES)
+    json_names (b, report, group, field->key);
+  else
+    json_number (b, report, group, field->key);
+}
+
+static void
+json_fields (JsonBuilder *b, const VvReport *report, const char *group, const Field *fields)
+{
+  for (const Field *f = fields; f->key; f++)
+    json_field (b, report, group, f);
+}
+
+static void
+json_series (JsonBuilder *b, const VvReport *report, const char *name, guint n, const Field *fields)
+{
+  json_builder_begin_array (b);
+  for (guint i = 1; i <= n; i++) {
+    g_autofree char *group = g_strdup_printf ("%s %u", name, i);
+    json_builder_begin_object (b);
+    json_fields (b, report, group, fields);
+    json_builder_end_object (b);
+  }
+  json_builder_end_array (b);
+}
+
+void
+vv_report_json (const VvReport *report, JsonBuilder *b)
+{
+  json_builder_begin_object (b);
+  json_builder_set_member_name (b, "running");
+  json_builder_add_boolean_value (b, TRUE);
+  json_fields (b, report, groups[0].name, groups[0].fields);
+  for (gsize i = 1; i < G_N_ELEMENTS (groups); i++) {
+    json_builder_set_member_name (b, groups[i].name);
+    json_builder_begin_object (b);
+    json_fields (b, report, groups[i].name, groups[i].fields);
+    json_builder_end_object (b);
+  }
+  json_builder_set_member_name (b, "holding");
+  json_series (b, report, "holding", report->holding, holding_fields);
+  json_builder_set_member_name (b, "changes");
+  json_series (b, report, "change", report->changes, change_fields);
+  vv_json_string (b, "error", NULL);
+  json_builder_end_object (b);
+}

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * vfio-variant status: asks vfio-variantd how it is, and tells.
+ *
+ * Owns: the connection, which is bounded in time and in bytes, and the text for people. What the reply may
+ * say is report's business; no text of the reply is printed that did not come through it.
+ */
+#include <errno.h>
+#include <libsmartcols.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "report.h"
+
+#define SOCKET_NAME "vfio-variantd.sock"
+#define REPLY_LIMIT (256 * 1024)
+#define PATIENCE_MS 5000 /* for the whole conversation */
+#define NOT_RUNNING                                                                                          \
+  "vfio-variantd is not running: hot plug gets what libvirt itself chooses; systemctl start vfio-variantd"
+
+/* --- the conversation: connect, say nothing, read to the end --- */
+
+static void
+set_connect_error (GError **error, int errnum, const char *path)
+{
+  switch (errnum) {
+  case ENOENT:
+  case ECONNREFUSED: /* the socket of one that is gone */
+    g_set_error (error, VV_ERROR, VV_ERROR_NOT_FOUND, NOT_RUNNING);
+    break;
+  case EACCES:
+  case EPERM:
+    vv_set_errno (error, errnum, "asking vfio-variantd needs root: %s", path);
+    break;
+  default:
+    vv_set_errno (error, errnum, "%s: connect", path);
+  }
+}
+
+static gboolean
+timed_out (GError **error, int patience_ms)
+{
+  g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
+               "vfio-variantd did not answer within %g s; 'journalctl -u vfio-variantd' may tell why",
+               patience_ms / 1000.0);
+  return FALSE;
+}
+
+/* Returns: a connected socket, or -1 with @error set */
+static int
+dial (const char *path, int patience_ms, GError **error)
+{
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  /* bounds the wait of connect(2) for a place in the queue of a daemon that does not accept */
+  const struct timeval patience = {patience_ms / 1000, patience_ms % 1000 * 1000};
+  int fd = -1;
+  int errnum = 0;
+
+  if (g_strlcpy (address.sun_path, path, sizeof address.sun_path) >= sizeof address.sun_path)
+    errnum = ENAMETOOLONG;
+  else if ((fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) < 0 ||
+           setsockopt (fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) < 0 ||
+           connect (fd, (const struct sockaddr *)&address, sizeof address) < 0)
+    errnum = errno;
+  if (errnum == 0)
+    return fd;
+  if (fd >= 0)
+    close (fd);
+  if (errnum == EAGAIN)
+    timed_out (error, patience_ms);
+  else
+    set_connect_error (error, errnum, path);
+  return -1;
+}
+
+/* Returns: whether there is something to read before @deadline, on the monotonic clock */
+static gboolean
+wait_for_more (int fd, gint64 deadline)
+{
+  struct pollfd it = {.fd = fd, .events = POLLIN};
+
+  for (;;) {
+    gint64 left_ms = (deadline - g_get_monotonic_time ()) / 1000;
+    int n = left_ms > 0 ? poll (&it, 1, (int)left_ms) : 0;
+    if (n >= 0 || errno != EINTR)
+      return n > 0;
+  }
+}
+
+static gboolean
+read_to_end (int fd, int patience_ms, gint64 deadline, GString *reply, GError **error)
+{
+  char chunk[4096];
+
+  for (;;) {
+    if (!wait_for_more (fd, deadline))
+      return timed_out (error, patience_ms);
+    gssize n = recv (fd, chunk, sizeof chunk, MSG_DONTWAIT);
+    if (n == 0)
+      return TRUE;
+    if (n < 0 && errno != EINTR && errno != EAGAIN)
+      return vv_set_errno (error, errno, "the answer of vfio-variantd");
+    if (n > 0)
+      g_string_append_len (reply, chunk, n);
+    if (reply->len > REPLY_LIMIT) {
+      g_set_error (error, VV_ERROR, VV_ERROR_FAILED, "the answer of vfio-variantd is longer than %d bytes",
+                   REPLY_LIMIT);
+      return FALSE;
+    }
+  }
+}
+
+/* Returns: (transfer full): what the daemon says, or NULL with @error set: VV_ERROR_NOT_FOUND when it does
+ * not run */
+static VvReport *
+ask (const VvHost *host, int patience_ms, GError **error)
+{
+  g_autofree char *path = g_build_filename (host->run_path, SOCKET_NAME, NULL);
+  g_autoptr (GString) reply = g_string_new (NULL);
+  gint64 deadline = g_get_monotonic_time () + patience_ms * G_GINT64_CONSTANT (1000);
+  int fd = dial (path, patience_ms, error);
+
+  if (fd < 0)
+    return NULL;
+  gboolean whole = read_to_end (fd, patience_ms, deadline, reply, error);
+  close (fd);
+  return whole ? vv_report_parse (reply->str, reply->len, error) : NULL;
+}
+
+/* --- text --- */
+
+static char *
+duration (guint64 usec)
+{
+  if (usec < 1000)
+    return g_strdup_printf ("%d us", (int)usec);
+  if (usec < G_USEC_PER_SEC)
+    return g_strdup_printf ("%.1f ms", (double)usec / 1e3);
+  return g_strdup_printf ("%.1f s", (double)usec / 1e6);
+}
+
+static char *
+duration_of (const VvReport *r, const char *group, const char *key)
+{
+  return duration (vv_report_number (r, group, key));
+}
+
+/* ISO 8601, local time */
+static char *
+moment_of (const VvReport *r, const char *group, const char *key)
+{
+  gint64 usec = (gint64)vv_report_number (r, group, key);
+  g_autoptr (GDateTime) local = g_date_time_new_from_unix_local (usec / G_USEC_PER_SEC);
+
+  return local ? g_date_time_format (local, "%Y-%m-%dT%H:%M:%S%z") : g_strdup ("-");
+}
+
+static void
+print_line (const char *label, const char *text)
+{
+  printf ("%-9s %s\n", label, text);
+}
+
+static void
+print_gate (const VvReport *r)
+{
+  g_autofree char *gate = vv_report_text (r, "daemon", "gate");
+  g_autofree char *reason = vv_report_text (r, "daemon", "reason");
+  g_auto (GStrv) executables = vv_report_names (r, "daemon", "executables");
+  g_autofree char *names = g_strjoinv (", ", executables);
+  g_autofree char *deadline = duration (vv_report_number (r, "daemon", "deadline-ms") * 1000);
+  gboolean on = g_str_equal (gate, "on");
+  g_autofree char *text =
+      on ? g_strdup_printf ("on for %s; holds at most %s", *names ? names : "nobody", deadline)
+         : g_strdup_printf ("off: %s", reason ? reason : "no reason was given");
+
+  print_line ("gate", text);
+}
+
+static void
+print_daemon (const VvReport *r)
+{
+  g_autofree char *version = vv_report_text (r, "daemon", "version");
+  g_autofree char *started = moment_of (r, "daemon", "started");
+  g_autofree char *minder = vv_report_text (r, "daemon", "minder");
+
+  printf ("%-9s vfio-variantd %s, process %" G_GUINT64_FORMAT ", since %s\n", "daemon", version,
+          vv_report_number (r, "daemon", "pid"), started);
+  printf ("%-9s %" G_GUINT64_FORMAT " watched; the minder is %s\n", "devices",
+          vv_report_number (r, "daemon", "devices"), minder);
+}
+
+static void
+print_counters (const VvReport *r, const char *group, const char *const keys[], const char *const words[],
+                gsize n)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  for (gsize i = 0; i < n; i++)
+    g_string_append_printf (text, "%s%" G_GUINT64_FORMAT " %s", i ? ", " : "",
+                            vv_report_number (r, group, keys[i]), words[i]);
+  print_line (group, text->str);
+}
+
+static void
+print_latency (const VvReport *r, const char *group, const char *note)
+{
+  g_autofree char *p50 = duration_of (r, group, "p50-us");
+  g_autofree char *p90 = duration_of (r, group, "p90-us");
+  g_autofree char *p99 = duration_of (r, group, "p99-us");
+  g_autofree char *longest = duration_of (r, group, "max-us");
+
+  if (vv_report_number (r, group, "count") > 0)
+    printf ("%-9s p50 %s, p90 %s, p99 %s, max %s%s\n", group, p50, p90, p99, longest, note);
+}
+
+static struct libscols_table *
+new_table (const char *const columns[], gsize n)
+{
+  struct libscols_table *table = scols_new_table ();
+
+  for (gsize i = 0; i < n; i++)
+    scols_table_new_column (table, columns[i], 0, 0);
+  return table;
+}
+
+static void
+add_row (struct libscols_table *table, const char *const cells[], gsize n)
+{
+  struct libscols_line *line = scols_table_new_line (table, NULL);
+
+  for (gsize i = 0; i < n; i++)
+    scols_line_set_data (line, i, cells[i] ? cells[i] : "-");
+}
+
+static void
+print_table (const char *title, struct libscols_table *table)
+{
+  printf ("\n%s\n", title);
+  scols_print_table (table);
+  scols_unref_table (table);
+}
+
+static void
+print_holding (const VvReport *r)
+{
+  static const char *const columns[] = {"DEVICE", "EXECUTABLE", "PID", "FOR"};
+  struct libscols_table *table = new_table (columns, G_N_ELEMENTS (columns));
+
+  for (guint i = 1; i <= r->holding; i++) {
+    g_autofree char *group = g_strdup_printf ("holding %u", i);
+    g_autofree char *device = vv_report_text (r, group, "device");
+    g_autofree char *executable = vv_report_text (r, group, "executable");
+    g_autofree char *pid = vv_report_text (r, group, "pid");
+    g_autofree char *since = duration_of (r, group, "since-us");
+    const char *const cells[] = {device, executable, pid, since};
+    add_row (table, cells, G_N_ELEMENTS (cells));
+  }
+  print_table ("Held now:", table);
+}
+
+static void
+add_change (const VvReport *r, const char *group, struct libscols_table *table)
+{
+  g_autofree char *time = moment_of (r, group, "time");
+  g_autofree char *device = vv_report_text (r, group, "device");
+  g_autofree char *operation = vv_report_text (r, group, "operation");
+  g_autofree char *from = vv_report_text (r, group, "from");
+  g_autofree char *to = vv_report_text (r, group, "to");
+  g_autofree char *outcome = vv_report_text (r, group, "outcome");
+  g_autofree char *held = duration_of (r, group, "held-us");
+  g_autofree char *own = duration_of (r, group, "own-us");
+  g_autofree char *why = vv_report_text (r, group, "why");
+  g_autofree char *failed = vv_report_text (r, group, "failed");
+  g_autofree char *note = failed ? g_strdup_printf ("%s; failed: %s", why ? why : "-", failed) : NULL;
+  const char *const cells[] = {time, device, operation, from, to, outcome, held, own, note ? note : why};
+
+  add_row (table, cells, G_N_ELEMENTS (cells));
+}
+
+static void
+print_changes (const VvReport *r)
+{
+  static const char *const columns[] = {"TIME",    "DEVICE", "OPERATION", "FROM", "TO",
+                                        "OUTCOME", "HELD",   "OWN",       "WHY"};
+  struct libscols_table *table = new_table (columns, G_N_ELEMENTS (columns));
+
+  for (guint i = 1; i <= r->changes; i++) {
+    g_autofree char *group = g_strdup_printf ("change %u", i);
+    add_change (r, group, table);
+  }
+  print_table ("Last changes of hands:", table);
+}
+
+static void
+print_text (const VvReport *r)
+{
+  static const char *const opens[] = {"seen", "passed", "held"};
+  static const char *const outcomes[] = {"detached", "fell-back", "reattached", "left-alone",
+                                         "failed",   "deadline",  "crashed"};
+  static const char *const outcome_words[] = {"detached", "fell back",         "reattached", "left alone",
+                                              "failed",   "past the deadline", "crashed"};
+
+  print_gate (r);
+  print_daemon (r);
+  print_counters (r, "opens", opens, opens, G_N_ELEMENTS (opens));
+  print_counters (r, "outcomes", outcomes, outcome_words, G_N_ELEMENTS (outcomes));
+  print_latency (r, "held", "");
+  print_latency (r, "own", " (without binds, module loads and hook scripts)");
+  if (r->holding)
+    print_holding (r);
+  if (r->changes)
+    print_changes (r);
+}
+
+/* --- the answers --- */
+
+static int
+tell (const VvReport *report, gboolean json)
+{
+  g_autoptr (JsonBuilder) builder = json_builder_new ();
+
+  if (json) {
+    vv_report_json (report, builder);
+    vv_json_print (builder);
+  } else {
+    print_text (report);
+  }
+  return VV_EXIT_DONE;
+}
+
+/* That it does not run is an answer, too, and goes where the others go. */
+static int
+tell_not_running (const char *message, gboolean json)
+{
+  g_autoptr (JsonBuilder) builder = json_builder_new ();
+
+  if (json) {
+    json_builder_begin_object (builder);
+    json_builder_set_member_name (builder, "running");
+    json_builder_add_boolean_value (builder, FALSE);
+    vv_json_string (builder, "error", message);
+    json_builder_end_object (builder);
+    vv_json_print (builder);
+  } else {
+    puts (message);
+  }
+  return VV_EXIT_FAILED;
+}
+
+int
+vv_cmd_status (int argc, char **argv)
+{
+  g_auto (VvCommon) common = {0};
+  int patience_ms = PATIENCE_MS;
+  g_autoptr (GError) error = NULL;
+  /* not among the options of the commands that only read: those have --kernel, which means nothing here */
+  const GOptionEntry entries[] = {
+      {"sysroot", 0, 0, G_OPTION_ARG_FILENAME, &common.sysroot, "Ask the daemon whose /run is below DIR",
+       "DIR"},
+      {"timeout-ms", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_INT, &patience_ms, "For the tests", "N"},
+      {NULL},
+  };
+  int code = vv_parse_options (&argc, &argv, "", "Asks vfio-variantd how it is. Needs root.", entries, FALSE,
+                               &common);
+
+  if (code >= 0)
+    return code;
+  if (argc > 1)
+    return vv_usage_error (argv[0], "it takes no arguments");
+  if (patience_ms < 1 || patience_ms > PATIENCE_MS)
+    return vv_usage_error (argv[0], "--timeout-ms is 1 to %d", PATIENCE_MS);
+  g_autoptr (VvHost) host = vv_host_new (common.sysroot, NULL, &error);
+  if (!host)
+    return vv_print_error (error);
+  g_autoptr (VvReport) report = ask (host, patience_ms, &error);
+  if (report)
+    return tell (report, common.json);
+  if (g_error_matches (error, VV_ERROR, VV_ERROR_NOT_FOUND))
+    return tell_not_running (error->message, common.json);
+  return vv_print_error (error);
+}
