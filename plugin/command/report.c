@@ -65,7 +65,7 @@ static const Field holding_fields[] = {{"device", KIND_ADDRESS},
 static const Field change_fields[] = {
     {"time", KIND_MOMENT},
     {"device", KIND_ADDRESS},
-    {"operation", KIND_CHOICE, FALSE, operations},
+    {"operation", KIND_CHOICE, TRUE, operations},
     {"from", KIND_TEXT, TRUE},
     {"to", KIND_TEXT, TRUE},
     {"outcome", KIND_CHOICE, FALSE, outcomes},

@@ -73,7 +73,7 @@ send_report (int fd, const VvRequest *request, const VvChange *change, const GEr
   g_autoptr (GKeyFile) report = g_key_file_new ();
 
   put (report, "device", request->address);
-  put (report, "error", error ? error->message : NULL);
+  put (report, "failed", error ? error->message : NULL);
   put (report, "outcome", change ? outcome_of (change) : "failed");
   if (change) {
     g_autofree char *failed = vv_change_attempts (change);

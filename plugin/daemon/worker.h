@@ -29,7 +29,7 @@ typedef struct {
   gpointer data;
 } VvWorkerClient;
 
-/** The group of a report, with the keys device, operation, from, to, outcome, why, failed, error, kernel-us
+/** The group of a report, with the keys device, operation, from, to, outcome, why, failed (what went wrong), kernel-us
  */
 #define VV_REPORT "change"
 
