@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "nodedev-xml.h"
+
+#include <libxml/chvalid.h>
+#include <libxml/xmlwriter.h>
+#include <stdio.h>
+#include <string.h>
+
+#define UNKNOWN_CHARACTER 0xfffd
+
+typedef xmlBuffer Buffer;
+typedef xmlTextWriter Writer;
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Buffer, xmlBufferFree)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Writer, xmlFreeTextWriter)
+
+typedef struct {
+  guint domain, bus, slot, function;
+} Address;
+
+/* Whether @text is an address as the kernel spells it */
+static gboolean
+read_address (const char *text, Address *a)
+{
+  g_autofree char *canonical = vv_pci_address_parse (text, NULL);
+
+  return canonical && strcmp (canonical, text) == 0 &&
+         sscanf (text, "%x:%x:%x.%x", &a->domain, &a->bus, &a->slot, &a->function) == 4;
+}
+
+char *
+vv_nodedev_name (const char *address)
+{
+  return g_strdelimit (g_strconcat ("pci_", address, NULL), ":.", '_');
+}
+
+/* --- writing --- */
+
+static char *
+allowed_text (const char *raw)
+{
+  g_autofree char *valid = g_utf8_make_valid (raw, -1);
+  GString *text = g_string_new (NULL);
+
+  for (const char *p = valid; *p; p = g_utf8_next_char (p)) {
+    gunichar c = g_utf8_get_char (p);
+    g_string_append_unichar (text, xmlIsCharQ (c) ? c : UNKNOWN_CHARACTER);
+  }
+  return g_string_free (text, FALSE);
+}
+
+static void
+begin (Writer *w, const char *name)
+{
+  xmlTextWriterStartElement (w, (const xmlChar *)name);
+}
+
+static void
+end (Writer *w)
+{
+  xmlTextWriterEndElement (w);
+}
+
+static void
+write_text (Writer *w, const char *name, const char *raw)
+{
+  g_autofree char *text = allowed_text (raw);
+
+  xmlTextWriterWriteElement (w, (const xmlChar *)name, (const xmlChar *)text);
+}
+
+static void
+write_attribute (Writer *w, const char *name, const char *format, guint value)
+{
+  xmlTextWriterWriteFormatAttribute (w, (const xmlChar *)name, format, value);
+}
+
+static void
+write_number (Writer *w, const char *name, const char *format, guint value)
+{
+  xmlTextWriterWriteFormatElement (w, (const xmlChar *)name, format, value);
+}
+
+static void
+begin_capability (Writer *w, const char *type)
+{
+  begin (w, "capability");
+  xmlTextWriterWriteAttribute (w, (const xmlChar *)"type", (const xmlChar *)type);
+}
+
+static void
+write_address (Writer *w, const char *text)
+{
+  Address a;
+
+  if (!read_address (text, &a))
+    return;
+  begin (w, "address");
+  write_attribute (w, "domain", "0x%04x", a.domain);
+  write_attribute (w, "bus", "0x%02x", a.bus);
+  write_attribute (w, "slot", "0x%02x", a.slot);
+  write_attribute (w, "function", "0x%x", a.function);
+  end (w);
+}
+
+/* --- what is written --- */
+
+/* Where the device is in sysfs, without the sysroot: the link in bus/pci/devices is relative to sysfs. */
+static char *
+sysfs_path (const VvHost *host, const VvPciDevice *device)
+{
+  g_autofree char *link = g_build_filename ("bus/pci/devices", device->address, NULL);
+  g_autofree char *target = vv_io_link (host->sys, link);
+  const char *devices = target ? strstr (target, "/devices/") : NULL;
+
+  return devices ? g_strconcat ("/sys", devices, NULL) : NULL;
+}
+
+/* libvirt's parent is the nearest device above that it knows itself: between a device and the host's root may
+ * be nodes that are no PCI devices (pci0000:3a, Intel VMD). */
+static char *
+parent_name (const char *path)
+{
+  g_auto (GStrv) parts = g_strsplit (path, "/", -1);
+  Address a;
+
+  for (guint i = g_strv_length (parts) - 1; i-- > 0;)
+    if (read_address (parts[i], &a))
+      return vv_nodedev_name (parts[i]);
+  return g_strdup ("computer");
+}
+
+static void
+write_driver (Writer *w, const char *driver)
+{
+  if (!driver)
+    return;
+  begin (w, "driver");
+  write_text (w, "name", driver);
+  end (w);
+}
+
+/* The modalias has them all, and the device cannot change them (modalias_show() in drivers/pci/pci-sysfs.c).
+ */
+static gboolean
+read_ids (const char *modalias, guint *vendor, guint *product, guint *class)
+{
+  guint base, sub, interface;
+
+  if (sscanf (modalias, "pci:v%8xd%8xsv%*8xsd%*8xbc%2xsc%2xi%2x", vendor, product, &base, &sub, &interface) !=
+      5)
+    return FALSE;
+  *class = base << 16 | sub << 8 | interface;
+  return TRUE;
+}
+
+static void
+write_id (Writer *w, const char *name, guint id)
+{
+  begin (w, name);
+  write_attribute (w, "id", "0x%04x", id);
+  end (w);
+}
+
+static void
+write_physical_function (Writer *w, const char *physfn)
+{
+  Address a;
+
+  if (!physfn || !read_address (physfn, &a))
+    return;
+  begin_capability (w, "phys_function");
+  write_address (w, physfn);
+  end (w);
+}
+
+static void
+write_virtual_functions (Writer *w, const VvPciDevice *device)
+{
+  g_autofree char *total = vv_io_attribute (device->dir, "sriov_totalvfs");
+  guint64 max = total ? g_ascii_strtoull (total, NULL, 10) : 0;
+
+  max = MIN (max, G_MAXUINT16); /* the register has 16 bits */
+  if (!max)
+    return;
+  begin_capability (w, "virt_functions");
+  write_attribute (w, "maxCount", "%u", (guint)max);
+  for (guint i = 0; i < MIN (max, VV_NODEDEV_ADDRESS_LIMIT); i++) {
+    g_autofree char *link = g_strdup_printf ("virtfn%u", i);
+    g_autofree char *address = vv_io_link_name (device->dir, link);
+    if (!address)
+      break;
+    write_address (w, address);
+  }
+  end (w);
+}
+
+static void
+write_iommu_group (Writer *w, const VvHost *host, const VvPciDevice *device)
+{
+  g_autoptr (GPtrArray) members = vv_pci_group_members (host, device);
+  guint64 number = 0;
+  guint first = 0;
+  Address a;
+
+  while (first < members->len && !read_address (members->pdata[first], &a))
+    first++;
+  if (first == members->len ||
+      !g_ascii_string_to_unsigned (device->iommu_group, 10, 0, G_MAXUINT, &number, NULL))
+    return;
+  begin (w, "iommuGroup");
+  write_attribute (w, "number", "%u", (guint)number);
+  for (guint i = first; i < MIN (members->len, VV_NODEDEV_ADDRESS_LIMIT); i++)
+    write_address (w, members->pdata[i]);
+  end (w);
+}
+
+static void
+write_numa (Writer *w, const VvPciDevice *device)
+{
+  g_autofree char *text = vv_io_attribute (device->dir, "numa_node");
+  guint64 node = 0;
+
+  if (!text || !g_ascii_string_to_unsigned (text, 10, 0, G_MAXINT, &node, NULL))
+    return; /* -1: the kernel does not know it */
+  begin (w, "numa");
+  write_attribute (w, "node", "%u", (guint)node);
+  end (w);
+}
+
+static gboolean
+write_pci (Writer *w, const VvHost *host, const VvPciDevice *device)
+{
+  guint vendor = 0, product = 0, class = 0;
+  Address a = {0};
+
+  if (!read_address (device->address, &a) || !read_ids (device->modalias, &vendor, &product, &class))
+    return FALSE;
+  begin_capability (w, "pci");
+  write_number (w, "class", "0x%06x", class);
+  write_number (w, "domain", "%u", a.domain);
+  write_number (w, "bus", "%u", a.bus);
+  write_number (w, "slot", "%u", a.slot);
+  write_number (w, "function", "%u", a.function);
+  write_id (w, "product", product);
+  write_id (w, "vendor", vendor);
+  write_physical_function (w, device->physfn);
+  write_virtual_functions (w, device);
+  write_iommu_group (w, host, device);
+  write_numa (w, device);
+  end (w);
+  return TRUE;
+}
+
+static gboolean
+write_device (Writer *w, const VvHost *host, const VvPciDevice *device)
+{
+  g_autofree char *path = sysfs_path (host, device);
+
+  if (!path || !device->modalias || !vv_io_exists (device->dir, "modalias"))
+    return FALSE;
+  g_autofree char *name = vv_nodedev_name (device->address);
+  g_autofree char *parent = parent_name (path);
+  begin (w, "device");
+  write_text (w, "name", name);
+  write_text (w, "path", path);
+  write_text (w, "parent", parent);
+  write_driver (w, device->driver);
+  if (!write_pci (w, host, device))
+    return FALSE;
+  end (w);
+  return TRUE;
+}
+
+char *
+vv_nodedev_xml (const VvHost *host, const VvPciDevice *device)
+{
+  g_autoptr (Buffer) buffer = xmlBufferCreate ();
+  g_autoptr (Writer) w = buffer ? xmlNewTextWriterMemory (buffer, 0) : NULL;
+
+  if (!w)
+    return NULL;
+  xmlTextWriterSetIndent (w, 1);
+  xmlTextWriterSetIndentString (w, (const xmlChar *)"  ");
+  xmlTextWriterSetQuoteChar (w, '\'');
+  if (!write_device (w, host, device) || xmlTextWriterFlush (w) < 0)
+    return NULL;
+  return g_strdup ((const char *)xmlBufferContent (buffer));
+}
