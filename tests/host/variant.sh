@@ -52,6 +52,80 @@ show_module() {
   mv "$hidden.hidden" "$hidden"
 }
 
+# --- the daemon -------------------------------------------------------------------------------
+
+gate_status() { # gate_status JQ-EXPRESSION
+  vfio-variant status --json | jq -r "$1"
+}
+
+gate_is() { # gate_is JQ-CONDITION, for wait_for
+  [ "$(gate_status "$1" 2>/dev/null)" = true ]
+}
+
+start_gate() { # start_gate [OPTION...]: of vfio-variantd
+  vfio-variantd "$@" &
+  gate_pid=$!
+  wait_for 20 gate_is '.gate == "on"'
+}
+
+stop_gate() {
+  kill "$gate_pid"
+  wait "$gate_pid"
+}
+
+kill_gate() {
+  kill -9 "$gate_pid"
+  wait "$gate_pid" || true
+}
+
+# gate_scenario NAME COMMAND...: a scenario during which the daemon runs, which must come to an orderly end
+gate_scenario() {
+  gate_name=$1
+  shift
+  scenario "$gate_name" with_gate "$@"
+  killall_gates
+}
+
+with_gate() {
+  start_gate
+  "$@"
+  expect 'held at the end' "$(gate_status '.holding | length')" 0
+  stop_gate
+}
+
+killall_gates() {
+  ! pkill -KILL -x vfio-variantd || sleep 0.2
+}
+
+entry_is_gone() { # entry_is_gone BDF, for wait_for
+  [ ! -e "/run/vfio-variant/$1" ]
+}
+
+state_is() { # state_is BDF STATE, for wait_for
+  [ "$(state_of "$1")" = "$2" ]
+}
+
+# comes_home BDF STATE: libvirt gives a device back a moment after its guest has let go of it
+comes_home() {
+  wait_for 20 state_is "$1" "$2"
+  wait_for 20 entry_is_gone "$1"
+}
+
+# --- the node-device hook point ------------------------------------------------------------------
+
+hook_point=/etc/libvirt/hooks/nodedev.d
+
+# hook_script NAME: from standard input, with what each of them writes to one log
+hook_script() {
+  mkdir -p "$hook_point"
+  cat >"$hook_point/$1"
+  chmod 755 "$hook_point/$1"
+}
+
+remove_hook_scripts() {
+  rm -rf "$hook_point"
+}
+
 # --- the main job ------------------------------------------------------------------------------
 
 # state_of BDF: what has to be as before afterwards

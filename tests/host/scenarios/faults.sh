@@ -24,10 +24,6 @@ qemu_is_killed() {
   wait_for 10 entry_is_gone "$nic"
 }
 
-entry_is_gone() {
-  [ ! -e "/run/vfio-variant/$1" ]
-}
-
 libvirtd_is_killed() {
   start_domain guest "$(hostdev_xml "$nic")"
   pid=$(qemu_pid guest)
