@@ -140,6 +140,15 @@ def until(condition):
         time.sleep(0.02)
 
 
+def is_alive(pid):
+    """A zombie is not: its new parent may never ask for it."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 def run(*arguments):
     return subprocess.run([MINDER, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
                           timeout=PATIENCE)
@@ -217,6 +226,24 @@ def sigterm_ends():
         minder.sleeps()
         minder.process.terminate()
         minder.ends(-signal.SIGTERM)
+
+
+def dies_with_its_parent():
+    """Also while it cannot see that its input ended: here that does not end."""
+    with Host() as host:
+        reading, writing = os.pipe()
+        command = [MINDER, "--sysroot", host.root, "--connect", host.node("")]
+        parent = subprocess.Popen(["sh", "-c", '"$@" & echo $!; wait', "sh", "sh", "-c", f'exec "$@" <&{reading}', "sh",
+                                   *command], stdout=subprocess.PIPE, text=True, pass_fds=[reading])
+        minder = int(parent.stdout.readline())
+        until(lambda: os.path.basename(os.readlink(f"/proc/{minder}/exe")) == os.path.basename(MINDER))
+        time.sleep(0.5)
+        parent.kill()
+        parent.wait()
+        until(lambda: not is_alive(minder))
+        parent.stdout.close()
+        os.close(reading)
+        os.close(writing)
 
 
 # --- what it is told ---
@@ -318,6 +345,7 @@ TESTS = [
     empty_journal_is_an_end,
     ends_when_the_journal_empties,
     sigterm_ends,
+    dies_with_its_parent,
     garbage_is_passed_over,
     nothing_is_asked_while_held,
     hot_plugged_device_is_given_to_its_domain,

@@ -139,25 +139,31 @@ test_plugged_is_claimed (void)
   }
 }
 
-/* What was noted, and moved by libvirt since, without a hook or the daemon */
+/* What was noted, and moved by libvirt since, without a hook or the daemon; also when the domain is there
+ * already */
 static void
 test_noted_becomes_detached (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
-  g_autoptr (VvReconciler) r = reconciler_of (f);
-  g_autoptr (VvBinding) b = open_nic (f);
+  for (guint marked = 0; marked < 2; marked++) {
+    g_autoptr (Fixture) f = fixture_new ();
+    g_autoptr (VvReconciler) r = reconciler_of (f);
+    g_autoptr (VvBinding) b = open_nic (f);
 
-  vv_binding_note (b);
-  g_assert_true (vv_binding_save (b, NULL));
-  g_clear_pointer (&b, vv_binding_free);
-  put_on (f, "vfio-pci", "vfio-pci");
-  run_at (r, vm1_with (HOSTDEV), 0);
-  fake_assert_logged (NIC ": domain vm1 has it, on vfio-pci");
-  g_autoptr (VvEntry) entry = entry_of_nic (f);
-  g_assert_cmpstr (vv_state_name (entry->state), ==, "detached");
-  g_assert_cmpstr (entry->vfio_driver, ==, "vfio-pci");
-  g_assert_cmpstr (entry->home_driver, ==, "mlx5_core");
-  assert_of (f, ONE, TRUE, FALSE);
+    vv_binding_note (b);
+    if (marked)
+      vv_entry_set_domain (b->entry, "vm1", ONE);
+    b->entry->in_use = marked;
+    g_assert_true (vv_binding_save (b, NULL));
+    g_clear_pointer (&b, vv_binding_free);
+    put_on (f, "vfio-pci", "vfio-pci");
+    run_at (r, vm1_with (HOSTDEV), 0);
+    fake_assert_logged (NIC ": domain vm1 has it, on vfio-pci");
+    g_autoptr (VvEntry) entry = entry_of_nic (f);
+    g_assert_cmpstr (vv_state_name (entry->state), ==, "detached");
+    g_assert_cmpstr (entry->vfio_driver, ==, "vfio-pci");
+    g_assert_cmpstr (entry->home_driver, ==, "mlx5_core");
+    assert_of (f, ONE, TRUE, FALSE);
+  }
 }
 
 static void
