@@ -159,11 +159,9 @@ vv_domain_start (const VvSession *session, const VvDomain *domain)
 
 /* --- started, reconnect --- */
 
-static gboolean
-mark_running (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
-              GError **error)
+gboolean
+vv_domain_device_running (const VvDomain *domain, VvBinding *b, GError **error)
 {
-  (void)session, (void)hostdev;
   if (!b->entry) {
     vv_binding_note (b);
     b->entry->home_known = FALSE;
@@ -174,6 +172,14 @@ mark_running (const VvSession *session, const VvDomain *domain, const VvHostdev 
   vv_entry_set_domain (b->entry, domain->name, domain->uuid);
   b->entry->in_use = TRUE;
   return vv_binding_save (b, error);
+}
+
+static gboolean
+mark_running (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
+              GError **error)
+{
+  (void)session, (void)hostdev;
+  return vv_domain_device_running (domain, b, error);
 }
 
 void
@@ -209,11 +215,9 @@ is_of (const VvEntry *entry, const VvDomain *domain)
   return entry && g_strcmp0 (entry->domain_uuid, domain->uuid) == 0;
 }
 
-static gboolean
-release_device (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
-                GError **error)
+gboolean
+vv_domain_device_release (const VvSession *session, const VvDomain *domain, VvBinding *b, GError **error)
 {
-  (void)hostdev;
   if (!is_of (b->entry, domain))
     return TRUE; /* it changed hands while we waited for the lock */
   vv_entry_set_domain (b->entry, NULL, NULL);
@@ -228,6 +232,14 @@ release_device (const VvSession *session, const VvDomain *domain, const VvHostde
     g_message ("domain %s, release: %s is on %s, as it was before", domain->name, change->device,
                change->to ? change->to : "no driver");
   return TRUE;
+}
+
+static gboolean
+release_device (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
+                GError **error)
+{
+  (void)hostdev;
+  return vv_domain_device_release (session, domain, b, error);
 }
 
 void

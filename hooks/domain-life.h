@@ -4,7 +4,8 @@
  *
  * Owns: the meaning of libvirt's hook operations for the devices (the table in docs/design.rst). Each
  * function takes all managed devices of a domain, goes on past one that fails, and says so in the log: a
- * guest must be able to start without us (rule R7). Knows nothing of how a hook is called.
+ * guest must be able to start without us (rule R7). What two of them do is also there for a single device,
+ * for who learns of hot plug. Knows nothing of how a hook is called.
  */
 #pragma once
 
@@ -37,3 +38,22 @@ void vv_domain_running (const VvSession *session, const VvDomain *domain);
  * entry. One that the administrator had detached by hand goes back to the VFIO driver it was on.
  */
 void vv_domain_release (const VvSession *session, const VvDomain *domain);
+
+/**
+ * vv_domain_device_running: what vv_domain_running() does, for one device
+ * @binding: the device, which is on the driver on which the domain has it
+ *
+ * Returns: FALSE with @error set when the journal cannot be written
+ */
+gboolean vv_domain_device_running (const VvDomain *domain, VvBinding *binding, GError **error);
+
+/**
+ * vv_domain_device_release: what vv_domain_release() does, for one device
+ * @domain: its name and UUID are enough
+ *
+ * Does nothing when the entry is not @domain's (any more).
+ *
+ * Returns: FALSE with @error set when the device could not be brought to where it belongs
+ */
+gboolean vv_domain_device_release (const VvSession *session, const VvDomain *domain, VvBinding *binding,
+                                   GError **error);

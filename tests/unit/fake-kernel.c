@@ -622,10 +622,21 @@ fake_add_process (const FakeKernel *k, const char *pid, const char *comm, const 
 
 static GQueue logged = G_QUEUE_INIT;
 
+static gboolean
+is_ours (const GLogField *fields, gsize n)
+{
+  for (gsize i = 0; i < n; i++)
+    if (strcmp (fields[i].key, "GLIB_DOMAIN") == 0)
+      return g_strcmp0 (fields[i].value, G_LOG_DOMAIN) == 0;
+  return FALSE;
+}
+
 static GLogWriterOutput
 keep_log (GLogLevelFlags level, const GLogField *fields, gsize n, gpointer data)
 {
-  (void)level, (void)data;
+  (void)data;
+  if (level & G_LOG_LEVEL_DEBUG && !is_ours (fields, n))
+    return G_LOG_WRITER_HANDLED;
   for (gsize i = 0; i < n; i++)
     if (strcmp (fields[i].key, "MESSAGE") == 0)
       g_queue_push_tail (&logged, g_strdup (fields[i].value));

@@ -122,7 +122,8 @@ gboolean fake_add_process (const FakeKernel *k, const char *pid, const char *com
 
 /* --- the log --- */
 
-/** fake_test_init: g_test_init(), and the log is kept for fake_assert_logged() */
+/** fake_test_init: g_test_init(), and the log is kept for fake_assert_logged(), but for what libraries
+ * debug themselves with */
 void fake_test_init (int *argc, char ***argv);
 /** fake_assert_logged: the oldest line not yet asked for matches the glob @pattern */
 void fake_assert_logged (const char *pattern);

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "libvirt-client.h"
+
+#include <libvirt-glib/libvirt-glib-event.h>
+#include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "socket-watch.h"
+
+/* libvirt takes all kinds of event functions as one type and calls each as what it is. */
+#define EVENT_FUNC(func) VIR_DOMAIN_EVENT_CALLBACK ((void (*) (void)) (func))
+
+struct VvLibvirtClient {
+  char *uri;
+  char *socket_directory;
+  VvChangedFunc changed;
+  gpointer data;
+  virConnectPtr conn; /* NULL: not connected */
+  gboolean lost;      /* the other end of conn is gone */
+  int events[3];      /* callback ids, -1: none */
+  VvSocketWatch *watch;
+  char *said; /* the problem that was logged last */
+};
+
+static void
+free_domain (virDomainPtr domain)
+{
+  virDomainFree (domain);
+}
+
+static void
+say_nothing (void *data, virErrorPtr error)
+{
+  (void)data, (void)error; /* else libvirt prints each error on standard error */
+}
+
+static const char *
+last_error (void)
+{
+  const char *message = virGetLastErrorMessage ();
+
+  return message ? message : "unknown error";
+}
+
+static void
+say_once (VvLibvirtClient *c, GLogLevelFlags level, char *problem)
+{
+  if (g_strcmp0 (c->said, problem) != 0)
+    g_log_structured (G_LOG_DOMAIN, level, "MESSAGE", "%s", problem);
+  g_free (c->said);
+  c->said = problem;
+}
+
+/* --- events --- */
+
+static int
+on_lifecycle (virConnectPtr conn, virDomainPtr domain, int event, int detail, void *data)
+{
+  VvLibvirtClient *c = data;
+
+  (void)conn, (void)domain, (void)detail;
+  if (event == VIR_DOMAIN_EVENT_STARTED || event == VIR_DOMAIN_EVENT_STOPPED ||
+      event == VIR_DOMAIN_EVENT_CRASHED)
+    c->changed (c->data);
+  return 0;
+}
+
+static void
+on_device (virConnectPtr conn, virDomainPtr domain, const char *alias, void *data)
+{
+  VvLibvirtClient *c = data;
+
+  (void)conn, (void)domain, (void)alias;
+  c->changed (c->data);
+}
+
+static void
+on_close (virConnectPtr conn, int reason, void *data)
+{
+  VvLibvirtClient *c = data;
+
+  (void)conn;
+  g_info ("the connection to libvirt is gone (reason %d)", reason);
+  c->lost = TRUE;
+  c->changed (c->data);
+}
+
+static void
+on_socket (gpointer data)
+{
+  VvLibvirtClient *c = data;
+
+  c->changed (c->data);
+}
+
+/* --- the connection --- */
+
+/* A callback that stays keeps its connection from being freed. */
+static void
+disconnect (VvLibvirtClient *c)
+{
+  if (!c->conn)
+    return;
+  for (gsize i = 0; i < G_N_ELEMENTS (c->events); i++)
+    if (c->events[i] >= 0)
+      virConnectDomainEventDeregisterAny (c->conn, c->events[i]);
+  virConnectUnregisterCloseCallback (c->conn, on_close);
+  virConnectClose (c->conn);
+  c->conn = NULL;
+  c->lost = FALSE;
+}
+
+static gboolean
+register_events (VvLibvirtClient *c)
+{
+  static const int ids[] = {VIR_DOMAIN_EVENT_ID_LIFECYCLE, VIR_DOMAIN_EVENT_ID_DEVICE_ADDED,
+                            VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED};
+  gboolean all = TRUE;
+
+  G_STATIC_ASSERT (G_N_ELEMENTS (ids) == G_N_ELEMENTS (c->events));
+  for (gsize i = 0; i < G_N_ELEMENTS (ids); i++) {
+    virConnectDomainEventGenericCallback func =
+        ids[i] == VIR_DOMAIN_EVENT_ID_LIFECYCLE ? EVENT_FUNC (on_lifecycle) : EVENT_FUNC (on_device);
+    c->events[i] = virConnectDomainEventRegisterAny (c->conn, NULL, ids[i], func, c, NULL);
+    all = all && c->events[i] >= 0;
+  }
+  return all && virConnectRegisterCloseCallback (c->conn, on_close, c, NULL) == 0;
+}
+
+/* The watch is there before the attempt: a daemon that comes in between is not missed. Read-only is enough
+ * for looking and for events, and is all that this client could do wrong. */
+static gboolean
+connect_if_needed (VvLibvirtClient *c)
+{
+  if (c->lost || (c->conn && virConnectIsAlive (c->conn) != 1))
+    disconnect (c);
+  if (c->conn)
+    return TRUE;
+  if (!c->watch)
+    c->watch = vv_socket_watch_new (c->socket_directory, on_socket, c);
+  c->conn = virConnectOpenReadOnly (c->uri);
+  if (c->conn && register_events (c)) {
+    g_clear_pointer (&c->watch, vv_socket_watch_free);
+    g_info ("connected to libvirt, %s", c->uri);
+    return TRUE;
+  }
+  say_once (c, G_LOG_LEVEL_MESSAGE,
+            g_strdup_printf ("libvirt cannot be reached at %s (%s): until it comes, hot-plugged devices are "
+                             "not given to their domain in the journal, nor brought home after it",
+                             c->uri, last_error ()));
+  disconnect (c);
+  return FALSE;
+}
+
+/* --- the domains --- */
+
+static gboolean
+is_starting (virDomainPtr domain)
+{
+  int state = VIR_DOMAIN_NOSTATE, reason = 0;
+
+  return virDomainGetState (domain, &state, &reason, 0) == 0 && state == VIR_DOMAIN_PAUSED &&
+         reason == VIR_DOMAIN_PAUSED_STARTING_UP;
+}
+
+/* Returns: FALSE with @problem set */
+static gboolean
+add_domain (virDomainPtr domain, GPtrArray *running, GPtrArray *starting, char **problem)
+{
+  gboolean up =
+      !is_starting (domain); /* asked first: one that has just finished starting is left for later */
+  char *xml = virDomainGetXMLDesc (domain, 0);
+  g_autoptr (GError) error = NULL;
+
+  if (!xml && virGetLastErrorCode () == VIR_ERR_NO_DOMAIN)
+    return TRUE; /* it has just gone */
+  VvDomain *parsed = xml ? vv_domain_parse (xml, strlen (xml), &error) : NULL;
+  free (xml); /* libvirt's, by malloc() */
+  if (parsed) {
+    g_ptr_array_add (up ? running : starting, parsed);
+    return TRUE;
+  }
+  *problem =
+      g_strdup_printf ("domain %s: %s", virDomainGetName (domain), error ? error->message : last_error ());
+  return FALSE;
+}
+
+static GPtrArray *
+list_active (VvLibvirtClient *c, char **problem)
+{
+  virDomainPtr *list = NULL;
+  int n = virConnectListAllDomains (c->conn, &list, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
+
+  if (n < 0) {
+    *problem = g_strdup (last_error ());
+    return NULL;
+  }
+  GPtrArray *domains = g_ptr_array_new_with_free_func ((GDestroyNotify)free_domain);
+  for (int i = 0; i < n; i++)
+    g_ptr_array_add (domains, list[i]);
+  free (list);
+  return domains;
+}
+
+gboolean
+vv_libvirt_client_domains (VvLibvirtClient *c, GPtrArray *running, GPtrArray *starting)
+{
+  g_autofree char *problem = NULL;
+
+  if (!connect_if_needed (c))
+    return FALSE;
+  g_autoptr (GPtrArray) domains = list_active (c, &problem);
+  for (guint i = 0; domains && !problem && i < domains->len; i++)
+    add_domain (domains->pdata[i], running, starting, &problem);
+  if (problem) {
+    say_once (c, G_LOG_LEVEL_WARNING,
+              g_strdup_printf ("libvirt does not tell its domains: %s; it is asked again at its next event",
+                               problem));
+    return FALSE;
+  }
+  g_clear_pointer (&c->said, g_free);
+  return TRUE;
+}
+
+VvLibvirtClient *
+vv_libvirt_client_new (const char *uri, const char *socket_directory, VvChangedFunc changed, gpointer data)
+{
+  VvLibvirtClient *c = g_new0 (VvLibvirtClient, 1);
+
+  virSetErrorFunc (NULL, say_nothing);
+  gvir_event_register (); /* before any connection */
+  c->uri = g_strdup (uri);
+  c->socket_directory = g_strdup (socket_directory);
+  c->changed = changed;
+  c->data = data;
+  for (gsize i = 0; i < G_N_ELEMENTS (c->events); i++)
+    c->events[i] = -1;
+  return c;
+}
+
+void
+vv_libvirt_client_free (VvLibvirtClient *c)
+{
+  if (!c)
+    return;
+  disconnect (c);
+  vv_socket_watch_free (c->watch);
+  g_free (c->uri);
+  g_free (c->socket_directory);
+  g_free (c->said);
+  g_free (c);
+}

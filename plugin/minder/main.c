@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * vfio-variant-minder: the side of the daemon that speaks with libvirt. vfio-variantd starts it while the
+ * journal has entries and tells it on standard input when libvirt may be asked.
+ *
+ * Owns: the main loop and the one timer, which is armed only while something is due. A program of its own so
+ * that the daemon needs no libvirt, and so that no connection keeps a libvirtd that systemd starts on demand
+ * from stopping when it has nothing to do.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <glib-unix.h>
+#include <locale.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "libvirt-client.h"
+#include "log.h"
+#include "orders.h"
+#include "reconcile.h"
+
+#define SOON_MS 500           /* after a word of the daemon's: libvirt finishes what it was held in */
+#define AFTER_LIBVIRT_MS 1000 /* after a word of libvirt's: its events come in bursts, its sockets early */
+
+typedef struct {
+  char *uri;
+  int grace_ms;
+  char *sysroot;
+  gboolean version;
+} Options;
+
+typedef struct {
+  GMainLoop *loop;
+  VvSession *session;
+  VvReconciler *reconciler;
+  VvLibvirtClient *client;
+  VvOrders orders;
+  gboolean held;
+  guint timer; /* 0: nothing is due */
+  gint64 due;  /* monotonic, microseconds */
+} Minder;
+
+static void look_within (Minder *m, gint64 usec);
+
+static gboolean
+journal_is_empty (const Minder *m)
+{
+  g_autoptr (GPtrArray) addresses = vv_journal_addresses (m->session->journal);
+
+  return addresses->len == 0;
+}
+
+/* The daemon's death, or its wish, must not cut a move in two. */
+static gint64
+reconcile_whole (const Minder *m, const GPtrArray *running, const GPtrArray *starting)
+{
+  sigset_t term, before;
+
+  sigemptyset (&term);
+  sigaddset (&term, SIGTERM);
+  pthread_sigmask (SIG_BLOCK, &term, &before);
+  gint64 wait = vv_reconciler_run (m->reconciler, running, starting, g_get_monotonic_time ());
+  pthread_sigmask (SIG_SETMASK, &before, NULL);
+  return wait;
+}
+
+static gint64
+reconcile (const Minder *m)
+{
+  g_autoptr (GPtrArray) running = g_ptr_array_new_with_free_func ((GDestroyNotify)vv_domain_free);
+  g_autoptr (GPtrArray) starting = g_ptr_array_new_with_free_func ((GDestroyNotify)vv_domain_free);
+
+  if (!vv_libvirt_client_domains (m->client, running, starting))
+    return -1;
+  return reconcile_whole (m, running, starting);
+}
+
+static void
+look (Minder *m)
+{
+  gint64 wait = journal_is_empty (m) ? -1 : reconcile (m);
+
+  if (journal_is_empty (m))
+    g_main_loop_quit (m->loop); /* the daemon starts us again when there is something to mind */
+  else if (wait >= 0)
+    look_within (m, wait);
+}
+
+static gboolean
+on_timer (gpointer data)
+{
+  Minder *m = data;
+
+  m->timer = 0;
+  if (!m->held) /* else "free" will bring a look */
+    look (m);
+  return G_SOURCE_REMOVE;
+}
+
+/* What is due earlier stays: one look serves all that came before it. */
+static void
+look_within (Minder *m, gint64 usec)
+{
+  gint64 due = g_get_monotonic_time () + usec;
+
+  if (m->timer && m->due <= due)
+    return;
+  if (m->timer)
+    g_source_remove (m->timer);
+  m->due = due;
+  m->timer = g_timeout_add ((guint)(usec / G_TIME_SPAN_MILLISECOND) + 1, on_timer, m);
+}
+
+static void
+on_libvirt_changed (gpointer data)
+{
+  look_within (data, AFTER_LIBVIRT_MS * G_TIME_SPAN_MILLISECOND);
+}
+
+static void
+on_order (VvOrder order, gpointer data)
+{
+  Minder *m = data;
+
+  if (order != VV_ORDER_LOOK)
+    m->held = order == VV_ORDER_HELD;
+  if (!m->held)
+    look_within (m, SOON_MS * G_TIME_SPAN_MILLISECOND);
+}
+
+static gboolean
+on_input (int fd, GIOCondition condition, gpointer data)
+{
+  Minder *m = data;
+  char bytes[256];
+  ssize_t n = read (fd, bytes, sizeof bytes);
+
+  (void)condition;
+  if (n < 0 && (errno == EINTR || errno == EAGAIN))
+    return G_SOURCE_CONTINUE;
+  if (n <= 0) { /* the daemon has gone */
+    g_main_loop_quit (m->loop);
+    return G_SOURCE_REMOVE;
+  }
+  vv_orders_feed (&m->orders, bytes, n, on_order, m);
+  return G_SOURCE_CONTINUE;
+}
+
+/* The first look comes after what the daemon has already written. */
+static void
+run (Minder *m)
+{
+  m->loop = g_main_loop_new (NULL, FALSE);
+  g_unix_fd_add_full (G_PRIORITY_HIGH, STDIN_FILENO, G_IO_IN | G_IO_HUP | G_IO_ERR, on_input, m, NULL);
+  look_within (m, 0);
+  g_main_loop_run (m->loop);
+  g_main_loop_unref (m->loop);
+}
+
+static int
+mind (const Options *options)
+{
+  if (fcntl (STDIN_FILENO, F_GETFD) < 0)
+    return EXIT_SUCCESS; /* nobody speaks to us, and another file would take its number */
+  g_autoptr (GError) error = NULL;
+  g_autoptr (VvSession) session = vv_session_new (options->sysroot, NULL, TRUE, &error);
+
+  if (!session) {
+    g_warning ("vfio-variant-minder: %s", error->message);
+    return EXIT_FAILURE;
+  }
+  g_autofree char *sockets = vv_host_path (session->host, "/run/libvirt");
+  g_autoptr (VvReconciler) reconciler = vv_reconciler_new (session, options->grace_ms);
+  Minder m = {.session = session, .reconciler = reconciler};
+  m.client = vv_libvirt_client_new (options->uri, sockets, on_libvirt_changed, &m);
+  run (&m);
+  if (m.held)
+    _exit (EXIT_SUCCESS); /* libvirt would not answer the farewell; the kernel closes the connection */
+  vv_libvirt_client_free (m.client);
+  return EXIT_SUCCESS;
+}
+
+static gboolean
+parse_options (int argc, char **argv, Options *o, GError **error)
+{
+  const GOptionEntry entries[] = {
+      {"connect", 'c', 0, G_OPTION_ARG_STRING, &o->uri, "the libvirt to ask (default: qemu:///system)",
+       "URI"},
+      {"grace-ms", 0, 0, G_OPTION_ARG_INT, &o->grace_ms,
+       "how long libvirt may take to bring a device home (default: 5000)", "N"},
+      {"sysroot", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_FILENAME, &o->sysroot, NULL, NULL},
+      {"version", 0, 0, G_OPTION_ARG_NONE, &o->version, "print the version and exit", NULL},
+      {NULL}};
+  g_autoptr (GOptionContext) context = g_option_context_new (NULL);
+
+  g_option_context_set_summary (context, "Keeps the journal of vfio-variant in agreement with libvirt's "
+                                         "domains. vfio-variantd starts it.");
+  g_option_context_add_main_entries (context, entries, NULL);
+  if (!g_option_context_parse (context, &argc, &argv, error))
+    return FALSE;
+  if (argc > 1) {
+    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "'%s': it takes no arguments", argv[1]);
+    return FALSE;
+  }
+  if (o->grace_ms < 0) {
+    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "--grace-ms: it cannot be negative");
+    return FALSE;
+  }
+  return TRUE;
+}
+
+int
+main (int argc, char **argv)
+{
+  g_autoptr (GError) error = NULL;
+  Options options = {.grace_ms = 5000};
+
+  setlocale (LC_ALL, "");
+  if (!parse_options (argc, argv, &options, &error)) {
+    fprintf (stderr, "vfio-variant-minder: %s\nTry 'vfio-variant-minder --help'.\n", error->message);
+    return 2;
+  }
+  if (options.version) {
+    puts ("vfio-variant-minder " VV_VERSION);
+    return EXIT_SUCCESS;
+  }
+  if (!options.uri)
+    options.uri = g_strdup ("qemu:///system");
+  vv_log_to_system ();
+  signal (SIGPIPE, SIG_IGN); /* a libvirtd that goes away is an error of its own */
+  prctl (PR_SET_PDEATHSIG,
+         SIGTERM); /* also while a call to libvirt keeps us from seeing that our input ended */
+  int status = mind (&options);
+  g_free (options.uri);
+  g_free (options.sysroot);
+  return status;
+}

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "reconcile.h"
+
+#include <string.h>
+
+#include "domain-life.h"
+#include "in-use.h"
+
+/* A device that its domain has no more */
+typedef struct {
+  char *uuid;
+  gint64 since;
+} Absence;
+
+struct VvReconciler {
+  const VvSession *session;
+  gint64 grace;
+  GHashTable *absent; /* address -> Absence */
+  GHashTable *said;   /* address -> the problem that was logged last */
+};
+
+/* One run */
+typedef struct {
+  VvReconciler *r;
+  const GPtrArray *running;
+  const GPtrArray *starting;
+  gint64 now;
+  GHashTable *absent; /* of this run: who is not in it any more is forgotten */
+  gint64 wait;
+} Pass;
+
+static void
+absence_free (Absence *a)
+{
+  g_free (a->uuid);
+  g_free (a);
+}
+
+static GHashTable *
+new_absent (void)
+{
+  return g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify)absence_free);
+}
+
+VvReconciler *
+vv_reconciler_new (const VvSession *session, guint grace_ms)
+{
+  VvReconciler *r = g_new0 (VvReconciler, 1);
+
+  r->session = session;
+  r->grace = grace_ms * G_TIME_SPAN_MILLISECOND;
+  r->absent = new_absent ();
+  r->said = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  return r;
+}
+
+void
+vv_reconciler_free (VvReconciler *r)
+{
+  if (!r)
+    return;
+  g_hash_table_unref (r->absent);
+  g_hash_table_unref (r->said);
+  g_free (r);
+}
+
+/* A trouble that lasts is met again at each run. */
+static void
+say_once (VvReconciler *r, const char *address, const char *problem)
+{
+  if (g_strcmp0 (g_hash_table_lookup (r->said, address), problem) == 0)
+    return;
+  g_warning ("%s", problem);
+  g_hash_table_insert (r->said, g_strdup (address), g_strdup (problem));
+}
+
+/* --- who has the device --- */
+
+static const VvHostdev *
+find_hostdev (const VvDomain *domain, const char *address)
+{
+  for (guint i = 0; i < domain->hostdevs->len; i++) {
+    const VvHostdev *hostdev = domain->hostdevs->pdata[i];
+    if (strcmp (hostdev->address, address) == 0)
+      return hostdev;
+  }
+  return NULL;
+}
+
+static gboolean
+is_of (const VvEntry *entry, const char *uuid)
+{
+  return entry && g_strcmp0 (entry->domain_uuid, uuid) == 0;
+}
+
+/* The domain that has the entry's device; when several say so, the one that the entry names */
+static const VvDomain *
+find_domain (const GPtrArray *domains, const VvEntry *entry)
+{
+  const VvDomain *found = NULL;
+
+  for (guint i = 0; i < domains->len; i++) {
+    const VvDomain *domain = domains->pdata[i];
+    if (find_hostdev (domain, entry->address) && (!found || is_of (entry, domain->uuid)))
+      found = domain;
+  }
+  return found;
+}
+
+/* --- a running domain has it --- */
+
+static gboolean
+is_on_vfio (const VvSession *session, const VvPciDevice *device)
+{
+  if (device->vfio_dev)
+    return TRUE;
+  g_autoptr (VvSelection) selection = vv_catalog_select (session->catalog, device->modalias, NULL);
+  return selection && vv_selection_has_driver (session->host, selection, device->driver);
+}
+
+/* managed='no': it was detached by hand, and libvirt will leave it on VFIO when the domain is done with it.
+ */
+static gboolean
+stays_on_vfio (const VvDomain *domain, const char *address)
+{
+  return !find_hostdev (domain, address)->managed;
+}
+
+static gboolean
+is_claimed (const VvEntry *entry, const VvDomain *domain)
+{
+  return is_of (entry, domain->uuid) && entry->in_use && entry->state == VV_STATE_DETACHED &&
+         (entry->held || !stays_on_vfio (domain, entry->address));
+}
+
+static gboolean
+claim (const VvReconciler *r, const char *address, const VvDomain *domain, GError **error)
+{
+  g_autoptr (VvBinding) b = vv_session_binding (r->session, address, FALSE, error);
+
+  if (!b)
+    return FALSE;
+  if (!b->entry || is_claimed (b->entry, domain) || !is_on_vfio (r->session, b->device))
+    return TRUE; /* it went home, or the hook was faster, or it is not detached yet */
+  if (stays_on_vfio (domain, address))
+    b->entry->held = TRUE;
+  if (!vv_domain_device_running (domain, b, error))
+    return FALSE;
+  g_info ("%s: domain %s has it, on %s", address, domain->name, b->device->driver);
+  return TRUE;
+}
+
+/* --- no domain has it --- */
+
+/* Unplugged from the host, too: its entry is about nothing. */
+static gboolean
+drop_vanished (const VvReconciler *r, const VvEntry *seen, const char *why, GError **error)
+{
+  g_autoptr (VvLock) lock = vv_journal_lock (r->session->journal, seen->address, 0, error);
+
+  if (!lock || !vv_journal_drop (r->session->journal, seen->address, error))
+    return FALSE;
+  g_message ("%s: its journal entry is dropped (domain %s had it)", why, seen->domain);
+  return TRUE;
+}
+
+static void
+say_what_is_left (const VvBinding *b, const VvDomain *gone)
+{
+  const VvEntry *e = b->entry;
+  const char *address = b->device->address;
+  const char *now = b->device->driver ? b->device->driver : "no driver";
+
+  if (e->held ? g_strcmp0 (e->vfio_driver, b->device->driver) == 0 : vv_binding_is_home (b))
+    return;
+  if (e->held)
+    g_warning ("domain %s has %s no more, and it is on %s: it had been bound by hand and goes back to %s",
+               gone->name, address, now, e->vfio_driver ? e->vfio_driver : "a VFIO driver");
+  else if (e->home_known)
+    g_warning ("domain %s has %s no more, and libvirt did not bring it home: it is on %s, not on %s",
+               gone->name, address, now, e->home_driver ? e->home_driver : "no driver");
+  else
+    g_message ("domain %s has %s no more; where it came from is not known: it stays on %s, its journal "
+               "entry is dropped",
+               gone->name, address, now);
+}
+
+static gboolean
+mend (const VvReconciler *r, const VvEntry *seen, GError **error)
+{
+  g_autoptr (GError) local = NULL;
+  g_autoptr (VvBinding) b = vv_session_binding (r->session, seen->address, FALSE, &local);
+  const VvDomain gone = {.name = seen->domain ? seen->domain : seen->domain_uuid, .uuid = seen->domain_uuid};
+
+  if (g_error_matches (local, VV_ERROR, VV_ERROR_NO_DEVICE))
+    return drop_vanished (r, seen, local->message, error);
+  if (!b) {
+    g_propagate_error (error, g_steal_pointer (&local));
+    return FALSE;
+  }
+  if (!is_of (b->entry, gone.uuid) || !b->entry->in_use)
+    return TRUE; /* it changed hands while we waited for the lock */
+  g_autofree char *user = vv_vfio_user (r->session->host, b->device);
+  if (user) {
+    g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
+                 "domain %s has %s no more, but %s still holds it: it is "
+                 "left alone; look at that process",
+                 gone.name, seen->address, user);
+    return FALSE;
+  }
+  say_what_is_left (b, &gone);
+  return vv_domain_device_release (r->session, &gone, b, error);
+}
+
+/* The absence of this device from this very domain */
+static const Absence *
+note_absence (Pass *p, const VvEntry *entry)
+{
+  const Absence *before = g_hash_table_lookup (p->r->absent, entry->address);
+  Absence *now = g_new0 (Absence, 1);
+
+  now->uuid = g_strdup (entry->domain_uuid);
+  now->since = before && strcmp (before->uuid, now->uuid) == 0 ? before->since : p->now;
+  g_hash_table_insert (p->absent, g_strdup (entry->address), now);
+  return now;
+}
+
+/* What fails here waits for the next event: there is nothing to gain by trying again and again. */
+static gboolean
+wait_or_mend (Pass *p, const VvEntry *entry, GError **error)
+{
+  gint64 left = note_absence (p, entry)->since + p->r->grace - p->now;
+
+  if (left <= 0)
+    return mend (p->r, entry, error);
+  p->wait = p->wait < 0 ? left : MIN (p->wait, left);
+  return TRUE;
+}
+
+/* --- all of them --- */
+
+static gboolean
+look_at (Pass *p, const char *address, GError **error)
+{
+  g_autoptr (GError) damaged = NULL;
+  g_autoptr (VvEntry) entry = vv_journal_load (p->r->session->journal, address, &damaged);
+
+  if (damaged) {
+    g_propagate_error (error, g_steal_pointer (&damaged));
+    return FALSE;
+  }
+  if (!entry)
+    return TRUE; /* it went home in the meantime */
+  const VvDomain *domain = find_domain (p->running, entry);
+  if (domain)
+    return is_claimed (entry, domain) || claim (p->r, address, domain, error);
+  if (!entry->domain_uuid || !entry->in_use || find_domain (p->starting, entry))
+    return TRUE;
+  return wait_or_mend (p, entry, error);
+}
+
+gint64
+vv_reconciler_run (VvReconciler *r, const GPtrArray *running, const GPtrArray *starting, gint64 now)
+{
+  Pass pass = {r, running, starting, now, new_absent (), -1};
+  g_autoptr (GPtrArray) addresses = vv_journal_addresses (r->session->journal);
+
+  for (guint i = 0; i < addresses->len; i++) {
+    g_autoptr (GError) error = NULL;
+    if (look_at (&pass, addresses->pdata[i], &error))
+      g_hash_table_remove (r->said, addresses->pdata[i]);
+    else
+      say_once (r, addresses->pdata[i], error->message);
+  }
+  g_hash_table_unref (r->absent);
+  r->absent = pass.absent;
+  return pass.wait;
+}

@@ -1,0 +1,372 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""vfio-variant-minder as the daemon sees it: a process, its standard input, and the journal on a fake host.
+
+Usage: test-minder.py FAKE-HOST MINDER; prints TAP. libvirt's own test driver stands for libvirt, a socket of the
+test's for one that cannot be spoken with.
+"""
+import configparser
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+FAKE_HOST, MINDER = sys.argv[1:3]
+with open(os.path.join(os.path.dirname(__file__), "../../docs/man/vfio-variant-minder.rst"), encoding="utf-8") as page:
+    MAN_PAGE = page.read()
+ON_VFIO = "0000:05:00.0"
+UUID = "6695eb01-f6a4-8304-79aa-97f2502e193f"
+ENTRY = f"""[device]
+address={ON_VFIO}
+modalias=pci:v00001B36d00000010sv00001AF4sd00001100bc01sc08i02
+state=detached
+home-known=%s
+vfio-driver=vfio-pci
+held=false
+"""
+MARKS = f"domain=test\ndomain-uuid={UUID}\nin-use=true\n"
+NODE = f"""<node><domain type='test'><name>test</name><uuid>{UUID}</uuid><memory>8192</memory><os><type>hvm</type></os><devices>
+%s</devices></domain></node>"""
+HOSTDEV = """<hostdev mode='subsystem' type='pci' managed='yes'><source><address domain='0' bus='5' slot='0'
+function='0'/></source></hostdev>"""
+PATIENCE = 20  # seconds, for what must happen
+
+
+class Host:
+    """A fake host on disk, with one device on VFIO that is in the journal; removed at the end of its with block."""
+
+    def __init__(self, marks="", home_known="true"):
+        self.entry = ENTRY % home_known + marks
+
+    def __enter__(self):
+        self.root = subprocess.run([FAKE_HOST], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+        os.makedirs(self.path("run/vfio-variant"), exist_ok=True)
+        self.write(f"run/vfio-variant/{ON_VFIO}", self.entry)
+        return self
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.root)
+
+    def path(self, path):
+        return os.path.join(self.root, path)
+
+    def write(self, path, text):
+        with open(self.path(path), "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def forget(self):
+        os.unlink(self.path(f"run/vfio-variant/{ON_VFIO}"))
+
+    def has_entry(self):
+        return os.path.exists(self.path(f"run/vfio-variant/{ON_VFIO}"))
+
+    def mark(self, key):
+        parser = configparser.ConfigParser(interpolation=None)
+        parser.read(self.path(f"run/vfio-variant/{ON_VFIO}"))
+        return parser["device"].get(key)
+
+    def node(self, devices):
+        """A host of libvirt's test driver, whose one domain runs. Returns: its URI."""
+        self.write("node.xml", NODE % devices)
+        return f"test://{self.path('node.xml')}"
+
+
+class Minder:
+    """The program, started as the daemon does."""
+
+    def __init__(self, host, uri, *options, first=""):
+        self.log = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(
+            [MINDER, "--sysroot", host.root, "--connect", uri, "--grace-ms", "0", *options],
+            stdin=subprocess.PIPE, stdout=self.log, stderr=self.log, text=True,
+            env={**os.environ, "LC_ALL": "C.UTF-8"})
+        self.say(first)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.log.close()
+
+    def say(self, text):
+        self.process.stdin.write(text)
+        self.process.stdin.flush()
+
+    def ends(self, code=0):
+        equal(self.process.wait(PATIENCE), code)
+
+    def lives(self):
+        equal(self.process.poll(), None)
+
+    def sleeps(self):
+        """Waits until it does; Returns: how often it was woken so far."""
+        until(lambda: self.status("State").startswith("S"))
+        return int(self.status("voluntary_ctxt_switches")) + int(self.status("nonvoluntary_ctxt_switches"))
+
+    def status(self, key):
+        with open(f"/proc/{self.process.pid}/status", encoding="utf-8") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith(key + ":"))
+
+
+class Listener:
+    """A socket that takes connections and says nothing."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.bind(path)
+        self.socket.listen()
+        self.socket.settimeout(PATIENCE)
+
+    def take(self):
+        """Waits for a connection, and ends it."""
+        self.socket.accept()[0].close()
+
+    def close(self):
+        self.socket.close()
+
+
+def until(condition):
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "it does not happen"
+        time.sleep(0.02)
+
+
+def is_alive(pid):
+    """A zombie is not: its new parent may never ask for it."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def run(*arguments):
+    return subprocess.run([MINDER, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+                          timeout=PATIENCE)
+
+
+def equal(value, expected):
+    assert value == expected, f"{value!r} is not {expected!r}"
+
+
+# --- as a command ---
+
+
+def help_and_version():
+    result = run("--help")
+    equal(result.returncode, 0)
+    for option in ("--connect", "--grace-ms", "--version"):
+        assert option in result.stdout, result.stdout
+        assert option in MAN_PAGE, option
+    assert "--sysroot" not in result.stdout
+    result = run("--version")
+    equal(result.returncode, 0)
+    assert result.stdout.startswith("vfio-variant-minder "), result.stdout
+
+
+def wrong_usage():
+    for arguments in (["--nonsense"], ["argument"], ["--grace-ms", "-1"], ["--grace-ms", "soon"]):
+        result = run(*arguments)
+        equal(result.returncode, 2)
+        assert "Try 'vfio-variant-minder --help'" in result.stderr, result.stderr
+
+
+def no_sysfs():
+    equal(run("--sysroot", "/nonexistent").returncode, 1)
+
+
+# --- its end ---
+
+
+def ends_when_the_daemon_does():
+    with Host() as host, Minder(host, host.node("")) as minder:
+        minder.sleeps()
+        minder.process.stdin.close()
+        minder.ends()
+
+
+def ends_while_held():
+    with Host() as host, Minder(host, host.node(""), first="held\n") as minder:
+        minder.sleeps()
+        minder.process.stdin.close()
+        minder.ends()
+
+
+def dev_null_is_an_end():
+    with Host() as host:
+        equal(run("--sysroot", host.root, "--connect", host.node("")).returncode, 0)
+
+
+def empty_journal_is_an_end():
+    with Host() as host:
+        host.forget()
+        with Minder(host, host.node("")) as minder:
+            minder.ends()
+
+
+def ends_when_the_journal_empties():
+    with Host() as host, Minder(host, host.node("")) as minder:
+        minder.sleeps()
+        host.forget()
+        minder.say("look\n")
+        minder.ends()
+
+
+def sigterm_ends():
+    with Host() as host, Minder(host, host.node("")) as minder:
+        minder.sleeps()
+        minder.process.terminate()
+        minder.ends(-signal.SIGTERM)
+
+
+def dies_with_its_parent():
+    """Also while it cannot see that its input ended: here that does not end."""
+    with Host() as host:
+        reading, writing = os.pipe()
+        command = [MINDER, "--sysroot", host.root, "--connect", host.node("")]
+        parent = subprocess.Popen(["sh", "-c", '"$@" & echo $!; wait', "sh", "sh", "-c", f'exec "$@" <&{reading}', "sh",
+                                   *command], stdout=subprocess.PIPE, text=True, pass_fds=[reading])
+        minder = int(parent.stdout.readline())
+        until(lambda: os.path.basename(os.readlink(f"/proc/{minder}/exe")) == os.path.basename(MINDER))
+        time.sleep(0.5)
+        parent.kill()
+        parent.wait()
+        until(lambda: not is_alive(minder))
+        parent.stdout.close()
+        os.close(reading)
+        os.close(writing)
+
+
+# --- what it is told ---
+
+
+def garbage_is_passed_over():
+    with Host() as host, Minder(host, host.node("")) as minder:
+        minder.say("x" * 100000 + "\n\x00\x01\nLOOK\nfree held\n\n")
+        time.sleep(0.2)
+        minder.lives()
+        host.forget()
+        minder.say("look\n")
+        minder.ends()
+
+
+def nothing_is_asked_while_held():
+    with Host() as host, Minder(host, host.node(HOSTDEV), first="held\nlook\n") as minder:
+        time.sleep(1.5)
+        equal(host.mark("domain"), None)
+        minder.say("free\n")
+        until(lambda: host.mark("domain") == "test")
+
+
+# --- what it does ---
+
+
+def hot_plugged_device_is_given_to_its_domain():
+    with Host() as host, Minder(host, host.node(HOSTDEV)) as minder:
+        until(lambda: host.mark("in-use") == "true")
+        equal(host.mark("domain"), "test")
+        equal(host.mark("domain-uuid"), UUID)
+        minder.lives()
+
+
+def device_of_nobody_is_mended_and_then_it_ends():
+    with Host(MARKS, home_known="false") as host, Minder(host, host.node("")) as minder:
+        minder.ends()
+        assert not host.has_entry()
+
+
+def grace_is_kept():
+    with Host(MARKS, home_known="false") as host, Minder(host, host.node(""), "--grace-ms", "1500") as minder:
+        start = time.monotonic()
+        minder.ends()
+        assert time.monotonic() - start >= 1.4
+
+
+def without_libvirt_nothing_is_mended():
+    with Host(MARKS, home_known="false") as host:
+        uri = f"qemu+unix:///system?socket={host.path('sock')}"
+        with Minder(host, uri) as minder:
+            minder.say("look\n")
+            time.sleep(1.2)
+            minder.lives()
+            equal(host.mark("in-use"), "true")
+
+
+# --- libvirt comes and goes ---
+
+
+def waits_for_the_socket():
+    with Host() as host:
+        uri = f"qemu+unix:///system?socket={host.path('run/libvirt/libvirt-sock-ro')}"
+        with Minder(host, uri) as minder:
+            time.sleep(0.5)
+            minder.sleeps()
+            os.mkdir(host.path("run/libvirt"))
+            listener = Listener(host.path("run/libvirt/libvirt-sock-ro"))
+            listener.take()
+            listener.close()
+            os.unlink(host.path("run/libvirt/libvirt-sock-ro"))
+            minder.lives()
+            listener = Listener(host.path("run/libvirt/libvirt-sock-ro"))
+            listener.take()
+            listener.close()
+            minder.lives()
+
+
+def idle_means_idle():
+    """Rule R11: no wake-up between events, connected or waiting, also after a look."""
+    with Host() as host:
+        nowhere = "qemu+unix:///system?socket=/nonexistent/sock"
+        with Minder(host, host.node("")) as connected, Minder(host, nowhere) as waiting:
+            connected.say("look\n")
+            waiting.say("look\n")
+            time.sleep(1.5)
+            before = connected.sleeps(), waiting.sleeps()
+            time.sleep(5)
+            equal((connected.sleeps(), waiting.sleeps()), before)
+
+
+TESTS = [
+    help_and_version,
+    wrong_usage,
+    no_sysfs,
+    ends_when_the_daemon_does,
+    ends_while_held,
+    dev_null_is_an_end,
+    empty_journal_is_an_end,
+    ends_when_the_journal_empties,
+    sigterm_ends,
+    dies_with_its_parent,
+    garbage_is_passed_over,
+    nothing_is_asked_while_held,
+    hot_plugged_device_is_given_to_its_domain,
+    device_of_nobody_is_mended_and_then_it_ends,
+    grace_is_kept,
+    without_libvirt_nothing_is_mended,
+    waits_for_the_socket,
+    idle_means_idle,
+]
+
+print(f"1..{len(TESTS)}")
+failed = False
+for number, test in enumerate(TESTS, 1):
+    name = test.__name__.replace("_", "-")
+    try:
+        test()
+        print(f"ok {number} {name}")
+    except Exception:  # pylint: disable=broad-except
+        failed = True
+        for line in traceback.format_exc().splitlines():
+            print("# " + line)
+        print(f"not ok {number} {name}")
+    sys.stdout.flush()
+sys.exit(failed)

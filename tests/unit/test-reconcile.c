@@ -1,0 +1,566 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * reconcile: what follows for each journal entry from which domains run, and when.
+ */
+#include "reconcile.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "domain-life.h"
+#include "nic-fixture.h"
+
+#define ONE "11111111-f6a4-8304-79aa-97f2502e193f"
+#define TWO "22222222-f6a4-8304-79aa-97f2502e193f"
+#define GRACE_MS 5000
+#define SECOND G_TIME_SPAN_SECOND
+
+#define SOURCE "<source><address type='pci' bus='0x3b' slot='0' function='1'/></source>"
+#define HOSTDEV "<hostdev mode='subsystem' type='pci' managed='yes'>" SOURCE "</hostdev>"
+#define UNMANAGED "<hostdev mode='subsystem' type='pci' managed='no'>" SOURCE "</hostdev>"
+#define INTERFACE "<interface type='hostdev' managed='yes'>" SOURCE "</interface>"
+
+/* --- who runs --- */
+
+static GPtrArray *
+nobody (void)
+{
+  return g_ptr_array_new_with_free_func ((GDestroyNotify)vv_domain_free);
+}
+
+static void
+add_domain (GPtrArray *domains, const char *name, const char *uuid, const char *devices)
+{
+  g_autofree char *xml = g_strdup_printf ("<domain><name>%s</name><uuid>%s</uuid><devices>%s</devices>"
+                                          "</domain>",
+                                          name, uuid, devices);
+  g_autoptr (GError) error = NULL;
+
+  g_ptr_array_add (domains, vv_domain_parse (xml, strlen (xml), &error));
+  g_assert_no_error (error);
+}
+
+static GPtrArray *
+vm1_with (const char *devices)
+{
+  GPtrArray *domains = nobody ();
+
+  add_domain (domains, "vm1", ONE, devices);
+  return domains;
+}
+
+/* --- what is there before --- */
+
+/* As the daemon leaves it at hot plug: away, and of no domain */
+static void
+plugged (const Fixture *f)
+{
+  must_detach_nic (f);
+  fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
+}
+
+static void
+change_entry (const Fixture *f, const char *uuid, gboolean in_use, gboolean held, gboolean home_known)
+{
+  g_autoptr (VvBinding) b = open_nic (f);
+  g_autoptr (GError) error = NULL;
+
+  vv_entry_set_domain (b->entry, uuid ? "vm1" : NULL, uuid);
+  b->entry->in_use = in_use;
+  b->entry->held = held;
+  b->entry->home_known = home_known;
+  vv_binding_save (b, &error);
+  g_assert_no_error (error);
+}
+
+static void
+plugged_into_vm1 (const Fixture *f)
+{
+  plugged (f);
+  change_entry (f, ONE, TRUE, FALSE, TRUE);
+}
+
+static void
+assert_of (const Fixture *f, const char *uuid, gboolean in_use, gboolean held)
+{
+  g_autoptr (VvEntry) entry = entry_of_nic (f);
+
+  g_assert_nonnull (entry);
+  g_assert_cmpstr (entry->domain_uuid, ==, uuid);
+  g_assert_cmpint (entry->in_use, ==, in_use);
+  g_assert_cmpint (entry->held, ==, held);
+}
+
+/* --- one reconciler, its runs at given seconds --- */
+
+static VvReconciler *
+reconciler_of (const Fixture *f)
+{
+  return vv_reconciler_new (f->s, GRACE_MS);
+}
+
+static gint64
+run_with (VvReconciler *r, GPtrArray *running, GPtrArray *starting, guint second)
+{
+  gint64 wait = vv_reconciler_run (r, running, starting, (1000 + second) * SECOND);
+
+  g_ptr_array_unref (running);
+  g_ptr_array_unref (starting);
+  return wait;
+}
+
+static gint64
+run_at (VvReconciler *r, GPtrArray *running, guint second)
+{
+  return run_with (r, running, nobody (), second);
+}
+
+/* --- a running domain has it --- */
+
+static void
+test_plugged_is_claimed (void)
+{
+  static const char *const devices[] = {HOSTDEV, INTERFACE};
+
+  for (gsize i = 0; i < G_N_ELEMENTS (devices); i++) {
+    g_autoptr (Fixture) f = fixture_new ();
+    g_autoptr (VvReconciler) r = reconciler_of (f);
+    g_autoptr (GPtrArray) running = vm1_with ("");
+    g_autoptr (GPtrArray) starting = nobody ();
+    add_domain (running, "vm2", TWO, devices[i]);
+    plugged (f);
+    g_assert_cmpint (vv_reconciler_run (r, running, starting, SECOND), ==, -1);
+    assert_of (f, TWO, TRUE, FALSE);
+    fake_assert_logged (NIC ": domain vm2 has it, on special-vfio");
+    fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
+    g_autofree char *before = fake_snapshot (f->k);
+    g_assert_cmpint (vv_reconciler_run (r, running, starting, 2 * SECOND), ==, -1);
+    fake_assert_unchanged (f->k, before);
+  }
+}
+
+/* What was noted, and moved by libvirt since, without a hook or the daemon; also when the domain is there
+ * already */
+static void
+test_noted_becomes_detached (void)
+{
+  for (guint marked = 0; marked < 2; marked++) {
+    g_autoptr (Fixture) f = fixture_new ();
+    g_autoptr (VvReconciler) r = reconciler_of (f);
+    g_autoptr (VvBinding) b = open_nic (f);
+
+    vv_binding_note (b);
+    if (marked)
+      vv_entry_set_domain (b->entry, "vm1", ONE);
+    b->entry->in_use = marked;
+    g_assert_true (vv_binding_save (b, NULL));
+    g_clear_pointer (&b, vv_binding_free);
+    put_on (f, "vfio-pci", "vfio-pci");
+    run_at (r, vm1_with (HOSTDEV), 0);
+    fake_assert_logged (NIC ": domain vm1 has it, on vfio-pci");
+    g_autoptr (VvEntry) entry = entry_of_nic (f);
+    g_assert_cmpstr (vv_state_name (entry->state), ==, "detached");
+    g_assert_cmpstr (entry->vfio_driver, ==, "vfio-pci");
+    g_assert_cmpstr (entry->home_driver, ==, "mlx5_core");
+    assert_of (f, ONE, TRUE, FALSE);
+  }
+}
+
+static void
+test_not_on_vfio_is_not_claimed (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvReconciler) r = reconciler_of (f);
+  g_autoptr (VvBinding) b = open_nic (f);
+
+  vv_binding_note (b);
+  g_assert_true (vv_binding_save (b, NULL));
+  g_clear_pointer (&b, vv_binding_free);
+  g_autofree char *before = fake_snapshot (f->k);
+  g_assert_cmpint (run_at (r, vm1_with (HOSTDEV), 0), ==, -1);
+  fake_assert_unchanged (f->k, before);
+}
+
+/* libvirt leaves it on VFIO when the domain is done with it, and so must we. */
+static void
+test_unmanaged_stays_held (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvReconciler) r = reconciler_of (f);
+
+  plugged (f);
+  run_at (r, vm1_with (UNMANAGED), 0);
+  assert_of (f, ONE, TRUE, TRUE);
+  fake_assert_logged (NIC ": domain vm1 has it, on special-vfio");
+  run_at (r, vm1_with (""), 10);
+  g_assert_cmpint (run_at (r, vm1_with (""), 15), ==, -1);
+  fake_assert_logged ("domain vm1, release: " NIC " is on special-vfio, as it was before");
+  fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
+  assert_of (f, NULL, FALSE, TRUE);
+}
+
+static void
+test_no_entry_is_made (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvReconciler) r = reconciler_of (f);
+
+  put_on (f, "vfio-pci", "vfio-pci");
+  g_assert_cmpint (run_at (r, vm1_with (HOSTDEV), 0), ==, -1);
+  assert_no_entry (f);
+}
+
+/* From one domain to the other, faster than anybody looked */
+static void
+test_two_domains (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvReconciler) r = reconciler_of (f);
+  GPtrArray *domains = vm1_with ("");
+
+  plugged_into_vm1 (f);
+  add_domain (domains, "vm2", TWO, HOSTDEV);
+  g_assert_cmpint (run_at (r, domains, 0), ==, -1);
+  fake_assert_logged (NIC ": domain vm2 has it, on special-vfio");
+  assert_of (f, TWO, TRUE, FALSE);
+}
+
+/* Both XMLs have it: the one in the journal has it. */
+static void
+test_two_domains_that_claim_it (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvReconciler) r = reconciler_of (f);
+  GPtrArray *domains = nobody ();
+
+  plugged_into_vm1 (f);
+  add_domain (domains, "vm2", TWO, HOSTDEV);
+  add_domain (domains, "vm1", ONE, HOSTDEV);
+  run_at (r, domains, 0);
+  assert_of (f, ONE, TRUE, FALSE);
+}
+
+/* --- no domain has it any more --- */
+
+static void
+test_unplugged_is_mended_after_the_grace (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvReconciler) r = reconciler_of (f);
+
+  plugged_into_vm1 (f);
+  g_autofree char *before = fake_snapshot (f->k);
+  g_assert_cmpint (run_at (r, vm1_with (""), 0), ==, 5 * SECOND);
+  g_assert_cmpint (run_at (r, vm1_with (""), 4), ==, 1 * SECOND);
+  fake_assert_unchanged (f->k, before);
+  g_assert_cmpint (run_at (r, vm1_with (""), 5), ==, -1);
+  fake_assert_logged ("domain vm1 has " NIC " no more, and libvirt did not bring it home: it is on "
+                      "special-vfio, not on mlx5_core");
+  fake_assert_logged (NIC ": reattach: special-vfio -> mlx5_core: *");
+  fake_assert_device (f->k, NIC, "mlx5_core", NULL);
+  assert_no_entry (f);
+}
+
+static void
+test_domain_gone_is_mended (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvReconciler) r = reconciler_of (f);
+
+  plugged_into_vm1 (f);
+  run_at (r, nobody (), 0);
+  run_at (r, nobody (), 5);
+  fake_assert_logged ("domain vm1 has " NIC " no more*");
+  fake_assert_logged (NIC ": reattach: *");
+  assert_no_entry (f);
+}
+
+/* libvirt brought it home, and nobody was there to drop its entry: nothing to warn of */
+static void
+test_unplugged_and_at_home (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvReconciler) r = reconciler_of (f);
+
+  plugged_into_vm1 (f);
+  put_on (f, "mlx5_core", "(null)\n");
+  run_at (r, vm1_with (""), 0);
+  run_at (r, vm1_with (""), 5);
+  fake_assert_logged ("domain vm1, release: " NIC " is on mlx5_core, as it was before");
+  assert_no_entry (f);
+}
+
+static void
+test_back_within_the_grace (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvReconciler) r = reconciler_of (f);
+
+  plugged_into_vm1 (f);
+  g_assert_cmpint (run_at (r, vm1_with (""), 0), ==, 5 * SECOND);
+  g_assert_cmpint (run_at (r, vm1_with (HOSTDEV), 3), ==, -1);
+  g_assert_cmpint (run_at (r, vm1_with (""), 6), ==, 5 * SECOND); /* the period begins anew */
+  assert_of (f, ONE, TRUE, FALSE);
+}
+
+/* The period that ran was another domain's. */
+static void
+test_another_domain_within_the_grace (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvReconciler) r = reconciler_of (f);
+
+  plugged_into_vm1 (f);
+  run_at (r, nobody (), 0);
+  change_entry (f, TWO, TRUE, FALSE, TRUE);
+  g_assert_cmpint (run_at (r, nobody (), 6), ==, 5 * SECOND);
+}
+
+static void
+test_no_grace (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvReconciler) r = vv_reconciler_new (f->s, 0);
+
+  plugged_into_vm1 (f);
+  g_assert_cmpint (run_at (r, nobody (), 0), ==, -1);
+  fake_assert_logged ("domain vm1 has " NIC " no more*");
+  fake_assert_logged (NIC ": reattach: *");
+  assert_no_entry (f);
+}
+
+static void
+test_held_goes_back_to_vfio (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvReconciler) r = reconciler_of (f);
+
+  plugged (f);
+  change_entry (f, ONE, TRUE, TRUE, TRUE);
+  put_on (f, "mlx5_core", "(null)\n"); /* libvirt took it for its own */
+  run_at (r, nobody (), 0);
+  run_at (r, nobody (), 5);
+  fake_assert_logged ("domain vm1 has " NIC " no more, and it is on mlx5_core: it had been bound by hand and "
+                      "goes back to special-vfio");
+  fake_assert_logged (NIC ": detach: mlx5_core -> special-vfio: bound by hand before a guest had it*");
+  fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
+  assert_of (f, NULL, FALSE, TRUE);
+}
+
+static void
+test_home_unknown_is_forgotten (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvReconciler) r = reconciler_of (f);
+
+  plugged (f);
+  change_entry (f, ONE, TRUE, FALSE, FALSE);
+  run_at (r, nobody (), 0);
+  run_at (r, nobody (), 5);
+  fake_assert_logged ("domain vm1 has " NIC " no more; where it came from is not known: it stays on "
+                      "special-vfio*");
+  fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
+  assert_no_entry (f);
+}
+
+/* Its end is no event of libvirt's: it is looked at when there is another one, and no timer waits for it. */
+static void
+test_a_process_holds_it (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvReconciler) r = reconciler_of (f);
+
+  plugged_into_vm1 (f);
+  if (!fake_add_process (f->k, "812", "qemu-system-x86", "240:" NIC_GROUP)) {
+    g_test_skip ("mknod(2) is not allowed");
+    return;
+  }
+  g_autofree char *before = fake_snapshot (f->k);
+  run_at (r, nobody (), 0);
+  g_assert_cmpint (run_at (r, nobody (), 5), ==, -1);
+  fake_assert_logged ("domain vm1 has " NIC " no more, but qemu-system-x86 (pid 812) still holds it*");
+  g_assert_cmpint (run_at (r, nobody (), 6), ==, -1); /* said once */
+  fake_assert_log_empty ();
+  fake_assert_unchanged (f->k, before);
+  fake_remove (f->k, "proc/812");
+  g_assert_cmpint (run_at (r, nobody (), 7), ==, -1);
+  fake_assert_logged ("domain vm1 has " NIC " no more, and libvirt did not*");
+  fake_assert_logged (NIC ": reattach: *");
+  assert_no_entry (f);
+}
+
+static void
+test_vanished_device (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvReconciler) r = reconciler_of (f);
+
+  plugged_into_vm1 (f);
+  fake_remove_device (f->k, NIC);
+  g_assert_cmpint (run_at (r, nobody (), 0), ==, 5 * SECOND);
+  g_assert_cmpint (run_at (r, nobody (), 5), ==, -1);
+  fake_assert_logged (NIC ": *: its journal entry is dropped (domain vm1 had it)");
+  assert_no_entry (f);
+}
+
+static void
+test_vanished_device_that_a_domain_has (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvReconciler) r = reconciler_of (f);
+
+  plugged (f);
+  fake_remove_device (f->k, NIC);
+  run_at (r, vm1_with (HOSTDEV), 0);
+  run_at (r, vm1_with (HOSTDEV), 1);
+  fake_assert_logged (NIC ": no such PCI device*");
+  fake_assert_log_empty ();
+  assert_of (f, NULL, FALSE, FALSE);
+}
+
+/* It is of no domain then, so that it is not tried again and again. */
+static void
+test_home_cannot_be_reached (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvReconciler) r = reconciler_of (f);
+
+  plugged_into_vm1 (f);
+  fake_driver (f->k, "mlx5_core")->probe_errno = EIO;
+  run_at (r, nobody (), 0);
+  g_assert_cmpint (run_at (r, nobody (), 5), ==, -1);
+  fake_assert_logged ("domain vm1 has " NIC " no more, and libvirt did not*");
+  fake_assert_logged (NIC ": mlx5_core could not be brought back: *");
+  fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
+  assert_of (f, NULL, FALSE, FALSE);
+  g_assert_cmpint (run_at (r, nobody (), 20), ==, -1);
+}
+
+/* --- what is not its own to change --- */
+
+/* Between the hook's "prepare" and "started" */
+static void
+test_on_its_way_up (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvReconciler) r = reconciler_of (f);
+
+  plugged (f);
+  change_entry (f, ONE, FALSE, FALSE, TRUE);
+  g_autofree char *before = fake_snapshot (f->k);
+  g_assert_cmpint (run_at (r, nobody (), 0), ==, -1);
+  g_assert_cmpint (run_at (r, nobody (), 60), ==, -1);
+  g_assert_cmpint (run_with (r, nobody (), vm1_with (HOSTDEV), 61), ==, -1);
+  fake_assert_unchanged (f->k, before);
+}
+
+/* vm1 lost it and vm2 is about to get it: libvirt is at work. */
+static void
+test_starting_domain_is_waited_for (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvReconciler) r = reconciler_of (f);
+  GPtrArray *starting = nobody ();
+
+  plugged_into_vm1 (f);
+  add_domain (starting, "vm2", TWO, HOSTDEV);
+  run_at (r, nobody (), 0);
+  g_autofree char *before = fake_snapshot (f->k);
+  g_assert_cmpint (run_with (r, nobody (), starting, 9), ==, -1);
+  fake_assert_unchanged (f->k, before);
+}
+
+static void
+test_without_a_domain (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvReconciler) r = reconciler_of (f);
+
+  plugged (f);
+  g_autofree char *before = fake_snapshot (f->k);
+  g_assert_cmpint (run_at (r, vm1_with (""), 0), ==, -1);
+  g_assert_cmpint (run_at (r, vm1_with (""), 60), ==, -1);
+  fake_assert_unchanged (f->k, before);
+}
+
+static void
+test_damaged_entry (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvReconciler) r = reconciler_of (f);
+
+  plugged_into_vm1 (f);
+  fake_write (f->k, "run/vfio-variant/" DISK, "rubbish");
+  run_at (r, nobody (), 0);
+  fake_assert_logged ("*/" DISK " is not readable as a journal entry*");
+  run_at (r, nobody (), 5); /* the other one is mended, and this one not said again */
+  fake_assert_logged ("domain vm1 has " NIC " no more*");
+  fake_assert_logged (NIC ": reattach: *");
+  assert_no_entry (f);
+  fake_assert_device (f->k, DISK, "nvme", NULL);
+}
+
+static void
+test_full_journal (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvReconciler) r = reconciler_of (f);
+
+  plugged (f);
+  f->k->journal_full = TRUE;
+  g_assert_cmpint (run_at (r, vm1_with (HOSTDEV), 0), ==, -1);
+  fake_assert_logged ("*/" NIC ": write: No space left on device");
+  f->k->journal_full = FALSE;
+  run_at (r, vm1_with (HOSTDEV), 1);
+  fake_assert_logged (NIC ": domain vm1 has it, on special-vfio");
+  assert_of (f, ONE, TRUE, FALSE);
+}
+
+/* A device that came by hot plug goes with its domain: the hook's "release" knows it. */
+static void
+test_then_the_domain_stops (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvReconciler) r = reconciler_of (f);
+  VvDomain vm1 = {.name = (char *)"vm1", .uuid = (char *)ONE};
+
+  plugged (f);
+  run_at (r, vm1_with (HOSTDEV), 0);
+  fake_assert_logged (NIC ": domain vm1 has it, on special-vfio");
+  vv_domain_release (f->s, &vm1);
+  fake_assert_logged (NIC ": reattach: special-vfio -> mlx5_core: *");
+  assert_no_entry (f);
+  g_assert_cmpint (run_at (r, nobody (), 1), ==, -1);
+}
+
+int
+main (int argc, char **argv)
+{
+  fake_test_init (&argc, &argv);
+  g_test_add_func ("/reconcile/running/plugged-is-claimed", test_plugged_is_claimed);
+  g_test_add_func ("/reconcile/running/noted-becomes-detached", test_noted_becomes_detached);
+  g_test_add_func ("/reconcile/running/not-on-vfio", test_not_on_vfio_is_not_claimed);
+  g_test_add_func ("/reconcile/running/unmanaged-stays-held", test_unmanaged_stays_held);
+  g_test_add_func ("/reconcile/running/no-entry-is-made", test_no_entry_is_made);
+  g_test_add_func ("/reconcile/running/two-domains", test_two_domains);
+  g_test_add_func ("/reconcile/running/two-domains-that-claim-it", test_two_domains_that_claim_it);
+  g_test_add_func ("/reconcile/absent/mended-after-the-grace", test_unplugged_is_mended_after_the_grace);
+  g_test_add_func ("/reconcile/absent/domain-gone", test_domain_gone_is_mended);
+  g_test_add_func ("/reconcile/absent/at-home", test_unplugged_and_at_home);
+  g_test_add_func ("/reconcile/absent/back-within-the-grace", test_back_within_the_grace);
+  g_test_add_func ("/reconcile/absent/another-domain-within-the-grace", test_another_domain_within_the_grace);
+  g_test_add_func ("/reconcile/absent/no-grace", test_no_grace);
+  g_test_add_func ("/reconcile/absent/held", test_held_goes_back_to_vfio);
+  g_test_add_func ("/reconcile/absent/home-unknown", test_home_unknown_is_forgotten);
+  g_test_add_func ("/reconcile/absent/a-process-holds-it", test_a_process_holds_it);
+  g_test_add_func ("/reconcile/absent/vanished", test_vanished_device);
+  g_test_add_func ("/reconcile/running/vanished", test_vanished_device_that_a_domain_has);
+  g_test_add_func ("/reconcile/absent/home-cannot-be-reached", test_home_cannot_be_reached);
+  g_test_add_func ("/reconcile/left-alone/on-its-way-up", test_on_its_way_up);
+  g_test_add_func ("/reconcile/left-alone/starting-domain", test_starting_domain_is_waited_for);
+  g_test_add_func ("/reconcile/left-alone/without-a-domain", test_without_a_domain);
+  g_test_add_func ("/reconcile/left-alone/damaged-entry", test_damaged_entry);
+  g_test_add_func ("/reconcile/full-journal", test_full_journal);
+  g_test_add_func ("/reconcile/then-the-domain-stops", test_then_the_domain_stops);
+  return g_test_run ();
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * socket-watch: sockets and directories that come and go on a real file system.
+ */
+#include "socket-watch.h"
+
+#include <glib/gstdio.h>
+
+#include "fake-kernel.h"
+
+#define SOCKETS "run/libvirt"
+
+typedef struct {
+  FakeKernel *k;
+  VvSocketWatch *watch;
+  guint appeared;
+} Fixture;
+
+static void
+count (gpointer data)
+{
+  Fixture *f = data;
+
+  f->appeared++;
+}
+
+static Fixture *
+fixture_new (gboolean directory)
+{
+  Fixture *f = g_new0 (Fixture, 1);
+
+  f->k = fake_new ();
+  if (directory)
+    fake_mkdir (f->k, SOCKETS);
+  g_autofree char *path = g_build_filename (f->k->root, SOCKETS, NULL);
+  f->watch = vv_socket_watch_new (path, count, f);
+  return f;
+}
+
+static void
+fixture_free (Fixture *f)
+{
+  vv_socket_watch_free (f->watch);
+  fake_free (f->k);
+  g_free (f);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Fixture, fixture_free)
+
+/* All that the kernel has to say is there at once. */
+static void
+assert_appeared (Fixture *f, guint times)
+{
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+  g_assert_cmpuint (f->appeared, ==, times);
+  f->appeared = 0;
+}
+
+static void
+test_socket_comes (void)
+{
+  g_autoptr (Fixture) f = fixture_new (TRUE);
+
+  assert_appeared (f, 0);
+  fake_write (f->k, SOCKETS "/libvirt-sock-ro", "");
+  assert_appeared (f, 1);
+  fake_write (f->k, SOCKETS "/libvirtd.pid", "1");
+  fake_mkdir (f->k, SOCKETS "/qemu");
+  assert_appeared (f, 0);
+  fake_remove (f->k, SOCKETS "/libvirt-sock-ro");
+  assert_appeared (f, 0);
+  fake_write (f->k, SOCKETS "/libvirt-sock-ro", "");
+  assert_appeared (f, 1);
+}
+
+static void
+test_directory_comes (void)
+{
+  g_autoptr (Fixture) f = fixture_new (FALSE);
+
+  fake_mkdir (f->k, "run/other");
+  assert_appeared (f, 0);
+  fake_mkdir (f->k, SOCKETS); /* there may be sockets already when we hear of it */
+  assert_appeared (f, 1);
+  fake_mkdir (f->k, "run/third"); /* the parent is of no interest any more */
+  assert_appeared (f, 0);
+  fake_write (f->k, SOCKETS "/virtqemud-sock", "");
+  assert_appeared (f, 1);
+}
+
+static void
+test_directory_goes_and_comes (void)
+{
+  g_autoptr (Fixture) f = fixture_new (TRUE);
+
+  for (guint i = 0; i < 3; i++) {
+    fake_remove (f->k, SOCKETS);
+    assert_appeared (f, 0);
+    fake_mkdir (f->k, SOCKETS);
+    assert_appeared (f, 1);
+    fake_write (f->k, SOCKETS "/libvirt-sock", "");
+    assert_appeared (f, 1);
+  }
+}
+
+static void
+test_directory_is_replaced (void)
+{
+  g_autoptr (Fixture) f = fixture_new (TRUE);
+  g_autofree char *from = g_build_filename (f->k->root, SOCKETS, NULL);
+  g_autofree char *to = g_build_filename (f->k->root, "run/old", NULL);
+
+  g_assert_cmpint (g_rename (from, to), ==, 0);
+  fake_mkdir (f->k, SOCKETS);
+  assert_appeared (f, 1);
+  fake_write (f->k, SOCKETS "/libvirt-sock", "");
+  assert_appeared (f, 1);
+}
+
+static void
+test_no_parent (void)
+{
+  g_autoptr (VvSocketWatch) watch = vv_socket_watch_new ("/nonexistent/run/libvirt", count, NULL);
+
+  g_assert_nonnull (watch);
+  fake_assert_logged (
+      "cannot watch /nonexistent/run for a libvirt daemon to come: No such file or directory");
+}
+
+int
+main (int argc, char **argv)
+{
+  fake_test_init (&argc, &argv);
+  g_test_add_func ("/socket-watch/socket-comes", test_socket_comes);
+  g_test_add_func ("/socket-watch/directory-comes", test_directory_comes);
+  g_test_add_func ("/socket-watch/directory-goes-and-comes", test_directory_goes_and_comes);
+  g_test_add_func ("/socket-watch/directory-is-replaced", test_directory_is_replaced);
+  g_test_add_func ("/socket-watch/no-parent", test_no_parent);
+  return g_test_run ();
+}
