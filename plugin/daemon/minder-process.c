@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -50,6 +51,18 @@ say (VvMinderProcess *m, const char *word)
     g_debug ("minder: %s", g_strerror (errno)); /* it ended just now, which shows elsewhere */
 }
 
+/* The daemon's blocked signals are its own affair. */
+static void
+unblock_signals (gpointer data)
+{
+  sigset_t none;
+
+  (void)data;
+  sigemptyset (&none);
+  sigprocmask (SIG_SETMASK, &none, NULL);
+  signal (SIGPIPE, SIG_DFL);
+}
+
 static void
 start (VvMinderProcess *m)
 {
@@ -60,12 +73,13 @@ start (VvMinderProcess *m)
   if (m->missing || pipe2 (ends, O_CLOEXEC) < 0)
     return;
   fcntl (ends[1], F_SETFL, O_NONBLOCK);
-  if (g_spawn_async_with_fds ("/", argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &m->pid, ends[0], -1,
-                              -1, &error)) {
-    m->input = ends[1];
-  } else {
+  m->input = ends[1];
+  if (m->held)
+    say (m, "held\n"); /* before it can call anything */
+  if (!g_spawn_async_with_fds ("/", argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, unblock_signals, NULL, &m->pid,
+                               ends[0], -1, -1, &error)) {
     m->missing = TRUE;
-    close (ends[1]);
+    ended (m);
     g_warning ("the libvirt client cannot be started: %s; which domain has a device is not known, and what "
                "libvirt does not bring home is left to 'vfio-variant restore'",
                error->message);
@@ -76,13 +90,10 @@ start (VvMinderProcess *m)
 void
 vv_minder_process_look (VvMinderProcess *m)
 {
-  if (!m->pid) {
+  if (!m->pid)
     start (m);
-    if (m->held)
-      say (m, "held\n");
-  } else {
+  else
     say (m, "look\n");
-  }
 }
 
 void

@@ -179,9 +179,10 @@ device_held (VvHeld *held, gpointer device_data, gpointer data)
     let_go (job, NULL, "crashed");
 }
 
-/* Once sysfs was written to, only the kernel can be what takes so long: it has the device's lock, and libvirt
- * would wait for that just the same, with the device nowhere. The worker begins nothing new after the
- * deadline. */
+/* Once sysfs was written to, only the kernel can be what takes so long. libvirt must not go on during a
+ * probe: drivers_probe passes over a device whose driver is being tried (bus_rescan_devices_helper() in the
+ * kernel's drivers/base/bus.c), and libvirt would look in vain for its VFIO device. The worker begins nothing
+ * new after the deadline. */
 static void
 device_late (VvHeld *held, gpointer device_data, gpointer data)
 {

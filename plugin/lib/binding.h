@@ -35,7 +35,7 @@ typedef struct {
  * no script of the hook point runs longer; 0: nobody waits
  * @touched: (nullable): called with TRUE before the first write to sysfs, and with FALSE when all that was
  * written is undone and only modules are loaded next. While the device is touched, all that can take long is
- * the kernel, which has the device's lock then and keeps everybody waiting, or a script.
+ * the kernel's driver core, or a script.
  * @data: for @touched
  *
  * How long whoever waits for a change (libvirt, held by the gate) is going to do so.

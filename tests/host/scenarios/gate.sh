@@ -1,0 +1,392 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=sh disable=SC2154 # lib.sh comes before
+#
+# What can go wrong while libvirt is held: probes that fail or take long, killed processes, devices that go
+# away. libvirt always goes on, a guest gets its device where that is possible at all, and afterwards the
+# device is home as it was.
+
+nic=$(bdf 8086:10d3 1)
+virtio_nic=$(bdf 1af4:1041 1)
+native='virtio-pci (null)'
+
+# slow_variant SECONDS [PARAMETER...]: its probes take so long
+slow_variant() {
+  slow=$1
+  shift
+  load_variant test_vfio_pci "probe_delay_ms=${slow}000" "$@"
+}
+
+# attaches_meanwhile BDF: in the background, until libvirt is held; attach_pid
+attaches_meanwhile() {
+  attach_hostdev guest "$1" &
+  attach_pid=$!
+  wait_for 20 gate_is '.holding | length == 1'
+  expect 'device that is held' "$(gate_status '.holding[0].device')" "$1"
+  expect 'program that is held' "$(gate_status '.holding[0].executable')" libvirtd
+}
+
+# guest_has DRIVER: the device that was attached in the background
+guest_has() {
+  wait "$attach_pid"
+  expect 'what QEMU uses' "$(qemu_vfio_devices guest)" "$virtio_nic $1"
+}
+
+guest_gives_back() {
+  detach_hostdev guest "$virtio_nic"
+  comes_home "$virtio_nic" "$native"
+}
+
+# --- the variant ---
+
+probe_fails() {
+  mark_log
+  load_variant test_vfio_pci probe_errno=5
+  start_domain guest
+  attach_hostdev guest "$virtio_nic"
+  expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
+  log_says "$virtio_nic: detach: virtio-pci -> vfio-pci.*test_vfio_pci failed at bind .*Input/output error"
+  expect 'fell back' "$(gate_status .outcomes.fell_back)" 1
+  guest_gives_back
+}
+
+module_is_missing() {
+  mark_log
+  hide_module test_vfio_pci
+  trap show_module EXIT
+  start_domain guest
+  attach_hostdev guest "$virtio_nic"
+  expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
+  log_says "$virtio_nic.*test_vfio_pci failed at load"
+  guest_gives_back
+}
+
+new_tables_are_seen() {
+  mark_log
+  table=/lib/modules/$(uname -r)/modules.alias
+  sed -i.away '/test_vfio_pci$/d' "$table"
+  trap 'mv -f "$table.away" "$table"; depmod' EXIT
+  depmod_without_the_variant
+  start_domain guest
+  attach_hostdev guest "$virtio_nic"
+  expect 'driver before depmod' "$(qemu_vfio_driver guest)" vfio-pci
+  guest_gives_back
+  depmod
+  attach_hostdev guest "$virtio_nic"
+  expect 'driver after depmod' "$(qemu_vfio_driver guest)" test_vfio_pci
+  guest_gives_back
+}
+
+# As before the package with the variant was installed: the daemon reads the tables that it finds
+depmod_without_the_variant() {
+  kill -HUP "$gate_pid"
+  wait_for 10 log_says 'were read again'
+}
+
+# --- deadlines ---
+
+# An answer during the probe would have libvirt find a device that is no VFIO device yet, and fail.
+probe_outlasts_deadline() {
+  mark_log
+  slow_variant 5
+  start_domain guest
+  attach_hostdev guest "$virtio_nic"
+  expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
+  log_says "$virtio_nic: the deadline has passed, and the kernel still works on it"
+  guest_gives_back
+}
+
+probe_outlasts_deadline_and_fails() {
+  mark_log
+  slow_variant 5 probe_errno=5
+  start_domain guest
+  attach_hostdev guest "$virtio_nic"
+  expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
+  log_says "$virtio_nic.*test_vfio_pci failed at bind.*vfio_pci failed at deadline"
+  guest_gives_back
+}
+
+module_outlasts_deadline() {
+  mark_log
+  unload_variants
+  echo 'install test_vfio_pci sleep 6; modprobe --ignore-install test_vfio_pci' >/etc/modprobe.d/slow.conf
+  trap 'rm /etc/modprobe.d/slow.conf' EXIT
+  start_domain guest
+  attach_hostdev guest "$virtio_nic"
+  expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
+  log_says "$virtio_nic: the deadline has passed before anything was done"
+  expect 'outcome' "$(gate_status .outcomes.deadline)" 1
+  guest_gives_back
+}
+
+# libvirt itself does one after another; so the other one is moved by a shell that is called as libvirtd is,
+# with the same writes.
+slow_one_holds_no_other() {
+  cp /bin/dash libvirtd
+  slow_variant 8
+  start_domain guest
+  attaches_meanwhile "$virtio_nic"
+  ./libvirtd -ec '
+    echo vfio-pci >/sys/bus/pci/devices/$0/driver_override
+    echo $0 >/sys/bus/pci/devices/$0/driver/unbind
+    echo $0 >/sys/bus/pci/drivers_probe' "$nic"
+  expect 'what is still held' "$(gate_status '.holding[].device')" "$virtio_nic"
+  expect 'driver of the other one' "$(driver_of "$nic")" vfio-pci
+  expect 'home of the other one' "$(journal_of "$nic" home-driver)" e1000e
+  vfio-variant restore "$nic"
+  guest_has test_vfio_pci
+  guest_gives_back
+}
+
+# --- the daemon ---
+
+daemon_is_killed_before() {
+  start_domain guest
+  kill_gate
+  attach_hostdev guest "$virtio_nic"
+  expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
+  start_gate
+  guest_gives_back
+}
+
+# The probe goes on in the kernel. libvirt finds a device that is on a driver but no VFIO device yet, fails to
+# attach it, and gives it back.
+daemon_is_killed_while_holding() {
+  slow_variant 4
+  start_domain guest
+  attaches_meanwhile "$virtio_nic"
+  kill_gate
+  wait "$attach_pid" || echo 'it was not attached'
+  start_gate
+  expect 'the guest runs' "$(virsh -q domstate guest)" running
+  [ -z "$(qemu_vfio_devices guest)" ] || guest_gives_back
+  comes_home "$virtio_nic" "$native"
+  unload_variants
+  attach_hostdev guest "$virtio_nic"
+  expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
+  guest_gives_back
+}
+
+# The script keeps it between the unbind and the bind: nothing is in the kernel, the device has no driver.
+daemon_is_killed_between() {
+  slow_script
+  start_domain guest
+  attaches_meanwhile "$virtio_nic"
+  wait_for 10 grep -q begin calls
+  kill_gate
+  guest_has test_vfio_pci # by libvirt's own probe, from the override that was written
+  start_gate
+  guest_gives_back
+}
+
+slow_script() {
+  hook_script 10-slow <<'SCRIPT'
+#!/bin/sh
+[ "$2 $3" != 'detach begin' ] || { echo begin >>/run/tests/calls; sleep 4; }
+SCRIPT
+  rm -f calls
+  trap remove_hook_scripts EXIT
+}
+
+daemon_is_killed_after() {
+  start_domain guest
+  attach_hostdev guest "$virtio_nic"
+  kill_gate
+  expect 'what QEMU uses' "$(qemu_vfio_devices guest)" "$virtio_nic test_vfio_pci"
+  start_gate
+  expect 'what QEMU uses after the restart' "$(qemu_vfio_devices guest)" "$virtio_nic test_vfio_pci"
+  guest_gives_back
+}
+
+daemon_ends_while_holding() {
+  slow_variant 4
+  start_domain guest
+  attaches_meanwhile "$virtio_nic"
+  stop_gate
+  guest_has test_vfio_pci
+  start_gate
+  guest_gives_back
+}
+
+# A stopped daemon answers nobody; its watchdog ends that.
+daemon_is_stopped_while_holding() {
+  slow_variant 2
+  start_domain guest
+  attaches_meanwhile "$virtio_nic"
+  kill -STOP "$gate_pid"
+  guest_has test_vfio_pci
+  daemon_was_killed
+  start_gate
+  guest_gives_back
+}
+
+daemon_is_stopped_while_idle() {
+  start_domain guest
+  kill -STOP "$gate_pid"
+  attach_hostdev guest "$virtio_nic"
+  expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
+  daemon_was_killed
+  start_gate
+  guest_gives_back
+}
+
+daemon_was_killed() {
+  code=0
+  wait "$gate_pid" || code=$?
+  expect 'exit status of the daemon' "$code" 137
+}
+
+worker_is_killed() {
+  mark_log
+  slow_script
+  start_domain guest
+  attaches_meanwhile "$virtio_nic"
+  wait_for 10 grep -q begin calls
+  pkill -KILL -P "$gate_pid" -x vfio-variantd
+  guest_has vfio-pci
+  log_says "$virtio_nic: the process that moved it died"
+  expect 'crashed' "$(gate_status .outcomes.crashed)" 1
+  guest_gives_back
+}
+
+second_daemon_is_refused() {
+  code=0
+  vfio-variantd 2>refusal || code=$?
+  expect 'exit status' "$code" 1
+  grep 'another vfio-variantd is running' refusal
+}
+
+# --- libvirt ---
+
+libvirtd_is_killed_while_held() {
+  slow_variant 3
+  start_domain guest
+  attaches_meanwhile "$virtio_nic"
+  kill -9 "$(cat /run/libvirtd.pid)"
+  wait "$attach_pid" || true
+  wait_for 20 gate_is '.holding | length == 0'
+  wait_for 20 libvirt_is_gone
+  start_libvirt
+  expect 'the guest runs' "$(virsh -q domstate guest)" running
+  expect 'driver' "$(driver_of "$virtio_nic")" test_vfio_pci
+  vfio-variant restore "$virtio_nic"
+  expect 'state afterwards' "$(state_of "$virtio_nic")" "$native"
+  attach_hostdev guest "$virtio_nic"
+  expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
+  guest_gives_back
+}
+
+# libvirtd dies with the device in the guest, and the guest dies before libvirtd is back
+libvirtd_and_guest_are_killed() {
+  start_domain guest
+  attach_hostdev guest "$virtio_nic"
+  pid=$(cat /run/libvirt/qemu/guest.pid)
+  kill -9 "$(cat /run/libvirtd.pid)"
+  wait_for 20 libvirt_is_gone
+  kill -9 "$pid"
+  start_libvirt
+  comes_home "$virtio_nic" "$native"
+}
+
+# --- devices ---
+
+device_is_removed() {
+  slow_script
+  start_domain guest
+  attaches_meanwhile "$virtio_nic"
+  wait_for 10 grep -q begin calls
+  echo 1 >"$sysfs/$virtio_nic/remove"
+  expect_failure wait "$attach_pid"
+  wait_for 20 gate_is '.holding | length == 0'
+  expect_no_journal "$virtio_nic"
+  expect 'the guest runs' "$(virsh -q domstate guest)" running
+  remove_hook_scripts
+  echo 1 >/sys/bus/pci/rescan
+  wait_for 20 has_driver "$virtio_nic" virtio-pci
+  attach_hostdev guest "$virtio_nic"
+  expect 'driver of the device that came back' "$(qemu_vfio_driver guest)" test_vfio_pci
+  guest_gives_back
+}
+
+vfs_are_removed() {
+  nvme=$(bdf 1b36:0010)
+  vf=$(make_vfs "$nvme" 2 | head -n 1)
+  slow_script
+  start_domain guest
+  attaches_meanwhile "$vf"
+  wait_for 10 grep -q begin calls
+  echo 0 >"$sysfs/$nvme/sriov_numvfs"
+  expect_failure wait "$attach_pid"
+  wait_for 20 gate_is '.holding | length == 0'
+  expect_no_journal "$vf"
+  expect 'the guest runs' "$(virsh -q domstate guest)" running
+}
+
+# The kernel keeps the inode of a removed file that has a mark; the marks are made afresh, and still work.
+marks_are_made_afresh() {
+  nvme=$(bdf 1b36:0010)
+  i=0
+  while [ "$i" -lt 20 ]; do
+    make_vfs "$nvme" 4 >vfs
+    echo 0 >"$sysfs/$nvme/sriov_numvfs"
+    i=$((i + 1))
+  done
+  start_domain guest
+  attach_hostdev guest "$virtio_nic"
+  expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
+  guest_gives_back
+  kill -STOP "$gate_pid" # the watchdog watches the new ones
+  attach_hostdev guest "$virtio_nic"
+  daemon_was_killed
+  start_gate
+  guest_gives_back
+}
+
+journal_is_full() {
+  mark_log
+  stop_gate
+  mount -t tmpfs -o size=4k tmpfs /run/vfio-variant
+  trap 'umount -l /run/vfio-variant' EXIT
+  head -c 4096 /dev/zero >/run/vfio-variant/full
+  start_gate
+  start_domain guest
+  attach_hostdev guest "$virtio_nic"
+  expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
+  log_says 'No space left on device'
+  detach_hostdev guest "$virtio_nic"
+  wait_for 20 state_is "$virtio_nic" "$native"
+}
+
+# short_deadline COMMAND...: a daemon that waits two seconds instead of the one that runs
+short_deadline() {
+  stop_gate
+  start_gate --deadline 2
+  "$@"
+}
+
+need_libvirt
+gate_scenario 'gate: the probe of the variant fails' probe_fails
+unload_variants
+gate_scenario 'gate: the module of the variant is gone' module_is_missing
+gate_scenario 'gate: tables that depmod made anew are seen' new_tables_are_seen
+gate_scenario 'gate: a probe that takes longer than the deadline' short_deadline probe_outlasts_deadline
+gate_scenario 'gate: a probe that takes longer than the deadline, and fails' short_deadline probe_outlasts_deadline_and_fails
+gate_scenario 'gate: a module that takes longer to load than the deadline' short_deadline module_outlasts_deadline
+gate_scenario 'gate: a slow device holds no other' slow_one_holds_no_other
+gate_scenario 'gate: the daemon is killed before' daemon_is_killed_before
+gate_scenario 'gate: the daemon is killed while it holds libvirt' daemon_is_killed_while_holding
+unload_variants
+gate_scenario 'gate: the daemon is killed while the device is between drivers' daemon_is_killed_between
+gate_scenario 'gate: the daemon is killed afterwards' daemon_is_killed_after
+gate_scenario 'gate: the daemon is told to end while it holds libvirt' daemon_ends_while_holding
+gate_scenario 'gate: the daemon is stopped while it holds libvirt' daemon_is_stopped_while_holding
+gate_scenario 'gate: the daemon is stopped while it is idle' daemon_is_stopped_while_idle
+unload_variants
+gate_scenario 'gate: the process that moves the device is killed' worker_is_killed
+gate_scenario 'gate: a second daemon is refused' second_daemon_is_refused
+gate_scenario 'gate: libvirtd is killed while it is held' libvirtd_is_killed_while_held
+unload_variants
+gate_scenario 'gate: libvirtd and the guest are killed' libvirtd_and_guest_are_killed
+gate_scenario 'gate: the device is removed while libvirt is held' device_is_removed
+gate_scenario 'gate: virtual functions are removed while libvirt is held' vfs_are_removed
+gate_scenario 'gate: marks are made afresh after many removals' marks_are_made_afresh
+gate_scenario 'gate: the journal cannot be written' journal_is_full
