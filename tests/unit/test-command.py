@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The programs as their users see them: what they print, and what they exit with.
 
-Usage: test-command.py FAKE-HOST VFIO-VARIANT HOOK SCHEMAS; prints TAP. Some tests run the programs in a mount
+Usage: test-command.py FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS; prints TAP. Some tests run the programs in a mount
 namespace in which the fake host's files are the running system's.
 """
 import json
@@ -17,7 +17,7 @@ import threading
 import time
 import traceback
 
-FAKE_HOST, COMMAND, HOOK, SCHEMAS = sys.argv[1:5]
+FAKE_HOST, COMMAND, HOOK, DAEMON, SCHEMAS = sys.argv[1:6]
 NIC, DISK, ON_VFIO = "0000:3b:00.1", "0000:04:00.0", "0000:05:00.0"
 KEY = "vfio_pci:v000015B3d0000101Esv000015B3sd00000058bc02sc00i00"
 NOBODY = 65534
@@ -628,6 +628,33 @@ def options_are_the_same_everywhere():
         equal(sorted(completed.stdout.split()), sorted(helped))
 
 
+# --- vfio-variantd, as far as it can be seen without a kernel ---
+
+
+def the_daemon_helps():
+    exits(run(DAEMON, "--help"), 0, "Usage:", "vfio-variantd")
+    exits(run(DAEMON, "--version"), 0, "vfio-variantd ")
+    for arguments in (["--deadline", "0"], ["--deadline", "3601"], ["--deadline", "soon"], ["--nonsense"], ["x"]):
+        exits(run(DAEMON, *arguments), 2, "vfio-variantd --help")
+
+
+def the_daemon_without_privilege_exits_5():
+    exits(run(*as_nobody(), DAEMON), 5, "must be run as root")
+
+
+def the_daemons_options_are_the_same_everywhere():
+    source = os.path.dirname(SCHEMAS)
+    with open(os.path.join(source, "docs/man/vfio-variantd.rst"), encoding="utf-8") as file:
+        manual = file.read()
+    completion = os.path.join(source, "packaging/completion/vfio-variantd")
+    helped = re.findall(r"^  (?:-., )?(--[a-z-]+)", run(DAEMON, "--help").stdout, re.MULTILINE)
+    documented = re.findall(r"^(?:-.(?: [A-Z]+)?, )?(--[a-z][a-z-]*)", manual, re.MULTILINE)
+    completed = run("bash", "-c", 'source "$1" && _vfio_variantd_options', "bash", completion)
+    assert len(helped) > 2, helped
+    equal(sorted(documented), sorted(helped))
+    equal(sorted(completed.stdout.split()), sorted(helped))
+
+
 # --- moving, on files that accept everything and change nothing ---
 
 
@@ -774,7 +801,8 @@ TESTS = [
     status_that_is_too_long_exits_1, status_that_does_not_come_exits_1, status_that_trickles_exits_1,
     status_passes_nothing_to_the_terminal, wrong_usage_exits_2,
     absent_device_exits_3, no_sysfs_exits_1, moving_without_privilege_exits_5, help_tells,
-    options_are_the_same_everywhere, bind_of_what_is_bound,
+    options_are_the_same_everywhere, the_daemon_helps, the_daemon_without_privilege_exits_5,
+    the_daemons_options_are_the_same_everywhere, bind_of_what_is_bound,
     bind_dry_run_prints_a_script, bind_that_fails_exits_1, bind_of_what_the_host_uses_exits_4,
     bind_without_an_iommu_exits_4, restore_respects_domains, hook_usage, hook_never_fails, hook_with_endless_input,
     hook_follows_a_life, hook_lets_the_guest_go_on,
