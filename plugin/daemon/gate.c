@@ -11,6 +11,7 @@
 
 #define DEVICES "bus/pci/devices"
 #define PROBE "bus/pci/drivers_probe"
+#define STATUS_LIMIT 16384
 #define REMADE_AFTER 64 /* removed devices; each keeps about 1 KiB of the kernel's */
 /* A driver may take its time to let go of a device between the announcement and drivers_probe. */
 #define ANNOUNCED_FOR_S 300
@@ -84,12 +85,26 @@ executable_of (const VvGate *gate, pid_t tid)
   return g_path_get_basename (target);
 }
 
+/* Anybody may read driver_override and name a program as libvirt's; only root can move a device. The owner of
+ * /proc/TID does not tell: it is root's for any process that may not be dumped (proc(5)). */
+static gboolean
+is_root (const VvGate *gate, pid_t tid)
+{
+  char path[32];
+  guint real, effective;
+
+  snprintf (path, sizeof path, "%d/status", (int)tid);
+  g_autofree char *text = vv_io_read (gate->host->proc, path, STATUS_LIMIT, NULL);
+  const char *line = text ? strstr (text, "\nUid:") : NULL;
+  return line && sscanf (line, "\nUid: %u %u", &real, &effective) == 2 && effective == 0;
+}
+
 static char *
 served_executable (const VvGate *gate, pid_t tid)
 {
   g_autofree char *name = executable_of (gate, tid);
 
-  if (!name || !g_strv_contains ((const char *const *)gate->executables, name))
+  if (!name || !g_strv_contains ((const char *const *)gate->executables, name) || !is_root (gate, tid))
     return NULL;
   return g_steal_pointer (&name);
 }

@@ -169,7 +169,7 @@ vv_handover (const VvSession *session, const VvRequest *request, const VvPatienc
   return operation == VV_DETACH ? take (session, request, b, error) : give_back (request, b, error);
 }
 
-void
+gint64
 vv_handover_prepare (const VvSession *session, const VvRequest *request)
 {
   g_autoptr (VvPciDevice) device = vv_pci_device_open (session->host, request->address, NULL);
@@ -177,9 +177,11 @@ vv_handover_prepare (const VvSession *session, const VvRequest *request)
       device ? vv_catalog_select (session->catalog, device->modalias, NULL) : NULL;
 
   if (!selection || is_vfio_driver (session->host, selection, request->before.driver))
-    return; /* on its way home */
+    return 0; /* on its way home */
   g_autofree char *kept = why_keep (request, device, VV_GENERIC_DRIVER);
   if (kept)
-    return; /* what libvirt asks for it has loaded itself */
+    return 0; /* what libvirt asks for it has loaded itself */
+  gint64 start = g_get_monotonic_time ();
   vv_binding_load_ahead (session->host, session->modules, selection);
+  return g_get_monotonic_time () - start;
 }

@@ -26,8 +26,10 @@ typedef struct {
  *
  * While libvirt still unbinds the device: loads the module that is going to be needed, if it is going to be
  * a detach. Changes no device.
+ *
+ * Returns: how long that took, microseconds
  */
-void vv_handover_prepare (const VvSession *session, const VvRequest *request);
+gint64 vv_handover_prepare (const VvSession *session, const VvRequest *request);
 
 /**
  * vv_handover:

@@ -121,7 +121,7 @@ parse (int *argc, char ***argv, Options *o)
 {
   const GOptionEntry entries[] = {
       {"deadline", 'd', 0, G_OPTION_ARG_INT, &o->deadline_s,
-       "Let libvirt go on after SECONDS, done or not (default: 30)", "SECONDS"},
+       "Begin nothing new for a device after SECONDS, and let libvirt go on (default: 30)", "SECONDS"},
       {"serve", 's', 0, G_OPTION_ARG_STRING_ARRAY, &o->serve,
        "Hold this program; may be given more than once (default: libvirtd and virtqemud)", "NAME"},
       {"no-gate", 0, 0, G_OPTION_ARG_NONE, &o->no_gate, "Hold nobody; only tell the state", NULL},

@@ -25,12 +25,18 @@ vv_minder_process_new (const char *path)
   return m;
 }
 
-static void
-ended (VvMinderProcess *m)
+void
+vv_minder_process_end (VvMinderProcess *m)
 {
   if (m->input >= 0)
     close (m->input);
   m->input = -1;
+}
+
+static void
+ended (VvMinderProcess *m)
+{
+  vv_minder_process_end (m);
   m->pid = 0;
 }
 

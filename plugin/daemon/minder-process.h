@@ -13,7 +13,9 @@ typedef struct VvMinderProcess VvMinderProcess;
 
 /** vv_minder_process_new: @path: its program; nothing is started yet */
 VvMinderProcess *vv_minder_process_new (const char *path);
-/** vv_minder_process_free: its standard input ends, and so does it */
+/** vv_minder_process_end: its standard input ends, and so does it, when it has done what it is doing */
+void vv_minder_process_end (VvMinderProcess *minder);
+/** vv_minder_process_free: the same, and it is forgotten */
 void vv_minder_process_free (VvMinderProcess *minder);
 
 /** vv_minder_process_look: there is something in the journal: start it, or have it look again */

@@ -50,14 +50,22 @@ job_free (Job *job)
 
 /* --- letting go --- */
 
+/* The minder may be in the middle of a move, and must not be killed with us. */
+static void
+look_for_the_end (VvService *s)
+{
+  if (s->stopped && !s->holding && !vv_minder_process_runs (s->minder))
+    s->stopped (s->stopped_data);
+}
+
 static void
 all_is_free (VvService *s)
 {
   vv_watchdog_rest (s->watchdog);
   vv_minder_process_hold (s->minder, FALSE);
-  vv_minder_process_look (s->minder);
-  if (s->stopped)
-    s->stopped (s->stopped_data);
+  if (!s->stopped)
+    vv_minder_process_look (s->minder);
+  look_for_the_end (s);
 }
 
 /* Answers first; everything else can wait. @report: NULL: the worker did not come to an end */
@@ -174,7 +182,7 @@ device_held (VvHeld *held, gpointer device_data, gpointer data)
     vv_minder_process_hold (s->minder, TRUE);
   }
   if (job->worker)
-    vv_worker_go (job->worker, vv_held_deadline (held));
+    vv_worker_go (job->worker, vv_held_since (held), vv_held_deadline (held));
   else
     let_go (job, NULL, "crashed");
 }
@@ -355,23 +363,24 @@ vv_service_reload (VvService *s)
 void
 vv_service_stop (VvService *s, void (*stopped) (gpointer data), gpointer data)
 {
-  if (s->gate)
-    vv_gate_open_up (s->gate);
-  for (guint i = s->jobs->len; i-- > 0;) {
-    Job *job = s->jobs->pdata[i];
-    if (job->held && job->worker && !vv_worker_touched (job->worker))
-      let_go (job, NULL, "deadline");
-  }
   s->stopped = stopped;
   s->stopped_data = data;
-  if (!s->holding)
-    stopped (data);
+  if (s->gate)
+    vv_gate_open_up (s->gate);
+  vv_minder_process_end (s->minder);
+  for (guint i = s->jobs->len; i-- > 0;) {
+    Job *job = s->jobs->pdata[i];
+    if (job->held && !vv_worker_touched (job->worker))
+      let_go (job, NULL, "deadline");
+  }
+  look_for_the_end (s);
 }
 
 void
 vv_service_reaped (VvService *s, pid_t pid)
 {
-  vv_minder_process_reaped (s->minder, pid);
+  if (vv_minder_process_reaped (s->minder, pid))
+    look_for_the_end (s);
 }
 
 const char *

@@ -39,9 +39,9 @@ void vv_service_reload (VvService *service);
  * vv_service_stop:
  *
  * Nobody is held from now on. Those who are: let go at once where their device is untouched, else when their
- * workers are done.
+ * workers are done. The minder is told to end.
  *
- * @stopped: called when nobody is held any more, perhaps before this returns
+ * @stopped: called when nobody is held any more and the minder has ended, perhaps before this returns
  */
 void vv_service_stop (VvService *service, void (*stopped) (gpointer data), gpointer data);
 

@@ -25,6 +25,12 @@ struct VvWorker {
   VvWorkerClient client;
 };
 
+/* What a worker waits for; both by g_get_monotonic_time(), which is the same in all processes. */
+typedef struct {
+  gint64 since;
+  gint64 deadline;
+} Go;
+
 /* --- in the child --- */
 
 /* The parent may have died between the fork and the prctl(). */
@@ -68,13 +74,14 @@ outcome_of (const VvChange *change)
 }
 
 static void
-send_report (int fd, const VvRequest *request, const VvChange *change, const GError *error)
+send_report (int fd, const char *device, const char *outcome, const VvChange *change, gint64 loading_usec,
+             const GError *error)
 {
   g_autoptr (GKeyFile) report = g_key_file_new ();
 
-  put (report, "device", request->address);
+  put (report, "device", device);
   put (report, "failed", error ? error->message : NULL);
-  put (report, "outcome", change ? outcome_of (change) : "failed");
+  put (report, "outcome", outcome);
   if (change) {
     g_autofree char *failed = vv_change_attempts (change);
     put (report, "operation", vv_operation_name (change->operation));
@@ -82,7 +89,7 @@ send_report (int fd, const VvRequest *request, const VvChange *change, const GEr
     put (report, "to", change->to);
     put (report, "why", change->why);
     put (report, "failed", failed);
-    g_key_file_set_int64 (report, VV_REPORT, "kernel-us", change->kernel_usec);
+    g_key_file_set_int64 (report, VV_REPORT, "kernel-us", change->kernel_usec + loading_usec);
   }
   gsize length;
   g_autofree char *text = g_key_file_to_data (report, &length, NULL);
@@ -96,14 +103,18 @@ hand_over (const VvSession *session, const VvAnnouncement *a, int fd)
   VvRequest request = {
       a->address, {a->driver, a->module, a->override}, vv_asker_libvirt (session->host, a->tid)};
   VvPatience patience = {.touched = tell_touched, .data = &fd};
+  Go go;
   g_autoptr (GError) error = NULL;
   g_autoptr (VvChange) change = NULL;
 
-  vv_handover_prepare (session, &request);
-  if (recv (fd, &patience.until, sizeof patience.until, 0) != sizeof patience.until)
+  gint64 loading = vv_handover_prepare (session, &request), ready = g_get_monotonic_time ();
+  if (recv (fd, &go, sizeof go, 0) != sizeof go)
     return; /* the announcement came to nothing */
+  patience.until = go.deadline;
   change = vv_handover (session, &request, &patience, &error);
-  send_report (fd, &request, change, error);
+  /* libvirt was quick, and has waited for the module */
+  loading = CLAMP (ready - go.since, 0, loading);
+  send_report (fd, a->address, change ? outcome_of (change) : "failed", change, loading, error);
   if (error)
     g_warning ("gate, %s: libvirt goes its own way: %s", a->address, error->message);
   else if (change->changed)
@@ -119,7 +130,7 @@ stand_back (const VvSession *session, const VvAnnouncement *a, int fd)
 
   vv_binding_stand_back (session->host, a->address);
   g_set_error (&crash, VV_ERROR, VV_ERROR_FAILED, "the process that moved it died");
-  send_report (fd, &(VvRequest){.address = a->address}, NULL, crash);
+  send_report (fd, a->address, "crashed", NULL, 0, crash);
 }
 
 /* --- in the parent --- */
@@ -209,9 +220,11 @@ vv_worker_stand_back (const VvSession *session, const VvAnnouncement *announceme
 }
 
 void
-vv_worker_go (VvWorker *worker, gint64 deadline)
+vv_worker_go (VvWorker *worker, gint64 since, gint64 deadline)
 {
-  send (worker->fd, &deadline, sizeof deadline, MSG_NOSIGNAL | MSG_DONTWAIT); /* if it died, that shows */
+  const Go go = {since, deadline};
+
+  send (worker->fd, &go, sizeof go, MSG_NOSIGNAL | MSG_DONTWAIT); /* if it died, that shows */
 }
 
 gboolean

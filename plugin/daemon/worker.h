@@ -29,7 +29,8 @@ typedef struct {
   gpointer data;
 } VvWorkerClient;
 
-/** The group of a report, with the keys device, operation, from, to, outcome, why, failed (what went wrong), kernel-us
+/** The group of a report, with the keys device, operation, from, to, outcome, why, failed (what went wrong),
+ * kernel-us
  */
 #define VV_REPORT "change"
 
@@ -54,8 +55,8 @@ VvWorker *vv_worker_start (const VvSession *session, const VvAnnouncement *annou
 VvWorker *vv_worker_stand_back (const VvSession *session, const VvAnnouncement *announcement,
                                 const VvWorkerClient *client);
 
-/** vv_worker_go: libvirt is held now, until @deadline (g_get_monotonic_time()): do it */
-void vv_worker_go (VvWorker *worker, gint64 deadline);
+/** vv_worker_go: libvirt is held @since, until @deadline (both by g_get_monotonic_time()): do it */
+void vv_worker_go (VvWorker *worker, gint64 since, gint64 deadline);
 
 /** vv_worker_touched: Returns: whether it has written to sysfs what is not undone yet (VvPatience) */
 gboolean vv_worker_touched (const VvWorker *worker);
