@@ -79,3 +79,43 @@ kernel_release() {
   fi
   basename "${releases[0]}"
 }
+
+# --- from a Debian mirror ---
+
+# Its main archive, not the one of security updates, nor anybody else's
+mirror_of_this_system() {
+  local mirror
+  # shellcheck disable=SC2016 # apt-get's own variables
+  mirror=$(apt-get indextargets --format '$(CREATED_BY)|$(COMPONENT)|$(LABEL)|$(CODENAME)|$(REPO_URI)' |
+    awk -F'|' '$1 == "Packages" && $2 == "main" && $3 == "Debian" && $4 !~ /-/ { print $5; exit }')
+  [ -n "$mirror" ] || die 'no Debian mirror in the configuration of apt here: name one with --mirror'
+  printf '%s\n' "$mirror"
+}
+
+# Settings of the running system that decide how packages are fetched.
+fetch_settings() {
+  apt-config dump | grep -E '^Acquire::https?::Proxy ' || true
+  [ -z "$ignore_valid_until" ] || echo 'Acquire::Check-Valid-Until "false";'
+}
+
+# bootstrap SUITE ROOT OPTION...: a root file system by mmdebstrap, from $mirror, with what
+# all here have in common; messages to ROOT.log
+bootstrap() {
+  local suite=$1 root=$2 setting skip
+  local -a arguments=(--mode=root --architectures=amd64)
+  while read -r setting; do
+    arguments+=(--aptopt="$setting")
+  done < <(fetch_settings)
+  for skip in doc man info locale; do
+    arguments+=(--dpkgopt="path-exclude=/usr/share/$skip/*")
+  done
+  arguments+=(
+    --aptopt='APT::Install-Recommends "false"'
+    --aptopt='Acquire::Languages "none"'
+    --dpkgopt=force-unsafe-io
+    "${@:3}"
+  )
+  mmdebstrap "${arguments[@]}" "$suite" "$root" "$mirror" >"$root.log" 2>&1 && return
+  tail -n 30 "$root.log" >&2
+  die "mmdebstrap failed; all of its messages: $root.log"
+}
