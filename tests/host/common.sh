@@ -9,6 +9,10 @@
 #   DIR/work/           sources, meson's and kbuild's build directories     (make-image)
 #   DIR/cache/          what libvirt keeps about QEMU, put into images      (make-image)
 #   DIR/image/          disk.img, initrd, vmlinuz                           (make-image)
+#
+# Beside it, for all hosts there, can lie a newer QEMU than the machine has:
+#
+#   DIR/../emulator/qemu/   its program, firmware/ and lib/              (make-emulator)
 
 set -euo pipefail
 
@@ -63,11 +67,16 @@ finish() {
   rm -rf "$1.old"
 }
 
-# with_lock DIR: only one make-root or make-image at a time in DIR
+# with_lock DIR: only one of the make- scripts at a time in DIR
 with_lock() {
   mkdir -p "$1"
   exec {lock_fd}>"$1/.lock"
   flock "$lock_fd"
+}
+
+# machine_has_igb: whether the machine's own QEMU emulates an SR-IOV network card
+machine_has_igb() {
+  [[ $(qemu-system-x86_64 -device help 2>/dev/null) == *'"igb"'* ]]
 }
 
 # kernel_release ROOT: of the one kernel in a root file system
