@@ -9,6 +9,10 @@
 #   DIR/work/           sources, meson's and kbuild's build directories     (make-image)
 #   DIR/cache/          what libvirt keeps about QEMU, put into images      (make-image)
 #   DIR/image/          disk.img, initrd, vmlinuz                           (make-image)
+#
+# Beside it, for all hosts there, can lie a newer QEMU than the machine has:
+#
+#   DIR/../emulator/qemu/   its program, firmware/ and lib/              (make-emulator)
 
 set -euo pipefail
 
@@ -63,11 +67,16 @@ finish() {
   rm -rf "$1.old"
 }
 
-# with_lock DIR: only one make-root or make-image at a time in DIR
+# with_lock DIR: only one of the make- scripts at a time in DIR
 with_lock() {
   mkdir -p "$1"
   exec {lock_fd}>"$1/.lock"
   flock "$lock_fd"
+}
+
+# machine_has_igb: whether the machine's own QEMU emulates an SR-IOV network card
+machine_has_igb() {
+  [[ $(qemu-system-x86_64 -device help 2>/dev/null) == *'"igb"'* ]]
 }
 
 # kernel_release ROOT: of the one kernel in a root file system
@@ -78,4 +87,44 @@ kernel_release() {
     die "$1 holds not exactly one kernel"
   fi
   basename "${releases[0]}"
+}
+
+# --- from a Debian mirror ---
+
+# Its main archive, not the one of security updates, nor anybody else's
+mirror_of_this_system() {
+  local mirror
+  # shellcheck disable=SC2016 # apt-get's own variables
+  mirror=$(apt-get indextargets --format '$(CREATED_BY)|$(COMPONENT)|$(LABEL)|$(CODENAME)|$(REPO_URI)' |
+    awk -F'|' '$1 == "Packages" && $2 == "main" && $3 == "Debian" && $4 !~ /-/ { print $5; exit }')
+  [ -n "$mirror" ] || die 'no Debian mirror in the configuration of apt here: name one with --mirror'
+  printf '%s\n' "$mirror"
+}
+
+# Settings of the running system that decide how packages are fetched.
+fetch_settings() {
+  apt-config dump | grep -E '^Acquire::https?::Proxy ' || true
+  [ -z "$ignore_valid_until" ] || echo 'Acquire::Check-Valid-Until "false";'
+}
+
+# bootstrap SUITE ROOT OPTION...: a root file system by mmdebstrap, from $mirror, with what
+# all here have in common; messages to ROOT.log
+bootstrap() {
+  local suite=$1 root=$2 setting skip
+  local -a arguments=(--mode=root --architectures=amd64)
+  while read -r setting; do
+    arguments+=(--aptopt="$setting")
+  done < <(fetch_settings)
+  for skip in doc man info locale; do
+    arguments+=(--dpkgopt="path-exclude=/usr/share/$skip/*")
+  done
+  arguments+=(
+    --aptopt='APT::Install-Recommends "false"'
+    --aptopt='Acquire::Languages "none"'
+    --dpkgopt=force-unsafe-io
+    "${@:3}"
+  )
+  mmdebstrap "${arguments[@]}" "$suite" "$root" "$mirror" >"$root.log" 2>&1 && return
+  tail -n 30 "$root.log" >&2
+  die "mmdebstrap failed; all of its messages: $root.log"
 }

@@ -106,7 +106,7 @@ bound_by_hand_stays_after_the_guest() {
 
 # igb_vf: a virtual function of the SR-IOV network card, on its native driver, the card up
 igb_vf() {
-  igb=$(bdf 8086:10c9) || skip 'no igb: the QEMU that runs this host is older than 8.0'
+  igb=$(bdf 8086:10c9) || skip 'no igb: the QEMU that runs this host is older than 8.0 (see make-emulator)'
   igb_first=$(make_vfs "$igb" 1 1)
   wait_for 10 has_driver "$igb_first" igbvf
   ip link set "$(ls "$sysfs/$igb/net")" up
