@@ -336,7 +336,7 @@ vv_service_new (const VvServiceOptions *options, GError **error)
   s->jobs = g_ptr_array_new ();
   s->stats = vv_stats_new ();
   s->minder = vv_minder_process_new (options->minder);
-  s->session = vv_session_new (NULL, NULL, VV_SESSION_SERVE, error);
+  s->session = vv_session_new (options->sysroot, NULL, VV_SESSION_SERVE, error);
   if (!s->session)
     return NULL;
   if (vv_catalog_warning (s->session->catalog))

@@ -11,8 +11,16 @@
 
 #include "session.h"
 
-/** VvServiceOptions: @executables: whom the gate serves; @gate: FALSE: nobody */
+/**
+ * VvServiceOptions:
+ * @sysroot: (nullable): another root than the running system's, for tests
+ * @executables: whom the gate serves
+ * @deadline_ms: how long libvirt is held before nothing new is begun
+ * @minder: path of the libvirt client
+ * @gate: FALSE: nobody is served
+ */
 typedef struct {
+  const char *sysroot;
   const char *const *executables;
   guint deadline_ms;
   const char *minder;
