@@ -17,8 +17,8 @@ command_shown() {
   "$@" 2>&1 | sed '/^$/d; s/^/    /' >&3
 }
 
-device_is() { # device_is WHEN DRIVER WANTED
-  show "  $1: $nic is on $2"
+device_is() { # device_is WHEN DRIVER WANTED [DEVICE]
+  show "  $1: ${4:-$nic} is on $2"
   [ "$2" = "$3" ] || {
     show "  !! expected $3"
     status=1
@@ -34,6 +34,17 @@ journey() {
   command_shown vfio-variant list "$nic"
   command_shown virsh destroy vm1
   device_is 'after' "$(driver_of "$nic")" e1000e
+}
+
+# plug_and_unplug WANTED: $virtio_nic into vm1 and out again
+plug_and_unplug() {
+  hostdev_xml "$virtio_nic" >card.xml
+  device_is 'before' "$(driver_of "$virtio_nic")" virtio-pci "$virtio_nic"
+  command_shown virsh attach-device vm1 card.xml
+  device_is 'in the guest, as QEMU holds it' "$(qemu_vfio_driver vm1)" "$1" "$virtio_nic"
+  command_shown virsh detach-device vm1 card.xml
+  wait_for 20 has_driver "$virtio_nic" virtio-pci
+  device_is 'after' "$(driver_of "$virtio_nic")" virtio-pci "$virtio_nic"
 }
 
 show
@@ -60,9 +71,26 @@ show '  and the log says:'
 grep 'vfio-variant' /var/log/messages | sed 's/^.*vfio-variant/    vfio-variant/' >&3
 
 show
+show '--- 3. hot plug: the daemon holds libvirt until the card is on its driver ---'
+virtio_nic=$(bdf 1af4:1041 1)
+show "Another card ($virtio_nic, driver virtio-pci), and a guest that runs already. libvirt runs no hook at"
+show 'attach-device; alone it does this:'
+start_domain vm1
+plug_and_unplug vfio-pci
+show
+show 'And with vfio-variantd:'
+start_daemon on >/run/tests/gate.log 2>&1 || status=1
+command_shown sh -c 'vfio-variant status | head -n 4'
+plug_and_unplug test_vfio_pci
+show '  and the log says:'
+grep "vfio-variant.*$virtio_nic" /var/log/messages | sed 's/^.*vfio-variant/    vfio-variant/' >&3
+stop_gate || status=1
+virsh -q destroy vm1
+
+show
 if [ "$status" = 0 ]; then
   show "Done. Alone, libvirt used the generic vfio-pci; with the plugin the guest got the device's own"
-  show 'variant driver. Both times the card came home to e1000e.'
+  show 'variant driver, at the start of a guest and at hot plug. Each time the card came home.'
 else
   show 'That did not go as it should; see the lines with !! above.'
 fi

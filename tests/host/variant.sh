@@ -62,10 +62,12 @@ gate_is() { # gate_is JQ-CONDITION, for wait_for
   [ "$(gate_status "$1" 2>/dev/null)" = true ]
 }
 
-start_gate() { # start_gate [OPTION...]: of vfio-variantd
+start_daemon() { # start_daemon on|off [OPTION...]: what its gate has to be
+  daemon_gate=$1
+  shift
   vfio-variantd "$@" &
   gate_pid=$!
-  wait_for 20 gate_is '.gate == "on"'
+  wait_for 20 gate_is ".gate == \"$daemon_gate\""
 }
 
 stop_gate() {
@@ -87,7 +89,7 @@ gate_scenario() {
 }
 
 with_gate() {
-  start_gate
+  start_daemon on
   "$@"
   expect 'held at the end' "$(gate_status '.holding | length')" 0
   stop_gate

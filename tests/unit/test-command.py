@@ -379,7 +379,7 @@ def status_for_people():
     exits(result, 0)
     equal(result.stderr, "")
     equal([" ".join(line.split()) for line in result.stdout.splitlines()], [
-        "gate on for libvirtd, virtqemud; holds at most 30.0 s",
+        "gate on for libvirtd, virtqemud; deadline 30.0 s",
         "daemon vfio-variantd 0.1.0, process 123, since 2025-11-24T17:00:00+0100",
         "devices 57 watched; the minder is running",
         "opens 12 seen, 4 passed, 8 held",

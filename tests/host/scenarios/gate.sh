@@ -125,6 +125,7 @@ slow_one_holds_no_other() {
   slow_variant 8
   start_domain guest
   attaches_meanwhile "$virtio_nic"
+  # shellcheck disable=SC2016 # for the inner shell
   ./libvirtd -ec '
     echo vfio-pci >/sys/bus/pci/devices/$0/driver_override
     echo $0 >/sys/bus/pci/devices/$0/driver/unbind
@@ -144,7 +145,7 @@ daemon_is_killed_before() {
   kill_gate
   attach_hostdev guest "$virtio_nic"
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
-  start_gate
+  start_daemon on
   guest_gives_back
 }
 
@@ -156,7 +157,7 @@ daemon_is_killed_while_holding() {
   attaches_meanwhile "$virtio_nic"
   kill_gate
   wait "$attach_pid" || echo 'it was not attached'
-  start_gate
+  start_daemon on
   expect 'the guest runs' "$(virsh -q domstate guest)" running
   [ -z "$(qemu_vfio_devices guest)" ] || guest_gives_back
   comes_home "$virtio_nic" "$native"
@@ -174,7 +175,7 @@ daemon_is_killed_between() {
   wait_for 10 grep -q begin calls
   kill_gate
   guest_has test_vfio_pci # by libvirt's own probe, from the override that was written
-  start_gate
+  start_daemon on
   guest_gives_back
 }
 
@@ -192,7 +193,7 @@ daemon_is_killed_after() {
   attach_hostdev guest "$virtio_nic"
   kill_gate
   expect 'what QEMU uses' "$(qemu_vfio_devices guest)" "$virtio_nic test_vfio_pci"
-  start_gate
+  start_daemon on
   expect 'what QEMU uses after the restart' "$(qemu_vfio_devices guest)" "$virtio_nic test_vfio_pci"
   guest_gives_back
 }
@@ -203,7 +204,7 @@ daemon_ends_while_holding() {
   attaches_meanwhile "$virtio_nic"
   stop_gate
   guest_has test_vfio_pci
-  start_gate
+  start_daemon on
   guest_gives_back
 }
 
@@ -215,7 +216,7 @@ daemon_is_stopped_while_holding() {
   kill -STOP "$gate_pid"
   guest_has test_vfio_pci
   daemon_was_killed
-  start_gate
+  start_daemon on
   guest_gives_back
 }
 
@@ -225,7 +226,7 @@ daemon_is_stopped_while_idle() {
   attach_hostdev guest "$virtio_nic"
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
   daemon_was_killed
-  start_gate
+  start_daemon on
   guest_gives_back
 }
 
@@ -337,7 +338,7 @@ marks_are_made_afresh() {
   kill -STOP "$gate_pid" # the watchdog watches the new ones
   attach_hostdev guest "$virtio_nic"
   daemon_was_killed
-  start_gate
+  start_daemon on
   guest_gives_back
 }
 
@@ -347,7 +348,7 @@ journal_is_full() {
   mount -t tmpfs -o size=4k tmpfs /run/vfio-variant
   trap 'umount -l /run/vfio-variant' EXIT
   head -c 4096 /dev/zero >/run/vfio-variant/full
-  start_gate
+  start_daemon on
   start_domain guest
   attach_hostdev guest "$virtio_nic"
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
@@ -359,7 +360,7 @@ journal_is_full() {
 # short_deadline COMMAND...: a daemon that waits two seconds instead of the one that runs
 short_deadline() {
   stop_gate
-  start_gate --deadline 2
+  start_daemon on --deadline 2
   "$@"
 }
 

@@ -175,9 +175,7 @@ daemon_is_absent() {
 }
 
 gate_is_turned_off() {
-  vfio-variantd --no-gate &
-  gate_pid=$!
-  wait_for 20 gate_is '.gate == "off"'
+  start_daemon off --no-gate
   daemon_is_absent
   stop_gate
 }
