@@ -76,13 +76,13 @@ warn_of_obstacles (const VvSession *session, const VvDomain *domain, const VvPci
     g_warning ("domain %s: %s: %s", domain->name, device->address, (char *)obstacles->pdata[i]);
 }
 
-/* An entry is about a device that is away or about to go. This one is back, and not by our doing. */
 static gboolean
 is_stale (const VvSession *session, const VvBinding *b, const VvSelection *selection)
 {
-  if (!b->entry || on_vfio (session, b->device, selection))
-    return FALSE;
-  return b->entry->state != VV_STATE_NOTED || !vv_binding_is_home (b);
+  const VvPciDevice *d = b->device;
+
+  return vv_binding_is_stale (b, &(VvHome){d->driver, d->driver_module, d->driver_override},
+                              on_vfio (session, d, selection));
 }
 
 /* Two domains may be starting with the same device. libvirt gives it to one of them, which says so at

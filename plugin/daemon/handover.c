@@ -78,20 +78,6 @@ select_for (const VvSession *session, const VvRequest *request, const VvPciDevic
 
 /* --- detach --- */
 
-static gboolean
-is_home (const VvEntry *entry, const VvHome *home)
-{
-  return entry->home_known && g_strcmp0 (entry->home_driver, home->driver) == 0 &&
-         g_strcmp0 (entry->home_override, home->override) == 0;
-}
-
-/* An entry is about a device that is away or about to go. This one came back, and not by our doing. */
-static gboolean
-is_stale (const VvEntry *entry, const VvHome *before, gboolean was_on_vfio)
-{
-  return entry && !was_on_vfio && (entry->state != VV_STATE_NOTED || !is_home (entry, before));
-}
-
 /* The journal knows the device's home before anything is tried: libvirt takes the device in any case. */
 static gboolean
 note_home (const VvSession *session, VvBinding *b, const VvRequest *request, const VvSelection *selection,
@@ -99,7 +85,7 @@ note_home (const VvSession *session, VvBinding *b, const VvRequest *request, con
 {
   gboolean was_on_vfio = is_vfio_driver (session->host, selection, request->before.driver);
 
-  if (is_stale (b->entry, &request->before, was_on_vfio) && !vv_binding_forget (b, error))
+  if (vv_binding_is_stale (b, &request->before, was_on_vfio) && !vv_binding_forget (b, error))
     return FALSE;
   gboolean is_new = !b->entry;
   vv_binding_note_home (b, &request->before);

@@ -110,12 +110,18 @@ vv_binding_note_home (VvBinding *b, const VvHome *home)
   b->entry->home_override = g_strdup (home->override);
 }
 
+static VvHome
+present (const VvBinding *b)
+{
+  return (VvHome){b->device->driver, b->device->driver_module, b->device->driver_override};
+}
+
 void
 vv_binding_note (VvBinding *b)
 {
-  const VvPciDevice *d = b->device;
+  VvHome home = present (b);
 
-  vv_binding_note_home (b, &(VvHome){d->driver, d->driver_module, d->driver_override});
+  vv_binding_note_home (b, &home);
 }
 
 gboolean
@@ -131,11 +137,25 @@ vv_binding_forget (VvBinding *b, GError **error)
   return b->dry_run || vv_journal_drop (b->journal, b->device->address, error);
 }
 
+static gboolean
+is_home_of (const VvEntry *entry, const VvHome *home)
+{
+  return entry->home_known && same (entry->home_driver, home->driver) &&
+         same (entry->home_override, home->override);
+}
+
 gboolean
 vv_binding_is_home (const VvBinding *b)
 {
-  return b->entry && b->entry->home_known && same (b->device->driver, b->entry->home_driver) &&
-         same (b->device->driver_override, b->entry->home_override);
+  VvHome home = present (b);
+
+  return b->entry && is_home_of (b->entry, &home);
+}
+
+gboolean
+vv_binding_is_stale (const VvBinding *b, const VvHome *was, gboolean was_on_vfio)
+{
+  return b->entry && !was_on_vfio && (b->entry->state != VV_STATE_NOTED || !is_home_of (b->entry, was));
 }
 
 /* --- detach --- */

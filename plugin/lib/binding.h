@@ -163,3 +163,14 @@ VvChange *vv_binding_reattach (VvBinding *binding, GError **error);
 /** vv_binding_is_home: Returns: whether the device is as its journal entry says it was; FALSE without an
  * entry */
 gboolean vv_binding_is_home (const VvBinding *binding);
+
+/**
+ * vv_binding_is_stale:
+ * @was: what the device is, or was when somebody looked
+ * @was_on_vfio: whether that is a VFIO driver
+ *
+ * An entry is about a device that is away or about to go.
+ *
+ * Returns: whether the device has come back since, and not by our doing: then its entry says nothing any more
+ */
+gboolean vv_binding_is_stale (const VvBinding *binding, const VvHome *was, gboolean was_on_vfio);
