@@ -30,6 +30,7 @@ many_cycles() {
     plugs_once "$number"
     number=$((number + 1))
     [ "$number" != 20 ] || { # by now everything has been used once
+      wait_for 20 gate_is '.minder == "idle"'
       files=$(open_files "$gate_pid")
       resident=$(resident_kib "$gate_pid")
     }

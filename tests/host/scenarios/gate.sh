@@ -9,6 +9,10 @@ nic=$(bdf 8086:10d3 1)
 virtio_nic=$(bdf 1af4:1041 1)
 native='virtio-pci (null)'
 
+# What this libvirt takes by itself
+plain_driver=vfio-pci
+! libvirt_chooses || plain_driver=test_vfio_pci
+
 # slow_variant SECONDS [PARAMETER...]: its probes take so long
 slow_variant() {
   slow=$1
