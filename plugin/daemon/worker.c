@@ -128,7 +128,7 @@ stand_back (const VvSession *session, const VvAnnouncement *a, int fd)
 {
   g_autoptr (GError) crash = NULL;
 
-  vv_binding_stand_back (session->host, a->address);
+  vv_binding_stand_back (session->host, session->journal, a->address);
   g_set_error (&crash, VV_ERROR, VV_ERROR_FAILED, "the process that moved it died");
   send_report (fd, a->address, "crashed", NULL, 0, crash);
 }
