@@ -12,6 +12,8 @@
 #include "watchdog.h"
 #include "worker.h"
 
+#define WATCHDOG_MS 10000
+
 struct VvService {
   char **executables;
   guint deadline_ms;
@@ -223,7 +225,7 @@ device_event (const char *address, gboolean added, gpointer data)
   else if (vv_gate_unwatch (s->gate, address)) {
     vv_watchdog_free (s->watchdog);
     vv_gate_fds (s->gate, fds);
-    s->watchdog = vv_watchdog_new (fds);
+    s->watchdog = vv_watchdog_new (fds, WATCHDOG_MS);
     if (s->holding)
       vv_watchdog_hold (s->watchdog);
   }
@@ -294,7 +296,7 @@ open_gate (VvService *s, GError **error)
   }
   vv_gate_watch_all (s->gate);
   vv_gate_fds (s->gate, fds);
-  s->watchdog = vv_watchdog_new (fds);
+  s->watchdog = vv_watchdog_new (fds, WATCHDOG_MS);
   return TRUE;
 }
 
