@@ -13,6 +13,7 @@
 #include "asker.h"
 
 #define REPORT_LIMIT 16384
+#define TEXT_LIMIT 4000 /* bytes of one text; it may quote many scripts, and status shows less */
 #define TOUCHED "T"
 #define UNTOUCHED "U"
 
@@ -56,11 +57,14 @@ tell_touched (gboolean touched, gpointer data)
   send (*fd, touched ? TOUCHED : UNTOUCHED, 1, MSG_NOSIGNAL);
 }
 
+/* The reader of the status takes nothing but UTF-8, nor more than a socket holds. */
 static void
 put (GKeyFile *report, const char *key, const char *value)
 {
-  if (value)
-    g_key_file_set_string (report, VV_REPORT, key, value);
+  g_autofree char *text = value ? g_utf8_make_valid (value, MIN (strlen (value), TEXT_LIMIT)) : NULL;
+
+  if (text)
+    g_key_file_set_string (report, VV_REPORT, key, text);
 }
 
 static const char *
