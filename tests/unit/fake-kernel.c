@@ -651,6 +651,7 @@ fake_add_process (const FakeKernel *k, const char *pid, const char *comm, const 
 /* --- the log --- */
 
 static GQueue logged = G_QUEUE_INIT;
+static gboolean debug_is_kept = TRUE;
 
 static gboolean
 is_ours (const GLogField *fields, gsize n)
@@ -665,7 +666,7 @@ static GLogWriterOutput
 keep_log (GLogLevelFlags level, const GLogField *fields, gsize n, gpointer data)
 {
   (void)data;
-  if (level & G_LOG_LEVEL_DEBUG && !is_ours (fields, n))
+  if (level & G_LOG_LEVEL_DEBUG && !(debug_is_kept && is_ours (fields, n)))
     return G_LOG_WRITER_HANDLED;
   for (gsize i = 0; i < n; i++)
     if (strcmp (fields[i].key, "MESSAGE") == 0)
@@ -682,11 +683,23 @@ fake_test_init (int *argc, char ***argv)
 }
 
 void
+fake_ignore_debug (void)
+{
+  debug_is_kept = FALSE;
+}
+
+void
 fake_assert_logged (const char *pattern)
 {
   g_autofree char *line = g_queue_pop_head (&logged);
 
   fake_assert_matches (line ? line : "(the log is empty)", pattern);
+}
+
+gboolean
+fake_log_is_empty (void)
+{
+  return g_queue_is_empty (&logged);
 }
 
 void

@@ -130,8 +130,11 @@ gboolean fake_add_process (const FakeKernel *k, const char *pid, const char *com
 /** fake_test_init: g_test_init(), and the log is kept for fake_assert_logged(), but for what libraries
  * debug themselves with */
 void fake_test_init (int *argc, char ***argv);
+/** fake_ignore_debug: what the library debugs itself with is not kept either */
+void fake_ignore_debug (void);
 /** fake_assert_logged: the oldest line not yet asked for matches the glob @pattern */
 void fake_assert_logged (const char *pattern);
+gboolean fake_log_is_empty (void);
 /** fake_assert_log_empty: every line was asked for; fake_free() looks, too */
 void fake_assert_log_empty (void);
 
