@@ -231,9 +231,16 @@ vv_worker_go (VvWorker *worker, gint64 since, gint64 deadline)
   send (worker->fd, &go, sizeof go, MSG_NOSIGNAL | MSG_DONTWAIT); /* if it died, that shows */
 }
 
+/* What it has said counts, though the main loop has not come to it yet. */
 gboolean
-vv_worker_touched (const VvWorker *worker)
+vv_worker_touched (VvWorker *worker)
 {
+  char word;
+
+  while (recv (worker->fd, &word, 1, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT) == 1) {
+    recv (worker->fd, &word, 1, MSG_DONTWAIT);
+    worker->touched = word == *TOUCHED;
+  }
   return worker->touched;
 }
 
