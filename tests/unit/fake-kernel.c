@@ -697,6 +697,17 @@ fake_assert_logged (const char *pattern)
 }
 
 gboolean
+fake_was_logged (const char *pattern)
+{
+  const char *line = g_queue_peek_head (&logged);
+
+  if (!line || !g_pattern_match_simple (pattern, line))
+    return FALSE;
+  g_free (g_queue_pop_head (&logged));
+  return TRUE;
+}
+
+gboolean
 fake_log_is_empty (void)
 {
   return g_queue_is_empty (&logged);

@@ -135,6 +135,8 @@ void fake_ignore_debug (void);
 /** fake_assert_logged: the oldest line not yet asked for matches the glob @pattern */
 void fake_assert_logged (const char *pattern);
 gboolean fake_log_is_empty (void);
+/** fake_was_logged: the same, for a test that can go on otherwise; it keeps a line that does not match */
+gboolean fake_was_logged (const char *pattern);
 /** fake_assert_log_empty: every line was asked for; fake_free() looks, too */
 void fake_assert_log_empty (void);
 
