@@ -183,7 +183,9 @@ device_held (VvHeld *held, gpointer device_data, gpointer data)
     vv_watchdog_hold (s->watchdog);
     vv_minder_process_hold (s->minder, TRUE);
   }
-  if (job->worker)
+  if (s->stopped) /* it came just before the gate was opened up */
+    let_go (job, NULL, "deadline");
+  else if (job->worker)
     vv_worker_go (job->worker, vv_held_since (held), vv_held_deadline (held));
   else
     let_go (job, NULL, "crashed");
