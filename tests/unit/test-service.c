@@ -406,6 +406,25 @@ test_worker_dies_when_it_has_touched (void)
   fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
 }
 
+/* The override of home is set and must not become vfio-pci. */
+static void
+test_worker_dies_on_the_way_home (void)
+{
+  g_autoptr (Fixture) f = fixture_without_service ();
+
+  fake_write (f->k, OVERRIDE, "mlx5_core\n");
+  start (f);
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+  detach (f, libvirt);
+  fake_fault (f->k, FAKE_DIE_AFTER, 2, 0); /* its state is written, and the override */
+  reattach (f, libvirt);
+  fake_assert_logged (NIC ": the process that moved it died; libvirt goes its own way");
+  assert_outcome (f, "crashed");
+  stop_and_assert_device (f, NULL, NULL);
+  fake_probe (f->k, NIC);
+  fake_assert_device (f->k, NIC, "mlx5_core", NULL);
+}
+
 static void
 test_worker_dies_before (void)
 {
@@ -532,6 +551,21 @@ test_stopped_before_anything_is_done (void)
   vv_service_stop (f->service, set_flag, &f->stopped);
   actor_finish (libvirt);
   stop_and_assert_device (f, NULL, "vfio-pci");
+}
+
+/* Whether libvirt came to drivers_probe before or after, nothing is begun for it. */
+static void
+test_stopped_as_it_comes (void)
+{
+  for (guint i = 0; i < 20; i++) {
+    g_autoptr (Fixture) f = fixture_new ();
+    g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+    begin_to_move (f, libvirt, "vfio-pci");
+    vv_service_stop (f->service, set_flag, &f->stopped);
+    actor_finish (libvirt);
+    stop_and_assert_device (f, NULL, "vfio-pci");
+    g_assert_false (fake_exists (f->k, ENTRY));
+  }
 }
 
 static void
@@ -833,11 +867,13 @@ main (int argc, char **argv)
       {"/service/failed", test_failed},
       {"/service/unknown-libvirt", test_unknown_libvirt},
       {"/service/worker-dies/when-it-has-touched", test_worker_dies_when_it_has_touched},
+      {"/service/worker-dies/on-the-way-home", test_worker_dies_on_the_way_home},
       {"/service/worker-dies/before", test_worker_dies_before},
       {"/service/worker-dies/the-next-device", test_next_device_after_a_crash},
       {"/service/deadline/before-anything-is-done", test_deadline_before_anything_is_done},
       {"/service/deadline/in-the-kernel", test_deadline_in_the_kernel},
       {"/service/stopped/before-anything-is-done", test_stopped_before_anything_is_done},
+      {"/service/stopped/as-it-comes", test_stopped_as_it_comes},
       {"/service/stopped/in-the-kernel", test_stopped_in_the_kernel},
       {"/service/libvirt-dies-meanwhile", test_libvirt_dies_meanwhile},
       {"/service/status/idle", test_idle_status},
