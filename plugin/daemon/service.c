@@ -268,8 +268,8 @@ tell_status (gpointer data)
     g_key_file_set_string (file, "daemon", "reason", s->gate_off);
   g_key_file_set_string_list (file, "daemon", "executables", (const char *const *)s->executables,
                               g_strv_length (s->executables));
-  g_key_file_set_integer (file, "daemon", "deadline-ms", s->deadline_ms);
-  g_key_file_set_integer (file, "daemon", "devices", s->gate ? vv_gate_watched (s->gate) : 0);
+  g_key_file_set_integer (file, "daemon", "deadline-ms", (int)s->deadline_ms);
+  g_key_file_set_integer (file, "daemon", "devices", s->gate ? (int)vv_gate_watched (s->gate) : 0);
   g_key_file_set_string (file, "daemon", "minder", vv_minder_process_runs (s->minder) ? "running" : "idle");
   g_key_file_set_uint64 (file, "opens", "seen", counts->seen);
   g_key_file_set_uint64 (file, "opens", "passed", counts->passed);

@@ -119,7 +119,7 @@ vv_watchdog_new (const int fds[2], guint patience_ms)
   }
   VvWatchdog *w = g_new0 (VvWatchdog, 1);
   w->fd = ends[1];
-  w->pidfd = syscall (SYS_pidfd_open, pid, 0);
+  w->pidfd = (int)syscall (SYS_pidfd_open, pid, 0);
   w->patience_ms = patience_ms;
   return w;
 }

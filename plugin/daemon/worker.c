@@ -119,7 +119,7 @@ hand_over (const VvSession *session, const VvAnnouncement *a, int fd)
   /* libvirt was quick, and has waited for the module */
   loading = CLAMP (ready - go.since, 0, loading);
   send_report (fd, a->address, change ? outcome_of (change) : "failed", change, loading, error);
-  if (error)
+  if (!change)
     g_warning ("gate, %s: libvirt goes its own way: %s", a->address, error->message);
   else if (change->changed)
     vv_change_log (change);
@@ -198,7 +198,7 @@ start (const VvSession *session, const VvAnnouncement *announcement, const VvWor
     return NULL;
   }
   VvWorker *worker = g_new0 (VvWorker, 1);
-  worker->pidfd = syscall (SYS_pidfd_open, pid, 0);
+  worker->pidfd = (int)syscall (SYS_pidfd_open, pid, 0);
   worker->fd = fds[0];
   worker->client = *client;
   worker->source = g_unix_fd_add (fds[0], G_IO_IN | G_IO_HUP, readable, worker);
