@@ -783,6 +783,46 @@ test_told_of_nothing (void)
   assert_told (f, &native, "pci-stub", "");
 }
 
+/* --- after a process died --- */
+
+static void
+test_stand_back (void)
+{
+  static const struct {
+    const char *says;
+    VvState state;
+    const char *driver, *override, *becomes;
+  } cases[] = {
+      {"at a detach", VV_STATE_DETACHING, NULL, "special-vfio", "vfio-pci"},
+      {"at a detach that was undone", VV_STATE_DETACHING, NULL, NULL, NULL},
+      {"on the way home", VV_STATE_REATTACHING, NULL, "mlx5_core", NULL},
+      {"on the way home, which could not be written down", VV_STATE_DETACHED, NULL, "mlx5_core", NULL},
+      {"when the bind was done", VV_STATE_DETACHING, "special-vfio", "special-vfio", "special-vfio"},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_test_message ("%s", cases[i].says);
+    g_autoptr (Fixture) f = fixture_new ();
+    fake_register (f->k, "special-vfio");
+    put_on (f, cases[i].driver, cases[i].override ? cases[i].override : "(null)");
+    write_entry (f, cases[i].state, &native, NULL);
+    vv_binding_stand_back (f->s->host, f->s->journal, NIC);
+    fake_assert_device (f->k, NIC, cases[i].driver, cases[i].becomes);
+    g_autoptr (VvEntry) entry = entry_of_nic (f);
+    assert_home (entry, cases[i].state, &native);
+  }
+}
+
+static void
+test_stand_back_from_what_went_away (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+
+  fake_remove_device (f->k, NIC);
+  vv_binding_stand_back (f->s->host, f->s->journal, NIC);
+  g_assert_cmpuint (f->k->steps, ==, 0);
+}
+
 /* --- beforehand --- */
 
 static gboolean
@@ -892,6 +932,8 @@ main (int argc, char **argv)
   g_test_add_func ("/handover/told/that-all-fail", test_told_that_all_fail);
   g_test_add_func ("/handover/told/of-the-way-home", test_told_of_the_way_home);
   g_test_add_func ("/handover/told/of-nothing", test_told_of_nothing);
+  g_test_add_func ("/handover/stand-back", test_stand_back);
+  g_test_add_func ("/handover/stand-back/from-what-went-away", test_stand_back_from_what_went_away);
   g_test_add_func ("/handover/prepare/loads-when-it-should", test_prepare);
   g_test_add_func ("/handover/prepare/takes-the-first-that-loads", test_prepare_takes_the_first_that_loads);
   g_test_add_func ("/handover/prepare/for-what-went-away", test_prepare_for_what_went_away);
