@@ -12,6 +12,8 @@
 #include "watchdog.h"
 #include "worker.h"
 
+#define WATCHDOG_MS 10000
+
 struct VvService {
   char **executables;
   guint deadline_ms;
@@ -181,7 +183,9 @@ device_held (VvHeld *held, gpointer device_data, gpointer data)
     vv_watchdog_hold (s->watchdog);
     vv_minder_process_hold (s->minder, TRUE);
   }
-  if (job->worker)
+  if (s->stopped) /* it came just before the gate was opened up */
+    let_go (job, NULL, "deadline");
+  else if (job->worker)
     vv_worker_go (job->worker, vv_held_since (held), vv_held_deadline (held));
   else
     let_go (job, NULL, "crashed");
@@ -223,7 +227,7 @@ device_event (const char *address, gboolean added, gpointer data)
   else if (vv_gate_unwatch (s->gate, address)) {
     vv_watchdog_free (s->watchdog);
     vv_gate_fds (s->gate, fds);
-    s->watchdog = vv_watchdog_new (fds);
+    s->watchdog = vv_watchdog_new (fds, WATCHDOG_MS);
     if (s->holding)
       vv_watchdog_hold (s->watchdog);
   }
@@ -264,8 +268,8 @@ tell_status (gpointer data)
     g_key_file_set_string (file, "daemon", "reason", s->gate_off);
   g_key_file_set_string_list (file, "daemon", "executables", (const char *const *)s->executables,
                               g_strv_length (s->executables));
-  g_key_file_set_integer (file, "daemon", "deadline-ms", s->deadline_ms);
-  g_key_file_set_integer (file, "daemon", "devices", s->gate ? vv_gate_watched (s->gate) : 0);
+  g_key_file_set_integer (file, "daemon", "deadline-ms", (int)s->deadline_ms);
+  g_key_file_set_integer (file, "daemon", "devices", s->gate ? (int)vv_gate_watched (s->gate) : 0);
   g_key_file_set_string (file, "daemon", "minder", vv_minder_process_runs (s->minder) ? "running" : "idle");
   g_key_file_set_uint64 (file, "opens", "seen", counts->seen);
   g_key_file_set_uint64 (file, "opens", "passed", counts->passed);
@@ -294,7 +298,7 @@ open_gate (VvService *s, GError **error)
   }
   vv_gate_watch_all (s->gate);
   vv_gate_fds (s->gate, fds);
-  s->watchdog = vv_watchdog_new (fds);
+  s->watchdog = vv_watchdog_new (fds, WATCHDOG_MS);
   return TRUE;
 }
 

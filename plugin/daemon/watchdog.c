@@ -9,15 +9,15 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define BEAT_S 2
-#define PATIENCE_MS 10000
-#define LOOK_MS 200
+#define BEATS 5  /* in the time of its patience */
+#define LOOKS 50 /* the same */
 #define BEAT 'b'
 #define REST 'r'
 
 struct VvWatchdog {
   int fd;
   int pidfd;
+  guint patience_ms;
   guint source;
 };
 
@@ -51,10 +51,10 @@ hear (int pipe_fd)
 
 /* Somebody waits. Goes on looking as long as somebody does; a queue that is read is empty now and then. */
 static void
-look (pid_t daemon, const int fds[2])
+look (pid_t daemon, const int fds[2], guint patience_ms)
 {
-  for (guint i = 0; i < PATIENCE_MS / LOOK_MS; i++) {
-    g_usleep (LOOK_MS * 1000);
+  for (guint i = 0; i < LOOKS; i++) {
+    g_usleep (patience_ms * 1000UL / LOOKS);
     if (!is_readable (fds))
       return;
   }
@@ -62,14 +62,14 @@ look (pid_t daemon, const int fds[2])
 }
 
 static G_GNUC_NORETURN void
-watch (pid_t daemon, const int fds[2], int pipe_fd)
+watch (pid_t daemon, const int fds[2], guint patience_ms, int pipe_fd)
 {
   struct pollfd polled[] = {
       {.fd = pipe_fd, .events = POLLIN}, {.fd = fds[0], .events = POLLIN}, {.fd = fds[1], .events = POLLIN}};
   gboolean holding = FALSE;
 
   for (;;) {
-    int n = poll (polled, 3, holding ? PATIENCE_MS : -1);
+    int n = poll (polled, 3, holding ? (int)patience_ms : -1);
     if (n == 0)
       bite (daemon);
     if (n < 0)
@@ -77,7 +77,7 @@ watch (pid_t daemon, const int fds[2], int pipe_fd)
     if (polled[0].revents)
       holding = hear (pipe_fd) == BEAT;
     else
-      look (daemon, fds);
+      look (daemon, fds, patience_ms);
   }
 }
 
@@ -93,7 +93,7 @@ keep_only (int a, int b, int c)
 /* --- the daemon's side --- */
 
 VvWatchdog *
-vv_watchdog_new (const int fds[2])
+vv_watchdog_new (const int fds[2], guint patience_ms)
 {
   int ends[2];
   pid_t daemon = getpid ();
@@ -109,7 +109,7 @@ vv_watchdog_new (const int fds[2])
     if (getppid () != daemon)
       _exit (0);
     keep_only (fds[0], fds[1], ends[0]);
-    watch (daemon, fds, ends[0]);
+    watch (daemon, fds, patience_ms, ends[0]);
   }
   close (ends[0]);
   if (pid < 0) {
@@ -119,7 +119,8 @@ vv_watchdog_new (const int fds[2])
   }
   VvWatchdog *w = g_new0 (VvWatchdog, 1);
   w->fd = ends[1];
-  w->pidfd = syscall (SYS_pidfd_open, pid, 0);
+  w->pidfd = (int)syscall (SYS_pidfd_open, pid, 0);
+  w->patience_ms = patience_ms;
   return w;
 }
 
@@ -143,7 +144,7 @@ vv_watchdog_hold (VvWatchdog *w)
   if (!w || w->source)
     return;
   say (w, BEAT);
-  w->source = g_timeout_add_seconds (BEAT_S, beat, w);
+  w->source = g_timeout_add (w->patience_ms / BEATS, beat, w);
 }
 
 void

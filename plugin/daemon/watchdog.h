@@ -19,10 +19,11 @@ typedef struct VvWatchdog VvWatchdog;
 /**
  * vv_watchdog_new:
  * @fds: descriptors that are readable while somebody waits for the daemon
+ * @patience_ms: how long that may last, or a beat be missing, before the daemon is killed
  *
  * Returns: (transfer full): the watchdog; NULL when there can be no process, which is logged
  */
-VvWatchdog *vv_watchdog_new (const int fds[2]);
+VvWatchdog *vv_watchdog_new (const int fds[2], guint patience_ms);
 
 /** vv_watchdog_free: ends it */
 void vv_watchdog_free (VvWatchdog *watchdog);

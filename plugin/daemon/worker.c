@@ -13,6 +13,7 @@
 #include "asker.h"
 
 #define REPORT_LIMIT 16384
+#define TEXT_LIMIT 4000 /* bytes of one text; it may quote many scripts, and status shows less */
 #define TOUCHED "T"
 #define UNTOUCHED "U"
 
@@ -56,11 +57,14 @@ tell_touched (gboolean touched, gpointer data)
   send (*fd, touched ? TOUCHED : UNTOUCHED, 1, MSG_NOSIGNAL);
 }
 
+/* The reader of the status takes nothing but UTF-8, nor more than a socket holds. */
 static void
 put (GKeyFile *report, const char *key, const char *value)
 {
-  if (value)
-    g_key_file_set_string (report, VV_REPORT, key, value);
+  g_autofree char *text = value ? g_utf8_make_valid (value, MIN (strlen (value), TEXT_LIMIT)) : NULL;
+
+  if (text)
+    g_key_file_set_string (report, VV_REPORT, key, text);
 }
 
 static const char *
@@ -115,7 +119,7 @@ hand_over (const VvSession *session, const VvAnnouncement *a, int fd)
   /* libvirt was quick, and has waited for the module */
   loading = CLAMP (ready - go.since, 0, loading);
   send_report (fd, a->address, change ? outcome_of (change) : "failed", change, loading, error);
-  if (error)
+  if (!change)
     g_warning ("gate, %s: libvirt goes its own way: %s", a->address, error->message);
   else if (change->changed)
     vv_change_log (change);
@@ -128,7 +132,7 @@ stand_back (const VvSession *session, const VvAnnouncement *a, int fd)
 {
   g_autoptr (GError) crash = NULL;
 
-  vv_binding_stand_back (session->host, a->address);
+  vv_binding_stand_back (session->host, session->journal, a->address);
   g_set_error (&crash, VV_ERROR, VV_ERROR_FAILED, "the process that moved it died");
   send_report (fd, a->address, "crashed", NULL, 0, crash);
 }
@@ -194,7 +198,7 @@ start (const VvSession *session, const VvAnnouncement *announcement, const VvWor
     return NULL;
   }
   VvWorker *worker = g_new0 (VvWorker, 1);
-  worker->pidfd = syscall (SYS_pidfd_open, pid, 0);
+  worker->pidfd = (int)syscall (SYS_pidfd_open, pid, 0);
   worker->fd = fds[0];
   worker->client = *client;
   worker->source = g_unix_fd_add (fds[0], G_IO_IN | G_IO_HUP, readable, worker);
@@ -227,9 +231,16 @@ vv_worker_go (VvWorker *worker, gint64 since, gint64 deadline)
   send (worker->fd, &go, sizeof go, MSG_NOSIGNAL | MSG_DONTWAIT); /* if it died, that shows */
 }
 
+/* What it has said counts, though the main loop has not come to it yet. */
 gboolean
-vv_worker_touched (const VvWorker *worker)
+vv_worker_touched (VvWorker *worker)
 {
+  char word;
+
+  while (recv (worker->fd, &word, 1, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT) == 1) {
+    recv (worker->fd, &word, 1, MSG_DONTWAIT);
+    worker->touched = word == *TOUCHED;
+  }
   return worker->touched;
 }
 

@@ -59,7 +59,7 @@ VvWorker *vv_worker_stand_back (const VvSession *session, const VvAnnouncement *
 void vv_worker_go (VvWorker *worker, gint64 since, gint64 deadline);
 
 /** vv_worker_touched: Returns: whether it has written to sysfs what is not undone yet (VvPatience) */
-gboolean vv_worker_touched (const VvWorker *worker);
+gboolean vv_worker_touched (VvWorker *worker);
 
 /** vv_worker_free: kills it when it still works */
 void vv_worker_free (VvWorker *worker);

@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#define CLEARED "\n" /* an empty write is not passed on by the kernel */
-
 static gboolean
 same (const char *a, const char *b)
 {
@@ -66,7 +64,7 @@ static gboolean
 step_write (VvBinding *b, const VvDir *dir, const char *path, const char *value, GError **error)
 {
   g_autofree char *name = vv_io_name (dir, path);
-  gboolean clear = strcmp (value, CLEARED) == 0;
+  gboolean clear = strcmp (value, VV_NO_OVERRIDE) == 0;
 
   g_ptr_array_add (b->change->steps,
                    g_strdup_printf ("echo %s%s> %s", clear ? "" : value, clear ? "" : " ", name));
@@ -96,7 +94,7 @@ vv_step_override (VvBinding *b, const char *override, GError **error)
 {
   if (same (b->device->driver_override, override))
     return TRUE;
-  if (!step_write (b, b->device->dir, "driver_override", override ? override : CLEARED, error))
+  if (!step_write (b, b->device->dir, "driver_override", override ? override : VV_NO_OVERRIDE, error))
     return FALSE;
   vv_binding_assign (&b->device->driver_override, override);
   return TRUE;

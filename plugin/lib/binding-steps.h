@@ -10,6 +10,9 @@
 
 #include "binding.h"
 
+/** What clears driver_override; an empty write is not passed on by the kernel */
+#define VV_NO_OVERRIDE "\n"
+
 /** vv_binding_begin: starts the record of a change */
 void vv_binding_begin (VvBinding *b, VvOperation operation);
 

@@ -229,13 +229,16 @@ vv_binding_load_ahead (const VvHost *host, VvModules *modules, const VvSelection
   }
 }
 
+/* A detach writes its state before anything else. */
 void
-vv_binding_stand_back (const VvHost *host, const char *address)
+vv_binding_stand_back (const VvHost *host, const VvJournal *journal, const char *address)
 {
   g_autoptr (VvPciDevice) device = vv_pci_device_open (host, address, NULL);
+  g_autoptr (VvEntry) entry = vv_journal_load (journal, address, NULL);
+  gboolean detaching = entry && entry->state == VV_STATE_DETACHING;
 
   if (device && !device->driver && device->driver_override)
-    vv_io_write (device->dir, "driver_override", VV_GENERIC_DRIVER, NULL);
+    vv_io_write (device->dir, "driver_override", detaching ? VV_GENERIC_DRIVER : VV_NO_OVERRIDE, NULL);
 }
 
 static gboolean

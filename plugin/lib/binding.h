@@ -128,11 +128,11 @@ void vv_binding_load_ahead (const VvHost *host, VvModules *modules, const VvSele
 /**
  * vv_binding_stand_back:
  *
- * For a device that somebody else (libvirt) is about to let the kernel probe, after a detach of it died
- * half-way: when it still has no driver, and a driver_override that may be any candidate's, it gets the
- * generic driver's.
+ * For a device that somebody else (libvirt) is about to let the kernel probe, after a process that moved it
+ * died half-way: when it still has no driver, and a driver_override that may be any candidate's, it gets the
+ * generic driver's; when it was on its way home, none, so that the kernel chooses. The entry stays.
  */
-void vv_binding_stand_back (const VvHost *host, const char *address);
+void vv_binding_stand_back (const VvHost *host, const VvJournal *journal, const char *address);
 
 /**
  * vv_binding_detach:

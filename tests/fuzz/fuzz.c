@@ -33,6 +33,7 @@ fuzz_host (void)
                            "vfio-variant-fuzz-XXXXXX", NULL);
   g_assert_nonnull (g_mkdtemp (root));
   make_folder ("sys");
+  make_folder ("proc/1");
   make_folder ("lib/modules/fuzz");
   make_folder ("etc/modprobe.d");
   make_folder ("run/vfio-variant");

@@ -2,6 +2,7 @@
 #include "fake-kernel.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -273,6 +274,16 @@ driver_matches (const FakeKernel *k, const FakeDriver *d, const char *address)
   return d->ids && fnmatch (d->ids, modalias, 0) == 0;
 }
 
+/* Opening a fifo for reading waits for the writer. */
+static void
+wait_at (const char *fifo)
+{
+  int fd = fifo ? open (fifo, O_RDONLY | O_CLOEXEC) : -1;
+
+  if (fd >= 0)
+    close (fd);
+}
+
 static int
 store_bind (const FakeKernel *k, const char *driver, const char *address)
 {
@@ -283,6 +294,7 @@ store_bind (const FakeKernel *k, const char *driver, const char *address)
     return ENODEV;
   if (bound)
     return EBUSY;
+  wait_at (d->probe_fifo);
   if (d->probe_errno)
     return d->probe_errno;
   if (!d->silent)
@@ -313,6 +325,21 @@ store_probe (const FakeKernel *k, const char *address)
       store_bind (k, d->name, address);
   }
   return 0;
+}
+
+void
+fake_unbind (const FakeKernel *k, const char *address)
+{
+  g_autofree char *driver = fake_driver_of (k, address);
+
+  if (driver)
+    release (k, driver, address);
+}
+
+void
+fake_probe (const FakeKernel *k, const char *address)
+{
+  store_probe (k, address);
 }
 
 static int
@@ -352,6 +379,8 @@ driver_free (FakeDriver *d)
   g_free (d->name);
   g_free (d->module);
   g_free (d->ids);
+  g_free (d->load_fifo);
+  g_free (d->probe_fifo);
   g_free (d);
 }
 
@@ -578,6 +607,7 @@ __wrap_vv_modules_load (VvModules *modules, const char *module, GError **error)
 
   if (!errnum && !d)
     return __real_vv_modules_load (modules, module, error);
+  wait_at (d->load_fifo);
   errnum = errnum ? errnum : d->load_errno;
   if (!errnum && !d->nameless)
     fake_register (current, d->name);
@@ -621,6 +651,7 @@ fake_add_process (const FakeKernel *k, const char *pid, const char *comm, const 
 /* --- the log --- */
 
 static GQueue logged = G_QUEUE_INIT;
+static gboolean debug_is_kept = TRUE;
 
 static gboolean
 is_ours (const GLogField *fields, gsize n)
@@ -635,7 +666,7 @@ static GLogWriterOutput
 keep_log (GLogLevelFlags level, const GLogField *fields, gsize n, gpointer data)
 {
   (void)data;
-  if (level & G_LOG_LEVEL_DEBUG && !is_ours (fields, n))
+  if (level & G_LOG_LEVEL_DEBUG && !(debug_is_kept && is_ours (fields, n)))
     return G_LOG_WRITER_HANDLED;
   for (gsize i = 0; i < n; i++)
     if (strcmp (fields[i].key, "MESSAGE") == 0)
@@ -652,11 +683,34 @@ fake_test_init (int *argc, char ***argv)
 }
 
 void
+fake_ignore_debug (void)
+{
+  debug_is_kept = FALSE;
+}
+
+void
 fake_assert_logged (const char *pattern)
 {
   g_autofree char *line = g_queue_pop_head (&logged);
 
   fake_assert_matches (line ? line : "(the log is empty)", pattern);
+}
+
+gboolean
+fake_was_logged (const char *pattern)
+{
+  const char *line = g_queue_peek_head (&logged);
+
+  if (!line || !g_pattern_match_simple (pattern, line))
+    return FALSE;
+  g_free (g_queue_pop_head (&logged));
+  return TRUE;
+}
+
+gboolean
+fake_log_is_empty (void)
+{
+  return g_queue_is_empty (&logged);
 }
 
 void

@@ -34,6 +34,8 @@ typedef struct {
   gboolean no_vfio_dev; /* binds, but makes no VFIO device */
   gboolean silent;      /* a bind is accepted and nothing happens */
   gboolean nameless;    /* the module loads and registers no driver */
+  char *load_fifo;      /* loading its module waits until somebody opens this fifo for writing */
+  char *probe_fifo;     /* so does its probe */
 } FakeDriver;
 
 typedef enum {
@@ -98,6 +100,9 @@ FakeDriver *fake_driver (const FakeKernel *k, const char *name);
 /** fake_register: the driver's module is in the kernel from here on; driverless devices it knows get it */
 void fake_register (const FakeKernel *k, const char *driver);
 void fake_unregister (const FakeKernel *k, const char *driver);
+/** fake_unbind, fake_probe: what another program writes to unbind and drivers_probe; no steps */
+void fake_unbind (const FakeKernel *k, const char *address);
+void fake_probe (const FakeKernel *k, const char *address);
 
 char *fake_driver_of (const FakeKernel *k, const char *address);
 char *fake_override_of (const FakeKernel *k, const char *address);
@@ -125,8 +130,13 @@ gboolean fake_add_process (const FakeKernel *k, const char *pid, const char *com
 /** fake_test_init: g_test_init(), and the log is kept for fake_assert_logged(), but for what libraries
  * debug themselves with */
 void fake_test_init (int *argc, char ***argv);
+/** fake_ignore_debug: what the library debugs itself with is not kept either */
+void fake_ignore_debug (void);
 /** fake_assert_logged: the oldest line not yet asked for matches the glob @pattern */
 void fake_assert_logged (const char *pattern);
+gboolean fake_log_is_empty (void);
+/** fake_was_logged: the same, for a test that can go on otherwise; it keeps a line that does not match */
+gboolean fake_was_logged (const char *pattern);
 /** fake_assert_log_empty: every line was asked for; fake_free() looks, too */
 void fake_assert_log_empty (void);
 

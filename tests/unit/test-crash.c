@@ -7,8 +7,13 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
+#include "asker.h"
+#include "handover.h"
 #include "nic-fixture.h"
+
+#define LONG (60 * G_TIME_SPAN_SECOND) /* nothing here takes that long */
 
 /* --- the ways --- */
 
@@ -98,12 +103,105 @@ on_variant_and_native_fails (Fixture *f)
   fake_driver (f->k, "mlx5_core")->probe_errno = EIO;
 }
 
+/* --- the ways between libvirt's unbind and its drivers_probe --- */
+
+/* Whether the worker has said so last; shared with the processes that die. */
+static gboolean *touched;
+
+static void
+tell_touched (gboolean is_touched, gpointer data)
+{
+  (void)data;
+  *touched = is_touched;
+}
+
+static VvChange *
+hand_over (const Fixture *f, const VvHome *before, guint libvirt, GError **error)
+{
+  const VvRequest request = {NIC, *before, libvirt};
+  const VvPatience patience = {g_get_monotonic_time () + LONG, tell_touched, NULL};
+
+  *touched = FALSE;
+  return vv_handover (f->s, &request, &patience, error);
+}
+
+static void
+libvirt_unbinds (const Fixture *f, const char *override)
+{
+  fake_unbind (f->k, NIC);
+  set_override (f, override);
+}
+
+static void
+libvirt_detaches (Fixture *f)
+{
+  libvirt_unbinds (f, "vfio-pci\n");
+}
+
+static void
+libvirt_detaches_and_best_fails (Fixture *f)
+{
+  fake_driver (f->k, "special-vfio")->no_vfio_dev = TRUE;
+  libvirt_unbinds (f, "vfio-pci\n");
+}
+
+static void
+libvirt_detaches_to_a_variant (Fixture *f)
+{
+  fake_register (f->k, "mlx5_vfio_pci");
+  libvirt_unbinds (f, "mlx5_vfio_pci\n");
+}
+
+static void
+libvirt_reattaches (Fixture *f)
+{
+  must_detach_nic (f);
+  libvirt_unbinds (f, "(null)\n");
+}
+
+static void
+libvirt_reattaches_to_an_override (Fixture *f)
+{
+  set_override (f, "mlx5_core");
+  libvirt_reattaches (f);
+}
+
+static void
+libvirt_reattaches_and_native_not_loaded (Fixture *f)
+{
+  libvirt_reattaches (f);
+  fake_unregister (f->k, "mlx5_core");
+}
+
+static VvChange *
+gate_detach (const Fixture *f, GError **error)
+{
+  return hand_over (f, &(VvHome){"mlx5_core", "mlx5_core", NULL}, VV_LIBVIRT_VERSION (9, 7, 0), error);
+}
+
+static VvChange *
+gate_detach_for_newer (const Fixture *f, GError **error)
+{
+  return hand_over (f, &(VvHome){"mlx5_core", "mlx5_core", NULL}, VV_LIBVIRT_VERSION (10, 0, 0), error);
+}
+
+static VvChange *
+gate_reattach (const Fixture *f, GError **error)
+{
+  const VvHome before = {"special-vfio", "special_vfio_pci", "special-vfio"};
+
+  return hand_over (f, &before, VV_LIBVIRT_VERSION (9, 7, 0), error);
+}
+
+/* @libvirt_wants: for a device between drivers: on which driver libvirt's own probe puts it when all else is
+ * as libvirt left it; NULL: libvirt takes no part */
 typedef struct {
   const char *says;
   void (*set_up) (Fixture *f);
   VvChange *(*move) (const Fixture *f, GError **error);
   const char *home_override;
   gboolean home_unknown;
+  const char *libvirt_wants;
 } Way;
 
 static const Way ways[] = {
@@ -118,6 +216,16 @@ static const Way ways[] = {
     {"reattach to an override", on_variant_from_override, reattach_nic, "mlx5_core"},
     {"reattach, the module loaded anew", on_variant_and_native_not_loaded, reattach_nic, NULL},
     {"reattach when home is gone", on_variant_and_native_fails, reattach_nic, NULL},
+    {"gate detach", libvirt_detaches, gate_detach, NULL, FALSE, "vfio-pci"},
+    {"gate detach when the best fails", libvirt_detaches_and_best_fails, gate_detach, NULL, FALSE,
+     "vfio-pci"},
+    {"gate detach to what libvirt chose", libvirt_detaches_to_a_variant, gate_detach_for_newer, NULL, FALSE,
+     "mlx5_vfio_pci"},
+    {"gate reattach", libvirt_reattaches, gate_reattach, NULL, FALSE, "mlx5_core"},
+    {"gate reattach to an override", libvirt_reattaches_to_an_override, gate_reattach, "mlx5_core", FALSE,
+     "mlx5_core"},
+    {"gate reattach, the module loaded anew", libvirt_reattaches_and_native_not_loaded, gate_reattach, NULL,
+     FALSE, "mlx5_core"},
 };
 
 static const Way *
@@ -140,6 +248,24 @@ start_way (const Way *way)
   return f;
 }
 
+static gboolean
+is_between (const Way *way)
+{
+  return way->libvirt_wants != NULL;
+}
+
+/* libvirt is let go, and writes to drivers_probe. Without the native module it would find nothing, with us or
+ * without. */
+static void
+let_libvirt_go_on (const Fixture *f, const Way *way)
+{
+  if (!is_between (way))
+    return;
+  if (strcmp (way->libvirt_wants, "mlx5_core") == 0)
+    fake_register (f->k, "mlx5_core");
+  fake_probe (f->k, NIC);
+}
+
 /* The steps that a way has when nothing goes wrong */
 static guint
 count_steps (const Way *way)
@@ -150,6 +276,13 @@ count_steps (const Way *way)
 
   g_assert_cmpuint (f->k->steps, >, 2);
   return f->k->steps;
+}
+
+/* Nothing was done for it, and libvirt's own way was open. */
+static gboolean
+is_at_libvirts (const Way *way, const char *driver)
+{
+  return g_strcmp0 (driver, way->libvirt_wants) == 0;
 }
 
 /* What holds whatever happened, once the device was opened again */
@@ -163,16 +296,19 @@ assert_sound (const Fixture *f, const Way *way)
 
   g_assert_cmpstr (driver, !=, NULL); /* rule R4 */
   g_assert_cmpint (written != NULL, ==, b->entry != NULL);
-  if (!written) {
+  if (!written && !is_at_libvirts (way, driver)) {
     g_assert_cmpstr (driver, ==, "mlx5_core");
     g_assert_cmpstr (override, ==, way->home_override);
-    return;
   }
+  if (!written)
+    return;
   g_assert_true (written->state == VV_STATE_NOTED || written->state == VV_STATE_DETACHED);
   g_assert_cmpint (written->state, ==, b->entry->state);
   g_assert_cmpint (written->home_known, ==, !way->home_unknown);
   g_assert_cmpstr (written->home_driver, ==, "mlx5_core");
   g_assert_cmpstr (written->home_override, ==, way->home_override);
+  if (is_between (way) && is_at_libvirts (way, driver))
+    return; /* the entry knows more than libvirt did for the device */
   if (strcmp (driver, "mlx5_core") == 0) {
     g_assert_cmpint (written->state, ==, VV_STATE_NOTED);
     g_assert_cmpstr (override, ==, way->home_override);
@@ -196,6 +332,7 @@ test_every_step_may_fail (gconstpointer data)
     fake_fault (f->k, FAKE_FAIL, step, EIO);
     g_autoptr (VvChange) change = way->move (f, &error);
     fake_fault (f->k, FAKE_NO_FAULT, 0, 0);
+    let_libvirt_go_on (f, way);
     g_autofree char *driver = fake_driver_of (f->k, NIC);
     g_assert_true (change || error);
     if (!driver) /* the way back failed: that is said, and tried again by the next one who comes */
@@ -216,7 +353,8 @@ test_device_may_go_at_every_step (gconstpointer data)
     g_autoptr (GError) error = NULL;
     fake_fault (f->k, i % 2 ? FAKE_VANISH_AFTER : FAKE_VANISH_BEFORE, i / 2 + 1, 0);
     g_autoptr (VvChange) change = way->move (f, &error);
-    if (!change && i / 2 + 1 < n) { /* the last step is the journal's, after the last look at the device */
+    if (!change && i / 2 + 1 < n &&
+        !is_between (way)) { /* the last step is the journal's, after the last look at the device */
       g_assert_error (error, VV_ERROR, VV_ERROR_NO_DEVICE);
       assert_no_entry (f);
     }
@@ -258,6 +396,7 @@ die_on_the_way (const Way *way, FakeFault fault, guint step)
   return f;
 }
 
+/* Nobody held libvirt any more: the daemon died with it. */
 static void
 test_process_may_die_at_every_step (gconstpointer data)
 {
@@ -267,6 +406,34 @@ test_process_may_die_at_every_step (gconstpointer data)
   for (guint i = 0; i < 2 * n; i++) {
     g_test_message ("it dies %s step %u of %u", i % 2 ? "after" : "before", i / 2 + 1, n);
     g_autoptr (Fixture) f = die_on_the_way (way, i % 2 ? FAKE_DIE_AFTER : FAKE_DIE_BEFORE, i / 2 + 1);
+    let_libvirt_go_on (f, way);
+    assert_sound (f, way);
+  }
+}
+
+static gboolean
+is_on_vfio (const Fixture *f)
+{
+  g_autofree char *driver = fake_driver_of (f->k, NIC);
+
+  return driver && fake_driver (f->k, driver)->vfio;
+}
+
+/* ... and when the daemon lives, libvirt gets what it wanted: a VFIO driver, or the host's. */
+static void
+test_daemon_stands_back (gconstpointer data)
+{
+  const Way *way = data;
+  guint n = count_steps (way);
+  gboolean home = strcmp (way->libvirt_wants, "mlx5_core") == 0;
+
+  for (guint i = 0; i < 2 * n; i++) {
+    g_test_message ("it dies %s step %u of %u", i % 2 ? "after" : "before", i / 2 + 1, n);
+    g_autoptr (Fixture) f = die_on_the_way (way, i % 2 ? FAKE_DIE_AFTER : FAKE_DIE_BEFORE, i / 2 + 1);
+    if (*touched)
+      vv_binding_stand_back (f->s->host, f->s->journal, NIC);
+    let_libvirt_go_on (f, way);
+    g_assert_cmpint (is_on_vfio (f), ==, !home);
     assert_sound (f, way);
   }
 }
@@ -283,6 +450,7 @@ test_recovery_may_die_at_every_step (gconstpointer data)
     for (guint again = 1; died; again++) {
       g_test_message ("it dies after step %u of %u, and then before step %u of the recovery", step, n, again);
       g_autoptr (Fixture) f = die_on_the_way (way, FAKE_DIE_AFTER, step);
+      let_libvirt_go_on (f, way);
       fake_fault (f->k, FAKE_DIE_BEFORE, again, 0);
       died = fake_dies (f->k, open_in_child, f);
       fake_fault (f->k, FAKE_NO_FAULT, 0, 0);
@@ -402,9 +570,11 @@ test_cut_off_detach_of_a_domain_stays_noted (void)
 }
 
 static void
-add_ways (const char *name, GTestDataFunc test)
+add_ways (const char *name, GTestDataFunc test, gboolean only_between)
 {
   for (gsize i = 0; i < G_N_ELEMENTS (ways); i++) {
+    if (only_between && !is_between (&ways[i]))
+      continue;
     g_autofree char *path = g_strdup_printf ("/crash/%s/%s", name, ways[i].says);
     g_test_add_data_func (g_strdelimit (path, " ", '-'), &ways[i], test);
   }
@@ -414,10 +584,13 @@ int
 main (int argc, char **argv)
 {
   fake_test_init (&argc, &argv);
-  add_ways ("every-step-may-fail", test_every_step_may_fail);
-  add_ways ("the-device-may-go-at-every-step", test_device_may_go_at_every_step);
-  add_ways ("the-process-may-die-at-every-step", test_process_may_die_at_every_step);
-  add_ways ("the-recovery-may-die-at-every-step", test_recovery_may_die_at_every_step);
+  touched = mmap (NULL, sizeof *touched, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  g_assert_true (touched != MAP_FAILED);
+  add_ways ("every-step-may-fail", test_every_step_may_fail, FALSE);
+  add_ways ("the-device-may-go-at-every-step", test_device_may_go_at_every_step, FALSE);
+  add_ways ("the-process-may-die-at-every-step", test_process_may_die_at_every_step, FALSE);
+  add_ways ("the-recovery-may-die-at-every-step", test_recovery_may_die_at_every_step, FALSE);
+  add_ways ("the-daemon-stands-back", test_daemon_stands_back, TRUE);
   g_test_add_func ("/crash/recovery/is-told", test_recovery_is_told);
   g_test_add_func ("/crash/recovery/not-by-looking", test_looking_recovers_nothing);
   g_test_add_func ("/crash/recovery/a-session-recovers-all", test_session_recovers_all);

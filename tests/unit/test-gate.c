@@ -1,0 +1,565 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * gate: the kernel's own permission events, on the files of a fake host: who is held, for which device, and
+ * until when.
+ *
+ * The test must not open a watched file itself: nobody would answer.
+ */
+#include "gate.h"
+
+#include <glib/gstdio.h>
+#include <signal.h>
+
+#include "libvirt-actor.h"
+
+#define NOBODY 65534
+#define LONG_MS 60000 /* nothing here takes that long */
+#define SHORT_MS 50   /* of a deadline that is going to pass */
+#define REMADE_AFTER 64
+
+typedef struct {
+  FakeKernel *k;
+  VvHost *host;
+  VvGate *gate;
+  GPtrArray *announced; /* what the gate said, one string each */
+  GPtrArray *dropped;   /* the same strings */
+  VvHeld *held;         /* the last one */
+  const char *held_device;
+  gboolean is_held, is_late;
+} Fixture;
+
+/* --- the gate's client --- */
+
+static gpointer
+announced (const VvAnnouncement *a, gpointer data)
+{
+  Fixture *f = data;
+  char *text = g_strdup_printf ("%s %s %s %s %s %d", a->executable, a->address, a->driver ? a->driver : "-",
+                                a->module ? a->module : "-", a->override ? a->override : "-", (int)a->tid);
+
+  g_ptr_array_add (f->announced, text);
+  return text;
+}
+
+static void
+dropped (gpointer device_data, gpointer data)
+{
+  Fixture *f = data;
+
+  g_ptr_array_add (f->dropped, device_data);
+}
+
+static void
+held (VvHeld *h, gpointer device_data, gpointer data)
+{
+  Fixture *f = data;
+
+  f->held = h;
+  f->held_device = device_data;
+  f->is_held = TRUE;
+}
+
+static void
+late (VvHeld *h, gpointer device_data, gpointer data)
+{
+  Fixture *f = data;
+
+  g_assert_true (h == f->held && device_data == f->held_device);
+  f->is_late = TRUE;
+}
+
+/* --- the fixture --- */
+
+static void
+set_class (const FakeKernel *k, const char *address, const char *class)
+{
+  g_autofree char *path = fake_device_path (address, "class");
+
+  fake_write (k, path, class);
+}
+
+static VvGate *
+new_gate (Fixture *f, const char *program, guint deadline_ms, GError **error)
+{
+  static const VvGateClient client = {announced, dropped, held, late};
+  const char *const programs[] = {"somebody", program, NULL};
+
+  return vv_gate_new (f->host, programs, deadline_ms, &client, f, error);
+}
+
+static void
+fixture_free (Fixture *f)
+{
+  vv_gate_free (f->gate);
+  g_ptr_array_unref (f->dropped);
+  g_ptr_array_unref (f->announced);
+  vv_host_free (f->host);
+  fake_free (f->k);
+  g_free (f);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Fixture, fixture_free)
+
+static Fixture *
+fixture_without_gate (void)
+{
+  Fixture *f = g_new0 (Fixture, 1);
+
+  f->k = fake_standard ();
+  set_class (f->k, NIC, "0x020000\n");
+  set_class (f->k, DISK, "0x010802\n");
+  fake_remove (f->k, "proc");
+  fake_link (f->k, "proc", "/proc");
+  f->host = vv_host_new (f->k->root, NULL, NULL);
+  f->announced = g_ptr_array_new_with_free_func (g_free);
+  f->dropped = g_ptr_array_new ();
+  return f;
+}
+
+static Fixture *
+fixture_for (const char *program, guint deadline_ms)
+{
+  Fixture *f = fixture_without_gate ();
+  g_autoptr (GError) error = NULL;
+
+  f->gate = new_gate (f, program, deadline_ms, &error);
+  g_assert_no_error (error);
+  vv_gate_watch_all (f->gate);
+  return f;
+}
+
+static Fixture *
+fixture_new (void)
+{
+  return fixture_for ("fake-libvirt", LONG_MS);
+}
+
+static void
+run_until_held (Fixture *f)
+{
+  run_until (&f->is_held);
+  f->is_held = FALSE;
+}
+
+static void
+assert_counts (const Fixture *f, guint seen, guint passed, guint n_held)
+{
+  const VvGateCounts *counts = vv_gate_counts (f->gate);
+
+  g_assert_cmpuint (counts->seen, ==, seen);
+  g_assert_cmpuint (counts->passed, ==, passed);
+  g_assert_cmpuint (counts->held, ==, n_held);
+}
+
+/* --- announcements --- */
+
+static void
+assert_announced (const Fixture *f, guint number, const char *expected, const LibvirtActor *libvirt)
+{
+  g_autofree char *text = g_strdup_printf ("%s %d", expected, (int)actor_pid (libvirt));
+
+  g_assert_cmpuint (f->announced->len, >, number);
+  g_assert_cmpstr (f->announced->pdata[number], ==, text);
+}
+
+static void
+test_announcement (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
+
+  actor_announces (libvirt, f->k, NIC);
+  assert_announced (f, 0, "fake-libvirt " NIC " mlx5_core mlx5_core -", libvirt);
+}
+
+/* The override is read through the event: as it was when libvirt opened it. */
+static void
+test_announcement_of_an_override (void)
+{
+  g_autoptr (Fixture) f = fixture_without_gate ();
+  g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
+  g_autofree char *override = fake_device_path (DISK, "driver_override");
+
+  fake_write (f->k, override, "nvme\n");
+  fake_unbind (f->k, DISK);
+  f->gate = new_gate (f, "fake-libvirt", LONG_MS, NULL);
+  vv_gate_watch_all (f->gate);
+  actor_announces (libvirt, f->k, DISK);
+  assert_announced (f, 0, "fake-libvirt " DISK " - - nvme", libvirt);
+}
+
+/* As libvirt writes it */
+static void
+test_announcement_by_a_write (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
+  g_autofree char *override = fake_device_path (NIC, "driver_override");
+
+  actor_does (libvirt, "probe %s/%s", f->k->root, override);
+  assert_announced (f, 0, "fake-libvirt " NIC " mlx5_core mlx5_core -", libvirt);
+}
+
+static void
+test_another_name (void)
+{
+  g_autoptr (Fixture) f = fixture_for ("fake-libvirtd", LONG_MS);
+  g_autoptr (LibvirtActor) other = actor_new (FAKE_LIBVIRT);
+
+  actor_announces (other, f->k, NIC);
+  actor_begins_to_probe (other, f->k);
+  actor_finish (other);
+  g_assert_cmpuint (f->announced->len, ==, 0);
+  assert_counts (f, 1, 1, 0);
+}
+
+/* driver_override can be read by all, under any name. */
+static void
+test_another_user (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) other = actor_new (FAKE_LIBVIRT);
+
+  actor_does (other, "become %d", NOBODY);
+  actor_announces (other, f->k, NIC);
+  g_assert_cmpuint (f->announced->len, ==, 0);
+}
+
+/* An update has replaced the program that runs. */
+static void
+test_deleted_program (void)
+{
+  g_autoptr (Fixture) f = fixture_for ("libvirt-of-old", LONG_MS);
+  g_autofree char *program = g_build_filename (f->k->root, "libvirt-of-old", NULL);
+  g_autofree char *bytes = NULL;
+  gsize length;
+
+  g_assert_true (g_file_get_contents (FAKE_LIBVIRT, &bytes, &length, NULL));
+  fake_write_bytes (f->k, "libvirt-of-old", bytes, length);
+  g_assert_cmpint (g_chmod (program, 0755), ==, 0);
+  g_autoptr (LibvirtActor) libvirt = actor_new (program);
+  actor_does (libvirt, "open /dev/null"); /* it runs by now */
+  fake_remove (f->k, "libvirt-of-old");
+  actor_announces (libvirt, f->k, NIC);
+  assert_announced (f, 0, "libvirt-of-old " NIC " mlx5_core mlx5_core -", libvirt);
+}
+
+static void
+test_announced_twice (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
+
+  actor_announces (libvirt, f->k, NIC);
+  actor_announces (libvirt, f->k, DISK);
+  g_assert_cmpuint (f->announced->len, ==, 2);
+  g_assert_cmpuint (f->dropped->len, ==, 1);
+  g_assert_true (f->dropped->pdata[0] == f->announced->pdata[0]);
+  actor_begins_to_probe (libvirt, f->k);
+  run_until_held (f);
+  g_assert_true (f->held_device == f->announced->pdata[1]);
+  g_assert_cmpstr (vv_held_announcement (f->held)->address, ==, DISK);
+  vv_gate_let_go (f->held);
+  actor_finish (libvirt);
+}
+
+/* --- held --- */
+
+static void
+test_held_until_let_go (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
+  gint64 begin = g_get_monotonic_time ();
+
+  actor_announces (libvirt, f->k, NIC);
+  actor_begins_to_probe (libvirt, f->k);
+  run_until_held (f);
+  g_assert_true (actor_is_waiting (libvirt));
+  g_assert_true (f->held_device == f->announced->pdata[0]);
+  g_assert_cmpstr (vv_held_announcement (f->held)->address, ==, NIC);
+  g_assert_cmpint (vv_held_since (f->held), >=, begin);
+  g_assert_cmpint (vv_held_deadline (f->held), ==, vv_held_since (f->held) + LONG_MS * 1000);
+  assert_counts (f, 1, 0, 1);
+  g_assert_cmpint (vv_gate_let_go (f->held), >=, 0);
+  actor_finish (libvirt);
+  g_assert_cmpuint (f->dropped->len, ==, 0);
+  g_assert_false (f->is_late);
+}
+
+static void
+test_one_announcement_is_for_one_probe (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
+
+  actor_announces (libvirt, f->k, NIC);
+  actor_begins_to_probe (libvirt, f->k);
+  run_until_held (f);
+  vv_gate_let_go (f->held);
+  actor_finish (libvirt);
+  actor_begins_to_probe (libvirt, f->k);
+  actor_finish (libvirt);
+  assert_counts (f, 2, 1, 1);
+}
+
+static void
+test_others_pass_meanwhile (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
+  g_autoptr (LibvirtActor) other = actor_new (FAKE_LIBVIRT);
+
+  actor_announces (libvirt, f->k, NIC);
+  actor_begins_to_probe (libvirt, f->k);
+  run_until_held (f);
+  actor_begins_to_probe (other, f->k); /* it has announced nothing */
+  actor_finish (other);
+  g_assert_true (actor_is_waiting (libvirt));
+  assert_counts (f, 2, 1, 1);
+  vv_gate_let_go (f->held);
+  actor_finish (libvirt);
+}
+
+static void
+test_two_at_once (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) first = actor_new (FAKE_LIBVIRT);
+  g_autoptr (LibvirtActor) second = actor_new (FAKE_LIBVIRT);
+
+  actor_announces (first, f->k, NIC);
+  actor_announces (second, f->k, DISK);
+  actor_begins_to_probe (first, f->k);
+  run_until_held (f);
+  VvHeld *first_held = f->held;
+  actor_begins_to_probe (second, f->k);
+  run_until_held (f);
+  g_assert_cmpstr (vv_held_announcement (first_held)->address, ==, NIC);
+  g_assert_cmpstr (vv_held_announcement (f->held)->address, ==, DISK);
+  vv_gate_let_go (f->held);
+  actor_finish (second);
+  g_assert_true (actor_is_waiting (first));
+  vv_gate_let_go (first_held);
+  actor_finish (first);
+}
+
+static void
+test_deadline (void)
+{
+  g_autoptr (Fixture) f = fixture_for ("fake-libvirt", SHORT_MS);
+  g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
+
+  actor_announces (libvirt, f->k, NIC);
+  actor_begins_to_probe (libvirt, f->k);
+  run_until_held (f);
+  run_until (&f->is_late);
+  g_assert_true (actor_is_waiting (libvirt)); /* what follows is the client's to decide */
+  g_assert_cmpint (vv_gate_let_go (f->held), >=, SHORT_MS * 1000);
+  actor_finish (libvirt);
+}
+
+static void
+test_killed_while_held (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
+
+  actor_announces (libvirt, f->k, NIC);
+  actor_begins_to_probe (libvirt, f->k);
+  run_until_held (f);
+  g_clear_pointer (&libvirt, actor_free);
+  vv_gate_let_go (f->held);
+}
+
+/* --- its end --- */
+
+static void
+test_opened_up (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
+  g_autoptr (LibvirtActor) late_comer = actor_new (FAKE_LIBVIRT);
+
+  actor_announces (libvirt, f->k, NIC);
+  actor_begins_to_probe (libvirt, f->k);
+  run_until_held (f);
+  vv_gate_open_up (f->gate);
+  g_assert_true (actor_is_waiting (libvirt));
+  actor_announces (late_comer, f->k, DISK);
+  actor_begins_to_probe (late_comer, f->k);
+  actor_finish (late_comer);
+  g_assert_cmpuint (f->announced->len, ==, 1);
+  assert_counts (f, 1, 0, 1);
+  vv_gate_let_go (f->held);
+  actor_finish (libvirt);
+}
+
+static void
+test_freed (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) first = actor_new (FAKE_LIBVIRT);
+  g_autoptr (LibvirtActor) second = actor_new (FAKE_LIBVIRT);
+  g_autoptr (LibvirtActor) third = actor_new (FAKE_LIBVIRT);
+
+  actor_announces (first, f->k, NIC);
+  actor_announces (second, f->k, DISK);
+  actor_announces (third, f->k, NIC);
+  actor_begins_to_probe (first, f->k);
+  run_until_held (f);
+  actor_begins_to_probe (second, f->k);
+  run_until_held (f);
+  g_clear_pointer (&f->gate, vv_gate_free);
+  actor_finish (first);
+  actor_finish (second);
+  g_assert_cmpuint (f->dropped->len, ==, 1);
+  g_assert_true (f->dropped->pdata[0] == f->announced->pdata[2]);
+}
+
+/* --- which devices --- */
+
+static void
+test_bridges_are_not_watched (void)
+{
+  g_autoptr (Fixture) f = fixture_without_gate ();
+  g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
+
+  set_class (f->k, DISK, "0x060400\n");
+  f->gate = new_gate (f, "fake-libvirt", LONG_MS, NULL);
+  vv_gate_watch_all (f->gate);
+  g_assert_cmpuint (vv_gate_watched (f->gate), ==, 1);
+  actor_announces (libvirt, f->k, DISK);
+  g_assert_cmpuint (f->announced->len, ==, 0);
+}
+
+static void
+test_devices_come_and_go (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
+
+  fake_add_device (f->k, "0000:05:00.0", NIC_MODALIAS, "9", NULL);
+  set_class (f->k, "0000:05:00.0", "0x020000\n");
+  vv_gate_watch (f->gate, "0000:05:00.0");
+  vv_gate_watch (f->gate, "0000:05:00.0");
+  g_assert_cmpuint (vv_gate_watched (f->gate), ==, 3);
+  actor_announces (libvirt, f->k, "0000:05:00.0");
+  g_assert_cmpuint (f->announced->len, ==, 1);
+  fake_remove_device (f->k, "0000:05:00.0");
+  g_assert_false (vv_gate_unwatch (f->gate, "0000:05:00.0"));
+  g_assert_false (vv_gate_unwatch (f->gate, "0000:05:00.0"));
+  g_assert_cmpuint (vv_gate_watched (f->gate), ==, 2);
+  vv_gate_watch (f->gate, "0000:05:00.0"); /* it was gone before it was looked at */
+  g_assert_cmpuint (vv_gate_watched (f->gate), ==, 2);
+}
+
+/* More devices go than the kernel should keep in mind; who is held does not notice. */
+static void
+test_marks_are_remade (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
+  g_autoptr (LibvirtActor) next = actor_new (FAKE_LIBVIRT);
+
+  actor_announces (libvirt, f->k, NIC);
+  actor_begins_to_probe (libvirt, f->k);
+  run_until_held (f);
+  VvHeld *first_held = f->held;
+  for (guint i = 1; i <= REMADE_AFTER; i++) {
+    fake_add_device (f->k, "0000:05:00.0", NIC_MODALIAS, "9", NULL);
+    set_class (f->k, "0000:05:00.0", "0x020000\n");
+    vv_gate_watch (f->gate, "0000:05:00.0");
+    fake_remove_device (f->k, "0000:05:00.0");
+    g_assert_cmpint (vv_gate_unwatch (f->gate, "0000:05:00.0"), ==, i == REMADE_AFTER);
+  }
+  g_assert_cmpuint (vv_gate_watched (f->gate), ==, 2);
+  actor_announces (next, f->k, DISK);
+  actor_begins_to_probe (next, f->k);
+  run_until_held (f);
+  vv_gate_let_go (f->held);
+  actor_finish (next);
+  vv_gate_let_go (first_held);
+  actor_finish (libvirt);
+}
+
+/* --- where there can be none --- */
+
+static void
+test_without_proc (void)
+{
+  g_autoptr (Fixture) f = fixture_without_gate ();
+  g_autoptr (GError) error = NULL;
+
+  g_clear_pointer (&f->host, vv_host_free);
+  fake_remove (f->k, "proc");
+  f->host = vv_host_new (f->k->root, NULL, NULL);
+  g_assert_null (new_gate (f, "fake-libvirt", LONG_MS, &error));
+  fake_assert_error (error, VV_ERROR_NOT_FOUND, "/proc is not mounted: who opens cannot be seen");
+}
+
+static void
+test_without_drivers_probe (void)
+{
+  g_autoptr (Fixture) f = fixture_without_gate ();
+  g_autoptr (GError) error = NULL;
+
+  fake_remove (f->k, "sys/bus/pci/drivers_probe");
+  g_assert_null (new_gate (f, "fake-libvirt", LONG_MS, &error));
+  fake_assert_error (error, VV_ERROR_NOT_FOUND, "*/bus/pci/drivers_probe: fanotify_mark: No such file *");
+}
+
+/* Whether there can be a gate here at all: not in a container, not as anybody else than root. */
+static char *
+why_not (void)
+{
+  g_autoptr (Fixture) f = fixture_without_gate ();
+  g_autoptr (GError) error = NULL;
+
+  f->gate = new_gate (f, "fake-libvirt", LONG_MS, &error);
+  return f->gate ? NULL : g_strdup (error->message);
+}
+
+static void
+skip (gconstpointer reason)
+{
+  g_test_skip (reason);
+}
+
+int
+main (int argc, char **argv)
+{
+  static const struct {
+    const char *path;
+    GTestFunc func;
+  } tests[] = {
+      {"/gate/announcement", test_announcement},
+      {"/gate/announcement/of-an-override", test_announcement_of_an_override},
+      {"/gate/announcement/by-a-write", test_announcement_by_a_write},
+      {"/gate/announcement/not-of-another-name", test_another_name},
+      {"/gate/announcement/not-of-another-user", test_another_user},
+      {"/gate/announcement/of-a-deleted-program", test_deleted_program},
+      {"/gate/announcement/twice", test_announced_twice},
+      {"/gate/held/until-let-go", test_held_until_let_go},
+      {"/gate/held/once-for-each-announcement", test_one_announcement_is_for_one_probe},
+      {"/gate/held/others-pass-meanwhile", test_others_pass_meanwhile},
+      {"/gate/held/two-at-once", test_two_at_once},
+      {"/gate/held/deadline", test_deadline},
+      {"/gate/held/and-killed", test_killed_while_held},
+      {"/gate/opened-up", test_opened_up},
+      {"/gate/freed", test_freed},
+      {"/gate/devices/bridges-are-not-watched", test_bridges_are_not_watched},
+      {"/gate/devices/come-and-go", test_devices_come_and_go},
+      {"/gate/devices/marks-are-remade", test_marks_are_remade},
+      {"/gate/without-proc", test_without_proc},
+      {"/gate/without-drivers-probe", test_without_drivers_probe},
+  };
+
+  fake_test_init (&argc, &argv);
+  g_autofree char *reason = why_not ();
+  for (gsize i = 0; i < G_N_ELEMENTS (tests); i++)
+    if (reason)
+      g_test_add_data_func (tests[i].path, reason, skip);
+    else
+      g_test_add_func (tests[i].path, tests[i].func);
+  return g_test_run ();
+}

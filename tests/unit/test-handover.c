@@ -1,0 +1,941 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * handover: what a device that libvirt has unbound gets, for which libvirt, and what comes back home.
+ */
+#include "handover.h"
+
+#include <errno.h>
+#include <glib/gstdio.h>
+
+#include "asker.h"
+#include "nic-fixture.h"
+
+#define LONG (60 * G_TIME_SPAN_SECOND) /* nothing here takes that long */
+#define DEBIAN_12 VV_LIBVIRT_VERSION (9, 0, 0)
+#define BY_NAME VV_LIBVIRT_VERSION (9, 7, 0)
+#define BY_ITSELF VV_LIBVIRT_VERSION (10, 0, 0)
+
+static const VvHome native = {"mlx5_core", "mlx5_core", NULL};
+static const VvHome native_by_name = {"mlx5_core", "mlx5_core", "mlx5_core"};
+static const VvHome generic = {"vfio-pci", "vfio_pci", "vfio-pci"};
+static const VvHome variant = {"special-vfio", "special_vfio_pci", "special-vfio"};
+static const VvHome driverless = {NULL, NULL, NULL};
+
+/* Libvirt has written @override (NULL: cleared it) and unbound the device. */
+static void
+libvirt_unbinds (const Fixture *f, const char *override)
+{
+  g_autofree char *line = g_strconcat (override ? override : "(null)", "\n", NULL);
+
+  fake_unbind (f->k, NIC);
+  set_override (f, line);
+  fake_fault (f->k, FAKE_NO_FAULT, 0, 0);
+}
+
+static void
+has_flr (const Fixture *f)
+{
+  g_autofree char *path = fake_device_path (NIC, "reset_method");
+
+  fake_write (f->k, path, "flr pm\n");
+}
+
+static Fixture *
+fixture_with_flr (void)
+{
+  Fixture *f = fixture_new ();
+
+  has_flr (f);
+  return f;
+}
+
+static VvChange *
+hand_over (const Fixture *f, const VvHome *before, guint libvirt, GError **error)
+{
+  const VvRequest request = {NIC, *before, libvirt};
+  const VvPatience patience = {.until = g_get_monotonic_time () + LONG};
+
+  return vv_handover (f->s, &request, &patience, error);
+}
+
+static VvChange *
+must_hand_over (const Fixture *f, const VvHome *before, guint libvirt)
+{
+  g_autoptr (GError) error = NULL;
+  VvChange *change = hand_over (f, before, libvirt, &error);
+
+  g_assert_no_error (error);
+  return change;
+}
+
+static void
+assert_change (const VvChange *change, VvOperation operation, const char *from, const char *to,
+               const char *why)
+{
+  g_assert_cmpstr (change->device, ==, NIC);
+  g_assert_cmpint (change->operation, ==, operation);
+  g_assert_cmpstr (change->from, ==, from);
+  g_assert_cmpstr (change->to, ==, to);
+  fake_assert_matches (change->why, why);
+}
+
+static void
+assert_left (const VvChange *change, VvOperation operation, const char *from, const char *why)
+{
+  assert_change (change, operation, from, NULL, why);
+  g_assert_false (change->changed);
+}
+
+static void
+assert_home (const VvEntry *entry, VvState state, const VvHome *home)
+{
+  g_assert_nonnull (entry);
+  g_assert_cmpint (entry->state, ==, state);
+  g_assert_true (entry->home_known);
+  g_assert_cmpstr (entry->home_driver, ==, home->driver);
+  g_assert_cmpstr (entry->home_module, ==, home->module);
+  g_assert_cmpstr (entry->home_override, ==, home->override);
+}
+
+static void
+assert_home_unknown (const VvEntry *entry, VvState state)
+{
+  g_assert_nonnull (entry);
+  g_assert_cmpint (entry->state, ==, state);
+  g_assert_false (entry->home_known);
+}
+
+/* --- detach: which driver for which libvirt --- */
+
+static void
+test_best_with_flr (void)
+{
+  g_autoptr (Fixture) f = fixture_with_flr ();
+
+  libvirt_unbinds (f, "vfio-pci");
+  g_autoptr (VvChange) change = must_hand_over (f, &native, DEBIAN_12);
+  assert_change (change, VV_DETACH, "mlx5_core", "special-vfio", "vfio_pci:*, 3 wildcards, modules.alias");
+  g_assert_true (change->changed);
+  fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
+  g_autoptr (VvEntry) entry = entry_of_nic (f);
+  assert_home (entry, VV_STATE_DETACHED, &native);
+  g_assert_cmpstr (entry->vfio_driver, ==, "special-vfio");
+  g_assert_null (entry->domain);
+  g_assert_false (entry->held);
+}
+
+static void
+test_generic_without_flr (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+
+  libvirt_unbinds (f, "vfio-pci");
+  g_autoptr (VvChange) change = must_hand_over (f, &native, DEBIAN_12);
+  assert_change (change, VV_DETACH, "mlx5_core", "vfio-pci",
+                 "*; nothing better was tried: libvirt 9.0 resets a device that is not on vfio-pci by "
+                 "itself and may fail without FLR; *");
+  g_assert_true (change->changed);
+  fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
+  g_autoptr (VvEntry) entry = entry_of_nic (f);
+  assert_home (entry, VV_STATE_DETACHED, &native);
+}
+
+/* What it was is not to be seen any more; it was told. */
+static void
+test_home_is_what_was_seen_before (void)
+{
+  g_autoptr (Fixture) f = fixture_with_flr ();
+
+  libvirt_unbinds (f, "vfio-pci");
+  g_autoptr (VvChange) change = must_hand_over (f, &native_by_name, DEBIAN_12);
+  g_autoptr (VvEntry) entry = entry_of_nic (f);
+  assert_home (entry, VV_STATE_DETACHED, &native_by_name);
+}
+
+static void
+test_driverless_device (void)
+{
+  g_autoptr (Fixture) f = fixture_with_flr ();
+
+  libvirt_unbinds (f, "vfio-pci");
+  g_autoptr (VvChange) change = must_hand_over (f, &driverless, DEBIAN_12);
+  assert_change (change, VV_DETACH, NULL, "special-vfio", "*");
+  g_autoptr (VvEntry) entry = entry_of_nic (f);
+  assert_home (entry, VV_STATE_DETACHED, &driverless);
+}
+
+static const struct {
+  const char *says;
+  guint libvirt;
+  gboolean flr;
+  const char *wanted, *gets, *why;
+} by_version[] = {
+    {"8.0 asks for vfio-pci", VV_LIBVIRT_VERSION (8, 0, 0), TRUE, "vfio-pci", "special-vfio", "*3 wild*"},
+    {"9.6 without FLR", VV_LIBVIRT_VERSION (9, 6, 99), FALSE, "vfio-pci", "vfio-pci", "*libvirt 9.6 resets*"},
+    {"9.7 asks for vfio-pci", BY_NAME, FALSE, "vfio-pci", "special-vfio", "*3 wildcards*"},
+    {"9.9 too", VV_LIBVIRT_VERSION (9, 9, 0), FALSE, "vfio-pci", "special-vfio", "*3 wildcards*"},
+    {"9.7 was told another driver", BY_NAME, TRUE, "mlx5_vfio_pci", "mlx5_vfio_pci",
+     "*5 wildcards*; nothing better was tried: libvirt 9.7 was told to take mlx5_vfio_pci"},
+    {"10.0 takes vfio-pci", BY_ITSELF, TRUE, "vfio-pci", "vfio-pci",
+     "*; nothing better was tried: libvirt 10.0 chooses by itself, or was told"},
+    {"11.3 takes vfio-pci", VV_LIBVIRT_VERSION (11, 3, 0), TRUE, "vfio-pci", "vfio-pci", "*libvirt 11.3 *"},
+    {"10.0 takes a variant driver", BY_ITSELF, FALSE, "mlx5_vfio_pci", "mlx5_vfio_pci", "*5 wildcards*"},
+    {"10.0 takes the best", BY_ITSELF, FALSE, "special-vfio", "special-vfio", "vfio_pci:*, 3 wildcards, *s"},
+    {"which one is not known", 0, TRUE, "vfio-pci", "vfio-pci",
+     "*; nothing better was tried: which libvirt asked could not be told, so its choice stands"},
+    {"not known, a variant driver", 0, TRUE, "mlx5_vfio_pci", "mlx5_vfio_pci", "*could not be told*"},
+};
+
+static void
+test_by_version (void)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (by_version); i++) {
+    g_test_message ("%s", by_version[i].says);
+    g_autoptr (Fixture) f = by_version[i].flr ? fixture_with_flr () : fixture_new ();
+    fake_register (f->k, by_version[i].wanted); /* it has loaded what it asks for */
+    libvirt_unbinds (f, by_version[i].wanted);
+    g_autoptr (VvChange) change = must_hand_over (f, &native, by_version[i].libvirt);
+    assert_change (change, VV_DETACH, "mlx5_core", by_version[i].gets, by_version[i].why);
+    fake_assert_device (f->k, NIC, by_version[i].gets, by_version[i].gets);
+    g_autoptr (VvEntry) entry = entry_of_nic (f);
+    assert_home (entry, VV_STATE_DETACHED, &native);
+  }
+}
+
+/* ... but what libvirt chose itself is verified. */
+static void
+test_its_own_choice_fails (void)
+{
+  static const struct {
+    int probe_errno;
+    gboolean no_vfio_dev;
+    const char *step;
+  } failures[] = {{EINVAL, FALSE, "bind"}, {0, TRUE, "verify"}};
+
+  for (gsize i = 0; i < G_N_ELEMENTS (failures); i++) {
+    g_autoptr (Fixture) f = fixture_with_flr ();
+    FakeDriver *chosen = fake_driver (f->k, "mlx5_vfio_pci");
+    chosen->probe_errno = failures[i].probe_errno;
+    chosen->no_vfio_dev = failures[i].no_vfio_dev;
+    fake_register (f->k, "mlx5_vfio_pci");
+    libvirt_unbinds (f, "mlx5_vfio_pci");
+    g_autoptr (VvChange) change = must_hand_over (f, &native, BY_ITSELF);
+    assert_change (change, VV_DETACH, "mlx5_core", "vfio-pci", "*");
+    g_assert_cmpuint (change->attempts->len, ==, 1);
+    g_assert_cmpstr (((VvAttempt *)change->attempts->pdata[0])->step, ==, failures[i].step);
+    fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
+  }
+}
+
+/* modprobe.d has it out, and libvirt, which does not read that, has taken it. */
+static void
+test_its_own_choice_is_blacklisted (void)
+{
+  g_autoptr (Fixture) f = fixture_with_flr ();
+
+  fake_write (f->k, "etc/modprobe.d/a.conf", "blacklist mlx5_vfio_pci\n");
+  g_assert_true (vv_session_reload (f->s, NULL));
+  fake_register (f->k, "mlx5_vfio_pci");
+  libvirt_unbinds (f, "mlx5_vfio_pci");
+  g_autoptr (VvChange) change = must_hand_over (f, &native, BY_ITSELF);
+  assert_change (change, VV_DETACH, "mlx5_core", "mlx5_vfio_pci", "asked for by name*");
+}
+
+static void
+test_no_driver_of_vfio (void)
+{
+  static const guint versions[] = {0, DEBIAN_12, BY_NAME, BY_ITSELF};
+
+  for (gsize i = 0; i < G_N_ELEMENTS (versions); i++) {
+    g_autoptr (Fixture) f = fixture_with_flr ();
+    fake_add_driver (f->k, "pci-stub", "pci_stub", NULL, FALSE);
+    fake_register (f->k, "pci-stub");
+    libvirt_unbinds (f, "pci-stub");
+    g_autoptr (VvChange) change = must_hand_over (f, &native, versions[i]);
+    assert_left (change, VV_DETACH, "mlx5_core", "libvirt wants it on pci-stub, which is no VFIO driver *");
+    g_autoptr (VvEntry) entry = entry_of_nic (f);
+    assert_home (entry, VV_STATE_NOTED, &native);
+    fake_probe (f->k, NIC);
+    fake_assert_device (f->k, NIC, "pci-stub", "pci-stub");
+  }
+}
+
+/* --- detach: what fails --- */
+
+static const struct {
+  const char *says;
+  FakeDriver knobs;
+  const char *hook;    /* a script's body, or NULL */
+  guint failing_write; /* or 0 */
+  const char *step;
+} failures[] = {
+    {"its module does not load", {.load_errno = ENOENT}, NULL, 0, "load"},
+    {"its module has no driver", {.nameless = TRUE}, NULL, 0, "driver"},
+    {"the override is refused", {0}, NULL, 4, "override"},
+    {"a script objects", {0}, "[ \"$4\" != special-vfio ]", 0, "hook"},
+    {"its probe fails", {.probe_errno = EIO}, NULL, 0, "bind"},
+    {"its bind does nothing", {.silent = TRUE}, NULL, 0, "bind"},
+    {"it makes no VFIO device", {.no_vfio_dev = TRUE}, NULL, 0, "verify"},
+};
+
+static void
+add_hook (const Fixture *f, const char *body)
+{
+  g_autofree char *text = g_strdup_printf ("#!/bin/sh\nout=%s/out\n%s\n", f->k->root, body);
+  g_autofree char *full = g_build_filename (f->k->root, VV_LIBVIRT_HOOKS_DIR, "nodedev", NULL);
+
+  fake_write (f->k, VV_LIBVIRT_HOOKS_DIR "/nodedev", text);
+  g_assert_cmpint (g_chmod (full, 0755), ==, 0);
+}
+
+static void
+make_fail (const Fixture *f, gsize i)
+{
+  FakeDriver *d = fake_driver (f->k, "special-vfio");
+
+  d->load_errno = failures[i].knobs.load_errno;
+  d->nameless = failures[i].knobs.nameless;
+  d->probe_errno = failures[i].knobs.probe_errno;
+  d->silent = failures[i].knobs.silent;
+  d->no_vfio_dev = failures[i].knobs.no_vfio_dev;
+  if (failures[i].hook)
+    add_hook (f, failures[i].hook);
+  if (failures[i].failing_write)
+    fake_fault (f->k, FAKE_FAIL, failures[i].failing_write, EIO);
+}
+
+static void
+test_next_candidate (void)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (failures); i++) {
+    g_test_message ("%s", failures[i].says);
+    g_autoptr (Fixture) f = fixture_with_flr ();
+    libvirt_unbinds (f, "vfio-pci");
+    make_fail (f, i);
+    g_autoptr (VvChange) change = must_hand_over (f, &native, DEBIAN_12);
+    assert_change (change, VV_DETACH, "mlx5_core", "mlx5_vfio_pci", "*, 5 wildcards, modules.alias");
+    g_assert_cmpuint (change->attempts->len, ==, 1);
+    g_assert_cmpstr (((VvAttempt *)change->attempts->pdata[0])->step, ==, failures[i].step);
+    fake_assert_device (f->k, NIC, "mlx5_vfio_pci", "mlx5_vfio_pci");
+    g_autoptr (VvEntry) entry = entry_of_nic (f);
+    assert_home (entry, VV_STATE_DETACHED, &native);
+    g_assert_cmpstr (entry->vfio_driver, ==, "mlx5_vfio_pci");
+  }
+}
+
+static void
+test_all_fail (void)
+{
+  g_autoptr (Fixture) f = fixture_with_flr ();
+  g_autoptr (GError) error = NULL;
+
+  fail_all_vfio (f, EINVAL);
+  libvirt_unbinds (f, "vfio-pci");
+  g_assert_null (hand_over (f, &native, DEBIAN_12, &error));
+  fake_assert_error (error, VV_ERROR_FAILED,
+                     NIC ": no VFIO driver could be bound, it is back on no driver: special_vfio_pci failed "
+                         "at bind (*); mlx5_vfio_pci failed at bind (*); vfio_pci failed at bind (*)");
+  fake_assert_device (f->k, NIC, NULL, "vfio-pci"); /* libvirt's own way is open */
+  g_autoptr (VvEntry) entry = entry_of_nic (f);
+  assert_home (entry, VV_STATE_NOTED, &native);
+}
+
+static void
+test_journal_is_full (void)
+{
+  g_autoptr (Fixture) f = fixture_with_flr ();
+  g_autoptr (GError) error = NULL;
+
+  libvirt_unbinds (f, "vfio-pci");
+  g_autofree char *before = fake_snapshot (f->k);
+  f->k->journal_full = TRUE;
+  g_assert_null (hand_over (f, &native, DEBIAN_12, &error));
+  fake_assert_error (error, VV_ERROR_FAILED, "*: write: No space left on device");
+  fake_assert_unchanged (f->k, before);
+}
+
+/* --- detach: entries that are there already --- */
+
+static void
+write_entry (const Fixture *f, VvState state, const VvHome *home, const char *domain)
+{
+  g_autoptr (VvEntry) entry = vv_entry_new (NIC, NIC_MODALIAS);
+
+  entry->state = state;
+  entry->home_known = home != NULL;
+  if (home) {
+    entry->home_driver = g_strdup (home->driver);
+    entry->home_module = g_strdup (home->module);
+    entry->home_override = g_strdup (home->override);
+  }
+  if (state != VV_STATE_NOTED)
+    entry->vfio_driver = g_strdup ("special-vfio");
+  vv_entry_set_domain (entry, domain, domain ? "6695eb01" : NULL);
+  g_assert_true (vv_journal_store (f->s->journal, entry, NULL));
+}
+
+/* The device came home, and not by our doing. */
+static void
+test_stale_entry_is_dropped (void)
+{
+  static const struct {
+    const char *says;
+    VvState state;
+    const VvHome *home;
+  } stale[] = {
+      {"it is said to be away", VV_STATE_DETACHED, &native},
+      {"a reattach that was cut off is done", VV_STATE_REATTACHING, &native},
+      {"a detach that was cut off never was", VV_STATE_DETACHING, &native},
+      {"its home was another", VV_STATE_NOTED, &native_by_name},
+      {"its home was not known", VV_STATE_DETACHED, NULL},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (stale); i++) {
+    g_test_message ("%s", stale[i].says);
+    g_autoptr (Fixture) f = fixture_with_flr ();
+    write_entry (f, stale[i].state, stale[i].home, "former");
+    libvirt_unbinds (f, "vfio-pci");
+    g_autoptr (VvChange) change = must_hand_over (f, &native, DEBIAN_12);
+    g_autoptr (VvEntry) entry = entry_of_nic (f);
+    assert_home (entry, VV_STATE_DETACHED, &native);
+    g_assert_null (entry->domain);
+  }
+}
+
+static void
+test_noted_entry_keeps_its_domain (void)
+{
+  g_autoptr (Fixture) f = fixture_with_flr ();
+
+  write_entry (f, VV_STATE_NOTED, &native, "guest");
+  libvirt_unbinds (f, "vfio-pci");
+  g_autoptr (VvChange) change = must_hand_over (f, &native, DEBIAN_12);
+  g_autoptr (VvEntry) entry = entry_of_nic (f);
+  assert_home (entry, VV_STATE_DETACHED, &native);
+  g_assert_cmpstr (entry->domain, ==, "guest");
+  g_assert_cmpstr (entry->domain_uuid, ==, "6695eb01");
+}
+
+/* From one VFIO driver to another: an entry says where it came from, or nobody knows. */
+static void
+test_was_on_vfio (void)
+{
+  g_autoptr (Fixture) f = fixture_with_flr ();
+
+  libvirt_unbinds (f, "vfio-pci");
+  g_autoptr (VvChange) change = must_hand_over (f, &generic, DEBIAN_12);
+  assert_change (change, VV_DETACH, "vfio-pci", "special-vfio", "*");
+  g_autoptr (VvEntry) entry = entry_of_nic (f);
+  assert_home_unknown (entry, VV_STATE_DETACHED);
+}
+
+static void
+test_was_on_vfio_and_an_entry_says (void)
+{
+  g_autoptr (Fixture) f = fixture_with_flr ();
+
+  write_entry (f, VV_STATE_DETACHED, &native_by_name, NULL);
+  libvirt_unbinds (f, "vfio-pci");
+  g_autoptr (VvChange) change = must_hand_over (f, &generic, DEBIAN_12);
+  g_autoptr (VvEntry) entry = entry_of_nic (f);
+  assert_home (entry, VV_STATE_DETACHED, &native_by_name);
+}
+
+/* Recovery would have the device go elsewhere than libvirt. */
+static void
+test_cut_off_entry_is_not_recovered (void)
+{
+  static const VvState states[] = {VV_STATE_DETACHING, VV_STATE_REATTACHING};
+
+  for (gsize i = 0; i < G_N_ELEMENTS (states); i++) {
+    g_autoptr (Fixture) f = fixture_with_flr ();
+    fake_register (f->k, variant.driver);
+    write_entry (f, states[i], &native, NULL);
+    libvirt_unbinds (f, "vfio-pci");
+    g_autoptr (VvChange) change = must_hand_over (f, &variant, DEBIAN_12);
+    assert_change (change, VV_DETACH, "special-vfio", "special-vfio", "*");
+    g_autoptr (VvEntry) entry = entry_of_nic (f);
+    assert_home (entry, VV_STATE_DETACHED, &native);
+  }
+}
+
+/* Another device has the address now. */
+static void
+test_foreign_entry_is_dropped (void)
+{
+  g_autoptr (Fixture) f = fixture_with_flr ();
+  g_autoptr (VvEntry) foreign = vv_entry_new (NIC, DISK_MODALIAS);
+
+  foreign->home_known = TRUE;
+  foreign->home_driver = g_strdup ("nvme");
+  g_assert_true (vv_journal_store (f->s->journal, foreign, NULL));
+  libvirt_unbinds (f, "vfio-pci");
+  g_autoptr (VvChange) change = must_hand_over (f, &native, DEBIAN_12);
+  g_autoptr (VvEntry) entry = entry_of_nic (f);
+  assert_home (entry, VV_STATE_DETACHED, &native);
+}
+
+/* --- reattach --- */
+
+/* A detach of ours, and then libvirt on its way back */
+static Fixture *
+fixture_on_its_way_home (const VvHome *home)
+{
+  Fixture *f = fixture_with_flr ();
+
+  libvirt_unbinds (f, "vfio-pci");
+  g_autoptr (VvChange) change = must_hand_over (f, home, DEBIAN_12);
+  libvirt_unbinds (f, NULL);
+  return f;
+}
+
+static void
+test_exactly_home (void)
+{
+  static const VvHome named_otherwise = {"mlx5_core", "mlx5_core", "not_mlx5_core"};
+  static const VvHome waiting = {NULL, NULL, "nothing_binds_this"};
+  static const VvHome *const homes[] = {&native, &native_by_name, &named_otherwise, &driverless, &waiting};
+
+  for (gsize i = 0; i < G_N_ELEMENTS (homes); i++) {
+    g_test_message ("%zu", i);
+    g_autoptr (Fixture) f = fixture_on_its_way_home (homes[i]);
+    g_autoptr (VvChange) change = must_hand_over (f, &variant, DEBIAN_12);
+    assert_change (change, VV_REATTACH, "special-vfio", homes[i]->driver, "*");
+    fake_assert_device (f->k, NIC, homes[i]->driver, homes[i]->override);
+    assert_no_entry (f);
+  }
+}
+
+/* All versions are the same on the way back. */
+static void
+test_home_for_every_libvirt (void)
+{
+  static const guint versions[] = {0, BY_NAME, BY_ITSELF};
+
+  for (gsize i = 0; i < G_N_ELEMENTS (versions); i++) {
+    g_autoptr (Fixture) f = fixture_on_its_way_home (&native_by_name);
+    g_autoptr (VvChange) change = must_hand_over (f, &variant, versions[i]);
+    fake_assert_device (f->k, NIC, "mlx5_core", "mlx5_core");
+  }
+}
+
+static void
+test_native_module_is_loaded (void)
+{
+  g_autoptr (Fixture) f = fixture_on_its_way_home (&native);
+
+  fake_unregister (f->k, "mlx5_core");
+  g_autoptr (VvChange) change = must_hand_over (f, &variant, DEBIAN_12);
+  fake_assert_device (f->k, NIC, "mlx5_core", NULL);
+  assert_no_entry (f);
+}
+
+static void
+test_held_for_a_domain (void)
+{
+  g_autoptr (Fixture) f = fixture_on_its_way_home (&native);
+  g_autoptr (VvEntry) entry = entry_of_nic (f);
+
+  entry->held = TRUE;
+  vv_entry_set_domain (entry, "guest", "6695eb01");
+  g_assert_true (vv_journal_store (f->s->journal, entry, NULL));
+  g_autofree char *before = fake_snapshot (f->k);
+  g_autoptr (VvChange) change = must_hand_over (f, &variant, DEBIAN_12);
+  assert_left (change, VV_REATTACH, "special-vfio",
+               "it was bound by hand before domain guest had it: the hook sees to it");
+  fake_assert_unchanged (f->k, before);
+}
+
+/* virsh nodedev-reattach is the administrator's word, too. */
+static void
+test_held_for_nobody (void)
+{
+  g_autoptr (Fixture) f = fixture_on_its_way_home (&native);
+  g_autoptr (VvEntry) entry = entry_of_nic (f);
+
+  entry->held = TRUE;
+  g_assert_true (vv_journal_store (f->s->journal, entry, NULL));
+  g_autoptr (VvChange) change = must_hand_over (f, &variant, DEBIAN_12);
+  fake_assert_device (f->k, NIC, "mlx5_core", NULL);
+  assert_no_entry (f);
+}
+
+static void
+test_no_entry (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+
+  libvirt_unbinds (f, NULL);
+  g_autofree char *before = fake_snapshot (f->k);
+  g_autoptr (VvChange) change = must_hand_over (f, &generic, DEBIAN_12);
+  assert_left (change, VV_REATTACH, "vfio-pci", "what it was before is not known: the kernel chooses");
+  fake_assert_unchanged (f->k, before);
+  fake_probe (f->k, NIC);
+  fake_assert_device (f->k, NIC, "mlx5_core", NULL);
+}
+
+static void
+test_home_not_known (void)
+{
+  g_autoptr (Fixture) f = fixture_on_its_way_home (&generic);
+
+  g_autoptr (VvChange) change = must_hand_over (f, &variant, DEBIAN_12);
+  assert_left (change, VV_REATTACH, "special-vfio", "what it was before is not known: the kernel chooses");
+  assert_no_entry (f);
+}
+
+/* A domain's entry is the hook's or the minder's to end. */
+static void
+test_home_not_known_of_a_domain (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+
+  write_entry (f, VV_STATE_DETACHED, NULL, "guest");
+  libvirt_unbinds (f, NULL);
+  g_autoptr (VvChange) change = must_hand_over (f, &variant, DEBIAN_12);
+  assert_left (change, VV_REATTACH, "special-vfio", "what it was before is not known: *");
+  g_autoptr (VvEntry) entry = entry_of_nic (f);
+  assert_home_unknown (entry, VV_STATE_DETACHED);
+}
+
+static void
+test_home_cannot_be_reached (void)
+{
+  static const struct {
+    const char *says;
+    int load_errno, probe_errno;
+  } cases[] = {{"no module", ENOENT, 0}, {"its probe fails", 0, EIO}};
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_test_message ("%s", cases[i].says);
+    g_autoptr (Fixture) f = fixture_on_its_way_home (&native_by_name);
+    g_autoptr (GError) error = NULL;
+    FakeDriver *d = fake_driver (f->k, "mlx5_core");
+    d->load_errno = cases[i].load_errno;
+    d->probe_errno = cases[i].probe_errno;
+    if (cases[i].load_errno)
+      fake_unregister (f->k, "mlx5_core");
+    g_assert_null (hand_over (f, &variant, DEBIAN_12, &error));
+    fake_assert_error (error, VV_ERROR_FAILED,
+                       NIC ": mlx5_core could not be brought back: *; it is on no driver now; the journal "
+                           "entry is kept: *");
+    fake_assert_device (f->k, NIC, NULL, NULL); /* libvirt's own way is open */
+    g_autoptr (VvEntry) entry = entry_of_nic (f);
+    assert_home (entry, VV_STATE_DETACHED, &native_by_name);
+  }
+}
+
+/* --- either way --- */
+
+static void
+test_bound_already (void)
+{
+  g_autoptr (Fixture) f = fixture_with_flr ();
+  g_autofree char *before = fake_snapshot (f->k);
+  g_autoptr (VvChange) back = must_hand_over (f, &generic, DEBIAN_12);
+
+  assert_change (back, VV_REATTACH, "vfio-pci", "mlx5_core", "it is on mlx5_core already");
+  g_assert_false (back->changed);
+  fake_assert_unchanged (f->k, before);
+  set_override (f, "vfio-pci\n");
+  g_autoptr (VvChange) away = must_hand_over (f, &native, DEBIAN_12);
+  assert_change (away, VV_DETACH, "mlx5_core", "mlx5_core", "it is on mlx5_core already");
+  assert_no_entry (f);
+}
+
+static void
+test_vanished (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (GError) error = NULL;
+
+  fake_remove_device (f->k, NIC);
+  g_assert_null (hand_over (f, &native, DEBIAN_12, &error));
+  fake_assert_error (error, VV_ERROR_NO_DEVICE, NIC ": no such PCI device*");
+  assert_no_entry (f);
+}
+
+static void
+test_damaged_entry (void)
+{
+  g_autoptr (Fixture) f = fixture_with_flr ();
+  g_autoptr (GError) error = NULL;
+
+  fake_write (f->k, ENTRY, "garbage");
+  libvirt_unbinds (f, "vfio-pci");
+  g_autofree char *before = fake_snapshot (f->k);
+  g_assert_null (hand_over (f, &native, DEBIAN_12, &error));
+  fake_assert_error (error, VV_ERROR_FAILED, "*is not readable as a journal entry*");
+  fake_assert_unchanged (f->k, before);
+}
+
+static void
+test_locked (void)
+{
+  g_autoptr (Fixture) f = fixture_with_flr ();
+  g_autoptr (GError) error = NULL;
+  g_autoptr (VvLock) lock = vv_journal_lock (f->s->journal, NIC, 0, NULL);
+  const VvRequest request = {NIC, native, DEBIAN_12};
+  gint64 until = g_get_monotonic_time () + 50 * G_TIME_SPAN_MILLISECOND;
+
+  libvirt_unbinds (f, "vfio-pci");
+  g_autofree char *before = fake_snapshot (f->k);
+  g_assert_null (vv_handover (f->s, &request, &(VvPatience){.until = until}, &error));
+  g_assert_cmpint (g_get_monotonic_time (), >=, until - G_TIME_SPAN_MILLISECOND);
+  fake_assert_error (error, VV_ERROR_REFUSED, NIC ": another process is moving this device*");
+  fake_assert_unchanged (f->k, before);
+}
+
+static void
+test_deadline_is_past (void)
+{
+  g_autoptr (Fixture) f = fixture_with_flr ();
+  g_autoptr (GError) error = NULL;
+  const VvRequest request = {NIC, native, DEBIAN_12};
+
+  libvirt_unbinds (f, "vfio-pci");
+  g_assert_null (vv_handover (f->s, &request, &(VvPatience){.until = g_get_monotonic_time ()}, &error));
+  fake_assert_error (error, VV_ERROR_FAILED,
+                     "*special_vfio_pci failed at deadline (not tried: the deadline has passed); *"
+                     "vfio_pci failed at deadline (*)");
+  fake_assert_device (f->k, NIC, NULL, "vfio-pci");
+  g_autoptr (VvEntry) entry = entry_of_nic (f);
+  assert_home (entry, VV_STATE_NOTED, &native);
+}
+
+/* --- what whoever waits is told --- */
+
+typedef struct {
+  const Fixture *f;
+  const char *override; /* what libvirt wrote */
+  GString *told;
+} Listener;
+
+/* Before the first write, and after all is undone, the device is as libvirt left it. */
+static void
+listen (gboolean touched, gpointer data)
+{
+  const Listener *l = data;
+
+  fake_assert_device (l->f->k, NIC, NULL, l->override);
+  g_string_append_c (l->told, touched ? 'T' : 'U');
+}
+
+static void
+assert_told (const Fixture *f, const VvHome *before, const char *override, const char *expected)
+{
+  Listener l = {f, override, g_string_new (NULL)};
+  const VvRequest request = {NIC, *before, DEBIAN_12};
+  const VvPatience patience = {g_get_monotonic_time () + LONG, listen, &l};
+  g_autoptr (VvChange) change = vv_handover (f->s, &request, &patience, NULL);
+
+  g_assert_cmpstr (l.told->str, ==, expected);
+  g_string_free (l.told, TRUE);
+}
+
+static void
+test_told_of_the_best (void)
+{
+  g_autoptr (Fixture) f = fixture_with_flr ();
+
+  libvirt_unbinds (f, "vfio-pci");
+  assert_told (f, &native, "vfio-pci", "T");
+}
+
+static void
+test_told_of_failures (void)
+{
+  static const char *const expected[] = {"T", "T", "T", "TUT", "TUT", "TUT", "TUT"};
+
+  for (gsize i = 0; i < G_N_ELEMENTS (failures); i++) {
+    g_test_message ("%s", failures[i].says);
+    g_autoptr (Fixture) f = fixture_with_flr ();
+    libvirt_unbinds (f, "vfio-pci");
+    make_fail (f, i);
+    assert_told (f, &native, "vfio-pci", failures[i].failing_write ? "TUT" : expected[i]);
+  }
+}
+
+static void
+test_told_that_all_fail (void)
+{
+  g_autoptr (Fixture) f = fixture_with_flr ();
+
+  fail_all_vfio (f, EINVAL);
+  libvirt_unbinds (f, "vfio-pci");
+  assert_told (f, &native, "vfio-pci", "TUTUTU");
+}
+
+static void
+test_told_of_the_way_home (void)
+{
+  g_autoptr (Fixture) f = fixture_on_its_way_home (&native_by_name);
+
+  assert_told (f, &variant, NULL, "T");
+}
+
+static void
+test_told_of_nothing (void)
+{
+  g_autoptr (Fixture) f = fixture_with_flr ();
+
+  libvirt_unbinds (f, "pci-stub");
+  assert_told (f, &native, "pci-stub", "");
+}
+
+/* --- after a process died --- */
+
+static void
+test_stand_back (void)
+{
+  static const struct {
+    const char *says;
+    VvState state;
+    const char *driver, *override, *becomes;
+  } cases[] = {
+      {"at a detach", VV_STATE_DETACHING, NULL, "special-vfio", "vfio-pci"},
+      {"at a detach that was undone", VV_STATE_DETACHING, NULL, NULL, NULL},
+      {"on the way home", VV_STATE_REATTACHING, NULL, "mlx5_core", NULL},
+      {"on the way home, which could not be written down", VV_STATE_DETACHED, NULL, "mlx5_core", NULL},
+      {"when the bind was done", VV_STATE_DETACHING, "special-vfio", "special-vfio", "special-vfio"},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_test_message ("%s", cases[i].says);
+    g_autoptr (Fixture) f = fixture_new ();
+    fake_register (f->k, "special-vfio");
+    put_on (f, cases[i].driver, cases[i].override ? cases[i].override : "(null)");
+    write_entry (f, cases[i].state, &native, NULL);
+    vv_binding_stand_back (f->s->host, f->s->journal, NIC);
+    fake_assert_device (f->k, NIC, cases[i].driver, cases[i].becomes);
+    g_autoptr (VvEntry) entry = entry_of_nic (f);
+    assert_home (entry, cases[i].state, &native);
+  }
+}
+
+static void
+test_stand_back_from_what_went_away (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+
+  fake_remove_device (f->k, NIC);
+  vv_binding_stand_back (f->s->host, f->s->journal, NIC);
+  g_assert_cmpuint (f->k->steps, ==, 0);
+}
+
+/* --- beforehand --- */
+
+static gboolean
+is_loaded (const Fixture *f, const char *driver)
+{
+  g_autofree char *bind = g_build_filename ("sys/bus/pci/drivers", driver, "bind", NULL);
+
+  return fake_exists (f->k, bind);
+}
+
+static void
+prepare (const Fixture *f, const VvHome *before, guint libvirt)
+{
+  const VvRequest request = {NIC, *before, libvirt};
+  g_autofree char *driver = fake_driver_of (f->k, NIC);
+
+  g_assert_cmpint (vv_handover_prepare (f->s, &request), >=, 0);
+  fake_assert_device (f->k, NIC, driver, NULL);
+  assert_no_entry (f);
+}
+
+static void
+test_prepare (void)
+{
+  static const struct {
+    const char *says;
+    const VvHome *before;
+    guint libvirt;
+    gboolean flr, loads;
+  } cases[] = {
+      {"the best is going to be needed", &native, DEBIAN_12, TRUE, TRUE},
+      {"also from no driver", &driverless, DEBIAN_12, TRUE, TRUE},
+      {"9.7 needs no FLR", &native, BY_NAME, FALSE, TRUE},
+      {"9.0 does", &native, DEBIAN_12, FALSE, FALSE},
+      {"10.0 has loaded its choice", &native, BY_ITSELF, TRUE, FALSE},
+      {"which one is not known", &native, 0, TRUE, FALSE},
+      {"on its way home", &generic, DEBIAN_12, TRUE, FALSE},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_test_message ("%s", cases[i].says);
+    g_autoptr (Fixture) f = cases[i].flr ? fixture_with_flr () : fixture_new ();
+    prepare (f, cases[i].before, cases[i].libvirt);
+    g_assert_cmpint (is_loaded (f, "special-vfio"), ==, cases[i].loads);
+    g_assert_false (is_loaded (f, "mlx5_vfio_pci"));
+  }
+}
+
+static void
+test_prepare_takes_the_first_that_loads (void)
+{
+  g_autoptr (Fixture) f = fixture_with_flr ();
+
+  fake_driver (f->k, "special-vfio")->load_errno = ENOENT;
+  prepare (f, &native, DEBIAN_12);
+  g_assert_true (is_loaded (f, "mlx5_vfio_pci"));
+}
+
+static void
+test_prepare_for_what_went_away (void)
+{
+  g_autoptr (Fixture) f = fixture_with_flr ();
+  const VvRequest request = {NIC, native, DEBIAN_12};
+
+  fake_remove_device (f->k, NIC);
+  g_assert_cmpint (vv_handover_prepare (f->s, &request), ==, 0);
+  g_assert_false (is_loaded (f, "special-vfio"));
+}
+
+int
+main (int argc, char **argv)
+{
+  fake_test_init (&argc, &argv);
+  g_test_add_func ("/handover/detach/the-best-with-flr", test_best_with_flr);
+  g_test_add_func ("/handover/detach/generic-without-flr", test_generic_without_flr);
+  g_test_add_func ("/handover/detach/home-is-what-was-seen-before", test_home_is_what_was_seen_before);
+  g_test_add_func ("/handover/detach/a-device-without-driver", test_driverless_device);
+  g_test_add_func ("/handover/detach/by-version", test_by_version);
+  g_test_add_func ("/handover/detach/its-own-choice-fails", test_its_own_choice_fails);
+  g_test_add_func ("/handover/detach/its-own-choice-is-blacklisted", test_its_own_choice_is_blacklisted);
+  g_test_add_func ("/handover/detach/no-driver-of-vfio", test_no_driver_of_vfio);
+  g_test_add_func ("/handover/detach/the-next-candidate", test_next_candidate);
+  g_test_add_func ("/handover/detach/all-fail", test_all_fail);
+  g_test_add_func ("/handover/detach/the-journal-is-full", test_journal_is_full);
+  g_test_add_func ("/handover/entry/a-stale-one-is-dropped", test_stale_entry_is_dropped);
+  g_test_add_func ("/handover/entry/noted-keeps-its-domain", test_noted_entry_keeps_its_domain);
+  g_test_add_func ("/handover/entry/was-on-vfio", test_was_on_vfio);
+  g_test_add_func ("/handover/entry/was-on-vfio-and-an-entry-says", test_was_on_vfio_and_an_entry_says);
+  g_test_add_func ("/handover/entry/cut-off-is-not-recovered", test_cut_off_entry_is_not_recovered);
+  g_test_add_func ("/handover/entry/of-another-device-is-dropped", test_foreign_entry_is_dropped);
+  g_test_add_func ("/handover/entry/a-damaged-one", test_damaged_entry);
+  g_test_add_func ("/handover/reattach/exactly-home", test_exactly_home);
+  g_test_add_func ("/handover/reattach/for-every-libvirt", test_home_for_every_libvirt);
+  g_test_add_func ("/handover/reattach/the-native-module-is-loaded", test_native_module_is_loaded);
+  g_test_add_func ("/handover/reattach/held-for-a-domain", test_held_for_a_domain);
+  g_test_add_func ("/handover/reattach/held-for-nobody", test_held_for_nobody);
+  g_test_add_func ("/handover/reattach/no-entry", test_no_entry);
+  g_test_add_func ("/handover/reattach/home-not-known", test_home_not_known);
+  g_test_add_func ("/handover/reattach/home-not-known-of-a-domain", test_home_not_known_of_a_domain);
+  g_test_add_func ("/handover/reattach/home-cannot-be-reached", test_home_cannot_be_reached);
+  g_test_add_func ("/handover/bound-already", test_bound_already);
+  g_test_add_func ("/handover/vanished", test_vanished);
+  g_test_add_func ("/handover/locked", test_locked);
+  g_test_add_func ("/handover/the-deadline-is-past", test_deadline_is_past);
+  g_test_add_func ("/handover/told/of-the-best", test_told_of_the_best);
+  g_test_add_func ("/handover/told/of-failures", test_told_of_failures);
+  g_test_add_func ("/handover/told/that-all-fail", test_told_that_all_fail);
+  g_test_add_func ("/handover/told/of-the-way-home", test_told_of_the_way_home);
+  g_test_add_func ("/handover/told/of-nothing", test_told_of_nothing);
+  g_test_add_func ("/handover/stand-back", test_stand_back);
+  g_test_add_func ("/handover/stand-back/from-what-went-away", test_stand_back_from_what_went_away);
+  g_test_add_func ("/handover/prepare/loads-when-it-should", test_prepare);
+  g_test_add_func ("/handover/prepare/takes-the-first-that-loads", test_prepare_takes_the_first_that_loads);
+  g_test_add_func ("/handover/prepare/for-what-went-away", test_prepare_for_what_went_away);
+  return g_test_run ();
+}

@@ -1,0 +1,905 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * service: the whole daemon on a fake host: the kernel's own permission events, workers that are processes of
+ * their own, and the driver core that fake-kernel plays for them, too.
+ *
+ * While the gate is there the test must not open a device's driver_override itself: nobody would answer.
+ */
+#include "service.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib-unix.h>
+#include <glib/gstdio.h>
+#include <json-glib/json-glib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "libvirt-actor.h"
+#include "uevents.h"
+
+#define LONG_MS 60000 /* nothing here takes that long */
+#define SHORT_MS 50   /* of a deadline that is going to pass */
+#define ENTRY "run/vfio-variant/" NIC
+#define SOCKET "run/vfio-variant/vfio-variantd.sock"
+#define LIBRARY "usr/lib/libvirt.so.0.9000.0"
+#define OVERRIDE "sys/bus/pci/devices/" NIC "/driver_override"
+
+/* The steps of a worker that takes NIC to its best driver */
+enum { LOAD = 1, NOTE, STATE, WRITE_OVERRIDE, BIND, ARRIVE };
+
+typedef struct {
+  FakeKernel *k;
+  VvService *service;
+  guint deadline_ms;
+  gboolean no_gate;
+  gboolean stopped;
+} Fixture;
+
+static char *
+below (const Fixture *f, const char *path)
+{
+  return g_build_filename (f->k->root, path, NULL);
+}
+
+/* --- the daemon --- */
+
+/* Takes what it is told, until that ends */
+static void
+write_minder (const FakeKernel *k)
+{
+  g_autofree char *text = g_strdup_printf ("#!/bin/sh\nexec cat >%s/minder-heard\n", k->root);
+  g_autofree char *path = g_build_filename (k->root, "minder", NULL);
+
+  fake_write (k, "minder", text);
+  g_assert_cmpint (g_chmod (path, 0755), ==, 0);
+}
+
+static Fixture *
+fixture_without_service (void)
+{
+  Fixture *f = g_new0 (Fixture, 1);
+  g_autofree char *class = fake_device_path (NIC, "class");
+  g_autofree char *reset = fake_device_path (NIC, "reset_method");
+
+  f->k = fake_standard ();
+  f->deadline_ms = LONG_MS;
+  fake_write (f->k, class, "0x020000\n");
+  fake_write (f->k, reset, "flr\n");
+  fake_write (f->k, LIBRARY, "library");
+  write_minder (f->k);
+  fake_remove (f->k, "proc");
+  fake_link (f->k, "proc", "/proc");
+  return f;
+}
+
+static VvService *
+new_service (const Fixture *f, GError **error)
+{
+  static const char *const programs[] = {"fake-libvirt", NULL};
+  g_autofree char *minder = below (f, "minder");
+  const VvServiceOptions options = {f->k->root, programs, f->deadline_ms, minder, !f->no_gate};
+
+  return vv_service_new (&options, error);
+}
+
+static void
+start (Fixture *f)
+{
+  g_autoptr (GError) error = NULL;
+
+  f->service = new_service (f, &error);
+  g_assert_no_error (error);
+}
+
+static Fixture *
+fixture_new (void)
+{
+  Fixture *f = fixture_without_service ();
+
+  start (f);
+  return f;
+}
+
+static void
+set_flag (gpointer flag)
+{
+  *(gboolean *)flag = TRUE;
+}
+
+/* As main does at SIGTERM: whatever child ends is told. */
+static void
+stop (Fixture *f)
+{
+  vv_service_stop (f->service, set_flag, &f->stopped);
+  while (!f->stopped)
+    vv_service_reaped (f->service, waitpid (-1, NULL, 0));
+  g_clear_pointer (&f->service, vv_service_free);
+}
+
+static void
+fixture_free (Fixture *f)
+{
+  if (f->service)
+    stop (f);
+  fake_free (f->k);
+  g_free (f);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Fixture, fixture_free)
+
+/* The driver_override can be read when nobody watches any more. */
+static void
+stop_and_assert_device (Fixture *f, const char *driver, const char *override)
+{
+  stop (f);
+  fake_assert_device (f->k, NIC, driver, override);
+}
+
+/* --- libvirt --- */
+
+static LibvirtActor *
+new_libvirt (const Fixture *f)
+{
+  LibvirtActor *libvirt = actor_new (FAKE_LIBVIRT);
+
+  actor_does (libvirt, "map %s/" LIBRARY, f->k->root);
+  return libvirt;
+}
+
+/* All that libvirt does before it is held, and the open that it is held at */
+static void
+begin_to_move (const Fixture *f, LibvirtActor *libvirt, const char *override)
+{
+  actor_does (libvirt, "write %s/" OVERRIDE " %s", f->k->root, override);
+  fake_unbind (f->k, NIC);
+  actor_begins_to_probe (libvirt, f->k);
+}
+
+static void
+detach (const Fixture *f, LibvirtActor *libvirt)
+{
+  begin_to_move (f, libvirt, "vfio-pci");
+  actor_finish (libvirt);
+}
+
+static void
+reattach (const Fixture *f, LibvirtActor *libvirt)
+{
+  begin_to_move (f, libvirt, "(null)");
+  actor_finish (libvirt);
+}
+
+static void
+assert_driver (const Fixture *f, const char *driver)
+{
+  g_autofree char *is_on = fake_driver_of (f->k, NIC);
+
+  g_assert_cmpstr (is_on, ==, driver);
+}
+
+/* --- what it tells --- */
+
+typedef struct {
+  GString *text;
+  gboolean ended;
+} Answer;
+
+static gboolean
+hear (int fd, GIOCondition condition, gpointer data)
+{
+  Answer *a = data;
+  char bytes[4096];
+  ssize_t n = read (fd, bytes, sizeof bytes);
+
+  (void)condition;
+  g_string_append_len (a->text, bytes, MAX (n, 0));
+  a->ended = n <= 0;
+  return n > 0;
+}
+
+static char *
+hear_to_the_end (int fd)
+{
+  Answer a = {g_string_new (NULL), FALSE};
+
+  g_unix_fd_add (fd, G_IO_IN | G_IO_HUP, hear, &a);
+  run_until (&a.ended);
+  close (fd);
+  return g_string_free (a.text, FALSE);
+}
+
+/* As the command shows it; it is the judge of whether the answer is well-formed. */
+static JsonNode *
+status_of (const Fixture *f)
+{
+  const char *argv[] = {VFIO_VARIANT, "status", "--json", "--sysroot", f->k->root, NULL};
+  g_autoptr (GError) error = NULL;
+  GPid pid;
+  int output, status;
+
+  g_assert_true (g_spawn_async_with_pipes (NULL, (char **)argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL,
+                                           &pid, NULL, &output, NULL, &error));
+  g_autofree char *text = hear_to_the_end (output);
+  g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
+  g_assert_cmpint (status, ==, 0);
+  JsonNode *node = json_from_string (text, &error);
+  g_assert_no_error (error);
+  return node;
+}
+
+static gint64
+number (JsonNode *status, const char *group, const char *key)
+{
+  JsonObject *top = json_node_get_object (status);
+
+  return json_object_get_int_member (group ? json_object_get_object_member (top, group) : top, key);
+}
+
+static const char *
+text (JsonNode *status, const char *key)
+{
+  JsonNode *member = json_object_get_member (json_node_get_object (status), key);
+
+  return JSON_NODE_HOLDS_VALUE (member) ? json_node_get_string (member) : NULL;
+}
+
+static JsonObject *
+nth (JsonNode *status, const char *array, guint n)
+{
+  JsonArray *all = json_object_get_array_member (json_node_get_object (status), array);
+
+  return n < json_array_get_length (all) ? json_array_get_object_element (all, n) : NULL;
+}
+
+static const char *
+latest (JsonNode *status, const char *key)
+{
+  JsonObject *change = nth (status, "changes", 0);
+  JsonNode *member = change ? json_object_get_member (change, key) : NULL;
+
+  return member && JSON_NODE_HOLDS_VALUE (member) ? json_node_get_string (member) : NULL;
+}
+
+static void
+assert_outcome (const Fixture *f, const char *outcome)
+{
+  g_autoptr (JsonNode) status = status_of (f);
+  g_autofree char *key = g_strdelimit (g_strdup (outcome), "-", '_');
+
+  g_assert_cmpstr (latest (status, "outcome"), ==, outcome);
+  g_assert_cmpstr (latest (status, "device"), ==, NIC);
+  g_assert_cmpint (number (status, "outcomes", key), ==, 1);
+}
+
+static gboolean
+is_holding (const Fixture *f)
+{
+  g_autoptr (JsonNode) status = status_of (f);
+
+  return nth (status, "holding", 0) != NULL;
+}
+
+static void
+run_until_holding (const Fixture *f, gboolean holding)
+{
+  while (is_holding (f) != holding)
+    ;
+}
+
+static void
+run_until_logged (void)
+{
+  while (fake_log_is_empty ())
+    g_main_context_iteration (NULL, TRUE);
+}
+
+/* --- a device there and back --- */
+
+static void
+test_detach (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+
+  detach (f, libvirt);
+  assert_driver (f, "special-vfio");
+  assert_outcome (f, "detached");
+  g_autoptr (JsonNode) status = status_of (f);
+  g_assert_cmpstr (latest (status, "operation"), ==, "detach");
+  g_assert_cmpstr (latest (status, "from"), ==, "mlx5_core");
+  g_assert_cmpstr (latest (status, "to"), ==, "special-vfio");
+  fake_assert_matches (latest (status, "why"), "vfio_pci:*, 3 wildcards, modules.alias");
+  g_assert_cmpstr (latest (status, "failed"), ==, NULL);
+  g_assert_cmpint (number (status, "opens", "held"), ==, 1);
+  g_assert_cmpint (number (status, "held", "count"), ==, 1);
+  g_assert_cmpint (number (status, "held", "max_us"), >=, number (status, "own", "max_us"));
+  stop_and_assert_device (f, "special-vfio", "special-vfio");
+}
+
+static void
+test_reattach (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+
+  detach (f, libvirt);
+  reattach (f, libvirt);
+  assert_driver (f, "mlx5_core");
+  g_assert_false (fake_exists (f->k, ENTRY));
+  assert_outcome (f, "reattached");
+  stop_and_assert_device (f, "mlx5_core", NULL);
+}
+
+static void
+test_falls_back (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+
+  fake_driver (f->k, "special-vfio")->probe_errno = EIO;
+  detach (f, libvirt);
+  assert_outcome (f, "fell-back");
+  g_autoptr (JsonNode) status = status_of (f);
+  fake_assert_matches (latest (status, "failed"), "special_vfio_pci failed at bind (*Input/output error)");
+  stop_and_assert_device (f, "mlx5_vfio_pci", "mlx5_vfio_pci");
+}
+
+static void
+test_left_alone (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+
+  begin_to_move (f, libvirt, "pci-stub");
+  actor_finish (libvirt);
+  assert_outcome (f, "left-alone");
+  stop_and_assert_device (f, NULL, "pci-stub");
+}
+
+static void
+test_failed (void)
+{
+  static const char *const drivers[] = {"special-vfio", "mlx5_vfio_pci", "vfio-pci"};
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+
+  for (gsize i = 0; i < G_N_ELEMENTS (drivers); i++)
+    fake_driver (f->k, drivers[i])->probe_errno = EIO;
+  detach (f, libvirt);
+  assert_outcome (f, "failed");
+  g_autoptr (JsonNode) status = status_of (f);
+  fake_assert_matches (latest (status, "failed"), NIC ": no VFIO driver could be bound*");
+  stop_and_assert_device (f, NULL, "vfio-pci");
+}
+
+/* A program of another version is held as long, and gets no more than it asked for. */
+static void
+test_unknown_libvirt (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
+
+  detach (f, libvirt);
+  assert_outcome (f, "detached");
+  stop_and_assert_device (f, "vfio-pci", "vfio-pci");
+}
+
+/* --- workers that die --- */
+
+static void
+test_worker_dies_when_it_has_touched (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+
+  fake_fault (f->k, FAKE_DIE_AFTER, WRITE_OVERRIDE, 0);
+  detach (f, libvirt);
+  fake_assert_logged (NIC ": the process that moved it died; libvirt goes its own way");
+  assert_outcome (f, "crashed");
+  g_autoptr (JsonNode) status = status_of (f);
+  g_assert_cmpstr (latest (status, "failed"), ==, "the process that moved it died");
+  stop_and_assert_device (f, NULL, "vfio-pci");
+  fake_probe (f->k, NIC);
+  fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
+}
+
+/* The override of home is set and must not become vfio-pci. */
+static void
+test_worker_dies_on_the_way_home (void)
+{
+  g_autoptr (Fixture) f = fixture_without_service ();
+
+  fake_write (f->k, OVERRIDE, "mlx5_core\n");
+  start (f);
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+  detach (f, libvirt);
+  fake_fault (f->k, FAKE_DIE_AFTER, 2, 0); /* its state is written, and the override */
+  reattach (f, libvirt);
+  fake_assert_logged (NIC ": the process that moved it died; libvirt goes its own way");
+  assert_outcome (f, "crashed");
+  stop_and_assert_device (f, NULL, NULL);
+  fake_probe (f->k, NIC);
+  fake_assert_device (f->k, NIC, "mlx5_core", NULL);
+}
+
+static void
+test_worker_dies_before (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+
+  fake_fault (f->k, FAKE_DIE_BEFORE, NOTE, 0);
+  detach (f, libvirt);
+  fake_assert_logged (NIC ": the process that moved it died; libvirt goes its own way");
+  assert_outcome (f, "crashed");
+  stop_and_assert_device (f, NULL, "vfio-pci");
+}
+
+static void
+test_next_device_after_a_crash (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+
+  fake_fault (f->k, FAKE_DIE_AFTER, STATE, 0);
+  detach (f, libvirt);
+  fake_assert_logged (NIC ": the process that moved it died; libvirt goes its own way");
+  fake_fault (f->k, FAKE_NO_FAULT, 0, 0);
+  fake_link (f->k, "sys/bus/pci/devices/" NIC "/driver", "../../../../bus/pci/drivers/vfio-pci");
+  detach (f, libvirt);
+  assert_outcome (f, "detached");
+  stop_and_assert_device (f, "special-vfio", "special-vfio");
+}
+
+/* --- those that take long --- */
+
+static char *
+new_fifo (const Fixture *f)
+{
+  char *path = below (f, "fifo");
+
+  g_assert_cmpint (mkfifo (path, 0600), ==, 0);
+  return path;
+}
+
+/* Who waits at the fifo, now or later, goes on. Returns: to be closed */
+static int
+release (const char *fifo)
+{
+  int fd = open (fifo, O_RDWR | O_CLOEXEC);
+
+  g_assert_cmpint (fd, >=, 0);
+  return fd;
+}
+
+/* The daemon knows that the device was touched: what the worker said came before what is seen here. */
+static void
+run_until_touched (const Fixture *f)
+{
+  g_autofree char *path = below (f, OVERRIDE);
+  GStatBuf found = {0};
+
+  while (g_stat (path, &found) == 0 && found.st_size != strlen ("special-vfio\n"))
+    g_main_context_iteration (NULL, FALSE);
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+}
+
+static void
+test_deadline_before_anything_is_done (void)
+{
+  g_autoptr (Fixture) f = fixture_without_service ();
+
+  f->deadline_ms = SHORT_MS;
+  start (f);
+  fake_driver (f->k, "special-vfio")->load_fifo = new_fifo (f);
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+  detach (f, libvirt);
+  fake_assert_logged (NIC ": the deadline has passed before anything was done: libvirt goes its own way");
+  assert_outcome (f, "deadline");
+  stop_and_assert_device (f, NULL, "vfio-pci");
+}
+
+/* Returns: FALSE when the deadline was too short for the worker to come to the probe */
+static gboolean
+is_late_in_the_kernel (guint deadline_ms)
+{
+  g_autoptr (Fixture) f = fixture_without_service ();
+
+  f->deadline_ms = deadline_ms;
+  start (f);
+  fake_driver (f->k, "special-vfio")->probe_fifo = new_fifo (f);
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+  begin_to_move (f, libvirt, "vfio-pci");
+  run_until_logged ();
+  if (fake_was_logged (NIC ": the deadline has passed before anything was done: *"))
+    return FALSE;
+  fake_assert_logged (NIC ": the deadline has passed, and the kernel still works on it: libvirt is let go *");
+  g_assert_true (actor_is_waiting (libvirt));
+  int fd = release (fake_driver (f->k, "special-vfio")->probe_fifo);
+  actor_finish (libvirt);
+  assert_outcome (f, "detached");
+  stop_and_assert_device (f, "special-vfio", "special-vfio");
+  close (fd);
+  return TRUE;
+}
+
+/* On a machine that is too slow the deadline is longer. */
+static void
+test_deadline_in_the_kernel (void)
+{
+  static const guint deadlines[] = {100, 2000, 20000};
+  gboolean was_late = FALSE;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (deadlines) && !was_late; i++)
+    was_late = is_late_in_the_kernel (deadlines[i]);
+  g_assert_true (was_late);
+}
+
+static void
+test_stopped_before_anything_is_done (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+
+  fake_driver (f->k, "special-vfio")->load_fifo = new_fifo (f);
+  begin_to_move (f, libvirt, "vfio-pci");
+  run_until_holding (f, TRUE);
+  vv_service_stop (f->service, set_flag, &f->stopped);
+  actor_finish (libvirt);
+  stop_and_assert_device (f, NULL, "vfio-pci");
+}
+
+/* Whether libvirt came to drivers_probe before or after, nothing is begun for it. */
+static void
+test_stopped_as_it_comes (void)
+{
+  for (guint i = 0; i < 20; i++) {
+    g_autoptr (Fixture) f = fixture_new ();
+    g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+    begin_to_move (f, libvirt, "vfio-pci");
+    vv_service_stop (f->service, set_flag, &f->stopped);
+    actor_finish (libvirt);
+    stop_and_assert_device (f, NULL, "vfio-pci");
+    g_assert_false (fake_exists (f->k, ENTRY));
+  }
+}
+
+static void
+test_stopped_in_the_kernel (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+
+  fake_driver (f->k, "special-vfio")->probe_fifo = new_fifo (f);
+  begin_to_move (f, libvirt, "vfio-pci");
+  run_until_touched (f);
+  vv_service_stop (f->service, set_flag, &f->stopped);
+  g_assert_true (actor_is_waiting (libvirt));
+  g_assert_false (f->stopped);
+  int fd = release (fake_driver (f->k, "special-vfio")->probe_fifo);
+  actor_finish (libvirt);
+  stop_and_assert_device (f, "special-vfio", "special-vfio");
+  close (fd);
+}
+
+static void
+test_libvirt_dies_meanwhile (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+
+  fake_driver (f->k, "special-vfio")->probe_fifo = new_fifo (f);
+  begin_to_move (f, libvirt, "vfio-pci");
+  run_until_touched (f);
+  g_clear_pointer (&libvirt, actor_free);
+  int fd = release (fake_driver (f->k, "special-vfio")->probe_fifo);
+  run_until_holding (f, FALSE);
+  assert_driver (f, "special-vfio");
+  assert_outcome (f, "detached");
+  close (fd);
+}
+
+/* --- what is told --- */
+
+static void
+test_idle_status (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (JsonNode) status = status_of (f);
+
+  g_assert_cmpstr (text (status, "gate"), ==, "on");
+  g_assert_cmpstr (text (status, "minder"), ==, "idle");
+  g_assert_cmpstr (text (status, "version"), ==, VV_VERSION);
+  g_assert_cmpint (number (status, NULL, "pid"), ==, getpid ());
+  g_assert_cmpint (number (status, NULL, "devices"), ==, 1); /* the other has no class, as bridges */
+  g_assert_cmpint (number (status, NULL, "deadline_ms"), ==, LONG_MS);
+  g_assert_cmpint (number (status, "opens", "seen"), ==, 0);
+  g_assert_null (nth (status, "holding", 0));
+  g_assert_null (nth (status, "changes", 0));
+}
+
+static void
+test_status_while_holding (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+
+  fake_driver (f->k, "special-vfio")->load_fifo = new_fifo (f);
+  begin_to_move (f, libvirt, "vfio-pci");
+  run_until_holding (f, TRUE);
+  g_autoptr (JsonNode) status = status_of (f);
+  JsonObject *held = nth (status, "holding", 0);
+  g_assert_cmpstr (json_object_get_string_member (held, "device"), ==, NIC);
+  g_assert_cmpstr (json_object_get_string_member (held, "executable"), ==, "fake-libvirt");
+  g_assert_cmpint (json_object_get_int_member (held, "pid"), ==, actor_pid (libvirt));
+  int fd = release (fake_driver (f->k, "special-vfio")->load_fifo);
+  actor_finish (libvirt);
+  assert_outcome (f, "detached");
+  close (fd);
+}
+
+/* Scripts can be wordy, and there can be many candidates: it is not taken for a crash. */
+static void
+test_much_that_failed (void)
+{
+  g_autoptr (Fixture) f = fixture_without_service ();
+  g_autoptr (GString) aliases = g_string_new (NULL);
+  g_autofree char *hook = below (f, VV_LIBVIRT_HOOKS_DIR "/nodedev");
+
+  for (guint i = 0; i < 5; i++) {
+    g_autofree char *name = g_strdup_printf ("wordy%u", i);
+    fake_add_driver (f->k, name, name, NULL, TRUE);
+    g_string_append_printf (aliases, "alias vfio_pci:v000015B3d*sv*sd*bc*sc*i* %s\n", name);
+  }
+  fake_write (f->k, "lib/modules/" FAKE_RELEASE "/modules.alias", aliases->str);
+  fake_write (f->k, VV_LIBVIRT_HOOKS_DIR "/nodedev",
+              "#!/bin/sh\nhead -c 5000 /dev/zero | tr '\\0' w\nexit 1\n");
+  g_assert_cmpint (g_chmod (hook, 0755), ==, 0);
+  start (f);
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+  detach (f, libvirt);
+  assert_outcome (f, "failed");
+  stop_and_assert_device (f, NULL, "vfio-pci");
+}
+
+static void
+test_no_gate (void)
+{
+  g_autoptr (Fixture) f = fixture_without_service ();
+
+  f->no_gate = TRUE;
+  start (f);
+  g_assert_cmpstr (vv_service_gate_off (f->service), ==, "turned off by --no-gate");
+  g_autoptr (JsonNode) status = status_of (f);
+  g_assert_cmpstr (text (status, "gate"), ==, "off");
+  g_assert_cmpstr (text (status, "reason"), ==, "turned off by --no-gate");
+  g_assert_cmpint (number (status, NULL, "devices"), ==, 0);
+  fake_assert_device (f->k, NIC, "mlx5_core", NULL); /* it can be opened */
+}
+
+static void
+test_gate_that_cannot_be (void)
+{
+  g_autoptr (Fixture) f = fixture_without_service ();
+
+  fake_remove (f->k, "sys/bus/pci/drivers_probe");
+  start (f);
+  fake_assert_logged ("the gate is off, so hot plug gets what libvirt itself chooses: *drivers_probe*");
+  g_autoptr (JsonNode) status = status_of (f);
+  fake_assert_matches (text (status, "reason"), "*drivers_probe: fanotify_mark: No such file or directory");
+}
+
+/* --- its socket --- */
+
+static void
+test_socket_is_root_s (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autofree char *path = below (f, SOCKET);
+  GStatBuf found;
+
+  g_assert_cmpint (g_stat (path, &found), ==, 0);
+  g_assert_cmpint (found.st_mode, ==, S_IFSOCK | 0600);
+  stop (f);
+  g_assert_false (fake_exists (f->k, SOCKET));
+}
+
+/* A daemon that was killed has left it. */
+static void
+test_stale_socket (void)
+{
+  g_autoptr (Fixture) f = fixture_without_service ();
+  g_autofree char *path = below (f, SOCKET);
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+  fake_mkdir (f->k, "run/vfio-variant");
+  g_assert_cmpuint (g_strlcpy (address.sun_path, path, sizeof address.sun_path), <, sizeof address.sun_path);
+  g_assert_cmpint (bind (fd, (const void *)&address, sizeof address), ==, 0);
+  close (fd);
+  start (f);
+  g_autoptr (JsonNode) status = status_of (f);
+  g_assert_cmpstr (text (status, "gate"), ==, "on");
+}
+
+static void
+test_second_daemon (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (GError) error = NULL;
+
+  g_assert_null (new_service (f, &error));
+  fake_assert_error (error, VV_ERROR_REFUSED, "*/vfio-variantd.sock: another vfio-variantd is running");
+  g_autoptr (JsonNode) status = status_of (f); /* the first one is none the worse for it */
+  g_assert_cmpstr (text (status, "gate"), ==, "on");
+}
+
+/* --- the minder --- */
+
+static void
+test_minder_hears (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+
+  detach (f, libvirt);
+  g_autoptr (JsonNode) status = status_of (f);
+  g_assert_cmpstr (text (status, "minder"), ==, "running");
+  reattach (f, libvirt);
+  stop (f);
+  g_autofree char *heard = fake_read (f->k, "minder-heard");
+  g_assert_cmpstr (heard, ==, "held\nfree\nlook");
+}
+
+static void
+test_minder_is_missing (void)
+{
+  g_autoptr (Fixture) f = fixture_without_service ();
+
+  fake_remove (f->k, "minder");
+  start (f);
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+  detach (f, libvirt);
+  fake_assert_logged ("the libvirt client cannot be started: *; which domain has a device is not known*");
+  reattach (f, libvirt);
+  fake_assert_log_empty (); /* said once */
+  assert_driver (f, "mlx5_core");
+}
+
+/* --- the session --- */
+
+/* modprobe.d is edited in place, which is not noticed by itself. */
+static void
+test_reload (void)
+{
+  g_autoptr (Fixture) f = fixture_without_service ();
+
+  fake_write (f->k, "etc/modprobe.d/a.conf", "\n");
+  start (f);
+  fake_write (f->k, "etc/modprobe.d/a.conf", "blacklist special_vfio_pci\n");
+  vv_service_reload (f->service);
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+  detach (f, libvirt);
+  assert_driver (f, "mlx5_vfio_pci");
+}
+
+/* A new file is. */
+static void
+test_new_configuration (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+
+  fake_write (f->k, "etc/modprobe.d/b.conf", "blacklist special_vfio_pci\n");
+  detach (f, libvirt);
+  assert_driver (f, "mlx5_vfio_pci");
+}
+
+static void
+test_former_daemon_is_mended (void)
+{
+  g_autoptr (Fixture) f = fixture_without_service ();
+
+  fake_unbind (f->k, NIC);
+  fake_write (f->k, ENTRY,
+              "[device]\naddress=" NIC "\nmodalias=" NIC_MODALIAS
+              "\nstate=reattaching\nhome-known=true\nhome-driver=mlx5_core\nhome-module=mlx5_core\n");
+  start (f);
+  while (fake_exists (f->k, ENTRY))
+    g_main_context_iteration (NULL, FALSE);
+  stop_and_assert_device (f, "mlx5_core", NULL);
+}
+
+static void
+device_event (const char *address, gboolean added, gpointer data)
+{
+  (void)address, (void)added, (void)data;
+}
+
+static void
+test_uevents (void)
+{
+  g_autoptr (GError) error = NULL;
+  VvUevents *uevents = vv_uevents_new (device_event, NULL, &error);
+
+  g_assert_no_error (error);
+  vv_uevents_free (uevents);
+  vv_uevents_free (NULL);
+}
+
+/* Whether there can be a gate here at all: not in a container, not as anybody else than root. */
+static char *
+why_not (void)
+{
+  g_autoptr (Fixture) f = fixture_without_service ();
+  g_autoptr (GError) error = NULL;
+
+  f->service = new_service (f, &error);
+  if (!f->service)
+    return g_strdup (error->message);
+  char *why = g_strdup (vv_service_gate_off (f->service));
+  if (why)
+    fake_assert_logged ("the gate is off*");
+  return why;
+}
+
+static void
+skip (gconstpointer reason)
+{
+  g_test_skip (reason);
+}
+
+int
+main (int argc, char **argv)
+{
+  static const struct {
+    const char *path;
+    GTestFunc func;
+  } tests[] = {
+      {"/service/detach", test_detach},
+      {"/service/reattach", test_reattach},
+      {"/service/falls-back", test_falls_back},
+      {"/service/left-alone", test_left_alone},
+      {"/service/failed", test_failed},
+      {"/service/unknown-libvirt", test_unknown_libvirt},
+      {"/service/worker-dies/when-it-has-touched", test_worker_dies_when_it_has_touched},
+      {"/service/worker-dies/on-the-way-home", test_worker_dies_on_the_way_home},
+      {"/service/worker-dies/before", test_worker_dies_before},
+      {"/service/worker-dies/the-next-device", test_next_device_after_a_crash},
+      {"/service/deadline/before-anything-is-done", test_deadline_before_anything_is_done},
+      {"/service/deadline/in-the-kernel", test_deadline_in_the_kernel},
+      {"/service/stopped/before-anything-is-done", test_stopped_before_anything_is_done},
+      {"/service/stopped/as-it-comes", test_stopped_as_it_comes},
+      {"/service/stopped/in-the-kernel", test_stopped_in_the_kernel},
+      {"/service/libvirt-dies-meanwhile", test_libvirt_dies_meanwhile},
+      {"/service/status/idle", test_idle_status},
+      {"/service/status/while-holding", test_status_while_holding},
+      {"/service/status/much-that-failed", test_much_that_failed},
+      {"/service/status/no-gate", test_no_gate},
+      {"/service/status/a-gate-that-cannot-be", test_gate_that_cannot_be},
+      {"/service/socket/is-root-s", test_socket_is_root_s},
+      {"/service/socket/stale", test_stale_socket},
+      {"/service/socket/second-daemon", test_second_daemon},
+      {"/service/minder/hears", test_minder_hears},
+      {"/service/minder/is-missing", test_minder_is_missing},
+      {"/service/reload", test_reload},
+      {"/service/new-configuration", test_new_configuration},
+      {"/service/a-former-daemon-is-mended", test_former_daemon_is_mended},
+      {"/service/uevents", test_uevents},
+  };
+
+  fake_test_init (&argc, &argv);
+  fake_ignore_debug ();
+  g_log_set_always_fatal (G_LOG_LEVEL_ERROR); /* that a worker died is critical */
+  g_autofree char *reason = why_not ();
+  for (gsize i = 0; i < G_N_ELEMENTS (tests); i++)
+    if (reason)
+      g_test_add_data_func (tests[i].path, reason, skip);
+    else
+      g_test_add_func (tests[i].path, tests[i].func);
+  return g_test_run ();
+}
