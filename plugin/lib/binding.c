@@ -274,10 +274,13 @@ try_candidate (VvBinding *b, const VvCandidate *c, const char **step, GError **e
   return TRUE;
 }
 
+/* The generic driver is the last resort, also when it is late: whoever waits may have nothing but the
+ * candidate that has just failed. */
 static gboolean
-in_time (const VvBinding *b, const char **step, GError **error)
+in_time (const VvBinding *b, const VvCandidate *c, const char **step, GError **error)
 {
-  if (!b->patience.until || g_get_monotonic_time () < b->patience.until)
+  if (!b->patience.until || g_get_monotonic_time () < b->patience.until ||
+      same (c->module, VV_GENERIC_MODULE))
     return TRUE;
   *step = "deadline";
   g_set_error (error, VV_ERROR, VV_ERROR_FAILED, "not tried: the deadline has passed");
@@ -300,7 +303,7 @@ try_candidates (VvBinding *b, const VvSelection *selection, const VvPciDevice *b
     const VvCandidate *c = selection->candidates->pdata[i];
     g_autoptr (GError) problem = NULL;
     const char *step = NULL;
-    if (in_time (b, &step, &problem) && try_candidate (b, c, &step, &problem))
+    if (in_time (b, c, &step, &problem) && try_candidate (b, c, &step, &problem))
       return c;
     vv_change_failed_attempt (b->change, c->module, step, problem);
     if (vv_binding_vanished (b, NULL))

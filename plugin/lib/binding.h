@@ -31,8 +31,8 @@ typedef struct {
 
 /**
  * VvPatience:
- * @until: when somebody stops waiting, by g_get_monotonic_time(); no other candidate is begun after it, and
- * no script of the hook point runs longer; 0: nobody waits
+ * @until: when somebody stops waiting, by g_get_monotonic_time(); no candidate but the generic driver is
+ * begun after it, and no script of the hook point runs longer; 0: nobody waits
  * @touched: (nullable): called with TRUE before the first write to sysfs, and with FALSE when all that was
  * written is undone and only modules are loaded next. While the device is touched, all that can take long is
  * the kernel's driver core, or a script.
