@@ -80,9 +80,9 @@ static gboolean
 is_stale (const VvSession *session, const VvBinding *b, const VvSelection *selection)
 {
   const VvPciDevice *d = b->device;
+  const VvHome now = {d->driver, d->driver_module, d->driver_override};
 
-  return vv_binding_is_stale (b, &(VvHome){d->driver, d->driver_module, d->driver_override},
-                              on_vfio (session, d, selection));
+  return vv_binding_is_stale (b, &now, on_vfio (session, d, selection));
 }
 
 /* Two domains may be starting with the same device. libvirt gives it to one of them, which says so at

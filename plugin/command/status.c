@@ -175,9 +175,8 @@ print_gate (const VvReport *r)
   g_autofree char *names = g_strjoinv (", ", executables);
   g_autofree char *deadline = duration (vv_report_number (r, "daemon", "deadline-ms") * 1000);
   gboolean on = g_str_equal (gate, "on");
-  g_autofree char *text =
-      on ? g_strdup_printf ("on for %s; deadline %s", *names ? names : "nobody", deadline)
-         : g_strdup_printf ("off: %s", reason ? reason : "no reason was given");
+  g_autofree char *text = on ? g_strdup_printf ("on for %s; deadline %s", *names ? names : "nobody", deadline)
+                             : g_strdup_printf ("off: %s", reason ? reason : "no reason was given");
 
   print_line ("gate", text);
 }

@@ -249,7 +249,7 @@ worker_is_killed() {
   attaches_meanwhile "$virtio_nic"
   wait_for 10 grep -q begin calls
   pkill -KILL -P "$gate_pid" -x vfio-variantd
-  guest_has vfio-pci
+  guest_has "$plain_driver"
   log_says "$virtio_nic: the process that moved it died"
   expect 'crashed' "$(gate_status .outcomes.crashed)" 1
   guest_gives_back
