@@ -160,7 +160,7 @@ vv_domain_start (const VvSession *session, const VvDomain *domain)
 /* --- started, reconnect --- */
 
 gboolean
-vv_domain_device_running (const VvDomain *domain, VvBinding *b, GError **error)
+vv_domain_device_running (const VvDomain *domain, gboolean managed, VvBinding *b, GError **error)
 {
   if (!b->entry) {
     vv_binding_note (b);
@@ -171,6 +171,7 @@ vv_domain_device_running (const VvDomain *domain, VvBinding *b, GError **error)
   b->entry->vfio_driver = g_strdup (b->device->driver);
   vv_entry_set_domain (b->entry, domain->name, domain->uuid);
   b->entry->in_use = TRUE;
+  b->entry->unmanaged = !managed;
   return vv_binding_save (b, error);
 }
 
@@ -179,7 +180,7 @@ mark_running (const VvSession *session, const VvDomain *domain, const VvHostdev 
               GError **error)
 {
   (void)session, (void)hostdev;
-  return vv_domain_device_running (domain, b, error);
+  return vv_domain_device_running (domain, TRUE, b, error); /* the others are not looked at */
 }
 
 void
@@ -220,7 +221,10 @@ vv_domain_device_release (const VvSession *session, const VvDomain *domain, VvBi
 {
   if (!is_of (b->entry, domain))
     return TRUE; /* it changed hands while we waited for the lock */
+  gboolean stays = b->entry->unmanaged;
   vv_entry_set_domain (b->entry, NULL, NULL);
+  if (stays)
+    return vv_binding_save (b, error);
   if (!b->entry->held && !b->entry->home_known)
     return vv_binding_forget (b, error);
   g_autoptr (VvChange) change =

@@ -41,11 +41,13 @@ void vv_domain_release (const VvSession *session, const VvDomain *domain);
 
 /**
  * vv_domain_device_running: what vv_domain_running() does, for one device
+ * @managed: whether libvirt gives it back when the domain is done with it
  * @binding: the device, which is on the driver on which the domain has it
  *
  * Returns: FALSE with @error set when the journal cannot be written
  */
-gboolean vv_domain_device_running (const VvDomain *domain, VvBinding *binding, GError **error);
+gboolean vv_domain_device_running (const VvDomain *domain, gboolean managed, VvBinding *binding,
+                                   GError **error);
 
 /**
  * vv_domain_device_release: what vv_domain_release() does, for one device

@@ -125,7 +125,7 @@ give_back (const VvRequest *request, VvBinding *b, GError **error)
 {
   const VvEntry *entry = b->entry;
 
-  if (entry && entry->held && entry->domain)
+  if (entry && entry->held && entry->domain && !entry->unmanaged)
     return leave (b, request, VV_REATTACH,
                   "it was bound by hand before domain %s had it: the hook sees to it", entry->domain);
   if (!entry || !entry->home_known) {

@@ -82,6 +82,7 @@ vv_entry_set_domain (VvEntry *entry, const char *name, const char *uuid)
   entry->domain = g_strdup (name);
   entry->domain_uuid = g_strdup (uuid);
   entry->in_use = FALSE;
+  entry->unmanaged = FALSE;
 }
 
 VvJournal *
@@ -155,6 +156,7 @@ entry_from_text (const char *address, const char *text)
   entry->domain = get (file, "domain");
   entry->domain_uuid = get (file, "domain-uuid");
   entry->in_use = g_key_file_get_boolean (file, GROUP, "in-use", NULL);
+  entry->unmanaged = g_key_file_get_boolean (file, GROUP, "unmanaged", NULL);
   if (!parse_state (state, &entry->state) || g_strcmp0 (of, address) != 0 || !entry->modalias ||
       !is_name (entry->home_driver) || !is_name (entry->home_module) || !is_name (entry->vfio_driver))
     return NULL;
@@ -202,6 +204,7 @@ vv_journal_store (const VvJournal *journal, const VvEntry *entry, GError **error
   put (file, "domain", entry->domain);
   put (file, "domain-uuid", entry->domain_uuid);
   g_key_file_set_boolean (file, GROUP, "in-use", entry->in_use);
+  g_key_file_set_boolean (file, GROUP, "unmanaged", entry->unmanaged);
 
   g_autofree char *text = g_key_file_to_data (file, NULL, NULL);
   return vv_io_replace (journal->dir, entry->address, text, error);

@@ -40,6 +40,7 @@ const char *vv_state_name (VvState state);
  * @domain: (nullable): name of the domain that has it or is about to
  * @domain_uuid: (nullable): that domain's UUID
  * @in_use: the domain runs
+ * @unmanaged: that domain neither took it from the host nor gives it back (managed='no')
  */
 typedef struct {
   char *address;
@@ -54,6 +55,7 @@ typedef struct {
   char *domain;
   char *domain_uuid;
   gboolean in_use;
+  gboolean unmanaged;
 } VvEntry;
 
 VvEntry *vv_entry_new (const char *address, const char *modalias);
@@ -61,7 +63,8 @@ VvEntry *vv_entry_copy (const VvEntry *entry);
 void vv_entry_free (VvEntry *entry);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvEntry, vv_entry_free)
 
-/** vv_entry_set_domain: gives the device to a domain, or with NULL takes it from one */
+/** vv_entry_set_domain: gives the device to a domain, or with NULL takes it from one; neither in use nor
+ * unmanaged from then on */
 void vv_entry_set_domain (VvEntry *entry, const char *name, const char *uuid);
 
 typedef struct VvJournal VvJournal;

@@ -118,19 +118,18 @@ is_on_vfio (const VvSession *session, const VvPciDevice *device)
   return selection && vv_selection_has_driver (session->host, selection, device->driver);
 }
 
-/* managed='no': it was detached by hand, and libvirt will leave it on VFIO when the domain is done with it.
- */
+/* managed='no': it was detached by hand, and libvirt leaves it on VFIO when the domain is done with it. */
 static gboolean
-stays_on_vfio (const VvDomain *domain, const char *address)
+is_managed (const VvDomain *domain, const char *address)
 {
-  return !find_hostdev (domain, address)->managed;
+  return find_hostdev (domain, address)->managed;
 }
 
 static gboolean
 is_claimed (const VvEntry *entry, const VvDomain *domain)
 {
   return is_of (entry, domain->uuid) && entry->in_use && entry->state == VV_STATE_DETACHED &&
-         (entry->held || !stays_on_vfio (domain, entry->address));
+         entry->unmanaged == !is_managed (domain, entry->address);
 }
 
 static gboolean
@@ -142,9 +141,7 @@ claim (const VvReconciler *r, const char *address, const VvDomain *domain, GErro
     return FALSE;
   if (!b->entry || is_claimed (b->entry, domain) || !is_on_vfio (r->session, b->device))
     return TRUE; /* it went home, or the hook was faster, or it is not detached yet */
-  if (stays_on_vfio (domain, address))
-    b->entry->held = TRUE;
-  if (!vv_domain_device_running (domain, b, error))
+  if (!vv_domain_device_running (domain, is_managed (domain, address), b, error))
     return FALSE;
   g_info ("%s: domain %s has it, on %s", address, domain->name, b->device->driver);
   return TRUE;
@@ -171,7 +168,7 @@ say_what_is_left (const VvBinding *b, const VvDomain *gone)
   const char *address = b->device->address;
   const char *now = b->device->driver ? b->device->driver : "no driver";
 
-  if (e->held ? g_strcmp0 (e->vfio_driver, b->device->driver) == 0 : vv_binding_is_home (b))
+  if (e->unmanaged || (e->held ? g_strcmp0 (e->vfio_driver, b->device->driver) == 0 : vv_binding_is_home (b)))
     return;
   if (e->held)
     g_warning ("domain %s has %s no more, and it is on %s: it had been bound by hand and goes back to %s",
