@@ -78,7 +78,8 @@ select_for (const VvSession *session, const VvRequest *request, const VvPciDevic
 
 /* --- detach --- */
 
-/* The journal knows the device's home before anything is tried: libvirt takes the device in any case. */
+/* For the journal, which knows the device's home before anything is tried: libvirt takes the device in any
+ * case. vv_binding_detach() saves it. */
 static gboolean
 note_home (const VvSession *session, VvBinding *b, const VvRequest *request, const VvSelection *selection,
            GError **error)
@@ -91,7 +92,7 @@ note_home (const VvSession *session, VvBinding *b, const VvRequest *request, con
   vv_binding_note_home (b, &request->before);
   if (is_new && was_on_vfio)
     b->entry->home_known = FALSE; /* nobody saw it before it came to VFIO */
-  return vv_binding_save (b, error);
+  return TRUE;
 }
 
 static VvChange *
@@ -104,8 +105,10 @@ take (const VvSession *session, const VvRequest *request, VvBinding *b, GError *
   if (!selection || !note_home (session, b, request, selection, error))
     return NULL;
   if (!is_vfio_driver (session->host, selection, wanted))
-    return leave (b, request, VV_DETACH, "libvirt wants it on %s, which is no VFIO driver known for it",
-                  wanted);
+    return vv_binding_save (b, error)
+               ? leave (b, request, VV_DETACH, "libvirt wants it on %s, which is no VFIO driver known for it",
+                        wanted)
+               : NULL;
   VvChange *change = vv_binding_detach (b, selection, error);
   if (!change)
     return NULL;

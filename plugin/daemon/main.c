@@ -13,10 +13,10 @@
 #include <stdlib.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "log.h"
+#include "notify.h"
 #include "service.h"
 
 #define EXIT_USAGE 2
@@ -44,8 +44,10 @@ static void
 tell_state (const Daemon *d)
 {
   const char *off = vv_service_gate_off (d->service);
+  g_autofree char *state =
+      g_strconcat ("READY=1\nSTATUS=", off ? "The gate is off: " : "The gate is on.", off, NULL);
 
-  sd_notifyf (0, "READY=1\nSTATUS=%s%s", off ? "The gate is off: " : "The gate is on.", off ? off : "");
+  vv_notify (state);
 }
 
 static void
@@ -79,13 +81,13 @@ signalled (int fd, GIOCondition condition, gpointer data)
     reap (d);
     break;
   case SIGHUP:
-    sd_notify (0, "RELOADING=1");
+    vv_notify ("RELOADING=1");
     vv_service_reload (d->service);
     tell_state (d);
     g_message ("modprobe.d and the tables of modules were read again");
     break;
   default:
-    sd_notify (0, "STOPPING=1");
+    vv_notify ("STOPPING=1");
     vv_service_stop (d->service, stopped, d);
   }
   return G_SOURCE_CONTINUE;

@@ -13,6 +13,8 @@
 #include "worker.h"
 
 #define WATCHDOG_MS 10000
+/* libvirt goes on with the device as soon as it is let go; the minder's start and questions wait for that. */
+#define LOOK_AFTER_S 1
 
 struct VvService {
   char **executables;
@@ -24,6 +26,7 @@ struct VvService {
   VvUevents *uevents;
   VvWatchdog *watchdog;
   VvMinderProcess *minder;
+  guint look; /* the timer after which the minder looks; 0: none */
   VvStats *stats;
   VvStatusSocket *socket;
   GPtrArray *jobs; /* of Job */
@@ -61,12 +64,31 @@ look_for_the_end (VvService *s)
 }
 
 static void
+forget_look (VvService *s)
+{
+  if (s->look)
+    g_source_remove (s->look);
+  s->look = 0;
+}
+
+static gboolean
+minder_looks (gpointer data)
+{
+  VvService *s = data;
+
+  s->look = 0;
+  vv_minder_process_look (s->minder);
+  return G_SOURCE_REMOVE;
+}
+
+static void
 all_is_free (VvService *s)
 {
   vv_watchdog_rest (s->watchdog);
   vv_minder_process_hold (s->minder, FALSE);
+  forget_look (s);
   if (!s->stopped)
-    vv_minder_process_look (s->minder);
+    s->look = g_timeout_add_seconds (LOOK_AFTER_S, minder_looks, s);
   look_for_the_end (s);
 }
 
@@ -371,6 +393,7 @@ vv_service_stop (VvService *s, void (*stopped) (gpointer data), gpointer data)
   s->stopped_data = data;
   if (s->gate)
     vv_gate_open_up (s->gate);
+  forget_look (s);
   vv_minder_process_end (s->minder);
   for (guint i = s->jobs->len; i-- > 0;) {
     Job *job = s->jobs->pdata[i];
@@ -402,6 +425,7 @@ vv_service_free (VvService *s)
   vv_uevents_free (s->uevents);
   vv_gate_free (s->gate);
   vv_watchdog_free (s->watchdog);
+  forget_look (s);
   vv_minder_process_free (s->minder);
   vv_stats_free (s->stats);
   vv_session_free (s->session);

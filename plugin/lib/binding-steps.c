@@ -138,7 +138,7 @@ vv_step_bind (VvBinding *b, const char *driver, GError **error)
     vv_binding_assign (&b->device->driver, driver);
     return TRUE;
   }
-  if (!vv_pci_device_reload (b->device, error))
+  if (!vv_pci_device_reload_driver (b->device, error))
     return FALSE;
   if (!same (b->device->driver, driver)) {
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED,

@@ -405,10 +405,8 @@ arrived (VvBinding *b)
 VvChange *
 vv_binding_detach (VvBinding *b, const VvSelection *selection, GError **error)
 {
-  g_autoptr (VvPciDevice) before = vv_pci_device_open (b->host, b->device->address, error);
+  g_autoptr (VvPciDevice) before = vv_pci_device_copy (b->device);
 
-  if (!before)
-    return NULL;
   vv_binding_begin (b, VV_DETACH);
   if (is_vendor_vfio (b, selection))
     return unchanged (b, "it already is a VFIO device under %s, which is left alone", b->device->driver);
@@ -499,10 +497,10 @@ stay_away (VvBinding *b, const VvPciDevice *before, GError *problem, GError **er
 VvChange *
 vv_binding_reattach (VvBinding *b, GError **error)
 {
-  g_autoptr (VvPciDevice) before = vv_pci_device_open (b->host, b->device->address, error);
+  g_autoptr (VvPciDevice) before = vv_pci_device_copy (b->device);
   g_autoptr (GError) problem = NULL;
 
-  if (!before || (!b->dry_run && refuse_in_use (b, error)))
+  if (!b->dry_run && refuse_in_use (b, error))
     return NULL;
   vv_binding_begin (b, VV_REATTACH);
   if (!b->entry || !b->entry->home_known) {

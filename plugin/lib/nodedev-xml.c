@@ -1,17 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "nodedev-xml.h"
 
-#include <libxml/chvalid.h>
-#include <libxml/xmlwriter.h>
 #include <stdio.h>
 #include <string.h>
 
 #define UNKNOWN_CHARACTER 0xfffd
-
-typedef xmlBuffer Buffer;
-typedef xmlTextWriter Writer;
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (Buffer, xmlBufferFree)
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (Writer, xmlFreeTextWriter)
 
 typedef struct {
   guint domain, bus, slot, function;
@@ -33,58 +26,120 @@ vv_nodedev_name (const char *address)
   return g_strdelimit (g_strconcat ("pci_", address, NULL), ":.", '_');
 }
 
-/* --- writing --- */
+/* --- writing: not by libxml2, whose libraries would be most of what the daemon has in memory --- */
 
-static char *
-allowed_text (const char *raw)
+typedef struct {
+  GString *text;
+  GPtrArray *open;       /* names of the elements that are begun */
+  gboolean in_start_tag; /* of the last one of them */
+} Writer;
+
+/* Char of XML 1.0, 2.2 */
+static gboolean
+is_allowed (gunichar c)
 {
-  g_autofree char *valid = g_utf8_make_valid (raw, -1);
-  GString *text = g_string_new (NULL);
+  return c >= 0x20 ? c < 0xd800 || (c >= 0xe000 && c != 0xfffe && c != 0xffff)
+                   : c == '\t' || c == '\n' || c == '\r';
+}
 
-  for (const char *p = valid; *p; p = g_utf8_next_char (p)) {
-    gunichar c = g_utf8_get_char (p);
-    g_string_append_unichar (text, xmlIsCharQ (c) ? c : UNKNOWN_CHARACTER);
+static void
+append_character (GString *text, gunichar c)
+{
+  switch (c) {
+  case '&':
+    g_string_append (text, "&amp;");
+    break;
+  case '<':
+    g_string_append (text, "&lt;");
+    break;
+  case '>':
+    g_string_append (text, "&gt;");
+    break;
+  case '\r': /* a reader would make a newline of it */
+    g_string_append (text, "&#13;");
+    break;
+  default:
+    g_string_append_unichar (text, is_allowed (c) ? c : UNKNOWN_CHARACTER);
   }
-  return g_string_free (text, FALSE);
+}
+
+/* Ends the start tag that is open, and begins a line */
+static void
+begin_line (Writer *w)
+{
+  if (w->in_start_tag)
+    g_string_append (w->text, ">\n");
+  w->in_start_tag = FALSE;
+  for (guint i = 0; i < w->open->len; i++)
+    g_string_append (w->text, "  ");
 }
 
 static void
 begin (Writer *w, const char *name)
 {
-  xmlTextWriterStartElement (w, (const xmlChar *)name);
+  begin_line (w);
+  g_string_append_printf (w->text, "<%s", name);
+  g_ptr_array_add (w->open, (gpointer)name);
+  w->in_start_tag = TRUE;
 }
 
 static void
 end (Writer *w)
 {
-  xmlTextWriterEndElement (w);
+  const char *name = g_ptr_array_steal_index (w->open, w->open->len - 1);
+
+  if (w->in_start_tag) {
+    g_string_append (w->text, "/>\n");
+    w->in_start_tag = FALSE;
+    return;
+  }
+  begin_line (w);
+  g_string_append_printf (w->text, "</%s>\n", name);
 }
 
 static void
 write_text (Writer *w, const char *name, const char *raw)
 {
-  g_autofree char *text = allowed_text (raw);
+  g_autofree char *valid = g_utf8_make_valid (raw, -1);
 
-  xmlTextWriterWriteElement (w, (const xmlChar *)name, (const xmlChar *)text);
+  begin_line (w);
+  g_string_append_printf (w->text, "<%s>", name);
+  for (const char *p = valid; *p; p = g_utf8_next_char (p))
+    append_character (w->text, g_utf8_get_char (p));
+  g_string_append_printf (w->text, "</%s>\n", name);
+}
+
+static void write_attribute (Writer *w, const char *name, const char *format, ...) G_GNUC_PRINTF (3, 4);
+static void write_number (Writer *w, const char *name, const char *format, ...) G_GNUC_PRINTF (3, 4);
+
+static void
+write_attribute (Writer *w, const char *name, const char *format, ...)
+{
+  va_list value;
+
+  g_string_append_printf (w->text, " %s='", name);
+  va_start (value, format);
+  g_string_append_vprintf (w->text, format, value);
+  va_end (value);
+  g_string_append_c (w->text, '\'');
 }
 
 static void
-write_attribute (Writer *w, const char *name, const char *format, guint value)
+write_number (Writer *w, const char *name, const char *format, ...)
 {
-  xmlTextWriterWriteFormatAttribute (w, (const xmlChar *)name, format, value);
-}
+  va_list value;
 
-static void
-write_number (Writer *w, const char *name, const char *format, guint value)
-{
-  xmlTextWriterWriteFormatElement (w, (const xmlChar *)name, format, value);
+  va_start (value, format);
+  g_autofree char *text = g_strdup_vprintf (format, value);
+  va_end (value);
+  write_text (w, name, text);
 }
 
 static void
 begin_capability (Writer *w, const char *type)
 {
   begin (w, "capability");
-  xmlTextWriterWriteAttribute (w, (const xmlChar *)"type", (const xmlChar *)type);
+  g_string_append_printf (w->text, " type='%s'", type);
 }
 
 static void
@@ -274,15 +329,9 @@ write_device (Writer *w, const VvHost *host, const VvPciDevice *device)
 char *
 vv_nodedev_xml (const VvHost *host, const VvPciDevice *device)
 {
-  g_autoptr (Buffer) buffer = xmlBufferCreate ();
-  g_autoptr (Writer) w = buffer ? xmlNewTextWriterMemory (buffer, 0) : NULL;
+  g_autoptr (GString) text = g_string_new (NULL);
+  g_autoptr (GPtrArray) open = g_ptr_array_new ();
+  Writer w = {text, open, FALSE};
 
-  if (!w)
-    return NULL;
-  xmlTextWriterSetIndent (w, 1);
-  xmlTextWriterSetIndentString (w, (const xmlChar *)"  ");
-  xmlTextWriterSetQuoteChar (w, '\'');
-  if (!write_device (w, host, device) || xmlTextWriterFlush (w) < 0)
-    return NULL;
-  return g_strdup ((const char *)xmlBufferContent (buffer));
+  return write_device (&w, host, device) ? g_strdup (text->str) : NULL;
 }

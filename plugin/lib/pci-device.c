@@ -128,15 +128,29 @@ first_name (const VvDir *dir, const char *path)
 }
 
 static void
-clear_attributes (VvPciDevice *d)
+clear_driver (VvPciDevice *d)
 {
-  g_clear_pointer (&d->modalias, g_free);
   g_clear_pointer (&d->driver, g_free);
   g_clear_pointer (&d->driver_module, g_free);
+  g_clear_pointer (&d->vfio_dev, g_free);
+}
+
+static void
+clear_attributes (VvPciDevice *d)
+{
+  clear_driver (d);
+  g_clear_pointer (&d->modalias, g_free);
   g_clear_pointer (&d->driver_override, g_free);
   g_clear_pointer (&d->iommu_group, g_free);
-  g_clear_pointer (&d->vfio_dev, g_free);
   g_clear_pointer (&d->physfn, g_free);
+}
+
+static void
+read_driver (VvPciDevice *d)
+{
+  d->driver = vv_io_link_name (d->dir, "driver");
+  d->driver_module = vv_io_link_name (d->dir, "driver/module");
+  d->vfio_dev = first_name (d->dir, "vfio-dev");
 }
 
 gboolean
@@ -146,13 +160,37 @@ vv_pci_device_reload (VvPciDevice *device, GError **error)
   device->modalias = vv_io_attribute (device->dir, "modalias");
   if (!device->modalias)
     return fail_absent (device->address, error);
-  device->driver = vv_io_link_name (device->dir, "driver");
-  device->driver_module = vv_io_link_name (device->dir, "driver/module");
+  read_driver (device);
   device->driver_override = read_override (device);
   device->iommu_group = vv_io_link_name (device->dir, "iommu_group");
-  device->vfio_dev = first_name (device->dir, "vfio-dev");
   device->physfn = vv_io_link_name (device->dir, "physfn");
   return TRUE;
+}
+
+gboolean
+vv_pci_device_reload_driver (VvPciDevice *device, GError **error)
+{
+  if (!vv_io_exists (device->dir, "modalias"))
+    return fail_absent (device->address, error);
+  clear_driver (device);
+  read_driver (device);
+  return TRUE;
+}
+
+VvPciDevice *
+vv_pci_device_copy (const VvPciDevice *device)
+{
+  VvPciDevice *copy = g_new0 (VvPciDevice, 1);
+
+  copy->address = g_strdup (device->address);
+  copy->modalias = g_strdup (device->modalias);
+  copy->driver = g_strdup (device->driver);
+  copy->driver_module = g_strdup (device->driver_module);
+  copy->driver_override = g_strdup (device->driver_override);
+  copy->iommu_group = g_strdup (device->iommu_group);
+  copy->vfio_dev = g_strdup (device->vfio_dev);
+  copy->physfn = g_strdup (device->physfn);
+  return copy;
 }
 
 VvPciDevice *

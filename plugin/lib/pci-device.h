@@ -76,6 +76,19 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvPciDevice, vv_pci_device_free)
 gboolean vv_pci_device_reload (VvPciDevice *device, GError **error);
 
 /**
+ * vv_pci_device_reload_driver:
+ *
+ * Reads again what a bind changes: the driver, its module, the VFIO device. While the gate of vfio-variantd
+ * is on, driver_override is a file that takes long to open.
+ *
+ * Returns: as vv_pci_device_reload()
+ */
+gboolean vv_pci_device_reload_driver (VvPciDevice *device, GError **error);
+
+/** vv_pci_device_copy: Returns: (transfer full): what @device's attributes were; it has no directory */
+VvPciDevice *vv_pci_device_copy (const VvPciDevice *device);
+
+/**
  * vv_pci_has_flr:
  *
  * Returns: whether the kernel resets the device by Function Level Reset (reset_method, Linux 5.15 and later;

@@ -271,7 +271,7 @@ static const struct {
 } failures[] = {
     {"its module does not load", {.load_errno = ENOENT}, NULL, 0, "load"},
     {"its module has no driver", {.nameless = TRUE}, NULL, 0, "driver"},
-    {"the override is refused", {0}, NULL, 4, "override"},
+    {"the override is refused", {0}, NULL, 3, "override"},
     {"a script objects", {0}, "[ \"$4\" != special-vfio ]", 0, "hook"},
     {"its probe fails", {.probe_errno = EIO}, NULL, 0, "bind"},
     {"its bind does nothing", {.silent = TRUE}, NULL, 0, "bind"},

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "notify.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+void
+vv_notify (const char *state)
+{
+  const char *path = g_getenv ("NOTIFY_SOCKET");
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  gsize length = path ? strlen (path) : 0;
+
+  if (!length || length >= sizeof address.sun_path || (*path != '/' && *path != '@'))
+    return;
+  memcpy (address.sun_path, path, length);
+  if (*path == '@') /* a name that is in no file system: unix(7), abstract */
+    *address.sun_path = '\0';
+  int fd = socket (AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0 || sendto (fd, state, strlen (state), MSG_NOSIGNAL, (const void *)&address,
+                        offsetof (struct sockaddr_un, sun_path) + length) < 0)
+    g_warning ("the service manager could not be told: %s", g_strerror (errno));
+  if (fd >= 0)
+    close (fd);
+}

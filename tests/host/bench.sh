@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=sh disable=SC2034,SC2154 # lib.sh comes before, runner reads $status
+#
+# ./run bench, its part in the emulated host: lines "NAME BLOCK VALUE" for tests/bench/report.py. Needs the
+# program open-time (tests/bench) beside it. $status is 1 when something did not go as it should: then the
+# figures are worth nothing.
+
+nic=$(bdf 1af4:1041 1) # has FLR, so the gate may give it to its variant driver
+override=$sysfs/$nic/driver_override
+probe=/sys/bus/pci/drivers_probe
+pairs=15
+idle_seconds=60
+status=0
+
+sample() { # sample NAME BLOCK VALUE
+  tap "$*"
+}
+
+remark() {
+  tap "# $*"
+}
+
+broken() {
+  remark "NOT AS IT SHOULD BE: $*"
+  status=1 # for runner
+}
+
+# --- hot plug: with the plugin and without, by turns ---
+
+# timed DOMAIN-COMMAND...: in milliseconds, as virsh itself takes the time of one command: without its own start and
+# without connecting to libvirtd, which the command before it has done
+timed() {
+  virsh -t "version; $*" | sed -n 's/^(Time: \(.*\) ms)$/\1/p' | tail -n 1
+}
+
+# add MILLISECONDS SINCE-UPTIME: what has passed since is added
+add_since() {
+  echo "$1 $(uptime_seconds) $2" | awk '{ print $1 + ($2 - $3) * 1000 }'
+}
+
+# Mostly libvirt has brought the device home by the time that detach-device returns.
+timed_detach() {
+  took=$(timed detach-device guest "$hostdev")
+  detach_end=$(uptime_seconds)
+  if [ ! -e "/sys/bus/pci/drivers/virtio-pci/$nic" ]; then
+    wait_for 30 has_driver "$nic" virtio-pci >/dev/null
+    took=$(add_since "$took" "$detach_end")
+  fi
+  echo "$took"
+}
+
+is_expected() { # is_expected WHAT ACTUAL WANTED
+  [ "$2" = "$3" ] || broken "$1: $2, not $3"
+}
+
+# Nothing else is under way when the clock starts: neither udev nor the minder
+settle() {
+  udevadm settle
+  sleep 1
+}
+
+round() { # round BLOCK on|off DRIVER
+  settle
+  sample "attach.$2" "$1" "$(timed attach-device guest "$hostdev")"
+  is_expected 'driver of the guest' "$(qemu_vfio_driver guest)" "$3"
+  [ "$2" = off ] || wait_for 20 journal_says "$nic" domain guest >/dev/null
+  settle
+  sample "detach.$2" "$1" "$(timed_detach)"
+  is_expected 'driver at home' "$(driver_of "$nic")" virtio-pci
+}
+
+journal_says() { # journal_says BDF KEY VALUE, for wait_for
+  [ "$(journal_of "$1" "$2")" = "$3" ]
+}
+
+# What the daemon says of the two moves of a round
+held_times() { # held_times BLOCK
+  gate_status '.changes[] | "\(.operation) \(.held_us) \(.own_us)"' | while read -r operation held own; do
+    sample "held.$operation" "$1" "$held"
+    sample "own.$operation" "$1" "$own"
+  done
+}
+
+with_plugin() { # with_plugin BLOCK
+  start_gate
+  round "$1" on test_vfio_pci
+  held_times "$1"
+  stop_gate
+}
+
+# Which one goes first changes from pair to pair.
+hot_plug() {
+  start_domain guest
+  hostdev_xml "$nic" >"$hostdev"
+  round 0 off vfio-pci 3>/dev/null # the first ones of all warm up
+  with_plugin 0 3>/dev/null
+  for pair in $(seq "$pairs"); do
+    if [ $((pair % 2)) = 0 ]; then
+      with_plugin "$pair"
+      round "$pair" off vfio-pci
+    else
+      round "$pair" off vfio-pci
+      with_plugin "$pair"
+    fi
+  done
+  destroy_domains
+}
+
+# --- how long others wait ---
+
+open_block() { # open_block NAME BLOCK FILE
+  ./open-time 200 "$3" | sed "s/^/$1 $2 /" >&3
+}
+
+opens() {
+  for block in $(seq 10); do
+    open_block open.drivers_probe.off "$block" "w:$probe"
+    open_block open.driver_override.off "$block" "r:$override"
+    start_gate
+    open_block open.drivers_probe.on "$block" "w:$probe"
+    open_block open.driver_override.on "$block" "r:$override"
+    stop_gate
+  done
+}
+
+# --- the daemon at rest ---
+
+# From the fork until an answer: asks without pause, since a sleep would be what is measured
+start_up() {
+  for block in 1 2 3 4 5; do
+    start=$(uptime_seconds)
+    vfio-variantd &
+    gate_pid=$!
+    until gate_is '.gate == "on"'; do :; done
+    sample ready "$block" "$(add_since 0 "$start")"
+    stop_gate
+  done
+}
+
+switches() { # switches PID
+  awk '/ctxt_switches/ { n += $2 } END { print n }' "/proc/$1/status"
+}
+
+memory() { # memory NAME PID
+  for field in Rss Pss; do
+    sample "memory.$1.$(echo "$field" | tr RP rp)" 1 \
+      "$(awk -v field="$field:" '$1 == field { print $2 }' "/proc/$2/smaps_rollup")"
+  done
+  sample "memory.$1.private" 1 "$(awk '/^Private/ { n += $2 } END { print n }' "/proc/$2/smaps_rollup")"
+}
+
+at_rest() {
+  start_gate
+  watchdog=$(pgrep -P "$gate_pid")
+  settle
+  memory daemon "$gate_pid"
+  memory watchdog "$watchdog"
+  before_daemon=$(switches "$gate_pid") before_watchdog=$(switches "$watchdog")
+  sleep "$idle_seconds"
+  sample idle.daemon.switches 1 $(($(switches "$gate_pid") - before_daemon))
+  sample idle.watchdog.switches 1 $(($(switches "$watchdog") - before_watchdog))
+  stop_gate
+}
+
+# --- all ---
+
+remark "Linux $(uname -r), libvirt $(libvirtd --version | awk '{ print $NF }'), an emulated processor (TCG)"
+hostdev=/run/tests/hostdev.xml
+modprobe vfio-pci
+modprobe test_vfio_pci # both are there before: what is compared is the binding, not the loading
+need_libvirt
+at_rest
+start_up
+opens
+hot_plug
