@@ -128,6 +128,25 @@ remove_hook_scripts() {
   rm -rf "$hook_point"
 }
 
+# --- virtual functions of the SR-IOV network card ----------------------------------------------
+
+# make_igb_vf: igb is the card, up, and igb_vf a virtual function of it on its native driver
+make_igb_vf() {
+  igb=$(bdf 8086:10c9) || skip 'no igb: the QEMU that runs this host is older than 8.0 (see make-emulator)'
+  igb_vf=$(make_vfs "$igb" 1 1)
+  wait_for 10 has_driver "$igb_vf" igbvf
+  ip link set "$(ls "$sysfs/$igb/net")" up
+}
+
+# create_hostdev_network: "vfs", which hands them out, for as long as the scenario takes
+create_hostdev_network() {
+  cat >network.xml <<XML
+<network><name>vfs</name><forward mode='hostdev' managed='yes'><pf dev='$(ls "$sysfs/$igb/net")'/></forward></network>
+XML
+  virsh -q net-create network.xml
+  trap 'virsh -q net-destroy vfs' EXIT
+}
+
 # --- the main job ------------------------------------------------------------------------------
 
 # state_of BDF: what has to be as before afterwards

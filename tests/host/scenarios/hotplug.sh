@@ -141,13 +141,6 @@ forced_driver_stays() {
 
 # --- network interfaces: virtual functions of igb ---
 
-igb_vf() {
-  igb=$(bdf 8086:10c9) || skip 'no igb: the QEMU that runs this host is older than 8.0'
-  igb_vf=$(make_vfs "$igb" 1 1)
-  wait_for 10 has_driver "$igb_vf" igbvf
-  ip link set "$(ls "$sysfs/$igb/net")" up
-}
-
 # interface_plugs XML: what it attaches is the VF
 interface_plugs() {
   echo "$1" >interface.xml
@@ -162,7 +155,7 @@ interface_unplugs() {
 }
 
 hostdev_interface() {
-  igb_vf
+  make_igb_vf
   start_domain guest
   interface_plugs "<interface type='hostdev' managed='yes'><mac address='52:54:00:00:0a:01'/>
     <source>$(address_xml "$igb_vf" | sed "s/<address/<address type='pci'/")</source></interface>"
@@ -171,12 +164,8 @@ hostdev_interface() {
 }
 
 hostdev_network() {
-  igb_vf
-  cat >network.xml <<XML
-<network><name>vfs</name><forward mode='hostdev' managed='yes'><pf dev='$(ls "$sysfs/$igb/net")'/></forward></network>
-XML
-  virsh -q net-create network.xml
-  trap 'virsh -q net-destroy vfs' EXIT
+  make_igb_vf
+  create_hostdev_network
   start_domain guest
   interface_plugs "<interface type='network'><mac address='52:54:00:00:0a:01'/><source network='vfs'/></interface>"
   interface_unplugs

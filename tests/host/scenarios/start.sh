@@ -104,37 +104,25 @@ bound_by_hand_stays_after_the_guest() {
   expect 'state after restore' "$(state_of "$nic")" 'e1000e (null)'
 }
 
-# igb_vf: a virtual function of the SR-IOV network card, on its native driver, the card up
-igb_vf() {
-  igb=$(bdf 8086:10c9) || skip 'no igb: the QEMU that runs this host is older than 8.0 (see make-emulator)'
-  igb_first=$(make_vfs "$igb" 1 1)
-  wait_for 10 has_driver "$igb_first" igbvf
-  ip link set "$(ls "$sysfs/$igb/net")" up
-}
-
 # interface_goes_and_comes_home XML: the domain's only hostdev is the VF
 interface_goes_and_comes_home() {
   start_domain guest "$1"
-  expect 'driver that QEMU uses' "$(qemu_vfio_devices guest)" "$igb_first test_vfio_pci"
-  expect 'domain in the journal' "$(journal_of "$igb_first" domain)" guest
+  expect 'driver that QEMU uses' "$(qemu_vfio_devices guest)" "$igb_vf test_vfio_pci"
+  expect 'domain in the journal' "$(journal_of "$igb_vf" domain)" guest
   virsh -q destroy guest
-  expect 'state afterwards' "$(state_of "$igb_first")" 'igbvf (null)'
-  expect_no_journal "$igb_first"
+  expect 'state afterwards' "$(state_of "$igb_vf")" 'igbvf (null)'
+  expect_no_journal "$igb_vf"
 }
 
 hostdev_interface() {
-  igb_vf
+  make_igb_vf
   interface_goes_and_comes_home "<interface type='hostdev' managed='yes'><mac address='52:54:00:00:0a:01'/>
-    <source>$(address_xml "$igb_first" | sed "s/<address/<address type='pci'/")</source></interface>"
+    <source>$(address_xml "$igb_vf" | sed "s/<address/<address type='pci'/")</source></interface>"
 }
 
 hostdev_network() {
-  igb_vf
-  cat >network.xml <<XML
-<network><name>vfs</name><forward mode='hostdev' managed='yes'><pf dev='$(ls "$sysfs/$igb/net")'/></forward></network>
-XML
-  virsh -q net-create network.xml
-  trap 'virsh -q net-destroy vfs' EXIT
+  make_igb_vf
+  create_hostdev_network
   interface_goes_and_comes_home "<interface type='network'><source network='vfs'/></interface>"
 }
 
