@@ -357,7 +357,7 @@ journal_is_full() {
   start_daemon on
   start_domain guest
   attach_hostdev guest "$virtio_nic"
-  expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
+  expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" "$plain_driver"
   log_says 'No space left on device'
   detach_hostdev guest "$virtio_nic"
   wait_for 20 state_is "$virtio_nic" "$native"
