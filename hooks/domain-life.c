@@ -48,12 +48,6 @@ select_for (const VvSession *session, const VvHostdev *hostdev, const VvPciDevic
   return g_steal_pointer (&selection);
 }
 
-static gboolean
-on_vfio (const VvSession *session, const VvPciDevice *device, const VvSelection *selection)
-{
-  return device->vfio_dev || vv_selection_has_driver (session->host, selection, device->driver);
-}
-
 /* --- prepare --- */
 
 static GPtrArray *
@@ -82,7 +76,7 @@ is_stale (const VvSession *session, const VvBinding *b, const VvSelection *selec
   const VvPciDevice *d = b->device;
   const VvHome now = {d->driver, d->driver_module, d->driver_override};
 
-  return vv_binding_is_stale (b, &now, on_vfio (session, d, selection));
+  return vv_binding_is_stale (b, &now, vv_on_vfio (session->host, d, selection));
 }
 
 /* Two domains may be starting with the same device. libvirt gives it to one of them, which says so at
@@ -132,7 +126,7 @@ start_device (const VvSession *session, const VvDomain *domain, const VvHostdev 
 
   if (!selection)
     return FALSE;
-  if (b->device->driver && !on_vfio (session, b->device, selection)) {
+  if (b->device->driver && !vv_on_vfio (session->host, b->device, selection)) {
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
                  "%s is on %s: libvirt has not detached it, so it is left alone", hostdev->address,
                  b->device->driver);

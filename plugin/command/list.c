@@ -51,8 +51,7 @@ read_row (const VvSession *session, const char *address, GError **error)
   row->selection = row->device ? vv_catalog_select (session->catalog, row->device->modalias, error) : NULL;
   if (!row->selection)
     return NULL;
-  row->vfio =
-      row->device->vfio_dev || vv_selection_has_driver (session->host, row->selection, row->device->driver);
+  row->vfio = vv_on_vfio (session->host, row->device, row->selection);
   row->entry = vv_journal_load (session->journal, address, &unreadable);
   if (unreadable)
     fprintf (stderr, "vfio-variant: warning: %s\n", unreadable->message);

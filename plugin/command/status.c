@@ -17,7 +17,6 @@
 #include "command.h"
 #include "report.h"
 
-#define SOCKET_NAME "vfio-variantd.sock"
 #define REPLY_LIMIT (256 * 1024)
 #define PATIENCE_MS 5000 /* for the whole conversation */
 #define NOT_RUNNING                                                                                          \
@@ -120,7 +119,7 @@ read_to_end (int fd, int patience_ms, gint64 deadline, GString *reply, GError **
 static VvReport *
 ask (const VvHost *host, int patience_ms, GError **error)
 {
-  g_autofree char *path = g_build_filename (host->run_path, SOCKET_NAME, NULL);
+  g_autofree char *path = g_build_filename (host->run_path, VV_DAEMON_SOCKET, NULL);
   g_autoptr (GString) reply = g_string_new (NULL);
   gint64 deadline = g_get_monotonic_time () + patience_ms * G_GINT64_CONSTANT (1000);
   int fd = dial (path, patience_ms, error);

@@ -265,15 +265,18 @@ probe_opened (VvGate *gate, int fd, pid_t tid)
 
 /* --- reading --- */
 
-static void
-read_events (VvGate *gate, const Group *group, void (*opened) (VvGate *, int, pid_t))
+static gboolean
+readable (int fd, GIOCondition condition, gpointer data)
 {
+  VvGate *gate = data;
+  void (*opened) (VvGate *, int, pid_t) = fd == gate->probe.fd ? probe_opened : override_opened;
   union {
     struct fanotify_event_metadata first;
     char bytes[4096];
   } buffer;
-  ssize_t n = read (group->fd, &buffer, sizeof buffer);
+  ssize_t n = read (fd, &buffer, sizeof buffer);
 
+  (void)condition;
   if (n < 0 && errno != EAGAIN && errno != EINTR)
     g_warning ("gate: fanotify: read: %s", g_strerror (errno));
   for (const struct fanotify_event_metadata *e = &buffer.first; FAN_EVENT_OK (e, n);
@@ -283,33 +286,13 @@ read_events (VvGate *gate, const Group *group, void (*opened) (VvGate *, int, pi
     else if (e->fd >= 0)
       close (e->fd);
   }
-}
-
-static gboolean
-overrides_readable (int fd, GIOCondition condition, gpointer data)
-{
-  VvGate *gate = data;
-
-  (void)fd, (void)condition;
-  read_events (gate, &gate->overrides, override_opened);
-  return G_SOURCE_CONTINUE;
-}
-
-/* A thread announces before it comes to drivers_probe, and both may be waiting here. */
-static gboolean
-probe_readable (int fd, GIOCondition condition, gpointer data)
-{
-  VvGate *gate = data;
-
-  (void)fd, (void)condition;
-  read_events (gate, &gate->probe, probe_opened);
   return G_SOURCE_CONTINUE;
 }
 
 /* --- groups and marks --- */
 
 static gboolean
-open_group (Group *group, GUnixFDSourceFunc readable, VvGate *gate, GError **error)
+open_group (Group *group, VvGate *gate, GError **error)
 {
   group->fd = fanotify_init (FAN_CLASS_CONTENT | FAN_CLOEXEC | FAN_NONBLOCK | FAN_REPORT_TID |
                                  FAN_UNLIMITED_QUEUE | FAN_UNLIMITED_MARKS,
@@ -384,7 +367,7 @@ vv_gate_unwatch (VvGate *gate, const char *address)
   if (!g_hash_table_remove (gate->watched, address) || ++gate->removed < REMADE_AFTER)
     return FALSE;
   gate->removed = 0;
-  if (!open_group (&fresh, overrides_readable, gate, &error)) {
+  if (!open_group (&fresh, gate, &error)) {
     g_warning ("gate: %s", error->message);
     return FALSE;
   }
@@ -416,8 +399,8 @@ vv_gate_new (const VvHost *host, const char *const *executables, guint deadline_
     g_set_error (error, VV_ERROR, VV_ERROR_NOT_FOUND, "/proc is not mounted: who opens cannot be seen");
     return NULL;
   }
-  if (!open_group (&gate->overrides, overrides_readable, gate, error) ||
-      !open_group (&gate->probe, probe_readable, gate, error) || !mark (gate, &gate->probe, PROBE, error))
+  if (!open_group (&gate->overrides, gate, error) || !open_group (&gate->probe, gate, error) ||
+      !mark (gate, &gate->probe, PROBE, error))
     return NULL;
   return g_steal_pointer (&gate);
 }

@@ -237,10 +237,18 @@ device_late (VvHeld *held, gpointer device_data, gpointer data)
 /* --- devices that come and go --- */
 
 static void
+start_watchdog (VvService *s)
+{
+  int fds[2];
+
+  vv_gate_fds (s->gate, fds);
+  s->watchdog = vv_watchdog_new (fds, WATCHDOG_MS);
+}
+
+static void
 device_event (const char *address, gboolean added, gpointer data)
 {
   VvService *s = data;
-  int fds[2];
 
   if (!address)
     vv_gate_watch_all (s->gate);
@@ -248,8 +256,7 @@ device_event (const char *address, gboolean added, gpointer data)
     vv_gate_watch (s->gate, address);
   else if (vv_gate_unwatch (s->gate, address)) {
     vv_watchdog_free (s->watchdog);
-    vv_gate_fds (s->gate, fds);
-    s->watchdog = vv_watchdog_new (fds, WATCHDOG_MS);
+    start_watchdog (s);
     if (s->holding)
       vv_watchdog_hold (s->watchdog);
   }
@@ -307,7 +314,6 @@ static gboolean
 open_gate (VvService *s, GError **error)
 {
   static const VvGateClient client = {device_announced, device_dropped, device_held, device_late};
-  int fds[2];
 
   s->gate =
       vv_gate_new (s->session->host, (const char *const *)s->executables, s->deadline_ms, &client, s, error);
@@ -319,8 +325,7 @@ open_gate (VvService *s, GError **error)
     return FALSE;
   }
   vv_gate_watch_all (s->gate);
-  vv_gate_fds (s->gate, fds);
-  s->watchdog = vv_watchdog_new (fds, WATCHDOG_MS);
+  start_watchdog (s);
   return TRUE;
 }
 

@@ -8,7 +8,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define NAME "vfio-variantd.sock"
 #define BACKLOG 8
 
 struct VvStatusSocket {
@@ -64,7 +63,7 @@ take_place (int fd, const struct sockaddr_un *address, GError **error)
 VvStatusSocket *
 vv_status_socket_new (const VvHost *host, VvStatusFunc func, gpointer data, GError **error)
 {
-  g_autofree char *path = g_build_filename (host->run_path, NAME, NULL);
+  g_autofree char *path = g_build_filename (host->run_path, VV_DAEMON_SOCKET, NULL);
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 

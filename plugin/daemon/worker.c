@@ -139,7 +139,7 @@ stand_back (const VvSession *session, const VvAnnouncement *a, int fd)
 
 /* --- in the parent --- */
 
-/* Everything that came, the last message first of all: a report may be followed by the end at once. */
+/* One message: a word of one byte, the report, or the end. */
 static gboolean
 readable (int fd, GIOCondition condition, gpointer data)
 {

@@ -193,14 +193,29 @@ verify_vfio (VvBinding *b, GError **error)
   return FALSE;
 }
 
+gboolean
+vv_on_vfio (const VvHost *host, const VvPciDevice *device, const VvSelection *selection)
+{
+  return device->vfio_dev || vv_selection_has_driver (host, selection, device->driver);
+}
+
+/* NULL: its module must be loaded first */
+static char *
+registered_driver (const VvHost *host, const VvCandidate *c)
+{
+  g_autofree char *driver = vv_candidate_driver (host, c);
+
+  return driver && vv_driver_registered (host, driver) ? g_steal_pointer (&driver) : NULL;
+}
+
 /* The candidate's driver, its module loaded. A dry run names a driver that is not loaded yet after its
  * module. */
 static char *
 ready_driver (VvBinding *b, const VvCandidate *c, const char **step, GError **error)
 {
-  g_autofree char *known = vv_candidate_driver (b->host, c);
+  g_autofree char *known = registered_driver (b->host, c);
 
-  if (known && vv_driver_registered (b->host, known))
+  if (known)
     return g_steal_pointer (&known);
   *step = "load";
   if (!vv_step_load (b, c->module, error))
@@ -223,8 +238,8 @@ vv_binding_load_ahead (const VvHost *host, VvModules *modules, const VvSelection
 {
   for (guint i = 0; i < selection->candidates->len; i++) {
     const VvCandidate *c = selection->candidates->pdata[i];
-    g_autofree char *driver = vv_candidate_driver (host, c);
-    if ((driver && vv_driver_registered (host, driver)) || vv_modules_load (modules, c->module, NULL))
+    g_autofree char *driver = registered_driver (host, c);
+    if (driver || vv_modules_load (modules, c->module, NULL))
       return;
   }
 }

@@ -117,6 +117,9 @@ gboolean vv_binding_save (VvBinding *binding, GError **error);
 /** vv_binding_forget: drops the entry, here and in the journal */
 gboolean vv_binding_forget (VvBinding *binding, GError **error);
 
+/** vv_on_vfio: Returns: whether @device is on a VFIO driver, wanted or not; @selection is its own */
+gboolean vv_on_vfio (const VvHost *host, const VvPciDevice *device, const VvSelection *selection);
+
 /**
  * vv_binding_load_ahead:
  *

@@ -9,6 +9,9 @@
 
 #include "io.h"
 
+/** The socket at which vfio-variantd tells its status, in the directory of the journal. */
+#define VV_DAEMON_SOCKET "vfio-variantd.sock"
+
 /**
  * VvHost:
  * @sysroot: (nullable): the root of another system, NULL for the running one

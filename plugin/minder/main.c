@@ -167,7 +167,7 @@ mind (const Options *options)
   if (fcntl (STDIN_FILENO, F_GETFD) < 0)
     return EXIT_SUCCESS; /* nobody speaks to us, and another file would take its number */
   g_autoptr (GError) error = NULL;
-  g_autoptr (VvSession) session = vv_session_new (options->sysroot, NULL, TRUE, &error);
+  g_autoptr (VvSession) session = vv_session_new (options->sysroot, NULL, VV_SESSION_MOVE, &error);
 
   if (!session) {
     g_warning ("vfio-variant-minder: %s", error->message);

@@ -112,10 +112,9 @@ find_domain (const GPtrArray *domains, const VvEntry *entry)
 static gboolean
 is_on_vfio (const VvSession *session, const VvPciDevice *device)
 {
-  if (device->vfio_dev)
-    return TRUE;
   g_autoptr (VvSelection) selection = vv_catalog_select (session->catalog, device->modalias, NULL);
-  return selection && vv_selection_has_driver (session->host, selection, device->driver);
+
+  return selection ? vv_on_vfio (session->host, device, selection) : device->vfio_dev != NULL;
 }
 
 /* managed='no': it was detached by hand, and libvirt leaves it on VFIO when the domain is done with it. */
