@@ -15,7 +15,8 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
+
+from tap import Skip, equal, run_tests
 
 FAKE_HOST, COMMAND, HOOK, DAEMON, SCHEMAS = sys.argv[1:6]
 NIC, DISK, ON_VFIO = "0000:3b:00.1", "0000:04:00.0", "0000:05:00.0"
@@ -24,10 +25,6 @@ NOBODY = 65534
 DOMAIN = """<domain><name>vm1</name><uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid><devices>
 <hostdev mode='subsystem' type='pci' managed='%s'><source><address domain='0' bus='0x3b' slot='0'
 function='1'/></source></hostdev></devices></domain>"""
-
-
-class Skip(Exception):
-    pass
 
 
 class Host:
@@ -135,10 +132,6 @@ def exits(result, code, *texts):
     assert result.returncode == code, f"exit {result.returncode}, not {code}: {printed[:2000]}"
     for text in texts:
         assert text in printed, f"{text!r} is not in: {printed[:2000]}"
-
-
-def equal(value, expected):
-    assert value == expected, f"{value!r} is not {expected!r}"
 
 
 def valid(document, schema):
@@ -808,19 +801,4 @@ TESTS = [
     hook_follows_a_life, hook_lets_the_guest_go_on,
 ]
 
-print(f"1..{len(TESTS)}")
-failed = False
-for number, test in enumerate(TESTS, 1):
-    name = test.__name__.replace("_", "-")
-    try:
-        test()
-        print(f"ok {number} {name}")
-    except Skip as reason:
-        print(f"ok {number} {name} # SKIP {reason}")
-    except Exception:  # pylint: disable=broad-except
-        failed = True
-        for line in traceback.format_exc().splitlines():
-            print("# " + line)
-        print(f"not ok {number} {name}")
-    sys.stdout.flush()
-sys.exit(failed)
+run_tests(TESTS)

@@ -10,7 +10,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import traceback
+
+from tap import equal, run_tests
 
 SCRIPTS = sys.argv[1]
 PF, VF = "0000:06:00.0", "0000:06:00.3"
@@ -91,10 +92,6 @@ class Place:
         self.stand_in("logger")
         self.stand_in("devlink", shows=ports if isinstance(ports, str) else json.dumps(ports), **stand_in)
         return self.run("mlx5-migratable", NODEDEV, *BEGIN)
-
-
-def equal(value, expected):
-    assert value == expected, f"{value!r} is not {expected!r}"
 
 
 def silent(result):
@@ -273,17 +270,4 @@ TESTS = [
     the_log_survives_nonsense, a_log_that_fails_is_no_veto,
 ]
 
-print(f"1..{len(TESTS)}")
-failed = False
-for number, test in enumerate(TESTS, 1):
-    name = test.__name__.replace("_", "-")
-    try:
-        test()
-        print(f"ok {number} {name}")
-    except Exception:  # pylint: disable=broad-except
-        failed = True
-        for line in traceback.format_exc().splitlines():
-            print("# " + line)
-        print(f"not ok {number} {name}")
-    sys.stdout.flush()
-sys.exit(failed)
+run_tests(TESTS)

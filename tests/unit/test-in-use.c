@@ -11,30 +11,14 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-#include "fake-kernel.h"
+#include "host-fixture.h"
 
-typedef struct {
-  FakeKernel *k;
-  VvHost *host;
-} Fixture;
-
-static void
-fixture_free (Fixture *f)
-{
-  vv_host_free (f->host);
-  fake_free (f->k);
-  g_free (f);
-}
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (Fixture, fixture_free)
-
-static Fixture *
+static HostFixture *
 fixture_new (void)
 {
-  Fixture *f = g_new0 (Fixture, 1);
+  HostFixture *f = host_fixture_new ();
 
-  f->k = fake_standard ();
   fake_mkdir (f->k, "proc/self");
-  f->host = vv_host_new (f->k->root, NULL, NULL);
   g_clear_pointer (&f->host->sysroot, g_free); /* addresses of interfaces are the running system's only */
   return f;
 }
@@ -63,7 +47,7 @@ __wrap_freeifaddrs (struct ifaddrs *all)
 
 /* A member of a class, below the device or, with NULL, elsewhere */
 static void
-add_member (const Fixture *f, const char *device, const char *class, const char *place)
+add_member (const HostFixture *f, const char *device, const char *class, const char *place)
 {
   g_autofree char *name = g_path_get_basename (place);
   g_autofree char *folder =
@@ -76,7 +60,7 @@ add_member (const Fixture *f, const char *device, const char *class, const char 
 }
 
 static void
-set_attribute (const Fixture *f, const char *class, const char *path, const char *text)
+set_attribute (const HostFixture *f, const char *class, const char *path, const char *text)
 {
   g_autofree char *full = g_build_filename ("sys/class", class, path, NULL);
 
@@ -84,7 +68,7 @@ set_attribute (const Fixture *f, const char *class, const char *path, const char
 }
 
 static void
-add_block (const Fixture *f, const char *place, const char *number)
+add_block (const HostFixture *f, const char *place, const char *number)
 {
   g_autofree char *name = g_path_get_basename (place);
   g_autofree char *dev = g_build_filename (name, "dev", NULL);
@@ -95,7 +79,7 @@ add_block (const Fixture *f, const char *place, const char *number)
 
 /* What holds a block device: an LVM volume or the like */
 static void
-add_holder (const Fixture *f, const char *block, const char *holder, const char *uuid, const char *name)
+add_holder (const HostFixture *f, const char *block, const char *holder, const char *uuid, const char *name)
 {
   g_autofree char *place = g_strconcat ("block/", holder, NULL);
   g_autofree char *link = g_build_filename ("sys/class/block", block, "holders", holder, NULL);
@@ -112,7 +96,7 @@ add_holder (const Fixture *f, const char *block, const char *holder, const char 
 
 /* The reasons, joined by newlines */
 static char *
-reasons_of (const Fixture *f, const char *address)
+reasons_of (const HostFixture *f, const char *address)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (VvPciDevice) device = vv_pci_device_open (f->host, address, &error);
@@ -124,7 +108,7 @@ reasons_of (const Fixture *f, const char *address)
 }
 
 static void
-assert_reasons (const Fixture *f, const char *address, const char *expected)
+assert_reasons (const HostFixture *f, const char *address, const char *expected)
 {
   g_autofree char *reasons = reasons_of (f, address);
 
@@ -134,7 +118,7 @@ assert_reasons (const Fixture *f, const char *address, const char *expected)
 static void
 test_idle (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (HostFixture) f = fixture_new ();
 
   assert_reasons (f, NIC, "");
   assert_reasons (f, DISK, "");
@@ -165,7 +149,7 @@ test_interface_with_an_address (void)
   inet_pton (AF_INET, "192.0.2.7", &ip4.sin_addr);
   inet_pton (AF_INET6, "2001:db8::7", &ip6.sin6_addr);
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
-    g_autoptr (Fixture) f = fixture_new ();
+    g_autoptr (HostFixture) f = fixture_new ();
     struct sockaddr *const addresses[] = {
         NULL, &packet, (struct sockaddr *)&ip4, (struct sockaddr *)&ip6, (struct sockaddr *)&ip4, NULL};
     struct ifaddrs one = {.ifa_name = (char *)(cases[i].address == OTHERS ? "ens2" : "ens1"),
@@ -182,7 +166,7 @@ test_interface_with_an_address (void)
 static void
 test_interface_in_something (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (HostFixture) f = fixture_new ();
 
   add_member (f, NIC, "net", "net/ens1");
   fake_link (f->k, "sys/class/net/ens1/master", "../../../../virtual/net/br0");
@@ -198,7 +182,7 @@ test_interface_in_something (void)
 static void
 test_neighbours_count_for_nothing (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (HostFixture) f = fixture_new ();
 
   fake_add_device (f->k, NIC "0", NIC_MODALIAS, NULL, NULL);
   add_member (f, NIC "0", "net", "net/ens2");
@@ -235,7 +219,7 @@ test_mounted (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_test_message ("%s", cases[i].says);
-    g_autoptr (Fixture) f = fixture_new ();
+    g_autoptr (HostFixture) f = fixture_new ();
     add_block (f, "nvme/nvme0/nvme0n1", "259:0\n");
     add_block (f, "nvme/nvme0/nvme0n1/nvme0n1p1", "259:1\n");
     fake_write (f->k, "proc/self/mountinfo", cases[i].mountinfo);
@@ -246,7 +230,7 @@ test_mounted (void)
 static void
 test_swap (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (HostFixture) f = fixture_new ();
   g_autofree char *node = g_build_filename (f->k->root, "proc/alias-of-the-disk", NULL);
   g_autofree char *by_alias =
       g_strdup_printf ("Filename Type Size Used Priority\n%s partition 100 0 -2\n", node);
@@ -281,7 +265,7 @@ test_held (void)
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
-    g_autoptr (Fixture) f = fixture_new ();
+    g_autoptr (HostFixture) f = fixture_new ();
     add_block (f, "nvme/nvme0/nvme0n1", "259:0\n");
     add_holder (f, "nvme0n1", cases[i].holder, cases[i].uuid, cases[i].name);
     assert_reasons (f, DISK, cases[i].reasons);
@@ -292,7 +276,7 @@ test_held (void)
 static void
 test_nvme_multipath (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (HostFixture) f = fixture_new ();
 
   add_member (f, DISK, "block", "nvme/nvme0/nvme0c0n1");
   add_member (f, NULL, "block", "nvme-subsystem/nvme-subsys0/nvme0n1");
@@ -309,7 +293,7 @@ test_nvme_multipath (void)
 static void
 test_no_procfs (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (HostFixture) f = fixture_new ();
 
   add_block (f, "nvme/nvme0/nvme0n1", "259:0\n");
   g_clear_pointer (&f->host->proc, vv_dir_free);
@@ -321,7 +305,7 @@ test_no_procfs (void)
 static void
 test_console (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (HostFixture) f = fixture_new ();
 
   add_member (f, NIC, "graphics", "graphics/fb0");
   assert_reasons (f, NIC, "");
@@ -338,7 +322,7 @@ test_console (void)
 static void
 test_screen (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (HostFixture) f = fixture_new ();
 
   add_member (f, NIC, "drm", "drm/card0");
   add_member (f, NIC, "drm", "drm/card0/card0-HDMI-A-1");
@@ -353,7 +337,7 @@ test_screen (void)
 static void
 test_virtual_functions (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (HostFixture) f = fixture_new ();
   g_autofree char *numvfs = fake_device_path (NIC, "sriov_numvfs");
   g_autofree char *virtfn0 = fake_device_path (NIC, "virtfn0");
   g_autofree char *virtfn1 = fake_device_path (NIC, "virtfn1");
@@ -377,7 +361,7 @@ test_virtual_functions (void)
 static void
 test_all_at_once (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (HostFixture) f = fixture_new ();
 
   add_block (f, "nvme/nvme0/nvme0n1", "259:0\n");
   add_block (f, "nvme/nvme0/nvme0n1/nvme0n1p1", "259:1\n");
@@ -393,7 +377,7 @@ test_all_at_once (void)
 /* --- VFIO --- */
 
 static char *
-user_of (const Fixture *f, const char *address)
+user_of (const HostFixture *f, const char *address)
 {
   g_autoptr (VvPciDevice) device = vv_pci_device_open (f->host, address, NULL);
 
@@ -401,7 +385,7 @@ user_of (const Fixture *f, const char *address)
 }
 
 static void
-put_on_vfio (const Fixture *f)
+put_on_vfio (const HostFixture *f)
 {
   fake_remove_device (f->k, NIC);
   fake_add_device (f->k, NIC, NIC_MODALIAS, NIC_GROUP, "vfio-pci");
@@ -421,7 +405,7 @@ test_vfio_user (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_test_message ("%s", cases[i].says);
-    g_autoptr (Fixture) f = fixture_new ();
+    g_autoptr (HostFixture) f = fixture_new ();
     put_on_vfio (f);
     if (!fake_add_process (f->k, "812", "qemu-system-x86\n", cases[i].number)) {
       g_test_skip ("mknod(2) is not allowed");
@@ -435,7 +419,7 @@ test_vfio_user (void)
 static void
 test_no_vfio_user (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (HostFixture) f = fixture_new ();
 
   fake_write (f->k, "proc/812/fd/3", "a file, no device");
   fake_link (f->k, "proc/812/fd/4", "socket:[4711]");
@@ -457,7 +441,7 @@ test_no_vfio_user (void)
 static void
 test_block_device_of_that_number (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (HostFixture) f = fixture_new ();
   g_autofree char *node = g_build_filename (f->k->root, "proc/812/fd/3", NULL);
 
   put_on_vfio (f);
@@ -473,7 +457,7 @@ test_block_device_of_that_number (void)
 static void
 test_vfio_user_without_a_name (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (HostFixture) f = fixture_new ();
 
   put_on_vfio (f);
   if (!fake_add_process (f->k, "812", "", "240:" NIC_GROUP)) {

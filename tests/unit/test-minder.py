@@ -14,7 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
+
+from tap import equal, run_tests
 
 FAKE_HOST, MINDER = sys.argv[1:3]
 with open(os.path.join(os.path.dirname(__file__), "../../docs/man/vfio-variant-minder.rst"), encoding="utf-8") as page:
@@ -152,10 +153,6 @@ def is_alive(pid):
 def run(*arguments):
     return subprocess.run([MINDER, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
                           timeout=PATIENCE)
-
-
-def equal(value, expected):
-    assert value == expected, f"{value!r} is not {expected!r}"
 
 
 # --- as a command ---
@@ -356,17 +353,4 @@ TESTS = [
     idle_means_idle,
 ]
 
-print(f"1..{len(TESTS)}")
-failed = False
-for number, test in enumerate(TESTS, 1):
-    name = test.__name__.replace("_", "-")
-    try:
-        test()
-        print(f"ok {number} {name}")
-    except Exception:  # pylint: disable=broad-except
-        failed = True
-        for line in traceback.format_exc().splitlines():
-            print("# " + line)
-        print(f"not ok {number} {name}")
-    sys.stdout.flush()
-sys.exit(failed)
+run_tests(TESTS)

@@ -8,39 +8,13 @@
 #include <libxml/relaxng.h>
 #include <string.h>
 
-#include "fake-kernel.h"
+#include "host-fixture.h"
 
 #define PF "0000:3b:00.0"
 #define LIBVIRT_SCHEMA "/usr/share/libvirt/schemas/nodedev.rng"
 
-typedef struct {
-  FakeKernel *k;
-  VvHost *host;
-} Fixture;
-
 static void
-fixture_free (Fixture *f)
-{
-  vv_host_free (f->host);
-  fake_free (f->k);
-  g_free (f);
-}
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (Fixture, fixture_free)
-
-static Fixture *
-fixture_new (void)
-{
-  Fixture *f = g_new0 (Fixture, 1);
-  g_autoptr (GError) error = NULL;
-
-  f->k = fake_standard ();
-  f->host = vv_host_new (f->k->root, NULL, &error);
-  g_assert_no_error (error);
-  return f;
-}
-
-static void
-write_attribute (const Fixture *f, const char *address, const char *file, const char *text)
+write_attribute (const HostFixture *f, const char *address, const char *file, const char *text)
 {
   g_autofree char *path = fake_device_path (address, file);
 
@@ -48,7 +22,7 @@ write_attribute (const Fixture *f, const char *address, const char *file, const 
 }
 
 static void
-link_device (const Fixture *f, const char *address, const char *file, const char *target)
+link_device (const HostFixture *f, const char *address, const char *file, const char *target)
 {
   g_autofree char *path = fake_device_path (address, file);
   g_autofree char *relative = g_strconcat ("../", target, NULL);
@@ -57,7 +31,7 @@ link_device (const Fixture *f, const char *address, const char *file, const char
 }
 
 static char *
-xml_of (const Fixture *f, const char *address)
+xml_of (const HostFixture *f, const char *address)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (VvPciDevice) device = vv_pci_device_open (f->host, address, &error);
@@ -113,7 +87,7 @@ assert_valid (const char *xml)
 static void
 test_virtual_function (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (HostFixture) f = host_fixture_new ();
 
   fake_add_device (f->k, PF, NIC_MODALIAS, "40", "mlx5_core");
   link_device (f, NIC, "physfn", PF);
@@ -150,7 +124,7 @@ test_virtual_function (void)
 static void
 test_physical_function (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (HostFixture) f = host_fixture_new ();
 
   fake_add_device (f->k, PF, NIC_MODALIAS, "40", NULL);
   fake_add_device (f->k, "0000:3b:10.2", NIC_MODALIAS, "40", NULL);
@@ -173,7 +147,7 @@ test_physical_function (void)
 static void
 test_no_virtual_functions_yet (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (HostFixture) f = host_fixture_new ();
 
   write_attribute (f, NIC, "sriov_totalvfs", "127\n");
   g_autofree char *xml = xml_of (f, NIC);
@@ -188,7 +162,7 @@ test_no_virtual_functions_yet (void)
 static void
 test_least (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (HostFixture) f = host_fixture_new ();
 
   fake_add_device (f->k, "10000:e1:1f.7", "pci:v00001234d000011E8sv00000000sd00000000bc00scFFi00", NULL,
                    NULL);
@@ -223,7 +197,7 @@ test_parents (void)
       {"pci0000:3a/0000:3a:00.0", "<parent>pci_0000_3a_00_0</parent>"},
       {"pci0000:00/0000:00:0e.0/pci10000:e0", "<parent>pci_0000_00_0e_0</parent>"},
   };
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (HostFixture) f = host_fixture_new ();
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autofree char *modalias =
@@ -251,7 +225,7 @@ test_names_are_escaped (void)
       {"a\xef\xbf\xbf", "<name>a\xef\xbf\xbd</name>"}, /* U+FFFF */
       {"]]>", "<name>]]&gt;</name>"},
   };
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (HostFixture) f = host_fixture_new ();
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autoptr (VvPciDevice) device = vv_pci_device_open (f->host, NIC, NULL);
@@ -266,7 +240,7 @@ test_names_are_escaped (void)
 static void
 test_nonsense_is_left_out (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (HostFixture) f = host_fixture_new ();
 
   fake_link (f->k, "sys/kernel/iommu_groups/" NIC_GROUP "/devices/no-address", "../x");
   link_device (f, NIC, "virtfn0", "nonsense");
@@ -289,7 +263,7 @@ test_nonsense_is_left_out (void)
 static void
 test_bounded (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (HostFixture) f = host_fixture_new ();
 
   write_attribute (f, NIC, "sriov_totalvfs", "65535\n");
   for (guint i = 0; i < VV_NODEDEV_ADDRESS_LIMIT + 10; i++) {
@@ -305,7 +279,7 @@ test_bounded (void)
 static void
 test_gone (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (HostFixture) f = host_fixture_new ();
   g_autoptr (VvPciDevice) device = vv_pci_device_open (f->host, NIC, NULL);
 
   fake_remove_device (f->k, NIC);
@@ -317,7 +291,7 @@ test_gone (void)
 static void
 test_strange_modalias (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (HostFixture) f = host_fixture_new ();
 
   write_attribute (f, NIC, "modalias", "usb:v1234\n");
   g_assert_null (xml_of (f, NIC));
@@ -342,7 +316,7 @@ test_schema_is_strict (void)
       {" number='41'", ""},
       {"</capability>", "<more/></capability>"},
   };
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (HostFixture) f = host_fixture_new ();
   g_autofree char *xml = xml_of (f, NIC);
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "fake-kernel.h"
+#include "host-fixture.h"
 
 static void
 test_good_addresses (void)
@@ -104,29 +104,13 @@ test_long_address (void)
   g_assert_cmpuint (strlen (error->message), <, 300);
 }
 
-typedef struct {
-  FakeKernel *k;
-  VvHost *host;
-} Fixture;
-
-static void
-fixture_free (Fixture *f)
-{
-  vv_host_free (f->host);
-  fake_free (f->k);
-  g_free (f);
-}
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (Fixture, fixture_free)
-
-static Fixture *
+static HostFixture *
 fixture_new (void)
 {
-  Fixture *f = g_new0 (Fixture, 1);
+  HostFixture *f = host_fixture_new ();
 
-  f->k = fake_standard ();
   fake_add_device (f->k, "0000:3b:00.0", NIC_MODALIAS, "40", "mlx5_core");
   fake_add_device (f->k, "0001:3b:00.1", NIC_MODALIAS, "90", NULL);
-  f->host = vv_host_new (f->k->root, NULL, NULL);
   return f;
 }
 
@@ -148,7 +132,7 @@ test_which_devices_are_meant (void)
       {"0000:04:*", DISK},
   };
 
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (HostFixture) f = fixture_new ();
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autoptr (GError) error = NULL;
     g_test_message ("%s", cases[i].text);
@@ -173,7 +157,7 @@ test_no_device_is_meant (void)
       {"eth0", VV_ERROR_INVALID, "'eth0' is no PCI address*"},
   };
 
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (HostFixture) f = fixture_new ();
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autoptr (GError) error = NULL;
     g_assert_null (vv_pci_addresses (f->host, cases[i].text, &error));
@@ -182,7 +166,7 @@ test_no_device_is_meant (void)
 }
 
 static VvPciDevice *
-open_device (const Fixture *f, const char *address)
+open_device (const HostFixture *f, const char *address)
 {
   g_autoptr (GError) error = NULL;
   VvPciDevice *device = vv_pci_device_open (f->host, address, &error);
@@ -194,7 +178,7 @@ open_device (const Fixture *f, const char *address)
 static void
 test_attributes (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (HostFixture) f = fixture_new ();
   g_autofree char *physfn = fake_device_path (NIC, "physfn");
 
   fake_link (f->k, physfn, "../0000:3b:00.0");
@@ -215,7 +199,7 @@ test_override (void)
   static const struct {
     const char *text, *override;
   } cases[] = {{"(null)\n", NULL}, {"(null)", NULL}, {"\n", NULL}, {"", NULL}, {"vfio-pci\n", "vfio-pci"}};
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (HostFixture) f = fixture_new ();
   g_autofree char *path = fake_device_path (NIC, "driver_override");
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
@@ -228,7 +212,7 @@ test_override (void)
 static void
 test_reload (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (HostFixture) f = fixture_new ();
   g_autoptr (VvPciDevice) d = open_device (f, NIC);
   g_autoptr (GError) error = NULL;
   g_autofree char *dev = fake_device_path (NIC, "vfio-dev/vfio3/dev");
@@ -247,7 +231,7 @@ test_reload (void)
 static void
 test_gone_is_gone (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (HostFixture) f = fixture_new ();
   g_autoptr (VvPciDevice) d = open_device (f, NIC);
   g_autoptr (GError) error = NULL;
 
@@ -260,7 +244,7 @@ test_gone_is_gone (void)
 static void
 test_half_a_device (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (HostFixture) f = fixture_new ();
   g_autoptr (GError) error = NULL;
   g_autofree char *modalias = fake_device_path (NIC, "modalias");
 
@@ -274,7 +258,7 @@ test_half_a_device (void)
 static void
 test_group_members (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (HostFixture) f = fixture_new ();
 
   fake_add_device (f->k, "0000:3b:00.2", NIC_MODALIAS, NIC_GROUP, NULL);
   fake_add_device (f->k, "0000:05:00.0", NIC_MODALIAS, NULL, NULL);
@@ -306,7 +290,7 @@ test_group_obstacles (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_test_message ("%s", cases[i].says);
-    g_autoptr (Fixture) f = fixture_new ();
+    g_autoptr (HostFixture) f = fixture_new ();
     g_autoptr (GPtrArray) along = g_ptr_array_new ();
     fake_add_driver (f->k, "pcieport", NULL, NULL, FALSE);
     fake_add_driver (f->k, "pci-stub", NULL, NULL, FALSE);
@@ -323,7 +307,7 @@ test_group_obstacles (void)
 static void
 test_no_iommu (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (HostFixture) f = fixture_new ();
 
   fake_add_device (f->k, "0000:05:00.0", NIC_MODALIAS, NULL, NULL);
   g_autoptr (VvPciDevice) d = open_device (f, "0000:05:00.0");
