@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * policy: the administrator's rules: which of the catalog's candidates a device may get, and what else is
+ * wanted of it.
+ *
+ * Owns: what a rule can match and say, the order in which rules count, and what that makes of a selection.
+ * One principle throughout: what is said first counts. Knows nothing of files or XML (policy-xml), of how
+ * devices move, nor of domains, whose wishes are terms like any other.
+ */
+#pragma once
+
+#include "catalog.h"
+#include "pci-device.h"
+
+/** What a driver list can say besides names: the catalog's order, and the driver that takes any device. */
+#define VV_DRIVER_AUTO "auto"
+#define VV_DRIVER_GENERIC "generic"
+
+/**
+ * VvTerm:
+ * @VV_TERM_FALLBACK: what comes when the driver that was chosen fails (VvFallback)
+ * @VV_TERM_MIGRATABLE: whether live migration is asked for (VvMigratable)
+ * @VV_TERM_UNMANAGED: what becomes of devices that a domain has with managed='no' (VvUnmanaged)
+ * @VV_TERM_HOST_USE: what becomes of a device that the host uses (VvHostUse)
+ *
+ * What can be said of a device besides its drivers; each value 0 means that nothing is said.
+ */
+typedef enum {
+  VV_TERM_FALLBACK,
+  VV_TERM_MIGRATABLE,
+  VV_TERM_UNMANAGED,
+  VV_TERM_HOST_USE,
+  VV_TERMS,
+} VvTerm;
+
+/** VvFallback: all other candidates, best first; only the generic driver; nothing. Each is stricter than the
+ * one before. */
+typedef enum {
+  VV_FALLBACK_UNSET,
+  VV_FALLBACK_NEXT,
+  VV_FALLBACK_GENERIC,
+  VV_FALLBACK_NONE,
+} VvFallback;
+
+/** VvMigratable: all the same; who cannot migrate comes last; who cannot migrate is out. Each is stricter
+ * than the one before. */
+typedef enum {
+  VV_MIGRATABLE_UNSET,
+  VV_MIGRATABLE_IGNORE,
+  VV_MIGRATABLE_PREFER,
+  VV_MIGRATABLE_REQUIRE,
+} VvMigratable;
+
+/** VvUnmanaged: they are the administrator's; we detach and restore them as libvirt does the managed ones */
+typedef enum {
+  VV_UNMANAGED_UNSET,
+  VV_UNMANAGED_IGNORE,
+  VV_UNMANAGED_MANAGE,
+} VvUnmanaged;
+
+/** VvHostUse: what the host uses is not taken; it is taken, with a warning. Nothing said: bind refuses, the
+ * start of a domain only warns (rule R7). */
+typedef enum {
+  VV_HOST_USE_UNSET,
+  VV_HOST_USE_REFUSE,
+  VV_HOST_USE_WARN,
+} VvHostUse;
+
+/** vv_term_name: Returns: the attribute that says it: "fallback", "migratable", "unmanaged", "host-use" */
+const char *vv_term_name (VvTerm term);
+
+/** vv_term_value: Returns: the spelling of a value ("next"), "" for 0 */
+const char *vv_term_value (VvTerm term, int value);
+
+/** vv_term_parse: Returns: the value whose spelling @text is; 0 when there is none */
+int vv_term_parse (VvTerm term, const char *text);
+
+/**
+ * VvTerms:
+ * @drivers: (nullable): "auto" alone; or drivers or modules by name, first wanted first, "generic" among
+ * them; NULL: nothing is said
+ * @values: for each VvTerm
+ */
+typedef struct {
+  char **drivers;
+  int values[VV_TERMS];
+} VvTerms;
+
+void vv_terms_clear (VvTerms *terms);
+
+/**
+ * VvRule:
+ * @file, @line: where it stands
+ * @address, @physical_function: (nullable): globs of addresses; the device's own, and that of the physical
+ * function it is a virtual function of
+ * @native_driver: (nullable): glob of its driver on the host
+ * @modalias: (nullable): glob of its modalias, without the prefix
+ * @iommu_group: (nullable): number of its IOMMU group
+ * @vendor, @product, @subsystem_vendor, @subsystem_product: PCI ids; -1: any
+ * @class_code: (nullable): the first two, four or six digits of its class, in lower case
+ * @terms: what it says
+ *
+ * A rule. What is NULL or -1 matches any device.
+ */
+typedef struct {
+  char *file;
+  guint line;
+  char *address;
+  char *physical_function;
+  char *native_driver;
+  char *modalias;
+  char *iommu_group;
+  int vendor;
+  int product;
+  int subsystem_vendor;
+  int subsystem_product;
+  char *class_code;
+  VvTerms terms;
+} VvRule;
+
+/** vv_rule_new: Returns: (transfer full): a rule that matches any device and says nothing */
+VvRule *vv_rule_new (const char *file, guint line);
+void vv_rule_free (VvRule *rule);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvRule, vv_rule_free)
+
+/**
+ * VvPolicyFile:
+ * @path: a file that was looked at
+ * @problem: (nullable): why it does not count: one line, with the remedy
+ */
+typedef struct {
+  char *path;
+  char *problem;
+} VvPolicyFile;
+
+/** VvSwitch: a setting that may be unsaid */
+typedef enum { VV_UNSAID, VV_YES, VV_NO } VvSwitch;
+
+/**
+ * VvPolicy:
+ * @rules: (element-type VvRule): <device>, the first that matches a device decides
+ * @defaults: (element-type VvRule): <default>, for what the deciding rule does not say; what the first of
+ * them says counts
+ * @gate: whether vfio-variantd holds libvirt
+ * @deadline_s: for how long, seconds; 0: not said
+ * @executables: (nullable): which programs it holds; NULL: not said
+ * @hook_limit_s: how long a node-device hook may run, seconds; 0: not said
+ * @textfile: (nullable): where vfio-variantd writes its metrics
+ * @files: (element-type VvPolicyFile): what was read, in order
+ */
+typedef struct {
+  GPtrArray *rules;
+  GPtrArray *defaults;
+  VvSwitch gate;
+  guint deadline_s;
+  char **executables;
+  guint hook_limit_s;
+  char *textfile;
+  GPtrArray *files;
+} VvPolicy;
+
+/** vv_policy_new: Returns: (transfer full): the policy that says nothing: every candidate, best first */
+VvPolicy *vv_policy_new (void);
+void vv_policy_free (VvPolicy *policy);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvPolicy, vv_policy_free)
+
+/** vv_policy_add_file: notes that a file was read; @problem: (nullable): why it does not count */
+void vv_policy_add_file (VvPolicy *policy, const char *path, const char *problem);
+
+/**
+ * VvDecision:
+ * @file, @line: (nullable): the rule that decided; NULL: no rule speaks of the device
+ * @terms: what holds for the device; everything is said
+ * @said: which of @terms the administrator said; the others are built in
+ */
+typedef struct {
+  char *file;
+  guint line;
+  VvTerms terms;
+  gboolean said[VV_TERMS];
+} VvDecision;
+
+void vv_decision_free (VvDecision *decision);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvDecision, vv_decision_free)
+
+/**
+ * vv_policy_decide:
+ * @native_driver: (nullable): the device's driver on the host, when it is known
+ *
+ * Returns: (transfer full): what the policy wants of the device
+ */
+VvDecision *vv_policy_decide (const VvPolicy *policy, const VvPciDevice *device, const char *native_driver);
+
+/** vv_decision_rule: Returns: (transfer full): "policy FILE:LINE", or "no rule" */
+char *vv_decision_rule (const VvDecision *decision);
+
+/** vv_decision_is_strict: Returns: whether a device that cannot have what was decided is to be refused: the
+ * administrator, or the domain's owner, asked for that */
+gboolean vv_decision_is_strict (const VvDecision *decision);
+
+/**
+ * vv_decision_narrow:
+ * @wish: what a domain wants of the device
+ * @whose: whose wish that is, for the messages
+ *
+ * A wish may be stricter than the policy, and choose among the drivers that it allows; it never gets around
+ * it.
+ *
+ * Returns: (transfer full) (element-type utf8): what was not granted, a sentence each; empty when all was
+ */
+GPtrArray *vv_decision_narrow (VvDecision *decision, const VvTerms *wish, const char *whose);
+
+/** Whether it is known that the device cannot migrate on @driver. */
+typedef gboolean (*VvCannotMigrate) (const char *driver, gpointer data);
+
+/**
+ * vv_decision_apply:
+ * @cannot_migrate: asked when the decision cares, with @data
+ *
+ * Makes of @selection what was decided: what remains of the candidates is what may be tried, in this order;
+ * what does not is excluded with the rule. Nothing may remain.
+ */
+void vv_decision_apply (const VvDecision *decision, const VvHost *host, VvSelection *selection,
+                        VvCannotMigrate cannot_migrate, gpointer data);
