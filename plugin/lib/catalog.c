@@ -242,6 +242,7 @@ vv_selection_free (VvSelection *selection)
   g_free (selection->key);
   g_ptr_array_unref (selection->candidates);
   g_ptr_array_unref (selection->excluded);
+  g_free (selection->ruled_by);
   g_free (selection);
 }
 
@@ -255,17 +256,21 @@ check_name (const char *driver, GError **error)
   return FALSE;
 }
 
-static void
-exclude_first (VvSelection *selection, const char *why)
+void
+vv_selection_exclude (VvSelection *selection, VvCandidate *c, const char *why)
 {
-  VvCandidate *c = g_ptr_array_steal_index (selection->candidates, 0);
-
   c->excluded = g_strdup (why);
   g_ptr_array_add (selection->excluded, c);
 }
 
-static VvCandidate *
-forced_candidate (const char *driver)
+static void
+exclude_first (VvSelection *selection, const char *why)
+{
+  vv_selection_exclude (selection, g_ptr_array_steal_index (selection->candidates, 0), why);
+}
+
+VvCandidate *
+vv_candidate_forced (const char *driver)
 {
   VvCandidate *forced = candidate_new (driver, NULL, VV_SOURCE_FORCED);
 
@@ -281,7 +286,7 @@ vv_selection_force (VvSelection *selection, const char *driver, GError **error)
   g_autofree char *why = g_strdup_printf ("'%s' was asked for", driver);
   while (selection->candidates->len)
     exclude_first (selection, why);
-  g_ptr_array_add (selection->candidates, forced_candidate (driver));
+  g_ptr_array_add (selection->candidates, vv_candidate_forced (driver));
   return TRUE;
 }
 
@@ -293,7 +298,7 @@ vv_selection_begin_with (const VvHost *host, VvSelection *selection, const char 
     return FALSE;
   const VvCandidate *first = vv_candidates_find (host, selection->candidates, driver);
   if (!first) {
-    g_ptr_array_insert (selection->candidates, 0, forced_candidate (driver));
+    g_ptr_array_insert (selection->candidates, 0, vv_candidate_forced (driver));
     return TRUE;
   }
   while (selection->candidates->pdata[0] != first)

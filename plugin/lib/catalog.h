@@ -60,11 +60,13 @@ typedef struct {
  * @key: what was looked up
  * @candidates: (element-type VvCandidate): best first
  * @excluded: (element-type VvCandidate): what matched and is out, with the reason
+ * @ruled_by: (nullable): what had a say in it besides the aliases, in words
  */
 typedef struct {
   char *key;
   GPtrArray *candidates;
   GPtrArray *excluded;
+  char *ruled_by;
 } VvSelection;
 
 void vv_selection_free (VvSelection *selection);
@@ -123,6 +125,13 @@ gboolean vv_selection_force (VvSelection *selection, const char *driver, GError 
  */
 gboolean vv_selection_begin_with (const VvHost *host, VvSelection *selection, const char *driver,
                                   const char *why, GError **error);
+
+/** vv_candidate_forced: Returns: (transfer full): a candidate that no alias names, by its driver's or
+ * module's safe name */
+VvCandidate *vv_candidate_forced (const char *driver);
+
+/** vv_selection_exclude: puts @candidate, (transfer full), among the excluded */
+void vv_selection_exclude (VvSelection *selection, VvCandidate *candidate, const char *why);
 
 /** vv_candidate_driver: Returns: (transfer full) (nullable): its driver's name; NULL while the module is not
  * loaded */

@@ -177,6 +177,20 @@ vv_pci_device_reload_driver (VvPciDevice *device, GError **error)
   return TRUE;
 }
 
+gboolean
+vv_pci_ids_parse (const char *modalias, VvPciIds *ids)
+{
+  guint base, sub, interface;
+  int end = 0;
+
+  if (!modalias ||
+      sscanf (modalias, "pci:v%8Xd%8Xsv%8Xsd%8Xbc%2Xsc%2Xi%2X%n", &ids->vendor, &ids->product,
+              &ids->subsystem_vendor, &ids->subsystem_product, &base, &sub, &interface, &end) != 7)
+    return FALSE;
+  ids->class_code = base << 16 | sub << 8 | interface;
+  return modalias[end] == '\0';
+}
+
 VvPciDevice *
 vv_pci_device_copy (const VvPciDevice *device)
 {

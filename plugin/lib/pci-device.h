@@ -55,6 +55,23 @@ char *vv_pci_address (guint domain, guint bus, guint slot, guint function);
  */
 GPtrArray *vv_pci_addresses (const VvHost *host, const char *text, GError **error);
 
+/** VvPciIds: what a PCI device is; @class_code: base class, subclass and programming interface, 24 bits */
+typedef struct {
+  guint vendor;
+  guint product;
+  guint subsystem_vendor;
+  guint subsystem_product;
+  guint class_code;
+} VvPciIds;
+
+/**
+ * vv_pci_ids_parse:
+ * @modalias: "pci:v...d...sv...sd...bc..sc..i.." (pci_uevent() in the kernel's drivers/pci/pci-driver.c)
+ *
+ * Returns: FALSE when it is none of a PCI device
+ */
+gboolean vv_pci_ids_parse (const char *modalias, VvPciIds *ids);
+
 /**
  * vv_pci_device_open:
  * @address: as vv_pci_address_parse() returns it

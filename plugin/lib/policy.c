@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "policy.h"
+
+#include <fnmatch.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "modalias.h"
+
+#define VALUES 4 /* the most that a term has, the unsaid one included */
+
+static const struct {
+  const char *name;
+  const char *values[VALUES];
+  int built_in;
+} terms_known[VV_TERMS] = {
+    [VV_TERM_FALLBACK] = {"fallback", {"", "next", "generic", "none"}, VV_FALLBACK_NEXT},
+    [VV_TERM_MIGRATABLE] = {"migratable", {"", "ignore", "prefer", "require"}, VV_MIGRATABLE_IGNORE},
+    [VV_TERM_UNMANAGED] = {"unmanaged", {"", "ignore", "manage"}, VV_UNMANAGED_IGNORE},
+    [VV_TERM_HOST_USE] = {"host-use", {"", "refuse", "warn"}, VV_HOST_USE_UNSET},
+};
+
+const char *
+vv_term_name (VvTerm term)
+{
+  return terms_known[term].name;
+}
+
+const char *
+vv_term_value (VvTerm term, int value)
+{
+  const char *text = value >= 0 && value < VALUES ? terms_known[term].values[value] : NULL;
+
+  return text ? text : "";
+}
+
+int
+vv_term_parse (VvTerm term, const char *text)
+{
+  for (int i = 1; i < VALUES && terms_known[term].values[i]; i++)
+    if (g_strcmp0 (terms_known[term].values[i], text) == 0)
+      return i;
+  return 0;
+}
+
+void
+vv_terms_clear (VvTerms *terms)
+{
+  g_strfreev (terms->drivers);
+  *terms = (VvTerms){0};
+}
+
+/* --- rules and the policy --- */
+
+VvRule *
+vv_rule_new (const char *file, guint line)
+{
+  VvRule *rule = g_new0 (VvRule, 1);
+
+  rule->file = g_strdup (file);
+  rule->line = line;
+  rule->vendor = rule->product = rule->subsystem_vendor = rule->subsystem_product = -1;
+  return rule;
+}
+
+void
+vv_rule_free (VvRule *rule)
+{
+  if (!rule)
+    return;
+  g_free (rule->file);
+  g_free (rule->address);
+  g_free (rule->physical_function);
+  g_free (rule->native_driver);
+  g_free (rule->modalias);
+  g_free (rule->iommu_group);
+  g_free (rule->class_code);
+  vv_terms_clear (&rule->terms);
+  g_free (rule);
+}
+
+static void
+policy_file_free (VvPolicyFile *file)
+{
+  g_free (file->path);
+  g_free (file->problem);
+  g_free (file);
+}
+
+VvPolicy *
+vv_policy_new (void)
+{
+  VvPolicy *policy = g_new0 (VvPolicy, 1);
+
+  policy->rules = g_ptr_array_new_with_free_func ((GDestroyNotify)vv_rule_free);
+  policy->defaults = g_ptr_array_new_with_free_func ((GDestroyNotify)vv_rule_free);
+  policy->files = g_ptr_array_new_with_free_func ((GDestroyNotify)policy_file_free);
+  return policy;
+}
+
+void
+vv_policy_free (VvPolicy *policy)
+{
+  if (!policy)
+    return;
+  g_ptr_array_unref (policy->rules);
+  g_ptr_array_unref (policy->defaults);
+  g_ptr_array_unref (policy->files);
+  g_strfreev (policy->executables);
+  g_free (policy->textfile);
+  g_free (policy);
+}
+
+void
+vv_policy_add_file (VvPolicy *policy, const char *path, const char *problem)
+{
+  VvPolicyFile *file = g_new0 (VvPolicyFile, 1);
+
+  file->path = g_strdup (path);
+  file->problem = g_strdup (problem);
+  g_ptr_array_add (policy->files, file);
+}
+
+/* --- which rule --- */
+
+static gboolean
+glob_matches (const char *glob, const char *text)
+{
+  return !glob || (text && fnmatch (glob, text, 0) == 0);
+}
+
+static gboolean
+ids_match (const VvRule *rule, const VvPciIds *ids)
+{
+  const struct {
+    int wanted;
+    guint is;
+  } pairs[] = {
+      {rule->vendor, ids->vendor},
+      {rule->product, ids->product},
+      {rule->subsystem_vendor, ids->subsystem_vendor},
+      {rule->subsystem_product, ids->subsystem_product},
+  };
+  g_autofree char *class_code = g_strdup_printf ("%06x", ids->class_code);
+
+  for (gsize i = 0; i < G_N_ELEMENTS (pairs); i++)
+    if (pairs[i].wanted >= 0 && (guint)pairs[i].wanted != pairs[i].is)
+      return FALSE;
+  return !rule->class_code || g_str_has_prefix (class_code, rule->class_code);
+}
+
+static gboolean
+asks_for_ids (const VvRule *rule)
+{
+  return rule->vendor >= 0 || rule->product >= 0 || rule->subsystem_vendor >= 0 ||
+         rule->subsystem_product >= 0 || rule->class_code;
+}
+
+static gboolean
+rule_matches (const VvRule *rule, const VvPciDevice *device, const char *native_driver)
+{
+  VvPciIds ids;
+
+  if (asks_for_ids (rule) && !(vv_pci_ids_parse (device->modalias, &ids) && ids_match (rule, &ids)))
+    return FALSE;
+  return glob_matches (rule->address, device->address) &&
+         glob_matches (rule->physical_function, device->physfn) &&
+         glob_matches (rule->native_driver, native_driver) &&
+         glob_matches (rule->modalias, device->modalias) &&
+         (!rule->iommu_group || g_strcmp0 (rule->iommu_group, device->iommu_group) == 0);
+}
+
+/* --- the decision --- */
+
+void
+vv_decision_free (VvDecision *decision)
+{
+  if (!decision)
+    return;
+  g_free (decision->file);
+  vv_terms_clear (&decision->terms);
+  g_free (decision);
+}
+
+/* What a rule says counts where nothing was said before. */
+static void
+take_terms (VvDecision *d, const VvRule *rule)
+{
+  if (!d->file) {
+    d->file = g_strdup (rule->file);
+    d->line = rule->line;
+  }
+  if (!d->terms.drivers)
+    d->terms.drivers = g_strdupv (rule->terms.drivers);
+  for (int i = 0; i < VV_TERMS; i++)
+    if (!d->said[i] && rule->terms.values[i]) {
+      d->terms.values[i] = rule->terms.values[i];
+      d->said[i] = TRUE;
+    }
+}
+
+VvDecision *
+vv_policy_decide (const VvPolicy *policy, const VvPciDevice *device, const char *native_driver)
+{
+  static const char *const any[] = {VV_DRIVER_AUTO, NULL};
+  VvDecision *d = g_new0 (VvDecision, 1);
+
+  for (guint i = 0; i < policy->rules->len; i++)
+    if (rule_matches (policy->rules->pdata[i], device, native_driver)) {
+      take_terms (d, policy->rules->pdata[i]);
+      break;
+    }
+  for (guint i = 0; i < policy->defaults->len; i++)
+    take_terms (d, policy->defaults->pdata[i]);
+  if (!d->terms.drivers)
+    d->terms.drivers = g_strdupv ((char **)any);
+  for (int i = 0; i < VV_TERMS; i++)
+    if (!d->said[i])
+      d->terms.values[i] = terms_known[i].built_in;
+  return d;
+}
+
+char *
+vv_decision_rule (const VvDecision *d)
+{
+  return d->file ? g_strdup_printf ("policy %s:%u", d->file, d->line) : g_strdup ("no rule");
+}
+
+gboolean
+vv_decision_is_strict (const VvDecision *d)
+{
+  return d->terms.values[VV_TERM_FALLBACK] == VV_FALLBACK_NONE ||
+         d->terms.values[VV_TERM_MIGRATABLE] == VV_MIGRATABLE_REQUIRE;
+}
+
+/* --- wishes --- */
+
+static gboolean
+is_auto (const VvTerms *terms)
+{
+  return terms->drivers && g_strcmp0 (terms->drivers[0], VV_DRIVER_AUTO) == 0;
+}
+
+/* "mlx5-vfio-pci" and the module "mlx5_vfio_pci" mean the same to who writes a rule. */
+static gboolean
+same_driver (const char *a, const char *b)
+{
+  g_autofree char *x = vv_module_name (strcmp (a, VV_DRIVER_GENERIC) == 0 ? VV_GENERIC_DRIVER : a);
+  g_autofree char *y = vv_module_name (strcmp (b, VV_DRIVER_GENERIC) == 0 ? VV_GENERIC_DRIVER : b);
+
+  return strcmp (x, y) == 0;
+}
+
+static gboolean
+lists (char *const *drivers, const char *driver)
+{
+  for (; *drivers; drivers++)
+    if (same_driver (*drivers, driver))
+      return TRUE;
+  return FALSE;
+}
+
+static void
+narrow_drivers (VvDecision *d, const VvTerms *wish, const char *whose, GPtrArray *refused)
+{
+  g_autoptr (GPtrArray) granted = g_ptr_array_new_with_free_func (g_free);
+
+  if (!wish->drivers || is_auto (wish))
+    return;
+  for (char *const *name = wish->drivers; *name; name++) {
+    if (is_auto (&d->terms) || lists (d->terms.drivers, *name)) {
+      g_ptr_array_add (granted, g_strdup (*name));
+      continue;
+    }
+    g_autofree char *rule = vv_decision_rule (d);
+    g_ptr_array_add (refused,
+                     g_strdup_printf ("%s asks for %s, which %s does not allow", whose, *name, rule));
+  }
+  if (!granted->len)
+    return;
+  g_ptr_array_add (granted, NULL);
+  g_strfreev (d->terms.drivers);
+  d->terms.drivers = (char **)g_ptr_array_free (g_steal_pointer (&granted), FALSE);
+}
+
+/* The values of these terms rise with their strictness. */
+static void
+narrow_value (VvDecision *d, VvTerm term, int wanted, const char *whose, GPtrArray *refused)
+{
+  if (!wanted)
+    return;
+  if (wanted >= d->terms.values[term] || !d->said[term]) {
+    d->terms.values[term] = wanted;
+    return;
+  }
+  g_autofree char *rule = vv_decision_rule (d);
+  g_ptr_array_add (refused, g_strdup_printf ("%s asks for %s='%s', but %s says '%s'", whose,
+                                             vv_term_name (term), vv_term_value (term, wanted), rule,
+                                             vv_term_value (term, d->terms.values[term])));
+}
+
+GPtrArray *
+vv_decision_narrow (VvDecision *d, const VvTerms *wish, const char *whose)
+{
+  GPtrArray *refused = g_ptr_array_new_with_free_func (g_free);
+
+  narrow_drivers (d, wish, whose, refused);
+  narrow_value (d, VV_TERM_FALLBACK, wish->values[VV_TERM_FALLBACK], whose, refused);
+  narrow_value (d, VV_TERM_MIGRATABLE, wish->values[VV_TERM_MIGRATABLE], whose, refused);
+  return refused;
+}
+
+/* --- what becomes of the candidates --- */
+
+static gboolean
+candidate_is (const VvHost *host, const VvCandidate *c, const char *name)
+{
+  g_autofree char *driver = vv_candidate_driver (host, c);
+
+  return same_driver (c->module, name) || (driver && same_driver (driver, name));
+}
+
+static void
+move_all (GPtrArray *from, GPtrArray *to)
+{
+  while (from->len)
+    g_ptr_array_add (to, g_ptr_array_steal_index (from, 0));
+}
+
+/* Of @rest the candidate that is called @name, or one that no alias names: blacklisted, or not the kernel's
+ * own. */
+static VvCandidate *
+take_named (const VvHost *host, GPtrArray *rest, const char *name)
+{
+  for (guint i = 0; i < rest->len; i++)
+    if (candidate_is (host, rest->pdata[i], name))
+      return g_ptr_array_steal_index (rest, i);
+  return vv_candidate_forced (strcmp (name, VV_DRIVER_GENERIC) == 0 ? VV_GENERIC_DRIVER : name);
+}
+
+static gboolean
+known_not_to_migrate (const VvHost *host, const VvCandidate *c, VvCannotMigrate cannot, gpointer data)
+{
+  g_autofree char *driver = vv_candidate_driver (host, c);
+
+  return cannot (driver ? driver : c->module, data);
+}
+
+/* Those of @list for which it is known that they cannot migrate go to @to, in their order. */
+static void
+set_apart (const VvHost *host, GPtrArray *list, GPtrArray *to, VvCannotMigrate cannot, gpointer data)
+{
+  for (guint i = 0; i < list->len;)
+    if (known_not_to_migrate (host, list->pdata[i], cannot, data))
+      g_ptr_array_add (to, g_ptr_array_steal_index (list, i));
+    else
+      i++;
+}
+
+static void
+exclude_all (VvSelection *selection, GPtrArray *list, const char *why)
+{
+  while (list->len)
+    vv_selection_exclude (selection, g_ptr_array_steal_index (list, 0), why);
+}
+
+/* @chosen: what was asked for, in order; @rest: all others */
+static void
+fall_back (const VvDecision *d, const VvHost *host, GPtrArray *chosen, GPtrArray *rest)
+{
+  int fallback = d->terms.values[VV_TERM_FALLBACK];
+
+  if (is_auto (&d->terms) && fallback != VV_FALLBACK_NEXT && chosen->len) { /* the best one, and no other */
+    VvCandidate *best = g_ptr_array_steal_index (chosen, 0);
+    while (chosen->len)
+      g_ptr_array_insert (rest, 0, g_ptr_array_steal_index (chosen, chosen->len - 1));
+    g_ptr_array_add (chosen, best);
+  }
+  if (fallback == VV_FALLBACK_NEXT)
+    move_all (rest, chosen);
+  for (guint i = 0; fallback == VV_FALLBACK_GENERIC && i < rest->len; i++)
+    if (candidate_is (host, rest->pdata[i], VV_DRIVER_GENERIC)) {
+      g_ptr_array_add (chosen, g_ptr_array_steal_index (rest, i));
+      break;
+    }
+}
+
+void
+vv_decision_apply (const VvDecision *d, const VvHost *host, VvSelection *selection, VvCannotMigrate cannot,
+                   gpointer data)
+{
+  g_autoptr (GPtrArray) chosen = g_ptr_array_new ();
+  g_autoptr (GPtrArray) rest = g_ptr_array_new ();
+  g_autoptr (GPtrArray) immobile = g_ptr_array_new ();
+  g_autofree char *rule = vv_decision_rule (d);
+  g_autofree char *not_taken = g_strdup_printf ("%s does not take it", rule);
+  g_autofree char *not_migratable = g_strdup_printf ("it cannot migrate, which %s requires", rule);
+  int migratable = d->terms.values[VV_TERM_MIGRATABLE];
+
+  move_all (selection->candidates, rest);
+  if (is_auto (&d->terms))
+    move_all (rest, chosen);
+  for (char **name = d->terms.drivers; !is_auto (&d->terms) && *name; name++)
+    g_ptr_array_add (chosen, take_named (host, rest, *name));
+  if (migratable != VV_MIGRATABLE_IGNORE) {
+    set_apart (host, chosen, immobile, cannot, data);
+    if (migratable == VV_MIGRATABLE_PREFER)
+      move_all (immobile, chosen);
+    else
+      set_apart (host, rest, immobile, cannot, data);
+  }
+  fall_back (d, host, chosen, rest);
+  move_all (chosen, selection->candidates);
+  exclude_all (selection, immobile, not_migratable);
+  exclude_all (selection, rest, not_taken);
+  if (d->file)
+    selection->ruled_by = g_strdup (rule);
+}
