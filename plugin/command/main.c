@@ -18,6 +18,7 @@ static const struct {
     {"bind", vv_cmd_bind, "detach devices from the host, each to the best VFIO driver"},
     {"restore", vv_cmd_restore, "give devices back to the host, as they were"},
     {"status", vv_cmd_status, "how vfio-variantd is, and what it did last"},
+    {"metrics", vv_cmd_metrics, "counters and state for a monitoring system"},
 };
 
 static void

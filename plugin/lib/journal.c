@@ -16,6 +16,7 @@
 #define LOCK_RETRY_MS 20
 #define NOTES "notes" /* the lock of all notes */
 #define NOTES_TIMEOUT_MS 5000
+#define NOTE_RETRY_US 500
 
 struct VvJournal {
   VvDir *dir; /* NULL: not there, and not to be made */
@@ -313,4 +314,28 @@ vv_journal_write (const VvJournal *journal, const char *name, const char *text, 
   g_autoptr (VvLock) lock = take_lock (journal, NOTES, NOTES_TIMEOUT_MS, &errnum, error);
 
   return lock && vv_io_replace (journal->dir, name, text, error);
+}
+
+const VvDir *
+vv_journal_dir (const VvJournal *journal)
+{
+  return journal->dir;
+}
+
+VvLock *
+vv_journal_lock_note (const VvJournal *journal, const char *note, guint timeout_ms, GError **error)
+{
+  gint64 end = g_get_monotonic_time () + timeout_ms * G_TIME_SPAN_MILLISECOND;
+
+  for (;;) {
+    g_autoptr (GError) local = NULL;
+    VvLock *lock = vv_journal_lock (journal, note, 0, &local);
+    if (lock)
+      return lock;
+    if (!g_error_matches (local, VV_ERROR, VV_ERROR_REFUSED) || g_get_monotonic_time () >= end) {
+      g_propagate_error (error, g_steal_pointer (&local));
+      return NULL;
+    }
+    g_usleep (NOTE_RETRY_US);
+  }
 }

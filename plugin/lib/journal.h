@@ -133,3 +133,22 @@ typedef struct VvLock VvLock;
 VvLock *vv_journal_lock (const VvJournal *journal, const char *address, guint timeout_ms, GError **error);
 void vv_lock_free (VvLock *lock);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvLock, vv_lock_free)
+
+/**
+ * vv_journal_dir: for notes that are kept beside the entries; their names are no addresses
+ *
+ * Returns: (nullable): the directory; NULL: it is not there
+ */
+const VvDir *vv_journal_dir (const VvJournal *journal);
+
+/**
+ * vv_journal_lock_note:
+ * @note: its name
+ * @timeout_ms: how long to wait for another holder, in milliseconds
+ *
+ * The right to replace a note. Holders keep it for less than a millisecond, so it is asked for more often
+ * than a device's lock.
+ *
+ * Returns: (transfer full): the lock, or NULL with @error set (VV_ERROR_REFUSED: somebody else has it)
+ */
+VvLock *vv_journal_lock_note (const VvJournal *journal, const char *note, guint timeout_ms, GError **error);
