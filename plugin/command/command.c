@@ -87,6 +87,7 @@ vv_exit_for (const GError *error)
   case VV_ERROR_NO_DEVICE:
     return VV_EXIT_NO_DEVICE;
   case VV_ERROR_REFUSED:
+  case VV_ERROR_POLICY:
     return VV_EXIT_REFUSED;
   case VV_ERROR_PERMISSION:
     return VV_EXIT_UNPRIVILEGED;

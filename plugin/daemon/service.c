@@ -99,7 +99,7 @@ let_go (Job *job, GKeyFile *report, const char *outcome)
   VvService *s = job->service;
   g_autoptr (GKeyFile) own = g_key_file_new ();
   g_autofree char *device = g_strdup (vv_held_announcement (job->held)->address);
-  gint64 held = vv_gate_let_go (job->held);
+  gint64 held = vv_gate_let_go (job->held, g_strcmp0 (outcome, VV_REFUSED) != 0);
   gint64 kernel = report ? g_key_file_get_int64 (report, VV_REPORT, "kernel-us", NULL) : 0;
 
   if (!report) {

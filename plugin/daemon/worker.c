@@ -119,9 +119,15 @@ hand_over (const VvSession *session, const VvAnnouncement *a, int fd)
   change = vv_handover (session, &request, &patience, &failed, &error);
   /* libvirt was quick, and has waited for the module */
   loading = CLAMP (ready - go.since, 0, loading);
-  send_report (fd, a->address, change ? outcome_of (change) : "failed", change, loading, error);
+  gboolean refused = g_error_matches (error, VV_ERROR, VV_ERROR_POLICY);
+  send_report (fd, a->address,
+               change    ? outcome_of (change)
+               : refused ? VV_REFUSED
+                         : "failed",
+               change, loading, error);
   if (!change) {
-    g_warning ("gate, %s: libvirt goes its own way: %s", a->address, error->message);
+    g_warning ("gate, %s: %s: %s", a->address, refused ? "libvirt is refused" : "libvirt goes its own way",
+               error->message);
     vv_session_count_failure (session, failed, NULL, error);
   } else if (change->changed) {
     vv_session_log_change (session, change);

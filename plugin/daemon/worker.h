@@ -34,6 +34,9 @@ typedef struct {
  */
 #define VV_REPORT "change"
 
+/** The outcome of a device that libvirt is refused. */
+#define VV_REFUSED "refused"
+
 /**
  * vv_worker_start:
  *

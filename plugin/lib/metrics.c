@@ -7,8 +7,8 @@
 #define SECONDS "seconds"
 #define UNKNOWN "unknown"
 
-const char *const vv_gate_outcomes[] = {"detached", "fell-back", "reattached", "left-alone",
-                                        "failed",   "deadline",  "crashed",    NULL};
+const char *const vv_gate_outcomes[] = {"detached", "fell-back", "reattached", "left-alone", "failed",
+                                        "refused",  "deadline",  "crashed",    NULL};
 G_STATIC_ASSERT (G_N_ELEMENTS (vv_gate_outcomes) == VV_GATE_OUTCOMES + 1);
 
 typedef enum {

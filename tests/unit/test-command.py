@@ -308,6 +308,7 @@ fell-back=1
 reattached=3
 left-alone=1
 failed=0
+refused=0
 deadline=0
 crashed=0
 [held]
@@ -422,7 +423,7 @@ def status_json():
     equal((found["executables"], found["deadline_ms"], found["devices"], found["minder"]),
           (["libvirtd", "virtqemud"], 30000, 57, "running"))
     equal(found["opens"], {"seen": 12, "passed": 4, "held": 8})
-    equal(found["outcomes"], {"detached": 3, "fell_back": 1, "reattached": 3, "left_alone": 1, "failed": 0,
+    equal(found["outcomes"], {"detached": 3, "fell_back": 1, "reattached": 3, "left_alone": 1, "failed": 0, "refused": 0,
                               "deadline": 0, "crashed": 0})
     equal({key: value for key, value in found["held"].items() if key != "buckets"},
           {"count": 8, "p50_us": 9000, "p90_us": 12500, "p99_us": 1500000, "max_us": 1600000, "sum_us": 1700000})

@@ -39,7 +39,7 @@ static void
 test_nothing_yet (void)
 {
   static const char *const outcomes[] = {"detached", "fell-back", "reattached", "left-alone",
-                                         "failed",   "deadline",  "crashed"};
+                                         "failed",   "refused",   "deadline",   "crashed"};
   g_autoptr (VvStats) stats = vv_stats_new ();
   g_autoptr (GKeyFile) file = written (stats);
 
