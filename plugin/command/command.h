@@ -35,6 +35,7 @@ int vv_cmd_list (int argc, char **argv);
 int vv_cmd_match (int argc, char **argv);
 int vv_cmd_bind (int argc, char **argv);
 int vv_cmd_restore (int argc, char **argv);
+int vv_cmd_policy (int argc, char **argv);
 int vv_cmd_status (int argc, char **argv);
 int vv_cmd_metrics (int argc, char **argv);
 

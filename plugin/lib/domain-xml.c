@@ -1,120 +1,37 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "domain-xml.h"
 
-#include <libxml/parser.h>
-#include <libxml/tree.h>
 #include <string.h>
 
 #include "pci-device.h"
+#include "terms-xml.h"
 
 #define HOSTDEV_LIMIT 4096 /* a bus has 256 functions */
+#define NAMESPACE "urn:vfio-variant:domain:1"
+#define ALIAS_LIMIT 256
+#define PROBLEM_LIMIT 64 /* nobody reads more */
 
-static void
-doc_free (xmlDocPtr doc)
-{
-  xmlFreeDoc (doc);
-}
-static void
-context_free (xmlParserCtxtPtr ctxt)
-{
-  xmlFreeParserCtxt (ctxt);
-}
-typedef xmlDoc Document;
-typedef xmlParserCtxt Parser;
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (Document, doc_free)
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (Parser, context_free)
+/* Terms that clear themselves */
+typedef VvTerms VvWish;
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (VvWish, vv_terms_clear)
 
-/* libvirt writes no document type; one that is there can only bring entities. */
-static void
-refuse_doctype (void *data, const xmlChar *name, const xmlChar *external, const xmlChar *system)
-{
-  xmlParserCtxtPtr ctxt = data;
-  gboolean *refused = ctxt->_private;
-
-  (void)name, (void)external, (void)system;
-  *refused = TRUE;
-  xmlStopParser (ctxt);
-}
-
-static gboolean
-fail (GError **error, const char *format, ...)
-{
-  va_list args;
-
-  va_start (args, format);
-  g_autofree char *text = g_strdup_vprintf (format, args);
-  va_end (args);
-  g_strdelimit (g_strchomp (text), "\n", ' '); /* libxml2 says some things in two lines */
-  g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "domain XML: %s", text);
-  return FALSE;
-}
-
-static Document *
-parse (const char *xml, gsize length, GError **error)
-{
-  gboolean refused = FALSE;
-
-  if (length > VV_DOMAIN_XML_LIMIT) {
-    fail (error, "over %d MiB", VV_DOMAIN_XML_LIMIT >> 20);
-    return NULL;
-  }
-  g_autoptr (Parser) ctxt = xmlNewParserCtxt ();
-  ctxt->_private = &refused;
-  ctxt->sax->internalSubset = refuse_doctype;
-  g_autoptr (Document) doc = xmlCtxtReadMemory (ctxt, xml, (int)length, "domain.xml", NULL,
-                                                XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
-  const xmlError *problem = xmlCtxtGetLastError (ctxt);
-  if (refused)
-    fail (error, "a document type is not allowed");
-  else if (!doc || !xmlDocGetRootElement (doc))
-    fail (error, "line %d: %s", problem ? problem->line : 0,
-          problem && problem->message ? problem->message : "empty");
-  else
-    return g_steal_pointer (&doc);
-  return NULL;
-}
-
-static gboolean
-is_element (const xmlNode *node, const char *name)
-{
-  return node->type == XML_ELEMENT_NODE && strcmp ((const char *)node->name, name) == 0;
-}
-
-static xmlNode *
-child (const xmlNode *node, const char *name)
-{
-  for (xmlNode *c = node ? node->children : NULL; c; c = c->next)
-    if (is_element (c, name))
-      return c;
-  return NULL;
-}
-
-static char *
-attribute (const xmlNode *node, const char *name)
-{
-  xmlChar *value = node ? xmlGetNoNsProp (node, (const xmlChar *)name) : NULL;
-  char *copy = g_strdup ((const char *)value);
-
-  xmlFree (value);
-  return copy;
-}
+static const char schema[] =
+#include "domain-metadata.rng.inc"
+    ;
 
 static char *
 text_of (const xmlNode *parent, const char *name)
 {
-  const xmlNode *node = child (parent, name);
-  xmlChar *text = node ? xmlNodeGetContent (node) : NULL;
-  char *copy = g_strdup (text ? (const char *)text : "");
+  char *text = vv_xml_text (parent, name);
 
-  xmlFree (text);
-  return copy;
+  return text ? text : g_strdup ("");
 }
 
 /* libvirt's own reader takes decimal, 0x and octal numbers (virStrToLong_uip with base 0). */
 static gboolean
 number (const xmlNode *node, const char *name, guint most, guint *value)
 {
-  g_autofree char *text = attribute (node, name);
+  g_autofree char *text = vv_xml_attribute (node, name);
   char *end = NULL;
   guint64 n = text && g_ascii_isdigit (*text) ? g_ascii_strtoull (text, &end, 0) : 0;
 
@@ -125,7 +42,7 @@ number (const xmlNode *node, const char *name, guint most, guint *value)
 static char *
 source_address (const xmlNode *device)
 {
-  const xmlNode *address = child (child (device, "source"), "address");
+  const xmlNode *address = vv_xml_child (vv_xml_child (device, "source"), "address");
   guint domain, bus, slot, function;
 
   if (!address || !number (address, "domain", G_MAXUINT, &domain) || !number (address, "bus", 0xff, &bus) ||
@@ -137,7 +54,7 @@ source_address (const xmlNode *device)
 static gboolean
 attribute_is (const xmlNode *node, const char *name, const char *wanted, gboolean when_absent)
 {
-  g_autofree char *value = attribute (node, name);
+  g_autofree char *value = vv_xml_attribute (node, name);
 
   return value ? strcmp (value, wanted) == 0 : when_absent;
 }
@@ -145,10 +62,10 @@ attribute_is (const xmlNode *node, const char *name, const char *wanted, gboolea
 static gboolean
 is_pci_hostdev (const xmlNode *node)
 {
-  if (is_element (node, "interface"))
+  if (vv_xml_is_element (node, "interface"))
     return attribute_is (node, "type", "hostdev", FALSE) &&
-           attribute_is (child (child (node, "source"), "address"), "type", "pci", TRUE);
-  return is_element (node, "hostdev") && attribute_is (node, "mode", "subsystem", TRUE) &&
+           attribute_is (vv_xml_child (vv_xml_child (node, "source"), "address"), "type", "pci", TRUE);
+  return vv_xml_is_element (node, "hostdev") && attribute_is (node, "mode", "subsystem", TRUE) &&
          attribute_is (node, "type", "pci", FALSE);
 }
 
@@ -157,13 +74,17 @@ hostdev_free (VvHostdev *h)
 {
   g_free (h->address);
   g_free (h->model);
+  g_free (h->alias);
+  if (h->wish)
+    vv_terms_clear (h->wish);
+  g_free (h->wish);
   g_free (h);
 }
 
 static void
 add_hostdev (VvDomain *domain, const xmlNode *node)
 {
-  const xmlNode *driver = child (node, "driver");
+  const xmlNode *driver = vv_xml_child (node, "driver");
   g_autofree char *address = is_pci_hostdev (node) ? source_address (node) : NULL;
 
   if (!address || (driver && !attribute_is (driver, "name", "vfio", TRUE)) ||
@@ -172,29 +93,158 @@ add_hostdev (VvDomain *domain, const xmlNode *node)
   VvHostdev *h = g_new0 (VvHostdev, 1);
   h->address = g_steal_pointer (&address);
   h->managed = attribute_is (node, "managed", "yes", FALSE);
-  h->model = attribute (driver, "model");
+  h->model = vv_xml_attribute (driver, "model");
+  h->alias = vv_xml_attribute (vv_xml_child (node, "alias"), "name");
   g_ptr_array_add (domain->hostdevs, h);
 }
+
+/* --- metadata --- */
+
+static gboolean
+is_alias (const char *value)
+{
+  gsize length = strnlen (value, ALIAS_LIMIT + 1);
+
+  for (const char *c = value; *c && length <= ALIAS_LIMIT; c++)
+    if (!g_ascii_isalnum (*c) && !strchr ("_-", *c))
+      return FALSE;
+  return length > 0 && length <= ALIAS_LIMIT;
+}
+
+static gboolean
+is_address (const char *value)
+{
+  g_autofree char *address = vv_pci_address_parse (value, NULL);
+
+  return address != NULL;
+}
+
+static const VvXmlAttribute wish_attributes[] = {
+    {"alias", "the name of a device's <alias>", is_alias},
+    {"address", "a PCI address of the host, like 0000:3b:00.1", is_address},
+    VV_TERMS_OF_DOMAIN,
+    {NULL},
+};
+static const VvXmlElement wish_element = {"hostdev", wish_attributes, NULL, FALSE};
+static const VvXmlElement *const in_wishes[] = {&wish_element, NULL};
+static const VvXmlElement wishes_element = {"hostdevs", NULL, in_wishes, FALSE};
+
+/* What is wrong is said, and is no error: a guest that starts is worth more than its wishes (rule R7). */
+static void
+add_problem (VvDomain *domain, const GError *error)
+{
+  if (domain->problems->len < PROBLEM_LIMIT)
+    g_ptr_array_add (domain->problems, g_strdup (error->message));
+}
+
+/* What neither the table nor RELAX NG says */
+static gboolean
+is_whole_wish (const VvXml *xml, const xmlNode *node, GError **error)
+{
+  g_auto (VvWish) wish = vv_terms_from_xml (node);
+  g_autofree char *alias = vv_xml_attribute (node, "alias");
+  g_autofree char *address = vv_xml_attribute (node, "address");
+
+  if (!alias == !address)
+    return vv_xml_fail (xml, node, error, "<hostdev> needs either alias or address");
+  if (vv_terms_are_empty (&wish))
+    return vv_xml_fail (xml, node, error,
+                        "<hostdev> wants nothing: it needs one of driver, fallback, migratable");
+  return TRUE;
+}
+
+static gboolean
+check_wishes (const VvXml *xml, const xmlNode *wishes, GError **error)
+{
+  if (!vv_xml_check (xml, wishes, &wishes_element, NAMESPACE, error))
+    return FALSE;
+  for (const xmlNode *node = wishes->children; node; node = node->next)
+    if (node->type == XML_ELEMENT_NODE && !is_whole_wish (xml, node, error))
+      return FALSE;
+  return vv_xml_validate (xml, wishes, schema, error);
+}
+
+static VvHostdev *
+find_hostdev (const VvDomain *domain, const char *alias, const char *address)
+{
+  for (guint i = 0; i < domain->hostdevs->len; i++) {
+    VvHostdev *h = domain->hostdevs->pdata[i];
+    if (alias ? g_strcmp0 (h->alias, alias) == 0 : strcmp (h->address, address) == 0)
+      return h;
+  }
+  return NULL;
+}
+
+static gboolean
+take_wish (VvDomain *domain, const VvXml *xml, const xmlNode *node, GError **error)
+{
+  g_autofree char *alias = vv_xml_attribute (node, "alias");
+  g_autofree char *text = vv_xml_attribute (node, "address");
+  g_autofree char *address = text ? vv_pci_address_parse (text, NULL) : NULL;
+  VvHostdev *hostdev = find_hostdev (domain, alias, address);
+
+  if (!hostdev)
+    return vv_xml_fail (xml, node, error, "the domain has no PCI hostdev with %s %s",
+                        alias ? "the alias" : "the address", alias ? alias : address);
+  if (hostdev->wish)
+    return vv_xml_fail (xml, node, error, "a second wish for %s; the first counts", hostdev->address);
+  hostdev->wish = g_new0 (VvTerms, 1);
+  *hostdev->wish = vv_terms_from_xml (node);
+  return TRUE;
+}
+
+static void
+take_wishes (VvDomain *domain, const VvXml *xml, const xmlNode *wishes)
+{
+  g_autoptr (GError) invalid = NULL;
+
+  if (!check_wishes (xml, wishes, &invalid)) {
+    add_problem (domain, invalid);
+    return;
+  }
+  for (const xmlNode *node = wishes->children; node; node = node->next) {
+    g_autoptr (GError) error = NULL;
+    if (node->type == XML_ELEMENT_NODE && !take_wish (domain, xml, node, &error))
+      add_problem (domain, error);
+  }
+}
+
+/* libvirt keeps one element of each namespace here, and chooses its prefix. */
+static void
+read_metadata (VvDomain *domain, const VvXml *xml)
+{
+  const xmlNode *metadata = vv_xml_child (vv_xml_root (xml), "metadata");
+
+  for (const xmlNode *node = metadata ? metadata->children : NULL; node; node = node->next)
+    if (node->type == XML_ELEMENT_NODE && node->ns &&
+        g_strcmp0 ((const char *)node->ns->href, NAMESPACE) == 0)
+      take_wishes (domain, xml, node);
+}
+
+/* --- the domain --- */
 
 VvDomain *
 vv_domain_parse (const char *xml, gsize length, GError **error)
 {
-  g_autoptr (Document) doc = parse (xml, length, error);
-  const xmlNode *root = doc ? xmlDocGetRootElement (doc) : NULL;
+  g_autoptr (VvXml) doc = vv_xml_parse ("domain XML", xml, length, VV_DOMAIN_XML_LIMIT, error);
+  const xmlNode *root = doc ? vv_xml_root (doc) : NULL;
 
   if (!root)
     return NULL;
-  if (!is_element (root, "domain")) {
-    fail (error, "the root element is <%s>, not <domain>", root->name);
+  if (!vv_xml_is_element (root, "domain")) {
+    vv_xml_fail (doc, root, error, "the root element is <%s>, not <domain>", root->name);
     return NULL;
   }
   VvDomain *domain = g_new0 (VvDomain, 1);
+  const xmlNode *devices = vv_xml_child (root, "devices");
   domain->name = text_of (root, "name");
   domain->uuid = text_of (root, "uuid");
+  domain->emulator = vv_xml_text (devices, "emulator");
   domain->hostdevs = g_ptr_array_new_with_free_func ((GDestroyNotify)hostdev_free);
-  const xmlNode *devices = child (root, "devices");
+  domain->problems = g_ptr_array_new_with_free_func (g_free);
   for (const xmlNode *node = devices ? devices->children : NULL; node; node = node->next)
     add_hostdev (domain, node);
+  read_metadata (domain, doc);
   return domain;
 }
 
@@ -205,7 +255,9 @@ vv_domain_free (VvDomain *domain)
     return;
   g_free (domain->name);
   g_free (domain->uuid);
+  g_free (domain->emulator);
   g_ptr_array_unref (domain->hostdevs);
+  g_ptr_array_unref (domain->problems);
   g_free (domain);
 }
 

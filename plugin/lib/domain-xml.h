@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * domain-xml: the PCI devices that a libvirt domain takes from its host.
+ * domain-xml: the PCI devices that a libvirt domain takes from its host, and what its owner wants of them.
  *
- * Owns: reading a domain's XML (libvirt's docs/formatdomain.rst) with bounds: no network, no external entity,
- * no document type at all, 8 MiB. Knows nothing of sysfs.
+ * Owns: reading a domain's XML (libvirt's docs/formatdomain.rst), and our element in its metadata
+ * (schemas/domain-metadata.rng), with the bounds of xml, 8 MiB. Knows nothing of sysfs, nor of what becomes
+ * of a wish.
  */
 #pragma once
 
 #include "error.h"
+#include "policy.h"
 
 /** The largest domain XML that is read: libvirt's own limit on one string in its protocol is 4 MiB, libxml2's
  * on a document 10,000,000 bytes. */
@@ -18,11 +20,15 @@
  * @address: the PCI address on the host
  * @managed: libvirt detaches and reattaches it
  * @model: (nullable): <driver model='...'/>: the administrator asks for this driver (libvirt >= 10)
+ * @alias: (nullable): the name in its <alias>
+ * @wish: (nullable): what the domain's metadata wants of it: drivers, fallback, migratable
  */
 typedef struct {
   char *address;
   gboolean managed;
   char *model;
+  char *alias;
+  VvTerms *wish;
 } VvHostdev;
 
 /**
@@ -31,11 +37,16 @@ typedef struct {
  * @uuid: its UUID
  * @hostdevs: (element-type VvHostdev): from <hostdev mode='subsystem' type='pci'> and <interface
  * type='hostdev'>, for VFIO (also <driver name='vfio'/>, not another name)
+ * @problems: (element-type utf8): what is wrong with its metadata, a line each, with the line and column in
+ * the XML. When its wishes are not valid, none of them counts.
+ * @emulator: (nullable): the path of its emulator
  */
 typedef struct {
   char *name;
   char *uuid;
   GPtrArray *hostdevs;
+  GPtrArray *problems;
+  char *emulator;
 } VvDomain;
 
 /**
@@ -44,7 +55,7 @@ typedef struct {
  *
  * A device whose address is missing or malformed is left out: libvirt itself speaks about it.
  *
- * Returns: (transfer full): the domain, or NULL with @error set (VV_ERROR_INVALID, with the line)
+ * Returns: (transfer full): the domain, or NULL with @error set (VV_ERROR_INVALID, with line and column)
  */
 VvDomain *vv_domain_parse (const char *xml, gsize length, GError **error);
 void vv_domain_free (VvDomain *domain);

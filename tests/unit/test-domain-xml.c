@@ -168,27 +168,27 @@ test_malformed (void)
   static const struct {
     const char *says, *xml, *message;
   } cases[] = {
-      {"nothing", "", "domain XML: line *"},
-      {"blanks", " \n\n", "domain XML: line *"},
-      {"no XML", "hello hostdev", "domain XML: line 1: *"},
-      {"truncated", "<domain>\n<devices>\n<hostdev type='pci'><sour", "domain XML: line 3: *"},
-      {"another root", "<network/>", "domain XML: the root element is <network>, not <domain>"},
-      {"the wrong end", "<domain>\n</doman>", "domain XML: line 2: *"},
-      {"an unknown entity", "<domain>&hostdev;</domain>", "domain XML: line 1: *"},
-      {"two roots", "<domain/><domain/>", "domain XML: line 1: *"},
-      {"bad UTF-8", "<domain><name>\xff\xfe</name></domain>", "domain XML: line 1: *"},
-      {"a document type", "<!DOCTYPE domain><domain/>", "domain XML: a document type is not allowed"},
+      {"nothing", "", "domain XML:?:*"},
+      {"blanks", " \n\n", "domain XML:?:*"},
+      {"no XML", "hello hostdev", "domain XML:1:*: *"},
+      {"truncated", "<domain>\n<devices>\n<hostdev type='pci'><sour", "domain XML:3:*: *"},
+      {"another root", "<network/>", "domain XML:1:1: the root element is <network>, not <domain>"},
+      {"the wrong end", "<domain>\n</doman>", "domain XML:2:*: *"},
+      {"an unknown entity", "<domain>&hostdev;</domain>", "domain XML:1:*: *"},
+      {"two roots", "<domain/><domain/>", "domain XML:1:*: *"},
+      {"bad UTF-8", "<domain><name>\xff\xfe</name></domain>", "domain XML:1:*: *"},
+      {"a document type", "<!DOCTYPE domain><domain/>", "domain XML:1:*: a document type is not allowed"},
       {"an external entity",
        "<!DOCTYPE d [<!ENTITY x SYSTEM 'file:///etc/hostname'>]><domain><name>&x;</name></domain>",
-       "domain XML: a document type is not allowed"},
+       "domain XML:1:*: a document type is not allowed"},
       {"an external document type", "<!DOCTYPE d SYSTEM 'http://127.0.0.1/d.dtd'><domain/>",
-       "domain XML: a document type is not allowed"},
+       "domain XML:1:*: a document type is not allowed"},
       {"an entity bomb",
        "<!DOCTYPE d [<!ENTITY a 'hahahahaha'><!ENTITY b '&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;'>"
        "<!ENTITY c '&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;'><!ENTITY d '&c;&c;&c;&c;&c;&c;&c;&c;&c;&c;'>"
        "<!ENTITY e '&d;&d;&d;&d;&d;&d;&d;&d;&d;&d;'><!ENTITY f '&e;&e;&e;&e;&e;&e;&e;&e;&e;&e;'>]>"
        "<domain><name>&f;&f;&f;&f;</name></domain>",
-       "domain XML: a document type is not allowed"},
+       "domain XML:1:*: a document type is not allowed"},
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
@@ -279,6 +279,192 @@ test_cheap_look (void)
   g_assert_false (vv_domain_may_have_hostdevs ("hostdev", 6));
 }
 
+/* --- wishes --- */
+
+#define NAMESPACE "urn:vfio-variant:domain:1"
+#define WISHES(prefix, wishes)                                                                               \
+  "<domain>\n<metadata>\n<" prefix "hostdevs xmlns:vfio='" NAMESPACE "'>" wishes "</" prefix                 \
+  "hostdevs>\n</metadata>\n<devices>"                                                                        \
+  "<hostdev type='pci' managed='yes'>" ADDRESS "<alias name='ua-nic0'/></hostdev>"                           \
+  "<interface type='hostdev'><source><address type='pci' bus='0x3b' slot='0' function='2'/></source>"        \
+  "<alias name='net0'/></interface>"                                                                         \
+  "<hostdev type='pci'><source><address bus='4' slot='0' function='0'/></source></hostdev>"                  \
+  "</devices></domain>"
+#define WISH(attributes) WISHES ("vfio:", "\n  <vfio:hostdev " attributes "/>")
+
+/* "ADDRESS drivers fallback migratable", one device after the other, of those with a wish */
+static char *
+wished (const VvDomain *domain)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  for (guint i = 0; i < domain->hostdevs->len; i++) {
+    const VvHostdev *h = domain->hostdevs->pdata[i];
+    if (!h->wish)
+      continue;
+    g_autofree char *drivers = h->wish->drivers ? g_strjoinv ("+", h->wish->drivers) : g_strdup ("-");
+    g_string_append_printf (text, "%s%s %s %s %s", text->len ? ", " : "", h->address, drivers,
+                            vv_term_value (VV_TERM_FALLBACK, h->wish->values[VV_TERM_FALLBACK]),
+                            vv_term_value (VV_TERM_MIGRATABLE, h->wish->values[VV_TERM_MIGRATABLE]));
+    g_assert_cmpint (h->wish->values[VV_TERM_UNMANAGED], ==, 0);
+    g_assert_cmpint (h->wish->values[VV_TERM_HOST_USE], ==, 0);
+  }
+  return g_string_free (g_steal_pointer (&text), FALSE);
+}
+
+static void
+assert_wishes (const char *says, const char *xml, const char *wishes, const char *problems)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_test_message ("%s", says);
+  g_autoptr (VvDomain) domain = parse (xml, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (domain->hostdevs->len, ==, 3); /* whatever is wished, the devices are there */
+  g_autofree char *found = wished (domain);
+  g_assert_cmpstr (found, ==, wishes);
+  g_ptr_array_add (domain->problems, NULL);
+  g_autofree char *said = g_strjoinv ("\n", (char **)domain->problems->pdata);
+  g_assert_cmpstr (said, ==, problems);
+}
+
+static void
+test_wishes (void)
+{
+  static const struct {
+    const char *says, *xml, *wishes;
+  } cases[] = {
+      {"by alias, all of it",
+       WISH ("alias='ua-nic0' driver='mlx5_vfio_pci generic' fallback='none' migratable='require'"),
+       "0000:3b:00.1 mlx5_vfio_pci+generic none require"},
+      {"in another order of attributes",
+       WISH ("migratable=\"prefer\"   fallback=\"next\" driver=\" a\n b \" alias=\"ua-nic0\""),
+       "0000:3b:00.1 a+b next prefer"},
+      {"an interface, by an alias of libvirt's", WISH ("alias='net0' fallback='generic'"),
+       "0000:3b:00.2 - generic "},
+      {"by address", WISH ("address='0000:3b:00.1' driver='auto'"), "0000:3b:00.1 auto  "},
+      {"by a short address", WISH ("address='3B:00.1' driver='generic'"), "0000:3b:00.1 generic  "},
+      {"by libvirt's name of it", WISH ("address='pci_0000_04_00_0' driver='generic'"),
+       "0000:04:00.0 generic  "},
+      {"two",
+       WISHES ("vfio:", "<vfio:hostdev alias='net0' driver='x'/><!-- and --><vfio:hostdev address='04:00.0' "
+                        "driver='y'/>"),
+       "0000:3b:00.2 x  , 0000:04:00.0 y  "},
+      {"none", WISHES ("vfio:", ""), ""},
+      {"another prefix",
+       "<domain><metadata><a:hostdevs xmlns:a='" NAMESPACE "'><a:hostdev alias='i' driver='x'/></a:hostdevs>"
+       "</metadata><devices><hostdev type='pci'>" ADDRESS "<alias name='i'/></hostdev>"
+       "<hostdev type='pci'>" ADDRESS "</hostdev><hostdev type='pci'>" ADDRESS
+       "</hostdev></devices></domain>",
+       "0000:3b:00.1 x  "},
+      {"no prefix",
+       "<domain><metadata><hostdevs xmlns='" NAMESPACE "'><hostdev alias='i' driver='x'/></hostdevs>"
+       "</metadata><devices><hostdev type='pci'>" ADDRESS "<alias name='i'/></hostdev>"
+       "<hostdev type='pci'>" ADDRESS "</hostdev><hostdev type='pci'>" ADDRESS
+       "</hostdev></devices></domain>",
+       "0000:3b:00.1 x  "},
+      {"the namespace is declared above",
+       "<domain xmlns:v='" NAMESPACE "'><metadata><v:hostdevs><v:hostdev alias='i' driver='x'/></v:hostdevs>"
+       "</metadata><devices><hostdev type='pci'>" ADDRESS "<alias name='i'/></hostdev>"
+       "<hostdev type='pci'>" ADDRESS "</hostdev><hostdev type='pci'>" ADDRESS
+       "</hostdev></devices></domain>",
+       "0000:3b:00.1 x  "},
+      {"somebody else's metadata", WISHES ("", "<hostdev alias='ua-nic0' driver='x'/>"), ""},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
+    assert_wishes (cases[i].says, cases[i].xml, cases[i].wishes, "");
+}
+
+/* What is wrong with one wish makes all of them void; the domain stays what it is. */
+static void
+test_bad_wishes (void)
+{
+#define GOOD "\n  <vfio:hostdev alias='net0' driver='x'/>"
+  static const struct {
+    const char *wish, *problem;
+  } cases[] = {
+      {"<vfio:hostdev alias='ua-nic0'/>",
+       "domain XML:5:1: <hostdev> wants nothing: it needs one of driver, fallback, migratable"},
+      {"<vfio:hostdev driver='x'/>", "domain XML:5:1: <hostdev> needs either alias or address"},
+      {"<vfio:hostdev alias='ua-nic0' address='3b:00.1' driver='x'/>",
+       "domain XML:5:1: <hostdev> needs either alias or address"},
+      {"<vfio:hostdev alias='ua-nic0' drivers='x'/>",
+       "domain XML:5:1: <hostdev> has no attribute 'drivers'; it can have alias, address, driver, fallback, "
+       "migratable"},
+      {"<vfio:hostdev alias='ua-nic0' driver='x' unmanaged='manage'/>",
+       "domain XML:5:1: <hostdev> has no attribute 'unmanaged'; it can have alias, address, driver, "
+       "fallback, migratable"},
+      {"<vfio:hostdev alias='ua-nic0' vfio:driver='x'/>",
+       "domain XML:5:1: <hostdev> has no attribute 'vfio:driver'; it can have alias, address, driver, "
+       "fallback, migratable"},
+      {"   <vfio:hostdev alias='ua-nic0' fallback='no'/>",
+       "domain XML:5:4: <hostdev fallback='no'>: fallback is next, generic or none"},
+      {"<vfio:hostdev alias='ua-nic0' migratable='yes'/>",
+       "domain XML:5:1: <hostdev migratable='yes'>: migratable is ignore, prefer or require"},
+      {"<vfio:hostdev alias='ua-nic0' driver='../x'/>",
+       "domain XML:5:1: <hostdev driver='../x'>: driver is 'auto', or up to 32 names of drivers or modules, "
+       "'generic' among them"},
+      {"<vfio:hostdev alias='ua nic0' driver='x'/>",
+       "domain XML:5:1: <hostdev alias='ua nic0'>: alias is the name of a device's <alias>"},
+      {"<vfio:hostdev address='3b:00.9' driver='x'/>", "domain XML:5:1: <hostdev address='3b:00.9'>: address "
+                                                       "is a PCI address of the host, like 0000:3b:00.1"},
+      {"<vfio:hostdev address='3b:*' driver='x'/>",
+       "domain XML:5:1: <hostdev address='3b:*'>: address is a PCI address of the host, like 0000:3b:00.1"},
+      {"<vfio:device/>", "domain XML:5:1: <device> is not allowed in <hostdevs>; it can have <hostdev>"},
+      {"<hostdev alias='ua-nic0' driver='x'/>",
+       "domain XML:5:1: <hostdev> is not allowed in <hostdevs>, in this namespace; it can have <hostdev>"},
+      {"text", "domain XML:3:1: text is not allowed in <hostdevs>"},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autofree char *xml = g_strdup_printf (WISHES ("vfio:", GOOD "\n%s"), cases[i].wish);
+    assert_wishes (cases[i].wish, xml, "", cases[i].problem);
+  }
+  assert_wishes ("another element", WISHES ("vfio:", ""), "", "");
+  assert_wishes ("a wish outside", WISHES ("vfio:other", ""), "",
+                 "domain XML:3:1: <otherhostdevs> is here instead of <hostdevs> of the namespace " NAMESPACE);
+#undef GOOD
+}
+
+/* A wish that cannot be kept takes none of the others along. */
+static void
+test_wishes_for_none (void)
+{
+  assert_wishes ("no such alias",
+                 WISHES ("vfio:", "\n<vfio:hostdev alias='ua-x' driver='a'/>\n <vfio:hostdev alias='net0' "
+                                  "driver='b'/>"),
+                 "0000:3b:00.2 b  ", "domain XML:4:1: the domain has no PCI hostdev with the alias ua-x");
+  assert_wishes ("no such address", WISH ("address='3b:00.7' driver='a'"), "",
+                 "domain XML:4:3: the domain has no PCI hostdev with the address 0000:3b:00.7");
+  assert_wishes ("two for one",
+                 WISHES ("vfio:", "<vfio:hostdev alias='net0' driver='a'/>\n<vfio:hostdev "
+                                  "address='3b:00.2' driver='b'/>"),
+                 "0000:3b:00.2 a  ", "domain XML:4:1: a second wish for 0000:3b:00.2; the first counts");
+}
+
+static void
+test_many_problems (void)
+{
+  g_autoptr (GString) wishes = g_string_new (NULL);
+
+  for (guint i = 0; i < 1000; i++)
+    g_string_append (wishes, "<vfio:hostdev alias='x' driver='y'/>");
+  g_autofree char *xml = g_strdup_printf (WISHES ("vfio:", "%s"), wishes->str);
+  g_autoptr (VvDomain) domain = parse (xml, NULL);
+  g_assert_cmpuint (domain->problems->len, ==, 64);
+}
+
+static void
+test_emulator (void)
+{
+  g_autoptr (VvDomain) with = parse (DOMAIN ("<emulator>/usr/bin/qemu-system-x86_64</emulator>"), NULL);
+  g_autoptr (VvDomain) without = parse (DOMAIN (""), NULL);
+
+  g_assert_cmpstr (with->emulator, ==, "/usr/bin/qemu-system-x86_64");
+  g_assert_null (without->emulator);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -294,5 +480,10 @@ main (int argc, char **argv)
   g_test_add_func ("/domain-xml/depth-is-bounded", test_deep_nesting);
   g_test_add_func ("/domain-xml/number-of-devices-is-bounded", test_many_devices);
   g_test_add_func ("/domain-xml/the-cheap-look-misses-none", test_cheap_look);
+  g_test_add_func ("/domain-xml/wishes", test_wishes);
+  g_test_add_func ("/domain-xml/a-wish-that-is-not-valid-voids-all", test_bad_wishes);
+  g_test_add_func ("/domain-xml/a-wish-for-no-device-is-a-problem", test_wishes_for_none);
+  g_test_add_func ("/domain-xml/number-of-problems-is-bounded", test_many_problems);
+  g_test_add_func ("/domain-xml/emulator", test_emulator);
   return g_test_run ();
 }

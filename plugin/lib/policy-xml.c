@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "policy-xml.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "modalias.h"
+#include "terms-xml.h"
+
+#define MAIN_FILE "vfio-variant.xml"
+#define MORE_FILES "vfio-variant.d"
+#define PATTERN_LIMIT 256 /* a PCI modalias has 57 bytes */
+#define PATH_LIMIT 1024
+#define MOST_SECONDS 3600
+#define REMEDY "nothing in it counts"
+
+static const char schema[] =
+#include "vfio-variant.rng.inc"
+    ;
+
+/* --- values --- */
+
+/* Whether each '[' has its ']', with something but @forbidden between them: the sets of fnmatch(3) that need
+ * no thought */
+static gboolean
+has_good_sets (const char *text, const char *forbidden)
+{
+  const char *open = NULL;
+
+  for (const char *c = text; *c; c++) {
+    if (open && (*c == '[' || strchr (forbidden, *c)))
+      return FALSE;
+    if (*c == ']' && (!open || c == open + 1 || (c == open + 2 && open[1] == '!')))
+      return FALSE;
+    if (*c == '[')
+      open = c;
+    else if (*c == ']')
+      open = NULL;
+  }
+  return !open;
+}
+
+/* The characters that a pattern matches up to @end, at the least: a set is one */
+static guint
+characters_before (const char *text, const char *end)
+{
+  guint n = 0;
+  gboolean in_set = FALSE;
+
+  for (const char *c = text; c < end; c++) {
+    in_set = (in_set || *c == '[') && *c != ']';
+    n += !in_set;
+  }
+  return n;
+}
+
+char *
+vv_policy_address_glob (const char *text)
+{
+  gsize length = strnlen (text, PATTERN_LIMIT + 1);
+
+  if (length > PATTERN_LIMIT || strspn (text, "0123456789abcdefABCDEF:.*?[]!-") != length)
+    return NULL;
+  if (!strpbrk (text, "*?["))
+    return strchr (text, ':') ? vv_pci_address_parse (text, NULL) : NULL;
+  g_autofree char *lower = g_ascii_strdown (text, -1);
+  const char *colon = strchr (lower, ':');
+  if (!has_good_sets (lower, ":.*?") || (colon && strcspn (lower, ".") < (gsize)(colon - lower)))
+    return NULL;
+  if (*lower == '*' || (colon && strchr (colon + 1, ':'))) /* a first '*' stands for any domain, too */
+    return g_steal_pointer (&lower);
+  if (!colon)
+    return NULL;
+  if (memchr (lower, '*', colon - lower))
+    return NULL;
+  guint n = characters_before (lower, colon);
+  if (n >= 4)
+    return g_steal_pointer (&lower);
+  return n == 1 || n == 2 ? g_strconcat ("0000:", lower, NULL) : NULL;
+}
+
+static gboolean
+is_address_glob (const char *value)
+{
+  g_autofree char *pattern = vv_policy_address_glob (value);
+
+  return pattern != NULL;
+}
+
+/* Returns: the number of hexadecimal digits after 0x, 0 when that is not what it is */
+static gsize
+count_digits (const char *value)
+{
+  const char *digits = g_str_has_prefix (value, "0x") ? value + strlen ("0x") : "";
+  gsize n = strspn (digits, "0123456789abcdefABCDEF");
+
+  return digits[n] ? 0 : n;
+}
+
+static gboolean
+is_id (const char *value)
+{
+  return count_digits (value) == 4;
+}
+
+static gboolean
+is_class (const char *value)
+{
+  gsize n = count_digits (value);
+
+  return n == 2 || n == 4 || n == 6;
+}
+
+static gboolean
+is_driver_glob (const char *value)
+{
+  gsize length = strnlen (value, PATTERN_LIMIT + 1);
+
+  for (const char *c = value; *c && length <= PATTERN_LIMIT; c++)
+    if (!g_ascii_isalnum (*c) && !strchr ("_.+-*?[]!", *c))
+      return FALSE;
+  return length > 0 && length <= PATTERN_LIMIT && has_good_sets (value, "");
+}
+
+static gboolean
+is_modalias_glob (const char *value)
+{
+  gsize length = strnlen (value, PATTERN_LIMIT + 1);
+
+  for (const char *c = value; *c && length <= PATTERN_LIMIT; c++)
+    if (!g_ascii_isgraph (*c) || strchr ("\\^", *c))
+      return FALSE;
+  return length <= PATTERN_LIMIT && (*value == '*' || g_str_has_prefix (value, "pci:")) &&
+         has_good_sets (value, "");
+}
+
+/* As sysfs spells it: it is compared as text. */
+static gboolean
+is_group (const char *value)
+{
+  return g_ascii_string_to_unsigned (value, 10, 0, G_MAXINT, NULL, NULL) && (*value != '0' || !value[1]);
+}
+
+static gboolean
+is_seconds (const char *value)
+{
+  return g_ascii_string_to_unsigned (value, 10, 1, MOST_SECONDS, NULL, NULL) && *value != '0';
+}
+
+static gboolean
+is_yes_or_no (const char *value)
+{
+  return strcmp (value, "yes") == 0 || strcmp (value, "no") == 0;
+}
+
+static gboolean
+is_textfile (const char *value)
+{
+  g_auto (GStrv) parts = g_strsplit (value, "/", -1);
+
+  for (const char *c = value; *c; c++)
+    if (g_ascii_iscntrl (*c))
+      return FALSE;
+  return *value == '/' && strlen (value) <= PATH_LIMIT && g_str_has_suffix (value, ".prom") &&
+         !g_strv_contains ((const char *const *)parts, "..") && !g_str_has_suffix (value, "/.prom");
+}
+
+/* --- the format --- */
+
+#define ADDRESSES "an address or a glob of addresses, like 0000:3b:00.1 or 3b:00.*"
+#define ID "0x and 4 hexadecimal digits"
+#define SECONDS "a number of seconds from 1 to 3600"
+
+static const VvXmlAttribute device_attributes[] = {
+    {"address", ADDRESSES, is_address_glob},
+    {"vendor", ID, is_id},
+    {"product", ID, is_id},
+    {"subsystem-vendor", ID, is_id},
+    {"subsystem-product", ID, is_id},
+    {"class", "0x and the first 2, 4 or all 6 hexadecimal digits", is_class},
+    {"physical-function", ADDRESSES, is_address_glob},
+    {"native-driver", "a driver's name or a glob of names", is_driver_glob},
+    {"modalias", "a glob like pci:v000015B3d*", is_modalias_glob},
+    {"iommu-group", "a number, without leading zeros", is_group},
+    VV_TERMS_OF_DOMAIN,
+    VV_TERMS_OF_HOST,
+    {NULL},
+};
+static const VvXmlAttribute default_attributes[] = {VV_TERMS_OF_DOMAIN, VV_TERMS_OF_HOST, {NULL}};
+static const VvXmlAttribute gate_attributes[] = {
+    {"enabled", "yes or no", is_yes_or_no},
+    {"deadline", SECONDS, is_seconds},
+    {NULL},
+};
+static const VvXmlAttribute serve_attributes[] = {
+    {"executable", "a program's name, without folders", vv_name_is_safe},
+    {NULL},
+};
+static const VvXmlAttribute hooks_attributes[] = {{"time-limit", SECONDS, is_seconds}, {NULL}};
+static const VvXmlAttribute metrics_attributes[] = {
+    {"textfile", "an absolute path without '..' that ends with .prom", is_textfile},
+    {NULL},
+};
+
+static const VvXmlElement device_element = {"device", device_attributes, NULL, FALSE};
+static const VvXmlElement default_element = {"default", default_attributes, NULL, FALSE};
+static const VvXmlElement serve_element = {"serve", serve_attributes, NULL, FALSE};
+static const VvXmlElement *const in_gate[] = {&serve_element, NULL};
+static const VvXmlElement gate_element = {"gate", gate_attributes, in_gate, TRUE};
+static const VvXmlElement hooks_element = {"hooks", hooks_attributes, NULL, TRUE};
+static const VvXmlElement metrics_element = {"metrics", metrics_attributes, NULL, TRUE};
+static const VvXmlElement *const in_policy[] = {
+    &device_element, &default_element, &gate_element, &hooks_element, &metrics_element, NULL,
+};
+static const VvXmlElement policy_element = {"vfio-variant", NULL, in_policy, TRUE};
+
+/* --- what it says --- */
+
+static int
+id_of (const xmlNode *node, const char *name)
+{
+  g_autofree char *value = vv_xml_attribute (node, name);
+
+  return value ? (int)g_ascii_strtoull (value + strlen ("0x"), NULL, 16) : -1;
+}
+
+static guint
+seconds_of (const xmlNode *node, const char *name)
+{
+  g_autofree char *value = vv_xml_attribute (node, name);
+
+  return value ? (guint)g_ascii_strtoull (value, NULL, 10) : 0;
+}
+
+static char *
+glob_of (const xmlNode *node, const char *name)
+{
+  g_autofree char *value = vv_xml_attribute (node, name);
+
+  return value ? vv_policy_address_glob (value) : NULL;
+}
+
+static void
+read_match (VvRule *rule, const xmlNode *node)
+{
+  g_autofree char *class = vv_xml_attribute (node, "class");
+
+  rule->address = glob_of (node, "address");
+  rule->physical_function = glob_of (node, "physical-function");
+  rule->native_driver = vv_xml_attribute (node, "native-driver");
+  rule->modalias = vv_xml_attribute (node, "modalias");
+  rule->iommu_group = vv_xml_attribute (node, "iommu-group");
+  rule->vendor = id_of (node, "vendor");
+  rule->product = id_of (node, "product");
+  rule->subsystem_vendor = id_of (node, "subsystem-vendor");
+  rule->subsystem_product = id_of (node, "subsystem-product");
+  rule->class_code = class ? g_ascii_strdown (class + strlen ("0x"), -1) : NULL;
+}
+
+static gboolean
+matches_any (const VvRule *rule)
+{
+  return !rule->address && !rule->physical_function && !rule->native_driver && !rule->modalias &&
+         !rule->iommu_group && rule->vendor < 0 && rule->product < 0 && rule->subsystem_vendor < 0 &&
+         rule->subsystem_product < 0 && !rule->class_code;
+}
+
+/* What neither the tables nor RELAX NG say of an element: it must say something. */
+static gboolean
+add_rule (VvPolicy *policy, const VvXml *xml, const char *path, const xmlNode *node, GError **error)
+{
+  gboolean is_default = vv_xml_is_element (node, "default");
+  g_autoptr (VvRule) rule = vv_rule_new (path, vv_xml_line (node));
+
+  read_match (rule, node);
+  rule->terms = vv_terms_from_xml (node);
+  if (policy->rules->len + policy->defaults->len == VV_POLICY_RULE_LIMIT)
+    return vv_xml_fail (xml, node, error, "over %d rules", VV_POLICY_RULE_LIMIT);
+  if (!is_default && matches_any (rule))
+    return vv_xml_fail (xml, node, error,
+                        "<device> does not say which: it needs one of address, vendor, class and so on; what "
+                        "is to hold for all devices is <default>");
+  if (vv_terms_are_empty (&rule->terms))
+    return vv_xml_fail (xml, node, error,
+                        "<%s> wants nothing: it needs one of driver, fallback, migratable, unmanaged, "
+                        "host-use",
+                        (const char *)node->name);
+  g_ptr_array_add (is_default ? policy->defaults : policy->rules, g_steal_pointer (&rule));
+  return TRUE;
+}
+
+static char **
+executables_of (const xmlNode *gate)
+{
+  g_autoptr (GPtrArray) names = g_ptr_array_new ();
+
+  for (const xmlNode *node = gate->children; node; node = node->next)
+    if (vv_xml_is_element (node, "serve"))
+      g_ptr_array_add (names, vv_xml_attribute (node, "executable"));
+  if (!names->len)
+    return NULL;
+  g_ptr_array_add (names, NULL);
+  return (char **)g_ptr_array_free (g_steal_pointer (&names), FALSE);
+}
+
+static void
+read_gate (VvPolicy *policy, const xmlNode *gate)
+{
+  g_autofree char *enabled = vv_xml_attribute (gate, "enabled");
+
+  if (enabled)
+    policy->gate = strcmp (enabled, "yes") == 0 ? VV_YES : VV_NO;
+  policy->deadline_s = seconds_of (gate, "deadline");
+  policy->executables = executables_of (gate);
+}
+
+static gboolean
+read_element (VvPolicy *policy, const VvXml *xml, const char *path, const xmlNode *node, GError **error)
+{
+  if (vv_xml_is_element (node, "device") || vv_xml_is_element (node, "default"))
+    return add_rule (policy, xml, path, node, error);
+  if (vv_xml_is_element (node, "gate"))
+    read_gate (policy, node);
+  else if (vv_xml_is_element (node, "hooks"))
+    policy->hook_limit_s = seconds_of (node, "time-limit");
+  else if (vv_xml_is_element (node, "metrics"))
+    policy->textfile = vv_xml_attribute (node, "textfile");
+  return TRUE;
+}
+
+static void
+append_all (GPtrArray *to, GPtrArray *from)
+{
+  for (guint i = 0; i < from->len; i++)
+    g_ptr_array_add (to, from->pdata[i]);
+  g_ptr_array_set_free_func (from, NULL);
+}
+
+/* What @later says comes behind what @policy says; a setting counts where it was said first. */
+static void
+append_policy (VvPolicy *policy, VvPolicy *later)
+{
+  append_all (policy->rules, later->rules);
+  append_all (policy->defaults, later->defaults);
+  if (policy->gate == VV_UNSAID)
+    policy->gate = later->gate;
+  if (!policy->deadline_s)
+    policy->deadline_s = later->deadline_s;
+  if (!policy->hook_limit_s)
+    policy->hook_limit_s = later->hook_limit_s;
+  if (!policy->executables)
+    policy->executables = g_steal_pointer (&later->executables);
+  if (!policy->textfile)
+    policy->textfile = g_steal_pointer (&later->textfile);
+}
+
+gboolean
+vv_policy_add_text (VvPolicy *policy, const char *path, const char *text, gsize length, GError **error)
+{
+  g_autoptr (VvXml) xml = vv_xml_parse (path, text, length, VV_POLICY_FILE_LIMIT, error);
+  const xmlNode *root = xml ? vv_xml_root (xml) : NULL;
+  g_autoptr (VvPolicy) said = vv_policy_new ();
+
+  if (!root || !vv_xml_check (xml, root, &policy_element, NULL, error))
+    return FALSE;
+  for (const xmlNode *node = root->children; node; node = node->next)
+    if (!read_element (said, xml, path, node, error))
+      return FALSE;
+  if (!vv_xml_validate (xml, root, schema, error))
+    return FALSE;
+  append_policy (policy, said);
+  return TRUE;
+}
+
+/* --- files --- */
+
+static char *
+problem_with (const char *path, const char *what)
+{
+  return g_strdup_printf ("%s: %s; " REMEDY, path, what);
+}
+
+/* Returns: (nullable): why root must not believe what is there */
+static char *
+fault_of (const VvHost *host, const char *path)
+{
+  uid_t owner = host->sysroot ? geteuid () : 0;
+  struct stat st;
+
+  if (stat (path, &st) < 0)
+    return problem_with (path, g_strerror (errno));
+  if (st.st_uid != 0 && st.st_uid != owner)
+    return g_strdup_printf ("%s: it belongs to user %u and not to root; " REMEDY
+                            "; if its contents are yours: chown root %s",
+                            path, st.st_uid, path);
+  if (st.st_mode & 022)
+    return g_strdup_printf ("%s: its group or others can write it; " REMEDY
+                            "; if its contents are yours: chmod go-w %s",
+                            path, path);
+  return NULL;
+}
+
+static char *
+read_file (const char *path, GError **error)
+{
+  g_autofree char *folder = g_path_get_dirname (path);
+  g_autofree char *name = g_path_get_basename (path);
+  g_autoptr (VvDir) dir = vv_dir_open (NULL, folder, error);
+  struct stat st;
+
+  if (!dir)
+    return NULL;
+  if (stat (path, &st) == 0 && !S_ISREG (st.st_mode)) {
+    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "%s: it is no file", path);
+    return NULL;
+  }
+  return vv_io_read (dir, name, VV_POLICY_FILE_LIMIT, error);
+}
+
+void
+vv_policy_add_path (VvPolicy *policy, const char *path)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *text = read_file (path, &error);
+  g_autofree char *problem = NULL;
+
+  if (!text || !vv_policy_add_text (policy, path, text, strlen (text), &error))
+    problem = g_strconcat (error->message, "; " REMEDY, NULL);
+  vv_policy_add_file (policy, path, problem);
+}
+
+static void
+add_trusted (VvPolicy *policy, const VvHost *host, const char *path)
+{
+  g_autofree char *fault = fault_of (host, path);
+
+  if (fault)
+    vv_policy_add_file (policy, path, fault);
+  else
+    vv_policy_add_path (policy, path);
+}
+
+/* A name that cannot be shown cannot be in the name of a rule either. */
+static gboolean
+can_be_shown (const char *name)
+{
+  for (const char *c = name; *c; c++)
+    if (g_ascii_iscntrl (*c))
+      return FALSE;
+  return g_utf8_validate (name, -1, NULL);
+}
+
+static void
+add_named (VvPolicy *policy, const VvHost *host, const char *folder, const char *name)
+{
+  g_autofree char *escaped = can_be_shown (name) ? NULL : g_strescape (name, NULL);
+  g_autofree char *path = g_build_filename (folder, escaped ? escaped : name, NULL);
+
+  if (!escaped) {
+    add_trusted (policy, host, path);
+    return;
+  }
+  g_autofree char *problem = problem_with (path, "its name is no text: rename it");
+  vv_policy_add_file (policy, path, problem);
+}
+
+static void
+add_folder (VvPolicy *policy, const VvHost *host, const char *folder)
+{
+  g_autofree char *fault = fault_of (host, folder);
+  g_autoptr (VvDir) dir = fault ? NULL : vv_dir_open (NULL, folder, NULL);
+  g_autoptr (GPtrArray) names = dir ? vv_io_list (dir, ".") : g_ptr_array_new ();
+  guint n = 0;
+
+  if (!fault && (!dir || faccessat (dir->fd, ".", R_OK | X_OK, 0) < 0))
+    fault = problem_with (folder, g_strerror (errno));
+  for (guint i = 0; !fault && i < names->len; i++) {
+    if (!g_str_has_suffix (names->pdata[i], ".xml"))
+      continue;
+    if (n++ == VV_POLICY_FILES_LIMIT)
+      fault = problem_with (folder, "it has over 256 files; of those that sort behind the 256th");
+    else
+      add_named (policy, host, folder, names->pdata[i]);
+  }
+  if (fault)
+    vv_policy_add_file (policy, folder, fault);
+}
+
+/* A link that leads nowhere is there. */
+static gboolean
+is_there (const char *path)
+{
+  struct stat st;
+
+  return lstat (path, &st) == 0 || errno != ENOENT;
+}
+
+VvPolicy *
+vv_policy_read (const VvHost *host)
+{
+  g_autofree char *main_file = vv_host_path (host, VV_LIBVIRT_DIR "/" MAIN_FILE);
+  g_autofree char *folder = vv_host_path (host, VV_LIBVIRT_DIR "/" MORE_FILES);
+  VvPolicy *policy = vv_policy_new ();
+
+  if (is_there (main_file))
+    add_trusted (policy, host, main_file);
+  if (is_there (folder))
+    add_folder (policy, host, folder);
+  return policy;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * policy-xml: the administrator's policy as it stands in files, vfio-variant.xml(5).
+ *
+ * Owns: which files there are, whether root may believe them, their format and bounds. A file counts as a
+ * whole or not at all, and what is wrong with one does not touch the others (rule R7). Knows nothing of what
+ * follows from a policy.
+ */
+#pragma once
+
+#include "host.h"
+#include "policy.h"
+
+/** The largest file of the policy, in bytes, and the most of its rules and defaults. */
+#define VV_POLICY_FILE_LIMIT (1024 * 1024)
+#define VV_POLICY_RULE_LIMIT 4096
+
+/** The most files in vfio-variant.d that are read; those that sort behind do not count. */
+#define VV_POLICY_FILES_LIMIT 256
+
+/**
+ * vv_policy_read:
+ *
+ * Reads VV_LIBVIRT_DIR/vfio-variant.xml, and then what in vfio-variant.d ends with ".xml", in the order of
+ * strcmp(), below the host's sysroot when there is one. Files that are not there are no error. Each other is
+ * noted in the policy's files, with the problem when it is broken, cannot be read, or somebody else than root
+ * (below a sysroot: or the caller) could have written it.
+ *
+ * Returns: (transfer full): what the files say, which may be nothing
+ */
+VvPolicy *vv_policy_read (const VvHost *host);
+
+/** vv_policy_add_path: reads one file, whoever may write it, and notes it as vv_policy_read() does; that it
+ * is not there is a problem */
+void vv_policy_add_path (VvPolicy *policy, const char *path);
+
+/**
+ * vv_policy_add_text:
+ * @path: where the text comes from, for the rules and for messages
+ * @text: the document, @length bytes
+ *
+ * Adds what the text says behind what @policy says already; of a setting that was said, nothing. All or
+ * nothing; the policy's list of files stays as it is.
+ *
+ * Returns: FALSE with @error set (VV_ERROR_INVALID, "PATH:LINE:COLUMN: WHAT")
+ */
+gboolean vv_policy_add_text (VvPolicy *policy, const char *path, const char *text, gsize length,
+                             GError **error);
+
+/**
+ * vv_policy_address_glob:
+ * @text: an address, or a glob of addresses, without the domain when that is 0000
+ *
+ * As the DEVICE arguments of the command (vv_pci_addresses()), but what could be meant with or without a
+ * domain ("1*:00.0") is refused, so that one pattern says it all.
+ *
+ * Returns: (transfer full) (nullable): the pattern of whole addresses, in lower case; NULL when it is none
+ */
+char *vv_policy_address_glob (const char *text);

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * xml: reading XML that may be anything, and saying where in it something is wrong.
+ *
+ * Owns: libxml2: the bounds (no network, no entities, no document type at all, UTF-8 only, a length), the
+ * position of each element, validation by a RELAX NG schema in memory, and messages that name what is
+ * allowed. Knows nothing of policies or domains. Prints nothing, whatever libxml2 has to say.
+ */
+#pragma once
+
+#include <libxml/tree.h>
+
+#include "error.h"
+
+typedef struct VvXml VvXml;
+
+/**
+ * vv_xml_parse:
+ * @name: what it is, for messages: a file's path, or "domain XML"
+ * @text: the document, @length bytes
+ * @limit: the most bytes it may have
+ *
+ * Returns: (transfer full): the document, or NULL with @error set (VV_ERROR_INVALID, "NAME:LINE:COLUMN:
+ * WHAT", or "NAME: over N MiB")
+ */
+VvXml *vv_xml_parse (const char *name, const char *text, gsize length, gsize limit, GError **error);
+void vv_xml_free (VvXml *xml);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvXml, vv_xml_free)
+
+/** vv_xml_root: Returns: (transfer none): the root element */
+const xmlNode *vv_xml_root (const VvXml *xml);
+
+/** vv_xml_line: Returns: the line of an element's '<', from 1 */
+guint vv_xml_line (const xmlNode *element);
+
+/** vv_xml_column: Returns: the column of an element's '<', in characters, from 1 */
+guint vv_xml_column (const xmlNode *element);
+
+/** vv_xml_is_element: Returns: whether @node is an element of this name, in whatever namespace */
+gboolean vv_xml_is_element (const xmlNode *node, const char *name);
+
+/** vv_xml_child: Returns: (transfer none) (nullable): the first child element of this name; @node: (nullable)
+ */
+const xmlNode *vv_xml_child (const xmlNode *node, const char *name);
+
+/** vv_xml_attribute: Returns: (transfer full) (nullable): an attribute without a namespace; @node: (nullable)
+ */
+char *vv_xml_attribute (const xmlNode *node, const char *name);
+
+/** vv_xml_text: Returns: (transfer full) (nullable): all text in the first child element of this name; NULL
+ * when there is none */
+char *vv_xml_text (const xmlNode *node, const char *name);
+
+/** vv_xml_fail: sets @error to "NAME:LINE:COLUMN: ", where @element is, and the text, which becomes one line;
+ * Returns: FALSE */
+gboolean vv_xml_fail (const VvXml *xml, const xmlNode *element, GError **error, const char *format, ...)
+    G_GNUC_PRINTF (4, 5);
+
+/**
+ * VvXmlAttribute:
+ * @name: its name; NULL ends a table
+ * @form: what it can be, in words
+ * @is_good: whether a value is that
+ */
+typedef struct {
+  const char *name;
+  const char *form;
+  gboolean (*is_good) (const char *value);
+} VvXmlAttribute;
+
+/**
+ * VvXmlElement:
+ * @name: its name
+ * @attributes: (nullable): those that it can have
+ * @children: (nullable) (array zero-terminated=1): elements that can be in it; text never can
+ * @once: whether its parent can have only one
+ */
+typedef struct VvXmlElement VvXmlElement;
+struct VvXmlElement {
+  const char *name;
+  const VvXmlAttribute *attributes;
+  const VvXmlElement *const *children;
+  gboolean once;
+};
+
+/**
+ * vv_xml_check:
+ * @element: its shape, @node and all that is in it
+ * @namespace: (nullable): the namespace that all of them are in
+ *
+ * By the tables alone, which know which attribute or element is wrong, and what could be there. Of a wrong
+ * attribute, libxml2 says only that the attributes are wrong; so this comes before vv_xml_validate().
+ *
+ * Returns: TRUE, or FALSE with @error set as by vv_xml_fail()
+ */
+gboolean vv_xml_check (const VvXml *xml, const xmlNode *node, const VvXmlElement *element,
+                       const char *namespace, GError **error);
+
+/**
+ * vv_xml_validate:
+ * @node: an element: it and all that is in it
+ * @schema: a RELAX NG schema
+ *
+ * Returns: TRUE, or FALSE with @error set as by vv_xml_fail(), to what libxml2 said first
+ */
+gboolean vv_xml_validate (const VvXml *xml, const xmlNode *node, const char *schema, GError **error);
