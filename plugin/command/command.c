@@ -99,6 +99,15 @@ vv_exit_for (const GError *error)
 }
 
 int
+vv_exit_merge (int so_far, const GError *error)
+{
+  if (!error)
+    return so_far;
+  int code = vv_exit_for (error);
+  return so_far == VV_EXIT_DONE || so_far == code ? code : VV_EXIT_FAILED;
+}
+
+int
 vv_print_error (const GError *error)
 {
   fprintf (stderr, "vfio-variant: %s\n", error->message);

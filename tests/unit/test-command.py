@@ -158,9 +158,9 @@ def list_shows_what_matters():
         result = host.look("list")
         exits(result, 0)
         rows = [line.split() for line in result.stdout.splitlines()]
-        equal(rows[0][:6], ["DEVICE", "NATIVE", "NOW", "BEST", "GROUP", "DOMAIN"])
-        equal(rows[1][:6], [ON_VFIO, "-", "vfio-pci", "vfio-pci", "9", "-"])
-        equal(rows[2][:6], [NIC, "mlx5_core", "mlx5_core", "special_vfio_pci", "41", "-"])
+        equal(rows[0], ["DEVICE", "NATIVE", "NOW", "BEST", "GROUP", "DOMAIN", "MIGRATABLE"])
+        equal(rows[1], [ON_VFIO, "-", "vfio-pci", "vfio-pci", "9", "-", "no"])
+        equal(rows[2], [NIC, "mlx5_core", "mlx5_core", "special_vfio_pci", "41", "-", "-"])
         equal(len(rows), 3)
 
 
@@ -197,6 +197,41 @@ def list_json():
         equal(nic["iommu_group"], "41")
         equal((nic["vfio"], nic["held"], nic["domain_running"]), (False, False, False))
         equal(rows[1]["vfio"], True)
+        equal([row["migratable"] for row in rows], [False, False, None])
+
+
+def list_shows_who_can_migrate():
+    """What probe noted: of the driver that the device is on for VFIO, else of the best one."""
+    def shown(host):
+        rows = json.loads(host.look("list", "--json", NIC).stdout)
+        valid(rows, "list.schema.json")
+        return rows[0]["migratable"], host.look("list", NIC).stdout.split()[-1]
+
+    def noted(host, driver, stop_copy):
+        host.write(f"run/vfio-variant/migration-{driver}-{KEY[5:]}",
+                   f"[migration]\ndriver={driver}\nmodalias={KEY[5:]}\nstop-copy={stop_copy}\np2p=false\n"
+                   "pre-copy=false\ndma-logging=true\n")
+
+    with Host() as host:
+        noted(host, "mlx5_vfio_pci", "true")
+        equal(shown(host), (None, "-"))  # not the best
+        host.write("etc/modprobe.d/test.conf", "blacklist special_vfio_pci\n")
+        equal(shown(host), (None, "-"))  # not loaded: its driver's name is not known
+        os.makedirs(host.path("sys/module/mlx5_vfio_pci/drivers/pci:mlx5_vfio_pci"))
+        equal(shown(host), (True, "yes"))
+        noted(host, "mlx5_vfio_pci", "false")
+        equal(shown(host), (False, "no"))
+        host.write(f"run/vfio-variant/migration-mlx5_vfio_pci-{KEY[5:]}", "damaged")
+        equal(shown(host), (None, "-"))
+
+        noted(host, "mlx5_vfio_pci", "true")  # on another driver, which has not been asked
+        device = f"sys/devices/pci0000:00/0000:00:01.0/{NIC}"
+        os.unlink(host.path(f"{device}/driver"))
+        os.symlink("../../../../bus/pci/drivers/special-vfio", host.path(f"{device}/driver"))
+        os.makedirs(host.path(f"{device}/vfio-dev/vfio41"))
+        equal(shown(host), (None, "-"))
+        noted(host, "special-vfio", "true")
+        equal(shown(host), (True, "yes"))
 
 
 def list_shows_the_journal():
@@ -568,7 +603,8 @@ def status_passes_nothing_to_the_terminal():
 
 def wrong_usage_exits_2():
     cases = [
-        [], ["fly"], ["match"], ["match", "--fly"], ["list", "--fly"], ["bind"], ["bind", "--jobs", "0", NIC],
+        [], ["fly"], ["match"], ["match", "--fly"], ["list", "--fly"], ["probe"], ["probe", "--sysroot", "/", NIC],
+        ["bind"], ["bind", "--jobs", "0", NIC],
         ["bind", "--jobs", "257", NIC], ["bind", "--jobs", "x", NIC], ["bind", "--sysroot", "/", NIC], ["restore"],
         ["restore", "--all", NIC], ["restore", "--jobs", "0", NIC], ["restore", "--sysroot", "/", NIC],
         ["match", "eth0"], ["list", "0000:3b:00"], ["status", NIC], ["status", "--kernel", "6.1"],
@@ -596,16 +632,18 @@ def moving_without_privilege_exits_5():
     become = as_nobody()
     exits(run(*become, COMMAND, "bind", NIC), 5, "moving a device needs root")
     exits(run(*become, COMMAND, "restore", "--all"), 5, "moving a device needs root")
+    exits(run(*become, COMMAND, "probe", NIC), 5, "asking a device's driver needs root")
     with Host() as host:  # looking needs none
         exits(run(*become, COMMAND, "match", "--sysroot", host.root, NIC), 0, KEY)
 
 
 def help_tells():
-    exits(run(COMMAND, "--help"), 0, "Usage: vfio-variant COMMAND", "list", "match", "bind", "restore", "status",
-          "Exit status")
+    exits(run(COMMAND, "--help"), 0, "Usage: vfio-variant COMMAND", "list", "match", "probe", "bind", "restore",
+          "status", "Exit status")
     exits(run(COMMAND, "-h"), 0, "Usage:")
     exits(run(COMMAND, "--version"), 0, "vfio-variant ")
     for name, options in (("list", ["--all", "--sysroot"]), ("match", ["--kernel", "--json"]),
+                          ("probe", ["--json"]),
                           ("bind", ["--driver", "--force", "--jobs", "--dry-run"]), ("restore", ["--all", "--force"])):
         result = run(COMMAND, name, "--help")
         exits(result, 0, "Usage:", f"vfio-variant {name}", "DEVICE", *options)
@@ -621,12 +659,12 @@ def options_are_the_same_everywhere():
     completion = os.path.join(source, "packaging/completion/vfio-variant")
     with open(os.path.join(source, "docs/man/vfio-variant.rst"), encoding="utf-8") as file:
         manual = file.read()
-    for name in ("list", "match", "bind", "restore", "status"):
+    for name in ("list", "match", "probe", "bind", "restore", "status"):
         helped = re.findall(r"^  (?:-., )?(--[a-z-]+)", run(COMMAND, name, "--help").stdout, re.MULTILINE)
         section = re.search(rf"^{name}\n-+\n(.*?)(?=^\S+\n[-=]+\n|\Z)", manual, re.MULTILINE | re.DOTALL).group(1)
         documented = re.findall(r"^(?:-.(?: [A-Z]+)?, )?(--[a-z-]+)", section, re.MULTILINE)
         completed = run("bash", "-c", 'source "$1" && _vfio_variant_options "$2"', "bash", completion, name)
-        assert len(helped) > 2, helped
+        assert len(helped) > 1, helped
         equal(sorted(documented), sorted(helped))
         equal(sorted(completed.stdout.split()), sorted(helped))
 
@@ -737,6 +775,69 @@ def restore_respects_domains():
         assert not os.path.exists(host.path(f"run/vfio-variant/{NIC}"))
 
 
+# --- probe ---
+
+
+def probe_of_the_generic_driver():
+    needs_namespace()
+    with Host() as host:
+        result = host.inside(COMMAND, "probe", ON_VFIO)
+        exits(result, 0)
+        equal(result.stdout, f"{ON_VFIO}: vfio-pci: cannot migrate: the driver announces no migration\n")
+        result = host.inside(COMMAND, "probe", "--json", ON_VFIO)
+        exits(result, 0)
+        found = json.loads(result.stdout)
+        valid(found, "probe.schema.json")
+        equal(found, {"device": ON_VFIO, "driver": "vfio-pci", "migratable": False, "stop_copy": False, "p2p": False,
+                      "pre_copy": False, "dma_logging": False, "error": None})
+
+
+def probe_of_a_native_driver_exits_4():
+    needs_namespace()
+    with Host() as host:
+        exits(host.inside(COMMAND, "probe", NIC), 4, f"{NIC} is on mlx5_core", f"vfio-variant bind {NIC}")
+        result = host.inside(COMMAND, "probe", "--json", NIC, ON_VFIO)
+        exits(result, 4)
+        found = json.loads(result.stdout)
+        valid(found, "probe.schema.json")
+        equal([one["migratable"] for one in found], [None, False])
+        equal([one["driver"] for one in found], ["mlx5_core", "vfio-pci"])
+        assert "is on mlx5_core" in found[0]["error"]
+        equal([name for name in os.listdir(host.path("run/vfio-variant")) if NIC in name], [f"lock-{NIC}"])
+
+
+def probe_respects_domains():
+    """Also between libvirt's detach and QEMU's start, when no process has the device."""
+    needs_namespace()
+    with Host() as host:
+        with open(host.path(f"sys/bus/pci/devices/{ON_VFIO}/modalias"), encoding="utf-8") as file:
+            modalias = file.read().strip()
+        host.write(f"run/vfio-variant/{ON_VFIO}",
+                   f"[device]\naddress={ON_VFIO}\nmodalias={modalias}\nstate=noted\nhome-known=true\n"
+                   "home-driver=nvme\ndomain=vm1\ndomain-uuid=77\n")
+        exits(host.inside(COMMAND, "probe", ON_VFIO), 4, f"{ON_VFIO} belongs to domain vm1",
+              f"restore --force {ON_VFIO}")
+        exits(host.inside(COMMAND, "probe", "--force", ON_VFIO), 2)
+
+
+def probe_that_cannot_ask_exits_1():
+    """The fake host's group has no device node, and neither has the machine."""
+    needs_namespace()
+    if os.path.exists("/dev/vfio/9"):
+        raise Skip("there is a /dev/vfio/9")
+    with Host() as host:
+        device = f"sys/devices/pci0000:00/0000:00:01.0/{ON_VFIO}"
+        os.unlink(host.path(f"{device}/driver"))
+        os.symlink("../../../../bus/pci/drivers/mlx5_vfio_pci", host.path(f"{device}/driver"))
+        result = host.inside(COMMAND, "probe", "--json", ON_VFIO)
+        found = json.loads(result.stdout)
+        valid(found, "probe.schema.json")
+        exits(result, 1)
+        equal((found["driver"], found["migratable"]), ("mlx5_vfio_pci", None))
+        assert "/dev/vfio/" in found["error"], found["error"]
+        equal([name for name in os.listdir(host.path("run/vfio-variant")) if "migration" in name], [])
+
+
 # --- the qemu hook ---
 
 
@@ -796,7 +897,8 @@ def hook_lets_the_guest_go_on():
 
 
 TESTS = [
-    list_shows_what_matters, list_all_shows_all, list_of_nothing_says_so, list_json, list_shows_the_journal,
+    list_shows_what_matters, list_all_shows_all, list_of_nothing_says_so, list_json, list_shows_who_can_migrate,
+    list_shows_the_journal,
     match_shows_the_order, match_shows_what_is_out, match_json, match_json_of_several_is_an_array,
     match_takes_every_spelling, match_warns_of_missing_tables, match_of_another_kernel, status_for_people,
     status_of_a_quiet_daemon_is_short, status_tells_why_the_gate_is_off, status_json, status_of_another_version,
@@ -807,7 +909,8 @@ TESTS = [
     options_are_the_same_everywhere, the_daemon_helps, the_daemon_without_privilege_exits_5,
     the_daemons_options_are_the_same_everywhere, bind_of_what_is_bound,
     bind_dry_run_prints_a_script, bind_that_fails_exits_1, bind_of_what_the_host_uses_exits_4,
-    bind_without_an_iommu_exits_4, restore_respects_domains, hook_usage, hook_never_fails, hook_with_endless_input,
+    bind_without_an_iommu_exits_4, restore_respects_domains, probe_of_the_generic_driver,
+    probe_of_a_native_driver_exits_4, probe_respects_domains, probe_that_cannot_ask_exits_1, hook_usage, hook_never_fails, hook_with_endless_input,
     hook_follows_a_life, hook_lets_the_guest_go_on,
 ]
 
