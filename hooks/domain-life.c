@@ -52,29 +52,13 @@ each_device (const VvSession *session, const VvDomain *domain, const char *stati
 
 /* --- what a device may get --- */
 
-/* <driver model='...'/> is a wish, too, one that admits no other. */
-static VvChoice *
-choose_model (const VvSession *session, const VvHostdev *hostdev, const VvBinding *b, const char *whose,
-              GError **error)
-{
-  char *drivers[] = {hostdev->model, NULL};
-  VvTerms wish = hostdev->wish ? *hostdev->wish : (VvTerms){0};
-
-  wish.drivers = drivers;
-  g_autoptr (VvChoice) choice = vv_choose (session, b->device, b->entry, NULL, &wish, whose, error);
-  if (!choice || (!choice->refused->len && !vv_selection_force (choice->selection, hostdev->model, error)))
-    return NULL;
-  return g_steal_pointer (&choice);
-}
-
 static VvChoice *
 choose_for (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, const VvBinding *b,
             GError **error)
 {
   g_autofree char *whose = g_strdup_printf ("domain %s", domain->name);
-  VvChoice *choice = hostdev->model
-                         ? choose_model (session, hostdev, b, whose, error)
-                         : vv_choose (session, b->device, b->entry, NULL, hostdev->wish, whose, error);
+  VvChoice *choice =
+      vv_choose_model (session, b->device, b->entry, hostdev->model, hostdev->wish, whose, error);
 
   for (guint i = 0; choice && i < choice->refused->len; i++)
     g_warning ("%s: %s", hostdev->address, (char *)choice->refused->pdata[i]);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "domain-life.h"
+#include "libvirt-process.h"
 #include "log.h"
 #include "policy-xml.h"
 
@@ -69,9 +70,8 @@ read_input (void)
 }
 
 static gboolean
-journal_is_empty (void)
+journal_is_empty (const VvHost *host)
 {
-  g_autoptr (VvHost) host = vv_host_new (NULL, NULL, NULL);
   g_autoptr (VvJournal) journal = host ? vv_journal_open (host, FALSE, NULL) : NULL;
   g_autoptr (GPtrArray) addresses = journal ? vv_journal_addresses (journal) : NULL;
 
@@ -80,9 +80,9 @@ journal_is_empty (void)
 
 /* Most domains have no PCI devices: they must not pay for those that do. */
 static gboolean
-is_none_of_ours (const Station *station, const GString *xml)
+is_none_of_ours (const VvHost *host, const Station *station, const GString *xml)
 {
-  return station->by_journal ? journal_is_empty () : !vv_domain_may_have_hostdevs (xml->str, xml->len);
+  return station->by_journal ? journal_is_empty (host) : !vv_domain_may_have_hostdevs (xml->str, xml->len);
 }
 
 static VvSession *
@@ -146,12 +146,15 @@ main (int argc, char **argv)
            stderr);
     return 2;
   }
+  g_autoptr (VvHost) host = vv_host_new (NULL, NULL, NULL);
+  if (host)
+    vv_hook_note_caller (host, getppid ());
   const Station *station = find_station (argv[2], argv[3]);
   if (!station)
     return EXIT_SUCCESS;
 
   g_autoptr (GString) xml = read_input ();
-  if (is_none_of_ours (station, xml))
+  if (is_none_of_ours (host, station, xml))
     return EXIT_SUCCESS;
   vv_log_to_system ();
   return run (station, argv[1], xml) ? EXIT_SUCCESS : EXIT_FAILURE;

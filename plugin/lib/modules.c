@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <libkmod.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "modalias.h"
@@ -131,6 +132,92 @@ vv_modules_load (VvModules *modules, const char *module, GError **error)
   }
   kmod_unref (kmod);
   return done;
+}
+
+/* --- looking --- */
+
+/* What the kernel has appended to a signed module's file (include/linux/module_signature.h) */
+#define SIGNATURE_MARK "~Module signature appended~\n"
+
+void
+vv_module_look_clear (VvModuleLook *look)
+{
+  g_free (look->path);
+  g_free (look->install);
+  *look = (VvModuleLook){0};
+}
+
+/* /sys tells of the running kernel only. Without a procfs nobody says that it is another one. */
+static gboolean
+is_running_release (const VvHost *host)
+{
+  g_autofree char *running = host->proc ? vv_io_attribute (host->proc, "sys/kernel/osrelease") : NULL;
+
+  return !running || strcmp (running, host->release) == 0;
+}
+
+static gboolean
+is_present (const VvHost *host, const char *module)
+{
+  g_autofree char *name = vv_module_name (module);
+  g_autofree char *folder = g_build_filename ("module", name, NULL);
+
+  return is_running_release (host) && vv_io_exists (host->sys, folder);
+}
+
+static VvSigned
+mark_at_end (const char *path)
+{
+  char end[sizeof SIGNATURE_MARK - 1];
+  FILE *file = fopen (path, "re");
+
+  if (!file)
+    return VV_SIGNED_UNKNOWN;
+  gboolean is_read =
+      fseek (file, -(long)sizeof end, SEEK_END) == 0 && fread (end, 1, sizeof end, file) == sizeof end;
+  fclose (file);
+  return is_read && memcmp (end, SIGNATURE_MARK, sizeof end) == 0 ? VV_SIGNED_YES : VV_SIGNED_NO;
+}
+
+/* libkmod decompresses the file, as far as it was built to. */
+static VvSigned
+signature_in_info (struct kmod_module *mod)
+{
+  struct kmod_list *info = NULL, *item;
+  VvSigned found = VV_SIGNED_NO;
+
+  if (kmod_module_get_info (mod, &info) < 0)
+    return VV_SIGNED_UNKNOWN;
+  kmod_list_foreach (item, info) if (strcmp (kmod_module_info_get_key (item), "sig_id") == 0) found =
+      VV_SIGNED_YES;
+  kmod_module_info_free_list (info);
+  return found;
+}
+
+static void
+look_at_file (struct kmod_module *mod, VvModuleLook *look)
+{
+  const char *path = kmod_module_get_path (mod);
+
+  if (!path || !g_file_test (path, G_FILE_TEST_IS_REGULAR))
+    return;
+  look->path = g_strdup (path);
+  look->signature = g_str_has_suffix (path, ".ko") ? mark_at_end (path) : signature_in_info (mod);
+}
+
+void
+vv_modules_look (VvModules *modules, const char *module, VvModuleLook *look)
+{
+  struct kmod_module *mod = NULL;
+
+  *look = (VvModuleLook){.present = is_present (modules->host, module),
+                         .blacklisted = vv_modules_blacklisted (modules, module)};
+  if (kmod_module_new_from_name (modules->kmod, module, &mod) < 0)
+    return;
+  look->install = g_strdup (kmod_module_get_install_commands (mod));
+  look->builtin = kmod_module_get_initstate (mod) == KMOD_MODULE_BUILTIN;
+  look_at_file (mod, look);
+  kmod_module_unref (mod);
 }
 
 gboolean

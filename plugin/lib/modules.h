@@ -46,6 +46,48 @@ gboolean vv_modules_blacklisted (VvModules *modules, const char *module);
 gboolean vv_modules_load (VvModules *modules, const char *module, GError **error);
 
 /**
+ * VvSigned:
+ * @VV_SIGNED_UNKNOWN: its file cannot be read, or is compressed in a way that libkmod does not know
+ * @VV_SIGNED_NO: nothing is appended to its file
+ * @VV_SIGNED_YES: a signature is; whose, and whether the kernel knows that key, is not looked at
+ */
+typedef enum {
+  VV_SIGNED_UNKNOWN,
+  VV_SIGNED_NO,
+  VV_SIGNED_YES,
+} VvSigned;
+
+/**
+ * VvModuleLook:
+ * @present: the running kernel has it, loaded or built in, and @host is about that kernel
+ * @builtin: it is part of the kernel image
+ * @path: (nullable): its file, which is there; NULL: depmod's tables have none, or it is gone
+ * @blacklisted: vv_modules_blacklisted()
+ * @install: (nullable): the command that modprobe.d has run in the place of loading it
+ * @signature: of the file at @path
+ */
+typedef struct {
+  gboolean present;
+  gboolean builtin;
+  char *path;
+  gboolean blacklisted;
+  char *install;
+  VvSigned signature;
+} VvModuleLook;
+
+void vv_module_look_clear (VvModuleLook *look);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (VvModuleLook, vv_module_look_clear)
+
+/**
+ * vv_modules_look:
+ * @module: a module's name, with dashes or underscores
+ * @look: (out): what there is; to be cleared
+ *
+ * What a load would find. Nothing is loaded, nothing is run.
+ */
+void vv_modules_look (VvModules *modules, const char *module, VvModuleLook *look);
+
+/**
  * vv_modules_changed:
  *
  * Returns: whether depmod's tables or the list of files in modprobe.d are others than when @modules was made;

@@ -136,19 +136,41 @@ fault_of_dir (const VvNodedevHooks *hooks, const char *dir)
   return real ? fault_on_way (hooks, real, 1) : g_strdup_printf ("%s: %s", dir, g_strerror (errno));
 }
 
+/* @real: (nullable): the path of @script without links. Returns: (nullable): why it must not be run */
+static char *
+fault_of_script (const VvNodedevHooks *hooks, const char *script, const char *real)
+{
+  g_autofree char *dir = g_path_get_dirname (script);
+  char *fault = real ? fault_on_way (hooks, real, 2) : g_strdup (g_strerror (errno));
+
+  if (!fault)
+    fault = fault_of_dir (hooks, dir);
+  return fault ? fault : fault_of_dir (hooks, hooks->dir);
+}
+
+GPtrArray *
+vv_nodedev_hooks_faults (const VvNodedevHooks *hooks)
+{
+  GPtrArray *faults = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GPtrArray) scripts = find_scripts (hooks);
+
+  for (guint i = 0; i < scripts->len; i++) {
+    g_autofree char *real = realpath (scripts->pdata[i], NULL);
+    g_autofree char *fault = fault_of_script (hooks, scripts->pdata[i], real);
+    if (fault)
+      g_ptr_array_add (faults, g_strdup_printf ("%s: %s", (char *)scripts->pdata[i], fault));
+  }
+  return faults;
+}
+
 /* Returns: (nullable): the path of @script without links, which is what was looked at; NULL after a warning
  * when it must not be run */
 static char *
 trusted_path (const VvNodedevHooks *hooks, const char *script)
 {
   g_autofree char *real = realpath (script, NULL);
-  g_autofree char *dir = g_path_get_dirname (script);
-  g_autofree char *fault = real ? fault_on_way (hooks, real, 2) : g_strdup (g_strerror (errno));
+  g_autofree char *fault = fault_of_script (hooks, script, real);
 
-  if (!fault)
-    fault = fault_of_dir (hooks, dir);
-  if (!fault)
-    fault = fault_of_dir (hooks, hooks->dir);
   if (!fault)
     return g_steal_pointer (&real);
   g_warning ("hook %s: not run: %s", script, fault);

@@ -53,3 +53,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvNodedevHooks, vv_nodedev_hooks_free)
 gboolean vv_nodedev_hooks_run (const VvNodedevHooks *hooks, const VvPciDevice *device, VvOperation operation,
                                const char *sub_operation, const char *driver, gint64 deadline,
                                GError **error);
+
+/** vv_nodedev_hooks_faults: Returns: (transfer full) (element-type utf8): the scripts that
+ * vv_nodedev_hooks_run() does not run because of who could have written them: "SCRIPT: WHY", with the cure;
+ * empty when there are none */
+GPtrArray *vv_nodedev_hooks_faults (const VvNodedevHooks *hooks);

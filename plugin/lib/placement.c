@@ -58,6 +58,23 @@ vv_choose (const VvSession *s, const VvPciDevice *device, const VvEntry *entry, 
   return choice;
 }
 
+VvChoice *
+vv_choose_model (const VvSession *s, const VvPciDevice *device, const VvEntry *entry, const char *model,
+                 const VvTerms *wish, const char *whose, GError **error)
+{
+  g_autofree char *name = g_strdup (model);
+  char *drivers[] = {name, NULL};
+  VvTerms narrowed = wish ? *wish : (VvTerms){0};
+
+  if (!model)
+    return vv_choose (s, device, entry, NULL, wish, whose, error);
+  narrowed.drivers = drivers;
+  g_autoptr (VvChoice) choice = vv_choose (s, device, entry, NULL, &narrowed, whose, error);
+  if (!choice || (!choice->refused->len && !vv_selection_force (choice->selection, model, error)))
+    return NULL;
+  return g_steal_pointer (&choice);
+}
+
 /* --- what cannot be had --- */
 
 static gboolean

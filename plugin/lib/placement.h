@@ -40,6 +40,15 @@ VvChoice *vv_choose (const VvSession *session, const VvPciDevice *device, const 
                      const char *seen_driver, const VvTerms *wish, const char *whose, GError **error);
 
 /**
+ * vv_choose_model:
+ * @model: (nullable): what <driver model='...'/> of a hostdev says; a wish, too, and one that admits no other
+ *
+ * As vv_choose() for a device as it is now.
+ */
+VvChoice *vv_choose_model (const VvSession *session, const VvPciDevice *device, const VvEntry *entry,
+                           const char *model, const VvTerms *wish, const char *whose, GError **error);
+
+/**
  * vv_choice_check:
  *
  * Loads ahead the module that is going to be needed. When nothing that was decided can be had, and that was

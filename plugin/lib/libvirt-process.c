@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "libvirt-process.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define NOTE "hook-caller"
+#define PROC_STAT_LIMIT (4 * 1024 * 1024) /* a line for each interrupt and processor */
+
+void
+vv_libvirt_process_free (VvLibvirtProcess *process)
+{
+  if (!process)
+    return;
+  g_free (process->name);
+  g_free (process);
+}
+
+static gboolean
+is_libvirt (const char *name)
+{
+  return strcmp (name, "libvirtd") == 0 || strcmp (name, "virtqemud") == 0;
+}
+
+/* "PID (NAME) STATE ..." with the start as field 22 (proc(5)). A name may have blanks and brackets.
+ * Returns: (nullable): the name when it is one of libvirt's */
+static char *
+read_stat (const VvHost *host, const char *pid, guint64 *start)
+{
+  g_autofree char *path = g_build_filename (pid, "stat", NULL);
+  g_autofree char *text = host->proc ? vv_io_attribute (host->proc, path) : NULL;
+  char *begin = text ? strchr (text, '(') : NULL, *end = begin ? strrchr (begin, ')') : NULL;
+
+  if (!end)
+    return NULL;
+  *end = '\0';
+  if (!is_libvirt (begin + 1))
+    return NULL;
+  g_auto (GStrv) fields = g_strsplit (g_strchug (end + 1), " ", -1); /* from field 3 on */
+  if (g_strv_length (fields) < 20 ||
+      !g_ascii_string_to_unsigned (fields[19], 10, 0, G_MAXUINT64, start, NULL))
+    return NULL;
+  return g_strdup (begin + 1);
+}
+
+/* Microseconds since the epoch at which the kernel began to count ticks; 0: cannot be told */
+static gint64
+boot_time (const VvHost *host)
+{
+  g_autofree char *text = vv_io_read (host->proc, "stat", PROC_STAT_LIMIT, NULL);
+  const char *line = text ? strstr (text, "\nbtime ") : NULL;
+
+  return line ? g_ascii_strtoll (line + strlen ("\nbtime "), NULL, 10) * G_USEC_PER_SEC : 0;
+}
+
+static gint64
+moment_of (const VvHost *host, guint64 ticks)
+{
+  gint64 boot = boot_time (host);
+  long per_second = sysconf (_SC_CLK_TCK);
+
+  return boot && per_second > 0 ? boot + (gint64)((double)ticks / (double)per_second * G_USEC_PER_SEC) : 0;
+}
+
+VvLibvirtProcess *
+vv_libvirt_process_find (const VvHost *host)
+{
+  g_autoptr (GPtrArray) pids = host->proc ? vv_io_list (host->proc, ".") : NULL;
+  g_autoptr (VvLibvirtProcess) found = NULL;
+
+  for (guint i = 0; pids && i < pids->len; i++) {
+    guint64 start = 0;
+    guint64 pid;
+    if (!g_ascii_string_to_unsigned (pids->pdata[i], 10, 1, G_MAXINT, &pid, NULL) ||
+        (found && (pid_t)pid > found->pid))
+      continue;
+    char *name = read_stat (host, pids->pdata[i], &start);
+    if (!name)
+      continue;
+    vv_libvirt_process_free (found);
+    found = g_new0 (VvLibvirtProcess, 1);
+    *found = (VvLibvirtProcess){.pid = (pid_t)pid, .name = name, .start = start};
+  }
+  if (!found)
+    return NULL;
+  found->started = moment_of (host, found->start);
+  found->version = vv_asker_libvirt (host, found->pid);
+  return g_steal_pointer (&found);
+}
+
+/* --- the hook's note --- */
+
+static char *
+note_text (pid_t pid, guint64 start)
+{
+  return g_strdup_printf ("%d %" G_GUINT64_FORMAT "\n", (int)pid, start);
+}
+
+/* A note comes without white space at its end. */
+static gboolean
+note_is (const VvJournal *journal, const char *text)
+{
+  g_autofree char *noted = vv_journal_read (journal, NOTE);
+
+  return noted && strlen (noted) + 1 == strlen (text) && g_str_has_prefix (text, noted);
+}
+
+void
+vv_hook_note_caller (const VvHost *host, pid_t pid)
+{
+  char number[16];
+  guint64 start = 0;
+
+  snprintf (number, sizeof number, "%d", (int)pid);
+  g_autofree char *name = read_stat (host, number, &start);
+  g_autoptr (VvJournal) journal = name ? vv_journal_open (host, TRUE, NULL) : NULL;
+  if (!journal)
+    return;
+  g_autofree char *text = note_text (pid, start);
+  if (!note_is (journal, text))
+    vv_journal_write (journal, NOTE, text, NULL);
+}
+
+gboolean
+vv_hook_was_run_by (const VvJournal *journal, const VvLibvirtProcess *process)
+{
+  g_autofree char *text = note_text (process->pid, process->start);
+
+  return note_is (journal, text);
+}
