@@ -169,6 +169,21 @@ vv_domain_allows (const VvEntry *entry, GError **error)
   return FALSE;
 }
 
+char *
+vv_printable (const char *text, guint characters)
+{
+  g_autoptr (GString) safe = g_string_new (NULL);
+  const char *p = text;
+
+  for (; *p && characters > 0; p = g_utf8_next_char (p), characters--) {
+    gunichar c = g_utf8_get_char (p);
+    g_string_append_unichar (safe, g_unichar_isspace (c) ? ' ' : g_unichar_isprint (c) ? c : '?');
+  }
+  if (*p)
+    g_string_append (safe, "...");
+  return g_string_free (g_steal_pointer (&safe), FALSE);
+}
+
 void
 vv_json_string (JsonBuilder *builder, const char *name, const char *value)
 {

@@ -34,6 +34,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (VvCommon, vv_common_clear)
 int vv_cmd_list (int argc, char **argv);
 int vv_cmd_match (int argc, char **argv);
 int vv_cmd_probe (int argc, char **argv);
+int vv_cmd_check (int argc, char **argv);
 int vv_cmd_bind (int argc, char **argv);
 int vv_cmd_restore (int argc, char **argv);
 int vv_cmd_policy (int argc, char **argv);
@@ -98,6 +99,16 @@ GPtrArray *vv_device_arguments (const VvHost *host, int argc, char **argv, int *
  * Returns: TRUE, or FALSE with @error set (VV_ERROR_REFUSED) when a domain has the device or is about to
  */
 gboolean vv_domain_allows (const VvEntry *entry, GError **error);
+
+/**
+ * vv_printable:
+ * @text: UTF-8
+ * @characters: how many are kept; "..." follows when there were more
+ *
+ * Returns: (transfer full): @text on one line, and nothing that a terminal acts on: no control characters,
+ * also those of C1, nor what turns the direction of writing
+ */
+char *vv_printable (const char *text, guint characters);
 
 /** vv_json_string: adds a member that is a string, or null */
 void vv_json_string (JsonBuilder *builder, const char *name, const char *value);

@@ -16,10 +16,11 @@ static const struct {
     {"list", vv_cmd_list, "which device is on which driver, and which would be the best"},
     {"match", vv_cmd_match, "the VFIO drivers that fit a device, in order, and why others do not"},
     {"probe", vv_cmd_probe, "whether the drivers that devices are on can migrate them live"},
+    {"check", vv_cmd_check, "what devices would get at an attach, and what stands in the way"},
     {"bind", vv_cmd_bind, "detach devices from the host, each to the best VFIO driver"},
     {"restore", vv_cmd_restore, "give devices back to the host, as they were"},
     {"policy", vv_cmd_policy, "the administrator's rules for devices, and whether a file of them is good"},
-    {"status", vv_cmd_status, "how vfio-variantd is, and what it did last"},
+    {"status", vv_cmd_status, "how vfio-variantd is, what it did last, and whether the host is set up well"},
     {"metrics", vv_cmd_metrics, "counters and state for a monitoring system"},
 };
 

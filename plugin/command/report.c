@@ -44,6 +44,7 @@ static const Field daemon_fields[] = {
     {"deadline-ms", KIND_NUMBER},
     {"devices", KIND_NUMBER},
     {"minder", KIND_CHOICE, FALSE, minders},
+    {"policy-read", KIND_NUMBER, TRUE}, /* microseconds since the epoch */
     {NULL},
 };
 static const Field opens_fields[] = {{"seen"}, {"passed"}, {"held"}, {NULL}};
@@ -89,23 +90,6 @@ static const struct {
 
 /* --- text --- */
 
-/* On one line, and nothing that a terminal acts on: control characters, also those of C1, and what turns the
- * direction of writing. */
-static char *
-printable (const char *text, guint characters)
-{
-  g_autoptr (GString) safe = g_string_new (NULL);
-  const char *p = text;
-
-  for (; *p && characters > 0; p = g_utf8_next_char (p), characters--) {
-    gunichar c = g_utf8_get_char (p);
-    g_string_append_unichar (safe, g_unichar_isspace (c) ? ' ' : g_unichar_isprint (c) ? c : '?');
-  }
-  if (*p)
-    g_string_append (safe, "...");
-  return g_string_free (g_steal_pointer (&safe), FALSE);
-}
-
 static gboolean malformed (GError **error, const char *format, ...) G_GNUC_PRINTF (2, 3);
 
 static gboolean
@@ -116,7 +100,7 @@ malformed (GError **error, const char *format, ...)
   va_start (args, format);
   g_autofree char *what = g_strdup_vprintf (format, args);
   va_end (args);
-  g_autofree char *safe = printable (what, ERROR_CHARACTERS);
+  g_autofree char *safe = vv_printable (what, ERROR_CHARACTERS);
   g_set_error (error, VV_ERROR, VV_ERROR_FAILED, "vfio-variantd sent a malformed status: %s", safe);
   return FALSE;
 }
@@ -275,7 +259,7 @@ vv_report_text (const VvReport *report, const char *group, const char *key)
 {
   g_autofree char *text = g_key_file_get_string (report->file, group, key, NULL);
 
-  return text && *text ? printable (text, TEXT_CHARACTERS) : NULL;
+  return text && *text ? vv_printable (text, TEXT_CHARACTERS) : NULL;
 }
 
 char **
@@ -286,7 +270,7 @@ vv_report_names (const VvReport *report, const char *group, const char *key)
   char **safe = g_new0 (char *, n + 1);
 
   for (gsize i = 0; i < n; i++)
-    safe[i] = printable (names[i], TEXT_CHARACTERS);
+    safe[i] = vv_printable (names[i], TEXT_CHARACTERS);
   return safe;
 }
 
@@ -387,7 +371,6 @@ json_series (JsonBuilder *b, const VvReport *report, const char *name, guint n, 
 void
 vv_report_json (const VvReport *report, JsonBuilder *b)
 {
-  json_builder_begin_object (b);
   json_builder_set_member_name (b, "running");
   json_builder_add_boolean_value (b, TRUE);
   json_fields (b, report, groups[0].name, groups[0].fields);
@@ -402,5 +385,4 @@ vv_report_json (const VvReport *report, JsonBuilder *b)
   json_builder_set_member_name (b, "changes");
   json_series (b, report, "change", report->changes, change_fields);
   vv_json_string (b, "error", NULL);
-  json_builder_end_object (b);
 }

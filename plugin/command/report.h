@@ -57,5 +57,5 @@ char **vv_report_names (const VvReport *report, const char *group, const char *k
 /** vv_report_histogram: the durations of group "held" or "own", none when there were none */
 void vv_report_histogram (const VvReport *report, const char *group, VvHistogram *histogram);
 
-/** vv_report_json: adds the object that status.schema.json describes */
+/** vv_report_json: adds to an object what of status.schema.json the daemon says */
 void vv_report_json (const VvReport *report, JsonBuilder *builder);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * vfio-variant status: asks vfio-variantd how it is, and tells.
+ * vfio-variant status: asks vfio-variantd how it is, and tells, with what check-host finds.
  *
  * Owns: the text for people. What the reply may say is report's business; no text of the reply is printed
  * that did not come through it.
@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "ask.h"
+#include "check-host.h"
 #include "command.h"
 
 /* --- text --- */
@@ -198,37 +199,47 @@ print_text (const VvReport *r)
 
 /* --- the answers --- */
 
-static int
-tell (const VvReport *report, gboolean json)
+/* That the daemon does not run is an answer, too, and goes where the others go.
+ * @report: (nullable): NULL: it does not run, and @message says so */
+static void
+tell_json (const VvReport *report, const char *message, const GPtrArray *findings)
 {
   g_autoptr (JsonBuilder) builder = json_builder_new ();
 
-  if (json) {
+  json_builder_begin_object (builder);
+  if (report) {
     vv_report_json (report, builder);
-    vv_json_print (builder);
   } else {
-    print_text (report);
-  }
-  return VV_EXIT_DONE;
-}
-
-/* That it does not run is an answer, too, and goes where the others go. */
-static int
-tell_not_running (const char *message, gboolean json)
-{
-  g_autoptr (JsonBuilder) builder = json_builder_new ();
-
-  if (json) {
-    json_builder_begin_object (builder);
     json_builder_set_member_name (builder, "running");
     json_builder_add_boolean_value (builder, FALSE);
     vv_json_string (builder, "error", message);
-    json_builder_end_object (builder);
-    vv_json_print (builder);
-  } else {
-    puts (message);
   }
-  return VV_EXIT_FAILED;
+  vv_findings_json (findings, builder);
+  json_builder_end_object (builder);
+  vv_json_print (builder);
+}
+
+static void
+tell_text (const VvReport *report, const char *message, const GPtrArray *findings)
+{
+  if (report)
+    print_text (report);
+  else
+    puts (message);
+  if (findings->len)
+    putchar ('\n');
+  vv_findings_print (findings, TRUE);
+}
+
+static int
+tell (VvSession *session, const VvReport *report, const char *message, gboolean json)
+{
+  g_autoptr (VvSurroundings) surroundings = vv_surroundings_new (session);
+  g_autoptr (GPtrArray) findings = vv_findings_new ();
+
+  vv_check_host (surroundings, report, findings);
+  (json ? tell_json : tell_text) (report, message, findings);
+  return report && vv_findings_worst (findings) != VV_PROBLEM ? VV_EXIT_DONE : VV_EXIT_FAILED;
 }
 
 int
@@ -237,15 +248,18 @@ vv_cmd_status (int argc, char **argv)
   g_auto (VvCommon) common = {0};
   int patience_ms = VV_PATIENCE_MS;
   g_autoptr (GError) error = NULL;
+  g_autoptr (GError) problem = NULL;
   /* not among the options of the commands that only read: those have --kernel, which means nothing here */
   const GOptionEntry entries[] = {
-      {"sysroot", 0, 0, G_OPTION_ARG_FILENAME, &common.sysroot, "Ask the daemon whose /run is below DIR",
-       "DIR"},
+      {"sysroot", 0, 0, G_OPTION_ARG_FILENAME, &common.sysroot,
+       "Look at the host, and ask the daemon, below DIR", "DIR"},
       {"timeout-ms", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_INT, &patience_ms, "For the tests", "N"},
       {NULL},
   };
-  int code = vv_parse_options (&argc, &argv, "", "Asks vfio-variantd how it is. Needs root.", entries, FALSE,
-                               &common);
+  int code = vv_parse_options (
+      &argc, &argv, "",
+      "Asks vfio-variantd how it is, and looks whether this host is set up as it should be. Needs root.",
+      entries, FALSE, &common);
 
   if (code >= 0)
     return code;
@@ -256,10 +270,11 @@ vv_cmd_status (int argc, char **argv)
   g_autoptr (VvHost) host = vv_host_new (common.sysroot, NULL, &error);
   if (!host)
     return vv_print_error (error);
-  g_autoptr (VvReport) report = vv_ask_daemon (host, patience_ms, &error);
-  if (report)
-    return tell (report, common.json);
-  if (g_error_matches (error, VV_ERROR, VV_ERROR_NOT_FOUND))
-    return tell_not_running (error->message, common.json);
-  return vv_print_error (error);
+  g_autoptr (VvReport) report = vv_ask_daemon (host, patience_ms, &problem);
+  if (!report && !g_error_matches (problem, VV_ERROR, VV_ERROR_NOT_FOUND))
+    return vv_print_error (problem);
+  VvSession *session = vv_session_new (common.sysroot, NULL, VV_SESSION_LOOK, &error);
+  if (!session)
+    return vv_print_error (error);
+  return tell (session, report, problem ? problem->message : NULL, common.json);
 }

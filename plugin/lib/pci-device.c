@@ -272,26 +272,38 @@ shares_group (const VvPciDevice *member)
 }
 
 GPtrArray *
+vv_pci_group_blockers (const VvHost *host, const VvPciDevice *device, const GPtrArray *along)
+{
+  GPtrArray *blockers = g_ptr_array_new_with_free_func ((GDestroyNotify)vv_pci_device_free);
+  g_autoptr (GPtrArray) members = vv_pci_group_members (host, device);
+
+  for (guint i = 0; i < members->len; i++) {
+    const char *address = members->pdata[i];
+    g_autoptr (VvPciDevice) member = vv_pci_device_open (host, address, NULL);
+    if (member && strcmp (address, device->address) != 0 && !contains (along, address) &&
+        !shares_group (member))
+      g_ptr_array_add (blockers, g_steal_pointer (&member));
+  }
+  return blockers;
+}
+
+GPtrArray *
 vv_pci_group_obstacles (const VvHost *host, const VvPciDevice *device, const GPtrArray *along)
 {
   GPtrArray *reasons = g_ptr_array_new_with_free_func (g_free);
-  g_autoptr (GPtrArray) members = vv_pci_group_members (host, device);
+  g_autoptr (GPtrArray) blockers = vv_pci_group_blockers (host, device, along);
   g_autofree char *unsafe = vv_io_attribute (host->sys, "module/vfio/parameters/enable_unsafe_noiommu_mode");
 
   if (!device->iommu_group && g_strcmp0 (unsafe, "Y") != 0)
     g_ptr_array_add (reasons,
                      g_strdup ("it has no IOMMU group: enable the IOMMU in the firmware and on the kernel "
                                "command line (intel_iommu=on; AMD: on by default)"));
-  for (guint i = 0; i < members->len; i++) {
-    const char *address = members->pdata[i];
-    g_autoptr (VvPciDevice) member = vv_pci_device_open (host, address, NULL);
-    if (!member || strcmp (address, device->address) == 0 || contains (along, address) ||
-        shares_group (member))
-      continue;
+  for (guint i = 0; i < blockers->len; i++) {
+    const VvPciDevice *member = blockers->pdata[i];
     g_ptr_array_add (
         reasons, g_strdup_printf (
                      "%s in the same IOMMU group %s is on %s: give it to the guest too, or bind it as well",
-                     address, device->iommu_group, member->driver));
+                     member->address, device->iommu_group, member->driver));
   }
   return reasons;
 }

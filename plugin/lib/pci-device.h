@@ -118,6 +118,15 @@ gboolean vv_pci_has_flr (const VvPciDevice *device);
 GPtrArray *vv_pci_group_members (const VvHost *host, const VvPciDevice *device);
 
 /**
+ * vv_pci_group_blockers:
+ * @along: (nullable) (element-type utf8): addresses of devices that go to VFIO together with @device
+ *
+ * Returns: (transfer full) (element-type VvPciDevice): the other members of its IOMMU group that are on a
+ * driver of the host, so that QEMU could not use it
+ */
+GPtrArray *vv_pci_group_blockers (const VvHost *host, const VvPciDevice *device, const GPtrArray *along);
+
+/**
  * vv_pci_group_obstacles:
  * @along: (nullable) (element-type utf8): addresses of devices that go to VFIO together with @device
  *

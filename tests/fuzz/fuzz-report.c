@@ -25,7 +25,9 @@ LLVMFuzzerTestOneInput (const guint8 *data, gsize size)
     return 0;
   }
   g_autoptr (JsonBuilder) builder = json_builder_new ();
+  json_builder_begin_object (builder);
   vv_report_json (report, builder);
+  json_builder_end_object (builder);
   g_autoptr (JsonNode) root = json_builder_get_root (builder);
   g_assert_nonnull (root);
   g_autofree char *text = json_to_string (root, TRUE);

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "check-device.h"
+
+#include <string.h>
+
+#include "in-use.h"
+
+#define QEMU_MIGRATES 8000 /* QEMU 8.0: its VFIO migration is no experiment any more, and is version 2 */
+
+/* What the questions share. @chosen: (nullable): the candidate that would be bound */
+typedef struct {
+  const VvSurroundings *s;
+  const VvPlan *plan;
+  const VvHostdev *hostdev;
+  VvPciDevice *device;
+  VvEntry *entry;
+  VvChoice *choice;
+  const VvCandidate *chosen;
+  gboolean on_vfio;
+  VvCheck *check;
+} Look;
+
+void
+vv_check_free (VvCheck *check)
+{
+  if (!check)
+    return;
+  g_free (check->address);
+  g_free (check->driver);
+  g_free (check->module);
+  g_free (check->why);
+  g_free (check->rule_file);
+  g_ptr_array_unref (check->fallback);
+  g_ptr_array_unref (check->findings);
+  g_free (check);
+}
+
+static void
+look_clear (Look *l)
+{
+  vv_pci_device_free (l->device);
+  vv_entry_free (l->entry);
+  vv_choice_free (l->choice);
+  vv_check_free (l->check);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Look, look_clear)
+
+/* @what, @cure: (transfer full) */
+static void
+find (const Look *l, const char *id, VvSeverity severity, char *what, const char *why, char *cure)
+{
+  vv_findings_add (l->check->findings, id, severity, l->device->address, what, why, cure);
+}
+
+static int
+term (const Look *l, VvTerm name)
+{
+  return l->choice->decision->terms.values[name];
+}
+
+static gboolean
+is_generic (const Look *l)
+{
+  return !l->chosen || strcmp (l->chosen->module, VV_GENERIC_MODULE) == 0 ||
+         g_strcmp0 (l->check->driver, VV_GENERIC_DRIVER) == 0;
+}
+
+static char *
+joined (GPtrArray *texts)
+{
+  g_autoptr (GString) all = g_string_new (NULL);
+
+  for (guint i = 0; i < texts->len; i++)
+    g_string_append_printf (all, "%s%s", i ? "; " : "", (const char *)texts->pdata[i]);
+  return g_string_free (g_steal_pointer (&all), FALSE);
+}
+
+/* --- IOMMU --- */
+
+static void
+check_iommu (const Look *l)
+{
+  const VvHost *host = l->s->session->host;
+  g_autofree char *unsafe = vv_io_attribute (host->sys, "module/vfio/parameters/enable_unsafe_noiommu_mode");
+  g_autofree char *path = g_strdup_printf ("kernel/iommu_groups/%s/name", l->device->iommu_group);
+  g_autofree char *name = l->device->iommu_group ? vv_io_attribute (host->sys, path) : NULL;
+
+  if ((!l->device->iommu_group && g_strcmp0 (unsafe, "Y") == 0) || g_strcmp0 (name, "vfio-noiommu") == 0)
+    find (l, "no-iommu", VV_WARNING, g_strdup ("it would be given out in VFIO's no-IOMMU mode"),
+          "whoever has it can read and write all memory of the host; libvirt's guests cannot use it",
+          g_strdup ("turn the IOMMU on, and vfio's enable_unsafe_noiommu_mode off"));
+  else if (!l->device->iommu_group)
+    vv_find_iommu_off (l->s, l->device->address, l->check->findings);
+}
+
+static void
+check_group (const Look *l)
+{
+  g_autoptr (GPtrArray) blockers = vv_pci_group_blockers (l->s->session->host, l->device, l->plan->along);
+
+  for (guint i = 0; i < blockers->len; i++) {
+    const VvPciDevice *member = blockers->pdata[i];
+    find (l, "group", VV_PROBLEM,
+          g_strdup_printf ("%s, in the same IOMMU group %s, is on %s", member->address,
+                           l->device->iommu_group, member->driver),
+          "a group is given out as a whole: QEMU would not start",
+          g_strdup_printf ("vfio-variant bind %s, or give it to the same guest", member->address));
+  }
+}
+
+/* --- who has it --- */
+
+static gboolean
+is_ours (const Look *l)
+{
+  return l->entry && l->plan->domain && l->entry->domain_uuid &&
+         g_strcmp0 (l->entry->domain_uuid, l->plan->domain->uuid) == 0;
+}
+
+static void
+check_guest_use (const Look *l)
+{
+  g_autofree char *user = vv_vfio_user (l->s->session->host, l->device);
+
+  if (user && is_ours (l))
+    find (l, "in-use-guest", VV_NOTE, g_strdup_printf ("%s has it: this very domain runs", user),
+          "nothing moves it now; what is told here is for its next start", NULL);
+  else if (user)
+    find (l, "in-use-guest", VV_PROBLEM,
+          g_strdup_printf ("%s holds it, or its IOMMU group, through VFIO", user),
+          "a device that a process holds is not moved, by no option",
+          g_strdup ("shut that guest down, or detach the device from it"));
+}
+
+static void
+check_host_use (const Look *l)
+{
+  g_autoptr (GPtrArray) reasons =
+      l->on_vfio ? g_ptr_array_new () : vv_host_use (l->s->session->host, l->device);
+  gboolean refused = term (l, VV_TERM_HOST_USE) == VV_HOST_USE_REFUSE;
+  g_autofree char *rule = vv_decision_rule (l->choice->decision);
+
+  if (!reasons->len)
+    return;
+  g_autofree char *text = joined (reasons);
+  g_autofree char *why =
+      refused ? g_strdup_printf ("%s refuses it (host-use='refuse'): the domain would not start", rule)
+      : l->choice->decision->said[VV_TERM_HOST_USE]
+          ? g_strdup_printf ("%s lets it be taken all the same: the host loses it", rule)
+          : g_strdup ("a domain that starts takes it all the same: the host loses it; 'vfio-variant bind' "
+                      "refuses without --force");
+  find (l, "in-use-host", refused ? VV_PROBLEM : VV_WARNING, g_strdup_printf ("the host uses it: %s", text),
+        why, g_strdup ("end that use first"));
+}
+
+static void
+check_entry (Look *l)
+{
+  g_autoptr (GError) error = NULL;
+
+  l->entry = vv_journal_load (l->s->session->journal, l->device->address, &error);
+  if (error)
+    find (l, "journal-damaged", VV_PROBLEM, g_strdup (error->message),
+          "while it is there nothing of ours moves the device: it gets what libvirt chooses",
+          g_strdup_printf ("rm %s/%s && vfio-variant restore %s", l->s->session->host->run_path,
+                           l->device->address, l->device->address));
+  if (!l->entry)
+    return;
+  if (l->entry->domain && !is_ours (l))
+    find (l, "claimed", VV_PROBLEM,
+          g_strdup_printf ("the journal gives it to domain %s%s", l->entry->domain,
+                           l->entry->in_use ? ", which runs" : ""),
+          "two guests cannot have it; 'vfio-variant bind' refuses",
+          g_strdup_printf ("shut that domain down; when it is gone: vfio-variant restore --force %s",
+                           l->device->address));
+  vv_find_entry (l->entry, l->device->driver, l->check->findings);
+}
+
+/* --- which driver --- */
+
+/* What is excluded counts when it would have been better than what is left. */
+static void
+check_excluded (const Look *l, const VvCandidate *out)
+{
+  const GPtrArray *candidates = l->choice->selection->candidates;
+
+  for (guint i = 0; i < candidates->len; i++)
+    if (strcmp (((const VvCandidate *)candidates->pdata[i])->module, out->module) == 0)
+      return; /* the same by a lesser alias */
+  if (!out->alias || (l->chosen && l->chosen->alias && l->chosen->wildcards <= out->wildcards))
+    return;
+  g_autofree char *driver = vv_candidate_driver (l->s->session->host, out);
+  gboolean blacklisted = vv_modules_blacklisted (l->s->session->modules, out->module);
+  find (l, blacklisted ? "blacklisted" : "passed-over", VV_NOTE,
+        g_strdup_printf ("%s would be better: %s", driver ? driver : out->module, out->excluded),
+        "it is not tried",
+        blacklisted ? g_strdup_printf ("if that is not wanted, remove the line: grep -rn 'blacklist *%s' "
+                                       "/etc/modprobe.d",
+                                       out->module)
+                    : NULL);
+}
+
+/* The first that would load is what it gets; what is wrong with those before it is found on the way. */
+static void
+check_candidates (Look *l)
+{
+  const VvSurroundings *s = l->s;
+  const GPtrArray *candidates = l->choice->selection->candidates;
+  const GPtrArray *excluded = l->choice->selection->excluded;
+  guint first = l->check->findings->len;
+
+  for (guint i = 0; i < candidates->len; i++) {
+    const VvCandidate *c = candidates->pdata[i];
+    g_autofree char *driver = vv_candidate_driver (s->session->host, c);
+    gboolean there = c->source == VV_SOURCE_BUILTIN || (c->driver && g_strcmp0 (driver, c->driver) == 0);
+    if (l->chosen)
+      g_ptr_array_add (l->check->fallback, driver ? g_steal_pointer (&driver) : g_strdup (c->module));
+    else if (vv_find_module (s, c->module, there, VV_WARNING, l->device->address, l->check->findings))
+      l->chosen = c;
+  }
+  for (guint i = first; !l->chosen && i < l->check->findings->len; i++)
+    ((VvFinding *)l->check->findings->pdata[i])->severity = VV_PROBLEM;
+  for (guint i = 0; i < excluded->len; i++)
+    check_excluded (l, excluded->pdata[i]);
+}
+
+static void
+check_choice (const Look *l)
+{
+  g_autofree char *rule = vv_decision_rule (l->choice->decision);
+
+  for (guint i = 0; i < l->choice->refused->len; i++)
+    find (l, "wish-refused", VV_WARNING, g_strdup (l->choice->refused->pdata[i]),
+          "a domain's wish narrows the policy and never gets around it: it does not count", NULL);
+  if (!l->chosen) {
+    g_autoptr (GPtrArray) reasons = g_ptr_array_new_with_free_func (g_free);
+    for (guint i = 0; i < l->choice->selection->excluded->len; i++) {
+      const VvCandidate *c = l->choice->selection->excluded->pdata[i];
+      g_ptr_array_add (reasons, g_strdup_printf ("%s: %s", c->module, c->excluded));
+    }
+    g_autofree char *text = joined (reasons);
+    find (l, "no-driver", VV_PROBLEM, g_strdup_printf ("no VFIO driver is left%s%s", *text ? ": " : "", text),
+          vv_decision_is_strict (l->choice->decision)
+              ? "the domain would not start"
+              : "at a start it would stay where libvirt puts it, if libvirt can",
+          NULL);
+    return;
+  }
+  if (vv_decision_is_strict (l->choice->decision))
+    find (l, "strict", VV_NOTE,
+          g_strdup_printf ("a start is refused when it cannot have this (%s: fallback='%s', migratable='%s')",
+                           rule, vv_term_value (VV_TERM_FALLBACK, term (l, VV_TERM_FALLBACK)),
+                           vv_term_value (VV_TERM_MIGRATABLE, term (l, VV_TERM_MIGRATABLE))),
+          "nothing but a driver that fails, or that cannot migrate it, is to be expected here", NULL);
+}
+
+/* Another variant of VFIO that no alias names is the vendor's own. */
+static gboolean
+is_vendors (const Look *l)
+{
+  return l->device->vfio_dev &&
+         !vv_selection_has_driver (l->s->session->host, l->choice->selection, l->device->driver);
+}
+
+static gboolean
+stays (const Look *l)
+{
+  return l->hostdev && !l->hostdev->managed && term (l, VV_TERM_UNMANAGED) != VV_UNMANAGED_MANAGE;
+}
+
+/* Returns: whether the device stays where it is */
+static gboolean
+check_stays (const Look *l)
+{
+  VvCheck *check = l->check;
+
+  if (is_vendors (l)) {
+    check->why = g_strdup ("it is there now");
+    find (l, "vendor-driver", VV_NOTE,
+          g_strdup_printf ("it is a VFIO device of %s, which no alias names for it", l->device->driver),
+          "the vendor's own tools put it there: it is left alone", NULL);
+  } else if (stays (l)) {
+    check->why = g_strdup ("managed='no': it stays where it is");
+    find (l, "unmanaged", l->on_vfio ? VV_NOTE : VV_PROBLEM,
+          g_strdup_printf ("managed='no', and it is on %s",
+                           l->device->driver ? l->device->driver : "no driver"),
+          l->on_vfio ? "neither libvirt nor we move it, unless the policy says unmanaged='manage'"
+                     : "libvirt refuses such a device unless it is on a VFIO driver",
+          l->on_vfio ? NULL : g_strdup_printf ("vfio-variant bind %s", l->device->address));
+  } else {
+    return FALSE;
+  }
+  check->driver = g_strdup (l->device->driver);
+  return TRUE;
+}
+
+static void
+tell_choice (const Look *l)
+{
+  const VvDecision *d = l->choice->decision;
+  const VvCandidate *c = l->chosen;
+  g_autofree char *rule = vv_decision_rule (d);
+
+  l->check->driver = c ? vv_candidate_driver (l->s->session->host, c) : NULL;
+  l->check->module = c ? g_strdup (c->module) : NULL;
+  l->check->why = l->hostdev && l->hostdev->model && c && c->source == VV_SOURCE_FORCED
+                      ? g_strdup ("the domain's <driver model=>")
+                  : d->file       ? g_strdup (rule)
+                  : c && c->alias ? g_strdup_printf ("best by alias %s, %u wildcards", c->alias, c->wildcards)
+                                  : g_strdup ("no alias names another");
+}
+
+/* --- what is lost on the way --- */
+
+static void
+check_reset (const Look *l)
+{
+  g_autofree char *methods = vv_io_attribute (l->device->dir, "reset_method");
+
+  if (!(methods ? *methods != '\0' : vv_io_exists (l->device->dir, "reset")))
+    find (l, "no-reset", VV_WARNING, g_strdup ("the kernel has no way to reset it"),
+          "what one guest left in it is there for the next, and for the host", NULL);
+  if (l->s->libvirt && l->s->libvirt->version && l->s->libvirt->version < VV_LIBVIRT_ACCEPTS &&
+      !is_generic (l) && !vv_pci_has_flr (l->device))
+    find (l, "hotplug-generic", VV_NOTE, g_strdup ("at hot plug it stays on vfio-pci: it has no FLR"),
+          "libvirt before 9.7 can reset, on another driver than vfio-pci, only devices with FLR; the start "
+          "of a "
+          "domain works",
+          NULL);
+}
+
+static gboolean
+requires_migration (const Look *l)
+{
+  return term (l, VV_TERM_MIGRATABLE) == VV_MIGRATABLE_REQUIRE;
+}
+
+static void
+check_migration (const Look *l)
+{
+  const char *driver = l->check->driver ? l->check->driver : l->check->module;
+  const char *address = l->device->address;
+
+  l->check->migratable = vv_migration_known (l->s->session->journal, driver, l->device->modalias, NULL);
+  if (!driver)
+    return;
+  if (l->check->migratable == VV_MIGRATION_YES)
+    find (l, "migratable", VV_OK, g_strdup_printf ("%s can migrate it live", driver),
+          "that is what the driver announced; the destination needs the same", NULL);
+  else if (l->check->migratable == VV_MIGRATION_NO)
+    find (l, "not-migratable", requires_migration (l) ? VV_PROBLEM : VV_NOTE,
+          g_strdup_printf ("%s cannot migrate it live", driver),
+          requires_migration (l) ? "migratable='require': the domain would not start"
+                                 : "a guest that has it cannot be migrated",
+          NULL);
+  else
+    find (l, "migration-unknown", VV_NOTE,
+          g_strdup_printf ("whether %s can migrate it live is not known", driver),
+          "only the driver can tell, and only of a device that is on it and idle",
+          g_strdup_printf ("vfio-variant bind %s && vfio-variant probe %s; vfio-variant restore %s", address,
+                           address, address));
+}
+
+static void
+check_qemu (const Look *l)
+{
+  const VvQemu *qemu = l->plan->qemu;
+
+  if (qemu && qemu->version && qemu->version < QEMU_MIGRATES && !is_generic (l))
+    find (l, "qemu-old", requires_migration (l) ? VV_PROBLEM : VV_WARNING,
+          g_strdup_printf ("%s is QEMU %u.%u", qemu->path, qemu->version / 1000, qemu->version % 1000),
+          requires_migration (l) ? "live migration of VFIO devices, which is required, needs QEMU 8.0"
+                                 : "live migration of VFIO devices needs QEMU 8.0",
+          g_strdup ("install QEMU 8.0 or later"));
+}
+
+/* --- the device --- */
+
+static VvCheck *
+check_new (const char *address)
+{
+  VvCheck *check = g_new0 (VvCheck, 1);
+
+  check->address = g_strdup (address);
+  check->fallback = g_ptr_array_new_with_free_func (g_free);
+  check->findings = vv_findings_new ();
+  return check;
+}
+
+static gboolean
+choose (Look *l, GError **error)
+{
+  const VvHostdev *h = l->hostdev;
+  g_autofree char *whose = l->plan->domain ? g_strdup_printf ("domain %s", l->plan->domain->name) : NULL;
+
+  l->choice = vv_choose_model (l->s->session, l->device, l->entry, h ? h->model : NULL, h ? h->wish : NULL,
+                               whose, error);
+  if (!l->choice)
+    return FALSE;
+  l->on_vfio = vv_on_vfio (l->s->session->host, l->device, l->choice->selection);
+  l->check->rule_file = g_strdup (l->choice->decision->file);
+  l->check->rule_line = l->choice->decision->line;
+  return TRUE;
+}
+
+VvCheck *
+vv_check_device (const VvSurroundings *s, const VvPlan *plan, const char *address, const VvHostdev *hostdev,
+                 GError **error)
+{
+  g_auto (Look) l = {.s = s, .plan = plan, .hostdev = hostdev, .check = check_new (address)};
+
+  l.device = vv_pci_device_open (s->session->host, address, error);
+  if (!l.device)
+    return NULL;
+  check_entry (&l);
+  if (!choose (&l, error))
+    return NULL;
+  check_iommu (&l);
+  check_group (&l);
+  check_guest_use (&l);
+  check_host_use (&l);
+  if (!check_stays (&l)) {
+    check_candidates (&l);
+    tell_choice (&l);
+    check_choice (&l);
+    check_qemu (&l);
+  }
+  check_reset (&l);
+  check_migration (&l);
+  return g_steal_pointer (&l.check);
+}

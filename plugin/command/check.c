@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * vfio-variant check: what devices, or the devices of a domain, would get at an attach, and what stands in
+ * the way.
+ *
+ * Owns: where the domain's XML comes from, and what is printed. What is asked is check-device's business and
+ * that of surroundings.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "check-device.h"
+#include "child.h"
+#include "command.h"
+
+#define VIRSH_LIMIT_MS 10000
+
+/* What was found: of each device, and of all else */
+typedef struct {
+  VvDomain *domain; /* NULL: devices were named */
+  GPtrArray *checks;
+  GPtrArray *findings;
+} Results;
+
+static void
+results_clear (Results *r)
+{
+  vv_domain_free (r->domain);
+  g_ptr_array_unref (r->checks);
+  g_ptr_array_unref (r->findings);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Results, results_clear)
+
+/* --- the domain --- */
+
+/* DEVICE may be a path, too, but never one of a file. */
+static gboolean
+is_domain_file (const char *argument)
+{
+  return g_str_has_suffix (argument, ".xml") ||
+         (strchr (argument, '/') && g_file_test (argument, G_FILE_TEST_IS_REGULAR));
+}
+
+static VvDomain *
+domain_from_file (const char *path, GError **error)
+{
+  g_autofree char *folder = g_path_get_dirname (path);
+  g_autofree char *name = g_path_get_basename (path);
+  g_autoptr (VvDir) dir = vv_dir_open (NULL, folder, error);
+  g_autofree char *text = dir ? vv_io_read (dir, name, VV_DOMAIN_XML_LIMIT, error) : NULL;
+  VvDomain *domain = text ? vv_domain_parse (text, strlen (text), error) : NULL;
+
+  if (text && !domain)
+    g_prefix_error (error, "%s: ", path);
+  return domain;
+}
+
+/* A process of its own: this program does not link libvirt. */
+static VvDomain *
+domain_from_libvirt (const char *name, GError **error)
+{
+  const char *const argv[] = {"virsh", "--connect", "qemu:///system", "--readonly", "dumpxml", "--domain",
+                              name,    NULL};
+  g_autoptr (GError) problem = NULL;
+  g_autoptr (GString) text = vv_child_run (argv, VV_DOMAIN_XML_LIMIT, VIRSH_LIMIT_MS, &problem);
+  VvDomain *domain = text ? vv_domain_parse (text->str, text->len, error) : NULL;
+
+  if (g_error_matches (problem, VV_ERROR, VV_ERROR_NOT_FOUND))
+    g_set_error (
+        error, VV_ERROR, VV_ERROR_FAILED,
+        "domain %s: there is no virsh to ask; install libvirt's clients, or give the domain's XML as a file",
+        name);
+  else if (problem)
+    g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
+                 "domain %s: %s; 'virsh --connect qemu:///system list --all' shows which there are", name,
+                 problem->message);
+  else if (!domain)
+    g_prefix_error (error, "domain %s: ", name);
+  return domain;
+}
+
+/* --- asking --- */
+
+static gboolean
+check_one (const VvSurroundings *s, const VvPlan *plan, const char *address, const VvHostdev *hostdev,
+           Results *results, GError **error)
+{
+  g_autoptr (GError) problem = NULL;
+  VvCheck *check = vv_check_device (s, plan, address, hostdev, &problem);
+
+  if (check) {
+    g_ptr_array_add (results->checks, check);
+    return TRUE;
+  }
+  if (!hostdev || !g_error_matches (problem, VV_ERROR, VV_ERROR_NO_DEVICE)) {
+    g_propagate_error (error, g_steal_pointer (&problem));
+    return FALSE;
+  }
+  vv_findings_add (results->findings, "absent", VV_PROBLEM, address, g_strdup (problem->message),
+                   "the domain's XML has a device that is not there: it would not start",
+                   g_strdup_printf ("virsh edit %s", plan->domain->name));
+  return TRUE;
+}
+
+static void
+find_in_domain (const VvDomain *domain, GPtrArray *findings)
+{
+  for (guint i = 0; i < domain->problems->len; i++)
+    vv_findings_add (findings, "wish-invalid", VV_WARNING, VV_SUBJECT_DOMAIN,
+                     g_strdup (domain->problems->pdata[i]),
+                     "none of the wishes in the domain's metadata counts",
+                     g_strdup_printf ("virsh edit %s", domain->name));
+  if (!domain->hostdevs->len)
+    vv_findings_add (findings, "no-devices", VV_NOTE, VV_SUBJECT_DOMAIN,
+                     g_strdup ("it takes no PCI devices from the host"),
+                     "there is nothing for vfio-variant to do", NULL);
+}
+
+static void
+find_qemu (const VvQemu *qemu, GPtrArray *findings)
+{
+  if (!qemu->version)
+    vv_findings_add (findings, "qemu-unknown", VV_NOTE, VV_SUBJECT_HOST,
+                     g_strdup_printf ("the version of QEMU cannot be told: %s", qemu->problem),
+                     "live migration of VFIO devices needs QEMU 8.0", NULL);
+}
+
+/* @addresses: (nullable): the devices; NULL: those of the domain */
+static gboolean
+ask (const VvSurroundings *s, const GPtrArray *addresses, Results *r, GError **error)
+{
+  g_autoptr (GPtrArray) along = g_ptr_array_new ();
+  g_auto (VvQemu) qemu = {0};
+  guint n = addresses ? addresses->len : r->domain->hostdevs->len;
+
+  for (guint i = 0; i < n; i++)
+    g_ptr_array_add (along, addresses ? addresses->pdata[i]
+                                      : (gpointer)((VvHostdev *)r->domain->hostdevs->pdata[i])->address);
+  vv_qemu_ask (s->session->host, r->domain ? r->domain->emulator : NULL, &qemu);
+  const VvPlan plan = {r->domain, along, &qemu};
+  for (guint i = 0; i < n; i++)
+    if (!check_one (s, &plan, along->pdata[i], addresses ? NULL : r->domain->hostdevs->pdata[i], r, error))
+      return FALSE;
+  if (r->domain)
+    find_in_domain (r->domain, r->findings);
+  vv_find_policy (s, r->findings);
+  vv_find_denials (s, r->findings);
+  vv_find_libvirt (s, r->findings);
+  find_qemu (&qemu, r->findings);
+  vv_find_privilege (s, r->findings);
+  return TRUE;
+}
+
+static gboolean
+is_ok (const Results *r)
+{
+  for (guint i = 0; i < r->checks->len; i++)
+    if (vv_findings_worst (((const VvCheck *)r->checks->pdata[i])->findings) == VV_PROBLEM)
+      return FALSE;
+  return vv_findings_worst (r->findings) != VV_PROBLEM;
+}
+
+/* --- telling --- */
+
+static void
+print_check (const VvCheck *c)
+{
+  const char *name = c->driver ? c->driver : c->module;
+
+  if (c->module)
+    printf ("%s: would get %s (%s)", c->address, name, c->why);
+  else if (name)
+    printf ("%s: stays on %s (%s)", c->address, name, c->why);
+  else
+    printf ("%s: would get no VFIO driver (%s)", c->address, c->why);
+  for (guint i = 0; i < c->fallback->len; i++)
+    printf ("%s%s", i ? ", then " : "; if that fails ", (char *)c->fallback->pdata[i]);
+  putchar ('\n');
+  vv_findings_print (c->findings, FALSE);
+}
+
+static void
+json_check (const VvCheck *c, JsonBuilder *b)
+{
+  json_builder_begin_object (b);
+  vv_json_string (b, "device", c->address);
+  vv_json_string (b, "driver", c->driver);
+  vv_json_string (b, "module", c->module);
+  vv_json_string (b, "why", c->why);
+  json_builder_set_member_name (b, "rule");
+  if (c->rule_file) {
+    json_builder_begin_object (b);
+    vv_json_string (b, "file", c->rule_file);
+    json_builder_set_member_name (b, "line");
+    json_builder_add_int_value (b, c->rule_line);
+    json_builder_end_object (b);
+  } else {
+    json_builder_add_null_value (b);
+  }
+  json_builder_set_member_name (b, "fallback");
+  json_builder_begin_array (b);
+  for (guint i = 0; i < c->fallback->len; i++)
+    json_builder_add_string_value (b, c->fallback->pdata[i]);
+  json_builder_end_array (b);
+  json_builder_set_member_name (b, "migratable");
+  if (c->migratable == VV_MIGRATION_UNKNOWN)
+    json_builder_add_null_value (b);
+  else
+    json_builder_add_boolean_value (b, c->migratable == VV_MIGRATION_YES);
+  json_builder_set_member_name (b, "ok");
+  json_builder_add_boolean_value (b, vv_findings_worst (c->findings) != VV_PROBLEM);
+  vv_findings_json (c->findings, b);
+  json_builder_end_object (b);
+}
+
+static void
+print_json (const Results *r)
+{
+  g_autoptr (JsonBuilder) b = json_builder_new ();
+  g_autofree char *domain = r->domain && r->domain->name ? vv_printable (r->domain->name, 1000) : NULL;
+
+  json_builder_begin_object (b);
+  vv_json_string (b, "domain", domain);
+  json_builder_set_member_name (b, "ok");
+  json_builder_add_boolean_value (b, is_ok (r));
+  json_builder_set_member_name (b, "devices");
+  json_builder_begin_array (b);
+  for (guint i = 0; i < r->checks->len; i++)
+    json_check (r->checks->pdata[i], b);
+  json_builder_end_array (b);
+  vv_findings_json (r->findings, b);
+  json_builder_end_object (b);
+  vv_json_print (b);
+}
+
+static void
+print_text (const Results *r)
+{
+  for (guint i = 0; i < r->checks->len; i++)
+    print_check (r->checks->pdata[i]);
+  vv_findings_print (r->findings, TRUE);
+}
+
+/* --- the command --- */
+
+/* Returns: FALSE with @code set. @domain: (nullable): the --domain; @addresses: (out): of the DEVICE
+ * arguments */
+static gboolean
+read_arguments (const VvHost *host, int argc, char **argv, const char *domain, Results *results,
+                GPtrArray **addresses, int *code)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (!domain && !is_domain_file (argv[1])) {
+    *addresses = vv_device_arguments (host, argc, argv, code);
+    return *addresses != NULL;
+  }
+  results->domain = domain ? domain_from_libvirt (domain, &error) : domain_from_file (argv[1], &error);
+  if (!results->domain)
+    *code = vv_print_error (error);
+  return results->domain != NULL;
+}
+
+static int
+check_usage (int argc, char **argv, const char *domain)
+{
+  if (!domain && argc < 2)
+    return vv_usage_error (argv[0], "a DEVICE, a file with a domain's XML, or --domain is missing");
+  if (domain && argc > 1)
+    return vv_usage_error (argv[0], "--domain or arguments, not both");
+  for (int i = 1; i < argc && argc > 2; i++)
+    if (is_domain_file (argv[i]))
+      return vv_usage_error (argv[0], "one domain at a time, and without further DEVICEs");
+  return VV_EXIT_DONE;
+}
+
+int
+vv_cmd_check (int argc, char **argv)
+{
+  g_auto (VvCommon) common = {0};
+  g_autofree char *domain = NULL;
+  g_autoptr (GPtrArray) addresses = NULL;
+  g_autoptr (GError) error = NULL;
+  const GOptionEntry entries[] = {
+      {"domain", 0, 0, G_OPTION_ARG_STRING, &domain, "The PCI devices of this domain of libvirt's", "NAME"},
+      {NULL},
+  };
+  int code =
+      vv_parse_options (&argc, &argv, "DEVICE... | DOMAIN.xml",
+                        "Tells which driver a device, or each of a domain, would get at an attach, and "
+                        "what stands in the way.",
+                        entries, TRUE, &common);
+
+  if (code < 0 && check_usage (argc, argv, domain) != VV_EXIT_DONE)
+    code = VV_EXIT_USAGE;
+  if (code >= 0)
+    return code;
+  VvSession *session = vv_open_session (&common, FALSE, &code);
+  if (!session)
+    return code;
+  g_autoptr (VvSurroundings) surroundings = vv_surroundings_new (session);
+  g_auto (Results) results = {.checks = g_ptr_array_new_with_free_func ((GDestroyNotify)vv_check_free),
+                              .findings = vv_findings_new ()};
+  if (!read_arguments (session->host, argc, argv, domain, &results, &addresses, &code))
+    return code;
+  if (!ask (surroundings, addresses, &results, &error))
+    return vv_print_error (error);
+  if (common.json)
+    print_json (&results);
+  else
+    print_text (&results);
+  return is_ok (&results) ? VV_EXIT_DONE : VV_EXIT_FAILED;
+}

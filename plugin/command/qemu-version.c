@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "qemu-version.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "child.h"
+
+#define OUTPUT_LIMIT 65536
+#define TIME_LIMIT_MS 10000
+
+void
+vv_qemu_clear (VvQemu *qemu)
+{
+  g_free (qemu->path);
+  g_free (qemu->problem);
+  *qemu = (VvQemu){0};
+}
+
+/* QEMU's name for what uname(2) calls the machine */
+static const char *
+architecture (const char *machine)
+{
+  static const char *const pairs[][2] = {
+      {"i686", "i386"}, {"i586", "i386"}, {"armv7l", "arm"}, {"ppc64le", "ppc64"}};
+
+  for (gsize i = 0; i < G_N_ELEMENTS (pairs); i++)
+    if (strcmp (machine, pairs[i][0]) == 0)
+      return pairs[i][1];
+  return machine;
+}
+
+static char *
+find_emulator (void)
+{
+  struct utsname running;
+
+  uname (&running); /* fails only for a bad pointer */
+  g_autofree char *name = g_strconcat ("qemu-system-", architecture (running.machine), NULL);
+  const char *const names[] = {name, "qemu-kvm", "/usr/libexec/qemu-kvm"};
+  for (gsize i = 0; i < G_N_ELEMENTS (names); i++) {
+    char *path = g_find_program_in_path (names[i]);
+    if (path)
+      return path;
+  }
+  return NULL;
+}
+
+/* Whether nobody but root and the caller can have put there what is at @path; a sticky directory keeps others
+ * from replacing what is not theirs. */
+static gboolean
+is_trusted (const char *path)
+{
+  g_autofree char *at = realpath (path, NULL);
+  struct stat st;
+
+  for (gboolean above = FALSE; at; above = TRUE) {
+    if (lstat (at, &st) < 0 || (st.st_uid != 0 && st.st_uid != geteuid ()) ||
+        ((st.st_mode & 022) && !(above && (st.st_mode & S_ISVTX))))
+      return FALSE;
+    if (strcmp (at, "/") == 0)
+      return TRUE;
+    char *slash = strrchr (at, '/');
+    slash[slash == at ? 1 : 0] = '\0';
+  }
+  return FALSE;
+}
+
+/* "QEMU emulator version 8.2.2 (Debian ...)" */
+static guint
+parse_version (const char *text)
+{
+  const char *at = strstr (text, "version ");
+  guint major, minor;
+
+  return at && sscanf (at, "version %3u.%3u", &major, &minor) == 2 ? major * 1000 + minor : 0;
+}
+
+static void
+run_it (VvQemu *qemu)
+{
+  const char *const argv[] = {qemu->path, "--version", NULL};
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GString) output = vv_child_run (argv, OUTPUT_LIMIT, TIME_LIMIT_MS, &error);
+
+  qemu->version = output ? parse_version (output->str) : 0;
+  if (!qemu->version)
+    qemu->problem =
+        output ? g_strdup_printf ("%s --version names none", qemu->path) : g_strdup (error->message);
+}
+
+void
+vv_qemu_ask (const VvHost *host, const char *emulator, VvQemu *qemu)
+{
+  *qemu = (VvQemu){.path = emulator ? g_strdup (emulator) : host->sysroot ? NULL : find_emulator ()};
+  if (host->sysroot)
+    qemu->problem = g_strdup ("nothing of another system is run");
+  else if (!qemu->path)
+    qemu->problem = g_strdup ("there is no QEMU in PATH");
+  else if (access (qemu->path, X_OK) < 0)
+    qemu->problem = g_strdup_printf ("%s: %s", qemu->path, g_strerror (errno));
+  else if (*qemu->path != '/' || !is_trusted (qemu->path))
+    qemu->problem =
+        g_strdup_printf ("%s is not run, since others than root could have written it", qemu->path);
+  else
+    run_it (qemu);
+}

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "surroundings.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "denials.h"
+#include "policy-xml.h"
+
+/* Why the kernel refuses unsigned modules (module_sig_check() in its kernel/module/signing.c) */
+static char *
+enforced_by (const VvHost *host)
+{
+  g_autofree char *parameter = vv_io_attribute (host->sys, "module/module/parameters/sig_enforce");
+  g_autofree char *lockdown = vv_io_attribute (host->sys, "kernel/security/lockdown");
+
+  if (g_strcmp0 (parameter, "Y") == 0)
+    return g_strdup ("module.sig_enforce is on");
+  if (lockdown && strchr (lockdown, '[') && !strstr (lockdown, "[none]"))
+    return g_strdup_printf ("kernel lockdown (%s)", lockdown);
+  return NULL;
+}
+
+VvSurroundings *
+vv_surroundings_new (VvSession *session)
+{
+  VvSurroundings *s = g_new0 (VvSurroundings, 1);
+
+  vv_session_set_policy (session, vv_policy_read (session->host));
+  s->session = session;
+  s->libvirt = vv_libvirt_process_find (session->host);
+  s->privileged = geteuid () == 0;
+  s->signatures_enforced = enforced_by (session->host);
+  return s;
+}
+
+void
+vv_surroundings_free (VvSurroundings *s)
+{
+  if (!s)
+    return;
+  vv_session_free (s->session);
+  vv_libvirt_process_free (s->libvirt);
+  g_free (s->signatures_enforced);
+  g_free (s);
+}
+
+/* --- libvirt --- */
+
+void
+vv_find_libvirt (const VvSurroundings *s, GPtrArray *findings)
+{
+  const VvLibvirtProcess *p = s->libvirt;
+
+  if (!p) {
+    vv_findings_add (findings, "libvirt-off", VV_NOTE, VV_SUBJECT_HOST,
+                     g_strdup ("neither libvirtd nor virtqemud runs"),
+                     "which libvirt will take a device, and what it does by itself, cannot be told; with "
+                     "socket activation that is normal",
+                     NULL);
+    return;
+  }
+  if (!p->version) {
+    vv_findings_add (findings, "libvirt-unknown", VV_NOTE, VV_SUBJECT_HOST,
+                     g_strdup_printf ("the version of %s, process %d, cannot be seen", p->name, (int)p->pid),
+                     "libvirt chooses drivers by itself from 10.0 on; before 9.7 hot plug is limited",
+                     s->privileged ? NULL : g_strdup ("run this as root"));
+    return;
+  }
+  const char *what_it_does =
+      p->version >= VV_LIBVIRT_CHOOSES
+          ? "it looks for a variant driver by itself, by modules.alias; where it has none, or chose another, "
+            "a start is put right, and hot plug stays with what it chose"
+      : p->version >= VV_LIBVIRT_ACCEPTS
+          ? "it binds vfio-pci and takes a device that is on another VFIO driver: starts and hot plug are "
+            "put "
+            "right"
+          : "it binds vfio-pci: starts are put right, hot plug only of devices with FLR";
+  vv_findings_add (findings, "libvirt-version", VV_NOTE, VV_SUBJECT_HOST,
+                   g_strdup_printf ("libvirt %u.%u.%u (%s, process %d)", p->version / 1000000,
+                                    p->version / 1000 % 1000, p->version % 1000, p->name, (int)p->pid),
+                   what_it_does, NULL);
+}
+
+/* --- security modules, privilege --- */
+
+void
+vv_find_denials (const VvSurroundings *s, GPtrArray *findings)
+{
+  g_autofree char *unreadable = NULL;
+  g_autofree char *line = vv_denials_newest (s->session->host, &unreadable);
+
+  if (line)
+    vv_findings_add (
+        findings, "denied", VV_WARNING, VV_SUBJECT_HOST, g_strdup_printf ("an access was denied: %s", line),
+        "the hook, the daemon or libvirt cannot do their part; this is the newest such line",
+        strstr (line, "apparmor=")
+            ? g_strdup ("allow it in the profile that the line names, below /etc/apparmor.d/local/, "
+                        "and run: systemctl reload apparmor")
+            : g_strdup ("restorecon -RFv /etc/libvirt/hooks /usr/sbin/vfio-variant* "
+                        "/run/vfio-variant; if that does not help: ausearch -m avc -ts boot | "
+                        "audit2why"));
+  if (unreadable)
+    vv_findings_add (findings, "log-unreadable", VV_NOTE, VV_SUBJECT_HOST,
+                     g_strdup_printf ("%s cannot be read", unreadable),
+                     "denials of SELinux or AppArmor were not looked for there",
+                     s->privileged ? NULL : g_strdup ("run this as root"));
+}
+
+void
+vv_find_privilege (const VvSurroundings *s, GPtrArray *findings)
+{
+  if (!s->privileged)
+    vv_findings_add (findings, "not-root", VV_NOTE, VV_SUBJECT_HOST, g_strdup ("this was not run by root"),
+                     "which processes hold devices, which libvirt runs, and some logs could not be looked at",
+                     g_strdup ("run this as root"));
+}
+
+/* --- policy --- */
+
+void
+vv_find_policy (const VvSurroundings *s, GPtrArray *findings)
+{
+  const GPtrArray *files = s->session->policy->files;
+
+  for (guint i = 0; i < files->len; i++) {
+    const VvPolicyFile *file = files->pdata[i];
+    if (file->problem)
+      vv_findings_add (findings, "policy-file", VV_PROBLEM, VV_SUBJECT_HOST,
+                       g_strdup_printf ("a file of the policy does not count: %s", file->problem),
+                       "none of its rules is in force, so devices may get drivers that it forbids",
+                       g_strdup_printf ("vfio-variant policy %s", file->path));
+  }
+}
+
+/* --- IOMMU --- */
+
+static gboolean
+has_names (const VvHost *host, const char *folder)
+{
+  g_autoptr (GPtrArray) names = vv_io_list (host->sys, folder);
+
+  return names->len > 0;
+}
+
+/* The firmware says by a table that there is an IOMMU: Intel's and AMD's. */
+static gboolean
+has_table (const VvHost *host, const char *name)
+{
+  g_autofree char *path = g_build_filename ("firmware/acpi/tables", name, NULL);
+
+  return vv_io_exists (host->sys, path);
+}
+
+void
+vv_find_iommu_off (const VvSurroundings *s, const char *subject, GPtrArray *findings)
+{
+  const VvHost *host = s->session->host;
+  const char *why = "VFIO gives out only what is in an IOMMU group: no guest could have it";
+
+  if (has_names (host, "class/iommu"))
+    vv_findings_add (findings, "iommu-off", VV_PROBLEM, subject,
+                     g_strdup ("it has no IOMMU group, though an IOMMU is on: it is not behind one"), why,
+                     NULL);
+  else if (has_table (host, "DMAR"))
+    vv_findings_add (
+        findings, "iommu-off", VV_PROBLEM, subject,
+        g_strdup ("no IOMMU group: the firmware has an IOMMU (DMAR), the kernel does not use it"), why,
+        g_strdup ("kernel command line: intel_iommu=on, without iommu=off; then reboot"));
+  else if (has_table (host, "IVRS"))
+    vv_findings_add (
+        findings, "iommu-off", VV_PROBLEM, subject,
+        g_strdup ("no IOMMU group: the firmware has an IOMMU (IVRS), the kernel does not use it"), why,
+        g_strdup ("kernel command line: without amd_iommu=off and iommu=off; then reboot"));
+  else
+    vv_findings_add (findings, "iommu-off", VV_PROBLEM, subject,
+                     g_strdup ("no IOMMU group: the firmware tells of no IOMMU"), why,
+                     g_strdup ("firmware setup: turn on VT-d, AMD-Vi or IOMMU; then reboot"));
+}
+
+/* --- modules --- */
+
+static gboolean
+does_nothing (const char *install)
+{
+  g_autofree char *program = g_strndup (install, strcspn (install, " \t"));
+  g_autofree char *name = g_path_get_basename (program);
+
+  return strcmp (name, "false") == 0 || strcmp (name, "true") == 0 || strcmp (name, ":") == 0;
+}
+
+gboolean
+vv_find_module (const VvSurroundings *s, const char *module, gboolean built_in, VvSeverity severity,
+                const char *subject, GPtrArray *findings)
+{
+  g_auto (VvModuleLook) look = {0};
+  const char *why = "a driver whose module cannot be loaded is passed over";
+
+  vv_modules_look (s->session->modules, module, &look);
+  if (built_in || look.present || look.builtin)
+    return TRUE;
+  if (look.install && does_nothing (look.install)) {
+    vv_findings_add (
+        findings, "module-forbidden", severity, subject,
+        g_strdup_printf ("module %s: modprobe.d has '%s' run in its place", module, look.install), why,
+        g_strdup_printf ("remove that line: grep -rn 'install *%s' /etc/modprobe.d", module));
+    return FALSE;
+  }
+  if (!look.path && !look.install) {
+    vv_findings_add (
+        findings, "module-missing", severity, subject,
+        g_strdup_printf ("module %s is not below %s", module, s->session->host->modules_path), why,
+        g_strdup_printf ("install it for that kernel, then: depmod %s", s->session->host->release));
+    return FALSE;
+  }
+  if (look.path && s->signatures_enforced && look.signature == VV_SIGNED_NO) {
+    vv_findings_add (findings, "module-unsigned", severity, subject,
+                     g_strdup_printf ("module %s is not signed, and the kernel takes signed ones only: %s",
+                                      module, s->signatures_enforced),
+                     why, g_strdup_printf ("sign %s with a key that the kernel knows", look.path));
+    return FALSE;
+  }
+  return TRUE;
+}
+
+/* --- the journal --- */
+
+void
+vv_find_entry (const VvEntry *entry, const char *driver, GPtrArray *findings)
+{
+  gboolean moving = entry->state == VV_STATE_DETACHING || entry->state == VV_STATE_REATTACHING;
+
+  if (!moving && (entry->state != VV_STATE_DETACHED || driver))
+    return;
+  vv_findings_add (findings, "half-done", VV_WARNING, entry->address,
+                   moving ? g_strdup_printf ("the journal has it as %s", vv_state_name (entry->state))
+                          : g_strdup ("the journal has it on a VFIO driver, and it has no driver"),
+                   moving
+                       ? "a process is moving it right now, or died at it; then the next start of anything "
+                         "that moves devices mends it"
+                       : "somebody else unbound it",
+                   g_strdup_printf ("vfio-variant restore %s", entry->address));
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * surroundings: what is looked at once, whichever devices are asked about, and what check and status both
+ * find.
+ *
+ * Owns: which libvirt runs, what the caller may see, the IOMMU as a whole, the policy's files, and modules
+ * that cannot be loaded; the findings about them. Knows nothing of single devices' choices.
+ */
+#pragma once
+
+#include "findings.h"
+#include "libvirt-process.h"
+#include "session.h"
+
+/** From which libvirt on hostdevs are put on variant drivers by libvirt itself, and from which on it takes a
+ * device that is on one. */
+#define VV_LIBVIRT_CHOOSES VV_LIBVIRT_VERSION (10, 0, 0)
+#define VV_LIBVIRT_ACCEPTS VV_LIBVIRT_VERSION (9, 7, 0)
+
+/**
+ * VvSurroundings:
+ * @session: what is looked at
+ * @libvirt: (nullable): the libvirt that runs
+ * @privileged: the caller is root, so that nothing is hidden from it
+ * @signatures_enforced: (nullable): why the kernel takes signed modules only; NULL: it takes all
+ */
+typedef struct {
+  VvSession *session;
+  VvLibvirtProcess *libvirt;
+  gboolean privileged;
+  char *signatures_enforced;
+} VvSurroundings;
+
+/**
+ * vv_surroundings_new:
+ * @session: (transfer full): gets the policy of its host
+ */
+VvSurroundings *vv_surroundings_new (VvSession *session);
+void vv_surroundings_free (VvSurroundings *surroundings);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvSurroundings, vv_surroundings_free)
+
+/** vv_find_libvirt: which libvirt runs, and what it does by itself */
+void vv_find_libvirt (const VvSurroundings *s, GPtrArray *findings);
+
+/** vv_find_denials: what SELinux or AppArmor kept from us */
+void vv_find_denials (const VvSurroundings *s, GPtrArray *findings);
+
+/** vv_find_policy: files of the policy that do not count */
+void vv_find_policy (const VvSurroundings *s, GPtrArray *findings);
+
+/** vv_find_privilege: what a caller who is not root does not see */
+void vv_find_privilege (const VvSurroundings *s, GPtrArray *findings);
+
+/** vv_find_iommu_off: says that there is no IOMMU for @subject, and which of the reasons it has */
+void vv_find_iommu_off (const VvSurroundings *s, const char *subject, GPtrArray *findings);
+
+/**
+ * vv_find_module:
+ * @module: a module's name
+ * @built_in: it is known to be part of the kernel image
+ * @severity: how bad it is when it cannot be loaded
+ * @subject: for whom it is wanted
+ *
+ * Returns: whether the module is loaded or could be; if not, the reason is among @findings
+ */
+gboolean vv_find_module (const VvSurroundings *s, const char *module, gboolean built_in, VvSeverity severity,
+                         const char *subject, GPtrArray *findings);
+
+/** vv_find_entry: what is wrong with a journal entry that was cut off; nothing when it was not.
+ * @driver: (nullable): what its device is on */
+void vv_find_entry (const VvEntry *entry, const char *driver, GPtrArray *findings);
