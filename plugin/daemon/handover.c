@@ -87,7 +87,7 @@ keep_wanted (const VvSession *session, const VvRequest *request, const VvPciDevi
 
   if (!why || !is_vfio_driver (session->host, choice->selection, wanted))
     return TRUE;
-  if (!vv_candidates_find (session->host, choice->selection->candidates, wanted)) {
+  if (!vv_choice_takes (session, device, choice, wanted)) {
     if (!could_fail)
       return TRUE;
     if (vv_decision_is_strict (choice->decision))

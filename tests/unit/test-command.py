@@ -416,7 +416,7 @@ def status_for_people():
         "daemon vfio-variantd 0.1.0, process 123, since 2025-11-24T17:00:00+0100",
         "devices 57 watched; the minder is running",
         "opens 12 seen, 4 passed, 8 held",
-        "outcomes 3 detached, 1 fell back, 3 reattached, 1 left alone, 0 failed, 0 past the deadline, 0 crashed",
+        "outcomes 3 detached, 1 fell back, 3 reattached, 1 left alone, 0 failed, 0 refused, 0 past the deadline, 0 crashed",
         "held p50 9.0 ms, p90 12.5 ms, p99 1.5 s, max 1.6 s",
         "own p50 400 us, p90 999 us, p99 1.0 ms, max 1.1 ms (without binds, module loads and hook scripts)",
         "",
