@@ -137,6 +137,7 @@ histogram (const Writer *w, const VvHistogram *h, const char *label, const char 
 
 /* --- what was counted --- */
 
+/* Zeros, too: what is there before its first event is seen to increase with it. */
 static void
 write_row (const Writer *w, const VvTallyRow *row)
 {
@@ -146,9 +147,8 @@ write_row (const Writer *w, const VvTallyRow *row)
   } outcomes[] = {{"done", row->done}, {"fell-back", row->fell_back}, {"failed", row->failed}};
 
   for (gsize i = 0; i < G_N_ELEMENTS (outcomes); i++)
-    if (outcomes[i].count)
-      sample (w, outcomes[i].count, "operation", vv_operation_name (row->operation), "driver", row->driver,
-              "outcome", outcomes[i].name, NULL);
+    sample (w, outcomes[i].count, "operation", vv_operation_name (row->operation), "driver", row->driver,
+            "outcome", outcomes[i].name, NULL);
 }
 
 static void
