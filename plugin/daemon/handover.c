@@ -87,7 +87,7 @@ keep_wanted (const VvSession *session, const VvRequest *request, const VvPciDevi
 
   if (!why || !is_vfio_driver (session->host, choice->selection, wanted))
     return TRUE;
-  if (!vv_candidates_find (session->host, choice->selection->candidates, wanted)) {
+  if (!vv_choice_takes (session, device, choice, wanted)) {
     if (!could_fail)
       return TRUE;
     if (vv_decision_is_strict (choice->decision))
@@ -204,13 +204,17 @@ vv_handover (const VvSession *session, const VvRequest *request, const VvPatienc
   VvOperation operation = b->device->driver_override ? VV_DETACH : VV_REATTACH;
   if (b->device->driver)
     return leave (b, request, operation, "it is on %s already", b->device->driver);
+  g_autoptr (GError) problem = NULL;
   VvChange *change =
-      operation == VV_DETACH ? take (session, request, b, error) : give_back (request, b, error);
-  if (!change && failed)
+      operation == VV_DETACH ? take (session, request, b, &problem) : give_back (request, b, &problem);
+  if (change)
+    return change;
+  if (failed)
     *failed = vv_binding_failed (b);
-  if (!change && operation == VV_DETACH && g_error_matches (*error, VV_ERROR, VV_ERROR_POLICY))
+  if (g_error_matches (problem, VV_ERROR, VV_ERROR_POLICY))
     bring_home (session, request, b);
-  return change;
+  g_propagate_error (error, g_steal_pointer (&problem));
+  return NULL;
 }
 
 gint64

@@ -171,9 +171,8 @@ readable (int fd, GIOCondition condition, gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-/* 0 in the child, as fork() */
-static pid_t
-start_child (const VvWorkerClient *client)
+pid_t
+vv_worker_fork (const VvWorkerClient *client)
 {
   pid_t parent = getpid ();
   pid_t pid = fork ();
@@ -193,7 +192,7 @@ start (const VvSession *session, const VvAnnouncement *announcement, const VvWor
     vv_set_errno (error, errno, "socketpair");
     return NULL;
   }
-  pid_t pid = start_child (client);
+  pid_t pid = vv_worker_fork (client);
   if (pid == 0) {
     close (fds[0]);
     work (session, announcement, fds[1]);
@@ -271,7 +270,7 @@ void
 vv_worker_run (void (*func) (const VvSession *session), const VvSession *session,
                const VvWorkerClient *client)
 {
-  pid_t pid = start_child (client);
+  pid_t pid = vv_worker_fork (client);
 
   if (pid == 0) {
     func (session);

@@ -83,6 +83,14 @@ requires_migration (const VvChoice *choice)
   return choice->decision->terms.values[VV_TERM_MIGRATABLE] == VV_MIGRATABLE_REQUIRE;
 }
 
+gboolean
+vv_choice_takes (const VvSession *s, const VvPciDevice *device, const VvChoice *choice, const char *driver)
+{
+  return vv_decision_allows (choice->decision, driver) &&
+         !(requires_migration (choice) &&
+           vv_migration_known (s->journal, driver, device->modalias, NULL) == VV_MIGRATION_NO);
+}
+
 /* What fails because of the device's own affairs, as being in use, is not the policy's doing. */
 static void
 make_strict (const VvChoice *choice, GError **error)

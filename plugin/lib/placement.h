@@ -39,6 +39,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvChoice, vv_choice_free)
 VvChoice *vv_choose (const VvSession *session, const VvPciDevice *device, const VvEntry *entry,
                      const char *seen_driver, const VvTerms *wish, const char *whose, GError **error);
 
+/** vv_choice_takes: Returns: whether @device may be on @driver, if somebody else chose that */
+gboolean vv_choice_takes (const VvSession *session, const VvPciDevice *device, const VvChoice *choice,
+                          const char *driver);
+
 /**
  * vv_choose_model:
  * @model: (nullable): what <driver model='...'/> of a hostdev says; a wish, too, and one that admits no other

@@ -121,6 +121,16 @@ vv_policy_add_file (VvPolicy *policy, const char *path, const char *problem)
   g_ptr_array_add (policy->files, file);
 }
 
+void
+vv_policy_warn (const VvPolicy *policy)
+{
+  for (guint i = 0; i < policy->files->len; i++) {
+    const VvPolicyFile *file = policy->files->pdata[i];
+    if (file->problem)
+      g_warning ("policy: %s", file->problem);
+  }
+}
+
 /* --- which rule --- */
 
 static gboolean
@@ -260,6 +270,12 @@ lists (char *const *drivers, const char *driver)
   return FALSE;
 }
 
+gboolean
+vv_decision_allows (const VvDecision *d, const char *driver)
+{
+  return is_auto (&d->terms) || lists (d->terms.drivers, driver);
+}
+
 static void
 narrow_drivers (VvDecision *d, const VvTerms *wish, const char *whose, GPtrArray *refused)
 {
@@ -268,7 +284,7 @@ narrow_drivers (VvDecision *d, const VvTerms *wish, const char *whose, GPtrArray
   if (!wish->drivers || is_auto (wish))
     return;
   for (char *const *name = wish->drivers; *name; name++) {
-    if (is_auto (&d->terms) || lists (d->terms.drivers, *name)) {
+    if (vv_decision_allows (d, *name)) {
       g_ptr_array_add (granted, g_strdup (*name));
       continue;
     }

@@ -167,6 +167,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvPolicy, vv_policy_free)
 /** vv_policy_add_file: notes that a file was read; @problem: (nullable): why it does not count */
 void vv_policy_add_file (VvPolicy *policy, const char *path, const char *problem);
 
+/** vv_policy_warn: logs what is wrong with files of the policy */
+void vv_policy_warn (const VvPolicy *policy);
+
 /**
  * VvDecision:
  * @file, @line: (nullable): the rule that decided; NULL: no rule speaks of the device
@@ -209,6 +212,10 @@ gboolean vv_decision_is_strict (const VvDecision *decision);
  * Returns: (transfer full) (element-type utf8): what was not granted, a sentence each; empty when all was
  */
 GPtrArray *vv_decision_narrow (VvDecision *decision, const VvTerms *wish, const char *whose);
+
+/** vv_decision_allows: Returns: whether somebody may choose @driver: with "auto" any, else one of those that
+ * are listed */
+gboolean vv_decision_allows (const VvDecision *decision, const char *driver);
 
 /** Whether it is known that the device cannot migrate on @driver. */
 typedef gboolean (*VvCannotMigrate) (const char *driver, gpointer data);

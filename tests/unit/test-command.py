@@ -331,7 +331,7 @@ def status_for_people():
         "daemon vfio-variantd 0.1.0, process 123, since 2025-11-24T17:00:00+0100",
         "devices 57 watched; the minder is running",
         "opens 12 seen, 4 passed, 8 held",
-        "outcomes 3 detached, 1 fell back, 3 reattached, 1 left alone, 0 failed, 0 past the deadline, 0 crashed",
+        "outcomes 3 detached, 1 fell back, 3 reattached, 1 left alone, 0 failed, 0 refused, 0 past the deadline, 0 crashed",
         "held p50 9.0 ms, p90 12.5 ms, p99 1.5 s, max 1.6 s",
         "own p50 400 us, p90 999 us, p99 1.0 ms, max 1.1 ms (without binds, module loads and hook scripts)",
         "",
@@ -513,6 +513,175 @@ def status_passes_nothing_to_the_terminal():
         equal(text, clean)
 
 
+# --- metrics ---
+
+TALLY = """[tally]
+format=1
+[change 1]
+operation=detach
+driver=mlx5_vfio_pci
+done=3
+fell-back=1
+failed=0
+[change 2]
+operation=reattach
+driver=a"b\\\\c
+done=0
+fell-back=0
+failed=2
+[failed-at]
+load=1
+driver=0
+override=0
+unbind=0
+hook=0
+bind=4
+verify=0
+deadline=0
+[detach]
+buckets=0;0;1;2;0;1;0;0;0;0;0;0;0;
+sum-us=27500
+[reattach]
+buckets=0;0;0;0;0;0;0;0;0;0;0;0;0;
+sum-us=0
+"""
+
+
+def parsed(text, form="openmetrics"):
+    """The families by name, each as its samples: {(name, (label, value)...): number}, by a parser of others. Without
+    it, the samples as they can be told without one."""
+    try:
+        if form == "openmetrics":
+            from prometheus_client.openmetrics.parser import text_string_to_metric_families
+        else:
+            from prometheus_client.parser import text_string_to_metric_families
+    except ImportError as missing:
+        raise Skip("no prometheus_client") from missing
+    families = {}
+    for family in text_string_to_metric_families(text):
+        assert family.name not in families, f"{family.name} comes twice"
+        assert family.documentation, f"{family.name} is not described"
+        families[family.name] = (family.type, family.unit, {
+            (sample.name, *sorted(sample.labels.items())): sample.value for sample in family.samples})
+    return families
+
+
+def metrics_of(host, *options):
+    result = host.look("metrics", *options)
+    exits(result, 0)
+    equal(result.stderr, "")
+    return result.stdout
+
+
+def metrics_are_openmetrics():
+    with Host() as host, Daemon(host, STATUS):
+        host.write("run/vfio-variant/tally", TALLY)
+        host.write(f"run/vfio-variant/{NIC}",
+                   f"[device]\naddress={NIC}\nmodalias={KEY[5:]}\nstate=detached\nhome-known=true\n"
+                   "home-driver=mlx5_core\nvfio-driver=mlx5_vfio_pci\nin-use=true\n")
+        families = parsed(metrics_of(host))
+    kind, unit, changes = families["vfio_variant_changes"]
+    equal((kind, unit), ("counter", ""))
+    equal({labels[1:]: number for labels, number in changes.items()}, {
+        (("driver", driver), ("operation", operation), ("outcome", outcome)): number
+        for driver, operation, numbers in (("mlx5_vfio_pci", "detach", (3, 1, 0)), ('a"b\\c', "reattach", (0, 0, 2)))
+        for outcome, number in zip(("done", "fell-back", "failed"), numbers)})
+    kind, unit, durations = families["vfio_variant_change_duration_seconds"]
+    equal((kind, unit), ("histogram", "seconds"))
+    name = "vfio_variant_change_duration_seconds"
+    equal(durations[(f"{name}_bucket", ("le", "0.003"), ("operation", "detach"))], 3)
+    equal(durations[(f"{name}_count", ("operation", "detach"))], 4)
+    equal(durations[(f"{name}_sum", ("operation", "detach"))], 0.0275)
+    equal(families["vfio_variant_attempt_failures"][2][("vfio_variant_attempt_failures_total", ("step", "bind"))], 4)
+    equal(families["vfio_variant_devices_detached"],
+          ("gauge", "", {("vfio_variant_devices_detached", ("driver", "mlx5_vfio_pci"), ("in_use", "true"),
+                          ("native_driver", "mlx5_core")): 1}))
+    equal(families["vfio_variant_journal_entries"][2][("vfio_variant_journal_entries", ("state", "detached"))], 1)
+    equal(families["vfio_variant_build"][0], "info")
+    equal(families["vfio_variant_daemon_up"][2], {("vfio_variant_daemon_up",): 1})
+    equal(families["vfio_variant_gate_on"][2], {("vfio_variant_gate_on",): 1})
+    equal(families["vfio_variant_gate_opens"][2], {("vfio_variant_gate_opens_total", ("result", "passed")): 4,
+                                                   ("vfio_variant_gate_opens_total", ("result", "held")): 8})
+    equal(families["vfio_variant_gate_outcomes"][2][
+        ("vfio_variant_gate_outcomes_total", ("outcome", "left-alone"))], 1)
+    kind, unit, held = families["vfio_variant_gate_held_seconds"]
+    equal((kind, unit), ("histogram", "seconds"))
+    equal(held[("vfio_variant_gate_held_seconds_bucket", ("le", "0.01"))], 5)
+    equal(held[("vfio_variant_gate_held_seconds_count",)], 8)
+    equal(held[("vfio_variant_gate_held_seconds_sum",)], 1.7)
+    equal(families["vfio_variant_gate_own_seconds"][2][("vfio_variant_gate_own_seconds_count",)], 8)
+
+
+def metrics_are_the_same_for_prometheus():
+    with Host() as host, Daemon(host, STATUS):
+        host.write("run/vfio-variant/tally", TALLY)
+        newer = parsed(metrics_of(host, "--format=openmetrics"))
+        older = parsed(metrics_of(host, "--format=prometheus"), "prometheus")
+
+    def samples(families):
+        return {name: value for _, _, all_of_one in families.values() for name, value in all_of_one.items()}
+
+    equal(samples(older), samples(newer))
+    kinds = {name: kind for name, (kind, _, _) in older.items()}
+    equal({kind for kind in kinds.values()}, {"counter", "gauge", "histogram"})
+    equal(kinds["vfio_variant_build_info"], "gauge")
+
+
+def metrics_without_a_daemon():
+    with Host() as host:
+        families = parsed(metrics_of(host))  # no directory either
+        equal(families["vfio_variant_daemon_up"][2], {("vfio_variant_daemon_up",): 0})
+        assert not [name for name in families if "gate" in name], list(families)
+        equal(families["vfio_variant_changes"][2], {})
+
+
+def metrics_without_privilege():
+    become = as_nobody()
+    with Host() as host, Daemon(host, STATUS) as daemon:
+        host.write("run/vfio-variant/tally", TALLY)
+        os.chmod(daemon.path, 0)
+        result = run(*become, COMMAND, "metrics", "--sysroot", host.root)
+    exits(result, 0, 'vfio_variant_changes_total{operation="detach",driver="mlx5_vfio_pci",outcome="done"} 3')
+    equal(result.stderr, "")
+    assert "daemon" not in result.stdout and "gate" not in result.stdout, result.stdout
+
+
+def metrics_of_a_daemon_that_hangs():
+    with Host() as host, Daemon(host, STATUS, hangs_up=False):
+        result = host.look("metrics", "--timeout-ms", "200")
+    exits(result, 0, "warning: vfio-variantd did not answer within 0.2 s", "vfio_variant_daemon_up 0\n# EOF\n")
+
+
+def metrics_of_a_damaged_tally():
+    with Host() as host:
+        host.write("run/vfio-variant/tally", TALLY.replace("done=3", "done=three"))
+        result = host.look("metrics")
+    exits(result, 0, "warning: ", "/run/vfio-variant/tally cannot be read (damaged)", "# EOF\n")
+    assert "vfio_variant_changes" not in result.stdout, result.stdout
+
+
+def metrics_usage():
+    with Host() as host:
+        exits(host.look("metrics", "--format=xml"), 2, "--format takes openmetrics or prometheus")
+        exits(host.look("metrics", "--json"), 2, "--json")
+        exits(host.look("metrics", NIC), 2, "it takes no arguments")
+
+
+def what_is_done_is_counted():
+    """On files that accept everything and change nothing: no bind succeeds."""
+    needs_namespace()
+    with Host() as host:
+        exits(host.inside(COMMAND, "bind", "--dry-run", NIC), 0)
+        assert not os.path.exists(host.path("run/vfio-variant/tally")), "a dry run counts"
+        exits(host.inside(COMMAND, "bind", NIC), 1)
+        exits(host.inside(COMMAND, "restore", NIC), 0)
+        text = metrics_of(host)
+    for line in ('changes_total{operation="detach",driver="any",outcome="failed"} 1',
+                 'changes_total{operation="reattach",driver="mlx5_core",outcome="done"} 1',
+                 'change_duration_seconds_count{operation="reattach"} 1'):
+        assert f"vfio_variant_{line}\n" in text, text
+
+
 # --- exit codes and help ---
 
 
@@ -554,7 +723,7 @@ def moving_without_privilege_exits_5():
 
 def help_tells():
     exits(run(COMMAND, "--help"), 0, "Usage: vfio-variant COMMAND", "list", "match", "probe", "bind", "restore",
-          "status", "Exit status")
+          "status", "metrics", "Exit status")
     exits(run(COMMAND, "-h"), 0, "Usage:")
     exits(run(COMMAND, "--version"), 0, "vfio-variant ")
     for name, options in (("list", ["--all", "--sysroot"]), ("match", ["--kernel", "--json"]),
@@ -574,7 +743,7 @@ def options_are_the_same_everywhere():
     completion = os.path.join(source, "packaging/completion/vfio-variant")
     with open(os.path.join(source, "docs/man/vfio-variant.rst"), encoding="utf-8") as file:
         manual = file.read()
-    for name in ("list", "match", "probe", "bind", "restore", "status"):
+    for name in ("list", "match", "probe", "bind", "restore", "status", "metrics"):
         helped = re.findall(r"^  (?:-., )?(--[a-z-]+)", run(COMMAND, name, "--help").stdout, re.MULTILINE)
         section = re.search(rf"^{name}\n-+\n(.*?)(?=^\S+\n[-=]+\n|\Z)", manual, re.MULTILINE | re.DOTALL).group(1)
         documented = re.findall(r"^(?:-.(?: [A-Z]+)?, )?(--[a-z-]+)", section, re.MULTILINE)
@@ -647,7 +816,7 @@ def bind_that_fails_exits_1():
     with Host() as host:
         exits(host.inside(COMMAND, "bind", NIC), 1, f"{NIC}: no VFIO driver could be bound, it is back on mlx5_core: ",
               "the kernel accepted the bind to vfio-pci, but the device is on mlx5_core")
-        equal(os.listdir(host.path("run/vfio-variant")), [f"lock-{NIC}"])
+        equal(sorted(os.listdir(host.path("run/vfio-variant"))), [f"lock-{NIC}", "lock-tally", "tally"])
         result = host.inside(COMMAND, "bind", "--json", "--jobs", "2", NIC, ON_VFIO)
         exits(result, 1)
         moved = json.loads(result.stdout)
@@ -819,7 +988,9 @@ TESTS = [
     status_of_a_quiet_daemon_is_short, status_tells_why_the_gate_is_off, status_json, status_of_another_version,
     status_without_a_daemon_exits_1, status_without_privilege_exits_5, status_that_is_malformed_exits_1,
     status_that_is_too_long_exits_1, status_that_does_not_come_exits_1, status_that_trickles_exits_1,
-    status_passes_nothing_to_the_terminal, wrong_usage_exits_2,
+    status_passes_nothing_to_the_terminal, metrics_are_openmetrics, metrics_are_the_same_for_prometheus,
+    metrics_without_a_daemon, metrics_without_privilege, metrics_of_a_daemon_that_hangs, metrics_of_a_damaged_tally,
+    metrics_usage, what_is_done_is_counted, wrong_usage_exits_2,
     absent_device_exits_3, no_sysfs_exits_1, moving_without_privilege_exits_5, help_tells,
     options_are_the_same_everywhere, the_daemon_helps, the_daemon_without_privilege_exits_5,
     the_daemons_options_are_the_same_everywhere, bind_of_what_is_bound,

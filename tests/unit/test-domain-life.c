@@ -530,6 +530,39 @@ test_release_that_fails_is_said (void)
   assert_entry (f, VV_STATE_DETACHED, NULL, FALSE);
 }
 
+/* --- what is counted --- */
+
+static void
+assert_counted (const Fixture *f, guint n, const char *driver, guint64 fell_back, guint64 failed)
+{
+  g_autoptr (VvTally) tally = vv_tally_read (f->s->journal, NULL);
+
+  g_assert_nonnull (tally);
+  g_assert_cmpuint (tally->rows->len, ==, n + 1);
+  const VvTallyRow *row = tally->rows->pdata[n];
+  g_assert_cmpstr (row->driver, ==, driver);
+  g_assert_cmpuint (row->fell_back, ==, fell_back);
+  g_assert_cmpuint (row->failed, ==, failed);
+}
+
+static void
+test_counted (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+
+  fake_driver (f->k, "special-vfio")->probe_errno = EINVAL;
+  g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
+  libvirt_detaches_to (f, "vfio-pci");
+  g_assert_true (vv_domain_start (f->s, f->domain, NULL));
+  fake_assert_logged (NIC ": detach: vfio-pci -> mlx5_vfio_pci: *");
+  assert_counted (f, 0, "mlx5_vfio_pci", 1, 0);
+  vv_domain_running (f->s, f->domain);
+  fake_driver (f->k, "mlx5_core")->probe_errno = EIO;
+  vv_domain_release (f->s, f->domain);
+  fake_assert_logged ("domain vm1, release: *");
+  assert_counted (f, 1, "mlx5_core", 0, 1);
+}
+
 /* --- the plugin is in trouble: the guest goes on, as without it (rule R7) --- */
 
 static void
@@ -583,6 +616,7 @@ int
 main (int argc, char **argv)
 {
   fake_test_init (&argc, &argv);
+  g_test_add_func ("/domain-life/counted", test_counted);
   g_test_add_func ("/domain-life/on-libvirt-before-10", test_life_on_old_libvirt);
   g_test_add_func ("/domain-life/on-libvirt-10-and-later", test_life_on_new_libvirt);
   g_test_add_func ("/domain-life/release-mends-what-libvirt-forgets",
