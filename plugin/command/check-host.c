@@ -84,9 +84,7 @@ check_kernel (const VvSurroundings *s, GPtrArray *findings)
           "before 5.16 drivers publish no aliases for VFIO: variant drivers are found only by alias lines in "
           "modprobe.d, or named by the policy",
           NULL);
-  if (vv_catalog_warning (session->catalog))
-    find (findings, "tables", VV_WARNING, g_strdup (vv_catalog_warning (session->catalog)),
-          "variant drivers are found in these tables", g_strdup_printf ("depmod %s", session->host->release));
+  vv_find_tables (s, findings);
   if (!groups->len)
     vv_find_iommu_off (s, VV_SUBJECT_HOST, findings);
   vv_find_module (s, VV_GENERIC_MODULE, FALSE, VV_PROBLEM, VV_SUBJECT_HOST, findings);

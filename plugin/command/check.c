@@ -82,6 +82,14 @@ domain_from_libvirt (const char *name, GError **error)
 
 /* --- asking --- */
 
+static char *
+edit (const VvDomain *domain)
+{
+  g_autofree char *name = g_shell_quote (domain->name);
+
+  return g_strdup_printf ("virsh edit %s", name);
+}
+
 static gboolean
 check_one (const VvSurroundings *s, const VvPlan *plan, const char *address, const VvHostdev *hostdev,
            Results *results, GError **error)
@@ -99,7 +107,7 @@ check_one (const VvSurroundings *s, const VvPlan *plan, const char *address, con
   }
   vv_findings_add (results->findings, "absent", VV_PROBLEM, address, g_strdup (problem->message),
                    "the domain's XML has a device that is not there: it would not start",
-                   g_strdup_printf ("virsh edit %s", plan->domain->name));
+                   edit (plan->domain));
   return TRUE;
 }
 
@@ -109,8 +117,7 @@ find_in_domain (const VvDomain *domain, GPtrArray *findings)
   for (guint i = 0; i < domain->problems->len; i++)
     vv_findings_add (findings, "wish-invalid", VV_WARNING, VV_SUBJECT_DOMAIN,
                      g_strdup (domain->problems->pdata[i]),
-                     "none of the wishes in the domain's metadata counts",
-                     g_strdup_printf ("virsh edit %s", domain->name));
+                     "none of the wishes in the domain's metadata counts", edit (domain));
   if (!domain->hostdevs->len)
     vv_findings_add (findings, "no-devices", VV_NOTE, VV_SUBJECT_DOMAIN,
                      g_strdup ("it takes no PCI devices from the host"),
@@ -144,6 +151,7 @@ ask (const VvSurroundings *s, const GPtrArray *addresses, Results *r, GError **e
       return FALSE;
   if (r->domain)
     find_in_domain (r->domain, r->findings);
+  vv_find_tables (s, r->findings);
   vv_find_policy (s, r->findings);
   vv_find_denials (s, r->findings);
   vv_find_libvirt (s, r->findings);
@@ -296,9 +304,9 @@ vv_cmd_check (int argc, char **argv)
     code = VV_EXIT_USAGE;
   if (code >= 0)
     return code;
-  VvSession *session = vv_open_session (&common, FALSE, &code);
+  VvSession *session = vv_session_new (common.sysroot, common.release, VV_SESSION_LOOK, &error);
   if (!session)
-    return code;
+    return vv_print_error (error);
   g_autoptr (VvSurroundings) surroundings = vv_surroundings_new (session);
   g_auto (Results) results = {.checks = g_ptr_array_new_with_free_func ((GDestroyNotify)vv_check_free),
                               .findings = vv_findings_new ()};

@@ -116,7 +116,18 @@ vv_find_privilege (const VvSurroundings *s, GPtrArray *findings)
                      g_strdup ("run this as root"));
 }
 
-/* --- policy --- */
+/* --- tables, policy --- */
+
+void
+vv_find_tables (const VvSurroundings *s, GPtrArray *findings)
+{
+  const char *warning = vv_catalog_warning (s->session->catalog);
+
+  if (warning)
+    vv_findings_add (findings, "tables", VV_WARNING, VV_SUBJECT_HOST, g_strdup (warning),
+                     "variant drivers are found in these tables",
+                     g_strdup_printf ("depmod %s", s->session->host->release));
+}
 
 void
 vv_find_policy (const VvSurroundings *s, GPtrArray *findings)

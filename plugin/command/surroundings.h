@@ -45,6 +45,9 @@ void vv_find_libvirt (const VvSurroundings *s, GPtrArray *findings);
 /** vv_find_denials: what SELinux or AppArmor kept from us */
 void vv_find_denials (const VvSurroundings *s, GPtrArray *findings);
 
+/** vv_find_tables: depmod's tables that cannot be read */
+void vv_find_tables (const VvSurroundings *s, GPtrArray *findings);
+
 /** vv_find_policy: files of the policy that do not count */
 void vv_find_policy (const VvSurroundings *s, GPtrArray *findings);
 

@@ -5,10 +5,13 @@ Reads the arguments of the test: FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS.
 """
 import json
 import os
+import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 
 from tap import Skip
 
@@ -45,6 +48,114 @@ class Host:
             script += " && mount -t tmpfs -o ro none /run"
         script += ' && exec "$@"'
         return run("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *program, stdin=stdin)
+
+
+class Daemon:
+    """Stands in for vfio-variantd within its with block: whoever connects gets the answer and, if it hangs up, its
+    end. A deaf one never accepts."""
+
+    def __init__(self, host, answer=b"", hangs_up=True, deaf=False):
+        self.path = host.path("run/vfio-variant/vfio-variantd.sock")
+        self.answer = answer if isinstance(answer, bytes) else answer.encode()
+        self.hangs_up, self.deaf = hangs_up, deaf
+        self.callers = []
+
+    def __enter__(self):
+        os.makedirs(os.path.dirname(self.path), exist_ok=True)
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(self.path)
+        self.listener.listen(0)
+        if not self.deaf:
+            threading.Thread(target=self.serve, daemon=True).start()
+        return self
+
+    def serve(self):
+        while True:
+            try:
+                caller, _ = self.listener.accept()
+            except OSError:  # the end of the with block
+                return
+            try:
+                caller.sendall(self.answer)
+            except OSError:  # it heard enough
+                pass
+            if self.hangs_up:
+                caller.close()
+            else:
+                self.callers.append(caller)
+
+    def __exit__(self, *_):
+        """Leaves the socket's file, as a daemon that was killed does."""
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for caller in self.callers:
+            caller.close()
+
+
+STATUS = """[daemon]
+version=0.1.0
+pid=123
+started=1764000000000000
+gate=on
+executables=libvirtd;virtqemud;
+deadline-ms=30000
+devices=57
+minder=running
+[opens]
+seen=12
+passed=4
+held=8
+[outcomes]
+detached=3
+fell-back=1
+reattached=3
+left-alone=1
+failed=0
+refused=0
+deadline=0
+crashed=0
+[held]
+count=8
+p50-us=9000
+p90-us=12500
+p99-us=1500000
+max-us=1600000
+sum-us=1700000
+buckets=0;0;0;1;4;2;0;0;0;1;0;0;0;
+[own]
+count=8
+p50-us=400
+p90-us=999
+p99-us=1000
+max-us=1100
+sum-us=4000
+buckets=0;3;4;1;0;0;0;0;0;0;0;0;0;
+[holding 1]
+device=0000:02:00.0
+pid=812
+executable=libvirtd
+since-us=1500
+[change 1]
+time=1764000001500000
+device=0000:02:00.0
+operation=detach
+from=e1000e
+to=test_vfio_pci
+outcome=detached
+why=vfio_pci:v00008086d000010D3sv*sd*bc*sc*i*
+held-us=9000
+own-us=400
+[change 2]
+time=1764000000500000
+device=0000:3b:00.1
+operation=reattach
+outcome=failed
+why=the driver is gone
+failed=mlx5_core at bind
+held-us=30000000
+own-us=70
+"""
+QUIET = re.sub(r"(?m)^((p\d\d|max|sum)-us|buckets)=.*\n", "", STATUS[:STATUS.index("[holding 1]")]).replace("count=8", "count=0")
 
 
 def run(*program, stdin=""):

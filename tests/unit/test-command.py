@@ -9,11 +9,11 @@ import json
 import os
 import re
 import shutil
-import socket
 import threading
 import time
 
-from programs import COMMAND, DAEMON, HOOK, SCHEMAS, Host, as_nobody, exits, needs_namespace, run, valid
+from programs import (COMMAND, DAEMON, HOOK, QUIET, SCHEMAS, STATUS, Daemon, Host, as_nobody, exits, needs_namespace, run,
+                      valid)
 from tap import Skip, equal, run_tests
 
 NIC, DISK, ON_VFIO = "0000:3b:00.1", "0000:04:00.0", "0000:05:00.0"
@@ -21,48 +21,6 @@ KEY = "vfio_pci:v000015B3d0000101Esv000015B3sd00000058bc02sc00i00"
 DOMAIN = """<domain><name>vm1</name><uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid><devices>
 <hostdev mode='subsystem' type='pci' managed='%s'><source><address domain='0' bus='0x3b' slot='0'
 function='1'/></source></hostdev></devices></domain>"""
-
-
-class Daemon:
-    """Stands in for vfio-variantd within its with block: whoever connects gets the answer and, if it hangs up, its
-    end. A deaf one never accepts."""
-
-    def __init__(self, host, answer=b"", hangs_up=True, deaf=False):
-        self.path = host.path("run/vfio-variant/vfio-variantd.sock")
-        self.answer = answer if isinstance(answer, bytes) else answer.encode()
-        self.hangs_up, self.deaf = hangs_up, deaf
-        self.callers = []
-
-    def __enter__(self):
-        os.makedirs(os.path.dirname(self.path), exist_ok=True)
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(self.path)
-        self.listener.listen(0)
-        if not self.deaf:
-            threading.Thread(target=self.serve, daemon=True).start()
-        return self
-
-    def serve(self):
-        while True:
-            try:
-                caller, _ = self.listener.accept()
-            except OSError:  # the end of the with block
-                return
-            try:
-                caller.sendall(self.answer)
-            except OSError:  # it heard enough
-                pass
-            if self.hangs_up:
-                caller.close()
-            else:
-                self.callers.append(caller)
-
-    def __exit__(self, *_):
-        """Leaves the socket's file, as a daemon that was killed does."""
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        for caller in self.callers:
-            caller.close()
 
 
 # --- list ---
@@ -239,72 +197,13 @@ def match_of_another_kernel():
 
 # --- status ---
 
-STATUS = """[daemon]
-version=0.1.0
-pid=123
-started=1764000000000000
-gate=on
-executables=libvirtd;virtqemud;
-deadline-ms=30000
-devices=57
-minder=running
-[opens]
-seen=12
-passed=4
-held=8
-[outcomes]
-detached=3
-fell-back=1
-reattached=3
-left-alone=1
-failed=0
-refused=0
-deadline=0
-crashed=0
-[held]
-count=8
-p50-us=9000
-p90-us=12500
-p99-us=1500000
-max-us=1600000
-sum-us=1700000
-buckets=0;0;0;1;4;2;0;0;0;1;0;0;0;
-[own]
-count=8
-p50-us=400
-p90-us=999
-p99-us=1000
-max-us=1100
-sum-us=4000
-buckets=0;3;4;1;0;0;0;0;0;0;0;0;0;
-[holding 1]
-device=0000:02:00.0
-pid=812
-executable=libvirtd
-since-us=1500
-[change 1]
-time=1764000001500000
-device=0000:02:00.0
-operation=detach
-from=e1000e
-to=test_vfio_pci
-outcome=detached
-why=vfio_pci:v00008086d000010D3sv*sd*bc*sc*i*
-held-us=9000
-own-us=400
-[change 2]
-time=1764000000500000
-device=0000:3b:00.1
-operation=reattach
-outcome=failed
-why=the driver is gone
-failed=mlx5_core at bind
-held-us=30000000
-own-us=70
-"""
-QUIET = re.sub(r"(?m)^((p\d\d|max|sum)-us|buckets)=.*\n", "", STATUS[:STATUS.index("[holding 1]")]).replace("count=8", "count=0")
 NOT_RUNNING = ("vfio-variantd is not running: hot plug gets what libvirt itself chooses; "
                "systemctl start vfio-variantd")
+
+
+def told_of_the_daemon(result):
+    """The lines about the daemon, without what was found on the host."""
+    return result.stdout.partition("\n\nhost:\n")[0].splitlines()
 
 
 def status_of(answer, *options, **manner):
@@ -326,7 +225,7 @@ def status_for_people():
         result = run("env", "TZ=XXX-1", COMMAND, "status", "--sysroot", host.root)
     exits(result, 0)
     equal(result.stderr, "")
-    equal([" ".join(line.split()) for line in result.stdout.splitlines()], [
+    equal([" ".join(line.split()) for line in told_of_the_daemon(result)], [
         "gate on for libvirtd, virtqemud; deadline 30.0 s",
         "daemon vfio-variantd 0.1.0, process 123, since 2025-11-24T17:00:00+0100",
         "devices 57 watched; the minder is running",
@@ -351,7 +250,7 @@ def status_for_people():
 def status_of_a_quiet_daemon_is_short():
     result = status_of(QUIET)
     exits(result, 0, "opens     12 seen")
-    equal([line.split()[0] for line in result.stdout.splitlines()], ["gate", "daemon", "devices", "opens", "outcomes"])
+    equal([line.split()[0] for line in told_of_the_daemon(result)], ["gate", "daemon", "devices", "opens", "outcomes"])
     found = status_json_of(QUIET)
     equal(found["held"], {"count": 0, "p50_us": None, "p90_us": None, "p99_us": None, "max_us": None, "sum_us": None,
                           "buckets": None})
@@ -407,12 +306,13 @@ def status_without_a_daemon_exits_1():
                     pass
                 assert os.path.exists(host.path("run/vfio-variant/vfio-variantd.sock"))
             result = host.look("status")
-            equal((result.returncode, result.stdout, result.stderr), (1, NOT_RUNNING + "\n", ""))
+            equal((result.returncode, told_of_the_daemon(result), result.stderr), (1, [NOT_RUNNING], ""))
             result = host.look("status", "--json")
             exits(result, 1)
             found = json.loads(result.stdout)
             valid(found, "status.schema.json")
-            equal(found, {"running": False, "error": NOT_RUNNING})
+            equal((found["running"], found["error"]), (False, NOT_RUNNING))
+            equal([one["id"] for one in found["findings"] if one["subject"] == "host"][0], "daemon-off")
 
 
 def status_without_privilege_exits_5():
@@ -688,6 +588,7 @@ def what_is_done_is_counted():
 def wrong_usage_exits_2():
     cases = [
         [], ["fly"], ["match"], ["match", "--fly"], ["list", "--fly"], ["probe"], ["probe", "--sysroot", "/", NIC],
+        ["check"], ["check", "--domain", "vm1", NIC], ["check", NIC, "vm1.xml"], ["check", "eth0"],
         ["bind"], ["bind", "--jobs", "0", NIC],
         ["bind", "--jobs", "257", NIC], ["bind", "--jobs", "x", NIC], ["bind", "--sysroot", "/", NIC], ["restore"],
         ["restore", "--all", NIC], ["restore", "--jobs", "0", NIC], ["restore", "--sysroot", "/", NIC],
@@ -727,7 +628,7 @@ def help_tells():
     exits(run(COMMAND, "-h"), 0, "Usage:")
     exits(run(COMMAND, "--version"), 0, "vfio-variant ")
     for name, options in (("list", ["--all", "--sysroot"]), ("match", ["--kernel", "--json"]),
-                          ("probe", ["--json"]),
+                          ("probe", ["--json"]), ("check", ["--domain", "--kernel", "--json"]),
                           ("bind", ["--driver", "--force", "--jobs", "--dry-run"]), ("restore", ["--all", "--force"])):
         result = run(COMMAND, name, "--help")
         exits(result, 0, "Usage:", f"vfio-variant {name}", "DEVICE", *options)
@@ -743,7 +644,7 @@ def options_are_the_same_everywhere():
     completion = os.path.join(source, "packaging/completion/vfio-variant")
     with open(os.path.join(source, "docs/man/vfio-variant.rst"), encoding="utf-8") as file:
         manual = file.read()
-    for name in ("list", "match", "probe", "bind", "restore", "status", "metrics"):
+    for name in ("list", "match", "probe", "check", "bind", "restore", "status", "metrics"):
         helped = re.findall(r"^  (?:-., )?(--[a-z-]+)", run(COMMAND, name, "--help").stdout, re.MULTILINE)
         section = re.search(rf"^{name}\n-+\n(.*?)(?=^\S+\n[-=]+\n|\Z)", manual, re.MULTILINE | re.DOTALL).group(1)
         documented = re.findall(r"^(?:-.(?: [A-Z]+)?, )?(--[a-z-]+)", section, re.MULTILINE)

@@ -1,0 +1,947 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What check and status find: each finding is seen to catch its fault, and a host that is well has no problem.
+
+Usage: test-check.py FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS; prints TAP.
+"""
+import json
+import lzma
+import os
+import re
+import shutil
+import stat
+import struct
+import time
+
+from programs import COMMAND, HOOK, QUIET, SCHEMAS, Daemon, Host, as_nobody, exits, needs_namespace, run, valid
+from tap import Skip, equal, run_tests
+
+NIC, DISK, ON_VFIO = "0000:3b:00.1", "0000:04:00.0", "0000:05:00.0"
+MODALIAS = "pci:v000015B3d0000101Esv000015B3sd00000058bc02sc00i00"
+RELEASE = "6.1.0-test"
+MODULES = f"lib/modules/{RELEASE}"
+UUID = "6695eb01-f6a4-8304-79aa-97f2502e193f"
+HOOK_LINK = "etc/libvirt/hooks/qemu.d/vfio-variant"
+LIBVIRT_PID = 4711
+
+TRIGGERED = {}  # id: the severities with which a test has triggered it
+SKIPPED = set()  # ids that could not be triggered here
+
+
+# --- a host that is well ---
+
+
+def module_file(name, aliases):
+    """The least that depmod takes for a module: an ELF object with a .modinfo."""
+    info = b"".join(f"{key}={value}\0".encode() for key, value in [("name", name)] + [("alias", a) for a in aliases])
+    names = b"\0.modinfo\0.symtab\0.strtab\0"
+    symbols = bytes(24)
+    body = info + names + symbols
+    header_at = 64 + len(body)
+    header = b"\x7fELF" + bytes([2, 1, 1]) + bytes(9) + struct.pack("<HHIQQQIHHHHHH", 1, 62, 1, 0, 0, header_at, 0, 64, 0, 0,
+                                                                   64, 4, 3)
+    at = 64
+
+    def section(offset_of_name, kind, size, link=0, info_=0, entry=0):
+        nonlocal at
+        packed = struct.pack("<IIQQQQIIQQ", offset_of_name, kind, 0, 0, at, size, link, info_, 1, entry)
+        at += size
+        return packed
+
+    modinfo = section(1, 1, len(info))
+    strings = section(18, 3, len(names))
+    table = section(10, 2, len(symbols), 3, 1, 24)
+    return header + body + bytes(64) + modinfo + table + strings
+
+
+SIGNATURE = bytes(16) + struct.pack(">BBBBB3xI", 0, 4, 1, 0, 0, 16) + b"~Module signature appended~\n"
+
+
+def add_module(host, name, *aliases, signed=False, packed=False):
+    """A module's file; depmod is to be run afterwards."""
+    contents = module_file(name, aliases) + (SIGNATURE if signed else b"")
+    path = host.path(f"{MODULES}/kernel/{name}.ko{'.xz' if packed else ''}")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(lzma.compress(contents) if packed else contents)
+
+
+def depmod(host):
+    if not shutil.which("depmod"):
+        raise Skip("no depmod")
+    exits(run("depmod", "-b", host.root, RELEASE), 0)
+
+
+class Well(Host):
+    """A host on which nothing is wrong: modules that can be loaded, resets, libvirt, which knows the hook."""
+
+    def __enter__(self):
+        super().__enter__()
+        os.chmod(self.root, 0o755)
+        self.add_modules()
+        for name in (NIC, DISK, ON_VFIO):
+            self.write(f"sys/bus/pci/devices/{name}/reset_method", "flr bus\n")
+        self.write("usr/sbin/vfio-variant-hook", "#!/bin/sh\n")
+        os.chmod(self.path("usr/sbin/vfio-variant-hook"), 0o755)
+        self.link(HOOK_LINK, "/usr/sbin/vfio-variant-hook")
+        self.add_libvirt(9009, started=time.time() + 3600)
+        return self
+
+    def add_modules(self, **manner):
+        add_module(self, "vfio_pci", "vfio_pci:v*d*sv*sd*bc*sc*i*")
+        add_module(self, "mlx5_vfio_pci", "vfio_pci:v000015B3d0000101Esv*sd*bc*sc*i*", **manner)
+        add_module(self, "special_vfio_pci", "vfio_pci:v000015B3d0000101Esv000015B3sd00000058bc*sc*i*", **manner)
+        depmod(self)
+
+    def link(self, path, target):
+        os.makedirs(os.path.dirname(self.path(path)), exist_ok=True)
+        if os.path.lexists(self.path(path)):
+            os.unlink(self.path(path))
+        os.symlink(target, self.path(path))
+
+    def device(self, file, address=NIC):
+        return f"sys/devices/pci0000:00/0000:00:01.0/{address}/{file}"
+
+    def add_libvirt(self, version, started, name="libvirtd"):
+        """@version: MAJOR * 1000 + MINOR; 0: it cannot be seen"""
+        boot = 1700000000
+        ticks = int((started - boot) * os.sysconf("SC_CLK_TCK"))
+        self.write("proc/stat", f"cpu 1 2 3\nbtime {boot}\nprocesses 1\n")
+        self.write(f"proc/{LIBVIRT_PID}/stat", f"{LIBVIRT_PID} ({name}) S " + "1 " * 18 + f"{ticks} 1 1\n")
+        if version:
+            self.write(f"proc/{LIBVIRT_PID}/maps",
+                       f"7f0000000000-7f0000001000 r-xp 00000000 08:01 1 /usr/lib/libvirt.so.0.{version}.0\n")
+        elif os.path.exists(self.path(f"proc/{LIBVIRT_PID}/maps")):
+            os.unlink(self.path(f"proc/{LIBVIRT_PID}/maps"))
+
+    def add_holder(self, number, pid=812):
+        """A process that has a character device open."""
+        self.write(f"proc/{pid}/comm", "qemu-system-x86\n")
+        os.makedirs(self.path(f"proc/{pid}/fd"))
+        try:
+            os.mknod(self.path(f"proc/{pid}/fd/7"), stat.S_IFCHR | 0o600, os.makedev(*number))
+        except PermissionError as reason:
+            raise Skip("mknod is not allowed") from reason
+
+    def journal(self, address=NIC, modalias=MODALIAS, **more):
+        values = {"address": address, "modalias": modalias, "state": "detached", "home-known": "true",
+                  "home-driver": "mlx5_core", **{key.replace("_", "-"): value for key, value in more.items()}}
+        self.write(f"run/vfio-variant/{address}", "[device]\n" + "".join(f"{k}={v}\n" for k, v in values.items()))
+
+    def policy(self, text):
+        self.write("etc/libvirt/vfio-variant.xml", f"<vfio-variant>\n{text}\n</vfio-variant>\n")
+
+    def noted(self, driver, stop_copy):
+        self.write(f"run/vfio-variant/migration-{driver}-{MODALIAS}",
+                   f"[migration]\ndriver={driver}\nmodalias={MODALIAS}\nstop-copy={stop_copy}\np2p=false\n"
+                   "pre-copy=false\ndma-logging=true\n")
+
+
+# --- what is found ---
+
+
+def document(result, schema):
+    assert result.returncode in (0, 1), result.stderr
+    found = json.loads(result.stdout)
+    valid(found, schema)
+    return found
+
+
+def findings_of(found):
+    devices = found["devices"] if "ok" in found else []  # of check; status has their number there
+    return [one for device in devices for one in device["findings"]] + found["findings"]
+
+
+def check(host, *arguments):
+    """What check says as JSON; its exit status and its "ok" have to agree."""
+    result = host.look("check", "--json", *arguments)
+    found = document(result, "check.schema.json")
+    problems = [one for one in findings_of(found) if one["severity"] == "problem"]
+    equal((result.returncode, found["ok"]), (1, False) if problems else (0, True))
+    for device in found["devices"]:
+        equal(device["ok"], all(one["severity"] != "problem" for one in device["findings"]))
+    return found
+
+
+def status(host, answer=QUIET):
+    """What status says as JSON of a daemon with this answer; None: none runs"""
+    if answer is None:
+        result = host.look("status", "--json")
+    else:
+        with Daemon(host, answer) as daemon:
+            result = host.look("status", "--json")
+        os.unlink(daemon.path)
+    found = document(result, "status.schema.json")
+    problems = [one for one in found["findings"] if one["severity"] == "problem"]
+    equal(result.returncode, 1 if problems or answer is None else 0)
+    return found
+
+
+def expect(found, name, severity, *texts, subject="host"):
+    """One finding of this kind and severity, with each of the texts in it. Returns it."""
+    ones = [one for one in findings_of(found) if one["id"] == name]
+    assert ones, f"no {name}: {[one['id'] for one in findings_of(found)]}"
+    matching = [one for one in ones if one["severity"] == severity and one["subject"] == subject and
+                all(text in " ".join(filter(None, (one["what"], one["why"], one["cure"]))) for text in texts)]
+    assert matching, f"not as expected: {ones}"
+    TRIGGERED.setdefault(name, set()).add(severity)
+    return matching[0]
+
+
+def lacks(found, *names):
+    for one in findings_of(found):
+        assert one["id"] not in names, one
+
+
+def triggers(*names):
+    """For a test that may be skipped: these ids are triggered by no other."""
+    def decorate(test):
+        def wrapped():
+            try:
+                test()
+            except Skip:
+                SKIPPED.update(names)
+                raise
+        wrapped.__name__ = test.__name__
+        return wrapped
+    return decorate
+
+
+def domain(*hostdevs, more="", metadata="", name="vm1"):
+    return (f"<domain><name>{name}</name><uuid>{UUID}</uuid>{metadata}<devices>{more}" + "".join(hostdevs) +
+            "</devices></domain>")
+
+
+def hostdev(managed="yes", more="", bus="0x3b", function="1"):
+    return (f"<hostdev mode='subsystem' type='pci' managed='{managed}'>{more}<source><address domain='0' bus='{bus}' "
+            f"slot='0' function='{function}'/></source><alias name='ua-nic'/></hostdev>")
+
+
+def check_domain(host, xml):
+    host.write("vm.xml", xml)
+    return check(host, host.path("vm.xml"))
+
+
+# --- a host that is well ---
+
+
+def a_device_that_is_well():
+    with Well() as host:
+        found = check(host, NIC)
+        equal({one["severity"] for one in findings_of(found)}, {"note"})
+        device = found["devices"][0]
+        equal((device["device"], device["driver"], device["module"]), (NIC, None, "special_vfio_pci"))
+        equal((device["rule"], device["fallback"], device["migratable"]), (None, ["mlx5_vfio_pci", "vfio-pci"], None))
+        result = host.look("check", NIC)
+        exits(result, 0)
+        equal(result.stdout.splitlines()[0],
+              f"{NIC}: would get special_vfio_pci (best by alias vfio_pci:v000015B3d0000101Esv000015B3sd00000058bc*sc*i*, "
+              "3 wildcards); if that fails mlx5_vfio_pci, then vfio-pci")
+        equal(result.stderr, "")
+
+
+def a_host_that_is_well():
+    with Well() as host:
+        found = status(host)
+        equal({one["severity"] for one in found["findings"]}, {"ok", "note"})
+        expect(found, "hook-seen", "ok", "process 4711")
+        expect(found, "libvirt-version", "note", "libvirt 9.9.0", "libvirtd", "starts and hot plug")
+
+
+def nothing_is_changed():
+    with Well() as host:
+        def tree():
+            return {os.path.join(folder, name): os.lstat(os.path.join(folder, name)).st_mtime_ns
+                    for folder, folders, files in os.walk(host.root) for name in folders + files}
+        before = tree()
+        check(host, "*")
+        status(host, None)
+        equal(tree(), before)
+
+
+def text_has_the_worst_first():
+    with Well() as host:
+        os.unlink(host.path(host.device("iommu_group")))
+        os.unlink(host.path(host.device("reset_method")))
+        result = host.look("check", NIC)
+        exits(result, 1)
+        kinds = re.findall(r"^  (problem|warning|note|ok) +.* \[([a-z-]+)\]$", result.stdout, re.MULTILINE)
+        equal(kinds[:2], [("problem", "iommu-off"), ("warning", "no-reset")])
+        assert "\n           -> firmware setup" in result.stdout, result.stdout
+        exits(host.look("status"), 1, "host:\n  warning  vfio-variantd does not run [daemon-off]\n")
+
+
+# --- IOMMU ---
+
+
+def iommu_that_is_off():
+    def cure(host):
+        return expect(check(host, NIC), "iommu-off", "problem", subject=NIC)["cure"]
+
+    with Well() as host:
+        os.unlink(host.path(host.device("iommu_group")))
+        assert "firmware setup" in cure(host)
+        host.write("sys/firmware/acpi/tables/IVRS", "")
+        assert "amd_iommu" in cure(host)
+        host.write("sys/firmware/acpi/tables/DMAR", "")
+        assert "intel_iommu=on" in cure(host)
+        os.makedirs(host.path("sys/class/iommu/dmar0"))
+        equal(cure(host), None)
+        lacks(check(host, DISK), "iommu-off")
+        lacks(status(host), "iommu-off")
+        shutil.rmtree(host.path("sys/kernel/iommu_groups"))
+        expect(status(host), "iommu-off", "problem")
+
+
+def no_iommu_mode():
+    with Well() as host:
+        os.unlink(host.path(host.device("iommu_group")))
+        host.write("sys/module/vfio/parameters/enable_unsafe_noiommu_mode", "Y\n")
+        expect(check(host, NIC), "no-iommu", "warning", subject=NIC)
+        host.link(host.device("iommu_group"), "../../../../kernel/iommu_groups/41")
+        lacks(check(host, NIC), "no-iommu")
+        host.write("sys/kernel/iommu_groups/41/name", "vfio-noiommu\n")
+        expect(check(host, NIC), "no-iommu", "warning", subject=NIC)
+
+
+def a_neighbour_in_the_group():
+    with Well() as host:
+        host.link(f"sys/kernel/iommu_groups/41/devices/{DISK}", f"../../../../bus/pci/devices/{DISK}")
+        expect(check(host, NIC), "group", "problem", f"{DISK}, in the same IOMMU group 41, is on nvme",
+               f"vfio-variant bind {DISK}", subject=NIC)
+        lacks(check(host, NIC, DISK), "group")  # it goes along
+        expect(check_domain(host, domain(hostdev())), "group", "problem", subject=NIC)
+        found = check_domain(host, domain(hostdev(), hostdev(bus="4", function="0")))
+        lacks(found, "group")
+        equal([device["device"] for device in found["devices"]], [NIC, DISK])
+
+
+# --- modules ---
+
+
+def module_that_is_missing():
+    with Well() as host:
+        os.unlink(host.path(f"{MODULES}/kernel/special_vfio_pci.ko"))
+        found = check(host, NIC)
+        expect(found, "module-missing", "warning", "special_vfio_pci", f"depmod {RELEASE}", subject=NIC)
+        equal((found["devices"][0]["module"], found["devices"][0]["fallback"]), ("mlx5_vfio_pci", ["vfio-pci"]))
+        host.policy("<device address='3b:00.1' driver='special_vfio_pci' fallback='none'/>")
+        found = check(host, NIC)
+        expect(found, "module-missing", "problem", "special_vfio_pci", subject=NIC)
+        expect(found, "no-driver", "problem", "would not start", subject=NIC)
+
+
+def module_of_another_kernel():
+    """What is loaded says nothing of another kernel, when it is known which one runs."""
+    with Well() as host:
+        os.unlink(host.path(f"{MODULES}/kernel/vfio_pci.ko"))
+        lacks(check(host, DISK), "module-missing")
+        host.write("proc/sys/kernel/osrelease", "6.9.0-other\n")
+        expect(check(host, "--kernel", RELEASE, DISK), "module-missing", "problem", "vfio_pci", subject=DISK)
+        host.write("proc/sys/kernel/osrelease", f"{RELEASE}\n")
+        lacks(check(host, DISK), "module-missing")
+
+
+def module_that_is_forbidden():
+    with Well() as host:
+        host.write("etc/modprobe.d/x.conf", "install special_vfio_pci /bin/false\n")
+        found = check(host, NIC)
+        expect(found, "module-forbidden", "warning", "'/bin/false'", subject=NIC)
+        equal(found["devices"][0]["module"], "mlx5_vfio_pci")
+        host.write("etc/modprobe.d/x.conf", "install special_vfio_pci /sbin/modprobe --ignore-install special_vfio_pci\n")
+        equal(check(host, NIC)["devices"][0]["module"], "special_vfio_pci")
+        host.write("etc/modprobe.d/x.conf", "install vfio_pci /bin/true\n")
+        lacks(check(host, DISK), "module-forbidden")  # it is loaded
+        shutil.rmtree(host.path("sys/module/vfio_pci"))
+        expect(check(host, DISK), "module-forbidden", "problem", subject=DISK)
+        expect(status(host), "module-forbidden", "problem")
+
+
+def module_that_is_not_signed():
+    with Well() as host:
+        lacks(check(host, NIC), "module-unsigned")
+        for path, off, on in (("sys/kernel/security/lockdown", "[none] integrity confidentiality\n",
+                               "none [integrity] confidentiality\n"),
+                              ("sys/module/module/parameters/sig_enforce", "N\n", "Y\n")):
+            host.write(path, off)
+            lacks(check(host, NIC), "module-unsigned")
+            host.write(path, on)
+            found = check(host, NIC)
+            expect(found, "module-unsigned", "warning", "special_vfio_pci", subject=NIC)
+            expect(found, "module-unsigned", "warning", "mlx5_vfio_pci", subject=NIC)
+            equal(found["devices"][0]["module"], "vfio_pci")  # loaded
+            host.write(path, off)
+        host.write("sys/module/module/parameters/sig_enforce", "Y\n")
+        host.policy("<device address='3b:00.1' driver='special_vfio_pci' fallback='none'/>")
+        expect(check(host, NIC), "module-unsigned", "problem", subject=NIC)
+
+
+def module_that_is_signed():
+    for manner in ({"signed": True}, {"signed": True, "packed": True}):
+        with Well() as host:
+            shutil.rmtree(host.path(f"{MODULES}/kernel"))
+            host.write("sys/module/module/parameters/sig_enforce", "Y\n")
+            host.add_modules(**manner)
+            found = check(host, NIC)
+            lacks(found, "module-unsigned", "module-missing")
+            equal(found["devices"][0]["module"], "special_vfio_pci")
+    with Well() as host:  # not signed, and packed
+        shutil.rmtree(host.path(f"{MODULES}/kernel"))
+        host.write("sys/module/module/parameters/sig_enforce", "Y\n")
+        host.add_modules(packed=True)
+        expect(check(host, NIC), "module-unsigned", "warning", "special_vfio_pci", subject=NIC)
+
+
+def module_that_is_blacklisted():
+    with Well() as host:
+        host.write("etc/modprobe.d/x.conf", "blacklist special_vfio_pci\n")
+        found = check(host, NIC)
+        expect(found, "blacklisted", "note", "special_vfio_pci would be better", subject=NIC)
+        equal(found["devices"][0]["module"], "mlx5_vfio_pci")
+        host.write("etc/modprobe.d/x.conf", "blacklist mlx5_vfio_pci\n")
+        lacks(check(host, NIC), "blacklisted")  # it would come second anyway
+        host.write("etc/modprobe.d/x.conf", "blacklist vfio_pci\n")
+        expect(check(host, DISK), "no-driver", "problem", "vfio_pci: blacklisted", subject=DISK)
+
+
+def tables_that_are_missing():
+    with Well() as host:
+        os.unlink(host.path(f"{MODULES}/modules.alias"))
+        expect(check(host, NIC), "tables", "warning", f"depmod {RELEASE}")
+        expect(status(host), "tables", "warning", "modules.alias")
+
+
+def a_kernel_that_is_old():
+    with Well() as host:
+        lacks(status(host), "kernel-old")
+        os.rename(host.path(MODULES), host.path("lib/modules/5.10.0-9-amd64"))
+        expect(status(host), "kernel-old", "note", "kernel 5.10.0-9-amd64")
+
+
+# --- policy and wishes ---
+
+
+def the_policy_decides():
+    with Well() as host:
+        host.policy("<device address='3b:00.1' driver='mlx5_vfio_pci' fallback='generic'/>")
+        found = check(host, NIC)
+        device = found["devices"][0]
+        equal((device["module"], device["fallback"]), ("mlx5_vfio_pci", ["vfio-pci"]))
+        equal((device["rule"]["file"], device["rule"]["line"]), (host.path("etc/libvirt/vfio-variant.xml"), 2))
+        expect(found, "passed-over", "note", "special_vfio_pci would be better: policy ", "vfio-variant.xml:2",
+               subject=NIC)
+        lacks(found, "strict")
+        exits(host.look("check", NIC), 0, f"{NIC}: would get mlx5_vfio_pci (policy {device['rule']['file']}:2); "
+              "if that fails vfio-pci\n")
+        host.policy("<device address='3b:00.1' driver='mlx5_vfio_pci' fallback='none'/>")
+        expect(check(host, NIC), "strict", "note", "fallback='none'", subject=NIC)
+
+
+def a_policy_that_is_damaged():
+    with Well() as host:
+        host.policy("<device adress='3b:00.1'/>")
+        expect(check(host, NIC), "policy-file", "problem", "vfio-variant.xml:2")
+        expect(status(host), "policy-file", "problem", "vfio-variant policy ")
+
+
+def wish_that_is_refused():
+    wishes = ("<metadata><v:hostdevs xmlns:v='urn:vfio-variant:domain:1'><v:hostdev alias='ua-nic' "
+              "driver='special_vfio_pci'/></v:hostdevs></metadata>")
+    with Well() as host:
+        lacks(check_domain(host, domain(hostdev(), metadata=wishes)), "wish-refused", "wish-invalid")
+        host.policy("<device address='3b:00.1' driver='mlx5_vfio_pci'/>")
+        found = check_domain(host, domain(hostdev(), metadata=wishes))
+        expect(found, "wish-refused", "warning", "domain vm1 asks for special_vfio_pci", subject=NIC)
+        equal((found["domain"], found["devices"][0]["module"]), ("vm1", "mlx5_vfio_pci"))
+
+
+def wish_that_is_invalid():
+    wishes = ("<metadata><v:hostdevs xmlns:v='urn:vfio-variant:domain:1'><v:hostdev alias='ua-other' "
+              "driver='mlx5_vfio_pci'/></v:hostdevs></metadata>")
+    with Well() as host:
+        found = check_domain(host, domain(hostdev(), metadata=wishes))
+        expect(found, "wish-invalid", "warning", "ua-other", subject="domain")
+        equal(found["devices"][0]["module"], "special_vfio_pci")
+
+
+def model_in_the_domain():
+    with Well() as host:
+        found = check_domain(host, domain(hostdev(more="<driver model='mlx5_vfio_pci'/>")))
+        device = found["devices"][0]
+        equal((device["module"], device["fallback"]), ("mlx5_vfio_pci", []))
+        assert "<driver model=>" in device["why"], device
+
+
+def devices_that_nobody_manages():
+    with Well() as host:
+        found = check_domain(host, domain(hostdev("no")))
+        expect(found, "unmanaged", "problem", "it is on mlx5_core", f"vfio-variant bind {NIC}", subject=NIC)
+        equal((found["devices"][0]["driver"], found["devices"][0]["module"]), ("mlx5_core", None))
+        found = check_domain(host, domain(hostdev("no", bus="5", function="0")))
+        expect(found, "unmanaged", "note", subject=ON_VFIO)
+        host.policy("<default unmanaged='manage'/>")
+        found = check_domain(host, domain(hostdev("no")))
+        lacks(found, "unmanaged")
+        equal(found["devices"][0]["module"], "special_vfio_pci")
+
+
+# --- who has it ---
+
+
+def use_by_the_host():
+    with Well() as host:
+        lacks(check(host, NIC), "in-use-host")
+        os.makedirs(host.path(host.device("net/ens1")))
+        os.makedirs(host.path("sys/class/net"))
+        host.link("sys/class/net/ens1", f"../../devices/pci0000:00/0000:00:01.0/{NIC}/net/ens1")
+        host.link("sys/class/net/ens1/master", "../br0")
+        expect(check(host, NIC), "in-use-host", "warning", "ens1 is part of br0", "bind' refuses", subject=NIC)
+        host.policy("<device address='3b:00.1' host-use='warn'/>")
+        expect(check(host, NIC), "in-use-host", "warning", "vfio-variant.xml:2 lets it be taken", subject=NIC)
+        host.policy("<device address='3b:00.1' host-use='refuse'/>")
+        expect(check(host, NIC), "in-use-host", "problem", "vfio-variant.xml:2 refuses it", subject=NIC)
+
+
+@triggers("in-use-guest", "journal-idle")
+def use_by_a_guest():
+    if os.geteuid() != 0:
+        raise Skip("needs root")
+    with Well() as host:
+        with open(host.path("sys/class/vfio/9/dev"), encoding="utf-8") as file:
+            group = [int(number) for number in file.read().split(":")]
+        with open(host.path(host.device("modalias", ON_VFIO)), encoding="utf-8") as file:
+            modalias = file.read().strip()
+        lacks(check(host, ON_VFIO), "in-use-guest")
+        host.journal(ON_VFIO, modalias, domain="vm1", domain_uuid=UUID, in_use="true")
+        expect(status(host), "journal-idle", "warning", "domain vm1", f"restore --force {ON_VFIO}", subject=ON_VFIO)
+        host.add_holder(group)
+        lacks(status(host), "journal-idle")
+        expect(check(host, ON_VFIO), "in-use-guest", "problem", "qemu-system-x86 (pid 812)", subject=ON_VFIO)
+        found = check_domain(host, domain(hostdev(bus="5", function="0")))  # that very domain
+        expect(found, "in-use-guest", "note", subject=ON_VFIO)
+
+
+def claim_in_the_journal():
+    with Well() as host:
+        host.journal(state="noted", domain="vm1", domain_uuid=UUID)
+        expect(check(host, NIC), "claimed", "problem", "domain vm1", subject=NIC)
+        lacks(check_domain(host, domain(hostdev())), "claimed")
+        host.journal(state="noted", domain="other", domain_uuid="77", in_use="true")
+        expect(check_domain(host, domain(hostdev())), "claimed", "problem", "domain other, which runs", subject=NIC)
+
+
+def entry_that_is_half_done():
+    with Well() as host:
+        for found in (lambda: check(host, NIC), lambda: status(host)):
+            host.journal(state="detaching")
+            expect(found(), "half-done", "warning", "detaching", f"vfio-variant restore {NIC}", subject=NIC)
+        host.journal()
+        lacks(check(host, NIC), "half-done")
+        os.unlink(host.path(host.device("driver")))
+        expect(check(host, NIC), "half-done", "warning", "it has no driver", subject=NIC)
+
+
+def entry_that_is_damaged():
+    with Well() as host:
+        host.write(f"run/vfio-variant/{NIC}", "damaged")
+        expect(check(host, NIC), "journal-damaged", "problem", f"vfio-variant restore {NIC}", subject=NIC)
+        expect(status(host), "journal-damaged", "problem", subject=NIC)
+        lacks(check(host, DISK), "journal-damaged")
+
+
+def entry_of_a_device_that_is_gone():
+    with Well() as host:
+        host.journal("0000:ff:00.0")
+        expect(status(host), "journal-gone", "warning", "rm ", subject="0000:ff:00.0")
+
+
+def driver_of_a_vendor():
+    with Well() as host:
+        os.makedirs(host.path("sys/bus/pci/drivers/nvidia_vgpu"))
+        host.link(host.device("driver"), "../../../../bus/pci/drivers/nvidia_vgpu")
+        lacks(check(host, NIC), "vendor-driver")
+        os.makedirs(host.path(host.device("vfio-dev/vfio41")))
+        found = check(host, NIC)
+        expect(found, "vendor-driver", "note", "nvidia_vgpu", subject=NIC)
+        equal((found["devices"][0]["driver"], found["devices"][0]["module"]), ("nvidia_vgpu", None))
+        exits(host.look("check", NIC), 0, f"{NIC}: stays on nvidia_vgpu")
+
+
+# --- reset, libvirt ---
+
+
+def no_way_to_reset():
+    with Well() as host:
+        lacks(check(host, NIC), "no-reset")
+        host.write(host.device("reset_method"), "\n")
+        expect(check(host, NIC), "no-reset", "warning", subject=NIC)
+        os.unlink(host.path(host.device("reset_method")))
+        expect(check(host, NIC), "no-reset", "warning", subject=NIC)
+        host.write(host.device("reset"), "")  # a kernel before 5.15
+        lacks(check(host, NIC), "no-reset")
+
+
+def no_flr_and_an_old_libvirt():
+    with Well() as host:
+        host.write(host.device("reset_method"), "bus\n")
+        lacks(check(host, NIC), "hotplug-generic")
+        host.add_libvirt(9000, time.time())
+        expect(check(host, NIC), "hotplug-generic", "note", subject=NIC)
+        host.write(host.device("reset_method", DISK), "bus\n")
+        lacks(check(host, DISK), "hotplug-generic")  # it is on vfio-pci in any case
+        host.write(host.device("reset_method"), "flr bus\n")
+        lacks(check(host, NIC), "hotplug-generic")
+
+
+def which_libvirt():
+    with Well() as host:
+        for version, text in ((9000, "hot plug only of devices with FLR"), (9007, "starts and hot plug are put right"),
+                              (10003, "by itself")):
+            host.add_libvirt(version, time.time(), "virtqemud")
+            expect(check(host, NIC), "libvirt-version", "note", f"libvirt {version // 1000}.{version % 1000}.0 (virtqemud",
+                   text)
+        host.add_libvirt(0, time.time())
+        expect(check(host, NIC), "libvirt-unknown", "note", f"process {LIBVIRT_PID}")
+        shutil.rmtree(host.path(f"proc/{LIBVIRT_PID}"))
+        expect(check(host, NIC), "libvirt-off", "note")
+        lacks(status(host), "hook-seen", "hook-unseen")
+
+
+def libvirt_that_sees_no_modules():
+    with Well() as host:
+        os.makedirs(host.path(f"proc/{LIBVIRT_PID}/root"))
+        lacks(status(host), "libvirt-blind")  # 9.9 does not look
+        host.add_libvirt(10000, time.time() + 3600)
+        expect(status(host), "libvirt-blind", "problem", "ProtectKernelModules=no", "libvirtd")
+        host.write(f"proc/{LIBVIRT_PID}/root/{MODULES}/modules.alias", "")
+        lacks(status(host), "libvirt-blind")
+
+
+# --- migration, QEMU ---
+
+
+def what_is_known_of_migration():
+    with Well() as host:
+        expect(check(host, NIC), "migration-unknown", "note", f"vfio-variant probe {NIC}", subject=NIC)
+        host.noted("special_vfio_pci", "true")
+        found = check(host, NIC)
+        expect(found, "migratable", "ok", subject=NIC)
+        equal(found["devices"][0]["migratable"], True)
+        host.noted("special_vfio_pci", "false")
+        found = check(host, NIC)
+        expect(found, "not-migratable", "note", subject=NIC)
+        equal(found["devices"][0]["migratable"], False)
+
+
+def migration_that_is_required():
+    with Well() as host:
+        host.policy("<device address='3b:00.1' migratable='require'/>")
+        found = check(host, NIC)
+        expect(found, "strict", "note", "migratable='require'", subject=NIC)
+        host.noted("special_vfio_pci", "false")
+        found = check(host, NIC)
+        expect(found, "passed-over", "note", "special_vfio_pci", "it cannot migrate", subject=NIC)
+        equal(found["devices"][0]["module"], "mlx5_vfio_pci")
+        host.noted("mlx5_vfio_pci", "false")
+        expect(check(host, NIC), "no-driver", "problem", "it cannot migrate", "would not start", subject=NIC)
+        host.policy("<device address='3b:00.1' migratable='require'/>")
+        found = check_domain(host, domain(hostdev(more="<driver model='mlx5_vfio_pci'/>")))
+        expect(found, "not-migratable", "problem", "mlx5_vfio_pci", subject=NIC)
+
+
+def emulator(host, text, path="qemu"):
+    host.write(path, f"#!/bin/sh\n{text}\n")
+    os.chmod(host.path(path), 0o755)
+    return host.path(path)
+
+
+def check_inside(host, xml):
+    """On the host as the running system, where programs are run. The one driver that is there is named by the XML."""
+    os.makedirs(host.path("sys/bus/pci/drivers/special-vfio"), exist_ok=True)
+    host.write("vm.xml", xml)
+    found = document(host.inside(COMMAND, "check", "--json", host.path("vm.xml")), "check.schema.json")
+    equal(found["devices"][0]["driver"], "special-vfio")
+    return found
+
+
+@triggers("qemu-old")
+def qemu_that_is_old():
+    needs_namespace()
+    model = hostdev(more="<driver model='special-vfio'/>")
+    with Well() as host:
+        for version, old in (("7.2.11 (Debian 1:7.2+dfsg-7)", True), ("8.0.0", False), ("10.1.50 (v10.1.0-1)", False)):
+            path = emulator(host, f"[ \"$*\" = --version ] && echo 'QEMU emulator version {version}'")
+            found = check_inside(host, domain(model, more=f"<emulator>{path}</emulator>"))
+            lacks(found, "qemu-unknown")
+            if old:
+                expect(found, "qemu-old", "warning", "QEMU 7.2", subject=NIC)
+            else:
+                lacks(found, "qemu-old")
+        emulator(host, "echo 'QEMU emulator version 6.0'")
+        wishes = ("<metadata><v:hostdevs xmlns:v='urn:vfio-variant:domain:1'><v:hostdev alias='ua-nic' "
+                  "migratable='require'/></v:hostdevs></metadata>")
+        found = check_inside(host, domain(model, more=f"<emulator>{path}</emulator>", metadata=wishes))
+        expect(found, "qemu-old", "problem", "required", subject=NIC)
+
+
+def qemu_that_cannot_be_asked():
+    with Well() as host:
+        expect(check(host, NIC), "qemu-unknown", "note", "nothing of another system is run")
+
+
+def emulator_of_others_is_not_run():
+    """Domain XML may come from users."""
+    needs_namespace()
+    with Well() as host:
+        path = emulator(host, f"touch {host.path('was-run')}; echo 'QEMU emulator version 9.0'", "bin/qemu")
+        xml = domain(hostdev(more="<driver model='special-vfio'/>"), more=f"<emulator>{path}</emulator>")
+        lacks(check_inside(host, xml), "qemu-unknown")
+        os.unlink(host.path("was-run"))
+        for spoil in (lambda: os.chmod(path, 0o777), lambda: os.chown(path, 65534, 0),
+                      lambda: os.chmod(os.path.dirname(path), 0o777), lambda: os.unlink(path)):
+            spoil()
+            expect(check_inside(host, xml), "qemu-unknown", "note", path)
+            assert not os.path.exists(host.path("was-run"))
+            if os.path.exists(path):
+                os.chown(path, 0, 0)
+                os.chmod(path, 0o755)
+                os.chmod(os.path.dirname(path), 0o755)
+
+
+# --- the domain ---
+
+
+def virsh(host, text):
+    """A stand-in for virsh, first in PATH. Returns what gets it there."""
+    emulator(host, text, "bin/virsh")
+    return ["env", f"PATH={host.path('bin')}:{os.environ['PATH']}"]
+
+
+def domain_by_its_name():
+    with Well() as host:
+        host.write("dumped.xml", domain(hostdev()))
+        wanted = "--connect qemu:///system --readonly dumpxml --domain vm 1"
+        environment = virsh(host, f'[ "$*" = "{wanted}" ] || exit 9\ncat {host.path("dumped.xml")}')
+        result = run(*environment, COMMAND, "check", "--sysroot", host.root, "--json", "--domain", "vm 1")
+        found = document(result, "check.schema.json")
+        equal((found["domain"], [device["device"] for device in found["devices"]]), ("vm1", [NIC]))
+
+
+def domain_that_virsh_does_not_give():
+    with Well() as host:
+        def ask(text):
+            result = run(*virsh(host, text), COMMAND, "check", "--sysroot", host.root, "--domain", "vm9")
+            equal(result.stdout, "")
+            return result
+
+        exits(ask("echo \"error: failed to get domain 'vm9'\" >&2; exit 1"), 1, "domain vm9: virsh: exit status 1: ",
+              "failed to get domain 'vm9'", "list --all")
+        exits(ask("echo '<domain'"), 2, "domain vm9: domain XML:")
+        exits(ask("yes"), 1, "domain vm9: virsh: printed too much")
+        exits(run("env", f"PATH={host.path('none')}", COMMAND, "check", "--domain", "vm9"), 1,
+              "domain vm9: there is no virsh to ask")
+
+
+def domain_without_devices():
+    with Well() as host:
+        found = check_domain(host, domain())
+        expect(found, "no-devices", "note", subject="domain")
+        equal(found["devices"], [])
+
+
+def domain_with_an_absent_device():
+    with Well() as host:
+        found = check_domain(host, domain(hostdev(), hostdev(bus="0xff")))
+        expect(found, "absent", "problem", "no such PCI device", "virsh edit 'vm1'", subject="0000:ff:00.1")
+        equal([device["device"] for device in found["devices"]], [NIC])
+
+
+def arguments_that_are_wrong():
+    with Well() as host:
+        host.write("vm.xml", "<domain")
+        exits(host.look("check", host.path("vm.xml")), 2, "vm.xml: domain XML:1")
+        exits(host.look("check", host.path("none.xml")), 1, "none.xml: open: No such file")
+        exits(host.look("check", "ff:00.0"), 3, "no such PCI device")
+        exits(host.look("check", host.path(f"sys/bus/pci/devices/{NIC}")), 0, NIC)  # a path, and a DEVICE
+        with open(host.path("vm.xml"), "w", encoding="utf-8") as file:
+            file.truncate(8 * 1024 * 1024 + 1)
+        exits(host.look("check", host.path("vm.xml")), 1, "vm.xml: read: File too large")
+
+
+# --- logs, privilege ---
+
+APPARMOR = ('6,1,2,-;audit: type=1400 audit(1700000100.000:7): apparmor="DENIED" operation="exec" profile="libvirtd" '
+            'name="/usr/sbin/vfio-variant-hook" comm="libvirtd"')
+SELINUX = ('type=AVC msg=audit(1700000200.500:9): avc:  denied  { read } for pid=4 comm="vfio-variantd" '
+           'name="modules.alias" permissive=0')
+
+
+def accesses_that_were_denied():
+    with Well() as host:
+        lacks(check(host, NIC), "denied", "log-unreadable")
+        host.write("dev/kmsg", f"6,0,1,-;booted\n{APPARMOR}\n SUBSYSTEM=pci\n6,2,3,-;more\n")
+        one = expect(check(host, NIC), "denied", "warning", 'name="/usr/sbin/vfio-variant-hook"', "apparmor")
+        assert "6,1,2" not in one["what"], one
+        host.write("var/log/audit/audit.log", f"{SELINUX}\n{SELINUX.replace('200.5', '150.5').replace('{ read }', '{ old }')}\n")
+        one = expect(status(host), "denied", "warning", "{ read }", "restorecon")  # the newest
+        host.write("var/log/audit/audit.log", SELINUX.replace("1700000200", "1700000000") + "\n")
+        expect(check(host, NIC), "denied", "warning", "apparmor")
+        os.unlink(host.path("dev/kmsg"))
+        for line in (SELINUX.replace("permissive=0", "permissive=1"), SELINUX.replace("denied", "granted"),
+                     SELINUX.replace("vfio-variantd", "httpd").replace("modules.alias", "x"), "\x1b[2J", "\0"):
+            host.write("var/log/audit/audit.log", line + "\n")
+            lacks(check(host, NIC), "denied")
+        host.write("var/log/audit/audit.log", SELINUX + " \x1b[2J\n")
+        assert "\x1b" not in host.look("check", NIC).stdout
+
+
+@triggers("not-root", "log-unreadable")
+def without_privilege():
+    become = as_nobody()
+    with Well() as host:
+        host.write("var/log/audit/audit.log", "")
+        os.chmod(host.path("var/log/audit/audit.log"), 0)
+        os.makedirs(host.path("run/vfio-variant"), exist_ok=True)
+        result = run(*become, COMMAND, "check", "--sysroot", host.root, "--json", NIC)
+        found = document(result, "check.schema.json")
+        equal(result.returncode, 0)
+        expect(found, "not-root", "note", "run this as root")
+        expect(found, "log-unreadable", "note", "audit.log")
+        result = run(*become, COMMAND, "status", "--sysroot", host.root, "--json")
+        expect(document(result, "status.schema.json"), "not-root", "note")
+
+
+# --- the daemon, the hook ---
+
+
+def the_daemon_is_off():
+    with Well() as host:
+        found = status(host, None)
+        expect(found, "daemon-off", "warning", "systemctl enable --now vfio-variantd")
+        equal(found["running"], False)
+
+
+def the_gate_is_off():
+    with Well() as host:
+        lacks(status(host), "gate-off", "daemon-off")
+        expect(status(host, QUIET.replace("gate=on", "gate=off\nreason=no fanotify")), "gate-off", "warning", "no fanotify")
+
+
+def a_reload_is_due():
+    with Well() as host:
+        def read_at(seconds):
+            return QUIET.replace("minder=", f"policy-read={int(seconds * 1000000)}\nminder=")
+
+        host.policy("<default fallback='next'/>")
+        changed = os.stat(host.path("etc/libvirt/vfio-variant.xml")).st_mtime
+        found = status(host, read_at(changed - 1))
+        expect(found, "reload-due", "warning", "vfio-variant.xml", "systemctl reload vfio-variantd")
+        equal(found["policy_read"], int((changed - 1) * 1000000))
+        lacks(status(host, read_at(changed + 1)), "reload-due")
+        lacks(status(host), "reload-due")  # a daemon that does not say
+        os.makedirs(host.path("etc/libvirt/vfio-variant.d"))
+        os.utime(host.path("etc/libvirt/vfio-variant.d"), (changed + 5, changed + 5))  # something was removed
+        expect(status(host, read_at(changed + 1)), "reload-due", "warning", "vfio-variant.d")
+
+
+def the_hook_is_missing_or_broken():
+    with Well() as host:
+        lacks(status(host), "hook-missing", "hook-broken")
+        program = host.path("usr/sbin/vfio-variant-hook")
+        os.chmod(program, 0o644)
+        expect(status(host), "hook-broken", "problem", "is not executable")
+        os.chmod(program, 0o775)
+        expect(status(host), "hook-broken", "problem", "written by others")
+        if os.geteuid() == 0:
+            os.chmod(program, 0o755)
+            os.chown(program, 65534, 0)
+            expect(status(host), "hook-broken", "problem", "written by others")
+        os.unlink(program)
+        expect(status(host), "hook-broken", "problem", "No such file")
+        os.unlink(host.path(HOOK_LINK))
+        expect(status(host), "hook-missing", "warning", "ln -s ")
+
+
+def the_hook_is_newer_than_libvirt():
+    with Well() as host:
+        host.add_libvirt(9009, time.time() - 3600)
+        expect(status(host), "hook-unseen", "warning", "systemctl reload libvirtd")
+        ticks = host_ticks(host)
+        host.write("run/vfio-variant/hook-caller", f"{LIBVIRT_PID} {ticks}\n")
+        expect(status(host), "hook-seen", "ok", "runs the hook")
+        host.write("run/vfio-variant/hook-caller", f"{LIBVIRT_PID} {ticks - 1}\n")  # one of the same number before
+        expect(status(host), "hook-unseen", "warning")
+        host.write("run/vfio-variant/hook-caller", "nonsense")
+        expect(status(host), "hook-unseen", "warning")
+
+
+def host_ticks(host):
+    with open(host.path(f"proc/{LIBVIRT_PID}/stat"), encoding="utf-8") as file:
+        return int(file.read().split()[21])
+
+
+def the_hook_notes_who_runs_it():
+    """Whoever is called as libvirt is; in all its stations, and only when it is another one."""
+    needs_namespace()
+    with Well() as host:
+        def hook(name, *arguments):
+            script = f"printf {name} >/proc/$$/comm; \"$@\" </dev/null; cut -d' ' -f1,22 /proc/$$/stat"
+            result = host.inside("sh", "-c", script, "sh", HOOK, "vm1", *arguments)
+            exits(result, 0)
+            return result.stdout
+
+        note = host.path("run/vfio-variant/hook-caller")
+        hook("sh", "prepare", "begin", "-")
+        assert not os.path.exists(note)
+        for name, station in (("libvirtd", ("prepare", "begin", "-")), ("virtqemud", ("stopped", "end", "-"))):
+            caller = hook(name, *station)
+            with open(note, encoding="utf-8") as file:
+                equal(file.read(), caller)
+        pid, ticks = caller.split()
+        shutil.rmtree(host.path(f"proc/{LIBVIRT_PID}"))
+        host.write(f"proc/{pid}/stat", f"{pid} (virtqemud) S " + "1 " * 18 + f"{ticks} 1\n")
+        expect(status(host), "hook-seen", "ok", f"virtqemud, process {pid}, runs the hook")
+        once = 'printf libvirtd >/proc/$$/comm; "$@" </dev/null; stat -c %i "$0"; "$@" </dev/null; stat -c %i "$0"'
+        result = host.inside("sh", "-c", once, "/run/vfio-variant/hook-caller", HOOK, "vm1", "started", "begin", "-")
+        first, second = result.stdout.split()
+        equal(first, second)  # not written again
+
+
+def node_device_hooks_that_are_not_run():
+    with Well() as host:
+        script = "etc/libvirt/hooks/nodedev.d/50-x"
+        emulator(host, "exit 0", script)
+        lacks(status(host), "nodedev-hook")
+        os.chmod(host.path(script), 0o777)
+        expect(status(host), "nodedev-hook", "warning", script, "chmod go-w")
+
+
+# --- the list of ids ---
+
+
+def every_id_is_documented_and_triggered():
+    with open(os.path.join(os.path.dirname(SCHEMAS), "docs/man/vfio-variant.rst"), encoding="utf-8") as file:
+        section = re.search(r"^FINDINGS\n=+\n(.*?)^\S+\n=+\n", file.read(), re.MULTILINE | re.DOTALL).group(1)
+    documented = {name: set(severities.split(", "))
+                  for name, severities in re.findall(r"^([a-z]+(?:-[a-z]+)*) \(([a-z, ]+)\)$", section, re.MULTILINE)}
+    assert len(documented) > 40, documented
+    equal({name: severities for name, severities in TRIGGERED.items() if documented.get(name) != severities}, {})
+    equal(sorted(set(documented) - set(TRIGGERED) - SKIPPED), [])
+
+
+TESTS = [
+    a_device_that_is_well, a_host_that_is_well, nothing_is_changed, text_has_the_worst_first, iommu_that_is_off,
+    no_iommu_mode, a_neighbour_in_the_group, module_that_is_missing, module_of_another_kernel, module_that_is_forbidden,
+    module_that_is_not_signed, module_that_is_signed, module_that_is_blacklisted, tables_that_are_missing,
+    a_kernel_that_is_old, the_policy_decides, a_policy_that_is_damaged, wish_that_is_refused, wish_that_is_invalid,
+    model_in_the_domain, devices_that_nobody_manages, use_by_the_host, use_by_a_guest, claim_in_the_journal,
+    entry_that_is_half_done, entry_that_is_damaged, entry_of_a_device_that_is_gone, driver_of_a_vendor, no_way_to_reset,
+    no_flr_and_an_old_libvirt, which_libvirt, libvirt_that_sees_no_modules, what_is_known_of_migration,
+    migration_that_is_required, qemu_that_is_old, qemu_that_cannot_be_asked, emulator_of_others_is_not_run,
+    domain_by_its_name, domain_that_virsh_does_not_give, domain_without_devices, domain_with_an_absent_device,
+    arguments_that_are_wrong, accesses_that_were_denied, without_privilege, the_daemon_is_off, the_gate_is_off,
+    a_reload_is_due, the_hook_is_missing_or_broken, the_hook_is_newer_than_libvirt, the_hook_notes_who_runs_it,
+    node_device_hooks_that_are_not_run, every_id_is_documented_and_triggered,
+]
+
+run_tests(TESTS)
