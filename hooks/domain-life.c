@@ -140,9 +140,10 @@ start_device (const VvSession *session, const VvDomain *domain, const VvHostdev 
   if (!vv_binding_save (b, error))
     return FALSE;
   g_autoptr (VvChange) change = vv_binding_detach (b, selection, error);
-  if (change)
-    vv_change_log (change);
-  return change != NULL;
+  if (!change)
+    return vv_session_binding_failed (session, b, hostdev->model, error);
+  vv_session_log_change (session, change);
+  return TRUE;
 }
 
 void
@@ -224,8 +225,10 @@ vv_domain_device_release (const VvSession *session, const VvDomain *domain, VvBi
   g_autoptr (VvChange) change =
       b->entry->held ? keep_held (session, b, error) : vv_binding_reattach (b, error);
   if (!change)
-    return FALSE;
-  vv_change_log (change);
+    return vv_session_binding_failed (session, b, NULL, error);
+  g_free (change->domain); /* taken from the entry before */
+  change->domain = g_strdup (domain->name);
+  vv_session_log_change (session, change);
   if (!change->changed) /* said as well: it is what an operator looks for when a guest has gone */
     g_message ("domain %s, release: %s is on %s, as it was before", domain->name, change->device,
                change->to ? change->to : "no driver");

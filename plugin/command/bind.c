@@ -41,6 +41,16 @@ iommu_allows (const VvSession *session, const VvPciDevice *device, GError **erro
   return FALSE;
 }
 
+static void
+tell (const VvSession *session, VvBinding *binding, const VvChange *change, const char *driver,
+      GError **error)
+{
+  if (change)
+    vv_session_log_change (session, change);
+  else
+    vv_session_binding_failed (session, binding, driver, error);
+}
+
 static VvChange *
 bind_device (const VvSession *session, const char *address, gpointer data, GError **error)
 {
@@ -55,13 +65,13 @@ bind_device (const VvSession *session, const char *address, gpointer data, GErro
        (!vv_domain_allows (binding->entry, error) || !host_allows (session, binding->device, error))))
     return NULL;
   g_autoptr (VvChange) change = vv_binding_detach (binding, selection, error);
+  if (!options->dry_run)
+    tell (session, binding, change, options->driver, error);
   if (change && binding->entry && !binding->entry->held) {
     binding->entry->held = TRUE;
     if (!vv_binding_save (binding, error))
       return NULL;
   }
-  if (change && !options->dry_run)
-    vv_change_log (change);
   return g_steal_pointer (&change);
 }
 

@@ -32,8 +32,11 @@ vv_parse_options (int *argc, char ***argv, const char *arguments, const char *su
   const char *command = (*argv)[0];
   gboolean help = FALSE;
   g_autoptr (GError) error = NULL;
-  const GOptionEntry shared[] = {
+  const GOptionEntry json[] = {
       {"json", 0, 0, G_OPTION_ARG_NONE, &common->json, "Print JSON", NULL},
+      {NULL},
+  };
+  const GOptionEntry shared[] = {
       {"help", 'h', 0, G_OPTION_ARG_NONE, &help, "Show this help and exit", NULL},
       {NULL},
   };
@@ -60,6 +63,8 @@ vv_parse_options (int *argc, char ***argv, const char *arguments, const char *su
     g_option_context_add_main_entries (context, entries, NULL);
   if (read_only)
     g_option_context_add_main_entries (context, elsewhere, NULL);
+  if (!common->text_only)
+    g_option_context_add_main_entries (context, json, NULL);
   g_option_context_add_main_entries (context, shared, NULL);
   if (!g_option_context_parse (context, argc, argv, &error))
     return vv_usage_error (command, "%s", error->message);

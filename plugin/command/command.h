@@ -18,11 +18,12 @@ typedef enum {
   VV_EXIT_UNPRIVILEGED = 5,
 } VvExit;
 
-/** The options that every sub-command has. */
+/** The options that every sub-command has. @text_only: set before they are parsed: this one has no --json */
 typedef struct {
   char *sysroot;
   char *release;
   gboolean json;
+  gboolean text_only;
 } VvCommon;
 
 void vv_common_clear (VvCommon *common);
@@ -36,6 +37,7 @@ int vv_cmd_bind (int argc, char **argv);
 int vv_cmd_restore (int argc, char **argv);
 int vv_cmd_policy (int argc, char **argv);
 int vv_cmd_status (int argc, char **argv);
+int vv_cmd_metrics (int argc, char **argv);
 
 /**
  * vv_parse_options:

@@ -19,6 +19,7 @@ static const struct {
     {"restore", vv_cmd_restore, "give devices back to the host, as they were"},
     {"policy", vv_cmd_policy, "the administrator's rules for devices, and whether a file of them is good"},
     {"status", vv_cmd_status, "how vfio-variantd is, and what it did last"},
+    {"metrics", vv_cmd_metrics, "counters and state for a monitoring system"},
 };
 
 static void

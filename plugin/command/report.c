@@ -19,6 +19,7 @@ typedef enum {
   KIND_NAMES, /* a list */
   KIND_ADDRESS,
   KIND_CHOICE,
+  KIND_BUCKETS, /* of a VvHistogram */
 } Kind;
 
 /* One line of the reply. @choices: for KIND_CHOICE, ends with NULL. */
@@ -32,8 +33,6 @@ typedef struct {
 static const char *const gates[] = {"on", "off", NULL};
 static const char *const minders[] = {"running", "idle", NULL};
 static const char *const operations[] = {"detach", "reattach", NULL};
-static const char *const outcomes[] = {"detached", "fell-back", "reattached", "left-alone",
-                                       "failed",   "deadline",  "crashed",    NULL};
 
 static const Field daemon_fields[] = {
     {"version", KIND_TEXT},
@@ -56,6 +55,8 @@ static const Field latency_fields[] = {{"count"},
                                        {"p90-us", KIND_NUMBER, TRUE},
                                        {"p99-us", KIND_NUMBER, TRUE},
                                        {"max-us", KIND_NUMBER, TRUE},
+                                       {"sum-us", KIND_NUMBER, TRUE},
+                                       {"buckets", KIND_BUCKETS, TRUE},
                                        {NULL}};
 static const Field holding_fields[] = {{"device", KIND_ADDRESS},
                                        {"pid", KIND_PID},
@@ -68,7 +69,7 @@ static const Field change_fields[] = {
     {"operation", KIND_CHOICE, TRUE, operations},
     {"from", KIND_TEXT, TRUE},
     {"to", KIND_TEXT, TRUE},
-    {"outcome", KIND_CHOICE, FALSE, outcomes},
+    {"outcome", KIND_CHOICE, FALSE, vv_gate_outcomes},
     {"why", KIND_TEXT, TRUE},
     {"failed", KIND_TEXT, TRUE},
     {"held-us", KIND_NUMBER},
@@ -154,6 +155,16 @@ is_address (const char *value)
   return g_strcmp0 (address, value) == 0;
 }
 
+/* Its durations are those that are counted beside it. */
+static gboolean
+is_histogram (GKeyFile *file, const char *group)
+{
+  VvHistogram histogram;
+
+  return vv_histogram_read (&histogram, file, group) &&
+         vv_histogram_total (&histogram) == g_key_file_get_uint64 (file, group, "count", NULL);
+}
+
 static gboolean
 value_is_good (GKeyFile *file, const char *group, const Field *field, const char *value)
 {
@@ -172,6 +183,8 @@ value_is_good (GKeyFile *file, const char *group, const Field *field, const char
     return is_address (value);
   case KIND_CHOICE:
     return g_strv_contains (field->choices, value);
+  case KIND_BUCKETS:
+    return is_histogram (file, group);
   }
   return FALSE;
 }
@@ -276,6 +289,12 @@ vv_report_names (const VvReport *report, const char *group, const char *key)
   return safe;
 }
 
+void
+vv_report_histogram (const VvReport *report, const char *group, VvHistogram *histogram)
+{
+  vv_histogram_read (histogram, report->file, group);
+}
+
 /* --- JSON --- */
 
 static void
@@ -300,6 +319,31 @@ json_number (JsonBuilder *b, const VvReport *report, const char *group, const ch
     json_builder_add_null_value (b);
 }
 
+/* An object for each bucket, or null */
+static void
+json_buckets (JsonBuilder *b, const VvReport *report, const char *group)
+{
+  VvHistogram histogram;
+
+  if (!vv_histogram_read (&histogram, report->file, group)) {
+    json_builder_add_null_value (b);
+    return;
+  }
+  json_builder_begin_array (b);
+  for (guint i = 0; i <= VV_BUCKETS; i++) {
+    json_builder_begin_object (b);
+    json_builder_set_member_name (b, "up_to_us");
+    if (i < VV_BUCKETS)
+      json_builder_add_int_value (b, (gint64)vv_histogram_bound (i));
+    else
+      json_builder_add_null_value (b);
+    json_builder_set_member_name (b, "count");
+    json_builder_add_int_value (b, (gint64)histogram.counts[i]);
+    json_builder_end_object (b);
+  }
+  json_builder_end_array (b);
+}
+
 static void
 json_field (JsonBuilder *b, const VvReport *report, const char *group, const Field *field)
 {
@@ -313,6 +357,8 @@ json_field (JsonBuilder *b, const VvReport *report, const char *group, const Fie
   json_builder_set_member_name (b, name);
   if (field->kind == KIND_NAMES)
     json_names (b, report, group, field->key);
+  else if (field->kind == KIND_BUCKETS)
+    json_buckets (b, report, group);
   else
     json_number (b, report, group, field->key);
 }

@@ -10,6 +10,8 @@
 
 #include <json-glib/json-glib.h>
 
+#include "metrics.h"
+
 /** The changes that a reply tells at the most; what follows is passed over. */
 #define VV_REPORT_CHANGES 16
 
@@ -51,6 +53,9 @@ char *vv_report_text (const VvReport *report, const char *group, const char *key
 
 /** vv_report_names: Returns: (transfer full): a list, its texts as safe as those of vv_report_text() */
 char **vv_report_names (const VvReport *report, const char *group, const char *key);
+
+/** vv_report_histogram: the durations of group "held" or "own", none when there were none */
+void vv_report_histogram (const VvReport *report, const char *group, VvHistogram *histogram);
 
 /** vv_report_json: adds the object that status.schema.json describes */
 void vv_report_json (const VvReport *report, JsonBuilder *builder);

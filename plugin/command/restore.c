@@ -22,8 +22,12 @@ restore_device (const VvSession *session, const char *address, gpointer data, GE
   if (!binding || (!options->force && !vv_domain_allows (binding->entry, error)))
     return NULL;
   VvChange *change = vv_binding_reattach (binding, error);
-  if (change && !options->dry_run)
-    vv_change_log (change);
+  if (options->dry_run)
+    return change;
+  if (change)
+    vv_session_log_change (session, change);
+  else
+    vv_session_binding_failed (session, binding, NULL, error);
   return change;
 }
 

@@ -145,7 +145,8 @@ give_back (const VvRequest *request, VvBinding *b, GError **error)
 }
 
 VvChange *
-vv_handover (const VvSession *session, const VvRequest *request, const VvPatience *patience, GError **error)
+vv_handover (const VvSession *session, const VvRequest *request, const VvPatience *patience,
+             VvChange **failed, GError **error)
 {
   g_autoptr (VvBinding) b = vv_binding_open_between (session->host, session->modules, session->journal,
                                                      session->hooks, request->address, patience, error);
@@ -155,7 +156,11 @@ vv_handover (const VvSession *session, const VvRequest *request, const VvPatienc
   VvOperation operation = b->device->driver_override ? VV_DETACH : VV_REATTACH;
   if (b->device->driver)
     return leave (b, request, operation, "it is on %s already", b->device->driver);
-  return operation == VV_DETACH ? take (session, request, b, error) : give_back (request, b, error);
+  VvChange *change =
+      operation == VV_DETACH ? take (session, request, b, error) : give_back (request, b, error);
+  if (!change && failed)
+    *failed = vv_binding_failed (b);
+  return change;
 }
 
 gint64

@@ -34,6 +34,7 @@ gint64 vv_handover_prepare (const VvSession *session, const VvRequest *request);
 /**
  * vv_handover:
  * @patience: how long libvirt waits
+ * @failed: (out) (optional) (nullable): with @error set, what vv_binding_failed() says
  *
  * The device has no driver. With a driver_override it is on its way to VFIO: it is bound to the best driver
  * that this libvirt can do with, down to the one that libvirt asked for. Without one it is on its way home:
@@ -44,4 +45,4 @@ gint64 vv_handover_prepare (const VvSession *session, const VvRequest *request);
  * with @error set
  */
 VvChange *vv_handover (const VvSession *session, const VvRequest *request, const VvPatience *patience,
-                       GError **error);
+                       VvChange **failed, GError **error);

@@ -7,17 +7,15 @@
 #define SAMPLES 1024 /* the latest ones make the percentiles */
 #define CHANGES 16
 
-static const char *const outcomes[] = {"detached", "fell-back", "reattached", "left-alone",
-                                       "failed",   "deadline",  "crashed"};
-
 typedef struct {
   guint64 count;
   gint64 most;
   gint64 samples[SAMPLES];
+  VvHistogram histogram;
 } Latency;
 
 struct VvStats {
-  guint64 outcomes[G_N_ELEMENTS (outcomes)];
+  guint64 outcomes[VV_GATE_OUTCOMES];
   Latency held, own;
   GQueue changes; /* of GKeyFile with the group "change", newest first */
 };
@@ -43,8 +41,8 @@ vv_stats_free (VvStats *stats)
 void
 vv_stats_outcome (VvStats *stats, const char *outcome)
 {
-  for (gsize i = 0; i < G_N_ELEMENTS (outcomes); i++)
-    if (strcmp (outcomes[i], outcome) == 0)
+  for (gsize i = 0; i < VV_GATE_OUTCOMES; i++)
+    if (strcmp (vv_gate_outcomes[i], outcome) == 0)
       stats->outcomes[i]++;
 }
 
@@ -53,6 +51,7 @@ add_sample (Latency *latency, gint64 usec)
 {
   latency->samples[latency->count++ % SAMPLES] = usec;
   latency->most = MAX (latency->most, usec);
+  vv_histogram_add (&latency->histogram, usec);
 }
 
 static void
@@ -105,6 +104,7 @@ write_latency (const Latency *latency, GKeyFile *file, const char *group)
   g_key_file_set_int64 (file, group, "p90-us", sorted[(n - 1) * 90 / 100]);
   g_key_file_set_int64 (file, group, "p99-us", sorted[(n - 1) * 99 / 100]);
   g_key_file_set_int64 (file, group, "max-us", latency->most);
+  vv_histogram_write (&latency->histogram, file, group);
 }
 
 void
@@ -112,12 +112,20 @@ vv_stats_write (const VvStats *stats, GKeyFile *file)
 {
   guint number = 1;
 
-  for (gsize i = 0; i < G_N_ELEMENTS (outcomes); i++)
-    g_key_file_set_uint64 (file, "outcomes", outcomes[i], stats->outcomes[i]);
+  for (gsize i = 0; i < VV_GATE_OUTCOMES; i++)
+    g_key_file_set_uint64 (file, "outcomes", vv_gate_outcomes[i], stats->outcomes[i]);
   write_latency (&stats->held, file, "held");
   write_latency (&stats->own, file, "own");
   for (GList *i = stats->changes.head; i; i = i->next) {
     g_autofree char *group = g_strdup_printf ("change %u", number++);
     copy_group (i->data, "change", file, group);
   }
+}
+
+void
+vv_stats_figures (const VvStats *stats, VvDaemonFigures *figures)
+{
+  memcpy (figures->outcomes, stats->outcomes, sizeof figures->outcomes);
+  figures->held = stats->held.histogram;
+  figures->own = stats->own.histogram;
 }

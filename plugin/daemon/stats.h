@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include <glib.h>
+#include "metrics.h"
 
 typedef struct VvStats VvStats;
 
@@ -31,3 +31,6 @@ void vv_stats_change (VvStats *stats, GKeyFile *report, const char *group, gint6
 
 /** vv_stats_write: adds the groups outcomes, held, own and change N to @file */
 void vv_stats_write (const VvStats *stats, GKeyFile *file);
+
+/** vv_stats_figures: sets the outcomes and the histograms of @figures */
+void vv_stats_figures (const VvStats *stats, VvDaemonFigures *figures);

@@ -110,21 +110,24 @@ hand_over (const VvSession *session, const VvAnnouncement *a, int fd)
   Go go;
   g_autoptr (GError) error = NULL;
   g_autoptr (VvChange) change = NULL;
+  g_autoptr (VvChange) failed = NULL;
 
   gint64 loading = vv_handover_prepare (session, &request), ready = g_get_monotonic_time ();
   if (recv (fd, &go, sizeof go, 0) != sizeof go)
     return; /* the announcement came to nothing */
   patience.until = go.deadline;
-  change = vv_handover (session, &request, &patience, &error);
+  change = vv_handover (session, &request, &patience, &failed, &error);
   /* libvirt was quick, and has waited for the module */
   loading = CLAMP (ready - go.since, 0, loading);
   send_report (fd, a->address, change ? outcome_of (change) : "failed", change, loading, error);
-  if (!change)
+  if (!change) {
     g_warning ("gate, %s: libvirt goes its own way: %s", a->address, error->message);
-  else if (change->changed)
-    vv_change_log (change);
-  else
+    vv_session_count_failure (session, failed, NULL, error);
+  } else if (change->changed) {
+    vv_session_log_change (session, change);
+  } else {
     g_message ("gate, %s: left to libvirt: %s", a->address, change->why);
+  }
 }
 
 static void

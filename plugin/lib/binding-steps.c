@@ -23,6 +23,7 @@ vv_binding_begin (VvBinding *b, VvOperation operation)
 {
   g_clear_pointer (&b->change, vv_change_free);
   b->change = vv_change_new (b->device->address, operation, b->device->driver);
+  b->change->domain = g_strdup (b->entry ? b->entry->domain : NULL);
   b->begun = g_get_monotonic_time ();
 }
 

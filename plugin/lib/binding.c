@@ -537,3 +537,13 @@ vv_binding_reattach (VvBinding *b, GError **error)
   b->change->changed = !at_home;
   return vv_binding_finish (b, at_home ? "it already is at home" : "as the journal says it was");
 }
+
+VvChange *
+vv_binding_failed (VvBinding *b)
+{
+  VvChange *failed = g_steal_pointer (&b->change);
+
+  if (failed && failed->operation == VV_REATTACH && b->entry && b->entry->home_known)
+    vv_binding_assign (&failed->to, b->entry->home_driver);
+  return failed;
+}

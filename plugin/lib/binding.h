@@ -163,6 +163,14 @@ VvChange *vv_binding_detach (VvBinding *binding, const VvSelection *selection, G
  */
 VvChange *vv_binding_reattach (VvBinding *binding, GError **error);
 
+/**
+ * vv_binding_failed:
+ *
+ * Returns: (transfer full) (nullable): the record of the detach or reattach that has just failed, as far as
+ * it came: its operation, its attempts, and as @to the home that could not be reached; NULL: none was begun
+ */
+VvChange *vv_binding_failed (VvBinding *binding);
+
 /** vv_binding_is_home: Returns: whether the device is as its journal entry says it was; FALSE without an
  * entry */
 gboolean vv_binding_is_home (const VvBinding *binding);

@@ -40,6 +40,7 @@ vv_change_free (VvChange *change)
   g_free (change->to);
   g_free (change->alias);
   g_free (change->why);
+  g_free (change->domain);
   g_ptr_array_unref (change->attempts);
   g_ptr_array_unref (change->steps);
   g_free (change);
@@ -74,6 +75,12 @@ name_or_none (const char *driver)
   return driver ? driver : "no driver";
 }
 
+const char *
+vv_change_outcome (const VvChange *change)
+{
+  return change->attempts->len ? "fell-back" : "done";
+}
+
 void
 vv_change_log (const VvChange *change)
 {
@@ -88,8 +95,9 @@ vv_change_log (const VvChange *change)
                     "VFIO_VARIANT_FROM", change->from ? change->from : "", "VFIO_VARIANT_TO",
                     change->to ? change->to : "", "VFIO_VARIANT_ALIAS", change->alias ? change->alias : "",
                     "VFIO_VARIANT_WILDCARDS", wildcards, "VFIO_VARIANT_WHY", change->why ? change->why : "",
-                    "VFIO_VARIANT_USEC", usec, "MESSAGE", "%s: %s: %s -> %s: %s%s%s (%s us)", change->device,
-                    vv_operation_name (change->operation), name_or_none (change->from),
-                    name_or_none (change->to), change->why ? change->why : "", failed ? "; " : "",
-                    failed ? failed : "", usec);
+                    "VFIO_VARIANT_USEC", usec, "VFIO_VARIANT_OUTCOME", vv_change_outcome (change),
+                    "VFIO_VARIANT_DOMAIN", change->domain ? change->domain : "", "MESSAGE",
+                    "%s: %s: %s -> %s: %s%s%s (%s us)", change->device, vv_operation_name (change->operation),
+                    name_or_none (change->from), name_or_none (change->to), change->why ? change->why : "",
+                    failed ? "; " : "", failed ? failed : "", usec);
 }

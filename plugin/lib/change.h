@@ -47,6 +47,7 @@ typedef struct {
  * @why: what decided, in words
  * @attempts: (element-type VvAttempt): candidates that failed before @to
  * @steps: (element-type utf8): what was done, or with a dry run would be, each as a shell command
+ * @domain: (nullable): the domain that it is for, as far as the journal knows
  * @usec: time it took, microseconds
  * @kernel_usec: of these, in the kernel's hands (writes to sysfs, module loads) and in scripts
  * @changed: FALSE when there was nothing to do
@@ -62,6 +63,7 @@ typedef struct {
   char *why;
   GPtrArray *attempts;
   GPtrArray *steps;
+  char *domain;
   gint64 usec;
   gint64 kernel_usec;
   gboolean changed;
@@ -78,11 +80,14 @@ void vv_change_failed_attempt (VvChange *change, const char *module, const char 
  * are none */
 char *vv_change_attempts (const VvChange *change);
 
+/** vv_change_outcome: Returns: "done", or "fell-back" when a better candidate had failed */
+const char *vv_change_outcome (const VvChange *change);
+
 /**
  * vv_change_log:
  *
  * One structured record (g_log_structured): a line to read and the fields VFIO_VARIANT_DEVICE, _OPERATION,
- * _FROM, _TO, _ALIAS, _WILDCARDS, _WHY and _USEC. A warning when a better candidate failed, silent when
- * nothing changed.
+ * _FROM, _TO, _ALIAS, _WILDCARDS, _WHY, _USEC, _OUTCOME (vv_change_outcome()) and _DOMAIN. A warning when a
+ * better candidate failed, silent when nothing changed.
  */
 void vv_change_log (const VvChange *change);

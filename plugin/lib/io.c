@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -234,4 +235,20 @@ vv_io_remove (const VvDir *dir, const char *name, GError **error)
   if (unlinkat (dir->fd, name, 0) < 0 && errno != ENOENT)
     return fail (error, errno, dir, name, "remove");
   return TRUE;
+}
+
+int
+vv_io_open_node (const char *path)
+{
+  int fd = open (path, O_RDWR | O_CLOEXEC);
+
+  return fd < 0 ? -errno : fd;
+}
+
+int
+vv_io_ioctl (int fd, unsigned long request, gpointer argument)
+{
+  int result = ioctl (fd, request, argument);
+
+  return result < 0 ? -errno : result;
 }

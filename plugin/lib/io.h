@@ -2,7 +2,8 @@
  *
  * io: each system call on a file once, relative to an open directory, errno kept.
  *
- * Owns: open, read, write, readlink, rename and their errors. Knows nothing of PCI, drivers or the journal.
+ * Owns: open, read, write, readlink, rename, ioctl and their errors. Knows nothing of PCI, drivers or the
+ * journal.
  */
 #pragma once
 
@@ -93,3 +94,24 @@ gboolean vv_io_replace (const VvDir *dir, const char *name, const char *text, GE
 
 /** vv_io_remove: removes a file; it is no error when it is not there */
 gboolean vv_io_remove (const VvDir *dir, const char *name, GError **error);
+
+/**
+ * vv_io_open_node:
+ * @path: the absolute name of a device node
+ *
+ * Opens it for reading and writing.
+ *
+ * Returns: the descriptor, for the caller to close, or the errno, negative
+ */
+int vv_io_open_node (const char *path);
+
+/**
+ * vv_io_ioctl:
+ * @fd: of a device node
+ * @request: the request's number
+ * @argument: (nullable): what the request takes: a pointer, or a number made one with GUINT_TO_POINTER()
+ *
+ * Returns: what the kernel returns, 0 or more (a descriptor of the caller's, for some), or the errno,
+ * negative
+ */
+int vv_io_ioctl (int fd, unsigned long request, gpointer argument);

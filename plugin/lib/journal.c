@@ -14,6 +14,9 @@
 #define ENTRY_LIMIT 16384
 #define LOCK_PREFIX "lock-"
 #define LOCK_RETRY_MS 20
+#define NOTES "notes" /* the lock of all notes */
+#define NOTES_TIMEOUT_MS 5000
+#define NOTE_RETRY_US 500
 
 struct VvJournal {
   VvDir *dir; /* NULL: not there, and not to be made */
@@ -247,29 +250,44 @@ flock_within (int fd, guint timeout_ms)
   return TRUE;
 }
 
-VvLock *
-vv_journal_lock (const VvJournal *journal, const char *address, guint timeout_ms, GError **error)
+/* EWOULDBLOCK: somebody else has it */
+static VvLock *
+take_lock (const VvJournal *journal, const char *of, guint timeout_ms, int *errnum, GError **error)
 {
-  g_autofree char *name = g_strconcat (LOCK_PREFIX, address, NULL);
+  g_autofree char *name = g_strconcat (LOCK_PREFIX, of, NULL);
   int fd = openat (journal->dir->fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 
   if (fd < 0) {
-    vv_set_errno (error, errno, "%s/%s: open", journal->dir->path, name);
+    *errnum = errno;
+    vv_set_errno (error, *errnum, "%s/%s: open", journal->dir->path, name);
     return NULL;
   }
   if (!flock_within (fd, timeout_ms)) {
-    int errnum = errno;
+    *errnum = errno;
     close (fd);
-    if (errnum == EWOULDBLOCK)
-      g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
-                   "%s: another process is moving this device (lslocks shows it)", address);
-    else
-      vv_set_errno (error, errnum, "%s/%s: flock", journal->dir->path, name);
+    vv_set_errno (error, *errnum, "%s/%s: flock", journal->dir->path, name);
     return NULL;
   }
   VvLock *lock = g_new0 (VvLock, 1);
   lock->fd = fd;
   return lock;
+}
+
+VvLock *
+vv_journal_lock (const VvJournal *journal, const char *address, guint timeout_ms, GError **error)
+{
+  g_autoptr (GError) local = NULL;
+  int errnum = 0;
+  VvLock *lock = take_lock (journal, address, timeout_ms, &errnum, &local);
+
+  if (lock)
+    return lock;
+  if (errnum == EWOULDBLOCK)
+    g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
+                 "%s: another process is moving this device (lslocks shows it)", address);
+  else
+    g_propagate_error (error, g_steal_pointer (&local));
+  return NULL;
 }
 
 void
@@ -279,4 +297,45 @@ vv_lock_free (VvLock *lock)
     return;
   close (lock->fd);
   g_free (lock);
+}
+
+/* --- notes --- */
+
+char *
+vv_journal_read (const VvJournal *journal, const char *name)
+{
+  return journal->dir ? vv_io_read (journal->dir, name, VV_NOTE_LIMIT, NULL) : NULL;
+}
+
+gboolean
+vv_journal_write (const VvJournal *journal, const char *name, const char *text, GError **error)
+{
+  int errnum = 0;
+  g_autoptr (VvLock) lock = take_lock (journal, NOTES, NOTES_TIMEOUT_MS, &errnum, error);
+
+  return lock && vv_io_replace (journal->dir, name, text, error);
+}
+
+const VvDir *
+vv_journal_dir (const VvJournal *journal)
+{
+  return journal->dir;
+}
+
+VvLock *
+vv_journal_lock_note (const VvJournal *journal, const char *note, guint timeout_ms, GError **error)
+{
+  gint64 end = g_get_monotonic_time () + timeout_ms * G_TIME_SPAN_MILLISECOND;
+
+  for (;;) {
+    g_autoptr (GError) local = NULL;
+    VvLock *lock = vv_journal_lock (journal, note, 0, &local);
+    if (lock)
+      return lock;
+    if (!g_error_matches (local, VV_ERROR, VV_ERROR_REFUSED) || g_get_monotonic_time () >= end) {
+      g_propagate_error (error, g_steal_pointer (&local));
+      return NULL;
+    }
+    g_usleep (NOTE_RETRY_US);
+  }
 }

@@ -2,8 +2,9 @@
  *
  * journal: what each device was before we touched it; survives a crash (rules R5, R6).
  *
- * Owns: /run/vfio-variant: one key file per device, replaced as a whole, and the per-device locks. The
- * journal lives as long as the boot does, as driver bindings do. Knows nothing of how devices move.
+ * Owns: /run/vfio-variant: one key file per device, replaced as a whole, and the per-device locks; beside
+ * them notes, small texts of others. The journal lives as long as the boot does, as driver bindings do. Knows
+ * nothing of how devices move, nor of what a note says.
  */
 #pragma once
 
@@ -97,6 +98,27 @@ gboolean vv_journal_drop (const VvJournal *journal, const char *address, GError 
 /** vv_journal_addresses: Returns: (transfer full) (element-type utf8): devices with an entry, sorted */
 GPtrArray *vv_journal_addresses (const VvJournal *journal);
 
+/** The bytes that a note has at the most. */
+#define VV_NOTE_LIMIT 4096
+
+/**
+ * vv_journal_read:
+ * @name: a plain file name, neither an address nor with one for its end
+ *
+ * Returns: (transfer full) (nullable): the note, or NULL when it is not there or not to be read
+ */
+char *vv_journal_read (const VvJournal *journal, const char *name);
+
+/**
+ * vv_journal_write:
+ * @name: as for vv_journal_read()
+ * @text: at most VV_NOTE_LIMIT bytes
+ *
+ * Gives a note a new text. Notes belong to no device, so processes with the locks of different devices may
+ * write the same one: one after another. The journal must have been opened to be created.
+ */
+gboolean vv_journal_write (const VvJournal *journal, const char *name, const char *text, GError **error);
+
 /**
  * VvLock: the right to move one device. Gone when freed, or when its process dies.
  */
@@ -111,3 +133,22 @@ typedef struct VvLock VvLock;
 VvLock *vv_journal_lock (const VvJournal *journal, const char *address, guint timeout_ms, GError **error);
 void vv_lock_free (VvLock *lock);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvLock, vv_lock_free)
+
+/**
+ * vv_journal_dir: for notes that are kept beside the entries; their names are no addresses
+ *
+ * Returns: (nullable): the directory; NULL: it is not there
+ */
+const VvDir *vv_journal_dir (const VvJournal *journal);
+
+/**
+ * vv_journal_lock_note:
+ * @note: its name
+ * @timeout_ms: how long to wait for another holder, in milliseconds
+ *
+ * The right to replace a note. Holders keep it for less than a millisecond, so it is asked for more often
+ * than a device's lock.
+ *
+ * Returns: (transfer full): the lock, or NULL with @error set (VV_ERROR_REFUSED: somebody else has it)
+ */
+VvLock *vv_journal_lock_note (const VvJournal *journal, const char *note, guint timeout_ms, GError **error);

@@ -3,13 +3,44 @@
 
 #include "modalias.h"
 
+void
+vv_session_log_change (const VvSession *s, const VvChange *change)
+{
+  vv_change_log (change);
+  vv_tally_change (s->journal, change);
+}
+
+static gboolean
+is_failure (const GError *error)
+{
+  return !g_error_matches (error, VV_ERROR, VV_ERROR_REFUSED) &&
+         !g_error_matches (error, VV_ERROR, VV_ERROR_NO_DEVICE) &&
+         !g_error_matches (error, VV_ERROR, VV_ERROR_INVALID);
+}
+
+gboolean
+vv_session_count_failure (const VvSession *s, const VvChange *failed, const char *driver, const GError *error)
+{
+  if (failed && is_failure (error))
+    vv_tally_failure (s->journal, failed->operation, driver ? driver : failed->to, failed->attempts);
+  return FALSE;
+}
+
+gboolean
+vv_session_binding_failed (const VvSession *s, VvBinding *binding, const char *driver, GError **error)
+{
+  g_autoptr (VvChange) failed = vv_binding_failed (binding);
+
+  return vv_session_count_failure (s, failed, driver, error ? *error : NULL);
+}
+
 VvBinding *
 vv_session_binding (const VvSession *s, const char *address, gboolean dry_run, GError **error)
 {
   VvBinding *binding = vv_binding_open (s->host, s->modules, s->journal, s->hooks, address, dry_run, error);
 
   if (binding && binding->recovered)
-    vv_change_log (binding->recovered);
+    vv_session_log_change (s, binding->recovered);
   return binding;
 }
 
@@ -25,8 +56,11 @@ vv_session_recover (const VvSession *s)
       continue;
     g_autoptr (GError) problem = NULL;
     g_autoptr (VvBinding) binding = vv_session_binding (s, addresses->pdata[i], FALSE, &problem);
-    if (!binding)
-      g_warning ("%s", problem->message);
+    if (binding)
+      continue;
+    g_warning ("%s", problem->message);
+    if (is_failure (problem)) /* whatever was begun, it was to come home now */
+      vv_tally_failure (s->journal, VV_REATTACH, entry->home_driver, NULL);
   }
 }
 

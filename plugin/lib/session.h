@@ -5,6 +5,7 @@
 #pragma once
 
 #include "binding.h"
+#include "tally.h"
 
 /**
  * VvSession: host, modules, catalog, journal and hooks, which live as long as the session.
@@ -58,3 +59,25 @@ void vv_session_recover (const VvSession *session);
 /** vv_session_binding: as vv_binding_open(); what had to be recovered is logged */
 VvBinding *vv_session_binding (const VvSession *session, const char *address, gboolean dry_run,
                                GError **error);
+
+/** vv_session_log_change: logs a change (vv_change_log()) and counts it (vv_tally_change()) */
+void vv_session_log_change (const VvSession *session, const VvChange *change);
+
+/**
+ * vv_session_count_failure:
+ * @failed: (nullable): what vv_binding_failed() says; NULL: nothing was begun, so nothing is counted
+ * @driver: (nullable): the driver that was asked for by name
+ * @error: (nullable): why it came to nothing; what was refused, malformed, or about a device that is not
+ * there is no failure of ours
+ *
+ * Counts a change that failed. The caller logs or prints it.
+ *
+ * Returns: FALSE, so that a function can end with it
+ */
+gboolean vv_session_count_failure (const VvSession *session, const VvChange *failed, const char *driver,
+                                   const GError *error);
+
+/** vv_session_binding_failed: the same for what has just been tried with @binding, with what it put into
+ * @error */
+gboolean vv_session_binding_failed (const VvSession *session, VvBinding *binding, const char *driver,
+                                    GError **error);

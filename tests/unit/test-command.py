@@ -316,12 +316,16 @@ p50-us=9000
 p90-us=12500
 p99-us=1500000
 max-us=1600000
+sum-us=1700000
+buckets=0;0;0;1;4;2;0;0;0;1;0;0;0;
 [own]
 count=8
 p50-us=400
 p90-us=999
 p99-us=1000
 max-us=1100
+sum-us=4000
+buckets=0;3;4;1;0;0;0;0;0;0;0;0;0;
 [holding 1]
 device=0000:02:00.0
 pid=812
@@ -347,7 +351,7 @@ failed=mlx5_core at bind
 held-us=30000000
 own-us=70
 """
-QUIET = re.sub(r"(?m)^(p\d\d|max)-us=.*\n", "", STATUS[:STATUS.index("[holding 1]")]).replace("count=8", "count=0")
+QUIET = re.sub(r"(?m)^((p\d\d|max|sum)-us|buckets)=.*\n", "", STATUS[:STATUS.index("[holding 1]")]).replace("count=8", "count=0")
 NOT_RUNNING = ("vfio-variantd is not running: hot plug gets what libvirt itself chooses; "
                "systemctl start vfio-variantd")
 
@@ -398,7 +402,8 @@ def status_of_a_quiet_daemon_is_short():
     exits(result, 0, "opens     12 seen")
     equal([line.split()[0] for line in result.stdout.splitlines()], ["gate", "daemon", "devices", "opens", "outcomes"])
     found = status_json_of(QUIET)
-    equal(found["held"], {"count": 0, "p50_us": None, "p90_us": None, "p99_us": None, "max_us": None})
+    equal(found["held"], {"count": 0, "p50_us": None, "p90_us": None, "p99_us": None, "max_us": None, "sum_us": None,
+                          "buckets": None})
     equal((found["holding"], found["changes"]), ([], []))
 
 
@@ -419,7 +424,11 @@ def status_json():
     equal(found["opens"], {"seen": 12, "passed": 4, "held": 8})
     equal(found["outcomes"], {"detached": 3, "fell_back": 1, "reattached": 3, "left_alone": 1, "failed": 0,
                               "deadline": 0, "crashed": 0})
-    equal(found["held"], {"count": 8, "p50_us": 9000, "p90_us": 12500, "p99_us": 1500000, "max_us": 1600000})
+    equal({key: value for key, value in found["held"].items() if key != "buckets"},
+          {"count": 8, "p50_us": 9000, "p90_us": 12500, "p99_us": 1500000, "max_us": 1600000, "sum_us": 1700000})
+    equal([(bucket["up_to_us"], bucket["count"]) for bucket in found["held"]["buckets"] if bucket["count"]],
+          [(3000, 1), (10000, 4), (30000, 2), (3000000, 1)])
+    equal(found["held"]["buckets"][-1], {"up_to_us": None, "count": 0})
     equal(found["own"]["p90_us"], 999)
     equal(found["holding"], [{"device": "0000:02:00.0", "pid": 812, "executable": "libvirtd", "since_us": 1500}])
     equal([change["time"] for change in found["changes"]], [1764000001500000, 1764000000500000])

@@ -122,7 +122,7 @@ hand_over (const Fixture *f, const VvHome *before, guint libvirt, GError **error
   const VvPatience patience = {g_get_monotonic_time () + LONG, tell_touched, NULL};
 
   *touched = FALSE;
-  return vv_handover (f->s, &request, &patience, error);
+  return vv_handover (f->s, &request, &patience, NULL, error);
 }
 
 static void

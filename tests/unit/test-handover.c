@@ -55,7 +55,7 @@ hand_over (const Fixture *f, const VvHome *before, guint libvirt, GError **error
   const VvRequest request = {NIC, *before, libvirt};
   const VvPatience patience = {.until = g_get_monotonic_time () + LONG};
 
-  return vv_handover (f->s, &request, &patience, error);
+  return vv_handover (f->s, &request, &patience, NULL, error);
 }
 
 static VvChange *
@@ -680,7 +680,7 @@ test_locked (void)
 
   libvirt_unbinds (f, "vfio-pci");
   g_autofree char *before = fake_snapshot (f->k);
-  g_assert_null (vv_handover (f->s, &request, &(VvPatience){.until = until}, &error));
+  g_assert_null (vv_handover (f->s, &request, &(VvPatience){.until = until}, NULL, &error));
   g_assert_cmpint (g_get_monotonic_time (), >=, until - G_TIME_SPAN_MILLISECOND);
   fake_assert_error (error, VV_ERROR_REFUSED, NIC ": another process is moving this device*");
   fake_assert_unchanged (f->k, before);
@@ -696,7 +696,7 @@ test_deadline_is_past (void)
 
   libvirt_unbinds (f, "vfio-pci");
   g_autoptr (VvChange) change =
-      vv_handover (f->s, &request, &(VvPatience){.until = g_get_monotonic_time ()}, &error);
+      vv_handover (f->s, &request, &(VvPatience){.until = g_get_monotonic_time ()}, NULL, &error);
   g_assert_no_error (error);
   g_autofree char *failed = vv_change_attempts (change);
   fake_assert_matches (failed, "*special_vfio_pci failed at deadline (not tried: the deadline has passed); *"
@@ -730,7 +730,7 @@ assert_told (const Fixture *f, const VvHome *before, const char *override, const
   Listener l = {f, override, g_string_new (NULL)};
   const VvRequest request = {NIC, *before, DEBIAN_12};
   const VvPatience patience = {g_get_monotonic_time () + LONG, listen, &l};
-  g_autoptr (VvChange) change = vv_handover (f->s, &request, &patience, NULL);
+  g_autoptr (VvChange) change = vv_handover (f->s, &request, &patience, NULL, NULL);
 
   g_assert_cmpstr (l.told->str, ==, expected);
   g_string_free (l.told, TRUE);

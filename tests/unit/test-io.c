@@ -5,7 +5,9 @@
 #include "io.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -254,6 +256,27 @@ test_remove (void)
   fake_assert_error (error, VV_ERROR_FAILED, "/*/etc: remove: Is a directory");
 }
 
+static void
+test_nodes (void)
+{
+  int fds[2], waiting = 0;
+  int node = vv_io_open_node ("/dev/null");
+
+  g_assert_cmpint (node, >=, 0);
+  g_assert_cmpint (fcntl (node, F_GETFL) & O_ACCMODE, ==, O_RDWR);
+  g_assert_cmpint (fcntl (node, F_GETFD) & FD_CLOEXEC, !=, 0);
+  g_assert_cmpint (vv_io_ioctl (node, FIONREAD, &waiting), ==, -ENOTTY);
+  close (node);
+  g_assert_cmpint (vv_io_open_node ("/dev/none/at/all"), ==, -ENOENT);
+
+  g_assert_cmpint (pipe (fds), ==, 0);
+  g_assert_cmpint (write (fds[1], "abc", 3), ==, 3);
+  g_assert_cmpint (vv_io_ioctl (fds[0], FIONREAD, &waiting), ==, 0);
+  g_assert_cmpint (waiting, ==, 3);
+  close (fds[0]);
+  close (fds[1]);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -271,5 +294,6 @@ main (int argc, char **argv)
   g_test_add_func ("/io/replace-failures-are-told", test_replace_failures);
   g_test_add_func ("/io/replace-follows-no-link", test_replace_follows_no_link);
   g_test_add_func ("/io/remove", test_remove);
+  g_test_add_func ("/io/nodes", test_nodes);
   return g_test_run ();
 }

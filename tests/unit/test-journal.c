@@ -456,6 +456,72 @@ test_lock_that_cannot_be (void)
   fake_assert_error (error, VV_ERROR_FAILED, "/*/lock-" NIC ": open: *");
 }
 
+/* --- notes --- */
+
+static void
+test_notes (void)
+{
+  g_autoptr (Fixture) f = fixture_new (TRUE);
+  g_autofree char *most = g_strnfill (VV_NOTE_LIMIT, 'x');
+  g_autoptr (GError) error = NULL;
+
+  g_assert_null (vv_journal_read (f->journal, "note"));
+  g_assert_true (vv_journal_write (f->journal, "note", "old", &error));
+  g_assert_true (vv_journal_write (f->journal, "note", most, &error));
+  g_assert_no_error (error);
+  g_autofree char *text = vv_journal_read (f->journal, "note");
+  g_assert_cmpstr (text, ==, most);
+  g_autoptr (GPtrArray) entries = vv_journal_addresses (f->journal);
+  fake_assert_names (entries, "");
+
+  g_autofree char *more = g_strconcat (most, "x", NULL);
+  fake_write (f->k, FOLDER "/note", more);
+  g_assert_null (vv_journal_read (f->journal, "note"));
+  f->k->journal_full = TRUE;
+  g_assert_false (vv_journal_write (f->journal, "note", "new", &error));
+  fake_assert_error (error, VV_ERROR_FAILED, "*No space left on device");
+}
+
+static void
+test_notes_without_a_directory (void)
+{
+  g_autoptr (Fixture) f = fixture_new (FALSE);
+
+  g_assert_null (vv_journal_read (f->journal, "note"));
+}
+
+#define WRITES 100
+
+/* Each with a journal, and so a lock, of its own, as two processes */
+static gpointer
+write_notes (gpointer host)
+{
+  g_autoptr (VvJournal) journal = vv_journal_open (host, TRUE, NULL);
+  g_autofree char *text = g_strnfill (VV_NOTE_LIMIT, 'a');
+  gpointer failed = NULL;
+
+  for (guint i = 0; i < WRITES; i++)
+    if (!vv_journal_write (journal, "note", text, NULL))
+      failed = GUINT_TO_POINTER (i + 1);
+  return failed;
+}
+
+static void
+test_notes_have_one_writer (void)
+{
+  g_autoptr (Fixture) f = fixture_new (TRUE);
+  GThread *first = g_thread_new (NULL, write_notes, f->host);
+  GThread *second = g_thread_new (NULL, write_notes, f->host);
+
+  for (guint i = 0; i < WRITES; i++) {
+    g_autofree char *text = vv_journal_read (f->journal, "note");
+    if (text)
+      g_assert_cmpuint (strlen (text), ==, VV_NOTE_LIMIT);
+  }
+  g_assert_null (g_thread_join (first));
+  g_assert_null (g_thread_join (second));
+}
+
 int
 main (int argc, char **argv)
 {
@@ -477,5 +543,8 @@ main (int argc, char **argv)
   g_test_add_func ("/journal/lock/is-waited-for", test_lock_is_waited_for);
   g_test_add_func ("/journal/lock/dies-with-its-process", test_lock_dies_with_its_process);
   g_test_add_func ("/journal/lock/that-cannot-be", test_lock_that_cannot_be);
+  g_test_add_func ("/journal/notes/round-trip", test_notes);
+  g_test_add_func ("/journal/notes/no-directory", test_notes_without_a_directory);
+  g_test_add_func ("/journal/notes/one-writer-at-a-time", test_notes_have_one_writer);
   return g_test_run ();
 }

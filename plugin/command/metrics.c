@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * vfio-variant metrics: the counters and the state of the devices, for a monitoring system.
+ *
+ * Owns: which sources there are: the journal and the tally, which anybody may read, and the daemon, which is
+ * for root. A source that is missing is no failure: its families are missing then. The text is metrics's. It
+ * has no --json: the text is the machine's format already.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "ask.h"
+#include "command.h"
+
+static void
+warn (const char *what)
+{
+  fprintf (stderr, "vfio-variant: warning: %s\n", what);
+}
+
+static void
+read_figures (const VvReport *report, VvDaemonFigures *figures)
+{
+  g_autofree char *gate = vv_report_text (report, "daemon", "gate");
+
+  figures->up = TRUE;
+  figures->gate_on = g_strcmp0 (gate, "on") == 0;
+  figures->passed = vv_report_number (report, "opens", "passed");
+  figures->held_opens = vv_report_number (report, "opens", "held");
+  for (guint i = 0; i < VV_GATE_OUTCOMES; i++)
+    figures->outcomes[i] = vv_report_number (report, "outcomes", vv_gate_outcomes[i]);
+  vv_report_histogram (report, "held", &figures->held);
+  vv_report_histogram (report, "own", &figures->own);
+}
+
+/* Returns: FALSE when the caller may not ask. A daemon that gives no sound answer is not up. */
+static gboolean
+ask (const VvHost *host, int patience_ms, VvDaemonFigures *figures)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (VvReport) report = vv_ask_daemon (host, patience_ms, &error);
+
+  if (report)
+    read_figures (report, figures);
+  else if (g_error_matches (error, VV_ERROR, VV_ERROR_PERMISSION))
+    return FALSE;
+  else if (!g_error_matches (error, VV_ERROR, VV_ERROR_NOT_FOUND))
+    warn (error->message);
+  return TRUE;
+}
+
+static int
+print (const VvHost *host, VvMetricsFormat format, int patience_ms)
+{
+  VvDaemonFigures figures = {0};
+  g_autofree char *warning = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (VvJournal) journal = vv_journal_open (host, FALSE, &error);
+
+  if (!journal)
+    return vv_print_error (error);
+  gboolean asked = ask (host, patience_ms, &figures);
+  g_autofree char *text = vv_metrics_text (journal, asked ? &figures : NULL, format, &warning);
+  if (warning)
+    warn (warning);
+  fputs (text, stdout);
+  return VV_EXIT_DONE;
+}
+
+static gboolean
+parse_format (const char *name, VvMetricsFormat *format)
+{
+  gboolean prometheus = strcmp (name, "prometheus") == 0;
+
+  *format = prometheus ? VV_METRICS_PROMETHEUS : VV_METRICS_OPENMETRICS;
+  return prometheus || strcmp (name, "openmetrics") == 0;
+}
+
+int
+vv_cmd_metrics (int argc, char **argv)
+{
+  g_auto (VvCommon) common = {.text_only = TRUE};
+  g_autofree char *name = NULL;
+  int patience_ms = VV_PATIENCE_MS;
+  VvMetricsFormat format;
+  g_autoptr (GError) error = NULL;
+  const GOptionEntry entries[] = {
+      {"format", 'f', 0, G_OPTION_ARG_STRING, &name, "openmetrics (the default) or prometheus", "FORMAT"},
+      {"sysroot", 0, 0, G_OPTION_ARG_FILENAME, &common.sysroot,
+       "Read the journal and ask the daemon whose /run is below DIR", "DIR"},
+      {"timeout-ms", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_INT, &patience_ms, "For the tests", "N"},
+      {NULL},
+  };
+  int code = vv_parse_options (&argc, &argv, "",
+                               "Prints counters of the changes of hands and the state of the devices as "
+                               "OpenMetrics. What the daemon counts is there for root only.",
+                               entries, FALSE, &common);
+
+  if (code >= 0)
+    return code;
+  if (argc > 1)
+    return vv_usage_error (argv[0], "it takes no arguments");
+  if (!parse_format (name ? name : "openmetrics", &format))
+    return vv_usage_error (argv[0], "--format takes openmetrics or prometheus");
+  if (patience_ms < 1 || patience_ms > VV_PATIENCE_MS)
+    return vv_usage_error (argv[0], "--timeout-ms is 1 to %d", VV_PATIENCE_MS);
+  g_autoptr (VvHost) host = vv_host_new (common.sysroot, NULL, &error);
+  return host ? print (host, format, patience_ms) : vv_print_error (error);
+}

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "metrics.h"
+
+#include <string.h>
+
+#define PREFIX "vfio_variant_"
+#define SECONDS "seconds"
+#define UNKNOWN "unknown"
+
+const char *const vv_gate_outcomes[] = {"detached", "fell-back", "reattached", "left-alone",
+                                        "failed",   "deadline",  "crashed",    NULL};
+G_STATIC_ASSERT (G_N_ELEMENTS (vv_gate_outcomes) == VV_GATE_OUTCOMES + 1);
+
+typedef enum {
+  COUNTER,
+  GAUGE,
+  HISTOGRAM,
+  INFO,
+} Type;
+
+/* A text in the making. @family, @type: what samples belong to; the name is without prefix and suffix */
+typedef struct {
+  GString *text;
+  VvMetricsFormat format;
+  const char *family;
+  Type type;
+} Writer;
+
+/* --- the formats --- */
+
+/* Prometheus names a family as its samples are named, OpenMetrics without what the type adds. */
+static const char *
+suffix_of (Type type)
+{
+  return type == COUNTER ? "_total" : type == INFO ? "_info" : "";
+}
+
+static const char *
+type_name (const Writer *w)
+{
+  static const char *const names[] = {"counter", "gauge", "histogram", "info"};
+
+  return w->type == INFO && w->format == VV_METRICS_PROMETHEUS ? "gauge" : names[w->type];
+}
+
+/* @unit: (nullable): the family's name ends with it */
+static void
+family (Writer *w, const char *name, Type type, const char *unit, const char *help)
+{
+  gboolean open = w->format == VV_METRICS_OPENMETRICS;
+
+  w->family = name;
+  w->type = type;
+  const char *suffix = open ? "" : suffix_of (type);
+  g_string_append_printf (w->text, "# TYPE " PREFIX "%s%s %s\n", name, suffix, type_name (w));
+  if (open && unit)
+    g_string_append_printf (w->text, "# UNIT " PREFIX "%s %s\n", name, unit);
+  g_string_append_printf (w->text, "# HELP " PREFIX "%s%s %s\n", name, suffix, help);
+}
+
+/* Three characters are escaped, in both formats; all else may be any UTF-8. */
+static void
+append_escaped (GString *text, const char *value)
+{
+  g_autofree char *valid = g_utf8_make_valid (value, -1);
+
+  for (const char *p = valid; *p; p++)
+    if (*p == '\n')
+      g_string_append (text, "\\n");
+    else if (*p == '\\' || *p == '"')
+      g_string_append_printf (text, "\\%c", *p);
+    else
+      g_string_append_c (text, *p);
+}
+
+/* A name and its value, and so on, up to NULL */
+static void
+append_labels (GString *text, va_list labels)
+{
+  char before = '{';
+
+  for (const char *name = va_arg (labels, const char *); name; name = va_arg (labels, const char *)) {
+    g_string_append_printf (text, "%c%s=\"", before, name);
+    append_escaped (text, va_arg (labels, const char *));
+    g_string_append_c (text, '"');
+    before = ',';
+  }
+  if (before == ',')
+    g_string_append_c (text, '}');
+}
+
+static void sample (const Writer *w, guint64 value, ...) G_GNUC_NULL_TERMINATED;
+
+static void
+sample (const Writer *w, guint64 value, ...)
+{
+  va_list labels;
+
+  g_string_append_printf (w->text, PREFIX "%s%s", w->family, suffix_of (w->type));
+  va_start (labels, value);
+  append_labels (w->text, labels);
+  va_end (labels);
+  g_string_append_printf (w->text, " %" G_GUINT64_FORMAT "\n", value);
+}
+
+/* Exact, in every locale, and in the canonical form that OpenMetrics has for bounds: 0.001, 1.0 */
+static char *
+seconds (guint64 usec)
+{
+  g_autofree char *text =
+      g_strdup_printf ("%" G_GUINT64_FORMAT ".%06u", usec / G_USEC_PER_SEC, (guint)(usec % G_USEC_PER_SEC));
+  char *end = text + strlen (text) - 1;
+
+  while (*end == '0' && end[-1] != '.')
+    *end-- = '\0';
+  return g_steal_pointer (&text);
+}
+
+/* @label: (nullable): one that tells it from others of its family, with its @value */
+static void
+histogram (const Writer *w, const VvHistogram *h, const char *label, const char *value)
+{
+  g_autofree char *pair = label ? g_strdup_printf ("%s=\"%s\"", label, value) : NULL;
+  g_autofree char *labels = pair ? g_strdup_printf ("{%s}", pair) : g_strdup ("");
+  g_autofree char *sum = seconds (h->sum_usec);
+  guint64 so_far = 0;
+
+  for (guint i = 0; i <= VV_BUCKETS; i++) {
+    g_autofree char *bound = i < VV_BUCKETS ? seconds (vv_histogram_bound (i)) : g_strdup ("+Inf");
+    so_far += h->counts[i];
+    g_string_append_printf (w->text, PREFIX "%s_bucket{%s%sle=\"%s\"} %" G_GUINT64_FORMAT "\n", w->family,
+                            pair ? pair : "", pair ? "," : "", bound, so_far);
+  }
+  g_string_append_printf (w->text, PREFIX "%s_count%s %" G_GUINT64_FORMAT "\n", w->family, labels, so_far);
+  g_string_append_printf (w->text, PREFIX "%s_sum%s %s\n", w->family, labels, sum);
+}
+
+/* --- what was counted --- */
+
+static void
+write_row (const Writer *w, const VvTallyRow *row)
+{
+  const struct {
+    const char *name;
+    guint64 count;
+  } outcomes[] = {{"done", row->done}, {"fell-back", row->fell_back}, {"failed", row->failed}};
+
+  for (gsize i = 0; i < G_N_ELEMENTS (outcomes); i++)
+    if (outcomes[i].count)
+      sample (w, outcomes[i].count, "operation", vv_operation_name (row->operation), "driver", row->driver,
+              "outcome", outcomes[i].name, NULL);
+}
+
+static void
+write_tally (Writer *w, const VvTally *tally)
+{
+  static const VvOperation operations[] = {VV_DETACH, VV_REATTACH};
+
+  family (w, "changes", COUNTER, NULL, "Changes of hands since boot, by the driver arrived at or wanted.");
+  for (guint i = 0; i < tally->rows->len; i++)
+    write_row (w, tally->rows->pdata[i]);
+  family (w, "attempt_failures", COUNTER, NULL,
+          "Candidates that failed since boot, by the step that failed.");
+  for (guint i = 0; i < VV_TALLY_STEPS; i++)
+    sample (w, tally->steps[i], "step", vv_tally_step_name (i), NULL);
+  family (w, "change_duration_seconds", HISTOGRAM, SECONDS,
+          "Time that changes of hands took, those that failed left out.");
+  for (gsize i = 0; i < G_N_ELEMENTS (operations); i++)
+    histogram (w, &tally->durations[operations[i]], "operation", vv_operation_name (operations[i]));
+}
+
+/* --- the journal --- */
+
+typedef struct {
+  GHashTable *detached; /* of Place, a set */
+  guint64 states[VV_STATE_REATTACHING + 1];
+  guint64 unreadable;
+} Census;
+
+/* Where devices are, and how many */
+typedef struct {
+  const char *in_use;
+  char *driver;
+  char *native_driver;
+  guint64 devices;
+} Place;
+
+static void
+place_free (Place *place)
+{
+  g_free (place->driver);
+  g_free (place->native_driver);
+  g_free (place);
+}
+
+static int
+compare_places (gconstpointer a, gconstpointer b)
+{
+  const Place *p = *(const Place *const *)a, *q = *(const Place *const *)b;
+  int order = strcmp (p->driver, q->driver);
+
+  order = order ? order : strcmp (p->native_driver, q->native_driver);
+  return order ? order : strcmp (p->in_use, q->in_use);
+}
+
+static char *
+place_key (const Place *place)
+{
+  return g_strjoin ("/", place->in_use, place->driver, place->native_driver, NULL); /* no name has a slash */
+}
+
+static void
+count_place (Census *census, const VvEntry *entry)
+{
+  Place *place = g_new0 (Place, 1);
+
+  place->in_use = entry->in_use ? "true" : "false";
+  place->driver = g_strdup (entry->vfio_driver ? entry->vfio_driver : UNKNOWN);
+  place->native_driver = g_strdup (!entry->home_known   ? UNKNOWN
+                                   : entry->home_driver ? entry->home_driver
+                                                        : VV_TALLY_NONE);
+  g_autofree char *key = place_key (place);
+  Place *known = g_hash_table_lookup (census->detached, key);
+  if (!known)
+    g_hash_table_insert (census->detached, g_steal_pointer (&key), known = place);
+  else
+    place_free (place);
+  known->devices++;
+}
+
+static void
+take_census (Census *census, const VvJournal *journal)
+{
+  g_autoptr (GPtrArray) addresses = vv_journal_addresses (journal);
+
+  for (guint i = 0; i < addresses->len; i++) {
+    g_autoptr (GError) problem = NULL;
+    g_autoptr (VvEntry) entry = vv_journal_load (journal, addresses->pdata[i], &problem);
+    if (entry)
+      census->states[entry->state]++;
+    else if (problem) /* else it came home just now */
+      census->unreadable++;
+    if (entry && entry->state != VV_STATE_NOTED)
+      count_place (census, entry);
+  }
+}
+
+static void
+write_places (Writer *w, GHashTable *places)
+{
+  g_autoptr (GPtrArray) sorted = g_ptr_array_new ();
+  GHashTableIter iter;
+  gpointer place;
+
+  g_hash_table_iter_init (&iter, places);
+  while (g_hash_table_iter_next (&iter, NULL, &place))
+    g_ptr_array_add (sorted, place);
+  g_ptr_array_sort (sorted, compare_places);
+  for (guint i = 0; i < sorted->len; i++) {
+    const Place *p = sorted->pdata[i];
+    sample (w, p->devices, "driver", p->driver, "native_driver", p->native_driver, "in_use", p->in_use, NULL);
+  }
+}
+
+static void
+write_journal (Writer *w, const VvJournal *journal)
+{
+  g_autoptr (GHashTable) detached =
+      g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify)place_free);
+  Census census = {.detached = detached};
+
+  take_census (&census, journal);
+  family (w, "devices_detached", GAUGE, NULL, "Devices that are off their native driver, by the journal.");
+  write_places (w, detached);
+  family (w, "journal_entries", GAUGE, NULL, "Entries of the journal, by state.");
+  for (guint i = 0; i < G_N_ELEMENTS (census.states); i++)
+    sample (w, census.states[i], "state", vv_state_name (i), NULL);
+  sample (w, census.unreadable, "state", "unreadable", NULL);
+}
+
+/* --- the daemon --- */
+
+static void
+write_daemon (Writer *w, const VvDaemonFigures *daemon)
+{
+  family (w, "daemon_up", GAUGE, NULL, "Whether vfio-variantd runs.");
+  sample (w, daemon->up, NULL);
+  if (!daemon->up)
+    return;
+  family (w, "gate_on", GAUGE, NULL, "Whether vfio-variantd serves hot plug.");
+  sample (w, daemon->gate_on, NULL);
+  family (w, "gate_opens", COUNTER, NULL, "Opens of drivers_probe since the daemon's start.");
+  sample (w, daemon->passed, "result", "passed", NULL);
+  sample (w, daemon->held_opens, "result", "held", NULL);
+  family (w, "gate_outcomes", COUNTER, NULL, "What became of the opens that were held.");
+  for (guint i = 0; i < VV_GATE_OUTCOMES; i++)
+    sample (w, daemon->outcomes[i], "outcome", vv_gate_outcomes[i], NULL);
+  family (w, "gate_held_seconds", HISTOGRAM, SECONDS, "Time that libvirt was held.");
+  histogram (w, &daemon->held, NULL, NULL);
+  family (w, "gate_own_seconds", HISTOGRAM, SECONDS,
+          "Time that libvirt was held, without binds, module loads and hook scripts.");
+  histogram (w, &daemon->own, NULL, NULL);
+}
+
+char *
+vv_metrics_text (const VvJournal *journal, const VvDaemonFigures *daemon, VvMetricsFormat format,
+                 char **warning)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+  Writer w = {.text = text, .format = format};
+  g_autoptr (GError) problem = NULL;
+  g_autoptr (VvTally) tally = vv_tally_read (journal, &problem);
+
+  *warning = problem ? g_strdup (problem->message) : NULL;
+  family (&w, "build", INFO, NULL, "The version of vfio-variant.");
+  sample (&w, 1, "version", VV_VERSION, NULL);
+  if (tally)
+    write_tally (&w, tally);
+  write_journal (&w, journal);
+  if (daemon)
+    write_daemon (&w, daemon);
+  if (format == VV_METRICS_OPENMETRICS)
+    g_string_append (text, "# EOF\n");
+  return g_string_free (g_steal_pointer (&text), FALSE);
+}

@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "migration.h"
+
+#include <errno.h>
+#include <linux/vfio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "catalog.h"
+#include "in-use.h"
+#include "modalias.h"
+
+/* The interface is the running kernel's, not that of the headers: what those of Linux 6.1 do not have yet,
+ * from include/uapi/linux/vfio.h. */
+#ifndef VFIO_MIGRATION_PRE_COPY
+#define VFIO_MIGRATION_PRE_COPY (1 << 2)
+#endif
+#ifndef VFIO_DEVICE_BIND_IOMMUFD
+#define VFIO_DEVICE_BIND_IOMMUFD _IO (VFIO_TYPE, VFIO_BASE + 18)
+struct vfio_device_bind_iommufd {
+  guint32 argsz;
+  guint32 flags;
+  gint32 iommufd;
+  guint32 out_devid;
+};
+#endif
+
+#define CONTAINER_NODE "/dev/vfio/vfio"
+#define IOMMUFD_NODE "/dev/iommu"
+
+#define GROUP "migration"
+#define MODALIAS_LIMIT 128 /* one of PCI has 54 characters; with the driver's name it is a file's name */
+
+/* --- descriptors --- */
+
+/* @base: the container or iommufd */
+typedef struct {
+  int base;
+  int group;
+  int device;
+} Opened;
+
+static void
+opened_clear (Opened *o)
+{
+  const int fds[] = {o->device, o->group, o->base};
+
+  for (gsize i = 0; i < G_N_ELEMENTS (fds); i++)
+    if (fds[i] >= 0)
+      close (fds[i]);
+  *o = (Opened){-1, -1, -1};
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Opened, opened_clear)
+
+static gboolean
+fail (const VvPciDevice *device, const char *what, int errnum, GError **error)
+{
+  if (errnum != EBUSY)
+    return vv_set_errno (error, errnum, "%s: %s", device->address, what);
+  g_set_error (error, VV_ERROR, VV_ERROR_REFUSED, "%s is in use: %s: %s", device->address, what,
+               g_strerror (errnum));
+  return FALSE;
+}
+
+static gboolean
+open_node (const VvHost *host, const VvPciDevice *device, const char *node, int *fd, GError **error)
+{
+  g_autofree char *path = vv_host_path (host, node);
+
+  *fd = vv_io_open_node (path);
+  return *fd >= 0 || fail (device, path, -*fd, error);
+}
+
+/* --- by iommufd --- */
+
+static gboolean
+has_node (const VvHost *host, const char *node)
+{
+  g_autofree char *path = vv_host_path (host, node);
+
+  return g_file_test (path, G_FILE_TEST_EXISTS);
+}
+
+static char *
+cdev_node (const VvPciDevice *device)
+{
+  return device->vfio_dev ? g_build_filename ("/dev/vfio/devices", device->vfio_dev, NULL) : NULL;
+}
+
+static gboolean
+open_by_iommufd (const VvHost *host, const VvPciDevice *device, Opened *o, GError **error)
+{
+  g_autofree char *node = cdev_node (device);
+  struct vfio_device_bind_iommufd bind = {.argsz = sizeof bind};
+
+  if (!open_node (host, device, node, &o->device, error) ||
+      !open_node (host, device, IOMMUFD_NODE, &o->base, error))
+    return FALSE;
+  bind.iommufd = o->base;
+  int result = vv_io_ioctl (o->device, VFIO_DEVICE_BIND_IOMMUFD, &bind);
+  return result >= 0 || fail (device, "VFIO_DEVICE_BIND_IOMMUFD", -result, error);
+}
+
+/* --- by the group --- */
+
+static gboolean
+open_container (const VvHost *host, const VvPciDevice *device, Opened *o, guint *type, GError **error)
+{
+  if (!open_node (host, device, CONTAINER_NODE, &o->base, error))
+    return FALSE;
+  int version = vv_io_ioctl (o->base, VFIO_GET_API_VERSION, NULL);
+  if (version != VFIO_API_VERSION) {
+    g_set_error (error, VV_ERROR, VV_ERROR_FAILED, "%s: this kernel has another VFIO interface (%d, not %d)",
+                 device->address, version, VFIO_API_VERSION);
+    return FALSE;
+  }
+  *type = VFIO_TYPE1v2_IOMMU;
+  if (vv_io_ioctl (o->base, VFIO_CHECK_EXTENSION, GUINT_TO_POINTER (*type)) > 0)
+    return TRUE;
+  *type = VFIO_TYPE1_IOMMU;
+  if (vv_io_ioctl (o->base, VFIO_CHECK_EXTENSION, GUINT_TO_POINTER (*type)) > 0)
+    return TRUE;
+  g_set_error (error, VV_ERROR, VV_ERROR_FAILED, "%s: VFIO has no type 1 IOMMU here (vfio_iommu_type1)",
+               device->address);
+  return FALSE;
+}
+
+static gboolean
+refuse_not_viable (const VvHost *host, const VvPciDevice *device, GError **error)
+{
+  g_autoptr (GPtrArray) obstacles = vv_pci_group_obstacles (host, device, NULL);
+
+  g_set_error (error, VV_ERROR, VV_ERROR_REFUSED, "%s: %s", device->address,
+               obstacles->len ? (char *)obstacles->pdata[0]
+                              : "somebody else than VFIO does DMA in its IOMMU group");
+  return FALSE;
+}
+
+static gboolean
+open_group (const VvHost *host, const VvPciDevice *device, Opened *o, GError **error)
+{
+  g_autofree char *node = g_build_filename ("/dev/vfio", device->iommu_group, NULL);
+  struct vfio_group_status status = {.argsz = sizeof status};
+
+  if (!open_node (host, device, node, &o->group, error))
+    return FALSE;
+  int result = vv_io_ioctl (o->group, VFIO_GROUP_GET_STATUS, &status);
+  if (result < 0)
+    return fail (device, "VFIO_GROUP_GET_STATUS", -result, error);
+  return (status.flags & VFIO_GROUP_FLAGS_VIABLE) || refuse_not_viable (host, device, error);
+}
+
+/* VFIO_SET_IOMMU: vfio_iommu_type1_attach_group() in drivers/vfio/vfio_iommu_type1.c */
+static gboolean
+set_iommu (const VvPciDevice *device, const Opened *o, guint type, GError **error)
+{
+  int result = vv_io_ioctl (o->base, VFIO_SET_IOMMU, GUINT_TO_POINTER (type));
+
+  if (result != -EPERM)
+    return result >= 0 || fail (device, "VFIO_SET_IOMMU", -result, error);
+  g_set_error (error, VV_ERROR, VV_ERROR_PERMISSION,
+               "%s: VFIO_SET_IOMMU: %s: where interrupts are not remapped, VFIO wants the parameter "
+               "allow_unsafe_interrupts of vfio_iommu_type1",
+               device->address, g_strerror (EPERM));
+  return FALSE;
+}
+
+static gboolean
+open_by_group (const VvHost *host, const VvPciDevice *device, Opened *o, GError **error)
+{
+  guint type;
+
+  if (!open_container (host, device, o, &type, error) || !open_group (host, device, o, error))
+    return FALSE;
+  int result = vv_io_ioctl (o->group, VFIO_GROUP_SET_CONTAINER, &o->base);
+  if (result < 0)
+    return fail (device, "VFIO_GROUP_SET_CONTAINER", -result, error);
+  if (!set_iommu (device, o, type, error))
+    return FALSE;
+  o->device = vv_io_ioctl (o->group, VFIO_GROUP_GET_DEVICE_FD, device->address);
+  return o->device >= 0 || fail (device, "VFIO_GROUP_GET_DEVICE_FD", -o->device, error);
+}
+
+/* What keeps iommufd from the device (a driver or a kernel that is not made for it) need not keep a group
+ * from it; a user of the device does. Where there are no groups any more iommufd's error is the one that
+ * counts. */
+static gboolean
+open_device (const VvHost *host, const VvPciDevice *device, Opened *o, GError **error)
+{
+  g_autofree char *node = cdev_node (device);
+  g_autoptr (GError) first = NULL, second = NULL;
+
+  if (!node || !has_node (host, node) || !has_node (host, IOMMUFD_NODE))
+    return open_by_group (host, device, o, error);
+  if (open_by_iommufd (host, device, o, &first))
+    return TRUE;
+  opened_clear (o);
+  if (!g_error_matches (first, VV_ERROR, VV_ERROR_REFUSED)) {
+    if (open_by_group (host, device, o, &second))
+      return TRUE;
+    if (!g_error_matches (second, VV_ERROR, VV_ERROR_NOT_FOUND)) {
+      g_propagate_error (error, g_steal_pointer (&second));
+      return FALSE;
+    }
+  }
+  g_propagate_error (error, g_steal_pointer (&first));
+  return FALSE;
+}
+
+/* --- the questions --- */
+
+/* The flags of VFIO_DEVICE_FEATURE_MIGRATION; 0 where there is none */
+static gboolean
+ask_migration (const VvPciDevice *device, int fd, guint64 *flags, GError **error)
+{
+  struct vfio_device_feature_migration answer = {0};
+  gsize size = sizeof (struct vfio_device_feature) + sizeof answer;
+  g_autofree struct vfio_device_feature *feature = g_malloc0 (size);
+
+  feature->argsz = size;
+  feature->flags = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_MIGRATION;
+  int result = vv_io_ioctl (fd, VFIO_DEVICE_FEATURE, feature);
+  if (result < 0 && result != -ENOTTY)
+    return fail (device, "VFIO_DEVICE_FEATURE_MIGRATION", -result, error);
+  if (result >= 0)
+    memcpy (&answer, feature->data, sizeof answer);
+  *flags = answer.flags;
+  return TRUE;
+}
+
+static gboolean
+ask_dma_logging (const VvPciDevice *device, int fd, gboolean *has, GError **error)
+{
+  struct vfio_device_feature feature = {
+      .argsz = sizeof feature,
+      .flags = VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_DMA_LOGGING_START,
+  };
+  int result = vv_io_ioctl (fd, VFIO_DEVICE_FEATURE, &feature);
+
+  *has = result >= 0;
+  return result >= 0 || result == -ENOTTY ||
+         fail (device, "VFIO_DEVICE_FEATURE_DMA_LOGGING_START", -result, error);
+}
+
+/* --- whether it may be asked --- */
+
+/* Before Linux 6.1 sysfs shows no VFIO devices, but their groups. */
+static gboolean
+is_on_vfio (const VvHost *host, const VvPciDevice *device)
+{
+  if (device->vfio_dev)
+    return TRUE;
+  if (!device->driver || !device->iommu_group || vv_io_exists (host->sys, "class/vfio-dev"))
+    return FALSE;
+  g_autofree char *group = g_build_filename ("class/vfio", device->iommu_group, NULL);
+  return vv_io_exists (host->sys, group);
+}
+
+/* The process that has the device or another of its IOMMU group */
+static char *
+group_user (const VvHost *host, const VvPciDevice *device)
+{
+  g_autoptr (GPtrArray) members = vv_pci_group_members (host, device);
+  char *user = vv_vfio_user (host, device);
+
+  for (guint i = 0; !user && i < members->len; i++) {
+    g_autoptr (VvPciDevice) member = vv_pci_device_open (host, members->pdata[i], NULL);
+    if (member && member->vfio_dev && strcmp (member->address, device->address) != 0)
+      user = vv_vfio_user (host, member);
+  }
+  return user;
+}
+
+static gboolean
+is_noiommu (const VvHost *host, const VvPciDevice *device)
+{
+  g_autofree char *name = g_strconcat ("class/vfio/noiommu-", device->iommu_group, NULL);
+
+  return vv_io_exists (host->sys, name);
+}
+
+static gboolean
+may_be_asked (const VvHost *host, const VvPciDevice *device, GError **error)
+{
+  if (!is_on_vfio (host, device)) {
+    g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
+                 "%s is on %s: only a VFIO driver can be asked; 'vfio-variant bind %s' puts it on one",
+                 device->address, device->driver ? device->driver : "no driver", device->address);
+    return FALSE;
+  }
+  if (!device->iommu_group || is_noiommu (host, device)) {
+    g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
+                 "%s: it is on VFIO without an IOMMU (no-IOMMU mode), where no guest can use it",
+                 device->address);
+    return FALSE;
+  }
+  g_autofree char *user = group_user (host, device);
+  if (user)
+    g_set_error (
+        error, VV_ERROR, VV_ERROR_REFUSED,
+        "%s: IOMMU group %s is in use by %s; shut that guest down or detach the device from it first",
+        device->address, device->iommu_group, user);
+  return !user;
+}
+
+gboolean
+vv_migration_probe (const VvHost *host, const VvPciDevice *device, VvMigration *migration, GError **error)
+{
+  g_auto (Opened) opened = {-1, -1, -1};
+  guint64 flags = 0;
+  VvMigration m = {0};
+
+  if (!may_be_asked (host, device, error))
+    return FALSE;
+  if (g_strcmp0 (device->driver, VV_GENERIC_DRIVER) != 0 &&
+      (!open_device (host, device, &opened, error) || !ask_migration (device, opened.device, &flags, error)))
+    return FALSE;
+  m.stop_copy = (flags & VFIO_MIGRATION_STOP_COPY) != 0;
+  m.p2p = m.stop_copy && (flags & VFIO_MIGRATION_P2P);
+  m.pre_copy = m.stop_copy && (flags & VFIO_MIGRATION_PRE_COPY);
+  if (m.stop_copy && !ask_dma_logging (device, opened.device, &m.dma_logging, error))
+    return FALSE;
+  *migration = m;
+  return TRUE;
+}
+
+/* --- the notes --- */
+
+static char *
+note_name (const char *driver, const char *modalias)
+{
+  if (!driver || !vv_name_is_safe (driver) || strnlen (modalias, MODALIAS_LIMIT) == MODALIAS_LIMIT ||
+      !*modalias || strchr (modalias, '/'))
+    return NULL;
+  return g_strdup_printf ("migration-%s-%s", driver, modalias);
+}
+
+gboolean
+vv_migration_store (const VvJournal *journal, const char *driver, const char *modalias, const VvMigration *m,
+                    GError **error)
+{
+  g_autofree char *name = note_name (driver, modalias);
+  g_autoptr (GKeyFile) file = g_key_file_new ();
+
+  if (!name) {
+    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "no driver's name, or no modalias");
+    return FALSE;
+  }
+  g_key_file_set_string (file, GROUP, "driver", driver);
+  g_key_file_set_string (file, GROUP, "modalias", modalias);
+  g_key_file_set_boolean (file, GROUP, "stop-copy", m->stop_copy);
+  g_key_file_set_boolean (file, GROUP, "p2p", m->p2p);
+  g_key_file_set_boolean (file, GROUP, "pre-copy", m->pre_copy);
+  g_key_file_set_boolean (file, GROUP, "dma-logging", m->dma_logging);
+  g_autofree char *text = g_key_file_to_data (file, NULL, NULL);
+  return vv_journal_write (journal, name, text, error);
+}
+
+static gboolean
+has_text (GKeyFile *file, const char *key, const char *wanted)
+{
+  g_autofree char *text = g_key_file_get_string (file, GROUP, key, NULL);
+
+  return g_strcmp0 (text, wanted) == 0;
+}
+
+/* TRUE: it says yes or no, which goes to @value */
+static gboolean
+read_flag (GKeyFile *file, const char *key, gboolean *value)
+{
+  g_autoptr (GError) error = NULL;
+
+  *value = g_key_file_get_boolean (file, GROUP, key, &error);
+  return !error;
+}
+
+static gboolean
+parse_note (const char *text, const char *driver, const char *modalias, VvMigration *m)
+{
+  g_autoptr (GKeyFile) file = g_key_file_new ();
+
+  return g_key_file_load_from_data (file, text, -1, G_KEY_FILE_NONE, NULL) &&
+         has_text (file, "driver", driver) && has_text (file, "modalias", modalias) &&
+         read_flag (file, "stop-copy", &m->stop_copy) && read_flag (file, "p2p", &m->p2p) &&
+         read_flag (file, "pre-copy", &m->pre_copy) && read_flag (file, "dma-logging", &m->dma_logging);
+}
+
+VvMigratability
+vv_migration_known (const VvJournal *journal, const char *driver, const char *modalias,
+                    VvMigration *migration)
+{
+  gboolean generic = g_strcmp0 (driver, VV_GENERIC_DRIVER) == 0;
+  g_autofree char *name = generic ? NULL : note_name (driver, modalias);
+  g_autofree char *text = name ? vv_journal_read (journal, name) : NULL;
+  VvMigration m = {0};
+  gboolean known = text && parse_note (text, driver, modalias, &m);
+
+  if (migration)
+    *migration = known && m.stop_copy ? m : (VvMigration){0};
+  if (known && m.stop_copy)
+    return VV_MIGRATION_YES;
+  return known || generic ? VV_MIGRATION_NO : VV_MIGRATION_UNKNOWN;
+}

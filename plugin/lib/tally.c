@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tally.h"
+
+#include <string.h>
+
+#define NAME "tally"
+#define FORMAT 1 /* other bounds of the buckets are another format */
+#define LIMIT 65536
+#define DRIVER_LIMIT 255 /* of a file name in sysfs */
+#define LOCK_TIMEOUT_MS 1000
+
+static const char *const step_names[VV_TALLY_STEPS] = {"load", "driver", "override", "unbind",
+                                                       "hook", "bind",   "verify",   "deadline"};
+static const VvOperation operations[] = {VV_DETACH, VV_REATTACH};
+
+const char *
+vv_tally_step_name (VvTallyStep step)
+{
+  return step_names[step];
+}
+
+static void
+row_free (VvTallyRow *row)
+{
+  g_free (row->driver);
+  g_free (row);
+}
+
+static VvTally *
+tally_new (void)
+{
+  VvTally *tally = g_new0 (VvTally, 1);
+
+  tally->rows = g_ptr_array_new_with_free_func ((GDestroyNotify)row_free);
+  return tally;
+}
+
+void
+vv_tally_free (VvTally *tally)
+{
+  if (!tally)
+    return;
+  g_ptr_array_unref (tally->rows);
+  g_free (tally);
+}
+
+static VvTallyRow *
+find_row (const VvTally *tally, VvOperation operation, const char *driver)
+{
+  for (guint i = 0; i < tally->rows->len; i++) {
+    VvTallyRow *row = tally->rows->pdata[i];
+    if (row->operation == operation && strcmp (row->driver, driver) == 0)
+      return row;
+  }
+  return NULL;
+}
+
+static VvTallyRow *
+add_row (VvTally *tally, VvOperation operation, const char *driver)
+{
+  VvTallyRow *row = g_new0 (VvTallyRow, 1);
+
+  row->operation = operation;
+  row->driver = g_strdup (driver);
+  g_ptr_array_add (tally->rows, row);
+  return row;
+}
+
+/* Each direction keeps a place for its "other". */
+static VvTallyRow *
+row_for (VvTally *tally, VvOperation operation, const char *driver)
+{
+  VvTallyRow *row = find_row (tally, operation, driver);
+
+  if (row)
+    return row;
+  if (tally->rows->len + G_N_ELEMENTS (operations) < VV_TALLY_ROWS)
+    return add_row (tally, operation, driver);
+  row = find_row (tally, operation, VV_TALLY_OTHER);
+  return row ? row : add_row (tally, operation, VV_TALLY_OTHER);
+}
+
+/* --- reading --- */
+
+static gboolean
+read_number (GKeyFile *file, const char *group, const char *key, guint64 *number)
+{
+  g_autofree char *text = g_key_file_get_value (file, group, key, NULL);
+
+  return text && g_ascii_string_to_unsigned (text, 10, 0, VV_COUNT_MAX, number, NULL);
+}
+
+static gboolean
+read_operation (GKeyFile *file, const char *group, VvOperation *operation)
+{
+  g_autofree char *name = g_key_file_get_string (file, group, "operation", NULL);
+
+  for (gsize i = 0; name && i < G_N_ELEMENTS (operations); i++)
+    if (strcmp (name, vv_operation_name (operations[i])) == 0) {
+      *operation = operations[i];
+      return TRUE;
+    }
+  return FALSE;
+}
+
+static gboolean
+read_row (VvTally *tally, GKeyFile *file, const char *group)
+{
+  g_autofree char *driver = g_key_file_get_string (file, group, "driver", NULL);
+  VvOperation operation;
+
+  if (!driver || !*driver || strlen (driver) > DRIVER_LIMIT || !read_operation (file, group, &operation) ||
+      find_row (tally, operation, driver))
+    return FALSE;
+  VvTallyRow *row = add_row (tally, operation, driver);
+  return read_number (file, group, "done", &row->done) &&
+         read_number (file, group, "fell-back", &row->fell_back) &&
+         read_number (file, group, "failed", &row->failed);
+}
+
+static gboolean
+read_rows (VvTally *tally, GKeyFile *file)
+{
+  for (guint i = 1; i <= VV_TALLY_ROWS; i++) {
+    g_autofree char *group = g_strdup_printf ("change %u", i);
+    if (!g_key_file_has_group (file, group))
+      return TRUE;
+    if (!read_row (tally, file, group))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+static VvTally *
+tally_from_text (const char *text)
+{
+  g_autoptr (VvTally) tally = tally_new ();
+  g_autoptr (GKeyFile) file = g_key_file_new ();
+  guint64 format = 0;
+
+  if (!g_key_file_load_from_data (file, text, -1, G_KEY_FILE_NONE, NULL) ||
+      !read_number (file, NAME, "format", &format) || format != FORMAT || !read_rows (tally, file))
+    return NULL;
+  for (guint i = 0; i < VV_TALLY_STEPS; i++)
+    if (!read_number (file, "failed-at", step_names[i], &tally->steps[i]))
+      return NULL;
+  for (gsize i = 0; i < G_N_ELEMENTS (operations); i++)
+    if (!vv_histogram_read (&tally->durations[operations[i]], file, vv_operation_name (operations[i])))
+      return NULL;
+  return g_steal_pointer (&tally);
+}
+
+VvTally *
+vv_tally_read (const VvJournal *journal, GError **error)
+{
+  const VvDir *dir = vv_journal_dir (journal);
+  g_autoptr (GError) local = NULL;
+
+  if (!dir || !vv_io_exists (dir, NAME))
+    return tally_new ();
+  g_autofree char *text = vv_io_read (dir, NAME, LIMIT, &local);
+  VvTally *tally = text ? tally_from_text (text) : NULL;
+  if (!tally)
+    g_set_error (error, VV_ERROR, local ? local->code : VV_ERROR_FAILED,
+                 "%s/" NAME " cannot be read (%s): what was counted since boot is not known", dir->path,
+                 local ? local->message : "damaged");
+  return tally;
+}
+
+/* --- writing --- */
+
+static gboolean
+store (const VvTally *tally, const VvDir *dir, GError **error)
+{
+  g_autoptr (GKeyFile) file = g_key_file_new ();
+
+  g_key_file_set_integer (file, NAME, "format", FORMAT);
+  for (guint i = 0; i < tally->rows->len; i++) {
+    const VvTallyRow *row = tally->rows->pdata[i];
+    g_autofree char *group = g_strdup_printf ("change %u", i + 1);
+    g_key_file_set_string (file, group, "operation", vv_operation_name (row->operation));
+    g_key_file_set_string (file, group, "driver", row->driver);
+    g_key_file_set_uint64 (file, group, "done", row->done);
+    g_key_file_set_uint64 (file, group, "fell-back", row->fell_back);
+    g_key_file_set_uint64 (file, group, "failed", row->failed);
+  }
+  for (guint i = 0; i < VV_TALLY_STEPS; i++)
+    g_key_file_set_uint64 (file, "failed-at", step_names[i], tally->steps[i]);
+  for (gsize i = 0; i < G_N_ELEMENTS (operations); i++)
+    vv_histogram_write (&tally->durations[operations[i]], file, vv_operation_name (operations[i]));
+  g_autofree char *text = g_key_file_to_data (file, NULL, NULL);
+  return vv_io_replace (dir, NAME, text, error);
+}
+
+/* One that stays the trouble it is would fill the log. */
+static void
+say_once (const GError *problem)
+{
+  static gsize said;
+
+  if (!g_once_init_enter (&said))
+    return;
+  g_debug ("changes of hands are not counted: %s", problem->message);
+  g_once_init_leave (&said, 1);
+}
+
+/* What is to be counted: @usec is -1 when it has no duration */
+typedef struct {
+  VvOperation operation;
+  const char *driver;
+  gsize outcome; /* offset of a counter in VvTallyRow */
+  gint64 usec;
+  const GPtrArray *attempts;
+} Count;
+
+static void
+add_attempt (VvTally *tally, const VvAttempt *attempt)
+{
+  for (guint i = 0; i < VV_TALLY_STEPS; i++)
+    if (strcmp (attempt->step, step_names[i]) == 0)
+      tally->steps[i]++;
+}
+
+static void
+add (VvTally *tally, const Count *what)
+{
+  VvTallyRow *row = row_for (tally, what->operation, what->driver);
+
+  G_STRUCT_MEMBER (guint64, row, what->outcome)++;
+  if (what->usec >= 0)
+    vv_histogram_add (&tally->durations[what->operation], what->usec);
+  for (guint i = 0; what->attempts && i < what->attempts->len; i++)
+    add_attempt (tally, what->attempts->pdata[i]);
+}
+
+static VvTally *
+read_or_begin (const VvJournal *journal, GError **error)
+{
+  g_autoptr (GError) local = NULL;
+  VvTally *tally = vv_tally_read (journal, &local);
+
+  if (tally)
+    return tally;
+  if (local->code == VV_ERROR_PERMISSION) { /* it may be sound */
+    g_propagate_error (error, g_steal_pointer (&local));
+    return NULL;
+  }
+  g_warning ("%s; the count begins afresh", local->message);
+  return tally_new ();
+}
+
+static void
+count_it (const VvJournal *journal, const Count *what)
+{
+  g_autoptr (GError) problem = NULL;
+
+  if (!vv_journal_dir (journal))
+    return; /* a dry run, or a look */
+  g_autoptr (VvLock) lock = vv_journal_lock_note (journal, NAME, LOCK_TIMEOUT_MS, &problem);
+  g_autoptr (VvTally) tally = lock ? read_or_begin (journal, &problem) : NULL;
+  if (tally) {
+    add (tally, what);
+    store (tally, vv_journal_dir (journal), &problem);
+  }
+  if (problem)
+    say_once (problem);
+}
+
+void
+vv_tally_change (const VvJournal *journal, const VvChange *change)
+{
+  gboolean fell_back = change->attempts->len > 0;
+  const Count what = {
+      .operation = change->operation,
+      .driver = change->to ? change->to : VV_TALLY_NONE,
+      .outcome =
+          fell_back ? G_STRUCT_OFFSET (VvTallyRow, fell_back) : (gsize)G_STRUCT_OFFSET (VvTallyRow, done),
+      .usec = MAX (change->usec, 0),
+      .attempts = change->attempts,
+  };
+
+  if (change->changed || fell_back)
+    count_it (journal, &what);
+}
+
+void
+vv_tally_failure (const VvJournal *journal, VvOperation operation, const char *driver,
+                  const GPtrArray *attempts)
+{
+  const Count what = {
+      .operation = operation,
+      .driver = driver && *driver && strlen (driver) <= DRIVER_LIMIT ? driver : VV_TALLY_ANY,
+      .outcome = G_STRUCT_OFFSET (VvTallyRow, failed),
+      .usec = -1,
+      .attempts = attempts,
+  };
+
+  count_it (journal, &what);
+}
