@@ -125,9 +125,9 @@ static const VvXmlAttribute wish_attributes[] = {
     VV_TERMS_OF_DOMAIN,
     {NULL},
 };
-static const VvXmlElement wish_element = {"hostdev", wish_attributes, NULL, FALSE};
+static const VvXmlElement wish_element = {"hostdev", wish_attributes, NULL, FALSE, NULL};
 static const VvXmlElement *const in_wishes[] = {&wish_element, NULL};
-static const VvXmlElement wishes_element = {"hostdevs", NULL, in_wishes, FALSE};
+static const VvXmlElement wishes_element = {"hostdevs", NULL, in_wishes, FALSE, NULL};
 
 /* What is wrong is said, and is no error: a guest that starts is worth more than its wishes (rule R7). */
 static void

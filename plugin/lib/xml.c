@@ -455,6 +455,8 @@ check_element (const VvXml *xml, const xmlNode *node, const VvXmlElement *elemen
 {
   if (!check_attributes (xml, node, element, error))
     return FALSE;
+  if (element->needs && !xmlHasProp (node, (const xmlChar *)element->needs))
+    return vv_xml_fail (xml, node, error, "<%s> needs the attribute %s", element->name, element->needs);
   for (const xmlNode *c = node->children; c; c = c->next)
     if (!check_child (xml, c, element, namespace, error))
       return FALSE;

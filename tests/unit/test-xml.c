@@ -130,10 +130,11 @@ is_one (const char *value)
 }
 
 static const VvXmlAttribute attributes[] = {{"x", "1", is_one}, {"y", "1, too", is_one}, {NULL}};
-static const VvXmlElement leaf = {"leaf", attributes, NULL, FALSE};
-static const VvXmlElement single = {"single", NULL, NULL, TRUE};
-static const VvXmlElement *const children[] = {&leaf, &single, NULL};
-static const VvXmlElement tree = {"tree", NULL, children, FALSE};
+static const VvXmlElement leaf = {"leaf", attributes, NULL, FALSE, NULL};
+static const VvXmlElement needy = {"needy", attributes, NULL, FALSE, "x"};
+static const VvXmlElement single = {"single", NULL, NULL, TRUE, NULL};
+static const VvXmlElement *const children[] = {&leaf, &single, &needy, NULL};
+static const VvXmlElement tree = {"tree", NULL, children, FALSE, NULL};
 
 static void
 test_tables (void)
@@ -152,12 +153,13 @@ test_tables (void)
       {"<tree><leaf x='2&#10;'/></tree>", "a.xml:1:7: <leaf x='2\\n'>: x is 1"},
       {"<tree><leaf x='1' y=''/></tree>", "a.xml:1:7: <leaf y=''>: y is 1, too"},
       {"<tree><branch/></tree>",
-       "a.xml:1:7: <branch> is not allowed in <tree>; it can have <leaf>, <single>"},
+       "a.xml:1:7: <branch> is not allowed in <tree>; it can have <leaf>, <single>, <needy>"},
       {"<tree><leaf><leaf/></leaf></tree>",
        "a.xml:1:13: <leaf> is not allowed in <leaf>; it can have no elements"},
-      {"<tree xmlns:p='u'><p:leaf/></tree>",
-       "a.xml:1:19: <leaf> is not allowed in <tree>, in this namespace; it can have <leaf>, <single>"},
+      {"<tree xmlns:p='u'><p:leaf/></tree>", "a.xml:1:19: <leaf> is not allowed in <tree>, in this "
+                                             "namespace; it can have <leaf>, <single>, <needy>"},
       {"<tree><single/><leaf/><single/></tree>", "a.xml:1:23: <single> can be there only once"},
+      {"<tree><needy x='1'/> <needy y='1'/></tree>", "a.xml:1:22: <needy> needs the attribute x"},
       {"<tree>\n<leaf>x</leaf></tree>", "a.xml:2:1: text is not allowed in <leaf>"},
       {"<tree><![CDATA[x]]></tree>", "a.xml:1:1: text is not allowed in <tree>"},
   };
