@@ -4,48 +4,99 @@
 #include <string.h>
 
 #include "in-use.h"
+#include "placement.h"
 
 typedef gboolean (*DeviceFunc) (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev,
                                 VvBinding *binding, GError **error);
 
-static void
+/* FALSE with @refusal set: the policy forbids it. Any other failure is logged, and the domain goes on without
+ * us. */
+static gboolean
 with_device (const VvSession *session, const VvDomain *domain, const char *station, const char *address,
-             const VvHostdev *hostdev, DeviceFunc func)
+             const VvHostdev *hostdev, DeviceFunc func, GError **refusal)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (VvBinding) binding = vv_session_binding (session, address, FALSE, &error);
 
-  if (!binding || !func (session, domain, hostdev, binding, &error))
-    g_warning ("domain %s, %s: %s", domain->name, station, error->message);
+  if (binding && func (session, domain, hostdev, binding, &error))
+    return TRUE;
+  g_warning ("domain %s, %s: %s", domain->name, station, error->message);
+  if (!refusal || !g_error_matches (error, VV_ERROR, VV_ERROR_POLICY))
+    return TRUE;
+  g_propagate_error (refusal, g_steal_pointer (&error));
+  return FALSE;
 }
 
-/* Calls @func for each managed device, locked; a failure is logged and the next one has its turn. */
-static void
-each_device (const VvSession *session, const VvDomain *domain, const char *station, DeviceFunc func)
+/* A managed='no' device that we took at "prepare", since the policy wants it: its entry is the domain's. */
+static gboolean
+is_managed_by_us (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev)
+{
+  g_autoptr (VvEntry) entry = vv_journal_load (session->journal, hostdev->address, NULL);
+
+  return entry && !entry->unmanaged && g_strcmp0 (entry->domain_uuid, domain->uuid) == 0;
+}
+
+/* Calls @func for each device that libvirt or we manage, locked, and @unmanaged for each of the others. */
+static gboolean
+each_device (const VvSession *session, const VvDomain *domain, const char *station, DeviceFunc func,
+             DeviceFunc unmanaged, GError **refusal)
 {
   for (guint i = 0; i < domain->hostdevs->len; i++) {
-    const VvHostdev *hostdev = domain->hostdevs->pdata[i];
-    if (hostdev->managed)
-      with_device (session, domain, station, hostdev->address, hostdev, func);
+    const VvHostdev *h = domain->hostdevs->pdata[i];
+    DeviceFunc now = h->managed || is_managed_by_us (session, domain, h) ? func : unmanaged;
+    if (now && !with_device (session, domain, station, h->address, h, now, refusal))
+      return FALSE;
   }
+  return TRUE;
 }
 
-/* NULL, too, while another guest holds the device: neither it nor its entry is this domain's to change. */
-static VvSelection *
-select_for (const VvSession *session, const VvHostdev *hostdev, const VvPciDevice *device, GError **error)
+/* --- what a device may get --- */
+
+/* <driver model='...'/> is a wish, too, one that admits no other. */
+static VvChoice *
+choose_model (const VvSession *session, const VvHostdev *hostdev, const VvBinding *b, const char *whose,
+              GError **error)
+{
+  char *drivers[] = {hostdev->model, NULL};
+  VvTerms wish = hostdev->wish ? *hostdev->wish : (VvTerms){0};
+
+  wish.drivers = drivers;
+  g_autoptr (VvChoice) choice = vv_choose (session, b->device, b->entry, NULL, &wish, whose, error);
+  if (!choice || (!choice->refused->len && !vv_selection_force (choice->selection, hostdev->model, error)))
+    return NULL;
+  return g_steal_pointer (&choice);
+}
+
+static VvChoice *
+choose_for (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, const VvBinding *b,
+            GError **error)
+{
+  g_autofree char *whose = g_strdup_printf ("domain %s", domain->name);
+  VvChoice *choice = hostdev->model
+                         ? choose_model (session, hostdev, b, whose, error)
+                         : vv_choose (session, b->device, b->entry, NULL, hostdev->wish, whose, error);
+
+  for (guint i = 0; choice && i < choice->refused->len; i++)
+    g_warning ("%s: %s", hostdev->address, (char *)choice->refused->pdata[i]);
+  return choice;
+}
+
+/* Another guest may hold the device: then neither it nor its entry is this domain's to change. */
+static gboolean
+refuse_others_device (const VvSession *session, const VvPciDevice *device, GError **error)
 {
   g_autofree char *user = vv_vfio_user (session->host, device);
 
-  if (user) {
-    g_set_error (error, VV_ERROR, VV_ERROR_REFUSED, "%s is in use by %s and is left alone", hostdev->address,
+  if (user)
+    g_set_error (error, VV_ERROR, VV_ERROR_REFUSED, "%s is in use by %s and is left alone", device->address,
                  user);
-    return NULL;
-  }
-  g_autoptr (VvSelection) selection = vv_catalog_select (session->catalog, device->modalias, error);
+  return user != NULL;
+}
 
-  if (selection && hostdev->model && !vv_selection_force (selection, hostdev->model, error))
-    return NULL;
-  return g_steal_pointer (&selection);
+static int
+term (const VvChoice *choice, VvTerm name)
+{
+  return choice->decision->terms.values[name];
 }
 
 /* --- prepare --- */
@@ -71,12 +122,18 @@ warn_of_obstacles (const VvSession *session, const VvDomain *domain, const VvPci
 }
 
 static gboolean
-is_stale (const VvSession *session, const VvBinding *b, const VvSelection *selection)
+is_on_vfio (const VvSession *session, const VvBinding *b, const VvChoice *choice)
+{
+  return vv_on_vfio (session->host, b->device, choice->selection);
+}
+
+static gboolean
+is_stale (const VvSession *session, const VvBinding *b, const VvChoice *choice)
 {
   const VvPciDevice *d = b->device;
   const VvHome now = {d->driver, d->driver_module, d->driver_override};
 
-  return vv_binding_is_stale (b, &now, vv_on_vfio (session->host, d, selection));
+  return vv_binding_is_stale (b, &now, is_on_vfio (session, b, choice));
 }
 
 /* Two domains may be starting with the same device. libvirt gives it to one of them, which says so at
@@ -88,32 +145,117 @@ is_claimed (const VvEntry *entry, const VvDomain *domain)
   return entry->state == VV_STATE_NOTED && entry->domain && g_strcmp0 (entry->domain_uuid, domain->uuid) != 0;
 }
 
+/* libvirt itself does not look whether the host needs the device. */
 static gboolean
-prepare_device (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
-                GError **error)
+host_spares (const VvSession *session, const VvDomain *domain, const VvBinding *b, const VvChoice *choice,
+             GError **error)
 {
-  g_autoptr (VvSelection) selection = select_for (session, hostdev, b->device, error);
+  g_autoptr (GPtrArray) reasons =
+      is_on_vfio (session, b, choice) ? g_ptr_array_new () : vv_host_use (session->host, b->device);
 
-  if (!selection)
-    return FALSE;
-  if (is_stale (session, b, selection) && !vv_binding_forget (b, error))
+  if (!reasons->len)
+    return TRUE;
+  g_ptr_array_add (reasons, NULL);
+  g_autofree char *text = g_strjoinv ("; ", (char **)reasons->pdata);
+  if (term (choice, VV_TERM_HOST_USE) != VV_HOST_USE_REFUSE) {
+    g_warning ("domain %s takes %s, which is in use by the host: %s", domain->name, b->device->address, text);
+    return TRUE;
+  }
+  g_autofree char *rule = vv_decision_rule (choice->decision);
+  g_set_error (error, VV_ERROR, VV_ERROR_POLICY, "%s is in use by the host, which %s refuses: %s",
+               b->device->address, rule, text);
+  return FALSE;
+}
+
+static gboolean
+note_domain (const VvSession *session, const VvDomain *domain, VvBinding *b, const VvChoice *choice,
+             GError **error)
+{
+  if (is_stale (session, b, choice) && !vv_binding_forget (b, error))
     return FALSE;
   vv_binding_note (b);
   if (!is_claimed (b->entry, domain))
     vv_entry_set_domain (b->entry, domain->name, domain->uuid);
-  if (!vv_binding_save (b, error))
+  return vv_binding_save (b, error);
+}
+
+static gboolean
+prepare_device (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
+                GError **error)
+{
+  if (refuse_others_device (session, b->device, error))
+    return FALSE;
+  g_autoptr (VvChoice) choice = choose_for (session, domain, hostdev, b, error);
+
+  if (!choice || !host_spares (session, domain, b, choice, error) ||
+      !note_domain (session, domain, b, choice, error))
     return FALSE;
   warn_of_obstacles (session, domain, b->device);
-  vv_binding_load_ahead (session->host, session->modules, selection);
+  return vv_choice_check (session, b->device, choice, error);
+}
+
+/* A device that libvirt takes as it is. If the policy hands it to us, it goes to the generic driver, which
+ * every libvirt takes: before 9.7 it refuses one that is on another. "start" does the rest. One that is on
+ * VFIO already is the administrator's. */
+static gboolean
+prepare_unmanaged (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
+                   GError **error)
+{
+  g_autoptr (VvChoice) choice = choose_for (session, domain, hostdev, b, error);
+
+  if (!choice)
+    return FALSE;
+  if (term (choice, VV_TERM_UNMANAGED) != VV_UNMANAGED_MANAGE || is_on_vfio (session, b, choice))
+    return TRUE;
+  if (!prepare_device (session, domain, hostdev, b, error) ||
+      !vv_selection_force (choice->selection, VV_GENERIC_DRIVER, error))
+    return FALSE;
+  g_autoptr (VvChange) change = vv_binding_detach (b, choice->selection, error);
+  if (!change)
+    return vv_session_binding_failed (session, b, VV_GENERIC_DRIVER, error);
+  vv_session_log_change (session, change);
   return TRUE;
 }
 
-void
-vv_domain_prepare (const VvSession *session, const VvDomain *domain)
+gboolean
+vv_domain_prepare (const VvSession *session, const VvDomain *domain, GError **refusal)
 {
   if (vv_catalog_warning (session->catalog))
     g_warning ("domain %s: %s", domain->name, vv_catalog_warning (session->catalog));
-  each_device (session, domain, "prepare", prepare_device);
+  if (each_device (session, domain, "prepare", prepare_device, prepare_unmanaged, refusal))
+    return TRUE;
+  vv_domain_release (session, domain); /* libvirt calls no other hook then */
+  return FALSE;
+}
+
+/* --- migrate, restore --- */
+
+/* What is known before anything was moved: the drivers that are left, or the one that the device stays on. */
+static gboolean
+foresee_device (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
+                GError **error)
+{
+  g_autoptr (VvChoice) choice = choose_for (session, domain, hostdev, b, error);
+  const VvPciDevice *d = b->device;
+
+  if (!choice)
+    return FALSE;
+  if (hostdev->managed || term (choice, VV_TERM_UNMANAGED) == VV_UNMANAGED_MANAGE)
+    return vv_choice_check (session, d, choice, error);
+  if (term (choice, VV_TERM_MIGRATABLE) != VV_MIGRATABLE_REQUIRE ||
+      vv_migration_known (session->journal, d->driver, d->modalias, NULL) != VV_MIGRATION_NO)
+    return TRUE;
+  g_autofree char *rule = vv_decision_rule (choice->decision);
+  g_set_error (error, VV_ERROR, VV_ERROR_POLICY, "%s stays on %s, which cannot migrate it, as %s requires",
+               d->address, d->driver, rule);
+  return FALSE;
+}
+
+gboolean
+vv_domain_foresee (const VvSession *session, const VvDomain *domain, GError **refusal)
+{
+  return each_device (session, domain, "incoming migration or restore", foresee_device, foresee_device,
+                      refusal);
 }
 
 /* --- start --- */
@@ -122,11 +264,13 @@ static gboolean
 start_device (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
               GError **error)
 {
-  g_autoptr (VvSelection) selection = select_for (session, hostdev, b->device, error);
-
-  if (!selection)
+  if (refuse_others_device (session, b->device, error))
     return FALSE;
-  if (b->device->driver && !vv_on_vfio (session->host, b->device, selection)) {
+  g_autoptr (VvChoice) choice = choose_for (session, domain, hostdev, b, error);
+
+  if (!choice)
+    return FALSE;
+  if (b->device->driver && !is_on_vfio (session, b, choice)) {
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
                  "%s is on %s: libvirt has not detached it, so it is left alone", hostdev->address,
                  b->device->driver);
@@ -139,17 +283,37 @@ start_device (const VvSession *session, const VvDomain *domain, const VvHostdev 
   vv_entry_set_domain (b->entry, domain->name, domain->uuid);
   if (!vv_binding_save (b, error))
     return FALSE;
-  g_autoptr (VvChange) change = vv_binding_detach (b, selection, error);
+  g_autoptr (VvChange) change = vv_place (session, b, choice, error);
   if (!change)
     return vv_session_binding_failed (session, b, hostdev->model, error);
   vv_session_log_change (session, change);
   return TRUE;
 }
 
-void
-vv_domain_start (const VvSession *session, const VvDomain *domain)
+/* It stays where it is; only that it can migrate may be asked of it. */
+static gboolean
+start_unmanaged (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
+                 GError **error)
 {
-  each_device (session, domain, "start", start_device);
+  g_autoptr (VvChoice) choice = choose_for (session, domain, hostdev, b, error);
+
+  if (!choice)
+    return FALSE;
+  if (term (choice, VV_TERM_MIGRATABLE) != VV_MIGRATABLE_REQUIRE ||
+      vv_place_can_migrate (session, b->device, error))
+    return TRUE;
+  if (error && *error) {
+    g_autofree char *rule = vv_decision_rule (choice->decision);
+    (*error)->code = VV_ERROR_POLICY;
+    g_prefix_error (error, "%s requires migration: ", rule);
+  }
+  return FALSE;
+}
+
+gboolean
+vv_domain_start (const VvSession *session, const VvDomain *domain, GError **refusal)
+{
+  return each_device (session, domain, "start", start_device, start_unmanaged, refusal);
 }
 
 /* --- started, reconnect --- */
@@ -175,13 +339,13 @@ mark_running (const VvSession *session, const VvDomain *domain, const VvHostdev 
               GError **error)
 {
   (void)session, (void)hostdev;
-  return vv_domain_device_running (domain, TRUE, b, error); /* the others are not looked at */
+  return vv_domain_device_running (domain, TRUE, b, error); /* what nobody manages is not looked at */
 }
 
 void
 vv_domain_running (const VvSession *session, const VvDomain *domain)
 {
-  each_device (session, domain, "started", mark_running);
+  each_device (session, domain, "started", mark_running, NULL, NULL);
 }
 
 /* --- release --- */
@@ -251,6 +415,6 @@ vv_domain_release (const VvSession *session, const VvDomain *domain)
   for (guint i = 0; i < addresses->len; i++) {
     g_autoptr (VvEntry) entry = vv_journal_load (session->journal, addresses->pdata[i], NULL);
     if (is_of (entry, domain))
-      with_device (session, domain, "release", addresses->pdata[i], NULL, release_device);
+      with_device (session, domain, "release", addresses->pdata[i], NULL, release_device, NULL);
   }
 }

@@ -3,9 +3,11 @@
  * domain-life: what happens to a domain's PCI devices at each station of its life.
  *
  * Owns: the meaning of libvirt's hook operations for the devices (the table in docs/design.rst). Each
- * function takes all managed devices of a domain, goes on past one that fails, and says so in the log: a
- * guest must be able to start without us (rule R7). What two of them do is also there for a single device,
- * for who learns of hot plug. Knows nothing of how a hook is called.
+ * function takes all devices of a domain that libvirt manages, or that the policy hands to us, goes on past
+ * one that fails, and says so in the log: a guest must be able to start without us (rule R7). Only what the
+ * policy, or the domain itself, wants strictly ends it: FALSE with @refusal set (VV_ERROR_POLICY). What two
+ * of them do is also there for a single device, for who learns of hot plug. Knows nothing of how a hook is
+ * called.
  */
 #pragma once
 
@@ -16,16 +18,32 @@
  * vv_domain_prepare: before libvirt detaches the devices (hook "prepare begin")
  *
  * Writes each device's home to the journal, loads the modules that will be needed, and warns of what will
- * keep the guest from starting. A device that another running domain holds is left alone.
+ * keep the guest from starting. A device that another running domain holds is left alone. With managed='no'
+ * a device goes to the generic driver here when the policy says unmanaged='manage', and is from then on as
+ * one that libvirt manages.
+ *
+ * Returns: FALSE with @refusal set when the domain must not start; then all is as before
  */
-void vv_domain_prepare (const VvSession *session, const VvDomain *domain);
+gboolean vv_domain_prepare (const VvSession *session, const VvDomain *domain, GError **refusal);
+
+/**
+ * vv_domain_foresee: a domain is about to come from elsewhere (hooks "migrate begin", "restore begin")
+ *
+ * Changes no device; loads modules, whose drivers are known then.
+ *
+ * Returns: FALSE with @refusal set when this host cannot give it what it must have
+ */
+gboolean vv_domain_foresee (const VvSession *session, const VvDomain *domain, GError **refusal);
 
 /**
  * vv_domain_start: libvirt has detached the devices, QEMU does not run yet (hook "start begin")
  *
- * Moves each device that is on a worse driver than the best one, or on none, to the best that works.
+ * Moves each device that is on a worse driver than the best one, or on none, to the best that works. Where
+ * migration is required the drivers are asked.
+ *
+ * Returns: FALSE with @refusal set when the domain must not start; libvirt then releases it
  */
-void vv_domain_start (const VvSession *session, const VvDomain *domain);
+gboolean vv_domain_start (const VvSession *session, const VvDomain *domain, GError **refusal);
 
 /** vv_domain_running: QEMU runs (hooks "started begin" and "reconnect begin"): marks the entries as in use */
 void vv_domain_running (const VvSession *session, const VvDomain *domain);

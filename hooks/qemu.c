@@ -3,9 +3,11 @@
  * The qemu hook: libvirt runs it as /etc/libvirt/hooks/qemu.d/vfio-variant with the arguments DOMAIN
  * OPERATION SUB-OPERATION EXTRA and the domain's XML on standard input (libvirt's docs/hooks.rst).
  *
- * Always exits 0 when libvirt calls it (rule R7): at "reconnect" libvirt would kill the running guest
- * otherwise. Calls no libvirt function: libvirt waits for the hook and would never answer (rule R10). Prints
- * nothing on standard output: for "migrate" and "restore" libvirt takes that as the domain's new XML.
+ * Exits 0 when libvirt calls it (rule R7): at "reconnect" libvirt would kill the running guest otherwise.
+ * Only where a domain is about to start, and the policy or the domain itself wants something strictly that it
+ * cannot have, it exits 1: libvirt then does not start it, and shows what stands on standard error. Calls no
+ * libvirt function: libvirt waits for the hook and would never answer (rule R10). Prints nothing on standard
+ * output: for "migrate" and "restore" libvirt takes that as the domain's new XML.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -15,19 +17,26 @@
 
 #include "domain-life.h"
 #include "log.h"
+#include "policy-xml.h"
 
-/* @by_journal: the devices are those that the journal gives to the domain, not those of its XML. */
+/* @may_start: where a domain can be refused; elsewhere @act. @by_journal: the devices are those that the
+ * journal gives to the domain, not those of its XML. */
 typedef struct {
   const char *operation;
   const char *sub_operation;
+  gboolean (*may_start) (const VvSession *session, const VvDomain *domain, GError **refusal);
   void (*act) (const VvSession *session, const VvDomain *domain);
   gboolean by_journal;
 } Station;
 
 static const Station stations[] = {
-    {"prepare", "begin", vv_domain_prepare, FALSE}, {"start", "begin", vv_domain_start, FALSE},
-    {"started", "begin", vv_domain_running, FALSE}, {"reconnect", "begin", vv_domain_running, FALSE},
-    {"release", "end", vv_domain_release, TRUE},
+    {"prepare", "begin", vv_domain_prepare, NULL, FALSE},
+    {"start", "begin", vv_domain_start, NULL, FALSE},
+    {"migrate", "begin", vv_domain_foresee, NULL, FALSE},
+    {"restore", "begin", vv_domain_foresee, NULL, FALSE},
+    {"started", "begin", NULL, vv_domain_running, FALSE},
+    {"reconnect", "begin", NULL, vv_domain_running, FALSE},
+    {"release", "end", NULL, vv_domain_release, TRUE},
 };
 
 static const Station *
@@ -60,15 +69,6 @@ read_input (void)
 }
 
 static gboolean
-has_managed (const VvDomain *domain)
-{
-  for (guint i = 0; i < domain->hostdevs->len; i++)
-    if (((VvHostdev *)domain->hostdevs->pdata[i])->managed)
-      return TRUE;
-  return FALSE;
-}
-
-static gboolean
 journal_is_empty (void)
 {
   g_autoptr (VvHost) host = vv_host_new (NULL, NULL, NULL);
@@ -85,20 +85,52 @@ is_none_of_ours (const Station *station, const GString *xml)
   return station->by_journal ? journal_is_empty () : !vv_domain_may_have_hostdevs (xml->str, xml->len);
 }
 
+static VvSession *
+open_session (GError **error)
+{
+  VvSession *session = vv_session_new (NULL, NULL, VV_SESSION_MOVE, error);
+
+  if (session)
+    vv_session_set_policy (session, vv_policy_read (session->host));
+  for (guint i = 0; session && i < session->policy->files->len; i++) {
+    const VvPolicyFile *file = session->policy->files->pdata[i];
+    if (file->problem)
+      g_warning ("policy: %s", file->problem);
+  }
+  return session;
+}
+
+/* What is wrong is said once, where it matters first. */
 static void
+warn_of_problems (const Station *station, const VvDomain *domain)
+{
+  for (guint i = 0; station->may_start && i < domain->problems->len; i++)
+    g_warning ("domain %s: %s", domain->name, (char *)domain->problems->pdata[i]);
+}
+
+/* Returns: FALSE: the domain must not start */
+static gboolean
 run (const Station *station, const char *name, const GString *xml)
 {
   g_autoptr (GError) error = NULL;
+  g_autoptr (GError) refusal = NULL;
   g_autoptr (VvDomain) domain = vv_domain_parse (xml->str, xml->len, &error);
 
-  if (domain && !station->by_journal && !has_managed (domain))
-    return;
-  g_autoptr (VvSession) session = domain ? vv_session_new (NULL, NULL, VV_SESSION_MOVE, &error) : NULL;
+  if (domain && !station->by_journal && !domain->hostdevs->len)
+    return TRUE;
+  g_autoptr (VvSession) session = domain ? open_session (&error) : NULL;
   if (!session) {
     g_warning ("domain %s: %s; its devices stay on the driver that libvirt chose", name, error->message);
-    return;
+    return TRUE;
   }
-  station->act (session, domain);
+  warn_of_problems (station, domain);
+  if (station->act)
+    station->act (session, domain);
+  else if (!station->may_start (session, domain, &refusal)) {
+    fprintf (stderr, "vfio-variant: %s\n", refusal->message); /* libvirt quotes it */
+    return FALSE;
+  }
+  return TRUE;
 }
 
 int
@@ -119,9 +151,8 @@ main (int argc, char **argv)
     return EXIT_SUCCESS;
 
   g_autoptr (GString) xml = read_input ();
-  if (!is_none_of_ours (station, xml)) {
-    vv_log_to_system ();
-    run (station, argv[1], xml);
-  }
-  return EXIT_SUCCESS;
+  if (is_none_of_ours (station, xml))
+    return EXIT_SUCCESS;
+  vv_log_to_system ();
+  return run (station, argv[1], xml) ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -87,6 +87,7 @@ vv_exit_for (const GError *error)
   case VV_ERROR_NO_DEVICE:
     return VV_EXIT_NO_DEVICE;
   case VV_ERROR_REFUSED:
+  case VV_ERROR_POLICY:
     return VV_EXIT_REFUSED;
   case VV_ERROR_PERMISSION:
     return VV_EXIT_UNPRIVILEGED;
@@ -95,6 +96,15 @@ vv_exit_for (const GError *error)
     break;
   }
   return VV_EXIT_FAILED;
+}
+
+int
+vv_exit_merge (int so_far, const GError *error)
+{
+  if (!error)
+    return so_far;
+  int code = vv_exit_for (error);
+  return so_far == VV_EXIT_DONE || so_far == code ? code : VV_EXIT_FAILED;
 }
 
 int

@@ -33,6 +33,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (VvCommon, vv_common_clear)
  */
 int vv_cmd_list (int argc, char **argv);
 int vv_cmd_match (int argc, char **argv);
+int vv_cmd_probe (int argc, char **argv);
 int vv_cmd_bind (int argc, char **argv);
 int vv_cmd_restore (int argc, char **argv);
 int vv_cmd_policy (int argc, char **argv);
@@ -56,6 +57,15 @@ int vv_usage_error (const char *command, const char *format, ...) G_GNUC_PRINTF 
 
 /** vv_exit_for: Returns: the exit code that an error of the library means */
 int vv_exit_for (const GError *error);
+
+/**
+ * vv_exit_merge:
+ * @so_far: the exit code of the devices before
+ * @error: (nullable): what went wrong with one more
+ *
+ * Returns: the exit code of all: that of the errors when they are of one kind, else VV_EXIT_FAILED
+ */
+int vv_exit_merge (int so_far, const GError *error);
 
 /** vv_print_error: "vfio-variant: MESSAGE" on standard error; Returns: vv_exit_for() */
 int vv_print_error (const GError *error);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "migration.h"
 
 /* What one row tells. @vfio: it is on a VFIO driver. */
 typedef struct {
@@ -74,6 +75,14 @@ best_driver (const VvSession *session, const Row *row)
   return c ? vv_candidate_driver (session->host, c) : NULL;
 }
 
+/* About the driver that it is on for VFIO, or would get */
+static VvMigratability
+migratable (const VvSession *session, const Row *row, const char *best_driver)
+{
+  return vv_migration_known (session->journal, row->vfio ? row->device->driver : best_driver,
+                             row->device->modalias, NULL);
+}
+
 /* --- table --- */
 
 static void
@@ -85,7 +94,9 @@ set_cell (struct libscols_line *line, gsize column, const char *text)
 static void
 print_table (const VvSession *session, const GPtrArray *rows)
 {
-  static const char *const columns[] = {"DEVICE", "NATIVE", "NOW", "BEST", "GROUP", "DOMAIN"};
+  static const char *const answers[] = {
+      [VV_MIGRATION_UNKNOWN] = NULL, [VV_MIGRATION_NO] = "no", [VV_MIGRATION_YES] = "yes"};
+  static const char *const columns[] = {"DEVICE", "NATIVE", "NOW", "BEST", "GROUP", "DOMAIN", "MIGRATABLE"};
   struct libscols_table *table = scols_new_table ();
 
   for (gsize i = 0; i < G_N_ELEMENTS (columns); i++)
@@ -100,12 +111,23 @@ print_table (const VvSession *session, const GPtrArray *rows)
     set_cell (line, 3, driver ? driver : best (row) ? best (row)->module : NULL);
     set_cell (line, 4, row->device->iommu_group);
     set_cell (line, 5, row->entry ? row->entry->domain : NULL);
+    set_cell (line, 6, answers[migratable (session, row, driver)]);
   }
   scols_print_table (table);
   scols_unref_table (table);
 }
 
 /* --- JSON --- */
+
+static void
+json_migratable (JsonBuilder *b, VvMigratability known)
+{
+  json_builder_set_member_name (b, "migratable");
+  if (known == VV_MIGRATION_UNKNOWN)
+    json_builder_add_null_value (b);
+  else
+    json_builder_add_boolean_value (b, known == VV_MIGRATION_YES);
+}
 
 static void
 json_row (JsonBuilder *b, const VvSession *session, const Row *row)
@@ -131,6 +153,7 @@ json_row (JsonBuilder *b, const VvSession *session, const Row *row)
   vv_json_string (b, "domain_uuid", row->entry ? row->entry->domain_uuid : NULL);
   json_builder_set_member_name (b, "domain_running");
   json_builder_add_boolean_value (b, row->entry && row->entry->in_use);
+  json_migratable (b, migratable (session, row, driver));
   json_builder_end_object (b);
 }
 

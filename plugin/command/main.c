@@ -15,6 +15,7 @@ static const struct {
 } commands[] = {
     {"list", vv_cmd_list, "which device is on which driver, and which would be the best"},
     {"match", vv_cmd_match, "the VFIO drivers that fit a device, in order, and why others do not"},
+    {"probe", vv_cmd_probe, "whether the drivers that devices are on can migrate them live"},
     {"bind", vv_cmd_bind, "detach devices from the host, each to the best VFIO driver"},
     {"restore", vv_cmd_restore, "give devices back to the host, as they were"},
     {"policy", vv_cmd_policy, "the administrator's rules for devices, and whether a file of them is good"},

@@ -135,15 +135,6 @@ show_progress (guint done, guint all, gboolean last)
   fflush (stderr);
 }
 
-static int
-merge_exit (int so_far, const Result *r)
-{
-  if (!r->error)
-    return so_far;
-  int code = vv_exit_for (r->error);
-  return so_far == VV_EXIT_DONE || so_far == code ? code : VV_EXIT_FAILED;
-}
-
 int
 vv_move_all (const VvSession *session, const GPtrArray *addresses, int jobs, gboolean json, gboolean dry_run,
              VvMoveFunc func, gpointer data)
@@ -164,7 +155,7 @@ vv_move_all (const VvSession *session, const GPtrArray *addresses, int jobs, gbo
     show_progress (done, addresses->len, TRUE);
     if (!json && !dry_run)
       print_result (r, FALSE);
-    code = merge_exit (code, r);
+    code = vv_exit_merge (code, r->error);
   }
   g_thread_pool_free (pool, FALSE, TRUE);
   for (guint i = 0; dry_run && !json && i < addresses->len; i++)

@@ -47,8 +47,9 @@ static const Field daemon_fields[] = {
     {NULL},
 };
 static const Field opens_fields[] = {{"seen"}, {"passed"}, {"held"}, {NULL}};
-static const Field outcomes_fields[] = {{"detached"}, {"fell-back"}, {"reattached"}, {"left-alone"},
-                                        {"failed"},   {"deadline"},  {"crashed"},    {NULL}};
+static const Field outcomes_fields[] = {{"detached"},   {"fell-back"}, {"reattached"},
+                                        {"left-alone"}, {"failed"},    {"refused"},
+                                        {"deadline"},   {"crashed"},   {NULL}};
 /* All but the count are there when that is not 0. */
 static const Field latency_fields[] = {{"count"},
                                        {"p50-us", KIND_NUMBER, TRUE},

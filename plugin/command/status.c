@@ -180,9 +180,9 @@ print_text (const VvReport *r)
 {
   static const char *const opens[] = {"seen", "passed", "held"};
   static const char *const outcomes[] = {"detached", "fell-back", "reattached", "left-alone",
-                                         "failed",   "deadline",  "crashed"};
-  static const char *const outcome_words[] = {"detached", "fell back",         "reattached", "left alone",
-                                              "failed",   "past the deadline", "crashed"};
+                                         "failed",   "refused",   "deadline",   "crashed"};
+  static const char *const outcome_words[] = {"detached", "fell back", "reattached",        "left alone",
+                                              "failed",   "refused",   "past the deadline", "crashed"};
 
   print_gate (r);
   print_daemon (r);

@@ -112,9 +112,9 @@ served_executable (const VvGate *gate, pid_t tid)
 /* --- answering --- */
 
 static void
-answer (int group, int fd)
+answer (int group, int fd, gboolean allow)
 {
-  const struct fanotify_response response = {.fd = fd, .response = FAN_ALLOW};
+  const struct fanotify_response response = {.fd = fd, .response = allow ? FAN_ALLOW : FAN_DENY};
 
   if (write (group, &response, sizeof response) != sizeof response)
     g_warning ("gate: an open could not be answered: %s", g_strerror (errno));
@@ -122,11 +122,11 @@ answer (int group, int fd)
 }
 
 gint64
-vv_gate_let_go (VvHeld *held)
+vv_gate_let_go (VvHeld *held, gboolean allow)
 {
   VvGate *gate = held->gate;
 
-  answer (gate->probe.fd, held->fd);
+  answer (gate->probe.fd, held->fd, allow);
   gint64 usec = g_get_monotonic_time () - held->since;
   if (held->timeout)
     g_source_remove (held->timeout);
@@ -215,7 +215,7 @@ override_opened (VvGate *gate, int fd, pid_t tid)
 {
   Announced *a = new_announcement (gate, fd, tid);
 
-  answer (gate->overrides.fd, fd);
+  answer (gate->overrides.fd, fd, TRUE);
   if (!a)
     return;
   gpointer before = g_hash_table_lookup (gate->announced, GINT_TO_POINTER (tid));
@@ -245,7 +245,7 @@ probe_opened (VvGate *gate, int fd, pid_t tid)
 
   gate->counts.seen++;
   if (!a) {
-    answer (gate->probe.fd, fd);
+    answer (gate->probe.fd, fd, TRUE);
     gate->counts.passed++;
     return;
   }
@@ -425,7 +425,7 @@ vv_gate_free (VvGate *gate)
     drop (value);
   g_autoptr (GList) held = g_hash_table_get_keys (gate->held);
   for (GList *i = held; i; i = i->next)
-    vv_gate_let_go (i->data);
+    vv_gate_let_go (i->data, TRUE);
   close_group (&gate->probe);
   close_group (&gate->overrides);
   g_hash_table_unref (gate->watched);

@@ -95,8 +95,15 @@ gboolean vv_gate_unwatch (VvGate *gate, const char *address);
 /** vv_gate_open_up: whoever comes from now on passes; those who are held stay so */
 void vv_gate_open_up (VvGate *gate);
 
-/** vv_gate_let_go: answers, and frees @held; Returns: how long it was held, microseconds */
-gint64 vv_gate_let_go (VvHeld *held);
+/**
+ * vv_gate_let_go:
+ * @allow: FALSE: its open fails with EPERM
+ *
+ * Answers, and frees @held.
+ *
+ * Returns: how long it was held, microseconds
+ */
+gint64 vv_gate_let_go (VvHeld *held, gboolean allow);
 
 /** vv_gate_abandon: for a process that was forked: closes the descriptors, which are not its own to keep */
 void vv_gate_abandon (VvGate *gate);

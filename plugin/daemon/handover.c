@@ -5,6 +5,7 @@
 
 #include "asker.h"
 #include "modalias.h"
+#include "placement.h"
 
 static VvChange *leave (const VvBinding *b, const VvRequest *request, VvOperation operation,
                         const char *format, ...) G_GNUC_PRINTF (4, 5);
@@ -39,12 +40,14 @@ is_vfio_driver (const VvHost *host, const VvSelection *selection, const char *dr
   return FALSE;
 }
 
-/* Why what libvirt asked for must not be bettered; NULL: it may be. */
+/* Why what libvirt asked for must not be bettered; NULL: it may be. @could_fail: libvirt may not be able to
+ * go on with another one */
 static char *
-why_keep (const VvRequest *request, const VvPciDevice *device, const char *wanted)
+why_keep (const VvRequest *request, const VvPciDevice *device, const char *wanted, gboolean *could_fail)
 {
   guint major = request->libvirt / 1000000, minor = request->libvirt / 1000 % 1000;
 
+  *could_fail = request->libvirt < VV_LIBVIRT_VERSION (9, 7, 0);
   if (!request->libvirt)
     return g_strdup ("which libvirt asked could not be told, so its choice stands");
   if (request->libvirt >= VV_LIBVIRT_VERSION (10, 0, 0))
@@ -60,20 +63,49 @@ why_keep (const VvRequest *request, const VvPciDevice *device, const char *wante
   return NULL;
 }
 
-static VvSelection *
-select_for (const VvSession *session, const VvRequest *request, const VvPciDevice *device, char **kept,
+static gboolean
+refuse (const VvPciDevice *device, const VvChoice *choice, const char *wanted, const char *kept,
+        GError **error)
+{
+  g_autofree char *rule = vv_decision_rule (choice->decision);
+
+  g_set_error (error, VV_ERROR, VV_ERROR_POLICY,
+               "%s: %s does not take %s, and nothing else can be tried now: %s", device->address, rule,
+               wanted, kept);
+  return FALSE;
+}
+
+/* What libvirt asked for stays where the policy takes it. What the policy does not take gives way, where
+ * libvirt can go on with another; else the policy is a wish, but for one that is strict. */
+static gboolean
+keep_wanted (const VvSession *session, const VvRequest *request, const VvPciDevice *device, VvChoice *choice,
+             char **kept, GError **error)
+{
+  const char *wanted = device->driver_override;
+  gboolean could_fail;
+  g_autofree char *why = why_keep (request, device, wanted, &could_fail);
+
+  if (!why || !is_vfio_driver (session->host, choice->selection, wanted))
+    return TRUE;
+  if (!vv_choice_takes (session, device, choice, wanted)) {
+    if (!could_fail)
+      return TRUE;
+    if (vv_decision_is_strict (choice->decision))
+      return refuse (device, choice, wanted, why, error);
+  }
+  *kept = g_steal_pointer (&why);
+  return vv_selection_begin_with (session->host, choice->selection, wanted, *kept, error);
+}
+
+static VvChoice *
+choose_for (const VvSession *session, const VvRequest *request, const VvBinding *b, char **kept,
             GError **error)
 {
-  g_autoptr (VvSelection) selection = vv_catalog_select (session->catalog, device->modalias, error);
-  const char *wanted = device->driver_override;
+  g_autoptr (VvChoice) choice =
+      vv_choose (session, b->device, b->entry, request->before.driver, NULL, NULL, error);
 
-  if (!selection)
-    return NULL;
-  *kept = why_keep (request, device, wanted);
-  if (*kept && is_vfio_driver (session->host, selection, wanted) &&
-      !vv_selection_begin_with (session->host, selection, wanted, *kept, error))
-    return NULL;
-  return g_steal_pointer (&selection);
+  return choice && keep_wanted (session, request, b->device, choice, kept, error) ? g_steal_pointer (&choice)
+                                                                                  : NULL;
 }
 
 /* --- detach --- */
@@ -99,7 +131,8 @@ static VvChange *
 take (const VvSession *session, const VvRequest *request, VvBinding *b, GError **error)
 {
   g_autofree char *kept = NULL;
-  g_autoptr (VvSelection) selection = select_for (session, request, b->device, &kept, error);
+  g_autoptr (VvChoice) choice = choose_for (session, request, b, &kept, error);
+  const VvSelection *selection = choice ? choice->selection : NULL;
   const char *wanted = b->device->driver_override;
 
   if (!selection || !note_home (session, b, request, selection, error))
@@ -109,7 +142,7 @@ take (const VvSession *session, const VvRequest *request, VvBinding *b, GError *
                ? leave (b, request, VV_DETACH, "libvirt wants it on %s, which is no VFIO driver known for it",
                         wanted)
                : NULL;
-  VvChange *change = vv_binding_detach (b, selection, error);
+  VvChange *change = vv_place (session, b, choice, error);
   if (!change)
     return NULL;
   g_free (change->from);
@@ -144,6 +177,21 @@ give_back (const VvRequest *request, VvBinding *b, GError **error)
   return change;
 }
 
+/* libvirt is going to be told that it cannot have the device, and does nothing more about it then
+ * (virHostdevPreparePCIDevicesImpl() gives back only what virPCIDeviceDetach() has taken). */
+static void
+bring_home (const VvSession *session, const VvRequest *request, VvBinding *b)
+{
+  g_autoptr (GError) error = NULL;
+
+  vv_binding_note_home (b, &request->before); /* unless it is noted already */
+  g_autoptr (VvChange) change = vv_binding_reattach (b, &error);
+  if (change)
+    vv_session_log_change (session, change);
+  else
+    g_warning ("gate: %s", error->message);
+}
+
 VvChange *
 vv_handover (const VvSession *session, const VvRequest *request, const VvPatience *patience,
              VvChange **failed, GError **error)
@@ -156,26 +204,33 @@ vv_handover (const VvSession *session, const VvRequest *request, const VvPatienc
   VvOperation operation = b->device->driver_override ? VV_DETACH : VV_REATTACH;
   if (b->device->driver)
     return leave (b, request, operation, "it is on %s already", b->device->driver);
+  g_autoptr (GError) problem = NULL;
   VvChange *change =
-      operation == VV_DETACH ? take (session, request, b, error) : give_back (request, b, error);
-  if (!change && failed)
+      operation == VV_DETACH ? take (session, request, b, &problem) : give_back (request, b, &problem);
+  if (change)
+    return change;
+  if (failed)
     *failed = vv_binding_failed (b);
-  return change;
+  if (g_error_matches (problem, VV_ERROR, VV_ERROR_POLICY))
+    bring_home (session, request, b);
+  g_propagate_error (error, g_steal_pointer (&problem));
+  return NULL;
 }
 
 gint64
 vv_handover_prepare (const VvSession *session, const VvRequest *request)
 {
   g_autoptr (VvPciDevice) device = vv_pci_device_open (session->host, request->address, NULL);
-  g_autoptr (VvSelection) selection =
-      device ? vv_catalog_select (session->catalog, device->modalias, NULL) : NULL;
+  g_autoptr (VvChoice) choice =
+      device ? vv_choose (session, device, NULL, request->before.driver, NULL, NULL, NULL) : NULL;
+  gboolean could_fail;
 
-  if (!selection || is_vfio_driver (session->host, selection, request->before.driver))
+  if (!choice || is_vfio_driver (session->host, choice->selection, request->before.driver))
     return 0; /* on its way home */
-  g_autofree char *kept = why_keep (request, device, VV_GENERIC_DRIVER);
+  g_autofree char *kept = why_keep (request, device, VV_GENERIC_DRIVER, &could_fail);
   if (kept)
     return 0; /* what libvirt asks for it has loaded itself */
   gint64 start = g_get_monotonic_time ();
-  vv_binding_load_ahead (session->host, session->modules, selection);
+  vv_binding_load_ahead (session->host, session->modules, choice->selection, NULL);
   return g_get_monotonic_time () - start;
 }

@@ -29,6 +29,7 @@ typedef struct {
   char **serve;
   int deadline_s;
   gboolean no_gate;
+  char *textfile;
   gboolean version;
   gboolean help;
 } Options;
@@ -127,6 +128,8 @@ parse (int *argc, char ***argv, Options *o)
       {"serve", 's', 0, G_OPTION_ARG_STRING_ARRAY, &o->serve,
        "Hold this program; may be given more than once (default: libvirtd and virtqemud)", "NAME"},
       {"no-gate", 0, 0, G_OPTION_ARG_NONE, &o->no_gate, "Hold nobody; only tell the state", NULL},
+      {"textfile", 0, 0, G_OPTION_ARG_FILENAME, &o->textfile,
+       "Keep metrics in FILE, for the textfile collector of Prometheus's node exporter", "FILE"},
       {"version", 0, 0, G_OPTION_ARG_NONE, &o->version, "Show the version and exit", NULL},
       {"help", 'h', 0, G_OPTION_ARG_NONE, &o->help, "Show this help and exit", NULL},
       {NULL},
@@ -147,6 +150,8 @@ parse (int *argc, char ***argv, Options *o)
     return usage_error ("it takes no arguments");
   if (o->deadline_s < 1 || o->deadline_s > MOST_DEADLINE_S)
     return usage_error ("--deadline takes a number from 1 to 3600");
+  if (o->textfile && !g_path_is_absolute (o->textfile))
+    return usage_error ("--textfile takes an absolute path");
   if (o->help) {
     g_autofree char *text = g_option_context_get_help (context, TRUE, NULL);
     fputs (text, stdout);
@@ -165,6 +170,7 @@ run (const Options *o)
       .deadline_ms = (guint)o->deadline_s * 1000,
       .minder = VV_MINDER,
       .gate = !o->no_gate,
+      .textfile = o->textfile,
   };
   g_autoptr (GError) error = NULL;
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
@@ -199,5 +205,6 @@ main (int argc, char **argv)
     code = run (&options);
   }
   g_strfreev (options.serve);
+  g_free (options.textfile);
   return code;
 }

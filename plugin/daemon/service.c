@@ -8,6 +8,7 @@
 #include "minder-process.h"
 #include "stats.h"
 #include "status-socket.h"
+#include "textfile.h"
 #include "uevents.h"
 #include "watchdog.h"
 #include "worker.h"
@@ -29,7 +30,8 @@ struct VvService {
   guint look; /* the timer after which the minder looks; 0: none */
   VvStats *stats;
   VvStatusSocket *socket;
-  GPtrArray *jobs; /* of Job */
+  VvTextfile *textfile; /* NULL: none is wanted */
+  GPtrArray *jobs;      /* of Job */
   guint holding;
   void (*stopped) (gpointer data);
   gpointer stopped_data;
@@ -86,6 +88,8 @@ all_is_free (VvService *s)
 {
   vv_watchdog_rest (s->watchdog);
   vv_minder_process_hold (s->minder, FALSE);
+  vv_textfile_hold (s->textfile, FALSE);
+  vv_textfile_changed (s->textfile);
   forget_look (s);
   if (!s->stopped)
     s->look = g_timeout_add_seconds (LOOK_AFTER_S, minder_looks, s);
@@ -99,7 +103,7 @@ let_go (Job *job, GKeyFile *report, const char *outcome)
   VvService *s = job->service;
   g_autoptr (GKeyFile) own = g_key_file_new ();
   g_autofree char *device = g_strdup (vv_held_announcement (job->held)->address);
-  gint64 held = vv_gate_let_go (job->held);
+  gint64 held = vv_gate_let_go (job->held, g_strcmp0 (outcome, VV_REFUSED) != 0);
   gint64 kernel = report ? g_key_file_get_int64 (report, VV_REPORT, "kernel-us", NULL) : 0;
 
   if (!report) {
@@ -146,12 +150,20 @@ work_finished (GKeyFile *report, gpointer data)
 }
 
 static void
+leave_gate (gpointer data)
+{
+  const VvService *s = data;
+
+  if (s->gate)
+    vv_gate_abandon (s->gate);
+}
+
+static void
 in_child (gpointer data)
 {
   const Job *job = data;
 
-  if (job->service->gate)
-    vv_gate_abandon (job->service->gate);
+  leave_gate (job->service);
 }
 
 static VvWorkerClient
@@ -204,6 +216,7 @@ device_held (VvHeld *held, gpointer device_data, gpointer data)
   if (s->holding++ == 0) {
     vv_watchdog_hold (s->watchdog);
     vv_minder_process_hold (s->minder, TRUE);
+    vv_textfile_hold (s->textfile, TRUE);
   }
   if (s->stopped) /* it came just before the gate was opened up */
     let_go (job, NULL, "deadline");
@@ -308,6 +321,52 @@ tell_status (gpointer data)
   return file;
 }
 
+/* --- metrics --- */
+
+/* @up: FALSE: it is about to end */
+static char *
+metrics_text (const VvService *s, gboolean up)
+{
+  const VvGateCounts *counts = s->gate ? vv_gate_counts (s->gate) : &(VvGateCounts){0};
+  VvDaemonFigures figures = {
+      .up = up, .gate_on = s->gate != NULL, .passed = counts->passed, .held_opens = counts->held};
+  g_autofree char *warning = NULL;
+
+  vv_stats_figures (s->stats, &figures);
+  char *text = vv_metrics_text (s->session->journal, &figures, VV_METRICS_PROMETHEUS, &warning);
+  if (warning)
+    g_warning ("%s", warning);
+  return text;
+}
+
+static char *
+tell_metrics (gpointer data)
+{
+  return metrics_text (data, TRUE);
+}
+
+void
+vv_service_set_textfile (VvService *s, const char *path)
+{
+  const VvTextfileClient client = {leave_gate, tell_metrics, s};
+
+  g_clear_pointer (&s->textfile, vv_textfile_free);
+  if (!path)
+    return;
+  s->textfile = vv_textfile_new (path, s->session->host->run_path, &client);
+  vv_textfile_hold (s->textfile, s->holding > 0);
+}
+
+/* What the file says last must not be that the daemon runs. */
+static void
+end_textfile (VvService *s)
+{
+  g_autofree char *text = s->textfile ? metrics_text (s, FALSE) : NULL;
+
+  vv_textfile_write (s->textfile, text);
+  vv_textfile_free (s->textfile);
+}
+
 /* --- beginning and end --- */
 
 static gboolean
@@ -376,6 +435,7 @@ vv_service_new (const VvServiceOptions *options, GError **error)
   if (!s->socket)
     return NULL;
   start_gate (s, options->gate);
+  vv_service_set_textfile (s, options->textfile);
   reconcile (s);
   return g_steal_pointer (&s);
 }
@@ -427,6 +487,7 @@ vv_service_free (VvService *s)
   if (!s)
     return;
   vv_status_socket_free (s->socket);
+  end_textfile (s);
   vv_uevents_free (s->uevents);
   vv_gate_free (s->gate);
   vv_watchdog_free (s->watchdog);

@@ -18,6 +18,7 @@
  * @deadline_ms: how long libvirt is held before nothing new is begun
  * @minder: path of the libvirt client
  * @gate: FALSE: nobody is served
+ * @textfile: (nullable): where the metrics are written, absolute; NULL: nowhere
  */
 typedef struct {
   const char *sysroot;
@@ -25,6 +26,7 @@ typedef struct {
   guint deadline_ms;
   const char *minder;
   gboolean gate;
+  const char *textfile;
 } VvServiceOptions;
 
 typedef struct VvService VvService;
@@ -39,6 +41,10 @@ typedef struct VvService VvService;
 VvService *vv_service_new (const VvServiceOptions *options, GError **error);
 void vv_service_free (VvService *service);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvService, vv_service_free)
+
+/** vv_service_set_textfile: writes the metrics to @path (nullable) from now on; the file before it stays as
+ * it is */
+void vv_service_set_textfile (VvService *service, const char *path);
 
 /** vv_service_reload: reads modprobe.d and depmod's tables again */
 void vv_service_reload (VvService *service);

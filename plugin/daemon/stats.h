@@ -17,7 +17,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvStats, vv_stats_free)
 
 /**
  * vv_stats_outcome:
- * @outcome: "detached", "fell-back", "reattached", "left-alone", "failed", "deadline" or "crashed"
+ * @outcome: "detached", "fell-back", "reattached", "left-alone", "failed", "refused",
+ * "deadline" or "crashed"
  */
 void vv_stats_outcome (VvStats *stats, const char *outcome);
 

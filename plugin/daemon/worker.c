@@ -119,9 +119,15 @@ hand_over (const VvSession *session, const VvAnnouncement *a, int fd)
   change = vv_handover (session, &request, &patience, &failed, &error);
   /* libvirt was quick, and has waited for the module */
   loading = CLAMP (ready - go.since, 0, loading);
-  send_report (fd, a->address, change ? outcome_of (change) : "failed", change, loading, error);
+  gboolean refused = g_error_matches (error, VV_ERROR, VV_ERROR_POLICY);
+  send_report (fd, a->address,
+               change    ? outcome_of (change)
+               : refused ? VV_REFUSED
+                         : "failed",
+               change, loading, error);
   if (!change) {
-    g_warning ("gate, %s: libvirt goes its own way: %s", a->address, error->message);
+    g_warning ("gate, %s: %s: %s", a->address, refused ? "libvirt is refused" : "libvirt goes its own way",
+               error->message);
     vv_session_count_failure (session, failed, NULL, error);
   } else if (change->changed) {
     vv_session_log_change (session, change);
@@ -165,9 +171,8 @@ readable (int fd, GIOCondition condition, gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-/* 0 in the child, as fork() */
-static pid_t
-start_child (const VvWorkerClient *client)
+pid_t
+vv_worker_fork (const VvWorkerClient *client)
 {
   pid_t parent = getpid ();
   pid_t pid = fork ();
@@ -187,7 +192,7 @@ start (const VvSession *session, const VvAnnouncement *announcement, const VvWor
     vv_set_errno (error, errno, "socketpair");
     return NULL;
   }
-  pid_t pid = start_child (client);
+  pid_t pid = vv_worker_fork (client);
   if (pid == 0) {
     close (fds[0]);
     work (session, announcement, fds[1]);
@@ -265,7 +270,7 @@ void
 vv_worker_run (void (*func) (const VvSession *session), const VvSession *session,
                const VvWorkerClient *client)
 {
-  pid_t pid = start_child (client);
+  pid_t pid = vv_worker_fork (client);
 
   if (pid == 0) {
     func (session);

@@ -34,6 +34,9 @@ typedef struct {
  */
 #define VV_REPORT "change"
 
+/** The outcome of a device that libvirt is refused. */
+#define VV_REFUSED "refused"
+
 /**
  * vv_worker_start:
  *
@@ -72,3 +75,11 @@ void vv_worker_free (VvWorker *worker);
  */
 void vv_worker_run (void (*func) (const VvSession *session), const VvSession *session,
                     const VvWorkerClient *client);
+
+/**
+ * vv_worker_fork:
+ *
+ * As fork(), for a process like a worker's: it dies with the daemon, has no signals blocked, and has called
+ * @in_child of @client, of which nothing else is used.
+ */
+pid_t vv_worker_fork (const VvWorkerClient *client);

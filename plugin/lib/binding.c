@@ -233,15 +233,22 @@ ready_driver (VvBinding *b, const VvCandidate *c, const char **step, GError **er
   return g_steal_pointer (&driver);
 }
 
-void
-vv_binding_load_ahead (const VvHost *host, VvModules *modules, const VvSelection *selection)
+gboolean
+vv_binding_load_ahead (const VvHost *host, VvModules *modules, const VvSelection *selection, GError **error)
 {
+  g_autoptr (GError) first = NULL;
+
   for (guint i = 0; i < selection->candidates->len; i++) {
     const VvCandidate *c = selection->candidates->pdata[i];
     g_autofree char *driver = registered_driver (host, c);
-    if (driver || vv_modules_load (modules, c->module, NULL))
-      return;
+    if (driver || vv_modules_load (modules, c->module, first ? NULL : &first))
+      return TRUE;
   }
+  if (first)
+    g_propagate_error (error, g_steal_pointer (&first));
+  else
+    g_set_error (error, VV_ERROR, VV_ERROR_NOT_FOUND, "no VFIO driver is offered");
+  return FALSE;
 }
 
 /* A detach writes its state before anything else. */
@@ -329,7 +336,7 @@ try_candidates (VvBinding *b, const VvSelection *selection, const VvPciDevice *b
 }
 
 static void
-explain (VvChange *change, const VvCandidate *c)
+explain (VvChange *change, const VvCandidate *c, const char *ruled_by)
 {
   change->alias = g_strdup (c->alias);
   change->wildcards = c->wildcards;
@@ -340,6 +347,10 @@ explain (VvChange *change, const VvCandidate *c)
     change->why = g_strdup ("asked for by name");
   else
     change->why = g_strdup ("the generic driver: no alias names one");
+  if (ruled_by) {
+    g_autofree char *why = change->why;
+    change->why = g_strdup_printf ("%s; %s", why, ruled_by);
+  }
 }
 
 /* Whether the device was unplugged under our hands: its entry then is about nothing. */
@@ -448,7 +459,7 @@ vv_binding_detach (VvBinding *b, const VvSelection *selection, GError **error)
     roll_back (b, before, &entry_before, error);
     return NULL;
   }
-  explain (b->change, taken);
+  explain (b->change, taken, selection->ruled_by);
   b->change->changed = !same (b->device->driver, before->driver);
   arrived (b);
   VvChange *change = vv_binding_finish (b, NULL);

@@ -125,8 +125,11 @@ gboolean vv_on_vfio (const VvHost *host, const VvPciDevice *device, const VvSele
  *
  * Loads the module that a detach with @selection is going to need, so that the move itself is short: of the
  * first candidate that loads. Changes no device.
+ *
+ * Returns: FALSE with @error set, for the first candidate, when none does
  */
-void vv_binding_load_ahead (const VvHost *host, VvModules *modules, const VvSelection *selection);
+gboolean vv_binding_load_ahead (const VvHost *host, VvModules *modules, const VvSelection *selection,
+                                GError **error);
 
 /**
  * vv_binding_stand_back:

@@ -16,6 +16,8 @@
  * @VV_ERROR_NO_DEVICE: there is no such device, or it went away
  * @VV_ERROR_NOT_FOUND: a file or module is not there
  * @VV_ERROR_REFUSED: it could be done and must not be: the device is in use
+ * @VV_ERROR_POLICY: it could be done otherwise, and the administrator, or a domain's owner, wants it so or
+ * not at all
  * @VV_ERROR_PERMISSION: the caller lacks the privilege
  */
 typedef enum {
@@ -24,6 +26,7 @@ typedef enum {
   VV_ERROR_NO_DEVICE,
   VV_ERROR_NOT_FOUND,
   VV_ERROR_REFUSED,
+  VV_ERROR_POLICY,
   VV_ERROR_PERMISSION,
 } VvError;
 

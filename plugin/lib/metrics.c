@@ -7,8 +7,8 @@
 #define SECONDS "seconds"
 #define UNKNOWN "unknown"
 
-const char *const vv_gate_outcomes[] = {"detached", "fell-back", "reattached", "left-alone",
-                                        "failed",   "deadline",  "crashed",    NULL};
+const char *const vv_gate_outcomes[] = {"detached", "fell-back", "reattached", "left-alone", "failed",
+                                        "refused",  "deadline",  "crashed",    NULL};
 G_STATIC_ASSERT (G_N_ELEMENTS (vv_gate_outcomes) == VV_GATE_OUTCOMES + 1);
 
 typedef enum {
@@ -73,34 +73,29 @@ append_escaped (GString *text, const char *value)
       g_string_append_c (text, *p);
 }
 
-/* A name and its value, and so on, up to NULL */
+/* @labels: a name and its value, and so on, up to NULL */
 static void
-append_labels (GString *text, va_list labels)
+sample (const Writer *w, guint64 value, const char *const labels[])
 {
   char before = '{';
 
-  for (const char *name = va_arg (labels, const char *); name; name = va_arg (labels, const char *)) {
-    g_string_append_printf (text, "%c%s=\"", before, name);
-    append_escaped (text, va_arg (labels, const char *));
-    g_string_append_c (text, '"');
+  g_string_append_printf (w->text, PREFIX "%s%s", w->family, suffix_of (w->type));
+  for (const char *const *label = labels; *label; label += 2) {
+    g_string_append_printf (w->text, "%c%s=\"", before, label[0]);
+    append_escaped (w->text, label[1]);
+    g_string_append_c (w->text, '"');
     before = ',';
   }
-  if (before == ',')
-    g_string_append_c (text, '}');
+  g_string_append_printf (w->text, "%s %" G_GUINT64_FORMAT "\n", *labels ? "}" : "", value);
 }
 
-static void sample (const Writer *w, guint64 value, ...) G_GNUC_NULL_TERMINATED;
-
+/* With one label, or with @label NULL none */
 static void
-sample (const Writer *w, guint64 value, ...)
+plain_sample (const Writer *w, guint64 number, const char *label, const char *value)
 {
-  va_list labels;
+  const char *const labels[] = {label, value, NULL};
 
-  g_string_append_printf (w->text, PREFIX "%s%s", w->family, suffix_of (w->type));
-  va_start (labels, value);
-  append_labels (w->text, labels);
-  va_end (labels);
-  g_string_append_printf (w->text, " %" G_GUINT64_FORMAT "\n", value);
+  sample (w, number, labels);
 }
 
 /* Exact, in every locale, and in the canonical form that OpenMetrics has for bounds: 0.001, 1.0 */
@@ -138,6 +133,16 @@ histogram (const Writer *w, const VvHistogram *h, const char *label, const char 
 /* --- what was counted --- */
 
 static void
+write_outcome (const Writer *w, const VvTallyRow *row, const char *outcome, guint64 count)
+{
+  const char *const labels[] = {
+      "operation", vv_operation_name (row->operation), "driver", row->driver, "outcome", outcome, NULL};
+
+  sample (w, count, labels);
+}
+
+/* Zeros, too: what is there before its first event is seen to increase with it. */
+static void
 write_row (const Writer *w, const VvTallyRow *row)
 {
   const struct {
@@ -146,9 +151,7 @@ write_row (const Writer *w, const VvTallyRow *row)
   } outcomes[] = {{"done", row->done}, {"fell-back", row->fell_back}, {"failed", row->failed}};
 
   for (gsize i = 0; i < G_N_ELEMENTS (outcomes); i++)
-    if (outcomes[i].count)
-      sample (w, outcomes[i].count, "operation", vv_operation_name (row->operation), "driver", row->driver,
-              "outcome", outcomes[i].name, NULL);
+    write_outcome (w, row, outcomes[i].name, outcomes[i].count);
 }
 
 static void
@@ -162,7 +165,7 @@ write_tally (Writer *w, const VvTally *tally)
   family (w, "attempt_failures", COUNTER, NULL,
           "Candidates that failed since boot, by the step that failed.");
   for (guint i = 0; i < VV_TALLY_STEPS; i++)
-    sample (w, tally->steps[i], "step", vv_tally_step_name (i), NULL);
+    plain_sample (w, tally->steps[i], "step", vv_tally_step_name (i));
   family (w, "change_duration_seconds", HISTOGRAM, SECONDS,
           "Time that changes of hands took, those that failed left out.");
   for (gsize i = 0; i < G_N_ELEMENTS (operations); i++)
@@ -258,7 +261,9 @@ write_places (Writer *w, GHashTable *places)
   g_ptr_array_sort (sorted, compare_places);
   for (guint i = 0; i < sorted->len; i++) {
     const Place *p = sorted->pdata[i];
-    sample (w, p->devices, "driver", p->driver, "native_driver", p->native_driver, "in_use", p->in_use, NULL);
+    const char *const labels[] = {"driver",  p->driver, "native_driver", p->native_driver, "in_use",
+                                  p->in_use, NULL};
+    sample (w, p->devices, labels);
   }
 }
 
@@ -274,8 +279,8 @@ write_journal (Writer *w, const VvJournal *journal)
   write_places (w, detached);
   family (w, "journal_entries", GAUGE, NULL, "Entries of the journal, by state.");
   for (guint i = 0; i < G_N_ELEMENTS (census.states); i++)
-    sample (w, census.states[i], "state", vv_state_name (i), NULL);
-  sample (w, census.unreadable, "state", "unreadable", NULL);
+    plain_sample (w, census.states[i], "state", vv_state_name (i));
+  plain_sample (w, census.unreadable, "state", "unreadable");
 }
 
 /* --- the daemon --- */
@@ -284,17 +289,17 @@ static void
 write_daemon (Writer *w, const VvDaemonFigures *daemon)
 {
   family (w, "daemon_up", GAUGE, NULL, "Whether vfio-variantd runs.");
-  sample (w, daemon->up, NULL);
+  plain_sample (w, daemon->up, NULL, NULL);
   if (!daemon->up)
     return;
   family (w, "gate_on", GAUGE, NULL, "Whether vfio-variantd serves hot plug.");
-  sample (w, daemon->gate_on, NULL);
+  plain_sample (w, daemon->gate_on, NULL, NULL);
   family (w, "gate_opens", COUNTER, NULL, "Opens of drivers_probe since the daemon's start.");
-  sample (w, daemon->passed, "result", "passed", NULL);
-  sample (w, daemon->held_opens, "result", "held", NULL);
+  plain_sample (w, daemon->passed, "result", "passed");
+  plain_sample (w, daemon->held_opens, "result", "held");
   family (w, "gate_outcomes", COUNTER, NULL, "What became of the opens that were held.");
   for (guint i = 0; i < VV_GATE_OUTCOMES; i++)
-    sample (w, daemon->outcomes[i], "outcome", vv_gate_outcomes[i], NULL);
+    plain_sample (w, daemon->outcomes[i], "outcome", vv_gate_outcomes[i]);
   family (w, "gate_held_seconds", HISTOGRAM, SECONDS, "Time that libvirt was held.");
   histogram (w, &daemon->held, NULL, NULL);
   family (w, "gate_own_seconds", HISTOGRAM, SECONDS,
@@ -313,7 +318,7 @@ vv_metrics_text (const VvJournal *journal, const VvDaemonFigures *daemon, VvMetr
 
   *warning = problem ? g_strdup (problem->message) : NULL;
   family (&w, "build", INFO, NULL, "The version of vfio-variant.");
-  sample (&w, 1, "version", VV_VERSION, NULL);
+  plain_sample (&w, 1, "version", VV_VERSION);
   if (tally)
     write_tally (&w, tally);
   write_journal (&w, journal);

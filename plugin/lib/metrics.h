@@ -23,7 +23,7 @@ typedef enum {
 
 /** What becomes of an open that the gate held, in the order of VvDaemonFigures; ends with NULL */
 extern const char *const vv_gate_outcomes[];
-#define VV_GATE_OUTCOMES 7
+#define VV_GATE_OUTCOMES 8
 
 /**
  * VvDaemonFigures:

@@ -109,6 +109,8 @@ open_container (const VvHost *host, const VvPciDevice *device, Opened *o, guint 
   if (!open_node (host, device, CONTAINER_NODE, &o->base, error))
     return FALSE;
   int version = vv_io_ioctl (o->base, VFIO_GET_API_VERSION, NULL);
+  if (version < 0)
+    return fail (device, "VFIO_GET_API_VERSION", -version, error);
   if (version != VFIO_API_VERSION) {
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED, "%s: this kernel has another VFIO interface (%d, not %d)",
                  device->address, version, VFIO_API_VERSION);
@@ -168,7 +170,7 @@ set_iommu (const VvPciDevice *device, const Opened *o, guint type, GError **erro
 static gboolean
 open_by_group (const VvHost *host, const VvPciDevice *device, Opened *o, GError **error)
 {
-  guint type;
+  guint type = 0;
 
   if (!open_container (host, device, o, &type, error) || !open_group (host, device, o, error))
     return FALSE;

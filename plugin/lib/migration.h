@@ -64,7 +64,9 @@ gboolean vv_migration_probe (const VvHost *host, const VvPciDevice *device, VvMi
  * @modalias: of the device that was asked for
  * @m: the answer
  *
- * Notes the answer for all devices with this modalias, until the next boot or until it is asked again.
+ * Notes the answer for all devices with this modalias, until the next boot or until it is asked again. That
+ * one device answers for all is an assumption: a driver may look at what is set up for each (mlx5_vfio_pci at
+ * the firmware's "migratable", mlx5vf_cmd_set_migratable() in drivers/vfio/pci/mlx5/cmd.c).
  *
  * Returns: FALSE with @error set when it could not be written; VV_ERROR_INVALID when @driver or @modalias is
  * none

@@ -260,6 +260,12 @@ lists (char *const *drivers, const char *driver)
   return FALSE;
 }
 
+gboolean
+vv_decision_allows (const VvDecision *d, const char *driver)
+{
+  return is_auto (&d->terms) || lists (d->terms.drivers, driver);
+}
+
 static void
 narrow_drivers (VvDecision *d, const VvTerms *wish, const char *whose, GPtrArray *refused)
 {
@@ -268,7 +274,7 @@ narrow_drivers (VvDecision *d, const VvTerms *wish, const char *whose, GPtrArray
   if (!wish->drivers || is_auto (wish))
     return;
   for (char *const *name = wish->drivers; *name; name++) {
-    if (is_auto (&d->terms) || lists (d->terms.drivers, *name)) {
+    if (vv_decision_allows (d, *name)) {
       g_ptr_array_add (granted, g_strdup (*name));
       continue;
     }

@@ -210,6 +210,10 @@ gboolean vv_decision_is_strict (const VvDecision *decision);
  */
 GPtrArray *vv_decision_narrow (VvDecision *decision, const VvTerms *wish, const char *whose);
 
+/** vv_decision_allows: Returns: whether somebody may choose @driver: with "auto" any, else one of those that
+ * are listed */
+gboolean vv_decision_allows (const VvDecision *decision, const char *driver);
+
 /** Whether it is known that the device cannot migrate on @driver. */
 typedef gboolean (*VvCannotMigrate) (const char *driver, gpointer data);
 

@@ -64,6 +64,15 @@ vv_session_recover (const VvSession *s)
   }
 }
 
+void
+vv_session_set_policy (VvSession *s, VvPolicy *policy)
+{
+  vv_policy_free (s->policy);
+  s->policy = policy;
+  vv_nodedev_hooks_free (s->hooks);
+  s->hooks = vv_nodedev_hooks_new (s->host, policy->hook_limit_s * 1000);
+}
+
 gboolean
 vv_session_reload (VvSession *s, GError **error)
 {
@@ -93,7 +102,7 @@ vv_session_new (const char *sysroot, const char *release, VvPurpose purpose, GEr
   s->journal = vv_journal_open (s->host, purpose != VV_SESSION_LOOK, error);
   if (!s->journal)
     return NULL;
-  s->hooks = vv_nodedev_hooks_new (s->host, 0);
+  vv_session_set_policy (s, vv_policy_new ());
   if (purpose == VV_SESSION_MOVE)
     vv_session_recover (s);
   return g_steal_pointer (&s);
@@ -106,6 +115,7 @@ vv_session_free (VvSession *s)
     return;
   vv_nodedev_hooks_free (s->hooks);
   vv_journal_free (s->journal);
+  vv_policy_free (s->policy);
   vv_catalog_free (s->catalog);
   vv_modules_free (s->modules);
   vv_host_free (s->host);

@@ -5,15 +5,17 @@
 #pragma once
 
 #include "binding.h"
+#include "policy.h"
 #include "tally.h"
 
 /**
- * VvSession: host, modules, catalog, journal and hooks, which live as long as the session.
+ * VvSession: host, modules, catalog, policy, journal and hooks, which live as long as the session.
  */
 typedef struct {
   VvHost *host;
   VvModules *modules;
   VvCatalog *catalog;
+  VvPolicy *policy;
   VvJournal *journal;
   VvNodedevHooks *hooks;
 } VvSession;
@@ -52,6 +54,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvSession, vv_session_free)
  * Returns: FALSE with @error set when they stay as they were
  */
 gboolean vv_session_reload (VvSession *session, GError **error);
+
+/**
+ * vv_session_set_policy:
+ * @policy: (transfer full): counts from now on; a new session has one that says nothing
+ */
+void vv_session_set_policy (VvSession *session, VvPolicy *policy);
 
 /** vv_session_recover: finishes or undoes what processes that died left half done, and logs it */
 void vv_session_recover (const VvSession *session);

@@ -233,20 +233,25 @@ add (VvTally *tally, const Count *what)
     add_attempt (tally, what->attempts->pdata[i]);
 }
 
-static VvTally *
-read_or_begin (const VvJournal *journal, GError **error)
+/* A file that may be sound, as one that may not be read, is not replaced. */
+static gboolean
+add_under_lock (const VvJournal *journal, const Count *what, GError **error)
 {
-  g_autoptr (GError) local = NULL;
-  VvTally *tally = vv_tally_read (journal, &local);
+  g_autoptr (GError) damage = NULL;
+  g_autoptr (VvTally) tally = vv_tally_read (journal, &damage);
 
-  if (tally)
-    return tally;
-  if (local->code == VV_ERROR_PERMISSION) { /* it may be sound */
-    g_propagate_error (error, g_steal_pointer (&local));
-    return NULL;
+  if (damage && damage->code == VV_ERROR_PERMISSION) {
+    g_propagate_error (error, g_steal_pointer (&damage));
+    return FALSE;
   }
-  g_warning ("%s; the count begins afresh", local->message);
-  return tally_new ();
+  if (!tally)
+    tally = tally_new ();
+  add (tally, what);
+  if (!store (tally, vv_journal_dir (journal), error))
+    return FALSE;
+  if (damage)
+    g_warning ("%s; the count begins afresh", damage->message);
+  return TRUE;
 }
 
 static void
@@ -257,12 +262,7 @@ count_it (const VvJournal *journal, const Count *what)
   if (!vv_journal_dir (journal))
     return; /* a dry run, or a look */
   g_autoptr (VvLock) lock = vv_journal_lock_note (journal, NAME, LOCK_TIMEOUT_MS, &problem);
-  g_autoptr (VvTally) tally = lock ? read_or_begin (journal, &problem) : NULL;
-  if (tally) {
-    add (tally, what);
-    store (tally, vv_journal_dir (journal), &problem);
-  }
-  if (problem)
+  if (!lock || !add_under_lock (journal, what, &problem))
     say_once (problem);
 }
 

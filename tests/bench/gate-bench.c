@@ -117,7 +117,7 @@ static void
 held (VvHeld *held_open, gpointer device_data, gpointer data)
 {
   const Bench *b = data;
-  gint64 usec = vv_gate_let_go (held_open);
+  gint64 usec = vv_gate_let_go (held_open, TRUE);
 
   (void)device_data;
   print_sample (b, "held", "", (double)usec);

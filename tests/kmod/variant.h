@@ -5,14 +5,18 @@
  * A module defines VARIANT_DRIVER_NAME and the table variant_ids, and includes this
  * file: it becomes a whole driver then. It can be told, at any time, through
  * /sys/module/<module>/parameters/, to fail its probes, to be slow at them, and to
- * announce live migration. There is no device state: what it migrates is empty.
+ * announce live migration. There is no device state: what it migrates is empty. Of
+ * the device's DMA it sees nothing: what it logs is that all memory was written to.
  */
 #include <linux/anon_inodes.h>
 #include <linux/delay.h>
+#include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/iova_bitmap.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
+#include <linux/slab.h>
 #include <linux/version.h>
 #include <linux/vfio.h>
 #include <linux/vfio_pci_core.h>
@@ -29,10 +33,31 @@ static bool migration;
 module_param(migration, bool, 0644);
 MODULE_PARM_DESC(migration, "announce live migration for devices bound from now on");
 
+static bool p2p;
+module_param(p2p, bool, 0644);
+MODULE_PARM_DESC(p2p, "with migration: and that they can be kept from peer-to-peer DMA");
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+static bool pre_copy;
+module_param(pre_copy, bool, 0644);
+MODULE_PARM_DESC(pre_copy, "with migration: and pre-copy");
+#endif
+
+static bool dma_logging;
+module_param(dma_logging, bool, 0644);
+MODULE_PARM_DESC(dma_logging, "announce DMA logging for devices bound from now on");
+
 struct variant_device {
 	struct vfio_pci_core_device core;
-	struct mutex state_mutex; /* for state */
+	struct mutex state_mutex; /* for what follows */
 	enum vfio_device_mig_state state;
+	struct file *stream; /* of a transfer that has begun */
+	bool logging;
+};
+
+/* What a stream is; it may outlive the device. */
+struct variant_stream {
+	bool pre_copy;
 };
 
 static struct variant_device *variant_of(struct vfio_device *vdev)
@@ -42,12 +67,15 @@ static struct variant_device *variant_of(struct vfio_device *vdev)
 
 /*
  * Migration: the states of include/uapi/linux/vfio.h, a data stream that is empty
- * on the way out and swallows what comes in.
+ * on the way out and swallows what comes in. During pre-copy there may be more to
+ * come, which is ENOMSG and not the end.
  */
 static ssize_t variant_stream_read(struct file *file, char __user *buf,
 				   size_t count, loff_t *pos)
 {
-	return 0;
+	struct variant_stream *stream = file->private_data;
+
+	return READ_ONCE(stream->pre_copy) ? -ENOMSG : 0;
 }
 
 static ssize_t variant_stream_write(struct file *file, const char __user *buf,
@@ -56,30 +84,110 @@ static ssize_t variant_stream_write(struct file *file, const char __user *buf,
 	return count;
 }
 
+static int variant_stream_release(struct inode *inode, struct file *file)
+{
+	kfree(file->private_data);
+	return 0;
+}
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+static long variant_stream_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct variant_stream *stream = file->private_data;
+	size_t size = offsetofend(struct vfio_precopy_info, dirty_bytes);
+	struct vfio_precopy_info info;
+
+	if (cmd != VFIO_MIG_GET_PRECOPY_INFO)
+		return -ENOTTY;
+	if (copy_from_user(&info, (void __user *)arg, size))
+		return -EFAULT;
+	if (info.argsz < size || !READ_ONCE(stream->pre_copy))
+		return -EINVAL;
+	info.flags = 0;
+	info.initial_bytes = 0;
+	info.dirty_bytes = 0;
+	return copy_to_user((void __user *)arg, &info, size) ? -EFAULT : 0;
+}
+#endif
+
 static const struct file_operations variant_stream_ops = {
 	.owner = THIS_MODULE,
 	.read = variant_stream_read,
 	.write = variant_stream_write,
+	.release = variant_stream_release,
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+	.unlocked_ioctl = variant_stream_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+#endif
 };
 
-static struct file *variant_open_stream(int flags)
+/* Called with the state_mutex, as what follows. One reference is the caller's. */
+static struct file *variant_begin(struct variant_device *variant, int flags, bool pre_copying)
 {
-	struct file *file = anon_inode_getfile("test-vfio-stream", &variant_stream_ops,
-					       NULL, flags);
+	struct variant_stream *stream = kzalloc(sizeof(*stream), GFP_KERNEL);
+	struct file *file;
 
-	if (!IS_ERR(file))
-		stream_open(file_inode(file), file);
+	if (!stream)
+		return ERR_PTR(-ENOMEM);
+	stream->pre_copy = pre_copying;
+	file = anon_inode_getfile("test-vfio-stream", &variant_stream_ops, stream, flags);
+	if (IS_ERR(file)) {
+		kfree(stream);
+		return file;
+	}
+	stream_open(file_inode(file), file);
+	variant->stream = get_file(file);
 	return file;
 }
 
-/* One arc of the state machine; only the two that begin a transfer have a stream. */
-static struct file *variant_step(enum vfio_device_mig_state from,
-				 enum vfio_device_mig_state to)
+static void variant_end_pre_copy(struct variant_device *variant)
 {
-	if (from == VFIO_DEVICE_STATE_STOP && to == VFIO_DEVICE_STATE_STOP_COPY)
-		return variant_open_stream(O_RDONLY);
-	if (from == VFIO_DEVICE_STATE_STOP && to == VFIO_DEVICE_STATE_RESUMING)
-		return variant_open_stream(O_WRONLY);
+	struct variant_stream *stream = variant->stream->private_data;
+
+	WRITE_ONCE(stream->pre_copy, false);
+}
+
+static void variant_end(struct variant_device *variant)
+{
+	if (!variant->stream)
+		return;
+	variant_end_pre_copy(variant);
+	fput(variant->stream);
+	variant->stream = NULL;
+}
+
+static bool is_pre_copy(enum vfio_device_mig_state state)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+	return state == VFIO_DEVICE_STATE_PRE_COPY || state == VFIO_DEVICE_STATE_PRE_COPY_P2P;
+#else
+	return false;
+#endif
+}
+
+static bool is_saving(enum vfio_device_mig_state state)
+{
+	return state == VFIO_DEVICE_STATE_STOP_COPY || is_pre_copy(state);
+}
+
+/*
+ * One arc of the state machine. A stream begins where a transfer does, lives on
+ * between the states of saving, and ends where they are left.
+ */
+static struct file *variant_step(struct variant_device *variant, enum vfio_device_mig_state to)
+{
+	enum vfio_device_mig_state from = variant->state;
+
+	if (is_saving(from) && is_saving(to)) {
+		if (!is_pre_copy(to))
+			variant_end_pre_copy(variant);
+		return NULL;
+	}
+	variant_end(variant);
+	if (is_saving(to))
+		return variant_begin(variant, O_RDONLY, is_pre_copy(to));
+	if (to == VFIO_DEVICE_STATE_RESUMING)
+		return variant_begin(variant, O_WRONLY, false);
 	return NULL;
 }
 
@@ -98,7 +206,7 @@ static struct file *variant_set_state(struct vfio_device *vdev,
 			stream = ERR_PTR(ret);
 			break;
 		}
-		stream = variant_step(variant->state, next);
+		stream = variant_step(variant, next);
 		if (IS_ERR(stream))
 			break;
 		variant->state = next;
@@ -136,9 +244,55 @@ static const struct vfio_migration_ops variant_migration_ops = {
 static void variant_set_running(struct variant_device *variant)
 {
 	mutex_lock(&variant->state_mutex);
+	variant_end(variant);
 	variant->state = VFIO_DEVICE_STATE_RUNNING;
 	mutex_unlock(&variant->state_mutex);
 }
+
+/* DMA logging: begun once, and all that is asked for is dirty. */
+static int variant_set_logging(struct vfio_device *vdev, bool wanted)
+{
+	struct variant_device *variant = variant_of(vdev);
+	bool was;
+
+	mutex_lock(&variant->state_mutex);
+	was = variant->logging;
+	variant->logging = wanted;
+	mutex_unlock(&variant->state_mutex);
+	return wanted && was ? -EBUSY : 0;
+}
+
+static int variant_log_start(struct vfio_device *vdev, struct rb_root_cached *ranges,
+			     u32 nnodes, u64 *page_size)
+{
+	return variant_set_logging(vdev, true);
+}
+
+static int variant_log_stop(struct vfio_device *vdev)
+{
+	return variant_set_logging(vdev, false);
+}
+
+static int variant_log_read_and_clear(struct vfio_device *vdev, unsigned long iova,
+				      unsigned long length, struct iova_bitmap *dirty)
+{
+	struct variant_device *variant = variant_of(vdev);
+	bool logging;
+
+	mutex_lock(&variant->state_mutex);
+	logging = variant->logging;
+	mutex_unlock(&variant->state_mutex);
+	if (!logging)
+		return -EINVAL;
+	iova_bitmap_set(dirty, iova, length);
+	return 0;
+}
+
+static const struct vfio_log_ops variant_log_ops = {
+	.log_start = variant_log_start,
+	.log_stop = variant_log_stop,
+	.log_read_and_clear = variant_log_read_and_clear,
+};
 
 /* The VFIO device */
 static int variant_init(struct vfio_device *vdev)
@@ -149,8 +303,16 @@ static int variant_init(struct vfio_device *vdev)
 	variant->state = VFIO_DEVICE_STATE_RUNNING;
 	if (migration) {
 		vdev->migration_flags = VFIO_MIGRATION_STOP_COPY;
+		if (p2p)
+			vdev->migration_flags |= VFIO_MIGRATION_P2P;
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+		if (pre_copy)
+			vdev->migration_flags |= VFIO_MIGRATION_PRE_COPY;
+#endif
 		vdev->mig_ops = &variant_migration_ops;
 	}
+	if (dma_logging)
+		vdev->log_ops = &variant_log_ops;
 	return vfio_pci_core_init_dev(vdev);
 }
 
@@ -167,12 +329,19 @@ static int variant_open(struct vfio_device *vdev)
 	return 0;
 }
 
+static void variant_close(struct vfio_device *vdev)
+{
+	variant_set_logging(vdev, false);
+	variant_set_running(variant_of(vdev));
+	vfio_pci_core_close_device(vdev);
+}
+
 static const struct vfio_device_ops variant_ops = {
 	.name = VARIANT_DRIVER_NAME,
 	.init = variant_init,
 	.release = vfio_pci_core_release_dev,
 	.open_device = variant_open,
-	.close_device = vfio_pci_core_close_device,
+	.close_device = variant_close,
 	.ioctl = vfio_pci_core_ioctl,
 	.device_feature = vfio_pci_core_ioctl_feature,
 	.read = vfio_pci_core_read,
@@ -257,3 +426,8 @@ static struct pci_driver variant_driver = {
 module_pci_driver(variant_driver);
 
 MODULE_LICENSE("GPL");
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+MODULE_IMPORT_NS("IOMMUFD"); /* iova_bitmap_set() */
+#elif LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+MODULE_IMPORT_NS(IOMMUFD);
+#endif

@@ -79,7 +79,8 @@ char *fake_read (const FakeKernel *k, const char *path);
 /** fake_remove: removes a file, or a directory with all that is in it */
 void fake_remove (const FakeKernel *k, const char *path);
 gboolean fake_exists (const FakeKernel *k, const char *path);
-/** fake_snapshot: Returns: every path below sys/ and run/ with its contents or target, locks and the tally left out */
+/** fake_snapshot: Returns: every path below sys/ and run/ with its contents or target, locks and the tally
+ * left out */
 char *fake_snapshot (const FakeKernel *k);
 
 /** fake_assert_unchanged: a fake_snapshot() of now would be the same */

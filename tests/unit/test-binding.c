@@ -797,6 +797,37 @@ test_change_is_logged (void)
 }
 
 static void
+test_change_knows_its_domain (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvChange) there = detach_nic (f, NULL);
+
+  g_assert_cmpstr (there->domain, ==, NULL);
+  g_assert_cmpstr (vv_change_outcome (there), ==, "done");
+  g_autoptr (VvBinding) b = open_nic (f);
+  vv_entry_set_domain (b->entry, "vm1", "77");
+  g_autoptr (VvChange) back = vv_binding_reattach (b, NULL);
+  g_assert_cmpstr (back->domain, ==, "vm1");
+}
+
+/* For whoever counts: what was tried, and where to. */
+static void
+test_failed_change_is_kept (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvBinding) b = open_nic (f);
+  g_autoptr (VvSelection) selection = select_nic (f);
+
+  g_assert_null (vv_binding_failed (b)); /* nothing was begun */
+  fail_all_vfio (f, EIO);
+  g_assert_null (vv_binding_detach (b, selection, NULL));
+  g_autoptr (VvChange) failed = vv_binding_failed (b);
+  g_assert_cmpint (failed->operation, ==, VV_DETACH);
+  g_assert_cmpuint (failed->attempts->len, ==, 3);
+  g_assert_null (vv_binding_failed (b)); /* it was given away */
+}
+
+static void
 test_nothing_is_freed_twice (void)
 {
   vv_binding_free (NULL);
@@ -808,6 +839,7 @@ test_nothing_is_freed_twice (void)
   vv_host_free (NULL);
   vv_journal_free (NULL);
   vv_lock_free (NULL);
+  vv_tally_free (NULL);
   vv_entry_free (NULL);
   vv_pci_device_free (NULL);
   vv_dir_free (NULL);
@@ -858,6 +890,8 @@ main (int argc, char **argv)
   g_test_add_func ("/binding/reattach/without-an-entry-may-fail", test_reattach_without_an_entry_may_fail);
   g_test_add_func ("/binding/reattach/with-home-unknown", test_reattach_with_home_unknown);
   g_test_add_func ("/binding/change-is-logged", test_change_is_logged);
+  g_test_add_func ("/binding/a-change-knows-its-domain", test_change_knows_its_domain);
+  g_test_add_func ("/binding/a-failed-change-is-kept", test_failed_change_is_kept);
   g_test_add_func ("/binding/freeing-nothing-is-nothing", test_nothing_is_freed_twice);
   return g_test_run ();
 }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The programs as their users see them: what they print, and what they exit with.
 
-Usage: test-command.py FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS; prints TAP. Some tests run the programs in a mount
+Usage: test-command.py FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS SYSCONFDIR; prints TAP. Some tests run the programs in a mount
 namespace in which the fake host's files are the running system's.
 """
 import json
@@ -19,6 +19,7 @@ import time
 from tap import Skip, equal, run_tests
 
 FAKE_HOST, COMMAND, HOOK, DAEMON, SCHEMAS = sys.argv[1:6]
+SYSCONFDIR = sys.argv[6].lstrip("/")
 NIC, DISK, ON_VFIO = "0000:3b:00.1", "0000:04:00.0", "0000:05:00.0"
 KEY = "vfio_pci:v000015B3d0000101Esv000015B3sd00000058bc02sc00i00"
 NOBODY = 65534
@@ -158,9 +159,9 @@ def list_shows_what_matters():
         result = host.look("list")
         exits(result, 0)
         rows = [line.split() for line in result.stdout.splitlines()]
-        equal(rows[0][:6], ["DEVICE", "NATIVE", "NOW", "BEST", "GROUP", "DOMAIN"])
-        equal(rows[1][:6], [ON_VFIO, "-", "vfio-pci", "vfio-pci", "9", "-"])
-        equal(rows[2][:6], [NIC, "mlx5_core", "mlx5_core", "special_vfio_pci", "41", "-"])
+        equal(rows[0], ["DEVICE", "NATIVE", "NOW", "BEST", "GROUP", "DOMAIN", "MIGRATABLE"])
+        equal(rows[1], [ON_VFIO, "-", "vfio-pci", "vfio-pci", "9", "-", "no"])
+        equal(rows[2], [NIC, "mlx5_core", "mlx5_core", "special_vfio_pci", "41", "-", "-"])
         equal(len(rows), 3)
 
 
@@ -197,6 +198,41 @@ def list_json():
         equal(nic["iommu_group"], "41")
         equal((nic["vfio"], nic["held"], nic["domain_running"]), (False, False, False))
         equal(rows[1]["vfio"], True)
+        equal([row["migratable"] for row in rows], [False, False, None])
+
+
+def list_shows_who_can_migrate():
+    """What probe noted: of the driver that the device is on for VFIO, else of the best one."""
+    def shown(host):
+        rows = json.loads(host.look("list", "--json", NIC).stdout)
+        valid(rows, "list.schema.json")
+        return rows[0]["migratable"], host.look("list", NIC).stdout.split()[-1]
+
+    def noted(host, driver, stop_copy):
+        host.write(f"run/vfio-variant/migration-{driver}-{KEY[5:]}",
+                   f"[migration]\ndriver={driver}\nmodalias={KEY[5:]}\nstop-copy={stop_copy}\np2p=false\n"
+                   "pre-copy=false\ndma-logging=true\n")
+
+    with Host() as host:
+        noted(host, "mlx5_vfio_pci", "true")
+        equal(shown(host), (None, "-"))  # not the best
+        host.write("etc/modprobe.d/test.conf", "blacklist special_vfio_pci\n")
+        equal(shown(host), (None, "-"))  # not loaded: its driver's name is not known
+        os.makedirs(host.path("sys/module/mlx5_vfio_pci/drivers/pci:mlx5_vfio_pci"))
+        equal(shown(host), (True, "yes"))
+        noted(host, "mlx5_vfio_pci", "false")
+        equal(shown(host), (False, "no"))
+        host.write(f"run/vfio-variant/migration-mlx5_vfio_pci-{KEY[5:]}", "damaged")
+        equal(shown(host), (None, "-"))
+
+        noted(host, "mlx5_vfio_pci", "true")  # on another driver, which has not been asked
+        device = f"sys/devices/pci0000:00/0000:00:01.0/{NIC}"
+        os.unlink(host.path(f"{device}/driver"))
+        os.symlink("../../../../bus/pci/drivers/special-vfio", host.path(f"{device}/driver"))
+        os.makedirs(host.path(f"{device}/vfio-dev/vfio41"))
+        equal(shown(host), (None, "-"))
+        noted(host, "special-vfio", "true")
+        equal(shown(host), (True, "yes"))
 
 
 def list_shows_the_journal():
@@ -308,6 +344,7 @@ fell-back=1
 reattached=3
 left-alone=1
 failed=0
+refused=0
 deadline=0
 crashed=0
 [held]
@@ -380,7 +417,7 @@ def status_for_people():
         "daemon vfio-variantd 0.1.0, process 123, since 2025-11-24T17:00:00+0100",
         "devices 57 watched; the minder is running",
         "opens 12 seen, 4 passed, 8 held",
-        "outcomes 3 detached, 1 fell back, 3 reattached, 1 left alone, 0 failed, 0 past the deadline, 0 crashed",
+        "outcomes 3 detached, 1 fell back, 3 reattached, 1 left alone, 0 failed, 0 refused, 0 past the deadline, 0 crashed",
         "held p50 9.0 ms, p90 12.5 ms, p99 1.5 s, max 1.6 s",
         "own p50 400 us, p90 999 us, p99 1.0 ms, max 1.1 ms (without binds, module loads and hook scripts)",
         "",
@@ -422,7 +459,7 @@ def status_json():
     equal((found["executables"], found["deadline_ms"], found["devices"], found["minder"]),
           (["libvirtd", "virtqemud"], 30000, 57, "running"))
     equal(found["opens"], {"seen": 12, "passed": 4, "held": 8})
-    equal(found["outcomes"], {"detached": 3, "fell_back": 1, "reattached": 3, "left_alone": 1, "failed": 0,
+    equal(found["outcomes"], {"detached": 3, "fell_back": 1, "reattached": 3, "left_alone": 1, "failed": 0, "refused": 0,
                               "deadline": 0, "crashed": 0})
     equal({key: value for key, value in found["held"].items() if key != "buckets"},
           {"count": 8, "p50_us": 9000, "p90_us": 12500, "p99_us": 1500000, "max_us": 1600000, "sum_us": 1700000})
@@ -562,12 +599,280 @@ def status_passes_nothing_to_the_terminal():
         equal(text, clean)
 
 
+# --- policy ---
+
+RULES = """<vfio-variant>
+  <device vendor='0x15b3' address='3b:00.*' driver='mlx5_vfio_pci generic' fallback='none'/>
+  <default host-use='warn'/>
+  <gate enabled='no' deadline='20'><serve executable='libvirtd'/></gate>
+</vfio-variant>
+"""
+MATCH_KEYS = ["address", "vendor", "product", "subsystem_vendor", "subsystem_product", "class", "physical_function",
+              "native_driver", "modalias", "iommu_group"]
+POLICY, POLICY_D = "libvirt/vfio-variant.xml", "libvirt/vfio-variant.d"
+
+
+def write_policy(host, path, text):
+    """Returns: its full name"""
+    host.write(os.path.join(SYSCONFDIR, path), text)
+    return host.path(os.path.join(SYSCONFDIR, path))
+
+
+def policy_for_people():
+    with Host() as host:
+        main = write_policy(host, POLICY, RULES)
+        more = write_policy(host, f"{POLICY_D}/a.xml",
+                            "<vfio-variant><device class='0x03' driver='generic'/><hooks time-limit='5'/></vfio-variant>")
+        result = host.look("policy")
+        exits(result, 0)
+        equal(result.stderr, "")
+        equal([" ".join(line.split()) for line in result.stdout.splitlines()], [
+            "Files:",
+            f"{main} read",
+            f"{more} read",
+            "Rules; the first that matches a device decides:",
+            f"{main}:2 address=0000:3b:00.* vendor=0x15b3 driver=mlx5_vfio_pci,generic fallback=none",
+            f"{more}:1 class=0x03 driver=generic",
+            "Defaults, for what that rule does not say:",
+            f"{main}:3 host-use=warn",
+            "Settings:",
+            "gate no",
+            "gate deadline 20 s",
+            "gate serves libvirtd",
+            "hooks time-limit 5 s",
+        ])
+
+
+def policy_of_nothing():
+    with Host() as host:
+        result = host.look("policy")
+        exits(result, 0)
+        equal((result.stdout, result.stderr), ("No rules: each device gets the best driver that works.\n", ""))
+        found = json.loads(host.look("policy", "--json").stdout)
+        valid(found, "policy.schema.json")
+        equal(found, {"files": [], "rules": [], "defaults": [], "gate": None, "deadline_s": None, "executables": None,
+                      "hook_time_limit_s": None, "textfile": None})
+
+
+def policy_json():
+    with Host() as host:
+        main = write_policy(host, POLICY, RULES)
+        broken = write_policy(host, f"{POLICY_D}/a.xml", "<vfio-variant>\n<default/></vfio-variant>")
+        result = host.look("policy", "--json")
+        exits(result, 1)
+        found = json.loads(result.stdout)
+        valid(found, "policy.schema.json")
+        problem = (f"{broken}:2:1: <default> wants nothing: it needs one of driver, fallback, migratable, unmanaged, "
+                   "host-use; nothing in it counts")
+        equal(result.stderr, f"vfio-variant: {problem}\n")
+        equal(found["files"], [{"path": main, "problem": None}, {"path": broken, "problem": problem}])
+        match = {**dict.fromkeys(MATCH_KEYS), "address": "0000:3b:00.*", "vendor": "0x15b3"}
+        equal(found["rules"], [{"file": main, "line": 2, "match": match, "drivers": ["mlx5_vfio_pci", "generic"],
+                                "fallback": "none", "migratable": None, "unmanaged": None, "host_use": None}])
+        equal(found["defaults"], [{"file": main, "line": 3, "drivers": None, "fallback": None, "migratable": None,
+                                   "unmanaged": None, "host_use": "warn"}])
+        equal((found["gate"], found["deadline_s"], found["executables"]), (False, 20, ["libvirtd"]))
+
+
+def policy_key_file():
+    with Host() as host:
+        main = write_policy(host, POLICY, RULES)
+        result = host.look("policy", "--keyfile")
+        exits(result, 0, "[policy]\nform=1\nfiles=1\nrules=1\ndefaults=1\ngate=false\n", f"\n[rule 1]\nline=2\nfile={main}\n",
+              "\n[end]\ncomplete=true\n")
+
+
+def policy_of_given_files():
+    with Host() as host:
+        write_policy(host, POLICY, "broken")
+        new = host.path("new.xml")
+        host.write("new.xml", RULES)
+        os.chmod(new, 0o666)  # before it is installed that does not matter
+        result = run(COMMAND, "policy", new)
+        exits(result, 0, f"{new} ", f"{new}:2")
+        result = run(COMMAND, "policy", new, host.path("none.xml"), host.path("etc"))
+        exits(result, 1, f"{new}:2", f"vfio-variant: {host.path('none.xml')}: open: No such file or directory",
+              f"vfio-variant: {host.path('etc')}: it is no file")
+        exits(run(COMMAND, "policy", "--json", "--keyfile"), 2, "--json or --keyfile")
+        exits(run(COMMAND, "policy", "--sysroot", host.root, new), 2, "--sysroot or a FILE")
+
+
+# --- metrics ---
+
+TALLY = """[tally]
+format=1
+[change 1]
+operation=detach
+driver=mlx5_vfio_pci
+done=3
+fell-back=1
+failed=0
+[change 2]
+operation=reattach
+driver=a"b\\\\c
+done=0
+fell-back=0
+failed=2
+[failed-at]
+load=1
+driver=0
+override=0
+unbind=0
+hook=0
+bind=4
+verify=0
+deadline=0
+[detach]
+buckets=0;0;1;2;0;1;0;0;0;0;0;0;0;
+sum-us=27500
+[reattach]
+buckets=0;0;0;0;0;0;0;0;0;0;0;0;0;
+sum-us=0
+"""
+
+
+def parsed(text, form="openmetrics"):
+    """The families by name, each as its samples: {(name, (label, value)...): number}, by a parser of others. Without
+    it, the samples as they can be told without one."""
+    try:
+        if form == "openmetrics":
+            from prometheus_client.openmetrics.parser import text_string_to_metric_families
+        else:
+            from prometheus_client.parser import text_string_to_metric_families
+    except ImportError as missing:
+        raise Skip("no prometheus_client") from missing
+    families = {}
+    for family in text_string_to_metric_families(text):
+        assert family.name not in families, f"{family.name} comes twice"
+        assert family.documentation, f"{family.name} is not described"
+        families[family.name] = (family.type, family.unit, {
+            (sample.name, *sorted(sample.labels.items())): sample.value for sample in family.samples})
+    return families
+
+
+def metrics_of(host, *options):
+    result = host.look("metrics", *options)
+    exits(result, 0)
+    equal(result.stderr, "")
+    return result.stdout
+
+
+def metrics_are_openmetrics():
+    with Host() as host, Daemon(host, STATUS):
+        host.write("run/vfio-variant/tally", TALLY)
+        host.write(f"run/vfio-variant/{NIC}",
+                   f"[device]\naddress={NIC}\nmodalias={KEY[5:]}\nstate=detached\nhome-known=true\n"
+                   "home-driver=mlx5_core\nvfio-driver=mlx5_vfio_pci\nin-use=true\n")
+        families = parsed(metrics_of(host))
+    kind, unit, changes = families["vfio_variant_changes"]
+    equal((kind, unit), ("counter", ""))
+    equal({labels[1:]: number for labels, number in changes.items()}, {
+        (("driver", driver), ("operation", operation), ("outcome", outcome)): number
+        for driver, operation, numbers in (("mlx5_vfio_pci", "detach", (3, 1, 0)), ('a"b\\c', "reattach", (0, 0, 2)))
+        for outcome, number in zip(("done", "fell-back", "failed"), numbers)})
+    kind, unit, durations = families["vfio_variant_change_duration_seconds"]
+    equal((kind, unit), ("histogram", "seconds"))
+    name = "vfio_variant_change_duration_seconds"
+    equal(durations[(f"{name}_bucket", ("le", "0.003"), ("operation", "detach"))], 3)
+    equal(durations[(f"{name}_count", ("operation", "detach"))], 4)
+    equal(durations[(f"{name}_sum", ("operation", "detach"))], 0.0275)
+    equal(families["vfio_variant_attempt_failures"][2][("vfio_variant_attempt_failures_total", ("step", "bind"))], 4)
+    equal(families["vfio_variant_devices_detached"],
+          ("gauge", "", {("vfio_variant_devices_detached", ("driver", "mlx5_vfio_pci"), ("in_use", "true"),
+                          ("native_driver", "mlx5_core")): 1}))
+    equal(families["vfio_variant_journal_entries"][2][("vfio_variant_journal_entries", ("state", "detached"))], 1)
+    equal(families["vfio_variant_build"][0], "info")
+    equal(families["vfio_variant_daemon_up"][2], {("vfio_variant_daemon_up",): 1})
+    equal(families["vfio_variant_gate_on"][2], {("vfio_variant_gate_on",): 1})
+    equal(families["vfio_variant_gate_opens"][2], {("vfio_variant_gate_opens_total", ("result", "passed")): 4,
+                                                   ("vfio_variant_gate_opens_total", ("result", "held")): 8})
+    equal(families["vfio_variant_gate_outcomes"][2][
+        ("vfio_variant_gate_outcomes_total", ("outcome", "left-alone"))], 1)
+    kind, unit, held = families["vfio_variant_gate_held_seconds"]
+    equal((kind, unit), ("histogram", "seconds"))
+    equal(held[("vfio_variant_gate_held_seconds_bucket", ("le", "0.01"))], 5)
+    equal(held[("vfio_variant_gate_held_seconds_count",)], 8)
+    equal(held[("vfio_variant_gate_held_seconds_sum",)], 1.7)
+    equal(families["vfio_variant_gate_own_seconds"][2][("vfio_variant_gate_own_seconds_count",)], 8)
+
+
+def metrics_are_the_same_for_prometheus():
+    with Host() as host, Daemon(host, STATUS):
+        host.write("run/vfio-variant/tally", TALLY)
+        newer = parsed(metrics_of(host, "--format=openmetrics"))
+        older = parsed(metrics_of(host, "--format=prometheus"), "prometheus")
+
+    def samples(families):
+        return {name: value for _, _, all_of_one in families.values() for name, value in all_of_one.items()}
+
+    equal(samples(older), samples(newer))
+    kinds = {name: kind for name, (kind, _, _) in older.items()}
+    equal({kind for kind in kinds.values()}, {"counter", "gauge", "histogram"})
+    equal(kinds["vfio_variant_build_info"], "gauge")
+
+
+def metrics_without_a_daemon():
+    with Host() as host:
+        families = parsed(metrics_of(host))  # no directory either
+        equal(families["vfio_variant_daemon_up"][2], {("vfio_variant_daemon_up",): 0})
+        assert not [name for name in families if "gate" in name], list(families)
+        equal(families["vfio_variant_changes"][2], {})
+
+
+def metrics_without_privilege():
+    become = as_nobody()
+    with Host() as host, Daemon(host, STATUS) as daemon:
+        host.write("run/vfio-variant/tally", TALLY)
+        os.chmod(daemon.path, 0)
+        result = run(*become, COMMAND, "metrics", "--sysroot", host.root)
+    exits(result, 0, 'vfio_variant_changes_total{operation="detach",driver="mlx5_vfio_pci",outcome="done"} 3')
+    equal(result.stderr, "")
+    assert "daemon" not in result.stdout and "gate" not in result.stdout, result.stdout
+
+
+def metrics_of_a_daemon_that_hangs():
+    with Host() as host, Daemon(host, STATUS, hangs_up=False):
+        result = host.look("metrics", "--timeout-ms", "200")
+    exits(result, 0, "warning: vfio-variantd did not answer within 0.2 s", "vfio_variant_daemon_up 0\n# EOF\n")
+
+
+def metrics_of_a_damaged_tally():
+    with Host() as host:
+        host.write("run/vfio-variant/tally", TALLY.replace("done=3", "done=three"))
+        result = host.look("metrics")
+    exits(result, 0, "warning: ", "/run/vfio-variant/tally cannot be read (damaged)", "# EOF\n")
+    assert "vfio_variant_changes" not in result.stdout, result.stdout
+
+
+def metrics_usage():
+    with Host() as host:
+        exits(host.look("metrics", "--format=xml"), 2, "--format takes openmetrics or prometheus")
+        exits(host.look("metrics", "--json"), 2, "--json")
+        exits(host.look("metrics", NIC), 2, "it takes no arguments")
+
+
+def what_is_done_is_counted():
+    """On files that accept everything and change nothing: no bind succeeds."""
+    needs_namespace()
+    with Host() as host:
+        exits(host.inside(COMMAND, "bind", "--dry-run", NIC), 0)
+        assert not os.path.exists(host.path("run/vfio-variant/tally")), "a dry run counts"
+        exits(host.inside(COMMAND, "bind", NIC), 1)
+        exits(host.inside(COMMAND, "restore", NIC), 0)
+        text = metrics_of(host)
+    for line in ('changes_total{operation="detach",driver="any",outcome="failed"} 1',
+                 'changes_total{operation="reattach",driver="mlx5_core",outcome="done"} 1',
+                 'change_duration_seconds_count{operation="reattach"} 1'):
+        assert f"vfio_variant_{line}\n" in text, text
+
+
 # --- exit codes and help ---
 
 
 def wrong_usage_exits_2():
     cases = [
-        [], ["fly"], ["match"], ["match", "--fly"], ["list", "--fly"], ["bind"], ["bind", "--jobs", "0", NIC],
+        [], ["fly"], ["match"], ["match", "--fly"], ["list", "--fly"], ["probe"], ["probe", "--sysroot", "/", NIC],
+        ["bind"], ["bind", "--jobs", "0", NIC],
         ["bind", "--jobs", "257", NIC], ["bind", "--jobs", "x", NIC], ["bind", "--sysroot", "/", NIC], ["restore"],
         ["restore", "--all", NIC], ["restore", "--jobs", "0", NIC], ["restore", "--sysroot", "/", NIC],
         ["match", "eth0"], ["list", "0000:3b:00"], ["status", NIC], ["status", "--kernel", "6.1"],
@@ -595,16 +900,18 @@ def moving_without_privilege_exits_5():
     become = as_nobody()
     exits(run(*become, COMMAND, "bind", NIC), 5, "moving a device needs root")
     exits(run(*become, COMMAND, "restore", "--all"), 5, "moving a device needs root")
+    exits(run(*become, COMMAND, "probe", NIC), 5, "asking a device's driver needs root")
     with Host() as host:  # looking needs none
         exits(run(*become, COMMAND, "match", "--sysroot", host.root, NIC), 0, KEY)
 
 
 def help_tells():
-    exits(run(COMMAND, "--help"), 0, "Usage: vfio-variant COMMAND", "list", "match", "bind", "restore", "status",
-          "Exit status")
+    exits(run(COMMAND, "--help"), 0, "Usage: vfio-variant COMMAND", "list", "match", "probe", "bind", "restore",
+          "status", "metrics", "policy", "Exit status")
     exits(run(COMMAND, "-h"), 0, "Usage:")
     exits(run(COMMAND, "--version"), 0, "vfio-variant ")
     for name, options in (("list", ["--all", "--sysroot"]), ("match", ["--kernel", "--json"]),
+                          ("probe", ["--json"]),
                           ("bind", ["--driver", "--force", "--jobs", "--dry-run"]), ("restore", ["--all", "--force"])):
         result = run(COMMAND, name, "--help")
         exits(result, 0, "Usage:", f"vfio-variant {name}", "DEVICE", *options)
@@ -620,12 +927,12 @@ def options_are_the_same_everywhere():
     completion = os.path.join(source, "packaging/completion/vfio-variant")
     with open(os.path.join(source, "docs/man/vfio-variant.rst"), encoding="utf-8") as file:
         manual = file.read()
-    for name in ("list", "match", "bind", "restore", "status"):
+    for name in ("list", "match", "probe", "bind", "restore", "status", "metrics", "policy"):
         helped = re.findall(r"^  (?:-., )?(--[a-z-]+)", run(COMMAND, name, "--help").stdout, re.MULTILINE)
         section = re.search(rf"^{name}\n-+\n(.*?)(?=^\S+\n[-=]+\n|\Z)", manual, re.MULTILINE | re.DOTALL).group(1)
         documented = re.findall(r"^(?:-.(?: [A-Z]+)?, )?(--[a-z-]+)", section, re.MULTILINE)
         completed = run("bash", "-c", 'source "$1" && _vfio_variant_options "$2"', "bash", completion, name)
-        assert len(helped) > 2, helped
+        assert len(helped) > 1, helped
         equal(sorted(documented), sorted(helped))
         equal(sorted(completed.stdout.split()), sorted(helped))
 
@@ -693,7 +1000,7 @@ def bind_that_fails_exits_1():
     with Host() as host:
         exits(host.inside(COMMAND, "bind", NIC), 1, f"{NIC}: no VFIO driver could be bound, it is back on mlx5_core: ",
               "the kernel accepted the bind to vfio-pci, but the device is on mlx5_core")
-        equal(os.listdir(host.path("run/vfio-variant")), [f"lock-{NIC}"])
+        equal(sorted(os.listdir(host.path("run/vfio-variant"))), [f"lock-{NIC}", "lock-tally", "tally"])
         result = host.inside(COMMAND, "bind", "--json", "--jobs", "2", NIC, ON_VFIO)
         exits(result, 1)
         moved = json.loads(result.stdout)
@@ -734,6 +1041,69 @@ def restore_respects_domains():
         exits(host.inside(COMMAND, "restore", "--force", NIC), 0, f"{NIC}: mlx5_core -> mlx5_core",
               "it already is at home")
         assert not os.path.exists(host.path(f"run/vfio-variant/{NIC}"))
+
+
+# --- probe ---
+
+
+def probe_of_the_generic_driver():
+    needs_namespace()
+    with Host() as host:
+        result = host.inside(COMMAND, "probe", ON_VFIO)
+        exits(result, 0)
+        equal(result.stdout, f"{ON_VFIO}: vfio-pci: cannot migrate: the driver announces no migration\n")
+        result = host.inside(COMMAND, "probe", "--json", ON_VFIO)
+        exits(result, 0)
+        found = json.loads(result.stdout)
+        valid(found, "probe.schema.json")
+        equal(found, {"device": ON_VFIO, "driver": "vfio-pci", "migratable": False, "stop_copy": False, "p2p": False,
+                      "pre_copy": False, "dma_logging": False, "error": None})
+
+
+def probe_of_a_native_driver_exits_4():
+    needs_namespace()
+    with Host() as host:
+        exits(host.inside(COMMAND, "probe", NIC), 4, f"{NIC} is on mlx5_core", f"vfio-variant bind {NIC}")
+        result = host.inside(COMMAND, "probe", "--json", NIC, ON_VFIO)
+        exits(result, 4)
+        found = json.loads(result.stdout)
+        valid(found, "probe.schema.json")
+        equal([one["migratable"] for one in found], [None, False])
+        equal([one["driver"] for one in found], ["mlx5_core", "vfio-pci"])
+        assert "is on mlx5_core" in found[0]["error"]
+        equal([name for name in os.listdir(host.path("run/vfio-variant")) if NIC in name], [f"lock-{NIC}"])
+
+
+def probe_respects_domains():
+    """Also between libvirt's detach and QEMU's start, when no process has the device."""
+    needs_namespace()
+    with Host() as host:
+        with open(host.path(f"sys/bus/pci/devices/{ON_VFIO}/modalias"), encoding="utf-8") as file:
+            modalias = file.read().strip()
+        host.write(f"run/vfio-variant/{ON_VFIO}",
+                   f"[device]\naddress={ON_VFIO}\nmodalias={modalias}\nstate=noted\nhome-known=true\n"
+                   "home-driver=nvme\ndomain=vm1\ndomain-uuid=77\n")
+        exits(host.inside(COMMAND, "probe", ON_VFIO), 4, f"{ON_VFIO} belongs to domain vm1",
+              f"restore --force {ON_VFIO}")
+        exits(host.inside(COMMAND, "probe", "--force", ON_VFIO), 2)
+
+
+def probe_that_cannot_ask_exits_1():
+    """The fake host's group has no device node, and neither has the machine."""
+    needs_namespace()
+    if os.path.exists("/dev/vfio/9"):
+        raise Skip("there is a /dev/vfio/9")
+    with Host() as host:
+        device = f"sys/devices/pci0000:00/0000:00:01.0/{ON_VFIO}"
+        os.unlink(host.path(f"{device}/driver"))
+        os.symlink("../../../../bus/pci/drivers/mlx5_vfio_pci", host.path(f"{device}/driver"))
+        result = host.inside(COMMAND, "probe", "--json", ON_VFIO)
+        found = json.loads(result.stdout)
+        valid(found, "probe.schema.json")
+        exits(result, 1)
+        equal((found["driver"], found["migratable"]), ("mlx5_vfio_pci", None))
+        assert "/dev/vfio/" in found["error"], found["error"]
+        equal([name for name in os.listdir(host.path("run/vfio-variant")) if "migration" in name], [])
 
 
 # --- the qemu hook ---
@@ -795,18 +1165,23 @@ def hook_lets_the_guest_go_on():
 
 
 TESTS = [
-    list_shows_what_matters, list_all_shows_all, list_of_nothing_says_so, list_json, list_shows_the_journal,
+    list_shows_what_matters, list_all_shows_all, list_of_nothing_says_so, list_json, list_shows_who_can_migrate,
+    list_shows_the_journal,
     match_shows_the_order, match_shows_what_is_out, match_json, match_json_of_several_is_an_array,
     match_takes_every_spelling, match_warns_of_missing_tables, match_of_another_kernel, status_for_people,
     status_of_a_quiet_daemon_is_short, status_tells_why_the_gate_is_off, status_json, status_of_another_version,
     status_without_a_daemon_exits_1, status_without_privilege_exits_5, status_that_is_malformed_exits_1,
     status_that_is_too_long_exits_1, status_that_does_not_come_exits_1, status_that_trickles_exits_1,
-    status_passes_nothing_to_the_terminal, wrong_usage_exits_2,
+    status_passes_nothing_to_the_terminal, metrics_are_openmetrics, metrics_are_the_same_for_prometheus,
+    metrics_without_a_daemon, metrics_without_privilege, metrics_of_a_daemon_that_hangs, metrics_of_a_damaged_tally,
+    metrics_usage, what_is_done_is_counted, wrong_usage_exits_2, policy_for_people, policy_of_nothing, policy_json,
+    policy_key_file, policy_of_given_files,
     absent_device_exits_3, no_sysfs_exits_1, moving_without_privilege_exits_5, help_tells,
     options_are_the_same_everywhere, the_daemon_helps, the_daemon_without_privilege_exits_5,
     the_daemons_options_are_the_same_everywhere, bind_of_what_is_bound,
     bind_dry_run_prints_a_script, bind_that_fails_exits_1, bind_of_what_the_host_uses_exits_4,
-    bind_without_an_iommu_exits_4, restore_respects_domains, hook_usage, hook_never_fails, hook_with_endless_input,
+    bind_without_an_iommu_exits_4, restore_respects_domains, probe_of_the_generic_driver,
+    probe_of_a_native_driver_exits_4, probe_respects_domains, probe_that_cannot_ask_exits_1, hook_usage, hook_never_fails, hook_with_endless_input,
     hook_follows_a_life, hook_lets_the_guest_go_on,
 ]
 

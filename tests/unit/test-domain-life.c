@@ -149,12 +149,12 @@ test_life_on_old_libvirt (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
 
-  vv_domain_prepare (f->s, f->domain);
+  g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
   fake_assert_device (f->k, NIC, "mlx5_core", NULL); /* libvirt detaches, not we */
   assert_entry (f, VV_STATE_NOTED, "vm1", FALSE);
 
   libvirt_detaches_to (f, "vfio-pci");
-  vv_domain_start (f->s, f->domain);
+  g_assert_true (vv_domain_start (f->s, f->domain, NULL));
   fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
   assert_entry (f, VV_STATE_DETACHED, "vm1", FALSE);
   logged_move ("vfio-pci", "special-vfio");
@@ -175,9 +175,9 @@ test_life_on_new_libvirt (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
 
-  vv_domain_prepare (f->s, f->domain);
+  g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
   libvirt_detaches_to (f, "special-vfio");
-  vv_domain_start (f->s, f->domain);
+  g_assert_true (vv_domain_start (f->s, f->domain, NULL));
   fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
   vv_domain_running (f->s, f->domain);
   assert_entry (f, VV_STATE_DETACHED, "vm1", TRUE);
@@ -195,9 +195,9 @@ test_release_mends_what_libvirt_forgets (void)
   g_autofree char *path = fake_device_path (NIC, "driver_override");
 
   fake_write (f->k, path, "mlx5_core\n");
-  vv_domain_prepare (f->s, f->domain);
+  g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
   libvirt_detaches_to (f, "special-vfio");
-  vv_domain_start (f->s, f->domain);
+  g_assert_true (vv_domain_start (f->s, f->domain, NULL));
   libvirt_reattaches (f);
   fake_assert_device (f->k, NIC, "mlx5_core", NULL);
   vv_domain_release (f->s, f->domain);
@@ -211,9 +211,9 @@ test_release_brings_home_what_libvirt_could_not (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
 
-  vv_domain_prepare (f->s, f->domain);
+  g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
   libvirt_detaches_to (f, "special-vfio");
-  vv_domain_start (f->s, f->domain);
+  g_assert_true (vv_domain_start (f->s, f->domain, NULL));
   fake_unregister (f->k, "mlx5_core");
   libvirt_reattaches (f); /* finds no driver */
   fake_assert_device (f->k, NIC, NULL, NULL);
@@ -227,9 +227,9 @@ test_model_is_obeyed (void)
 {
   g_autoptr (Fixture) f = fixture_with ("managed='yes'", "<driver name='vfio' model='vfio-pci'/>");
 
-  vv_domain_prepare (f->s, f->domain);
+  g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
   libvirt_detaches_to (f, "vfio-pci");
-  vv_domain_start (f->s, f->domain);
+  g_assert_true (vv_domain_start (f->s, f->domain, NULL));
   fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
 }
 
@@ -239,8 +239,8 @@ test_unmanaged_is_left_alone (void)
   g_autoptr (Fixture) f = fixture_with ("managed='no'", "");
   g_autofree char *before = fake_snapshot (f->k);
 
-  vv_domain_prepare (f->s, f->domain);
-  vv_domain_start (f->s, f->domain);
+  g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
+  g_assert_true (vv_domain_start (f->s, f->domain, NULL));
   vv_domain_running (f->s, f->domain);
   vv_domain_release (f->s, f->domain);
   fake_assert_unchanged (f->k, before);
@@ -260,9 +260,9 @@ test_held_by_hand (void)
   g_assert_true (vv_binding_save (b, NULL));
   g_clear_pointer (&b, vv_binding_free);
 
-  vv_domain_prepare (f->s, f->domain);
+  g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
   assert_entry (f, VV_STATE_DETACHED, "vm1", FALSE);
-  vv_domain_start (f->s, f->domain);
+  g_assert_true (vv_domain_start (f->s, f->domain, NULL));
   logged_move ("mlx5_vfio_pci", "special-vfio");
   vv_domain_running (f->s, f->domain);
   libvirt_reattaches (f);
@@ -296,7 +296,7 @@ test_prepare_loads_what_will_be_bound (void)
     g_autoptr (Fixture) f = fixture_new ();
     fake_driver (f->k, "special-vfio")->load_errno = cases[i].special;
     fake_driver (f->k, "mlx5_vfio_pci")->load_errno = cases[i].mlx5;
-    vv_domain_prepare (f->s, f->domain);
+    g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
     g_assert_cmpint (fake_exists (f->k, "sys/module/special_vfio_pci"), ==, cases[i].special_loaded);
     g_assert_cmpint (fake_exists (f->k, "sys/module/mlx5_vfio_pci"), ==, cases[i].mlx5_loaded);
     assert_entry (f, VV_STATE_NOTED, "vm1", FALSE);
@@ -314,7 +314,7 @@ test_prepare_drops_a_stale_entry (void)
   stale->home_driver = g_strdup ("some_old_driver");
   stale->in_use = TRUE;
   g_assert_true (vv_journal_store (f->s->journal, stale, NULL));
-  vv_domain_prepare (f->s, f->domain);
+  g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
   g_autoptr (VvEntry) entry = entry_of_nic (f);
   g_assert_cmpstr (entry->home_driver, ==, "mlx5_core");
   assert_entry (f, VV_STATE_NOTED, "vm1", FALSE);
@@ -326,7 +326,7 @@ test_prepare_warns_of_the_group (void)
   g_autoptr (Fixture) f = fixture_new ();
 
   fake_add_device (f->k, "0000:3b:00.2", NIC_MODALIAS, NIC_GROUP, "mlx5_core");
-  vv_domain_prepare (f->s, f->domain);
+  g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
   fake_assert_logged ("domain vm1: " NIC ": 0000:3b:00.2 in the same IOMMU group " NIC_GROUP
                       " is on mlx5_core: *");
   assert_entry (f, VV_STATE_NOTED, "vm1", FALSE); /* and the guest has its try */
@@ -345,10 +345,10 @@ test_another_guest_has_it (void)
     return;
   }
   g_autofree char *before = fake_snapshot (f->k);
-  vv_domain_prepare (f->s, other);
+  g_assert_true (vv_domain_prepare (f->s, other, NULL));
   fake_assert_logged ("domain vm1, prepare: " NIC
                       " is in use by qemu-system-x86 (pid 812) and is left alone");
-  vv_domain_start (f->s, other);
+  g_assert_true (vv_domain_start (f->s, other, NULL));
   fake_assert_logged ("domain vm1, start: " NIC " is in use by qemu-system-x86 (pid 812) and is left alone");
   vv_domain_release (f->s, other); /* libvirt releases a domain that could not start */
   fake_assert_unchanged (f->k, before);
@@ -362,11 +362,11 @@ test_two_domains_at_once (void)
     g_test_message ("the %s one wins", winner ? "second" : "first");
     g_autoptr (Fixture) f = fixture_new ();
     g_autoptr (VvDomain) second = domain_with ("second", "managed='yes'", "");
-    vv_domain_prepare (f->s, f->domain);
-    vv_domain_prepare (f->s, second);
+    g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
+    g_assert_true (vv_domain_prepare (f->s, second, NULL));
     assert_entry (f, VV_STATE_NOTED, "vm1", FALSE);
     libvirt_detaches_to (f, "special-vfio");
-    vv_domain_start (f->s, winner ? second : f->domain);
+    g_assert_true (vv_domain_start (f->s, winner ? second : f->domain, NULL));
     g_autofree char *before = fake_snapshot (f->k);
     vv_domain_release (f->s, winner ? f->domain : second);
     fake_assert_unchanged (f->k, before);
@@ -385,10 +385,10 @@ test_no_module_tables (void)
 
   fake_remove (f->k, "lib/modules");
   s = vv_session_new (f->k->root, FAKE_RELEASE, VV_SESSION_MOVE, NULL);
-  vv_domain_prepare (s, f->domain);
+  g_assert_true (vv_domain_prepare (s, f->domain, NULL));
   fake_assert_logged ("domain vm1: *modules.alias*only the generic driver is sure to be found*");
   libvirt_detaches_to (f, "vfio-pci");
-  vv_domain_start (s, f->domain);
+  g_assert_true (vv_domain_start (s, f->domain, NULL));
   fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
   assert_entry (f, VV_STATE_DETACHED, "vm1", FALSE);
 }
@@ -401,7 +401,7 @@ test_start_without_prepare (void)
   g_autoptr (Fixture) f = fixture_new ();
 
   libvirt_detaches_to (f, "vfio-pci");
-  vv_domain_start (f->s, f->domain);
+  g_assert_true (vv_domain_start (f->s, f->domain, NULL));
   logged_move ("vfio-pci", "special-vfio");
   g_autoptr (VvEntry) entry = entry_of_nic (f);
   g_assert_false (entry->home_known); /* what it comes from is not known, and not invented */
@@ -417,7 +417,7 @@ test_start_of_what_libvirt_did_not_detach (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
 
-  vv_domain_start (f->s, f->domain);
+  g_assert_true (vv_domain_start (f->s, f->domain, NULL));
   fake_assert_logged ("domain vm1, start: " NIC " is on mlx5_core: libvirt has not detached it, so it is *");
   fake_assert_device (f->k, NIC, "mlx5_core", NULL);
   assert_no_entry (f);
@@ -430,9 +430,9 @@ test_start_when_no_variant_works (void)
 
   fake_driver (f->k, "special-vfio")->probe_errno = EINVAL;
   fake_driver (f->k, "mlx5_vfio_pci")->probe_errno = EINVAL;
-  vv_domain_prepare (f->s, f->domain);
+  g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
   libvirt_detaches_to (f, "vfio-pci");
-  vv_domain_start (f->s, f->domain);
+  g_assert_true (vv_domain_start (f->s, f->domain, NULL));
   fake_assert_logged (NIC ": detach: vfio-pci -> vfio-pci: *; special_vfio_pci failed at bind (*); "
                           "mlx5_vfio_pci failed at bind (*)*");
   fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci"); /* as without us (rule R7) */
@@ -444,10 +444,10 @@ test_model_that_is_none (void)
 {
   g_autoptr (Fixture) f = fixture_with ("managed='yes'", "<driver model='../evil'/>");
 
-  vv_domain_prepare (f->s, f->domain);
+  g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
   fake_assert_logged ("domain vm1, prepare: '../evil' is no driver name");
   libvirt_detaches_to (f, "vfio-pci");
-  vv_domain_start (f->s, f->domain);
+  g_assert_true (vv_domain_start (f->s, f->domain, NULL));
   fake_assert_logged ("domain vm1, start: '../evil' is no driver name");
   fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
 }
@@ -475,7 +475,7 @@ test_release_of_another_domain (void)
   g_autoptr (Fixture) f = fixture_new ();
   g_autoptr (VvDomain) other = domain_with ("other", "managed='yes'", "");
 
-  vv_domain_prepare (f->s, f->domain);
+  g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
   libvirt_detaches_to (f, "special-vfio");
   vv_domain_running (f->s, f->domain);
   g_autofree char *before = fake_snapshot (f->k);
@@ -495,7 +495,7 @@ test_release_of_what_left_the_xml (void)
 
   g_assert_no_error (error);
   libvirt_detaches_to (f, "vfio-pci");
-  vv_domain_start (f->s, f->domain);
+  g_assert_true (vv_domain_start (f->s, f->domain, NULL));
   vv_domain_running (f->s, f->domain);
   fake_assert_logged (NIC ": detach: vfio-pci -> special-vfio: *");
   libvirt_reattaches (f);
@@ -520,7 +520,7 @@ test_release_that_fails_is_said (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
 
-  vv_domain_prepare (f->s, f->domain);
+  g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
   libvirt_detaches_to (f, "special-vfio");
   vv_domain_running (f->s, f->domain);
   fake_driver (f->k, "mlx5_core")->probe_errno = EIO;
@@ -528,6 +528,39 @@ test_release_that_fails_is_said (void)
   fake_assert_logged ("domain vm1, release: " NIC ": mlx5_core could not be brought back: *");
   fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
   assert_entry (f, VV_STATE_DETACHED, NULL, FALSE);
+}
+
+/* --- what is counted --- */
+
+static void
+assert_counted (const Fixture *f, guint n, const char *driver, guint64 fell_back, guint64 failed)
+{
+  g_autoptr (VvTally) tally = vv_tally_read (f->s->journal, NULL);
+
+  g_assert_nonnull (tally);
+  g_assert_cmpuint (tally->rows->len, ==, n + 1);
+  const VvTallyRow *row = tally->rows->pdata[n];
+  g_assert_cmpstr (row->driver, ==, driver);
+  g_assert_cmpuint (row->fell_back, ==, fell_back);
+  g_assert_cmpuint (row->failed, ==, failed);
+}
+
+static void
+test_counted (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+
+  fake_driver (f->k, "special-vfio")->probe_errno = EINVAL;
+  g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
+  libvirt_detaches_to (f, "vfio-pci");
+  g_assert_true (vv_domain_start (f->s, f->domain, NULL));
+  fake_assert_logged (NIC ": detach: vfio-pci -> mlx5_vfio_pci: *");
+  assert_counted (f, 0, "mlx5_vfio_pci", 1, 0);
+  vv_domain_running (f->s, f->domain);
+  fake_driver (f->k, "mlx5_core")->probe_errno = EIO;
+  vv_domain_release (f->s, f->domain);
+  fake_assert_logged ("domain vm1, release: *");
+  assert_counted (f, 1, "mlx5_core", 0, 1);
 }
 
 /* --- the plugin is in trouble: the guest goes on, as without it (rule R7) --- */
@@ -538,10 +571,10 @@ test_full_journal (void)
   g_autoptr (Fixture) f = fixture_new ();
 
   f->k->journal_full = TRUE;
-  vv_domain_prepare (f->s, f->domain);
+  g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
   fake_assert_logged ("domain vm1, prepare: */" NIC ": write: No space left on device");
   libvirt_detaches_to (f, "vfio-pci");
-  vv_domain_start (f->s, f->domain);
+  g_assert_true (vv_domain_start (f->s, f->domain, NULL));
   fake_assert_logged ("domain vm1, start: */" NIC ": write: No space left on device");
   vv_domain_running (f->s, f->domain);
   fake_assert_logged ("domain vm1, started: */" NIC ": write: No space left on device");
@@ -574,7 +607,7 @@ test_one_bad_device_spoils_no_other (void)
   g_autoptr (Fixture) f = fixture_new ();
   g_autoptr (VvDomain) both = vv_domain_parse (xml, strlen (xml), NULL);
 
-  vv_domain_prepare (f->s, both);
+  g_assert_true (vv_domain_prepare (f->s, both, NULL));
   fake_assert_logged ("domain vm1, prepare: 0000:ff:00.0: no such PCI device*");
   assert_entry (f, VV_STATE_NOTED, "vm1", FALSE);
 }
@@ -583,6 +616,7 @@ int
 main (int argc, char **argv)
 {
   fake_test_init (&argc, &argv);
+  g_test_add_func ("/domain-life/counted", test_counted);
   g_test_add_func ("/domain-life/on-libvirt-before-10", test_life_on_old_libvirt);
   g_test_add_func ("/domain-life/on-libvirt-10-and-later", test_life_on_new_libvirt);
   g_test_add_func ("/domain-life/release-mends-what-libvirt-forgets",

@@ -258,7 +258,7 @@ test_announced_twice (void)
   run_until_held (f);
   g_assert_true (f->held_device == f->announced->pdata[1]);
   g_assert_cmpstr (vv_held_announcement (f->held)->address, ==, DISK);
-  vv_gate_let_go (f->held);
+  vv_gate_let_go (f->held, TRUE);
   actor_finish (libvirt);
 }
 
@@ -280,7 +280,7 @@ test_held_until_let_go (void)
   g_assert_cmpint (vv_held_since (f->held), >=, begin);
   g_assert_cmpint (vv_held_deadline (f->held), ==, vv_held_since (f->held) + LONG_MS * 1000);
   assert_counts (f, 1, 0, 1);
-  g_assert_cmpint (vv_gate_let_go (f->held), >=, 0);
+  g_assert_cmpint (vv_gate_let_go (f->held, TRUE), >=, 0);
   actor_finish (libvirt);
   g_assert_cmpuint (f->dropped->len, ==, 0);
   g_assert_false (f->is_late);
@@ -295,7 +295,7 @@ test_one_announcement_is_for_one_probe (void)
   actor_announces (libvirt, f->k, NIC);
   actor_begins_to_probe (libvirt, f->k);
   run_until_held (f);
-  vv_gate_let_go (f->held);
+  vv_gate_let_go (f->held, TRUE);
   actor_finish (libvirt);
   actor_begins_to_probe (libvirt, f->k);
   actor_finish (libvirt);
@@ -316,7 +316,7 @@ test_others_pass_meanwhile (void)
   actor_finish (other);
   g_assert_true (actor_is_waiting (libvirt));
   assert_counts (f, 2, 1, 1);
-  vv_gate_let_go (f->held);
+  vv_gate_let_go (f->held, TRUE);
   actor_finish (libvirt);
 }
 
@@ -336,10 +336,10 @@ test_two_at_once (void)
   run_until_held (f);
   g_assert_cmpstr (vv_held_announcement (first_held)->address, ==, NIC);
   g_assert_cmpstr (vv_held_announcement (f->held)->address, ==, DISK);
-  vv_gate_let_go (f->held);
+  vv_gate_let_go (f->held, TRUE);
   actor_finish (second);
   g_assert_true (actor_is_waiting (first));
-  vv_gate_let_go (first_held);
+  vv_gate_let_go (first_held, TRUE);
   actor_finish (first);
 }
 
@@ -354,7 +354,7 @@ test_deadline (void)
   run_until_held (f);
   run_until (&f->is_late);
   g_assert_true (actor_is_waiting (libvirt)); /* what follows is the client's to decide */
-  g_assert_cmpint (vv_gate_let_go (f->held), >=, SHORT_MS * 1000);
+  g_assert_cmpint (vv_gate_let_go (f->held, TRUE), >=, SHORT_MS * 1000);
   actor_finish (libvirt);
 }
 
@@ -368,7 +368,7 @@ test_killed_while_held (void)
   actor_begins_to_probe (libvirt, f->k);
   run_until_held (f);
   g_clear_pointer (&libvirt, actor_free);
-  vv_gate_let_go (f->held);
+  vv_gate_let_go (f->held, TRUE);
 }
 
 /* --- its end --- */
@@ -390,7 +390,7 @@ test_opened_up (void)
   actor_finish (late_comer);
   g_assert_cmpuint (f->announced->len, ==, 1);
   assert_counts (f, 1, 0, 1);
-  vv_gate_let_go (f->held);
+  vv_gate_let_go (f->held, TRUE);
   actor_finish (libvirt);
 }
 
@@ -476,9 +476,9 @@ test_marks_are_remade (void)
   actor_announces (next, f->k, DISK);
   actor_begins_to_probe (next, f->k);
   run_until_held (f);
-  vv_gate_let_go (f->held);
+  vv_gate_let_go (f->held, TRUE);
   actor_finish (next);
-  vv_gate_let_go (first_held);
+  vv_gate_let_go (first_held, TRUE);
   actor_finish (libvirt);
 }
 

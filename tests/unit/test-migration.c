@@ -27,6 +27,7 @@ typedef enum { NONE, CONTAINER, GROUP, CDEV, IOMMUFD, DEVICE } Kind;
 /* @fail_request, @fail_node: what fails with @errnum: a request; a node, the end of its name */
 static struct {
   gboolean migration, logging, not_viable, type1_only;
+  int logging_errno; /* other than that there is none */
   guint64 flags;
   int version;
   unsigned long fail_request;
@@ -95,7 +96,7 @@ answer_feature (struct vfio_device_feature *feature)
     return 0;
   case VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_DMA_LOGGING_START:
     g_assert_cmpuint (feature->argsz, ==, sizeof *feature);
-    return kernel.logging ? 0 : -ENOTTY;
+    return kernel.logging_errno ? -kernel.logging_errno : kernel.logging ? 0 : -ENOTTY;
   default:
     return -EINVAL;
   }
@@ -152,7 +153,7 @@ answer_cdev (unsigned long request, gpointer argument)
   const guint32 *words = argument; /* argsz, flags, iommufd, out_devid */
 
   if (request == BIND_IOMMUFD) {
-    g_assert_cmpuint (words[0], ==, 16);
+    g_assert_cmpuint (words[0], >=, 16); /* later kernels know more fields */
     g_assert_cmpuint (words[1], ==, 0);
     g_assert_cmpint (kernel.kinds[words[2]], ==, IOMMUFD);
     kernel.bound = TRUE;
@@ -398,6 +399,7 @@ test_each_request_fails (void)
     unsigned long request;
     const char *step;
   } cases[] = {
+      {VFIO_GET_API_VERSION, "VFIO_GET_API_VERSION"},
       {VFIO_GROUP_GET_STATUS, "VFIO_GROUP_GET_STATUS"},
       {VFIO_GROUP_SET_CONTAINER, "VFIO_GROUP_SET_CONTAINER"},
       {VFIO_SET_IOMMU, "VFIO_SET_IOMMU"},
@@ -430,6 +432,15 @@ test_interrupts_are_not_remapped (void)
   kernel.fail_request = VFIO_SET_IOMMU;
   kernel.errnum = EPERM;
   assert_probe_fails (f, VV_ERROR_PERMISSION, "*allow_unsafe_interrupts*");
+}
+
+static void
+test_dma_logging_is_not_told (void)
+{
+  g_autoptr (Fixture) f = stage_new ();
+
+  kernel.logging_errno = EIO;
+  assert_probe_fails (f, VV_ERROR_FAILED, NIC ": VFIO_DEVICE_FEATURE_DMA_LOGGING_START: Input/output error");
 }
 
 static void
@@ -678,6 +689,7 @@ main (int argc, char **argv)
   g_test_add_func ("/migration/probe/a-kernel-before-6.1", test_a_kernel_before_6_1);
   g_test_add_func ("/migration/failure/each-request", test_each_request_fails);
   g_test_add_func ("/migration/failure/interrupts-are-not-remapped", test_interrupts_are_not_remapped);
+  g_test_add_func ("/migration/failure/dma-logging-is-not-told", test_dma_logging_is_not_told);
   g_test_add_func ("/migration/failure/a-node-does-not-open", test_a_node_does_not_open);
   g_test_add_func ("/migration/failure/other-interfaces", test_other_interfaces);
   g_test_add_func ("/migration/refused/not-viable", test_not_viable);

@@ -36,6 +36,7 @@ typedef struct {
   VvService *service;
   guint deadline_ms;
   gboolean no_gate;
+  const char *textfile; /* below the root */
   gboolean stopped;
 } Fixture;
 
@@ -81,7 +82,8 @@ new_service (const Fixture *f, GError **error)
 {
   static const char *const programs[] = {"fake-libvirt", NULL};
   g_autofree char *minder = below (f, "minder");
-  const VvServiceOptions options = {f->k->root, programs, f->deadline_ms, minder, !f->no_gate};
+  g_autofree char *textfile = f->textfile ? below (f, f->textfile) : NULL;
+  const VvServiceOptions options = {f->k->root, programs, f->deadline_ms, minder, !f->no_gate, textfile};
 
   return vv_service_new (&options, error);
 }
@@ -125,6 +127,8 @@ fixture_free (Fixture *f)
 {
   if (f->service)
     stop (f);
+  while (waitpid (-1, NULL, 0) > 0) /* workers that count yet */
+    ;
   fake_free (f->k);
   g_free (f);
 }
@@ -738,6 +742,196 @@ test_second_daemon (void)
   g_assert_cmpstr (text (status, "gate"), ==, "on");
 }
 
+/* --- the metrics in a file --- */
+
+#define TEXTFILE "metrics/vfio-variant.prom"
+
+static Fixture *
+fixture_with_textfile (gboolean gate)
+{
+  Fixture *f = fixture_without_service ();
+
+  f->textfile = TEXTFILE;
+  f->no_gate = !gate;
+  fake_mkdir (f->k, "metrics");
+  start (f);
+  return f;
+}
+
+static gboolean
+file_says (const Fixture *f, const char *path, const char *line)
+{
+  g_autofree char *text = fake_exists (f->k, path) ? fake_read (f->k, path) : g_strdup ("");
+  g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
+
+  return g_strv_contains ((const char *const *)lines, line);
+}
+
+static void
+run_until_file_says (const Fixture *f, const char *path, const char *line)
+{
+  while (!file_says (f, path, line))
+    g_main_context_iteration (NULL, TRUE);
+}
+
+static gboolean
+raise_flag (gpointer flag)
+{
+  set_flag (flag);
+  return G_SOURCE_REMOVE;
+}
+
+/* Returns: how often the main loop woke up, the end of the wait left out */
+static guint
+run_for (guint ms)
+{
+  gboolean over = FALSE;
+  guint n = 0;
+
+  g_timeout_add (ms, raise_flag, &over);
+  for (; !over; n++)
+    g_main_context_iteration (NULL, TRUE);
+  return n - 1;
+}
+
+/* As other processes do: renamed into place */
+static void
+write_entry (const Fixture *f, const char *state)
+{
+  g_autofree char *text =
+      g_strdup_printf ("[device]\naddress=" NIC "\nmodalias=" NIC_MODALIAS "\nstate=%s\n", state);
+  g_autofree char *from = below (f, "run/vfio-variant/." NIC ".new");
+  g_autofree char *to = below (f, ENTRY);
+
+  fake_write (f->k, "run/vfio-variant/." NIC ".new", text);
+  g_assert_cmpint (g_rename (from, to), ==, 0);
+}
+
+static void
+test_textfile (void)
+{
+  g_autoptr (Fixture) f = fixture_with_textfile (TRUE);
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+  g_autofree char *path = below (f, TEXTFILE);
+  GStatBuf found;
+
+  run_until_file_says (f, TEXTFILE, "vfio_variant_gate_on 1");
+  g_assert_cmpint (g_stat (path, &found), ==, 0);
+  g_assert_cmpint (found.st_mode, ==, S_IFREG | 0644);
+  detach (f, libvirt);
+  run_until_file_says (
+      f, TEXTFILE,
+      "vfio_variant_changes_total{operation=\"detach\",driver=\"special-vfio\",outcome=\"done\"} 1");
+  run_until_file_says (f, TEXTFILE, "vfio_variant_gate_opens_total{result=\"held\"} 1");
+  g_assert_true (file_says (f, TEXTFILE, "vfio_variant_gate_outcomes_total{outcome=\"detached\"} 1"));
+  g_assert_true (file_says (f, TEXTFILE, "vfio_variant_gate_held_seconds_count 1"));
+  g_assert_true (
+      file_says (f, TEXTFILE, "vfio_variant_change_duration_seconds_count{operation=\"detach\"} 1"));
+  stop (f);
+  g_assert_true (file_says (f, TEXTFILE, "vfio_variant_daemon_up 0"));
+  g_assert_false (fake_exists (f->k, TEXTFILE ".new"));
+}
+
+/* A failure of the gate counts, too, with the candidates that failed. */
+static void
+test_textfile_counts_failures (void)
+{
+  static const char *const drivers[] = {"special-vfio", "mlx5_vfio_pci", "vfio-pci"};
+  g_autoptr (Fixture) f = fixture_with_textfile (TRUE);
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+
+  for (gsize i = 0; i < G_N_ELEMENTS (drivers); i++)
+    fake_driver (f->k, drivers[i])->probe_errno = EIO;
+  detach (f, libvirt);
+  run_until_file_says (
+      f, TEXTFILE, "vfio_variant_changes_total{operation=\"detach\",driver=\"any\",outcome=\"failed\"} 1");
+  g_assert_true (file_says (f, TEXTFILE, "vfio_variant_attempt_failures_total{step=\"bind\"} 3"));
+}
+
+static void
+test_textfile_while_holding (void)
+{
+  g_autoptr (Fixture) f = fixture_with_textfile (TRUE);
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+
+  run_until_file_says (f, TEXTFILE, "vfio_variant_daemon_up 1");
+  write_entry (f, "noted"); /* it is due when libvirt comes */
+  run_for (100);
+  fake_driver (f->k, "special-vfio")->load_fifo = new_fifo (f);
+  begin_to_move (f, libvirt, "vfio-pci");
+  run_until_holding (f, TRUE);
+  fake_remove (f->k, TEXTFILE);
+  write_entry (f, "noted");
+  run_for (1500);
+  g_assert_true (actor_is_waiting (libvirt));
+  g_assert_false (fake_exists (f->k, TEXTFILE));
+  int fd = release (fake_driver (f->k, "special-vfio")->load_fifo);
+  actor_finish (libvirt);
+  g_assert_false (fake_exists (f->k, TEXTFILE)); /* and not at once */
+  run_until_file_says (f, TEXTFILE, "vfio_variant_journal_entries{state=\"detached\"} 1");
+  close (fd);
+}
+
+/* The gate is off: nothing but the file can make it wake up. */
+static void
+test_textfile_sleeps (void)
+{
+  g_autoptr (Fixture) f = fixture_with_textfile (FALSE);
+
+  run_until_file_says (f, TEXTFILE, "vfio_variant_gate_on 0");
+  run_for (100); /* it hears how the writing went */
+  g_assert_cmpuint (run_for (1500), ==, 0);
+  write_entry (f, "detached");
+  write_entry (f, "noted");
+  run_until_file_says (f, TEXTFILE, "vfio_variant_journal_entries{state=\"noted\"} 1");
+  run_for (100);
+  g_assert_cmpuint (run_for (1500), ==, 0);
+  fake_remove (f->k, ENTRY);
+  run_until_file_says (f, TEXTFILE, "vfio_variant_journal_entries{state=\"noted\"} 0");
+}
+
+static void
+test_textfile_cannot_be_written (void)
+{
+  g_autoptr (Fixture) f = fixture_without_service ();
+
+  f->textfile = TEXTFILE;
+  f->no_gate = TRUE;
+  start (f);
+  run_until_logged ();
+  fake_assert_logged ("*/" TEXTFILE ": the metrics cannot be written: No such file or directory; *");
+  write_entry (f, "noted");
+  run_for (1500);
+  fake_assert_log_empty (); /* said once */
+  fake_mkdir (f->k, "metrics");
+  write_entry (f, "noted");
+  run_until_file_says (f, TEXTFILE, "vfio_variant_journal_entries{state=\"noted\"} 1");
+  run_for (100);
+  fake_remove (f->k, "metrics");
+  write_entry (f, "noted");
+  run_until_logged ();
+  fake_assert_logged ("*/" TEXTFILE ": the metrics cannot be written: *");
+}
+
+static void
+test_textfile_is_set (void)
+{
+  g_autoptr (Fixture) f = fixture_with_textfile (FALSE);
+  g_autofree char *other = below (f, "metrics/other.prom");
+
+  run_until_file_says (f, TEXTFILE, "vfio_variant_daemon_up 1");
+  vv_service_set_textfile (f->service, other);
+  write_entry (f, "noted");
+  run_until_file_says (f, "metrics/other.prom", "vfio_variant_journal_entries{state=\"noted\"} 1");
+  g_assert_true (file_says (f, TEXTFILE, "vfio_variant_journal_entries{state=\"noted\"} 0"));
+  vv_service_set_textfile (f->service, NULL);
+  run_for (100);
+  fake_remove (f->k, ENTRY);
+  g_assert_cmpuint (run_for (1500), ==, 0);
+  stop (f);
+  g_assert_true (file_says (f, "metrics/other.prom", "vfio_variant_daemon_up 1"));
+}
+
 /* --- the minder --- */
 
 /* It is started, and told to look, a little after libvirt was let go. */
@@ -905,6 +1099,12 @@ main (int argc, char **argv)
       {"/service/socket/is-root-s", test_socket_is_root_s},
       {"/service/socket/stale", test_stale_socket},
       {"/service/socket/second-daemon", test_second_daemon},
+      {"/service/textfile/written", test_textfile},
+      {"/service/textfile/counts-failures", test_textfile_counts_failures},
+      {"/service/textfile/while-holding", test_textfile_while_holding},
+      {"/service/textfile/sleeps", test_textfile_sleeps},
+      {"/service/textfile/cannot-be-written", test_textfile_cannot_be_written},
+      {"/service/textfile/is-set", test_textfile_is_set},
       {"/service/minder/hears", test_minder_hears},
       {"/service/minder/is-missing", test_minder_is_missing},
       {"/service/reload", test_reload},

@@ -39,7 +39,7 @@ static void
 test_nothing_yet (void)
 {
   static const char *const outcomes[] = {"detached", "fell-back", "reattached", "left-alone",
-                                         "failed",   "deadline",  "crashed"};
+                                         "failed",   "refused",   "deadline",   "crashed"};
   g_autoptr (VvStats) stats = vv_stats_new ();
   g_autoptr (GKeyFile) file = written (stats);
 
@@ -144,6 +144,33 @@ test_newest_changes_come_first (void)
   g_assert_false (g_key_file_has_group (file, "change 17"));
 }
 
+/* The buckets are of all, and come out the same in the key file and as figures. */
+static void
+test_buckets (void)
+{
+  g_autoptr (VvStats) stats = vv_stats_new ();
+  VvDaemonFigures figures = {0};
+  VvHistogram read;
+
+  add_change (stats, "0000:3b:00.1", 100, 0);
+  for (guint i = 0; i < SAMPLES; i++)
+    add_change (stats, "0000:3b:00.1", 101, 99);
+  add_change (stats, "0000:3b:00.1", 30000001, -5);
+  vv_stats_outcome (stats, "fell-back");
+  vv_stats_figures (stats, &figures);
+  g_assert_cmpuint (figures.held.counts[0], ==, 1);
+  g_assert_cmpuint (figures.held.counts[1], ==, SAMPLES);
+  g_assert_cmpuint (figures.held.counts[VV_BUCKETS], ==, 1);
+  g_assert_cmpuint (figures.held.sum_usec, ==, 100 + SAMPLES * 101 + 30000001);
+  g_assert_cmpuint (figures.own.counts[0], ==, SAMPLES + 2);
+  g_assert_cmpuint (figures.outcomes[1], ==, 1);
+  g_autoptr (GKeyFile) file = written (stats);
+  g_assert_true (vv_histogram_read (&read, file, "held"));
+  g_assert_cmpmem (&read, sizeof read, &figures.held, sizeof figures.held);
+  g_assert_false (vv_histogram_read (&read, file, "opens"));
+  g_assert_cmpuint (vv_histogram_total (&read), ==, 0);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -154,6 +181,7 @@ main (int argc, char **argv)
   g_test_add_func ("/stats/text-is-kept", test_text_is_kept);
   g_test_add_func ("/stats/percentiles", test_percentiles);
   g_test_add_func ("/stats/old-samples-are-forgotten", test_old_samples_are_forgotten);
+  g_test_add_func ("/stats/buckets", test_buckets);
   g_test_add_func ("/stats/newest-changes-come-first", test_newest_changes_come_first);
   return g_test_run ();
 }

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * vfio-variant probe: asks devices that are on VFIO, and idle, whether their drivers can migrate them live,
+ * and notes the answers.
+ */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "log.h"
+#include "migration.h"
+
+/* @driver: (nullable): the one that was asked, or would have been */
+typedef struct {
+  const char *address;
+  char *driver;
+  VvMigration migration;
+  GError *error;
+} Answer;
+
+static void
+answer_free (Answer *a)
+{
+  g_free (a->driver);
+  g_clear_error (&a->error);
+  g_free (a);
+}
+
+/* No --force gets past this: an open group keeps a starting guest out. */
+static gboolean
+nobody_waits (const VvEntry *entry, GError **error)
+{
+  if (vv_domain_allows (entry, NULL))
+    return TRUE;
+  g_set_error (
+      error, VV_ERROR, VV_ERROR_REFUSED,
+      "%s belongs to domain %s; shut it down, or 'vfio-variant restore --force %s' when that domain is "
+      "gone",
+      entry->address, entry->domain, entry->address);
+  return FALSE;
+}
+
+/* The lock, held until the end, keeps everybody of us from moving the device meanwhile. */
+static gboolean
+ask (const VvSession *session, Answer *a, GError **error)
+{
+  g_autoptr (GError) unwritten = NULL;
+  g_autoptr (VvBinding) binding = vv_session_binding (session, a->address, FALSE, error);
+
+  if (!binding)
+    return FALSE;
+  a->driver = g_strdup (binding->device->driver);
+  if (!nobody_waits (binding->entry, error) ||
+      !vv_migration_probe (session->host, binding->device, &a->migration, error))
+    return FALSE;
+  if (!vv_migration_store (session->journal, a->driver, binding->device->modalias, &a->migration, &unwritten))
+    fprintf (stderr, "vfio-variant: warning: %s: the answer could not be noted: %s\n", a->address,
+             unwritten->message);
+  return TRUE;
+}
+
+/* --- text --- */
+
+static void
+print_answer (const Answer *a)
+{
+  const VvMigration *m = &a->migration;
+
+  if (a->error) {
+    fprintf (stderr, "vfio-variant: %s\n", a->error->message);
+    return;
+  }
+  printf ("%s: %s: ", a->address, a->driver);
+  if (m->stop_copy)
+    printf ("can migrate (stop-copy%s%s; %s)\n", m->p2p ? ", P2P" : "", m->pre_copy ? ", pre-copy" : "",
+            m->dma_logging ? "DMA logging"
+                           : "no DMA logging: QEMU wants an IOMMU that tracks dirty pages, or sends all "
+                             "memory while the guest is stopped");
+  else
+    puts ("cannot migrate: the driver announces no migration");
+}
+
+/* --- JSON --- */
+
+static void
+json_fact (JsonBuilder *b, const char *name, const Answer *a, gboolean fact)
+{
+  json_builder_set_member_name (b, name);
+  if (a->error)
+    json_builder_add_null_value (b);
+  else
+    json_builder_add_boolean_value (b, fact);
+}
+
+static void
+json_answer (JsonBuilder *b, const Answer *a)
+{
+  const VvMigration *m = &a->migration;
+
+  json_builder_begin_object (b);
+  vv_json_string (b, "device", a->address);
+  vv_json_string (b, "driver", a->driver);
+  json_fact (b, "migratable", a, m->stop_copy);
+  json_fact (b, "stop_copy", a, m->stop_copy);
+  json_fact (b, "p2p", a, m->p2p);
+  json_fact (b, "pre_copy", a, m->pre_copy);
+  json_fact (b, "dma_logging", a, m->dma_logging);
+  vv_json_string (b, "error", a->error ? a->error->message : NULL);
+  json_builder_end_object (b);
+}
+
+static void
+print_json (const GPtrArray *answers)
+{
+  g_autoptr (JsonBuilder) builder = json_builder_new ();
+
+  if (answers->len != 1)
+    json_builder_begin_array (builder);
+  for (guint i = 0; i < answers->len; i++)
+    json_answer (builder, answers->pdata[i]);
+  if (answers->len != 1)
+    json_builder_end_array (builder);
+  vv_json_print (builder);
+}
+
+/* One after another: each device is reset, and a group can be open only once. */
+static int
+ask_all (const VvSession *session, const GPtrArray *addresses, gboolean json)
+{
+  g_autoptr (GPtrArray) answers = g_ptr_array_new_with_free_func ((GDestroyNotify)answer_free);
+  int code = VV_EXIT_DONE;
+
+  for (guint i = 0; i < addresses->len; i++) {
+    Answer *a = g_new0 (Answer, 1);
+    g_ptr_array_add (answers, a);
+    a->address = addresses->pdata[i];
+    ask (session, a, &a->error);
+    code = vv_exit_merge (code, a->error);
+    if (!json)
+      print_answer (a);
+  }
+  if (json)
+    print_json (answers);
+  return code;
+}
+
+int
+vv_cmd_probe (int argc, char **argv)
+{
+  g_auto (VvCommon) common = {0};
+  int code = vv_parse_options (
+      &argc, &argv, "DEVICE...",
+      "Asks whether the VFIO drivers that devices are on can migrate them live, and notes the answers for "
+      "'vfio-variant list'. Each device is opened, which resets it; one that a process or a domain has is "
+      "refused.",
+      NULL, FALSE, &common);
+
+  if (code >= 0)
+    return code;
+  if (argc < 2)
+    return vv_usage_error (argv[0], "a DEVICE is missing");
+  if (geteuid () != 0) {
+    fputs ("vfio-variant: asking a device's driver needs root\n", stderr);
+    return VV_EXIT_UNPRIVILEGED;
+  }
+  vv_log_to_system ();
+  g_autoptr (VvSession) session = vv_open_session (&common, TRUE, &code);
+  g_autoptr (GPtrArray) addresses = session ? vv_device_arguments (session->host, argc, argv, &code) : NULL;
+  return addresses ? ask_all (session, addresses, common.json) : code;
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "placement.h"
+
+#include <string.h>
+
+void
+vv_choice_free (VvChoice *choice)
+{
+  if (!choice)
+    return;
+  vv_selection_free (choice->selection);
+  vv_decision_free (choice->decision);
+  if (choice->refused)
+    g_ptr_array_unref (choice->refused);
+  g_free (choice);
+}
+
+typedef struct {
+  const VvJournal *journal;
+  const char *modalias;
+} Asked;
+
+static gboolean
+is_known_not_to_migrate (const char *driver, gpointer data)
+{
+  const Asked *asked = data;
+
+  return vv_migration_known (asked->journal, driver, asked->modalias, NULL) == VV_MIGRATION_NO;
+}
+
+/* NULL, too, when it is on VFIO and nobody saw it before. */
+static const char *
+native_driver (const VvSession *s, const VvPciDevice *device, const VvEntry *entry, const char *seen_driver,
+               const VvSelection *selection)
+{
+  const char *now = seen_driver ? seen_driver : device->driver;
+
+  if (entry && entry->home_known)
+    return entry->home_driver;
+  return device->vfio_dev || vv_selection_has_driver (s->host, selection, now) ? NULL : now;
+}
+
+VvChoice *
+vv_choose (const VvSession *s, const VvPciDevice *device, const VvEntry *entry, const char *seen_driver,
+           const VvTerms *wish, const char *whose, GError **error)
+{
+  VvSelection *selection = vv_catalog_select (s->catalog, device->modalias, error);
+  Asked asked = {s->journal, device->modalias};
+
+  if (!selection)
+    return NULL;
+  VvChoice *choice = g_new0 (VvChoice, 1);
+  choice->selection = selection;
+  choice->decision =
+      vv_policy_decide (s->policy, device, native_driver (s, device, entry, seen_driver, selection));
+  choice->refused = wish ? vv_decision_narrow (choice->decision, wish, whose) : g_ptr_array_new ();
+  vv_decision_apply (choice->decision, s->host, selection, is_known_not_to_migrate, &asked);
+  return choice;
+}
+
+/* --- what cannot be had --- */
+
+static gboolean
+requires_migration (const VvChoice *choice)
+{
+  return choice->decision->terms.values[VV_TERM_MIGRATABLE] == VV_MIGRATABLE_REQUIRE;
+}
+
+gboolean
+vv_choice_takes (const VvSession *s, const VvPciDevice *device, const VvChoice *choice, const char *driver)
+{
+  return vv_decision_allows (choice->decision, driver) &&
+         !(requires_migration (choice) &&
+           vv_migration_known (s->journal, driver, device->modalias, NULL) == VV_MIGRATION_NO);
+}
+
+/* What fails because of the device's own affairs, as being in use, is not the policy's doing. */
+static void
+make_strict (const VvChoice *choice, GError **error)
+{
+  if (!error || !*error || !vv_decision_is_strict (choice->decision) ||
+      !(g_error_matches (*error, VV_ERROR, VV_ERROR_FAILED) ||
+        g_error_matches (*error, VV_ERROR, VV_ERROR_NOT_FOUND)))
+    return;
+  g_autofree char *rule = vv_decision_rule (choice->decision);
+  (*error)->code = VV_ERROR_POLICY;
+  g_prefix_error (error, "%s takes nothing else: ", rule);
+}
+
+static void
+none_is_left (const VvPciDevice *device, const VvChoice *choice, GError **error)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  for (guint i = 0; i < choice->selection->excluded->len; i++) {
+    const VvCandidate *c = choice->selection->excluded->pdata[i];
+    g_string_append_printf (text, "%s%s (%s)", i ? "; " : "", c->module, c->excluded);
+  }
+  g_set_error (error, VV_ERROR, VV_ERROR_POLICY, "%s: no VFIO driver is left: %s", device->address,
+               text->len ? text->str : "the kernel offers none");
+}
+
+gboolean
+vv_choice_check (const VvSession *s, const VvPciDevice *device, const VvChoice *choice, GError **error)
+{
+  g_autoptr (GError) problem = NULL;
+  gboolean strict = vv_decision_is_strict (choice->decision);
+
+  if (!choice->selection->candidates->len) {
+    none_is_left (device, choice, strict ? error : NULL);
+    return !strict;
+  }
+  if (vv_binding_load_ahead (s->host, s->modules, choice->selection, &problem) || !strict)
+    return TRUE;
+  g_propagate_prefixed_error (error, g_steal_pointer (&problem), "%s: ", device->address);
+  make_strict (choice, error);
+  return FALSE;
+}
+
+/* --- migration --- */
+
+gboolean
+vv_place_can_migrate (const VvSession *s, const VvPciDevice *device, GError **error)
+{
+  g_autoptr (GError) unsaved = NULL;
+  VvMigration migration;
+
+  if (!vv_migration_probe (s->host, device, &migration, error))
+    return FALSE;
+  if (!vv_migration_store (s->journal, device->driver, device->modalias, &migration, &unsaved))
+    g_warning ("%s", unsaved->message);
+  if (!migration.stop_copy)
+    g_set_error (error, VV_ERROR, VV_ERROR_POLICY, "%s: %s announces no migration", device->address,
+                 device->driver);
+  return migration.stop_copy;
+}
+
+/* The driver that the device is on is out; FALSE: there is none besides. */
+static gboolean
+exclude_current (const VvSession *s, const VvPciDevice *device, VvSelection *selection, const char *why)
+{
+  for (guint i = 0; i < selection->candidates->len; i++) {
+    g_autofree char *driver = vv_candidate_driver (s->host, selection->candidates->pdata[i]);
+    if (g_strcmp0 (driver, device->driver) != 0)
+      continue;
+    vv_selection_exclude (selection, g_ptr_array_steal_index (selection->candidates, i), why);
+    return selection->candidates->len > 0;
+  }
+  return FALSE;
+}
+
+VvChange *
+vv_place (const VvSession *s, VvBinding *b, VvChoice *choice, GError **error)
+{
+  if (!choice->selection->candidates->len && vv_decision_is_strict (choice->decision)) {
+    none_is_left (b->device, choice, error);
+    return NULL;
+  }
+  for (;;) {
+    g_autoptr (VvChange) change = vv_binding_detach (b, choice->selection, error);
+    g_autoptr (GError) immobile = NULL;
+    if (!change) {
+      make_strict (choice, error);
+      return NULL;
+    }
+    if (!requires_migration (choice) || b->dry_run || vv_place_can_migrate (s, b->device, &immobile))
+      return g_steal_pointer (&change);
+    vv_session_log_change (s, change);
+    if (!g_error_matches (immobile, VV_ERROR, VV_ERROR_POLICY)) {
+      g_autofree char *rule = vv_decision_rule (choice->decision);
+      g_set_error (error, VV_ERROR, VV_ERROR_POLICY,
+                   "%s: whether %s can migrate it, which %s requires, could not be told: %s",
+                   b->device->address, b->device->driver, rule, immobile->message);
+      return NULL;
+    }
+    if (!exclude_current (s, b->device, choice->selection, immobile->message)) {
+      none_is_left (b->device, choice, error);
+      return NULL;
+    }
+  }
+}

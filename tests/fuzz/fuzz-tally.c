@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * A tally: it is read or refused; either way the next change is counted, what was read comes back one more,
+ * and the metrics are text.
+ */
+#include "fuzz.h"
+
+#include "metrics.h"
+
+static guint64
+total (const VvTally *tally)
+{
+  guint64 sum = 0;
+
+  for (guint i = 0; i < tally->rows->len; i++) {
+    const VvTallyRow *row = tally->rows->pdata[i];
+    sum += row->done + row->fell_back + row->failed;
+  }
+  return sum;
+}
+
+/* A number at its end is one that the next reader refuses. */
+static gboolean
+is_full (const VvTally *tally)
+{
+  return total (tally) >= VV_COUNT_MAX || vv_histogram_total (&tally->durations[VV_DETACH]) >= VV_COUNT_MAX;
+}
+
+/* That a damaged one is begun afresh is a warning each time. */
+static GLogWriterOutput
+drop_log (GLogLevelFlags level, const GLogField *fields, gsize n, gpointer data)
+{
+  (void)level, (void)fields, (void)n, (void)data;
+  return G_LOG_WRITER_HANDLED;
+}
+
+static void
+keep_quiet (void)
+{
+  static gboolean done;
+
+  if (!done)
+    g_log_set_writer_func (drop_log, NULL, NULL);
+  done = TRUE;
+}
+
+int
+LLVMFuzzerTestOneInput (const guint8 *data, gsize size)
+{
+  g_autoptr (VvJournal) journal = vv_journal_open (fuzz_host (), FALSE, NULL);
+  g_autoptr (VvChange) change = vv_change_new ("0000:3b:00.1", VV_DETACH, NULL);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *warning = NULL;
+
+  keep_quiet ();
+  fuzz_write ("run/vfio-variant/tally", data, size);
+  g_autoptr (VvTally) tally = vv_tally_read (journal, &error);
+  g_assert_true ((tally != NULL) == (error == NULL));
+  g_autofree char *text = vv_metrics_text (journal, NULL, VV_METRICS_OPENMETRICS, &warning);
+  g_assert_true (g_utf8_validate (text, -1, NULL));
+  g_assert_true ((warning != NULL) == (error != NULL));
+  if (tally && is_full (tally))
+    return 0;
+  change->changed = TRUE;
+  vv_tally_change (journal, change);
+  g_autoptr (VvTally) again = vv_tally_read (journal, NULL);
+  g_assert_nonnull (again);
+  g_assert_cmpuint (again->rows->len, <=, VV_TALLY_ROWS);
+  g_assert_cmpuint (total (again), ==, (tally ? total (tally) : 0) + 1);
+  return 0;
+}

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=sh disable=SC2154 # lib.sh comes before
+#
+# Introspection: what the hook, the command and the gate's workers did is counted, and told by the command and
+# in the file for Prometheus's node exporter.
+
+nic=$(bdf 8086:10d3 1)
+virtio_nic=$(bdf 1af4:1041 1)
+textfile=/run/tests/metrics/vfio-variant.prom
+
+# metric SAMPLE: its number, 0 when it is not there
+metric() {
+  vfio-variant metrics | awk -v name="vfio_variant_$1" '$1 == name { number = $2 } END { print number + 0 }'
+}
+
+metric_is() { # metric_is SAMPLE NUMBER, for wait_for
+  [ "$(metric "$1")" = "$2" ]
+}
+
+file_says() { # file_says SAMPLE NUMBER, for wait_for
+  grep -qxF "vfio_variant_$1 $2" "$textfile"
+}
+
+changes() { # changes OPERATION DRIVER OUTCOME: the sample that counts them
+  echo "changes_total{operation=\"$1\",driver=\"$2\",outcome=\"$3\"}"
+}
+
+duration_count() { # duration_count OPERATION: the sample with the number of durations
+  echo "change_duration_seconds_count{operation=\"$1\"}"
+}
+
+detached() { # detached DRIVER NATIVE IN-USE: the sample that counts such devices
+  echo "devices_detached{driver=\"$1\",native_driver=\"$2\",in_use=\"$3\"}"
+}
+
+hook_counts() {
+  moved=$(changes detach test_vfio_pci 'done')
+  before=$(metric "$moved")
+  durations=$(metric "$(duration_count detach)")
+  by_hook=1
+  ! libvirt_chooses || by_hook=0 # then there is nothing to do for the hook
+  start_domain guest "$(hostdev_xml "$nic")"
+  expect 'changes after the start' "$(metric "$moved")" $((before + by_hook))
+  expect 'durations' "$(metric "$(duration_count detach)")" $((durations + by_hook))
+  expect 'devices of guests' "$(metric "$(detached test_vfio_pci e1000e true)")" 1
+  expect 'entries' "$(metric 'journal_entries{state="detached"}')" 1
+  expect 'the daemon' "$(metric daemon_up)" 0
+  virsh -q destroy guest
+  expect 'devices of guests afterwards' "$(metric "$(detached test_vfio_pci e1000e true)")" 0
+  expect 'entries afterwards' "$(metric 'journal_entries{state="detached"}')" 0
+  expect 'changes afterwards' "$(metric "$moved")" $((before + by_hook))
+}
+
+command_counts() {
+  fell_back=$(metric "$(changes detach vfio-pci fell-back)")
+  came_home=$(metric "$(changes reattach e1000e 'done')")
+  failed=$(metric 'attempt_failures_total{step="bind"}')
+  load_variant test_vfio_pci probe_errno=5
+  vfio-variant bind "$nic"
+  expect 'driver' "$(driver_of "$nic")" vfio-pci
+  expect 'fallen back' "$(metric "$(changes detach vfio-pci fell-back)")" $((fell_back + 1))
+  expect 'failed binds' "$(metric 'attempt_failures_total{step="bind"}')" $((failed + 1))
+  expect 'devices of no guest' "$(metric "$(detached vfio-pci e1000e false)")" 1
+  vfio-variant restore "$nic"
+  expect 'come home' "$(metric "$(changes reattach e1000e 'done')")" $((came_home + 1))
+  unload_variants
+}
+
+with_textfile() { # with_textfile COMMAND...: while a daemon runs that writes it
+  mkdir -p "${textfile%/*}"
+  start_daemon on --textfile "$textfile"
+  wait_for 20 file_says daemon_up 1
+  "$@"
+  stop_gate
+  file_says daemon_up 0
+}
+
+gate_counts() {
+  went=$(metric "$(changes detach test_vfio_pci 'done')")
+  came=$(metric "$(changes reattach virtio-pci 'done')")
+  durations=$(metric "$(duration_count reattach)")
+  start_domain guest
+  attach_hostdev guest "$virtio_nic"
+  wait_for 20 metric_is "$(changes detach test_vfio_pci 'done')" $((went + 1))
+  wait_for 20 file_says "$(changes detach test_vfio_pci 'done')" $((went + 1))
+  wait_for 20 file_says "$(detached test_vfio_pci virtio-pci true)" 1
+  file_says 'gate_outcomes_total{outcome="detached"}' 1
+  detach_hostdev guest "$virtio_nic"
+  comes_home "$virtio_nic" 'virtio-pci (null)'
+  wait_for 20 metric_is "$(changes reattach virtio-pci 'done')" $((came + 1))
+  expect 'durations' "$(metric "$(duration_count reattach)")" $((durations + 1))
+  wait_for 20 file_says "$(duration_count reattach)" $((durations + 1))
+  wait_for 20 file_says 'gate_outcomes_total{outcome="reattached"}' 1
+  expect 'held' "$(metric gate_held_seconds_count)" "$(gate_status '.held.count')"
+  file_says gate_held_seconds_count "$(gate_status '.held.count')"
+  expect 'gate' "$(metric gate_on)" 1
+}
+
+need_libvirt
+scenario 'metrics: the hook counts' hook_counts
+scenario 'metrics: the command counts, with what failed' command_counts
+scenario 'metrics: the gate counts, and the file says so' with_textfile gate_counts
+killall_gates

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * tally: what is counted as what, by how many processes at once, and what becomes of a damaged file.
+ */
+#include "tally.h"
+
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "nic-fixture.h"
+
+#define TALLY "run/vfio-variant/tally"
+#define PROCESSES 6
+#define ROUNDS 60
+
+static VvTally *
+read_tally (const Fixture *f)
+{
+  g_autoptr (GError) error = NULL;
+  VvTally *tally = vv_tally_read (f->s->journal, &error);
+
+  g_assert_no_error (error);
+  return tally;
+}
+
+static void
+count (const Fixture *f, VvOperation operation, const char *to, gboolean changed, gint64 usec)
+{
+  g_autoptr (VvChange) change = vv_change_new (NIC, operation, "mlx5_core");
+
+  change->to = g_strdup (to);
+  change->changed = changed;
+  change->usec = usec;
+  vv_tally_change (f->s->journal, change);
+}
+
+static void
+assert_row (const VvTally *tally, guint n, VvOperation operation, const char *driver, const char *counts)
+{
+  g_assert_cmpuint (tally->rows->len, >, n);
+  const VvTallyRow *row = tally->rows->pdata[n];
+  g_autofree char *found = g_strdup_printf ("%" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT,
+                                            row->done, row->fell_back, row->failed);
+
+  g_assert_cmpint (row->operation, ==, operation);
+  g_assert_cmpstr (row->driver, ==, driver);
+  g_assert_cmpstr (found, ==, counts);
+}
+
+static void
+test_nothing_yet (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvTally) tally = read_tally (f);
+
+  g_assert_cmpuint (tally->rows->len, ==, 0);
+  g_assert_cmpuint (vv_histogram_total (&tally->durations[VV_DETACH]), ==, 0);
+  g_assert_false (fake_exists (f->k, TALLY));
+}
+
+static void
+test_changes (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+
+  count (f, VV_DETACH, "special-vfio", TRUE, 2000);
+  count (f, VV_DETACH, "special-vfio", TRUE, 1000);
+  count (f, VV_REATTACH, NULL, TRUE, 31000000);
+  count (f, VV_DETACH, "special-vfio", FALSE, 50); /* nothing was to be done */
+  g_autoptr (VvTally) tally = read_tally (f);
+  g_assert_cmpuint (tally->rows->len, ==, 2);
+  assert_row (tally, 0, VV_DETACH, "special-vfio", "2 0 0");
+  assert_row (tally, 1, VV_REATTACH, "none", "1 0 0");
+  g_assert_cmpuint (tally->durations[VV_DETACH].sum_usec, ==, 3000);
+  g_assert_cmpuint (tally->durations[VV_DETACH].counts[2], ==, 1); /* up to 1 ms */
+  g_assert_cmpuint (tally->durations[VV_DETACH].counts[3], ==, 1); /* up to 3 ms */
+  g_assert_cmpuint (tally->durations[VV_REATTACH].counts[VV_BUCKETS], ==, 1);
+}
+
+/* A fall back counts also when the device is where it was. */
+static void
+test_fall_back (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+
+  fake_driver (f->k, "special-vfio")->probe_errno = EIO;
+  fake_driver (f->k, "mlx5_vfio_pci")->load_errno = ENOENT;
+  put_on (f, "vfio-pci", "vfio-pci");
+  g_autoptr (GError) error = NULL;
+  g_autoptr (VvChange) change = detach_nic (f, &error);
+  g_assert_no_error (error);
+  g_assert_false (change->changed);
+  vv_tally_change (f->s->journal, change);
+  g_autoptr (VvTally) tally = read_tally (f);
+  assert_row (tally, 0, VV_DETACH, "vfio-pci", "0 1 0");
+  g_assert_cmpuint (tally->steps[VV_TALLY_BIND], ==, 1);
+  g_assert_cmpuint (tally->steps[VV_TALLY_LOAD], ==, 1);
+  g_assert_cmpuint (tally->steps[VV_TALLY_VERIFY], ==, 0);
+  g_assert_cmpuint (vv_histogram_total (&tally->durations[VV_DETACH]), ==, 1);
+}
+
+/* --- through a session --- */
+
+static void
+test_session_counts_what_it_logs (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvChange) there = detach_nic (f, NULL);
+
+  vv_session_log_change (f->s, there);
+  fake_assert_logged (NIC ": detach: mlx5_core -> special-vfio: *");
+  g_autoptr (VvTally) tally = read_tally (f);
+  assert_row (tally, 0, VV_DETACH, "special-vfio", "1 0 0");
+}
+
+static void
+test_failed_detach (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvBinding) b = open_nic (f);
+  g_autoptr (VvSelection) selection = select_nic (f);
+  g_autoptr (GError) error = NULL;
+
+  fail_all_vfio (f, EIO);
+  g_assert_null (vv_binding_detach (b, selection, &error));
+  g_assert_false (vv_session_binding_failed (f->s, b, NULL, &error));
+  g_autoptr (VvTally) tally = read_tally (f);
+  assert_row (tally, 0, VV_DETACH, "any", "0 0 1");
+  g_assert_cmpuint (tally->steps[VV_TALLY_BIND], ==, 3);
+  g_assert_cmpuint (vv_histogram_total (&tally->durations[VV_DETACH]), ==, 0);
+}
+
+static void
+test_failed_reattach (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+
+  must_detach_nic (f);
+  fake_driver (f->k, "mlx5_core")->probe_errno = EIO;
+  g_autoptr (VvBinding) b = open_nic (f);
+  g_autoptr (GError) error = NULL;
+  g_assert_null (vv_binding_reattach (b, &error));
+  vv_session_binding_failed (f->s, b, NULL, &error);
+  g_autoptr (VvTally) tally = read_tally (f);
+  assert_row (tally, 0, VV_REATTACH, "mlx5_core", "0 0 1");
+}
+
+static void
+test_what_is_no_failure (void)
+{
+  static const VvError codes[] = {VV_ERROR_REFUSED, VV_ERROR_NO_DEVICE, VV_ERROR_INVALID};
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvChange) failed = vv_change_new (NIC, VV_DETACH, NULL);
+  g_autoptr (GError) real = g_error_new (VV_ERROR, VV_ERROR_FAILED, "x");
+
+  for (gsize i = 0; i < G_N_ELEMENTS (codes); i++) {
+    g_autoptr (GError) error = g_error_new (VV_ERROR, codes[i], "x");
+    vv_session_count_failure (f->s, failed, "vfio-pci", error);
+  }
+  vv_session_count_failure (f->s, NULL, "vfio-pci", real); /* nothing was begun */
+  g_assert_false (fake_exists (f->k, TALLY));
+  vv_session_count_failure (f->s, failed, "vfio-pci", real);
+  g_autoptr (VvTally) tally = read_tally (f);
+  assert_row (tally, 0, VV_DETACH, "vfio-pci", "0 0 1");
+}
+
+/* What a process that died left behind, and cannot be mended either */
+static void
+test_failed_recovery (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+
+  fake_unbind (f->k, NIC);
+  fake_write (f->k, ENTRY,
+              "[device]\naddress=" NIC "\nmodalias=" NIC_MODALIAS
+              "\nstate=reattaching\nhome-known=true\nhome-driver=mlx5_core\nhome-module=mlx5_core\n");
+  fake_driver (f->k, "mlx5_core")->probe_errno = EIO;
+  fail_all_vfio (f, EIO);
+  vv_session_recover (f->s);
+  fake_assert_logged ("*mlx5_core*");
+  g_autoptr (VvTally) tally = read_tally (f);
+  assert_row (tally, 0, VV_REATTACH, "mlx5_core", "0 0 1");
+}
+
+/* --- many --- */
+
+static void
+test_names_of_drivers (void)
+{
+  static const char *const names[] = {"[a]=b;", " blank ", "\xc3\xbc\\n", "other"};
+  g_autoptr (Fixture) f = fixture_new ();
+
+  for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
+    count (f, VV_DETACH, names[i], TRUE, 1);
+  g_autoptr (VvTally) tally = read_tally (f);
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    assert_row (tally, i, VV_DETACH, names[i], "1 0 0");
+}
+
+static void
+test_rows_are_bounded (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+
+  for (guint i = 0; i < VV_TALLY_ROWS + 10; i++) {
+    g_autofree char *driver = g_strdup_printf ("driver%u", i);
+    count (f, i % 2 ? VV_DETACH : VV_REATTACH, driver, TRUE, 1);
+  }
+  g_autoptr (VvTally) tally = read_tally (f);
+  guint64 total = 0, other = 0;
+  g_assert_cmpuint (tally->rows->len, ==, VV_TALLY_ROWS);
+  for (guint i = 0; i < tally->rows->len; i++) {
+    const VvTallyRow *row = tally->rows->pdata[i];
+    total += row->done;
+    other += strcmp (row->driver, VV_TALLY_OTHER) == 0 ? row->done : 0;
+  }
+  g_assert_cmpuint (total, ==, VV_TALLY_ROWS + 10);
+  g_assert_cmpuint (other, ==, 12);
+}
+
+static void
+count_many (const Fixture *f, guint process)
+{
+  g_autofree char *driver = g_strdup_printf ("driver%u", process % 2);
+
+  for (guint i = 0; i < ROUNDS; i++)
+    count (f, VV_DETACH, driver, TRUE, 1000);
+  _exit (0);
+}
+
+/* None is lost, and nobody ever reads a part. */
+static void
+test_many_processes (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  int running = PROCESSES, status;
+
+  for (guint i = 0; i < PROCESSES; i++)
+    if (fork () == 0)
+      count_many (f, i);
+  while (running > 0) {
+    g_autoptr (VvTally) meanwhile = read_tally (f);
+    g_assert_cmpuint (meanwhile->rows->len, <=, 2);
+    if (waitpid (-1, &status, WNOHANG) > 0) {
+      g_assert_cmpint (status, ==, 0);
+      running--;
+    }
+  }
+  g_autoptr (VvTally) tally = read_tally (f);
+  guint64 total = 0;
+  for (guint i = 0; i < tally->rows->len; i++)
+    total += ((VvTallyRow *)tally->rows->pdata[i])->done;
+  g_assert_cmpuint (total, ==, PROCESSES * ROUNDS);
+  g_assert_cmpuint (vv_histogram_total (&tally->durations[VV_DETACH]), ==, PROCESSES * ROUNDS);
+  g_assert_cmpuint (tally->durations[VV_DETACH].sum_usec, ==, PROCESSES * ROUNDS * 1000);
+}
+
+/* --- trouble --- */
+
+static void
+assert_begins_afresh (const Fixture *f, const char *text)
+{
+  g_autoptr (GError) error = NULL;
+
+  fake_write (f->k, TALLY, text);
+  g_assert_null (vv_tally_read (f->s->journal, &error));
+  fake_assert_error (error, VV_ERROR_FAILED,
+                     "*/tally cannot be read (*): what was counted since boot is not*");
+  count (f, VV_DETACH, "special-vfio", TRUE, 1);
+  fake_assert_logged ("*/tally cannot be read (*)*; the count begins afresh");
+  g_autoptr (VvTally) tally = read_tally (f);
+  g_assert_cmpuint (tally->rows->len, ==, 1);
+  assert_row (tally, 0, VV_DETACH, "special-vfio", "1 0 0");
+}
+
+static char *
+with (const char *text, const char *what, const char *instead)
+{
+  g_auto (GStrv) parts = g_strsplit (text, what, 2);
+
+  g_assert_nonnull (parts[1]);
+  return g_strjoin (instead, parts[0], parts[1], NULL);
+}
+
+static void
+test_damaged (void)
+{
+  static const char *const damages[][2] = {
+      {"format=1", "format=2"},
+      {"operation=detach", "operation=attach"},
+      {"driver=special-vfio", "driver="},
+      {"done=1", "done=-1"},
+      {"done=1", "done=9007199254740992"},
+      {"fell-back=0", "fell=0"},
+      {"bind=0", "bind=x"},
+      {"buckets=0;", "buckets="},
+      {"sum-us=", "sum-us=x"},
+      {"[failed-at]", "[change 2]\noperation=detach\ndriver=special-vfio\ndone=1\nfell-back=0\nfailed=0\n"
+                      "[failed-at]"},
+  };
+  g_autoptr (Fixture) f = fixture_new ();
+
+  assert_begins_afresh (f, "");
+  assert_begins_afresh (f, "garbage");
+  for (gsize i = 0; i < G_N_ELEMENTS (damages); i++) {
+    count (f, VV_DETACH, "vfio-pci", TRUE, 1000);
+    fake_remove (f->k, TALLY);
+    count (f, VV_DETACH, "special-vfio", TRUE, 1000);
+    g_autofree char *sound = fake_read (f->k, TALLY);
+    g_autofree char *damaged = with (sound, damages[i][0], damages[i][1]);
+    assert_begins_afresh (f, damaged);
+  }
+}
+
+static void
+test_too_long (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autofree char *text = g_strnfill (70000, '#');
+
+  assert_begins_afresh (f, text);
+}
+
+/* It is said once, where only somebody who looks for it sees it; the change is none the worse. */
+static void
+test_cannot_be_written (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+
+  fake_mkdir (f->k, TALLY "/x"); /* a directory cannot be replaced by a file */
+  count (f, VV_DETACH, "special-vfio", TRUE, 1);
+  fake_assert_logged ("changes of hands are not counted: */tally: write: Is a directory");
+  count (f, VV_DETACH, "special-vfio", TRUE, 1);
+  fake_assert_log_empty ();
+}
+
+/* Somebody who was stopped with the lock keeps nobody for long. */
+static void
+test_somebody_has_the_lock (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvLock) lock = vv_journal_lock_note (f->s->journal, "tally", 0, NULL);
+  gint64 begin = g_get_monotonic_time ();
+
+  g_assert_nonnull (lock);
+  count (f, VV_DETACH, "special-vfio", TRUE, 1);
+  g_assert_cmpint (g_get_monotonic_time () - begin, >=, 900 * G_TIME_SPAN_MILLISECOND);
+  g_assert_cmpint (g_get_monotonic_time () - begin, <, 10 * G_TIME_SPAN_SECOND);
+  g_assert_false (fake_exists (f->k, TALLY));
+  if (fake_was_logged ("changes of hands are not counted: *")) /* once in each process */
+    fake_assert_log_empty ();
+}
+
+static void
+test_no_directory (void)
+{
+  g_autoptr (FakeKernel) k = fake_standard ();
+  g_autoptr (VvSession) s = vv_session_new (k->root, NULL, VV_SESSION_LOOK, NULL);
+  const Fixture f = {k, s};
+
+  count (&f, VV_DETACH, "special-vfio", TRUE, 1);
+  g_assert_false (fake_exists (k, "run/vfio-variant"));
+  g_autoptr (VvTally) tally = read_tally (&f);
+  g_assert_cmpuint (tally->rows->len, ==, 0);
+}
+
+int
+main (int argc, char **argv)
+{
+  fake_test_init (&argc, &argv);
+  g_test_add_func ("/tally/nothing-yet", test_nothing_yet);
+  g_test_add_func ("/tally/changes", test_changes);
+  g_test_add_func ("/tally/fall-back", test_fall_back);
+  g_test_add_func ("/tally/session/counts-what-it-logs", test_session_counts_what_it_logs);
+  g_test_add_func ("/tally/session/failed-detach", test_failed_detach);
+  g_test_add_func ("/tally/session/failed-reattach", test_failed_reattach);
+  g_test_add_func ("/tally/session/what-is-no-failure", test_what_is_no_failure);
+  g_test_add_func ("/tally/session/failed-recovery", test_failed_recovery);
+  g_test_add_func ("/tally/names-of-drivers", test_names_of_drivers);
+  g_test_add_func ("/tally/rows-are-bounded", test_rows_are_bounded);
+  g_test_add_func ("/tally/many-processes", test_many_processes);
+  g_test_add_func ("/tally/damaged", test_damaged);
+  g_test_add_func ("/tally/too-long", test_too_long);
+  g_test_add_func ("/tally/cannot-be-written", test_cannot_be_written);
+  g_test_add_func ("/tally/somebody-has-the-lock", test_somebody_has_the_lock);
+  g_test_add_func ("/tally/no-directory", test_no_directory);
+  return g_test_run ();
+}
