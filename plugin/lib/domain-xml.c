@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "domain-metadata.rng.h"
 #include "pci-device.h"
 #include "terms-xml.h"
 
@@ -14,10 +15,6 @@
 /* Terms that clear themselves */
 typedef VvTerms VvWish;
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (VvWish, vv_terms_clear)
-
-static const char schema[] =
-#include "domain-metadata.rng.inc"
-    ;
 
 static char *
 text_of (const xmlNode *parent, const char *name)
@@ -169,7 +166,7 @@ find_hostdev (const VvDomain *domain, const char *alias, const char *address)
 {
   for (guint i = 0; i < domain->hostdevs->len; i++) {
     VvHostdev *h = domain->hostdevs->pdata[i];
-    if (alias ? g_strcmp0 (h->alias, alias) == 0 : strcmp (h->address, address) == 0)
+    if (alias ? g_strcmp0 (h->alias, alias) == 0 : g_strcmp0 (h->address, address) == 0)
       return h;
   }
   return NULL;

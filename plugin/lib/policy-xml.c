@@ -8,6 +8,7 @@
 
 #include "modalias.h"
 #include "terms-xml.h"
+#include "vfio-variant.rng.h"
 
 #define MAIN_FILE "vfio-variant.xml"
 #define MORE_FILES "vfio-variant.d"
@@ -15,10 +16,6 @@
 #define PATH_LIMIT 1024
 #define MOST_SECONDS 3600
 #define REMEDY "nothing in it counts"
-
-static const char schema[] =
-#include "vfio-variant.rng.inc"
-    ;
 
 /* --- values --- */
 

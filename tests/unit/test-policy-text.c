@@ -217,7 +217,7 @@ test_damaged (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autoptr (GError) error = NULL;
-    g_test_message ("%s", cases[i].text);
+    g_test_message ("%s", cases[i].where);
     g_assert_null (vv_policy_from_text (cases[i].text, strlen (cases[i].text), &error));
     fake_assert_error (error, VV_ERROR_INVALID, cases[i].where);
   }
