@@ -90,12 +90,9 @@ open_session (GError **error)
 {
   VvSession *session = vv_session_new (NULL, NULL, VV_SESSION_MOVE, error);
 
-  if (session)
+  if (session) {
     vv_session_set_policy (session, vv_policy_read (session->host));
-  for (guint i = 0; session && i < session->policy->files->len; i++) {
-    const VvPolicyFile *file = session->policy->files->pdata[i];
-    if (file->problem)
-      g_warning ("policy: %s", file->problem);
+    vv_policy_warn (session->policy);
   }
   return session;
 }

@@ -50,6 +50,7 @@ struct VvHeld {
   Announced *announced;
   int fd;
   gint64 since;
+  gint64 until;
   guint timeout;
 };
 
@@ -258,6 +259,7 @@ probe_opened (VvGate *gate, int fd, pid_t tid)
   held->announced = a;
   held->fd = fd;
   held->since = g_get_monotonic_time ();
+  held->until = held->since + (gint64)gate->deadline_ms * G_TIME_SPAN_MILLISECOND;
   held->timeout = g_timeout_add (gate->deadline_ms, deadline_passes, held);
   g_hash_table_add (gate->held, held);
   gate->client.held (held, a->device_data, gate->data);
@@ -406,6 +408,14 @@ vv_gate_new (const VvHost *host, const char *const *executables, guint deadline_
 }
 
 void
+vv_gate_set (VvGate *gate, const char *const *executables, guint deadline_ms)
+{
+  g_strfreev (gate->executables);
+  gate->executables = g_strdupv ((char **)executables);
+  gate->deadline_ms = deadline_ms;
+}
+
+void
 vv_gate_open_up (VvGate *gate)
 {
   fanotify_mark (gate->probe.fd, FAN_MARK_FLUSH, 0, AT_FDCWD, NULL);
@@ -470,7 +480,7 @@ vv_gate_counts (const VvGate *gate)
 gint64
 vv_held_deadline (const VvHeld *held)
 {
-  return held->since + (gint64)held->gate->deadline_ms * G_TIME_SPAN_MILLISECOND;
+  return held->until;
 }
 
 const VvAnnouncement *

@@ -78,6 +78,9 @@ VvGate *vv_gate_new (const VvHost *host, const char *const *executables, guint d
 void vv_gate_free (VvGate *gate);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvGate, vv_gate_free)
 
+/** vv_gate_set: other @executables and another deadline, for opens from now on */
+void vv_gate_set (VvGate *gate, const char *const *executables, guint deadline_ms);
+
 /** vv_gate_watch_all: watches all present devices that a guest could get: bridges are none */
 void vv_gate_watch_all (VvGate *gate);
 

@@ -21,7 +21,7 @@
 
 #define EXIT_USAGE 2
 #define EXIT_UNPRIVILEGED 5
-#define DEADLINE_S 30
+#define NOT_SAID -1
 #define MOST_DEADLINE_S 3600
 
 /** What the command line says; the strings are its own. */
@@ -68,6 +68,13 @@ reap (const Daemon *d)
     vv_service_reaped (d->service, pid);
 }
 
+static void
+reloaded (gpointer data)
+{
+  tell_state (data);
+  g_message ("the policy, modprobe.d and the tables of modules were read again");
+}
+
 static gboolean
 signalled (int fd, GIOCondition condition, gpointer data)
 {
@@ -83,9 +90,7 @@ signalled (int fd, GIOCondition condition, gpointer data)
     break;
   case SIGHUP:
     vv_notify ("RELOADING=1");
-    vv_service_reload (d->service);
-    tell_state (d);
-    g_message ("modprobe.d and the tables of modules were read again");
+    vv_service_reload (d->service, reloaded, d);
     break;
   default:
     vv_notify ("STOPPING=1");
@@ -124,12 +129,19 @@ parse (int *argc, char ***argv, Options *o)
 {
   const GOptionEntry entries[] = {
       {"deadline", 'd', 0, G_OPTION_ARG_INT, &o->deadline_s,
-       "Begin nothing new for a device after SECONDS, and let libvirt go on (default: 30)", "SECONDS"},
+       "Begin nothing new for a device after SECONDS, and let libvirt go on (default: as the policy says, "
+       "else 30)",
+       "SECONDS"},
       {"serve", 's', 0, G_OPTION_ARG_STRING_ARRAY, &o->serve,
-       "Hold this program; may be given more than once (default: libvirtd and virtqemud)", "NAME"},
+       "Hold this program; may be given more than once (default: as the policy says, else libvirtd and "
+       "virtqemud)",
+       "NAME"},
       {"no-gate", 0, 0, G_OPTION_ARG_NONE, &o->no_gate, "Hold nobody; only tell the state", NULL},
       {"textfile", 0, 0, G_OPTION_ARG_FILENAME, &o->textfile,
-       "Keep metrics in FILE, for the textfile collector of Prometheus's node exporter", "FILE"},
+       "Keep metrics in FILE, for the textfile collector of Prometheus's node exporter (default: as the "
+       "policy "
+       "says)",
+       "FILE"},
       {"version", 0, 0, G_OPTION_ARG_NONE, &o->version, "Show the version and exit", NULL},
       {"help", 'h', 0, G_OPTION_ARG_NONE, &o->help, "Show this help and exit", NULL},
       {NULL},
@@ -148,7 +160,7 @@ parse (int *argc, char ***argv, Options *o)
     return usage_error (error->message);
   if (*argc > 1)
     return usage_error ("it takes no arguments");
-  if (o->deadline_s < 1 || o->deadline_s > MOST_DEADLINE_S)
+  if (o->deadline_s != NOT_SAID && (o->deadline_s < 1 || o->deadline_s > MOST_DEADLINE_S))
     return usage_error ("--deadline takes a number from 1 to 3600");
   if (o->textfile && !g_path_is_absolute (o->textfile))
     return usage_error ("--textfile takes an absolute path");
@@ -164,13 +176,13 @@ parse (int *argc, char ***argv, Options *o)
 static int
 run (const Options *o)
 {
-  static const char *const defaults[] = {"libvirtd", "virtqemud", NULL};
   const VvServiceOptions service_options = {
-      .executables = o->serve ? (const char *const *)o->serve : defaults,
-      .deadline_ms = (guint)o->deadline_s * 1000,
+      .settings = {.executables = o->serve,
+                   .deadline_ms = o->deadline_s == NOT_SAID ? 0 : (guint)o->deadline_s * 1000,
+                   .gate = !o->no_gate,
+                   .textfile = o->textfile},
       .minder = VV_MINDER,
-      .gate = !o->no_gate,
-      .textfile = o->textfile,
+      .command = VV_COMMAND,
   };
   g_autoptr (GError) error = NULL;
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
@@ -191,7 +203,7 @@ run (const Options *o)
 int
 main (int argc, char **argv)
 {
-  Options options = {.deadline_s = DEADLINE_S};
+  Options options = {.deadline_s = NOT_SAID};
 
   setlocale (LC_ALL, "");
   int code = parse (&argc, &argv, &options);

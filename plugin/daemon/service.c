@@ -6,6 +6,7 @@
 
 #include "gate.h"
 #include "minder-process.h"
+#include "policy-reader.h"
 #include "stats.h"
 #include "status-socket.h"
 #include "textfile.h"
@@ -18,11 +19,16 @@
 #define LOOK_AFTER_S 1
 
 struct VvService {
-  char **executables;
-  guint deadline_ms;
+  VvSettings options;   /* the strings are the caller's while the service is made, then our own */
+  VvSettings *settings; /* what they make with the policy */
+  VvPolicyReader *reader;
+  gint64 policy_read; /* g_get_real_time(); 0: never */
+  void (*reloaded) (gpointer data);
+  gpointer reloaded_data;
   gint64 started; /* g_get_real_time() */
   VvSession *session;
-  VvGate *gate; /* NULL: off */
+  VvGate *gate;         /* NULL: off */
+  gboolean gate_closes; /* as soon as nobody is held */
   char *gate_off;
   VvUevents *uevents;
   VvWatchdog *watchdog;
@@ -83,6 +89,9 @@ minder_looks (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
+static void adjust_gate (VvService *s);
+static void end_gate (VvService *s);
+
 static void
 all_is_free (VvService *s)
 {
@@ -93,6 +102,10 @@ all_is_free (VvService *s)
   forget_look (s);
   if (!s->stopped)
     s->look = g_timeout_add_seconds (LOOK_AFTER_S, minder_looks, s);
+  if (s->gate_closes && !s->stopped) {
+    end_gate (s);
+    adjust_gate (s); /* it may be wanted again */
+  }
   look_for_the_end (s);
 }
 
@@ -174,12 +187,23 @@ worker_client (gpointer job)
 
 /* --- the gate's client --- */
 
+static void
+reload_tables (VvService *s)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (!vv_session_reload (s->session, &error))
+    g_warning ("modprobe.d and the tables of modules stay as they were: %s", error->message);
+  else if (vv_catalog_warning (s->session->catalog))
+    g_warning ("%s", vv_catalog_warning (s->session->catalog));
+}
+
 /* Tables that depmod made anew count from the next device on. */
 static void
 refresh_session (VvService *s)
 {
   if (vv_modules_changed (s->session->modules))
-    vv_service_reload (s);
+    reload_tables (s);
 }
 
 static gpointer
@@ -308,9 +332,11 @@ tell_status (gpointer data)
   g_key_file_set_string (file, "daemon", "gate", s->gate ? "on" : "off");
   if (s->gate_off)
     g_key_file_set_string (file, "daemon", "reason", s->gate_off);
-  g_key_file_set_string_list (file, "daemon", "executables", (const char *const *)s->executables,
-                              g_strv_length (s->executables));
-  g_key_file_set_integer (file, "daemon", "deadline-ms", (int)s->deadline_ms);
+  g_key_file_set_string_list (file, "daemon", "executables", (const char *const *)s->settings->executables,
+                              g_strv_length (s->settings->executables));
+  g_key_file_set_integer (file, "daemon", "deadline-ms", (int)s->settings->deadline_ms);
+  if (s->policy_read)
+    g_key_file_set_int64 (file, "daemon", "policy-read", s->policy_read);
   g_key_file_set_integer (file, "daemon", "devices", s->gate ? (int)vv_gate_watched (s->gate) : 0);
   g_key_file_set_string (file, "daemon", "minder", vv_minder_process_runs (s->minder) ? "running" : "idle");
   g_key_file_set_uint64 (file, "opens", "seen", counts->seen);
@@ -345,8 +371,8 @@ tell_metrics (gpointer data)
   return metrics_text (data, TRUE);
 }
 
-void
-vv_service_set_textfile (VvService *s, const char *path)
+static void
+set_textfile (VvService *s, const char *path)
 {
   const VvTextfileClient client = {leave_gate, tell_metrics, s};
 
@@ -374,8 +400,8 @@ open_gate (VvService *s, GError **error)
 {
   static const VvGateClient client = {device_announced, device_dropped, device_held, device_late};
 
-  s->gate =
-      vv_gate_new (s->session->host, (const char *const *)s->executables, s->deadline_ms, &client, s, error);
+  s->gate = vv_gate_new (s->session->host, (const char *const *)s->settings->executables,
+                         s->settings->deadline_ms, &client, s, error);
   if (!s->gate)
     return FALSE;
   s->uevents = vv_uevents_new (device_event, s, error); /* before the look, so that none is missed between */
@@ -389,16 +415,78 @@ open_gate (VvService *s, GError **error)
 }
 
 static void
-start_gate (VvService *s, gboolean wanted)
+start_gate (VvService *s)
 {
   g_autoptr (GError) error = NULL;
 
-  if (!wanted) {
-    s->gate_off = g_strdup ("turned off by --no-gate");
-  } else if (!open_gate (s, &error)) {
-    s->gate_off = g_strdup (error->message);
-    g_warning ("the gate is off, so hot plug gets what libvirt itself chooses: %s", s->gate_off);
+  g_clear_pointer (&s->gate_off, g_free);
+  if (open_gate (s, &error))
+    return;
+  s->gate_off = g_strdup (error->message);
+  g_warning ("the gate is off, so hot plug gets what libvirt itself chooses: %s", s->gate_off);
+}
+
+static void
+end_gate (VvService *s)
+{
+  g_clear_pointer (&s->uevents, vv_uevents_free);
+  g_clear_pointer (&s->gate, vv_gate_free);
+  g_clear_pointer (&s->watchdog, vv_watchdog_free);
+  s->gate_closes = FALSE;
+}
+
+/* Who is held stays so; nobody else is. */
+static void
+close_gate (VvService *s)
+{
+  s->gate_closes = TRUE;
+  vv_gate_open_up (s->gate);
+  if (!s->holding)
+    end_gate (s);
+}
+
+/* As the settings have it */
+static void
+adjust_gate (VvService *s)
+{
+  if (s->settings->gate && !s->gate) {
+    start_gate (s);
+  } else if (s->settings->gate && !s->gate_closes) {
+    vv_gate_set (s->gate, (const char *const *)s->settings->executables, s->settings->deadline_ms);
+  } else if (!s->settings->gate) {
+    g_free (s->gate_off);
+    s->gate_off = g_strdup (s->settings->gate_off);
+    if (s->gate && !s->gate_closes)
+      close_gate (s);
   }
+}
+
+/* --- the policy --- */
+
+static void
+adopt_settings (VvService *s)
+{
+  g_autoptr (VvSettings) before = s->settings;
+
+  s->settings = vv_settings_new (&s->options, s->session->policy);
+  adjust_gate (s);
+  if (g_strcmp0 (before ? before->textfile : NULL, s->settings->textfile) != 0)
+    set_textfile (s, s->settings->textfile);
+}
+
+static void
+policy_is_read (VvPolicy *policy, gpointer data)
+{
+  VvService *s = data;
+
+  if (policy) {
+    vv_session_set_policy (s->session, policy);
+    vv_policy_warn (policy);
+    s->policy_read = g_get_real_time ();
+  }
+  adopt_settings (s);
+  if (s->reloaded)
+    s->reloaded (s->reloaded_data);
 }
 
 /* What a former daemon left half done may take the kernel long to mend: a process of its own does it. */
@@ -420,8 +508,9 @@ vv_service_new (const VvServiceOptions *options, GError **error)
 {
   g_autoptr (VvService) s = g_new0 (VvService, 1);
 
-  s->executables = g_strdupv ((char **)options->executables);
-  s->deadline_ms = options->deadline_ms;
+  s->options = options->settings;
+  s->options.executables = g_strdupv (options->settings.executables);
+  s->options.textfile = g_strdup (options->settings.textfile);
   s->started = g_get_real_time ();
   s->jobs = g_ptr_array_new ();
   s->stats = vv_stats_new ();
@@ -434,21 +523,27 @@ vv_service_new (const VvServiceOptions *options, GError **error)
   s->socket = vv_status_socket_new (s->session->host, tell_status, s, error);
   if (!s->socket)
     return NULL;
-  start_gate (s, options->gate);
-  vv_service_set_textfile (s, options->textfile);
+  if (options->command) {
+    s->reader = vv_policy_reader_new (options->command, options->sysroot, policy_is_read, s);
+    vv_policy_reader_start (s->reader);
+    vv_policy_reader_wait (s->reader);
+  }
+  if (!s->settings)
+    adopt_settings (s);
   reconcile (s);
   return g_steal_pointer (&s);
 }
 
 void
-vv_service_reload (VvService *s)
+vv_service_reload (VvService *s, void (*reloaded) (gpointer data), gpointer data)
 {
-  g_autoptr (GError) error = NULL;
-
-  if (!vv_session_reload (s->session, &error))
-    g_warning ("modprobe.d and the tables of modules stay as they were: %s", error->message);
-  else if (vv_catalog_warning (s->session->catalog))
-    g_warning ("%s", vv_catalog_warning (s->session->catalog));
+  s->reloaded = reloaded;
+  s->reloaded_data = data;
+  reload_tables (s);
+  if (s->reader)
+    vv_policy_reader_start (s->reader);
+  else
+    reloaded (data);
 }
 
 void
@@ -486,17 +581,18 @@ vv_service_free (VvService *s)
 {
   if (!s)
     return;
+  vv_policy_reader_free (s->reader);
   vv_status_socket_free (s->socket);
   end_textfile (s);
-  vv_uevents_free (s->uevents);
-  vv_gate_free (s->gate);
-  vv_watchdog_free (s->watchdog);
+  end_gate (s);
   forget_look (s);
   vv_minder_process_free (s->minder);
   vv_stats_free (s->stats);
   vv_session_free (s->session);
   g_ptr_array_unref (s->jobs);
-  g_strfreev (s->executables);
+  g_strfreev (s->options.executables);
+  g_free (s->options.textfile);
+  vv_settings_free (s->settings);
   g_free (s->gate_off);
   g_free (s);
 }

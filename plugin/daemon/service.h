@@ -10,23 +10,20 @@
 #pragma once
 
 #include "session.h"
+#include "settings.h"
 
 /**
  * VvServiceOptions:
  * @sysroot: (nullable): another root than the running system's, for tests
- * @executables: whom the gate serves
- * @deadline_ms: how long libvirt is held before nothing new is begun
+ * @settings: what the command line says
  * @minder: path of the libvirt client
- * @gate: FALSE: nobody is served
- * @textfile: (nullable): where the metrics are written, absolute; NULL: nowhere
+ * @command: (nullable): path of vfio-variant, which reads the policy; NULL: there is none
  */
 typedef struct {
   const char *sysroot;
-  const char *const *executables;
-  guint deadline_ms;
+  VvSettings settings;
   const char *minder;
-  gboolean gate;
-  const char *textfile;
+  const char *command;
 } VvServiceOptions;
 
 typedef struct VvService VvService;
@@ -34,7 +31,8 @@ typedef struct VvService VvService;
 /**
  * vv_service_new:
  *
- * A gate that cannot be set up is no error (rule R7): the hook works without, and status says why.
+ * Waits for the policy to be read, but not for long. A gate that cannot be set up is no error (rule R7): the
+ * hook works without, and status says why.
  *
  * Returns: (transfer full): the service, at work; or NULL with @error set
  */
@@ -42,12 +40,14 @@ VvService *vv_service_new (const VvServiceOptions *options, GError **error);
 void vv_service_free (VvService *service);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvService, vv_service_free)
 
-/** vv_service_set_textfile: writes the metrics to @path (nullable) from now on; the file before it stays as
- * it is */
-void vv_service_set_textfile (VvService *service, const char *path);
-
-/** vv_service_reload: reads modprobe.d and depmod's tables again */
-void vv_service_reload (VvService *service);
+/**
+ * vv_service_reload:
+ * @reloaded: called when it is done, from the main loop
+ *
+ * Reads modprobe.d, depmod's tables and the policy again. Who is held already stays held by the settings that
+ * were.
+ */
+void vv_service_reload (VvService *service, void (*reloaded) (gpointer data), gpointer data);
 
 /**
  * vv_service_stop:

@@ -121,6 +121,16 @@ vv_policy_add_file (VvPolicy *policy, const char *path, const char *problem)
   g_ptr_array_add (policy->files, file);
 }
 
+void
+vv_policy_warn (const VvPolicy *policy)
+{
+  for (guint i = 0; i < policy->files->len; i++) {
+    const VvPolicyFile *file = policy->files->pdata[i];
+    if (file->problem)
+      g_warning ("policy: %s", file->problem);
+  }
+}
+
 /* --- which rule --- */
 
 static gboolean

@@ -167,6 +167,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvPolicy, vv_policy_free)
 /** vv_policy_add_file: notes that a file was read; @problem: (nullable): why it does not count */
 void vv_policy_add_file (VvPolicy *policy, const char *path, const char *problem);
 
+/** vv_policy_warn: logs what is wrong with files of the policy */
+void vv_policy_warn (const VvPolicy *policy);
+
 /**
  * VvDecision:
  * @file, @line: (nullable): the rule that decided; NULL: no rule speaks of the device

@@ -5,10 +5,12 @@
  *
  *   open FILE         for reading
  *   probe FILE        for writing, as drivers_probe is opened
+ *   refused FILE      the same; "done" when that is not permitted
  *   write FILE TEXT   TEXT and a newline
  *   map FILE          maps it, as a shared library is
  *   become UID        for good
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,6 +64,8 @@ step (const char *verb, const char *what, const char *text)
     return open_file (what, O_RDONLY);
   if (strcmp (verb, "probe") == 0)
     return open_file (what, O_WRONLY);
+  if (strcmp (verb, "refused") == 0)
+    return !open_file (what, O_WRONLY) || errno != EPERM;
   if (strcmp (verb, "write") == 0)
     return write_file (what, text);
   if (strcmp (verb, "map") == 0)

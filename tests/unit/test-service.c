@@ -37,6 +37,7 @@ typedef struct {
   guint deadline_ms;
   gboolean no_gate;
   const char *textfile; /* below the root */
+  const char *command;  /* that reads the policy; NULL: there is none */
   gboolean stopped;
 } Fixture;
 
@@ -80,10 +81,11 @@ fixture_without_service (void)
 static VvService *
 new_service (const Fixture *f, GError **error)
 {
-  static const char *const programs[] = {"fake-libvirt", NULL};
+  char *programs[] = {(char *)"fake-libvirt", NULL};
   g_autofree char *minder = below (f, "minder");
   g_autofree char *textfile = f->textfile ? below (f, f->textfile) : NULL;
-  const VvServiceOptions options = {f->k->root, programs, f->deadline_ms, minder, !f->no_gate, textfile};
+  const VvServiceOptions options = {
+      f->k->root, {programs, f->deadline_ms, !f->no_gate, NULL, textfile}, minder, f->command};
 
   return vv_service_new (&options, error);
 }
@@ -182,6 +184,22 @@ assert_driver (const Fixture *f, const char *driver)
   g_autofree char *is_on = fake_driver_of (f->k, NIC);
 
   g_assert_cmpstr (is_on, ==, driver);
+}
+
+static void
+count_one (gpointer count)
+{
+  ++*(guint *)count;
+}
+
+static void
+reload (Fixture *f)
+{
+  guint count = 0;
+
+  vv_service_reload (f->service, count_one, &count);
+  while (!count)
+    g_main_context_iteration (NULL, TRUE);
 }
 
 /* --- what it tells --- */
@@ -913,23 +931,177 @@ test_textfile_cannot_be_written (void)
   fake_assert_logged ("*/" TEXTFILE ": the metrics cannot be written: *");
 }
 
-static void
-test_textfile_is_set (void)
-{
-  g_autoptr (Fixture) f = fixture_with_textfile (FALSE);
-  g_autofree char *other = below (f, "metrics/other.prom");
+/* --- the policy --- */
 
-  run_until_file_says (f, TEXTFILE, "vfio_variant_daemon_up 1");
-  vv_service_set_textfile (f->service, other);
+static void
+write_policy (const Fixture *f, const char *text)
+{
+  g_autofree char *policy = g_strdup_printf ("<vfio-variant>%s</vfio-variant>\n", text);
+
+  fake_write (f->k, "etc/libvirt/vfio-variant.xml", policy);
+}
+
+static Fixture *
+fixture_with_policy (const char *text)
+{
+  Fixture *f = fixture_without_service ();
+
+  f->command = VFIO_VARIANT;
+  write_policy (f, text);
+  start (f);
+  return f;
+}
+
+static void
+test_policy_decides (void)
+{
+  g_autoptr (Fixture) f = fixture_with_policy ("<device vendor='0x15b3' driver='mlx5_vfio_pci'/>");
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+
+  detach (f, libvirt);
+  assert_driver (f, "mlx5_vfio_pci");
+  g_autoptr (JsonNode) status = status_of (f);
+  fake_assert_matches (latest (status, "why"), "*, 5 wildcards, *; policy */etc/libvirt/vfio-variant.xml:1");
+}
+
+/* libvirt is told that it may not, and the device is at home again with the driver_override that it had. */
+static void
+test_policy_refuses (void)
+{
+  g_autoptr (Fixture) f =
+      fixture_with_policy ("<device vendor='0x15b3' driver='special_vfio_pci' fallback='none'/>");
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+
+  fake_driver (f->k, "special-vfio")->probe_errno = EIO;
+  actor_does (libvirt, "write %s/" OVERRIDE " vfio-pci", f->k->root);
+  fake_unbind (f->k, NIC);
+  actor_does (libvirt, "refused %s/sys/bus/pci/drivers_probe", f->k->root);
+  assert_driver (f, "mlx5_core");
+  assert_outcome (f, "refused");
+  g_autoptr (JsonNode) status = status_of (f);
+  fake_assert_matches (latest (status, "failed"),
+                       "policy */vfio-variant.xml:1 takes nothing else: *special_vfio_pci failed at bind*");
+  g_assert_false (fake_exists (f->k, ENTRY));
+  stop_and_assert_device (f, "mlx5_core", NULL);
+}
+
+static void
+test_policy_turns_the_gate_off_and_on (void)
+{
+  g_autoptr (Fixture) f = fixture_with_policy ("<gate enabled='no'/>");
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+  g_autoptr (JsonNode) off = status_of (f);
+
+  g_assert_cmpstr (text (off, "gate"), ==, "off");
+  fake_assert_matches (text (off, "reason"), "turned off by the policy; *");
+  detach (f, libvirt);
+  assert_driver (f, NULL); /* drivers_probe of the fake is only a file */
+  fake_probe (f->k, NIC);
+  write_policy (f, "");
+  reload (f);
+  g_autoptr (JsonNode) on = status_of (f);
+  g_assert_cmpstr (text (on, "gate"), ==, "on");
+  reattach (f, libvirt);
+  detach (f, libvirt);
+  assert_driver (f, "special-vfio");
+  write_policy (f, "<gate enabled='no'/>");
+  reload (f);
+  g_autoptr (JsonNode) again = status_of (f);
+  g_assert_cmpstr (text (again, "gate"), ==, "off");
+}
+
+/* Who is held when the gate is turned off gets what it waits for. */
+static void
+test_policy_turns_the_gate_off_while_holding (void)
+{
+  g_autoptr (Fixture) f = fixture_with_policy ("");
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+
+  fake_driver (f->k, "special-vfio")->probe_fifo = new_fifo (f);
+  begin_to_move (f, libvirt, "vfio-pci");
+  run_until_holding (f, TRUE);
+  write_policy (f, "<gate enabled='no'/>");
+  reload (f);
+  int fd = release (fake_driver (f->k, "special-vfio")->probe_fifo);
+  actor_finish (libvirt);
+  close (fd);
+  assert_driver (f, "special-vfio");
+  g_autoptr (JsonNode) status = status_of (f);
+  g_assert_cmpstr (text (status, "gate"), ==, "off");
+}
+
+static void
+test_policy_sets (void)
+{
+  g_autoptr (Fixture) f = fixture_without_service ();
+
+  f->command = VFIO_VARIANT;
+  f->deadline_ms = 0;
+  write_policy (f, "<gate deadline='7'/>");
+  start (f);
+  g_autoptr (JsonNode) first = status_of (f);
+  g_assert_cmpint (number (first, NULL, "deadline_ms"), ==, 7000);
+  write_policy (f, "<gate deadline='8'/>");
+  reload (f);
+  g_autoptr (JsonNode) second = status_of (f);
+  g_assert_cmpint (number (second, NULL, "deadline_ms"), ==, 8000);
+  write_policy (f, "");
+  reload (f);
+  g_autoptr (JsonNode) third = status_of (f);
+  g_assert_cmpint (number (third, NULL, "deadline_ms"), ==, 30000);
+}
+
+static void
+test_policy_sets_the_textfile (void)
+{
+  g_autoptr (Fixture) f = fixture_without_service ();
+  g_autofree char *one = below (f, "metrics/one.prom"), *two = below (f, "metrics/two.prom");
+  g_autofree char *says_one = g_strdup_printf ("<metrics textfile='%s'/>", one);
+  g_autofree char *says_two = g_strdup_printf ("<metrics textfile='%s'/>", two);
+
+  fake_mkdir (f->k, "metrics");
+  f->command = VFIO_VARIANT;
+  f->no_gate = TRUE;
+  write_policy (f, says_one);
+  start (f);
+  run_until_file_says (f, "metrics/one.prom", "vfio_variant_daemon_up 1");
+  write_policy (f, says_two);
+  reload (f);
   write_entry (f, "noted");
-  run_until_file_says (f, "metrics/other.prom", "vfio_variant_journal_entries{state=\"noted\"} 1");
-  g_assert_true (file_says (f, TEXTFILE, "vfio_variant_journal_entries{state=\"noted\"} 0"));
-  vv_service_set_textfile (f->service, NULL);
+  run_until_file_says (f, "metrics/two.prom", "vfio_variant_journal_entries{state=\"noted\"} 1");
+  g_assert_true (file_says (f, "metrics/one.prom", "vfio_variant_journal_entries{state=\"noted\"} 0"));
+  write_policy (f, "");
+  reload (f);
   run_for (100);
   fake_remove (f->k, ENTRY);
   g_assert_cmpuint (run_for (1500), ==, 0);
-  stop (f);
-  g_assert_true (file_says (f, "metrics/other.prom", "vfio_variant_daemon_up 1"));
+}
+
+/* Nothing of a broken file counts, and the gate goes on. */
+static void
+test_policy_is_broken (void)
+{
+  g_autoptr (Fixture) f =
+      fixture_with_policy ("<device vendor='0x15b3' driver='mlx5_vfio_pci'/><gate dead='1'/>");
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+
+  fake_assert_logged ("policy: */etc/libvirt/vfio-variant.xml:1:*");
+  detach (f, libvirt);
+  assert_driver (f, "special-vfio");
+}
+
+static void
+test_policy_cannot_be_read (void)
+{
+  g_autoptr (Fixture) f = fixture_without_service ();
+
+  f->command = "/bin/false";
+  start (f);
+  fake_assert_logged ("the policy could not be read, *: /bin/false: *");
+  f->command = "/nonexistent";
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+  detach (f, libvirt);
+  assert_driver (f, "special-vfio");
 }
 
 /* --- the minder --- */
@@ -996,7 +1168,7 @@ test_reload (void)
   fake_write (f->k, "etc/modprobe.d/a.conf", "\n");
   start (f);
   fake_write (f->k, "etc/modprobe.d/a.conf", "blacklist special_vfio_pci\n");
-  vv_service_reload (f->service);
+  reload (f);
   g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
   detach (f, libvirt);
   assert_driver (f, "mlx5_vfio_pci");
@@ -1099,12 +1271,19 @@ main (int argc, char **argv)
       {"/service/socket/is-root-s", test_socket_is_root_s},
       {"/service/socket/stale", test_stale_socket},
       {"/service/socket/second-daemon", test_second_daemon},
+      {"/service/policy/decides", test_policy_decides},
+      {"/service/policy/refuses", test_policy_refuses},
+      {"/service/policy/turns-the-gate-off-and-on", test_policy_turns_the_gate_off_and_on},
+      {"/service/policy/turns-the-gate-off-while-holding", test_policy_turns_the_gate_off_while_holding},
+      {"/service/policy/sets", test_policy_sets},
+      {"/service/policy/sets-the-textfile", test_policy_sets_the_textfile},
+      {"/service/policy/is-broken", test_policy_is_broken},
+      {"/service/policy/cannot-be-read", test_policy_cannot_be_read},
       {"/service/textfile/written", test_textfile},
       {"/service/textfile/counts-failures", test_textfile_counts_failures},
       {"/service/textfile/while-holding", test_textfile_while_holding},
       {"/service/textfile/sleeps", test_textfile_sleeps},
       {"/service/textfile/cannot-be-written", test_textfile_cannot_be_written},
-      {"/service/textfile/is-set", test_textfile_is_set},
       {"/service/minder/hears", test_minder_hears},
       {"/service/minder/is-missing", test_minder_is_missing},
       {"/service/reload", test_reload},
