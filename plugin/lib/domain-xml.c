@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "domain-metadata.rng.h"
+#include "domain_metadata_rng.h"
 #include "pci-device.h"
 #include "terms-xml.h"
 

@@ -8,7 +8,7 @@
 
 #include "modalias.h"
 #include "terms-xml.h"
-#include "vfio-variant.rng.h"
+#include "vfio_variant_rng.h"
 
 #define MAIN_FILE "vfio-variant.xml"
 #define MORE_FILES "vfio-variant.d"
