@@ -2,8 +2,11 @@
  *
  * vfio-variant bind: detaches devices from the host by hand, each to the best VFIO driver.
  */
+#include <stdio.h>
+
 #include "in-use.h"
 #include "move.h"
+#include "placement.h"
 
 typedef struct {
   const char *driver;
@@ -12,9 +15,10 @@ typedef struct {
   int jobs;
 } Options;
 
-/* The host's own use of the device: reasons for the administrator to weigh, so --force gets past them. */
+/* The host's own use of the device: reasons for the administrator to weigh, so --force gets past them, or the
+ * policy. */
 static gboolean
-host_allows (const VvSession *session, const VvPciDevice *device, GError **error)
+host_allows (const VvSession *session, const VvPciDevice *device, const VvDecision *decision, GError **error)
 {
   g_autoptr (GPtrArray) reasons = vv_host_use (session->host, device);
 
@@ -22,6 +26,12 @@ host_allows (const VvSession *session, const VvPciDevice *device, GError **error
     return TRUE;
   g_ptr_array_add (reasons, NULL);
   g_autofree char *text = g_strjoinv ("; ", (char **)reasons->pdata);
+  if (decision->terms.values[VV_TERM_HOST_USE] == VV_HOST_USE_WARN) {
+    g_autofree char *rule = vv_decision_rule (decision);
+    fprintf (stderr, "vfio-variant: warning: %s is in use by the host, which %s lets pass: %s\n",
+             device->address, rule, text);
+    return TRUE;
+  }
   g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
                "%s is in use by the host: %s; end that use, or take it with --force", device->address, text);
   return FALSE;
@@ -56,15 +66,16 @@ bind_device (const VvSession *session, const char *address, gpointer data, GErro
 {
   const Options *options = data;
   g_autoptr (VvBinding) binding = vv_session_binding (session, address, options->dry_run, error);
-  g_autoptr (VvSelection) selection =
-      binding ? vv_catalog_select (session->catalog, binding->device->modalias, error) : NULL;
+  g_autoptr (VvChoice) choice =
+      binding ? vv_choose (session, binding->device, binding->entry, NULL, NULL, NULL, error) : NULL;
 
-  if (!selection || (options->driver && !vv_selection_force (selection, options->driver, error)) ||
+  if (!choice || (options->driver && !vv_selection_force (choice->selection, options->driver, error)) ||
       !iommu_allows (session, binding->device, error) ||
-      (!options->force &&
-       (!vv_domain_allows (binding->entry, error) || !host_allows (session, binding->device, error))))
+      (!options->force && (!vv_domain_allows (binding->entry, error) ||
+                           !host_allows (session, binding->device, choice->decision, error))))
     return NULL;
-  g_autoptr (VvChange) change = vv_binding_detach (binding, selection, error);
+  g_autoptr (VvChange) change = options->driver ? vv_binding_detach (binding, choice->selection, error)
+                                                : vv_place (session, binding, choice, error);
   if (!options->dry_run)
     tell (session, binding, change, options->driver, error);
   if (change && binding->entry && !binding->entry->held) {
@@ -82,7 +93,8 @@ vv_cmd_bind (int argc, char **argv)
   Options options = {.jobs = 1};
   g_autofree char *driver = NULL;
   const GOptionEntry entries[] = {
-      {"driver", 'd', 0, G_OPTION_ARG_STRING, &driver, "This driver and no other", "NAME"},
+      {"driver", 'd', 0, G_OPTION_ARG_STRING, &driver, "This driver and no other, whatever the policy says",
+       "NAME"},
       {"force", 'f', 0, G_OPTION_ARG_NONE, &options.force,
        "Even if the host uses the device, or the journal gives it to a domain", NULL},
       {"jobs", 'j', 0, G_OPTION_ARG_INT, &options.jobs, "Move up to N devices at the same time (default: 1)",

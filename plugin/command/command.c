@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "policy-xml.h"
+
 void
 vv_common_clear (VvCommon *common)
 {
@@ -114,6 +116,17 @@ vv_print_error (const GError *error)
   return vv_exit_for (error);
 }
 
+static void
+read_policy (VvSession *session)
+{
+  vv_session_set_policy (session, vv_policy_read (session->host));
+  for (guint i = 0; i < session->policy->files->len; i++) {
+    const VvPolicyFile *file = session->policy->files->pdata[i];
+    if (file->problem)
+      fprintf (stderr, "vfio-variant: warning: policy: %s\n", file->problem);
+  }
+}
+
 VvSession *
 vv_open_session (const VvCommon *common, gboolean change, int *exit_code)
 {
@@ -126,6 +139,8 @@ vv_open_session (const VvCommon *common, gboolean change, int *exit_code)
   }
   VvSession *session =
       vv_session_new (common->sysroot, common->release, change ? VV_SESSION_MOVE : VV_SESSION_LOOK, &error);
+  if (session)
+    read_policy (session);
   if (!session)
     *exit_code = vv_print_error (error);
   else if (vv_catalog_warning (session->catalog))

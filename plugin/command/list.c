@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "command.h"
-#include "migration.h"
+#include "placement.h"
 
 /* What one row tells. @vfio: it is on a VFIO driver. */
 typedef struct {
@@ -49,13 +49,16 @@ read_row (const VvSession *session, const char *address, GError **error)
   g_autoptr (GError) unreadable = NULL;
 
   row->device = vv_pci_device_open (session->host, address, error);
-  row->selection = row->device ? vv_catalog_select (session->catalog, row->device->modalias, error) : NULL;
-  if (!row->selection)
+  if (!row->device)
     return NULL;
-  row->vfio = vv_on_vfio (session->host, row->device, row->selection);
   row->entry = vv_journal_load (session->journal, address, &unreadable);
   if (unreadable)
     fprintf (stderr, "vfio-variant: warning: %s\n", unreadable->message);
+  g_autoptr (VvChoice) choice = vv_choose (session, row->device, row->entry, NULL, NULL, NULL, error);
+  if (!choice)
+    return NULL;
+  row->selection = g_steal_pointer (&choice->selection);
+  row->vfio = vv_on_vfio (session->host, row->device, row->selection);
   return g_steal_pointer (&row);
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "command.h"
+#include "placement.h"
 
 static void
 add_row (struct libscols_table *table, const VvHost *host, const VvCandidate *c, guint rank)
@@ -30,9 +31,26 @@ add_row (struct libscols_table *table, const VvHost *host, const VvCandidate *c,
     scols_line_set_data (line, i, cells[i]);
 }
 
+/* What the rule wants, in its own words */
 static void
-print_text (const VvHost *host, const VvPciDevice *device, const VvSelection *selection, gboolean several)
+print_rule (const VvDecision *decision)
 {
+  g_autofree char *rule = vv_decision_rule (decision);
+  g_autofree char *drivers = g_strjoinv (" ", decision->terms.drivers);
+
+  if (!decision->file)
+    return;
+  printf ("%s: driver='%s'", rule, drivers);
+  for (int i = 0; i < VV_TERMS; i++)
+    if (decision->said[i])
+      printf (" %s='%s'", vv_term_name (i), vv_term_value (i, decision->terms.values[i]));
+  putchar ('\n');
+}
+
+static void
+print_text (const VvHost *host, const VvPciDevice *device, const VvChoice *choice, gboolean several)
+{
+  const VvSelection *selection = choice->selection;
   static const char *const columns[] = {"", "", "driver", "wildcards", "alias", "source", "note"};
   struct libscols_table *table = scols_new_table ();
 
@@ -47,6 +65,7 @@ print_text (const VvHost *host, const VvPciDevice *device, const VvSelection *se
   if (several)
     printf ("%s  ", device->address);
   printf ("%s\n", selection->key);
+  print_rule (choice->decision);
   scols_print_table (table);
   scols_unref_table (table);
   if (!selection->candidates->len)
@@ -84,12 +103,46 @@ json_exclusion (JsonBuilder *b, const VvCandidate *c)
 }
 
 static void
-json_match (JsonBuilder *b, const VvHost *host, const VvPciDevice *device, const VvSelection *selection)
+json_rule (JsonBuilder *b, const VvDecision *decision)
 {
+  json_builder_set_member_name (b, "rule");
+  if (!decision->file) {
+    json_builder_add_null_value (b);
+    return;
+  }
+  json_builder_begin_object (b);
+  vv_json_string (b, "file", decision->file);
+  json_builder_set_member_name (b, "line");
+  json_builder_add_int_value (b, decision->line);
+  json_builder_end_object (b);
+}
+
+static void
+json_terms (JsonBuilder *b, const VvDecision *decision)
+{
+  json_builder_set_member_name (b, "drivers");
+  json_builder_begin_array (b);
+  for (char **name = decision->terms.drivers; *name; name++)
+    json_builder_add_string_value (b, *name);
+  json_builder_end_array (b);
+  for (int i = 0; i < VV_TERMS; i++) {
+    const char *value = vv_term_value (i, decision->terms.values[i]);
+    g_autofree char *name = g_strdelimit (g_strdup (vv_term_name (i)), "-", '_');
+    vv_json_string (b, name, *value ? value : NULL);
+  }
+}
+
+static void
+json_match (JsonBuilder *b, const VvHost *host, const VvPciDevice *device, const VvChoice *choice)
+{
+  const VvSelection *selection = choice->selection;
+
   json_builder_begin_object (b);
   vv_json_string (b, "device", device->address);
   vv_json_string (b, "modalias", device->modalias);
   vv_json_string (b, "key", selection->key);
+  json_rule (b, choice->decision);
+  json_terms (b, choice->decision);
   json_builder_set_member_name (b, "candidates");
   json_builder_begin_array (b);
   for (guint i = 0; i < selection->candidates->len; i++)
@@ -129,14 +182,15 @@ vv_cmd_match (int argc, char **argv)
   for (guint i = 0; i < addresses->len; i++) {
     g_autoptr (GError) error = NULL;
     g_autoptr (VvPciDevice) device = vv_pci_device_open (session->host, addresses->pdata[i], &error);
-    g_autoptr (VvSelection) selection =
-        device ? vv_catalog_select (session->catalog, device->modalias, &error) : NULL;
-    if (!selection)
+    g_autoptr (VvEntry) entry = vv_journal_load (session->journal, addresses->pdata[i], NULL);
+    g_autoptr (VvChoice) choice =
+        device ? vv_choose (session, device, entry, NULL, NULL, NULL, &error) : NULL;
+    if (!choice)
       return vv_print_error (error);
     if (common.json)
-      json_match (builder, session->host, device, selection);
+      json_match (builder, session->host, device, choice);
     else
-      print_text (session->host, device, selection, several);
+      print_text (session->host, device, choice, several);
   }
   if (several)
     json_builder_end_array (builder);
