@@ -119,8 +119,8 @@ host_uses() {
 
 # --- wishes ------------------------------------------------------------------------------------
 
-wishing_domain() { # wishing_domain WISHES: a guest with the virtio device
-  domain_xml guest "$(hostdev_xml "$virtio_nic")" |
+wishing_domain() { # wishing_domain WISHES [MORE]: a guest with the virtio device; MORE is XML that goes into that
+  domain_xml guest "$(hostdev_xml "$virtio_nic" yes "${2:-}")" |
     sed "s|</domain>|<metadata><v:hostdevs xmlns:v='urn:vfio-variant:domain:1'>$1</v:hostdevs></metadata></domain>|" \
       >/run/tests/wishing.xml
   virsh -q create /run/tests/wishing.xml
@@ -128,6 +128,16 @@ wishing_domain() { # wishing_domain WISHES: a guest with the virtio device
 
 wish_is_granted() {
   wishing_domain "<v:hostdev address='$virtio_nic' driver='generic'/>"
+  expect 'drivers that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
+  virsh -q destroy guest
+}
+
+# By a name of one's own, and by the one that libvirt gives
+wish_by_alias() {
+  wishing_domain "<v:hostdev alias='ua-nic' driver='generic'/>" "<alias name='ua-nic'/>"
+  expect 'drivers that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
+  virsh -q destroy guest
+  wishing_domain "<v:hostdev alias='hostdev0' driver='generic'/>"
   expect 'drivers that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
   virsh -q destroy guest
 }
@@ -307,6 +317,7 @@ scenario 'policy: a file in vfio-variant.d' drop_in
 scenario "policy: managed='no' is ours" unmanaged_by_us
 scenario 'policy: the host uses the device' host_uses
 scenario 'wish: granted' wish_is_granted
+scenario 'wish: by alias' wish_by_alias
 scenario 'wish: strict' wish_is_strict
 scenario 'wish: further than the policy allows' wish_goes_too_far
 scenario 'policy: migration is required' migratable_required
