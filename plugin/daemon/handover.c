@@ -75,8 +75,8 @@ refuse (const VvPciDevice *device, const VvChoice *choice, const char *wanted, c
   return FALSE;
 }
 
-/* What libvirt asked for stays where the policy takes it. What the policy does not take gives way, where
- * libvirt can go on with another; else the policy is a wish, but for one that is strict. */
+/* What libvirt asked for stays where the policy allows it. What that does not allow gives way, where libvirt
+ * can go on with another; else the policy is a wish, but for one that is strict. */
 static gboolean
 keep_wanted (const VvSession *session, const VvRequest *request, const VvPciDevice *device, VvChoice *choice,
              char **kept, GError **error)
@@ -87,12 +87,12 @@ keep_wanted (const VvSession *session, const VvRequest *request, const VvPciDevi
 
   if (!why || !is_vfio_driver (session->host, choice->selection, wanted))
     return TRUE;
-  if (!vv_choice_takes (session, device, choice, wanted)) {
-    if (!could_fail)
-      return TRUE;
-    if (vv_decision_is_strict (choice->decision))
-      return refuse (device, choice, wanted, why, error);
-  }
+  if (could_fail && vv_decision_is_strict (choice->decision) &&
+      !vv_candidates_find (session->host, choice->selection->candidates, wanted))
+    return refuse (device, choice, wanted, why,
+                   error); /* nobody chose it: it is all that this libvirt knows */
+  if (!could_fail && !vv_choice_takes (session, device, choice, wanted))
+    return TRUE;
   *kept = g_steal_pointer (&why);
   return vv_selection_begin_with (session->host, choice->selection, wanted, *kept, error);
 }

@@ -21,7 +21,7 @@
 
 #define EXIT_USAGE 2
 #define EXIT_UNPRIVILEGED 5
-#define NOT_SAID -1
+#define NOT_SAID (-1)
 #define MOST_DEADLINE_S 3600
 
 /** What the command line says; the strings are its own. */

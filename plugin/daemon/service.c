@@ -484,6 +484,8 @@ policy_is_read (VvPolicy *policy, gpointer data)
     vv_policy_warn (policy);
     s->policy_read = g_get_real_time ();
   }
+  if (!s->socket) /* at the start */
+    return;
   adopt_settings (s);
   if (s->reloaded)
     s->reloaded (s->reloaded_data);
@@ -520,16 +522,15 @@ vv_service_new (const VvServiceOptions *options, GError **error)
     return NULL;
   if (vv_catalog_warning (s->session->catalog))
     g_warning ("%s", vv_catalog_warning (s->session->catalog));
-  s->socket = vv_status_socket_new (s->session->host, tell_status, s, error);
-  if (!s->socket)
-    return NULL;
   if (options->command) {
     s->reader = vv_policy_reader_new (options->command, options->sysroot, policy_is_read, s);
     vv_policy_reader_start (s->reader);
     vv_policy_reader_wait (s->reader);
   }
-  if (!s->settings)
-    adopt_settings (s);
+  s->socket = vv_status_socket_new (s->session->host, tell_status, s, error);
+  if (!s->socket)
+    return NULL;
+  adopt_settings (s);
   reconcile (s);
   return g_steal_pointer (&s);
 }

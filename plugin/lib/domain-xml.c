@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "domain_metadata_rng.h"
 #include "pci-device.h"
 #include "terms-xml.h"
 
@@ -14,10 +15,6 @@
 /* Terms that clear themselves */
 typedef VvTerms VvWish;
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (VvWish, vv_terms_clear)
-
-static const char schema[] =
-#include "domain-metadata.rng.inc"
-    ;
 
 static char *
 text_of (const xmlNode *parent, const char *name)
@@ -125,9 +122,9 @@ static const VvXmlAttribute wish_attributes[] = {
     VV_TERMS_OF_DOMAIN,
     {NULL},
 };
-static const VvXmlElement wish_element = {"hostdev", wish_attributes, NULL, FALSE};
+static const VvXmlElement wish_element = {"hostdev", wish_attributes, NULL, FALSE, NULL};
 static const VvXmlElement *const in_wishes[] = {&wish_element, NULL};
-static const VvXmlElement wishes_element = {"hostdevs", NULL, in_wishes, FALSE};
+static const VvXmlElement wishes_element = {"hostdevs", NULL, in_wishes, FALSE, NULL};
 
 /* What is wrong is said, and is no error: a guest that starts is worth more than its wishes (rule R7). */
 static void
@@ -169,7 +166,7 @@ find_hostdev (const VvDomain *domain, const char *alias, const char *address)
 {
   for (guint i = 0; i < domain->hostdevs->len; i++) {
     VvHostdev *h = domain->hostdevs->pdata[i];
-    if (alias ? g_strcmp0 (h->alias, alias) == 0 : strcmp (h->address, address) == 0)
+    if (alias ? g_strcmp0 (h->alias, alias) == 0 : g_strcmp0 (h->address, address) == 0)
       return h;
   }
   return NULL;

@@ -166,8 +166,29 @@ exclude_current (const VvSession *s, const VvPciDevice *device, VvSelection *sel
   return FALSE;
 }
 
-VvChange *
-vv_place (const VvSession *s, VvBinding *b, VvChoice *choice, GError **error)
+/* What was tried in vain is undone: home, or to the VFIO driver that it was on. Who found it between drivers
+ * sees to it himself. */
+static void
+go_back (const VvSession *s, VvBinding *b, VvChoice *choice, const VvPciDevice *before)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (VvChange) change = NULL;
+
+  if (!before->driver || g_strcmp0 (before->driver, b->device->driver) == 0)
+    return;
+  if (!before->vfio_dev && !vv_selection_has_driver (s->host, choice->selection, before->driver))
+    change = vv_binding_reattach (b, &error);
+  else if (vv_selection_force (choice->selection, before->driver, &error))
+    change = vv_binding_detach (b, choice->selection, &error);
+  if (change)
+    vv_session_log_change (s, change);
+  else
+    g_warning ("%s", error->message);
+}
+
+/* Detaches as often as it takes to find a driver that can migrate, where that is required. */
+static VvChange *
+place (const VvSession *s, VvBinding *b, VvChoice *choice, GError **error)
 {
   if (!choice->selection->candidates->len && vv_decision_is_strict (choice->decision)) {
     none_is_left (b->device, choice, error);
@@ -195,4 +216,15 @@ vv_place (const VvSession *s, VvBinding *b, VvChoice *choice, GError **error)
       return NULL;
     }
   }
+}
+
+VvChange *
+vv_place (const VvSession *s, VvBinding *b, VvChoice *choice, GError **error)
+{
+  g_autoptr (VvPciDevice) before = vv_pci_device_copy (b->device);
+  VvChange *change = place (s, b, choice, error);
+
+  if (!change)
+    go_back (s, b, choice, before);
+  return change;
 }

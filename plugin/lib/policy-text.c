@@ -5,7 +5,8 @@
 #include <string.h>
 
 #define GROUP "policy"
-#define FORM 1 /* changes with what the text means */
+#define END "end" /* the last group: without it the text was cut off */
+#define FORM 1    /* changes with what the text means */
 #define MOST_ID 0xffff
 
 /* Where a rule's texts and numbers are kept, and under which keys */
@@ -102,6 +103,7 @@ vv_policy_to_text (const VvPolicy *policy)
   write_files (file, policy->files);
   write_rules (file, "rule", policy->rules);
   write_rules (file, "default", policy->defaults);
+  g_key_file_set_boolean (file, END, "complete", TRUE);
   return g_key_file_to_data (file, NULL, NULL);
 }
 
@@ -119,30 +121,32 @@ damaged (Reader *r, const char *group, const char *key)
     r->problem = g_strdup_printf ("[%.40s] %s", group, key);
 }
 
+/* GLib may return something beside an error: only that there is none counts. */
 static gboolean
-has (const Reader *r, const char *group, const char *key)
+is_good (Reader *r, const char *group, const char *key, const GError *error)
 {
-  return g_key_file_has_key (r->file, group, key, NULL);
+  if (error && !g_error_matches (error, G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_KEY_NOT_FOUND) &&
+      !g_error_matches (error, G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_GROUP_NOT_FOUND))
+    damaged (r, group, key);
+  return !error;
 }
 
 static char *
 get_text (Reader *r, const char *group, const char *key)
 {
-  char *value = has (r, group, key) ? g_key_file_get_string (r->file, group, key, NULL) : NULL;
+  g_autoptr (GError) error = NULL;
+  g_autofree char *value = g_key_file_get_string (r->file, group, key, &error);
 
-  if (!value && has (r, group, key))
-    damaged (r, group, key);
-  return value;
+  return is_good (r, group, key, error) ? g_steal_pointer (&value) : NULL;
 }
 
 static char **
 get_list (Reader *r, const char *group, const char *key)
 {
-  char **values = has (r, group, key) ? g_key_file_get_string_list (r->file, group, key, NULL, NULL) : NULL;
+  g_autoptr (GError) error = NULL;
+  g_auto (GStrv) values = g_key_file_get_string_list (r->file, group, key, NULL, &error);
 
-  if (!values && has (r, group, key))
-    damaged (r, group, key);
-  return values;
+  return is_good (r, group, key, error) ? g_steal_pointer (&values) : NULL;
 }
 
 /* Returns: @otherwise when it is not there */
@@ -237,6 +241,8 @@ read_policy (Reader *r, VvPolicy *policy)
   read_files (r, policy);
   read_rules (r, "rule", "rules", policy->rules);
   read_rules (r, "default", "defaults", policy->defaults);
+  if (get_switch (r, END, "complete") != VV_YES)
+    damaged (r, END, "complete");
 }
 
 VvPolicy *

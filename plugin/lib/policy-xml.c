@@ -8,6 +8,7 @@
 
 #include "modalias.h"
 #include "terms-xml.h"
+#include "vfio_variant_rng.h"
 
 #define MAIN_FILE "vfio-variant.xml"
 #define MORE_FILES "vfio-variant.d"
@@ -15,10 +16,6 @@
 #define PATH_LIMIT 1024
 #define MOST_SECONDS 3600
 #define REMEDY "nothing in it counts"
-
-static const char schema[] =
-#include "vfio-variant.rng.inc"
-    ;
 
 /* --- values --- */
 
@@ -204,17 +201,17 @@ static const VvXmlAttribute metrics_attributes[] = {
     {NULL},
 };
 
-static const VvXmlElement device_element = {"device", device_attributes, NULL, FALSE};
-static const VvXmlElement default_element = {"default", default_attributes, NULL, FALSE};
-static const VvXmlElement serve_element = {"serve", serve_attributes, NULL, FALSE};
+static const VvXmlElement device_element = {"device", device_attributes, NULL, FALSE, NULL};
+static const VvXmlElement default_element = {"default", default_attributes, NULL, FALSE, NULL};
+static const VvXmlElement serve_element = {"serve", serve_attributes, NULL, FALSE, "executable"};
 static const VvXmlElement *const in_gate[] = {&serve_element, NULL};
-static const VvXmlElement gate_element = {"gate", gate_attributes, in_gate, TRUE};
-static const VvXmlElement hooks_element = {"hooks", hooks_attributes, NULL, TRUE};
-static const VvXmlElement metrics_element = {"metrics", metrics_attributes, NULL, TRUE};
+static const VvXmlElement gate_element = {"gate", gate_attributes, in_gate, TRUE, NULL};
+static const VvXmlElement hooks_element = {"hooks", hooks_attributes, NULL, TRUE, NULL};
+static const VvXmlElement metrics_element = {"metrics", metrics_attributes, NULL, TRUE, NULL};
 static const VvXmlElement *const in_policy[] = {
     &device_element, &default_element, &gate_element, &hooks_element, &metrics_element, NULL,
 };
-static const VvXmlElement policy_element = {"vfio-variant", NULL, in_policy, TRUE};
+static const VvXmlElement policy_element = {"vfio-variant", NULL, in_policy, TRUE, NULL};
 
 /* --- what it says --- */
 

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Makes a C string of a text, to be included where a string is expected.
+# Makes of a schema a header with its text.
 s/[\\"]/\\&/g
 s/^/"/
 s/$/\\n"/
+1i\
+static const char schema[] =
+$a\
+;

@@ -93,37 +93,58 @@ vv_xml_fail (const VvXml *xml, const xmlNode *element, GError **error, const cha
 
 /* --- reading --- */
 
+/* What is wrong first: what libxml2 says afterwards follows from that. */
+typedef struct {
+  char *message;
+  int line, column;
+} Fault;
+
+static void
+note_fault (Fault *fault, const char *message, int line, int column)
+{
+  if (fault->message)
+    return;
+  fault->message = g_strdup (message ? message : "not well-formed");
+  fault->line = line;
+  fault->column = column;
+}
+
 /* Nobody here needs a document type; one that is there can only bring entities. */
 static void
 refuse_doctype (void *data, const xmlChar *name, const xmlChar *external, const xmlChar *system)
 {
   xmlParserCtxtPtr ctxt = data;
-  Position *refused = ctxt->_private;
 
   (void)name, (void)external, (void)system;
-  refused->line = (guint)MAX (ctxt->input->line, 1);
-  refused->column = (guint)MAX (ctxt->input->col, 1);
+  note_fault (ctxt->_private, "a document type is not allowed", ctxt->input->line, ctxt->input->col);
   xmlStopParser (ctxt);
+}
+
+static void
+note_error (void *data, const xmlError *problem)
+{
+  xmlParserCtxtPtr ctxt = data;
+
+  if (problem->level == XML_ERR_FATAL)
+    note_fault (ctxt->_private, problem->message, problem->line, problem->int2);
 }
 
 static Document *
 read_document (const char *name, const char *text, gsize length, GError **error)
 {
-  Position refused = {0, 0};
+  Fault fault = {NULL, 1, 1};
   g_autoptr (Parser) ctxt = xmlNewParserCtxt ();
 
-  ctxt->_private = &refused;
+  ctxt->_private = &fault;
   ctxt->sax->internalSubset = refuse_doctype;
+  ctxt->sax->serror = (xmlStructuredErrorFunc)note_error; /* libxml2 2.12 made the error constant */
   g_autoptr (Document) doc = xmlCtxtReadMemory (ctxt, text, (int)length, "document.xml", "UTF-8",
                                                 XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
-  const xmlError *problem = xmlCtxtGetLastError (ctxt);
-  if (refused.line)
-    fail_to_parse (name, (int)refused.line, (int)refused.column, error, "a document type is not allowed");
-  else if (!doc || !xmlDocGetRootElement (doc))
-    fail_to_parse (name, problem ? problem->line : 1, problem ? problem->int2 : 1, error, "%s",
-                   problem && problem->message ? problem->message : "there is no element");
-  else
+  if (!fault.message && doc && xmlDocGetRootElement (doc))
     return g_steal_pointer (&doc);
+  fail_to_parse (name, fault.line, fault.column, error, "%s",
+                 fault.message ? fault.message : "there is no element");
+  g_free (fault.message);
   return NULL;
 }
 
@@ -434,6 +455,8 @@ check_element (const VvXml *xml, const xmlNode *node, const VvXmlElement *elemen
 {
   if (!check_attributes (xml, node, element, error))
     return FALSE;
+  if (element->needs && !xmlHasProp (node, (const xmlChar *)element->needs))
+    return vv_xml_fail (xml, node, error, "<%s> needs the attribute %s", element->name, element->needs);
   for (const xmlNode *c = node->children; c; c = c->next)
     if (!check_child (xml, c, element, namespace, error))
       return FALSE;
@@ -444,11 +467,13 @@ gboolean
 vv_xml_check (const VvXml *xml, const xmlNode *node, const VvXmlElement *element, const char *namespace,
               GError **error)
 {
-  if (!vv_xml_is_element (node, element->name) || !is_in (node, namespace)) {
+  if (!vv_xml_is_element (node, element->name)) {
     g_autofree char *name = shown ((const char *)node->name);
-    return vv_xml_fail (xml, node, error, "<%s> is here instead of <%s>%s%s", name, element->name,
-                        namespace ? " of the namespace " : "", namespace ? namespace : "");
+    return vv_xml_fail (xml, node, error, "<%s> is here instead of <%s>", name, element->name);
   }
+  if (!is_in (node, namespace))
+    return vv_xml_fail (xml, node, error, "<%s> must be in %s%s", element->name,
+                        namespace ? "the namespace " : "no namespace", namespace ? namespace : "");
   return check_element (xml, node, element, namespace, error);
 }
 
@@ -474,14 +499,16 @@ note_verdict (void *data, const xmlError *problem)
   verdict->position = node ? node->_private : NULL;
 }
 
-/* libxml2 2.12 made the error constant. */
-#define NOTE_VERDICT ((xmlStructuredErrorFunc)note_verdict)
+#define NOTE_VERDICT ((xmlStructuredErrorFunc)note_verdict) /* as for note_error() */
 
+/* By way of a document, for xmlRelaxNGNewMemParserCtxt() would let the parser print. */
 static Schema *
 parse_schema (const char *text)
 {
   Verdict verdict = {NULL, NULL};
-  g_autoptr (SchemaParser) parser = xmlRelaxNGNewMemParserCtxt (text, (int)strlen (text));
+  g_autoptr (Document) doc = xmlReadMemory (text, (int)strlen (text), "schema.rng", NULL,
+                                            XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+  g_autoptr (SchemaParser) parser = doc ? xmlRelaxNGNewDocParserCtxt (doc) : NULL;
 
   if (!parser)
     return NULL;

@@ -74,6 +74,7 @@ typedef struct {
  * @attributes: (nullable): those that it can have
  * @children: (nullable) (array zero-terminated=1): elements that can be in it; text never can
  * @once: whether its parent can have only one
+ * @needs: (nullable): the attribute that it cannot be without
  */
 typedef struct VvXmlElement VvXmlElement;
 struct VvXmlElement {
@@ -81,6 +82,7 @@ struct VvXmlElement {
   const VvXmlAttribute *attributes;
   const VvXmlElement *const *children;
   gboolean once;
+  const char *needs;
 };
 
 /**

@@ -1,12 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Domain XML: whatever comes in, a domain comes out whose devices have addresses, or an error.
+ * Domain XML: whatever comes in, a domain comes out whose devices have addresses and whose wishes say
+ * something, or an error.
  */
 #include <string.h>
 
 #include "domain-xml.h"
 #include "fuzz.h"
+#include "modalias.h"
 #include "pci-device.h"
+
+static void
+assert_wish (const VvTerms *wish)
+{
+  if (!wish)
+    return;
+  g_assert_true (wish->drivers || wish->values[VV_TERM_FALLBACK] || wish->values[VV_TERM_MIGRATABLE]);
+  for (guint i = 0; wish->drivers && wish->drivers[i]; i++)
+    g_assert_true (vv_name_is_safe (wish->drivers[i]));
+}
 
 int
 LLVMFuzzerTestOneInput (const guint8 *data, gsize size)
@@ -20,6 +32,11 @@ LLVMFuzzerTestOneInput (const guint8 *data, gsize size)
     g_autofree char *address = vv_pci_address_parse (hostdev->address, NULL);
     g_assert_cmpstr (address, ==, hostdev->address);
     g_assert_true (vv_domain_may_have_hostdevs ((const char *)data, size));
+    assert_wish (hostdev->wish);
+  }
+  for (guint i = 0; domain && i < domain->problems->len; i++) {
+    g_assert_true (g_str_has_prefix (domain->problems->pdata[i], "domain XML:"));
+    g_assert_null (strchr (domain->problems->pdata[i], '\n'));
   }
   return 0;
 }

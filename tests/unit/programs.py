@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What the tests of the programs share: a fake host on disk, running a program on it, and what is expected of its output.
 
-Reads the arguments of the test: FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS.
+Reads the arguments of the test: FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS SYSCONFDIR.
 """
 import json
 import os
@@ -16,6 +16,7 @@ import threading
 from tap import Skip
 
 FAKE_HOST, COMMAND, HOOK, DAEMON, SCHEMAS = sys.argv[1:6]
+SYSCONFDIR = sys.argv[6].lstrip("/")
 NOBODY = 65534
 
 

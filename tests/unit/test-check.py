@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What check and status find: each finding is seen to catch its fault, and a host that is well has no problem.
 
-Usage: test-check.py FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS; prints TAP.
+Usage: test-check.py FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS SYSCONFDIR; prints TAP.
 """
 import json
 import lzma
@@ -13,7 +13,8 @@ import stat
 import struct
 import time
 
-from programs import COMMAND, HOOK, QUIET, SCHEMAS, Daemon, Host, as_nobody, exits, needs_namespace, run, valid
+from programs import (COMMAND, HOOK, QUIET, SCHEMAS, SYSCONFDIR, Daemon, Host, as_nobody, exits, needs_namespace, run,
+                      valid)
 from tap import Skip, equal, run_tests
 
 NIC, DISK, ON_VFIO = "0000:3b:00.1", "0000:04:00.0", "0000:05:00.0"
@@ -21,7 +22,8 @@ MODALIAS = "pci:v000015B3d0000101Esv000015B3sd00000058bc02sc00i00"
 RELEASE = "6.1.0-test"
 MODULES = f"lib/modules/{RELEASE}"
 UUID = "6695eb01-f6a4-8304-79aa-97f2502e193f"
-HOOK_LINK = "etc/libvirt/hooks/qemu.d/vfio-variant"
+LIBVIRT = f"{SYSCONFDIR}/libvirt"
+HOOK_LINK = f"{LIBVIRT}/hooks/qemu.d/vfio-variant"
 LIBVIRT_PID = 4711
 
 TRIGGERED = {}  # id: the severities with which a test has triggered it
@@ -129,7 +131,7 @@ class Well(Host):
         self.write(f"run/vfio-variant/{address}", "[device]\n" + "".join(f"{k}={v}\n" for k, v in values.items()))
 
     def policy(self, text):
-        self.write("etc/libvirt/vfio-variant.xml", f"<vfio-variant>\n{text}\n</vfio-variant>\n")
+        self.write(f"{LIBVIRT}/vfio-variant.xml", f"<vfio-variant>\n{text}\n</vfio-variant>\n")
 
     def noted(self, driver, stop_copy):
         self.write(f"run/vfio-variant/migration-{driver}-{MODALIAS}",
@@ -427,7 +429,7 @@ def the_policy_decides():
         found = check(host, NIC)
         device = found["devices"][0]
         equal((device["module"], device["fallback"]), ("mlx5_vfio_pci", ["vfio-pci"]))
-        equal((device["rule"]["file"], device["rule"]["line"]), (host.path("etc/libvirt/vfio-variant.xml"), 2))
+        equal((device["rule"]["file"], device["rule"]["line"]), (host.path(f"{LIBVIRT}/vfio-variant.xml"), 2))
         expect(found, "passed-over", "note", "special_vfio_pci would be better: policy ", "vfio-variant.xml:2",
                subject=NIC)
         lacks(found, "strict")
@@ -833,14 +835,14 @@ def a_reload_is_due():
             return QUIET.replace("minder=", f"policy-read={int(seconds * 1000000)}\nminder=")
 
         host.policy("<default fallback='next'/>")
-        changed = os.stat(host.path("etc/libvirt/vfio-variant.xml")).st_mtime
+        changed = os.stat(host.path(f"{LIBVIRT}/vfio-variant.xml")).st_mtime
         found = status(host, read_at(changed - 1))
         expect(found, "reload-due", "warning", "vfio-variant.xml", "systemctl reload vfio-variantd")
         equal(found["policy_read"], int((changed - 1) * 1000000))
         lacks(status(host, read_at(changed + 1)), "reload-due")
         lacks(status(host), "reload-due")  # a daemon that does not say
-        os.makedirs(host.path("etc/libvirt/vfio-variant.d"))
-        os.utime(host.path("etc/libvirt/vfio-variant.d"), (changed + 5, changed + 5))  # something was removed
+        os.makedirs(host.path(f"{LIBVIRT}/vfio-variant.d"))
+        os.utime(host.path(f"{LIBVIRT}/vfio-variant.d"), (changed + 5, changed + 5))  # something was removed
         expect(status(host, read_at(changed + 1)), "reload-due", "warning", "vfio-variant.d")
 
 
@@ -909,7 +911,7 @@ def the_hook_notes_who_runs_it():
 
 def node_device_hooks_that_are_not_run():
     with Well() as host:
-        script = "etc/libvirt/hooks/nodedev.d/50-x"
+        script = f"{LIBVIRT}/hooks/nodedev.d/50-x"
         emulator(host, "exit 0", script)
         lacks(status(host), "nodedev-hook")
         os.chmod(host.path(script), 0o777)

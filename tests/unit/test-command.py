@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The programs as their users see them: what they print, and what they exit with.
 
-Usage: test-command.py FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS; prints TAP. Some tests run the programs in a mount
+Usage: test-command.py FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS SYSCONFDIR; prints TAP. Some tests run the programs in a mount
 namespace in which the fake host's files are the running system's.
 """
 import json
@@ -12,8 +12,8 @@ import shutil
 import threading
 import time
 
-from programs import (COMMAND, DAEMON, HOOK, QUIET, SCHEMAS, STATUS, Daemon, Host, as_nobody, exits, needs_namespace, run,
-                      valid)
+from programs import (COMMAND, DAEMON, HOOK, QUIET, SCHEMAS, STATUS, SYSCONFDIR, Daemon, Host, as_nobody, exits,
+                      needs_namespace, run, valid)
 from tap import Skip, equal, run_tests
 
 NIC, DISK, ON_VFIO = "0000:3b:00.1", "0000:04:00.0", "0000:05:00.0"
@@ -413,6 +413,104 @@ def status_passes_nothing_to_the_terminal():
         equal(text, clean)
 
 
+# --- policy ---
+
+RULES = """<vfio-variant>
+  <device vendor='0x15b3' address='3b:00.*' driver='mlx5_vfio_pci generic' fallback='none'/>
+  <default host-use='warn'/>
+  <gate enabled='no' deadline='20'><serve executable='libvirtd'/></gate>
+</vfio-variant>
+"""
+MATCH_KEYS = ["address", "vendor", "product", "subsystem_vendor", "subsystem_product", "class", "physical_function",
+              "native_driver", "modalias", "iommu_group"]
+POLICY, POLICY_D = "libvirt/vfio-variant.xml", "libvirt/vfio-variant.d"
+
+
+def write_policy(host, path, text):
+    """Returns: its full name"""
+    host.write(os.path.join(SYSCONFDIR, path), text)
+    return host.path(os.path.join(SYSCONFDIR, path))
+
+
+def policy_for_people():
+    with Host() as host:
+        main = write_policy(host, POLICY, RULES)
+        more = write_policy(host, f"{POLICY_D}/a.xml",
+                            "<vfio-variant><device class='0x03' driver='generic'/><hooks time-limit='5'/></vfio-variant>")
+        result = host.look("policy")
+        exits(result, 0)
+        equal(result.stderr, "")
+        equal([" ".join(line.split()) for line in result.stdout.splitlines()], [
+            "Files:",
+            f"{main} read",
+            f"{more} read",
+            "Rules; the first that matches a device decides:",
+            f"{main}:2 address=0000:3b:00.* vendor=0x15b3 driver=mlx5_vfio_pci,generic fallback=none",
+            f"{more}:1 class=0x03 driver=generic",
+            "Defaults, for what that rule does not say:",
+            f"{main}:3 host-use=warn",
+            "Settings:",
+            "gate no",
+            "gate deadline 20 s",
+            "gate serves libvirtd",
+            "hooks time-limit 5 s",
+        ])
+
+
+def policy_of_nothing():
+    with Host() as host:
+        result = host.look("policy")
+        exits(result, 0)
+        equal((result.stdout, result.stderr), ("No rules: each device gets the best driver that works.\n", ""))
+        found = json.loads(host.look("policy", "--json").stdout)
+        valid(found, "policy.schema.json")
+        equal(found, {"files": [], "rules": [], "defaults": [], "gate": None, "deadline_s": None, "executables": None,
+                      "hook_time_limit_s": None, "textfile": None})
+
+
+def policy_json():
+    with Host() as host:
+        main = write_policy(host, POLICY, RULES)
+        broken = write_policy(host, f"{POLICY_D}/a.xml", "<vfio-variant>\n<default/></vfio-variant>")
+        result = host.look("policy", "--json")
+        exits(result, 1)
+        found = json.loads(result.stdout)
+        valid(found, "policy.schema.json")
+        problem = (f"{broken}:2:1: <default> wants nothing: it needs one of driver, fallback, migratable, unmanaged, "
+                   "host-use; nothing in it counts")
+        equal(result.stderr, f"vfio-variant: {problem}\n")
+        equal(found["files"], [{"path": main, "problem": None}, {"path": broken, "problem": problem}])
+        match = {**dict.fromkeys(MATCH_KEYS), "address": "0000:3b:00.*", "vendor": "0x15b3"}
+        equal(found["rules"], [{"file": main, "line": 2, "match": match, "drivers": ["mlx5_vfio_pci", "generic"],
+                                "fallback": "none", "migratable": None, "unmanaged": None, "host_use": None}])
+        equal(found["defaults"], [{"file": main, "line": 3, "drivers": None, "fallback": None, "migratable": None,
+                                   "unmanaged": None, "host_use": "warn"}])
+        equal((found["gate"], found["deadline_s"], found["executables"]), (False, 20, ["libvirtd"]))
+
+
+def policy_key_file():
+    with Host() as host:
+        main = write_policy(host, POLICY, RULES)
+        result = host.look("policy", "--keyfile")
+        exits(result, 0, "[policy]\nform=1\nfiles=1\nrules=1\ndefaults=1\ngate=false\n", f"\n[rule 1]\nline=2\nfile={main}\n",
+              "\n[end]\ncomplete=true\n")
+
+
+def policy_of_given_files():
+    with Host() as host:
+        write_policy(host, POLICY, "broken")
+        new = host.path("new.xml")
+        host.write("new.xml", RULES)
+        os.chmod(new, 0o666)  # before it is installed that does not matter
+        result = run(COMMAND, "policy", new)
+        exits(result, 0, f"{new} ", f"{new}:2")
+        result = run(COMMAND, "policy", new, host.path("none.xml"), host.path("etc"))
+        exits(result, 1, f"{new}:2", f"vfio-variant: {host.path('none.xml')}: open: No such file or directory",
+              f"vfio-variant: {host.path('etc')}: it is no file")
+        exits(run(COMMAND, "policy", "--json", "--keyfile"), 2, "--json or --keyfile")
+        exits(run(COMMAND, "policy", "--sysroot", host.root, new), 2, "--sysroot or a FILE")
+
+
 # --- metrics ---
 
 TALLY = """[tally]
@@ -624,7 +722,7 @@ def moving_without_privilege_exits_5():
 
 def help_tells():
     exits(run(COMMAND, "--help"), 0, "Usage: vfio-variant COMMAND", "list", "match", "probe", "bind", "restore",
-          "status", "metrics", "Exit status")
+          "status", "metrics", "policy", "Exit status")
     exits(run(COMMAND, "-h"), 0, "Usage:")
     exits(run(COMMAND, "--version"), 0, "vfio-variant ")
     for name, options in (("list", ["--all", "--sysroot"]), ("match", ["--kernel", "--json"]),
@@ -644,7 +742,7 @@ def options_are_the_same_everywhere():
     completion = os.path.join(source, "packaging/completion/vfio-variant")
     with open(os.path.join(source, "docs/man/vfio-variant.rst"), encoding="utf-8") as file:
         manual = file.read()
-    for name in ("list", "match", "probe", "check", "bind", "restore", "status", "metrics"):
+    for name in ("list", "match", "probe", "check", "bind", "restore", "status", "metrics", "policy"):
         helped = re.findall(r"^  (?:-., )?(--[a-z-]+)", run(COMMAND, name, "--help").stdout, re.MULTILINE)
         section = re.search(rf"^{name}\n-+\n(.*?)(?=^\S+\n[-=]+\n|\Z)", manual, re.MULTILINE | re.DOTALL).group(1)
         documented = re.findall(r"^(?:-.(?: [A-Z]+)?, )?(--[a-z-]+)", section, re.MULTILINE)
@@ -891,7 +989,8 @@ TESTS = [
     status_that_is_too_long_exits_1, status_that_does_not_come_exits_1, status_that_trickles_exits_1,
     status_passes_nothing_to_the_terminal, metrics_are_openmetrics, metrics_are_the_same_for_prometheus,
     metrics_without_a_daemon, metrics_without_privilege, metrics_of_a_daemon_that_hangs, metrics_of_a_damaged_tally,
-    metrics_usage, what_is_done_is_counted, wrong_usage_exits_2,
+    metrics_usage, what_is_done_is_counted, wrong_usage_exits_2, policy_for_people, policy_of_nothing, policy_json,
+    policy_key_file, policy_of_given_files,
     absent_device_exits_3, no_sysfs_exits_1, moving_without_privilege_exits_5, help_tells,
     options_are_the_same_everywhere, the_daemon_helps, the_daemon_without_privilege_exits_5,
     the_daemons_options_are_the_same_everywhere, bind_of_what_is_bound,

@@ -421,9 +421,8 @@ test_bad_wishes (void)
     g_autofree char *xml = g_strdup_printf (WISHES ("vfio:", GOOD "\n%s"), cases[i].wish);
     assert_wishes (cases[i].wish, xml, "", cases[i].problem);
   }
-  assert_wishes ("another element", WISHES ("vfio:", ""), "", "");
   assert_wishes ("a wish outside", WISHES ("vfio:other", ""), "",
-                 "domain XML:3:1: <otherhostdevs> is here instead of <hostdevs> of the namespace " NAMESPACE);
+                 "domain XML:3:1: <otherhostdevs> is here instead of <hostdevs>");
 #undef GOOD
 }
 

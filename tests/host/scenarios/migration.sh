@@ -124,8 +124,9 @@ guest_is_not_disturbed() {
   pid=$(cat /run/libvirt/qemu/guest.pid)
   opened=$(dmesg | grep -c "$nic.*opened" || true)
   probe_refuses "$nic belongs to domain guest" "$nic"
-  rm "/run/vfio-variant/$nic" # so that only the process is left to be seen
+  mv "/run/vfio-variant/$nic" entry # so that only the process is left to be seen
   probe_refuses "IOMMU group $(group_of "$nic") is in use by qemu" "$nic"
+  mv entry "/run/vfio-variant/$nic"
   expect 'opened meanwhile' "$(dmesg | grep -c "$nic.*opened" || true)" "$opened"
   expect 'domain' "$(virsh -q domstate guest)" running
   expect 'pid of QEMU' "$(cat /run/libvirt/qemu/guest.pid)" "$pid"

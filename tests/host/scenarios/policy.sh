@@ -1,0 +1,330 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=sh disable=SC2154 # lib.sh comes before
+#
+# The administrator's policy, and the wishes in a domain's metadata: at the start of domains, at hot plug, at a restore.
+
+virtio_nic=$(bdf 1af4:1041 1)
+e1000e=$(bdf 8086:10d3 1)
+policy_file=/etc/libvirt/vfio-variant.xml
+
+# set_policy XML: what the rules say, for as long as the scenario takes
+set_policy() {
+  printf '<vfio-variant>\n%s\n</vfio-variant>\n' "$1" >"$policy_file"
+  trap 'rm -f "$policy_file"' EXIT
+}
+
+virtio_rule() { # virtio_rule TERMS...: for both virtio-net devices
+  echo "<device vendor='0x1af4' product='0x1041' $*/>"
+}
+
+# says WORDS...: whether the last complaint of virsh has these words
+says() {
+  for word; do
+    grep -qF -e "$word" complaint || fail "not said: $word; but: $(cat complaint)"
+  done
+}
+
+# is_refused COMMAND...: it fails, and its complaint is kept
+is_refused() {
+  ! "$@" 2>complaint || fail "succeeded, should have been refused: $*"
+  cat complaint
+}
+
+is_home() { # is_home BDF STATE
+  expect "$1 afterwards" "$(state_of "$1")" "$2"
+  expect_no_journal "$1"
+}
+
+# --- at the start of a domain --------------------------------------------------------------------
+
+rule_says_generic() {
+  set_policy "$(virtio_rule "driver='generic'")"
+  expect 'match' "$(vfio-variant match --json "$virtio_nic" | jq -r '.candidates[0].driver, .rule.file, .rule.line' | xargs)" \
+    "vfio-pci $policy_file 2"
+  goes_and_comes_home vfio-pci "$virtio_nic"
+  goes_and_comes_home test_vfio_pci "$e1000e"
+}
+
+rule_names_drivers() {
+  set_policy "<device address='$e1000e' driver='test_named_vfio_pci test_vfio_pci'/>"
+  load_variant test_named_vfio_pci probe_errno=5
+  goes_and_comes_home test_vfio_pci "$e1000e"
+  unload_variants
+}
+
+# The guest does not start, libvirt quotes why, and the device is as it was.
+no_fallback() {
+  set_policy "$(virtio_rule "driver='auto' fallback='none'")"
+  load_variant test_vfio_pci probe_errno=5
+  before=$(state_of "$virtio_nic")
+  is_refused start_domain guest "$(hostdev_xml "$virtio_nic")"
+  says "policy $policy_file:2 takes nothing else" 'test_vfio_pci failed at bind' 'Input/output error'
+  is_home "$virtio_nic" "$before"
+  unload_variants
+  goes_and_comes_home test_vfio_pci "$virtio_nic"
+}
+
+# Known before anything is moved
+no_fallback_and_no_module() {
+  set_policy "$(virtio_rule "driver='auto' fallback='none'")"
+  hide_module test_vfio_pci
+  before=$(state_of "$virtio_nic")
+  mark_log
+  is_refused start_domain guest "$(hostdev_xml "$virtio_nic")"
+  says 'test_vfio_pci' "$policy_file:2"
+  log_says 'prepare: ' >/dev/null || fail 'not refused at "prepare"'
+  is_home "$virtio_nic" "$before"
+  show_module
+}
+
+broken_policy() {
+  set_policy "<device vendor='0x1af4' driver='generic' fallback='never'/>"
+  mark_log
+  goes_and_comes_home test_vfio_pci "$virtio_nic"
+  log_says "policy: $policy_file:2:1: " >/dev/null || fail 'the log does not name file, line and column'
+  is_refused vfio-variant policy
+}
+
+drop_in() {
+  set_policy "<default driver='auto'/>"
+  mkdir -p /etc/libvirt/vfio-variant.d
+  echo "<vfio-variant>$(virtio_rule "driver='generic'")</vfio-variant>" >/etc/libvirt/vfio-variant.d/50-virtio.xml
+  goes_and_comes_home vfio-pci "$virtio_nic"
+  rm -r /etc/libvirt/vfio-variant.d
+}
+
+unmanaged_by_us() {
+  set_policy "<default unmanaged='manage'/>"
+  before=$(state_of "$e1000e")
+  start_domain guest "$(hostdev_xml "$e1000e" no)"
+  expect 'drivers that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
+  virsh -q destroy guest
+  is_home "$e1000e" "$before"
+}
+
+host_uses() {
+  net=$(ls "$sysfs/$e1000e/net")
+  ip address add 192.0.2.1/24 dev "$net"
+  ip link set "$net" up
+  set_policy "<default host-use='refuse'/>"
+  before=$(state_of "$e1000e")
+  is_refused start_domain guest "$(hostdev_xml "$e1000e")"
+  says 'in use by the host' "$net"
+  is_home "$e1000e" "$before"
+  set_policy ''
+  mark_log
+  goes_and_comes_home test_vfio_pci "$e1000e"
+  log_says "takes $e1000e, which is in use by the host" >/dev/null || fail 'no warning'
+}
+
+# --- wishes ------------------------------------------------------------------------------------
+
+wishing_domain() { # wishing_domain WISHES [MORE]: a guest with the virtio device; MORE is XML that goes into that
+  domain_xml guest "$(hostdev_xml "$virtio_nic" yes "${2:-}")" |
+    sed "s|</domain>|<metadata><v:hostdevs xmlns:v='urn:vfio-variant:domain:1'>$1</v:hostdevs></metadata></domain>|" \
+      >/run/tests/wishing.xml
+  virsh -q create /run/tests/wishing.xml
+}
+
+wish_is_granted() {
+  wishing_domain "<v:hostdev address='$virtio_nic' driver='generic'/>"
+  expect 'drivers that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
+  virsh -q destroy guest
+}
+
+# By a name of one's own, and by the one that libvirt gives
+wish_by_alias() {
+  wishing_domain "<v:hostdev alias='ua-nic' driver='generic'/>" "<alias name='ua-nic'/>"
+  expect 'drivers that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
+  virsh -q destroy guest
+  wishing_domain "<v:hostdev alias='hostdev0' driver='generic'/>"
+  expect 'drivers that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
+  virsh -q destroy guest
+}
+
+wish_is_strict() {
+  load_variant test_vfio_pci probe_errno=5
+  before=$(state_of "$virtio_nic")
+  is_refused wishing_domain "<v:hostdev address='$virtio_nic' driver='test_vfio_pci' fallback='none'/>"
+  says 'test_vfio_pci failed at bind'
+  is_home "$virtio_nic" "$before"
+  unload_variants
+}
+
+wish_goes_too_far() {
+  set_policy "$(virtio_rule "driver='generic'")"
+  mark_log
+  wishing_domain "<v:hostdev address='$virtio_nic' driver='test_vfio_pci'/>"
+  expect 'drivers that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
+  log_says "asks for test_vfio_pci, which policy $policy_file:2 does not allow" >/dev/null || fail 'not logged'
+  virsh -q destroy guest
+}
+
+# --- migration -----------------------------------------------------------------------------------
+
+migratable_required() {
+  set_policy "$(virtio_rule "migratable='require'")"
+  load_variant test_vfio_pci migration=1
+  goes_and_comes_home test_vfio_pci "$virtio_nic"
+  load_variant test_vfio_pci migration=0
+  before=$(state_of "$virtio_nic")
+  is_refused start_domain guest "$(hostdev_xml "$virtio_nic")"
+  says 'announces no migration'
+  is_home "$virtio_nic" "$before"
+  rm -f /run/vfio-variant/migration-*
+  unload_variants
+}
+
+bind_is_undone() {
+  set_policy "$(virtio_rule "migratable='require'")"
+  load_variant test_vfio_pci migration=0
+  before=$(state_of "$virtio_nic")
+  is_refused vfio-variant bind "$virtio_nic"
+  says 'announces no migration'
+  is_home "$virtio_nic" "$before"
+  rm -f /run/vfio-variant/migration-*
+  unload_variants
+}
+
+# add_hostdev_to_image FILE BDF: into the domain XML of a saved guest (struct _virQEMUSaveHeader of libvirt)
+add_hostdev_to_image() {
+  hostdev_xml "$2" >saved-hostdev.xml
+  perl -e '
+    local $/; open my $i, "<", $ARGV[0]; my $d = <$i>; open my $h, "<", "saved-hostdev.xml"; my $x = <$h>;
+    my ($len, $cookie) = (unpack("V", substr($d, 20, 4)), unpack("V", substr($d, 32, 4)));
+    my $data = substr($d, 92, $len); my $n = length $x;
+    $data =~ s{(</devices>)}{$x$1} or die "no devices";
+    substr($d, 92, $len) = $data; substr($d, 20, 4) = pack("V", $len + $n);
+    substr($d, 32, 4) = pack("V", $cookie + $n) if $cookie;
+    open my $o, ">", $ARGV[0]; print $o $d' "$1"
+}
+
+# What is known of the driver is enough: nothing is moved.
+restore_is_refused() {
+  load_variant test_vfio_pci migration=0
+  vfio-variant bind "$virtio_nic"
+  expect 'probe' "$(vfio-variant probe --json "$virtio_nic" | jq .migratable)" false
+  vfio-variant restore "$virtio_nic"
+  start_domain guest
+  virsh -q save guest guest.save
+  set_policy "$(virtio_rule "migratable='require'")"
+  add_hostdev_to_image guest.save "$virtio_nic"
+  before=$(state_of "$virtio_nic")
+  mark_log
+  is_refused virsh -q restore guest.save
+  says 'cannot migrate'
+  log_says 'incoming migration or restore: ' >/dev/null || fail 'not refused at "restore"'
+  is_home "$virtio_nic" "$before"
+  rm -f /run/vfio-variant/migration-*
+  unload_variants
+}
+
+# --- hot plug ------------------------------------------------------------------------------------
+
+reload_daemon() {
+  mark_log
+  kill -HUP "$gate_pid"
+  wait_for 10 gate_log_says 'read again'
+}
+
+gate_log_says() {
+  log_says "$1" >/dev/null
+}
+
+hot_plug_by_rule() {
+  set_policy "$(virtio_rule "driver='generic'")"
+  reload_daemon
+  start_domain guest
+  attach_hostdev guest "$virtio_nic"
+  expect 'drivers that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
+  detach_hostdev guest "$virtio_nic"
+  comes_home "$virtio_nic" 'virtio-pci (null)'
+}
+
+# libvirt is told that it may not; the device is at home with the driver_override that it had
+hot_plug_is_refused() {
+  set_policy "$(virtio_rule "fallback='none'")"
+  reload_daemon
+  load_variant test_vfio_pci probe_errno=5
+  echo virtio-pci >"$sysfs/$virtio_nic/driver_override"
+  start_domain guest
+  is_refused attach_hostdev guest "$virtio_nic"
+  is_home "$virtio_nic" 'virtio-pci virtio-pci'
+  expect 'refused' "$(gate_status '.outcomes.refused')" 1
+  is_refused virsh nodedev-detach "$(nodedev_name "$virtio_nic")"
+  is_home "$virtio_nic" 'virtio-pci virtio-pci'
+  echo 0 >/sys/module/test_vfio_pci/parameters/probe_errno
+  attach_hostdev guest "$virtio_nic"
+  expect 'drivers that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
+  detach_hostdev guest "$virtio_nic"
+  comes_home "$virtio_nic" 'virtio-pci virtio-pci'
+  echo >"$sysfs/$virtio_nic/driver_override"
+  unload_variants
+}
+
+# It may not, for libvirt before 9.7 could not do with what the rule wants
+hot_plug_without_flr() {
+  set_policy "<device address='$e1000e' fallback='none'/>"
+  reload_daemon
+  before=$(state_of "$e1000e")
+  start_domain guest
+  is_refused attach_hostdev guest "$e1000e"
+  is_home "$e1000e" "$before"
+}
+
+hot_plug_migratable() {
+  set_policy "$(virtio_rule "migratable='require'")"
+  reload_daemon
+  load_variant test_vfio_pci migration=0
+  start_domain guest
+  is_refused attach_hostdev guest "$virtio_nic"
+  is_home "$virtio_nic" 'virtio-pci (null)'
+  rm -f /run/vfio-variant/migration-*
+  load_variant test_vfio_pci migration=1
+  attach_hostdev guest "$virtio_nic"
+  expect 'drivers that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
+  detach_hostdev guest "$virtio_nic"
+  comes_home "$virtio_nic" 'virtio-pci (null)'
+  rm -f /run/vfio-variant/migration-*
+  unload_variants
+}
+
+gate_by_policy() {
+  set_policy "<gate enabled='no'/>"
+  kill -HUP "$gate_pid"
+  wait_for 10 gate_is '.gate == "off"'
+  start_domain guest
+  attach_hostdev guest "$virtio_nic"
+  expect 'drivers that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
+  detach_hostdev guest "$virtio_nic"
+  wait_for 20 state_is "$virtio_nic" 'virtio-pci (null)'
+  set_policy "<gate enabled='yes' deadline='20'/>"
+  kill -HUP "$gate_pid"
+  wait_for 10 gate_is '.gate == "on" and .deadline_ms == 20000'
+  attach_hostdev guest "$virtio_nic"
+  expect 'drivers that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
+  detach_hostdev guest "$virtio_nic"
+  comes_home "$virtio_nic" 'virtio-pci (null)'
+}
+
+need_libvirt
+scenario 'policy: a rule says generic' rule_says_generic
+scenario 'policy: a rule names drivers' rule_names_drivers
+scenario 'policy: no fallback, and the probe fails' no_fallback
+scenario 'policy: no fallback, and the module is missing' no_fallback_and_no_module
+scenario 'policy: a broken file counts for nothing' broken_policy
+scenario 'policy: a file in vfio-variant.d' drop_in
+scenario "policy: managed='no' is ours" unmanaged_by_us
+scenario 'policy: the host uses the device' host_uses
+scenario 'wish: granted' wish_is_granted
+scenario 'wish: by alias' wish_by_alias
+scenario 'wish: strict' wish_is_strict
+scenario 'wish: further than the policy allows' wish_goes_too_far
+scenario 'policy: migration is required' migratable_required
+scenario 'policy: migration is required, by hand' bind_is_undone
+scenario 'policy: migration is required, at a restore' restore_is_refused
+gate_scenario 'policy, hot plug: a rule says generic' hot_plug_by_rule
+gate_scenario 'policy, hot plug: refused' hot_plug_is_refused
+gate_scenario 'policy, hot plug: refused without FLR' hot_plug_without_flr
+gate_scenario 'policy, hot plug: migration is required' hot_plug_migratable
+gate_scenario 'policy, hot plug: it turns the gate off and on' gate_by_policy
