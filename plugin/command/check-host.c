@@ -177,30 +177,6 @@ check_nodedev_hooks (const VvSurroundings *s, GPtrArray *findings)
           "only what nobody but root could have written is run", NULL);
 }
 
-/* --- libvirt's view --- */
-
-/* From 10.0 on libvirt itself reads modules.alias (virPCIDeviceFindBestVFIOVariant()). A unit with
- * ProtectKernelModules= has an empty directory there. */
-static void
-check_libvirts_view (const VvSurroundings *s, GPtrArray *findings)
-{
-  const VvHost *host = s->session->host;
-
-  if (!s->libvirt || s->libvirt->version < VV_LIBVIRT_CHOOSES)
-    return;
-  g_autofree char *root = g_strdup_printf ("%d/root/.", (int)s->libvirt->pid);
-  g_autofree char *path =
-      g_strdup_printf ("%d/root/lib/modules/%s/modules.alias", (int)s->libvirt->pid, host->release);
-  if (!vv_io_exists (host->proc, root) || vv_io_exists (host->proc, path))
-    return;
-  find (findings, "libvirt-blind", VV_PROBLEM,
-        g_strdup_printf ("%s, process %d, does not see modules.alias of %s", s->libvirt->name,
-                         (int)s->libvirt->pid, host->release),
-        "this libvirt chooses variant drivers by that file; without it an attach fails, or gets vfio-pci",
-        g_strdup_printf ("systemctl edit %s: [Service] ProtectKernelModules=no; then: systemctl restart %s",
-                         s->libvirt->name, s->libvirt->name));
-}
-
 /* --- the journal --- */
 
 static void
@@ -257,7 +233,6 @@ vv_check_host (const VvSurroundings *s, const VvReport *report, GPtrArray *findi
   check_hook (s, findings);
   check_nodedev_hooks (s, findings);
   vv_find_libvirt (s, findings);
-  check_libvirts_view (s, findings);
   check_journal (s, findings);
   vv_find_denials (s, findings);
   vv_find_privilege (s, findings);

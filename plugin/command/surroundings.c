@@ -47,6 +47,29 @@ vv_surroundings_free (VvSurroundings *s)
 
 /* --- libvirt --- */
 
+/* From 10.0 on libvirt itself reads modules.alias (virPCIDeviceFindBestVFIOVariant()). A unit with
+ * ProtectKernelModules= has an empty directory there. */
+static void
+check_libvirts_view (const VvSurroundings *s, GPtrArray *findings)
+{
+  const VvHost *host = s->session->host;
+
+  if (!s->libvirt || s->libvirt->version < VV_LIBVIRT_CHOOSES)
+    return;
+  g_autofree char *root = g_strdup_printf ("%d/root/.", (int)s->libvirt->pid);
+  g_autofree char *path =
+      g_strdup_printf ("%d/root/lib/modules/%s/modules.alias", (int)s->libvirt->pid, host->release);
+  if (!vv_io_exists (host->proc, root) || vv_io_exists (host->proc, path))
+    return;
+  vv_findings_add (
+      findings, "libvirt-blind", VV_PROBLEM, VV_SUBJECT_HOST,
+      g_strdup_printf ("%s, process %d, does not see modules.alias of %s", s->libvirt->name,
+                       (int)s->libvirt->pid, host->release),
+      "this libvirt chooses variant drivers by that file; without it an attach fails, or gets vfio-pci",
+      g_strdup_printf ("systemctl edit %s: [Service] ProtectKernelModules=no; then: systemctl restart %s",
+                       s->libvirt->name, s->libvirt->name));
+}
+
 void
 vv_find_libvirt (const VvSurroundings *s, GPtrArray *findings)
 {
@@ -80,6 +103,7 @@ vv_find_libvirt (const VvSurroundings *s, GPtrArray *findings)
                    g_strdup_printf ("libvirt %u.%u.%u (%s, process %d)", p->version / 1000000,
                                     p->version / 1000 % 1000, p->version % 1000, p->name, (int)p->pid),
                    what_it_does, NULL);
+  check_libvirts_view (s, findings);
 }
 
 /* --- security modules, privilege --- */

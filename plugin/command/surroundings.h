@@ -39,7 +39,7 @@ VvSurroundings *vv_surroundings_new (VvSession *session);
 void vv_surroundings_free (VvSurroundings *surroundings);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvSurroundings, vv_surroundings_free)
 
-/** vv_find_libvirt: which libvirt runs, and what it does by itself */
+/** vv_find_libvirt: which libvirt runs, what it does by itself, and whether it can */
 void vv_find_libvirt (const VvSurroundings *s, GPtrArray *findings);
 
 /** vv_find_denials: what SELinux or AppArmor kept from us */

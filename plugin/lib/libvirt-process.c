@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define NOTE "hook-caller"
@@ -45,6 +46,16 @@ read_stat (const VvHost *host, const char *pid, guint64 *start)
   return g_strdup (begin + 1);
 }
 
+/* Users have libvirts of their own (qemu:///session), and can call any program so. */
+static gboolean
+is_roots (const VvHost *host, const char *pid)
+{
+  struct stat st;
+
+  return fstatat (host->proc->fd, pid, &st, 0) == 0 &&
+         (st.st_uid == 0 || (host->sysroot && st.st_uid == geteuid ()));
+}
+
 /* Microseconds since the epoch at which the kernel began to count ticks; 0: cannot be told */
 static gint64
 boot_time (const VvHost *host)
@@ -74,7 +85,7 @@ vv_libvirt_process_find (const VvHost *host)
     guint64 start = 0;
     guint64 pid;
     if (!g_ascii_string_to_unsigned (pids->pdata[i], 10, 1, G_MAXINT, &pid, NULL) ||
-        (found && (pid_t)pid > found->pid))
+        (found && (pid_t)pid > found->pid) || !is_roots (host, pids->pdata[i]))
       continue;
     char *name = read_stat (host, pids->pdata[i], &start);
     if (!name)

@@ -34,8 +34,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvLibvirtProcess, vv_libvirt_process_free)
 /**
  * vv_libvirt_process_find:
  *
- * Returns: (transfer full) (nullable): the process that starts QEMU's domains, the one with the lowest number
- * if there are several; NULL: none runs
+ * Returns: (transfer full) (nullable): root's process (below a sysroot: or the caller's) that starts QEMU's
+ * domains, the one with the lowest number if there are several; NULL: none runs
  */
 VvLibvirtProcess *vv_libvirt_process_find (const VvHost *host);
 

@@ -604,6 +604,9 @@ def which_libvirt():
                    text)
         host.add_libvirt(0, time.time())
         expect(check(host, NIC), "libvirt-unknown", "note", f"process {LIBVIRT_PID}")
+        if os.geteuid() == 0:
+            os.chown(host.path(f"proc/{LIBVIRT_PID}"), 65534, 65534)  # a user's own
+            expect(check(host, NIC), "libvirt-off", "note")
         shutil.rmtree(host.path(f"proc/{LIBVIRT_PID}"))
         expect(check(host, NIC), "libvirt-off", "note")
         lacks(status(host), "hook-seen", "hook-unseen")
@@ -615,6 +618,7 @@ def libvirt_that_sees_no_modules():
         lacks(status(host), "libvirt-blind")  # 9.9 does not look
         host.add_libvirt(10000, time.time() + 3600)
         expect(status(host), "libvirt-blind", "problem", "ProtectKernelModules=no", "libvirtd")
+        expect(check(host, NIC), "libvirt-blind", "problem")
         host.write(f"proc/{LIBVIRT_PID}/root/{MODULES}/modules.alias", "")
         lacks(status(host), "libvirt-blind")
 
