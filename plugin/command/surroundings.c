@@ -241,11 +241,13 @@ vv_find_module (const VvSurroundings *s, const char *module, gboolean built_in, 
         g_strdup_printf ("remove that line: grep -rn 'install *%s' /etc/modprobe.d", module));
     return FALSE;
   }
-  if (!look.path && !look.install) {
+  const char *missing = !look.path && !look.install ? module : look.lacks;
+  if (missing) {
     vv_findings_add (
         findings, "module-missing", severity, subject,
-        g_strdup_printf ("module %s is not below %s", module, s->session->host->modules_path), why,
-        g_strdup_printf ("install it for that kernel, then: depmod %s", s->session->host->release));
+        g_strdup_printf ("module %s is not below %s%s%s", missing, s->session->host->modules_path,
+                         missing == module ? "" : ", and needed by ", missing == module ? "" : module),
+        why, g_strdup_printf ("install it for that kernel, then: depmod %s", s->session->host->release));
     return FALSE;
   }
   if (look.path && s->signatures_enforced && look.signature == VV_SIGNED_NO) {

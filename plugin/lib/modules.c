@@ -136,6 +136,8 @@ vv_modules_load (VvModules *modules, const char *module, GError **error)
 
 /* --- looking --- */
 
+#define DEP_LIMIT (16 * 1024 * 1024) /* modules.dep has about a megabyte */
+
 /* What the kernel has appended to a signed module's file (include/linux/module_signature.h) */
 #define SIGNATURE_MARK "~Module signature appended~\n"
 
@@ -144,6 +146,7 @@ vv_module_look_clear (VvModuleLook *look)
 {
   g_free (look->path);
   g_free (look->install);
+  g_free (look->lacks);
   *look = (VvModuleLook){0};
 }
 
@@ -205,6 +208,41 @@ look_at_file (struct kmod_module *mod, VvModuleLook *look)
   look->signature = g_str_has_suffix (path, ".ko") ? mark_at_end (path) : signature_in_info (mod);
 }
 
+/* The line of modules.dep about the file @relative, without its name (modules.dep(5)). libkmod itself gives
+ * no dependencies at all when a file of one is gone. */
+static char *
+dependencies_of (const VvHost *host, const char *relative)
+{
+  g_autoptr (VvDir) dir = vv_dir_open (NULL, host->modules_path, NULL);
+  g_autofree char *text = dir ? vv_io_read (dir, "modules.dep", DEP_LIMIT, NULL) : NULL;
+  g_auto (GStrv) lines = g_strsplit (text ? text : "", "\n", -1);
+  gsize length = strlen (relative);
+
+  for (char **line = lines; *line; line++)
+    if (strncmp (*line, relative, length) == 0 && (*line)[length] == ':')
+      return g_strdup (*line + length + 1);
+  return NULL;
+}
+
+static char *
+first_that_lacks (const VvHost *host, const char *path)
+{
+  gsize length = strlen (host->modules_path);
+
+  if (!path || strncmp (path, host->modules_path, length) != 0 || path[length] != '/')
+    return NULL;
+  g_autofree char *needed = dependencies_of (host, path + length + 1);
+  g_auto (GStrv) files = g_strsplit (needed ? needed : "", " ", -1);
+  for (char **file = files; *file; file++) {
+    g_autofree char *full = g_build_filename (host->modules_path, *file, NULL);
+    g_autofree char *name = g_path_get_basename (*file);
+    name[strcspn (name, ".")] = '\0';
+    if (**file && !g_file_test (full, G_FILE_TEST_IS_REGULAR) && !is_present (host, name))
+      return g_steal_pointer (&name);
+  }
+  return NULL;
+}
+
 void
 vv_modules_look (VvModules *modules, const char *module, VvModuleLook *look)
 {
@@ -217,6 +255,7 @@ vv_modules_look (VvModules *modules, const char *module, VvModuleLook *look)
   look->install = g_strdup (kmod_module_get_install_commands (mod));
   look->builtin = kmod_module_get_initstate (mod) == KMOD_MODULE_BUILTIN;
   look_at_file (mod, look);
+  look->lacks = first_that_lacks (modules->host, look->path);
   kmod_module_unref (mod);
 }
 

@@ -65,6 +65,7 @@ typedef enum {
  * @blacklisted: vv_modules_blacklisted()
  * @install: (nullable): the command that modprobe.d has run in the place of loading it
  * @signature: of the file at @path
+ * @lacks: (nullable): a module that it depends on, which is neither present nor has a file
  */
 typedef struct {
   gboolean present;
@@ -73,6 +74,7 @@ typedef struct {
   gboolean blacklisted;
   char *install;
   VvSigned signature;
+  char *lacks;
 } VvModuleLook;
 
 void vv_module_look_clear (VvModuleLook *look);

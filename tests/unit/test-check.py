@@ -33,35 +33,38 @@ SKIPPED = set()  # ids that could not be triggered here
 # --- a host that is well ---
 
 
-def module_file(name, aliases):
-    """The least that depmod takes for a module: an ELF object with a .modinfo."""
-    info = b"".join(f"{key}={value}\0".encode() for key, value in [("name", name)] + [("alias", a) for a in aliases])
-    names = b"\0.modinfo\0.symtab\0.strtab\0"
-    symbols = bytes(24)
-    body = info + names + symbols
-    header_at = 64 + len(body)
-    header = b"\x7fELF" + bytes([2, 1, 1]) + bytes(9) + struct.pack("<HHIQQQIHHHHHH", 1, 62, 1, 0, 0, header_at, 0, 64, 0, 0,
-                                                                   64, 4, 3)
-    at = 64
+def module_file(name, aliases, exports=(), needs=()):
+    """The least that depmod takes for a module: an ELF object with a .modinfo, and the symbols that it has and wants."""
+    contents = [
+        (".modinfo", 1, b"".join(f"{key}={value}\0".encode() for key, value in
+                                 [("name", name)] + [("alias", alias) for alias in aliases])),
+        ("__ksymtab_strings", 1, b"".join(symbol.encode() + b"\0" for symbol in exports) or b"\0"),
+    ]
+    names = b"\0"
 
-    def section(offset_of_name, kind, size, link=0, info_=0, entry=0):
-        nonlocal at
-        packed = struct.pack("<IIQQQQIIQQ", offset_of_name, kind, 0, 0, at, size, link, info_, 1, entry)
-        at += size
-        return packed
+    def named(text):
+        nonlocal names
+        names += text.encode() + b"\0"
+        return len(names) - len(text) - 1
 
-    modinfo = section(1, 1, len(info))
-    strings = section(18, 3, len(names))
-    table = section(10, 2, len(symbols), 3, 1, 24)
-    return header + body + bytes(64) + modinfo + table + strings
+    symbols = bytes(24) + b"".join(struct.pack("<IBBHQQ", named(symbol), 0x10, 0, 0, 0, 0) for symbol in needs)
+    offsets = [named(section) for section, _, _ in contents] + [named(".symtab"), named(".strtab")]
+    contents += [(".symtab", 2, symbols), (".strtab", 3, names)]
+    headers, body = bytes(64), b""
+    for offset, (section, kind, data) in zip(offsets, contents):
+        headers += struct.pack("<IIQQQQIIQQ", offset, kind, 0, 0, 64 + len(body), len(data), 4 if section == ".symtab" else 0,
+                               1 if section == ".symtab" else 0, 1, 24 if section == ".symtab" else 0)
+        body += data
+    return b"\x7fELF" + bytes([2, 1, 1]) + bytes(9) + struct.pack(
+        "<HHIQQQIHHHHHH", 1, 62, 1, 0, 0, 64 + len(body), 0, 64, 0, 0, 64, 5, 4) + body + headers
 
 
 SIGNATURE = bytes(16) + struct.pack(">BBBBB3xI", 0, 4, 1, 0, 0, 16) + b"~Module signature appended~\n"
 
 
-def add_module(host, name, *aliases, signed=False, packed=False):
+def add_module(host, name, *aliases, signed=False, packed=False, **symbols):
     """A module's file; depmod is to be run afterwards."""
-    contents = module_file(name, aliases) + (SIGNATURE if signed else b"")
+    contents = module_file(name, aliases, **symbols) + (SIGNATURE if signed else b"")
     path = host.path(f"{MODULES}/kernel/{name}.ko{'.xz' if packed else ''}")
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "wb") as file:
@@ -331,6 +334,19 @@ def module_that_is_missing():
         found = check(host, NIC)
         expect(found, "module-missing", "problem", "special_vfio_pci", subject=NIC)
         expect(found, "no-driver", "problem", "would not start", subject=NIC)
+
+
+def module_that_another_needs():
+    with Well() as host:
+        add_module(host, "vfio_pci_core", exports=["vfio_pci_core_enable"])
+        add_module(host, "special_vfio_pci", "vfio_pci:v000015B3d0000101Esv000015B3sd00000058bc*sc*i*",
+                   needs=["vfio_pci_core_enable"])
+        depmod(host)
+        lacks(check(host, NIC), "module-missing")
+        os.unlink(host.path(f"{MODULES}/kernel/vfio_pci_core.ko"))
+        expect(check(host, NIC), "module-missing", "warning", "vfio_pci_core", "needed by special_vfio_pci", subject=NIC)
+        os.makedirs(host.path("sys/module/vfio_pci_core"))
+        lacks(check(host, NIC), "module-missing")
 
 
 def module_of_another_kernel():
@@ -937,7 +953,8 @@ def every_id_is_documented_and_triggered():
 
 TESTS = [
     a_device_that_is_well, a_host_that_is_well, nothing_is_changed, text_has_the_worst_first, iommu_that_is_off,
-    no_iommu_mode, a_neighbour_in_the_group, module_that_is_missing, module_of_another_kernel, module_that_is_forbidden,
+    no_iommu_mode, a_neighbour_in_the_group, module_that_is_missing, module_that_another_needs,
+    module_of_another_kernel, module_that_is_forbidden,
     module_that_is_not_signed, module_that_is_signed, module_that_is_blacklisted, tables_that_are_missing,
     a_kernel_that_is_old, the_policy_decides, a_policy_that_is_damaged, wish_that_is_refused, wish_that_is_invalid,
     model_in_the_domain, devices_that_nobody_manages, use_by_the_host, use_by_a_guest, claim_in_the_journal,
