@@ -468,6 +468,29 @@ vv_binding_detach (VvBinding *b, const VvSelection *selection, GError **error)
   return change;
 }
 
+VvChange *
+vv_binding_undo (VvBinding *b, const VvPciDevice *before, const VvEntry *entry, const char *why,
+                 GError **error)
+{
+  vv_binding_begin (b, VV_REATTACH);
+  b->entry->state = VV_STATE_DETACHING;
+  vv_binding_save (b, NULL); /* if it fails, the entry says that the device is away, which it may stay */
+  if (!vv_settle (b, before->driver, before->driver_module, before->driver_override, error)) {
+    g_prefix_error (error, "%s: %s could not be brought back: ", before->address,
+                    before->driver ? before->driver : "the former state");
+    return NULL;
+  }
+  b->change->changed = TRUE;
+  if (entry) {
+    vv_entry_free (b->entry);
+    b->entry = vv_entry_copy (entry);
+    vv_binding_save (b, NULL);
+  } else {
+    vv_binding_forget (b, NULL);
+  }
+  return vv_binding_finish (b, why);
+}
+
 /* --- reattach --- */
 
 static gboolean

@@ -149,13 +149,11 @@ exclude_current (const VvSession *s, const VvPciDevice *device, VvSelection *sel
   return FALSE;
 }
 
-VvChange *
-vv_place (const VvSession *s, VvBinding *b, VvChoice *choice, GError **error)
+/* A driver that binds the device and can migrate it, or NULL with @error set; then the device may be on the
+ * last one that cannot. */
+static VvChange *
+try_drivers (const VvSession *s, VvBinding *b, VvChoice *choice, GError **error)
 {
-  if (!choice->selection->candidates->len && vv_decision_is_strict (choice->decision)) {
-    none_is_left (b->device, choice, error);
-    return NULL;
-  }
   for (;;) {
     g_autoptr (VvChange) change = vv_binding_detach (b, choice->selection, error);
     g_autoptr (GError) immobile = NULL;
@@ -165,7 +163,8 @@ vv_place (const VvSession *s, VvBinding *b, VvChoice *choice, GError **error)
     }
     if (!requires_migration (choice) || b->dry_run || vv_place_can_migrate (s, b->device, &immobile))
       return g_steal_pointer (&change);
-    vv_session_log_change (s, change);
+    if (change->changed)
+      vv_session_log_change (s, change);
     if (!g_error_matches (immobile, VV_ERROR, VV_ERROR_POLICY)) {
       g_autofree char *rule = vv_decision_rule (choice->decision);
       g_set_error (error, VV_ERROR, VV_ERROR_POLICY,
@@ -178,4 +177,40 @@ vv_place (const VvSession *s, VvBinding *b, VvChoice *choice, GError **error)
       return NULL;
     }
   }
+}
+
+/* A device that came between drivers stays there for its caller, who knows where it was before. */
+static void
+go_back (const VvSession *s, VvBinding *b, const VvPciDevice *before, const VvEntry *entry)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (!before->driver || !b->entry || g_strcmp0 (b->device->driver, before->driver) == 0)
+    return;
+  g_autoptr (VvChange) change =
+      vv_binding_undo (b, before, entry, "it cannot have what was asked for strictly", &error);
+  if (change)
+    vv_session_log_change (s, change);
+  else
+    g_warning ("%s", error->message);
+}
+
+VvChange *
+vv_place (const VvSession *s, VvBinding *b, VvChoice *choice, GError **error)
+{
+  g_autoptr (VvPciDevice) before = vv_pci_device_copy (b->device);
+  g_autoptr (VvEntry) entry = b->entry ? vv_entry_copy (b->entry) : NULL;
+  g_autoptr (GError) problem = NULL;
+
+  if (!choice->selection->candidates->len && vv_decision_is_strict (choice->decision)) {
+    none_is_left (b->device, choice, error);
+    return NULL;
+  }
+  VvChange *change = try_drivers (s, b, choice, &problem);
+  if (change)
+    return change;
+  if (g_error_matches (problem, VV_ERROR, VV_ERROR_POLICY))
+    go_back (s, b, before, entry);
+  g_propagate_error (error, g_steal_pointer (&problem));
+  return NULL;
 }
