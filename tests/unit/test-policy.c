@@ -281,6 +281,15 @@ test_allows (void)
 
 /* --- wishes --- */
 
+/* @data: what cannot migrate, joined by blanks */
+static gboolean
+is_listed (const char *driver, gpointer data)
+{
+  g_auto (GStrv) names = g_strsplit (data, " ", -1);
+
+  return g_strv_contains ((const char *const *)names, driver);
+}
+
 /* @drivers: joined by blanks, or NULL */
 static VvTerms
 wish_of (const char *drivers, VvFallback fallback, VvMigratable migratable)
@@ -344,6 +353,34 @@ test_wishes (void)
   }
 }
 
+/* Who is to be named when a device is refused */
+static void
+test_a_wish_has_its_part (void)
+{
+  static const struct {
+    const char *rules;
+    VvMigratable wanted;
+    const char *rule;
+  } cases[] = {
+      {"", VV_MIGRATABLE_REQUIRE, "domain d"},
+      {"", VV_MIGRATABLE_IGNORE, "no rule"},
+      {"<default migratable='prefer'/>", VV_MIGRATABLE_REQUIRE, "policy /p.xml:2 with domain d"},
+      {"<default migratable='prefer'/>", VV_MIGRATABLE_PREFER, "policy /p.xml:2"},
+      {"<default migratable='prefer'/>", VV_MIGRATABLE_IGNORE, "policy /p.xml:2"},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (Fixture) f = fixture_new ();
+    g_autoptr (VvSelection) selection = select_nic (f);
+    g_autoptr (VvDecision) d = decide (cases[i].rules);
+    VvTerms wish = wish_of (NULL, VV_FALLBACK_UNSET, cases[i].wanted);
+    g_autoptr (GPtrArray) refused = vv_decision_narrow (d, &wish, "domain d");
+    assert_rule (d, cases[i].rule);
+    vv_decision_apply (d, f->s->host, selection, is_listed, (gpointer) "vfio-pci");
+    g_assert_cmpstr (selection->ruled_by, ==, strcmp (cases[i].rule, "no rule") == 0 ? NULL : cases[i].rule);
+  }
+}
+
 /* What only the administrator can say is not taken from a domain, whoever reads its XML. */
 static void
 test_a_wish_never_speaks_for_the_host (void)
@@ -358,15 +395,6 @@ test_a_wish_never_speaks_for_the_host (void)
 }
 
 /* --- the candidates --- */
-
-/* @data: what cannot migrate, joined by blanks */
-static gboolean
-is_listed (const char *driver, gpointer data)
-{
-  g_auto (GStrv) names = g_strsplit (data, " ", -1);
-
-  return g_strv_contains ((const char *const *)names, driver);
-}
 
 static void
 assert_candidates (const VvSelection *selection, const char *expected)
@@ -519,6 +547,7 @@ main (int argc, char **argv)
   g_test_add_func ("/policy/decision/strictness", test_strictness);
   g_test_add_func ("/policy/decision/allows", test_allows);
   g_test_add_func ("/policy/wish/narrows", test_wishes);
+  g_test_add_func ("/policy/wish/has-its-part", test_a_wish_has_its_part);
   g_test_add_func ("/policy/wish/never-speaks-for-the-host", test_a_wish_never_speaks_for_the_host);
   g_test_add_func ("/policy/candidates/lists", test_lists);
   g_test_add_func ("/policy/candidates/no-rule-changes-nothing", test_no_rule_changes_nothing);
