@@ -178,14 +178,17 @@ give_back (const VvRequest *request, VvBinding *b, GError **error)
 }
 
 /* libvirt is going to be told that it cannot have the device, and does nothing more about it then
- * (virHostdevPreparePCIDevicesImpl() gives back only what virPCIDeviceDetach() has taken). */
+ * (virHostdevPreparePCIDevicesImpl() gives back only what virPCIDeviceDetach() has taken). An entry counts
+ * further when it says that the device is away on the driver that it was on: somebody had detached it. */
 static void
-bring_home (const VvSession *session, const VvRequest *request, VvBinding *b)
+bring_back (const VvSession *session, const VvRequest *request, VvBinding *b, const VvEntry *entry)
 {
+  gboolean was_away = entry && entry->state == VV_STATE_DETACHED && entry->vfio_driver &&
+                      g_strcmp0 (entry->vfio_driver, request->before.driver) == 0;
   g_autoptr (GError) error = NULL;
+  g_autoptr (VvChange) change = vv_binding_undo (b, &request->before, was_away ? entry : NULL,
+                                                 "as it was before: it cannot have what is required", &error);
 
-  vv_binding_note_home (b, &request->before); /* unless it is noted already */
-  g_autoptr (VvChange) change = vv_binding_reattach (b, &error);
   if (change)
     vv_session_log_change (session, change);
   else
@@ -204,6 +207,7 @@ vv_handover (const VvSession *session, const VvRequest *request, const VvPatienc
   VvOperation operation = b->device->driver_override ? VV_DETACH : VV_REATTACH;
   if (b->device->driver)
     return leave (b, request, operation, "it is on %s already", b->device->driver);
+  g_autoptr (VvEntry) entry = b->entry ? vv_entry_copy (b->entry) : NULL;
   g_autoptr (GError) problem = NULL;
   VvChange *change =
       operation == VV_DETACH ? take (session, request, b, &problem) : give_back (request, b, &problem);
@@ -212,7 +216,7 @@ vv_handover (const VvSession *session, const VvRequest *request, const VvPatienc
   if (failed)
     *failed = vv_binding_failed (b);
   if (g_error_matches (problem, VV_ERROR, VV_ERROR_POLICY))
-    bring_home (session, request, b);
+    bring_back (session, request, b, entry);
   g_propagate_error (error, g_steal_pointer (&problem));
   return NULL;
 }

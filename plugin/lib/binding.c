@@ -469,14 +469,14 @@ vv_binding_detach (VvBinding *b, const VvSelection *selection, GError **error)
 }
 
 VvChange *
-vv_binding_undo (VvBinding *b, const VvPciDevice *before, const VvEntry *entry, const char *why,
-                 GError **error)
+vv_binding_undo (VvBinding *b, const VvHome *before, const VvEntry *entry, const char *why, GError **error)
 {
   vv_binding_begin (b, VV_REATTACH);
+  vv_binding_note_home (b, before);
   b->entry->state = VV_STATE_DETACHING;
-  vv_binding_save (b, NULL); /* if it fails, the entry says that the device is away, which it may stay */
-  if (!vv_settle (b, before->driver, before->driver_module, before->driver_override, error)) {
-    g_prefix_error (error, "%s: %s could not be brought back: ", before->address,
+  vv_binding_save (b, NULL); /* a full /run must not keep a device from where it was */
+  if (!vv_settle (b, before->driver, before->module, before->override, error)) {
+    g_prefix_error (error, "%s: %s could not be brought back: ", b->device->address,
                     before->driver ? before->driver : "the former state");
     return NULL;
   }

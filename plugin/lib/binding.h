@@ -176,18 +176,18 @@ VvChange *vv_binding_failed (VvBinding *binding);
 
 /**
  * vv_binding_undo:
- * @before: a copy of the device (vv_pci_device_copy()), made under this lock
- * @entry: (nullable): its entry at that time
+ * @before: what the device was
+ * @entry: (nullable): its entry at that time; NULL: none
  * @why: what is said of it
  *
- * Takes back a detach that has succeeded, when what it came to turns out not to do: the driver, the
- * driver_override and the entry are those of before. When the driver cannot be reached the entry stays, in
+ * Takes back what became of the device, when that turns out not to do: the driver, the driver_override and
+ * the entry are those of before. When the driver cannot be reached the entry stays, in
  * state detaching: the next start of anything here tries again.
  *
  * Returns: (transfer full): what happened, or NULL with @error set
  */
-VvChange *vv_binding_undo (VvBinding *binding, const VvPciDevice *before, const VvEntry *entry,
-                           const char *why, GError **error);
+VvChange *vv_binding_undo (VvBinding *binding, const VvHome *before, const VvEntry *entry, const char *why,
+                           GError **error);
 
 /** vv_binding_is_home: Returns: whether the device is as its journal entry says it was; FALSE without an
  * entry */

@@ -183,12 +183,13 @@ try_drivers (const VvSession *s, VvBinding *b, VvChoice *choice, GError **error)
 static void
 go_back (const VvSession *s, VvBinding *b, const VvPciDevice *before, const VvEntry *entry)
 {
+  const VvHome was = {before->driver, before->driver_module, before->driver_override};
   g_autoptr (GError) error = NULL;
 
   if (!before->driver || !b->entry || g_strcmp0 (b->device->driver, before->driver) == 0)
     return;
   g_autoptr (VvChange) change =
-      vv_binding_undo (b, before, entry, "it cannot have what was asked for strictly", &error);
+      vv_binding_undo (b, &was, entry, "it cannot have what was asked for strictly", &error);
   if (change)
     vv_session_log_change (s, change);
   else
