@@ -657,12 +657,15 @@ hostdev_of (const Fixture *f)
 static void
 wishes (const Fixture *f, const char *drivers, VvFallback fallback, VvMigratable migratable)
 {
-  VvTerms *wish = g_new0 (VvTerms, 1);
+  VvTerms *wish = hostdev_of (f)->wish;
 
+  if (wish)
+    vv_terms_clear (wish);
+  else
+    wish = hostdev_of (f)->wish = g_new0 (VvTerms, 1);
   wish->drivers = drivers ? g_strsplit (drivers, " ", -1) : NULL;
   wish->values[VV_TERM_FALLBACK] = fallback;
   wish->values[VV_TERM_MIGRATABLE] = migratable;
-  hostdev_of (f)->wish = wish;
 }
 
 static void
@@ -1276,39 +1279,9 @@ test_a_model_that_is_none_under_a_policy (void)
   fake_assert_logged ("domain vm1, prepare: 'a\\nb/c' is no driver name");
 }
 
-int
-main (int argc, char **argv)
+static void
+add_policy_tests (void)
 {
-  fake_test_init (&argc, &argv);
-  g_test_add_func ("/domain-life/counted", test_counted);
-  g_test_add_func ("/domain-life/on-libvirt-before-10", test_life_on_old_libvirt);
-  g_test_add_func ("/domain-life/on-libvirt-10-and-later", test_life_on_new_libvirt);
-  g_test_add_func ("/domain-life/release-mends-what-libvirt-forgets",
-                   test_release_mends_what_libvirt_forgets);
-  g_test_add_func ("/domain-life/release-brings-home-what-libvirt-could-not",
-                   test_release_brings_home_what_libvirt_could_not);
-  g_test_add_func ("/domain-life/the-model-is-obeyed", test_model_is_obeyed);
-  g_test_add_func ("/domain-life/unmanaged-is-left-alone", test_unmanaged_is_left_alone);
-  g_test_add_func ("/domain-life/held-by-hand-stays-held", test_held_by_hand);
-  g_test_add_func ("/domain-life/prepare/loads-what-will-be-bound", test_prepare_loads_what_will_be_bound);
-  g_test_add_func ("/domain-life/prepare/drops-a-stale-entry", test_prepare_drops_a_stale_entry);
-  g_test_add_func ("/domain-life/prepare/warns-of-the-group", test_prepare_warns_of_the_group);
-  g_test_add_func ("/domain-life/prepare/another-guest-has-it", test_another_guest_has_it);
-  g_test_add_func ("/domain-life/prepare/two-domains-at-once", test_two_domains_at_once);
-  g_test_add_func ("/domain-life/start/without-prepare", test_start_without_prepare);
-  g_test_add_func ("/domain-life/start/not-detached", test_start_of_what_libvirt_did_not_detach);
-  g_test_add_func ("/domain-life/start/no-variant-works", test_start_when_no_variant_works);
-  g_test_add_func ("/domain-life/start/a-model-that-is-none", test_model_that_is_none);
-  g_test_add_func ("/domain-life/reconnect/rebuilds-the-journal", test_reconnect_rebuilds_the_journal);
-  g_test_add_func ("/domain-life/release/of-another-domain", test_release_of_another_domain);
-  g_test_add_func ("/domain-life/release/without-an-entry", test_release_without_an_entry);
-  g_test_add_func ("/domain-life/release/what-left-the-xml", test_release_of_what_left_the_xml);
-  g_test_add_func ("/domain-life/release/that-fails-is-said", test_release_that_fails_is_said);
-  g_test_add_func ("/domain-life/trouble/full-journal", test_full_journal);
-  g_test_add_func ("/domain-life/trouble/no-module-tables", test_no_module_tables);
-  g_test_add_func ("/domain-life/trouble/no-run-directory", test_no_run_directory);
-  g_test_add_func ("/domain-life/trouble/one-bad-device-spoils-no-other",
-                   test_one_bad_device_spoils_no_other);
   g_test_add_func ("/domain-life/policy/prepare/refuses-what-cannot-be-had",
                    test_prepare_refuses_what_cannot_be_had);
   g_test_add_func ("/domain-life/policy/prepare/goes-on-with-less", test_prepare_goes_on_with_less);
@@ -1342,5 +1315,41 @@ main (int argc, char **argv)
   g_test_add_func ("/domain-life/policy/model/admits-no-other", test_a_model_admits_no_other);
   g_test_add_func ("/domain-life/policy/model/that-must-migrate", test_a_model_that_must_migrate);
   g_test_add_func ("/domain-life/policy/model/that-is-none", test_a_model_that_is_none_under_a_policy);
+}
+
+int
+main (int argc, char **argv)
+{
+  fake_test_init (&argc, &argv);
+  g_test_add_func ("/domain-life/counted", test_counted);
+  g_test_add_func ("/domain-life/on-libvirt-before-10", test_life_on_old_libvirt);
+  g_test_add_func ("/domain-life/on-libvirt-10-and-later", test_life_on_new_libvirt);
+  g_test_add_func ("/domain-life/release-mends-what-libvirt-forgets",
+                   test_release_mends_what_libvirt_forgets);
+  g_test_add_func ("/domain-life/release-brings-home-what-libvirt-could-not",
+                   test_release_brings_home_what_libvirt_could_not);
+  g_test_add_func ("/domain-life/the-model-is-obeyed", test_model_is_obeyed);
+  g_test_add_func ("/domain-life/unmanaged-is-left-alone", test_unmanaged_is_left_alone);
+  g_test_add_func ("/domain-life/held-by-hand-stays-held", test_held_by_hand);
+  g_test_add_func ("/domain-life/prepare/loads-what-will-be-bound", test_prepare_loads_what_will_be_bound);
+  g_test_add_func ("/domain-life/prepare/drops-a-stale-entry", test_prepare_drops_a_stale_entry);
+  g_test_add_func ("/domain-life/prepare/warns-of-the-group", test_prepare_warns_of_the_group);
+  g_test_add_func ("/domain-life/prepare/another-guest-has-it", test_another_guest_has_it);
+  g_test_add_func ("/domain-life/prepare/two-domains-at-once", test_two_domains_at_once);
+  g_test_add_func ("/domain-life/start/without-prepare", test_start_without_prepare);
+  g_test_add_func ("/domain-life/start/not-detached", test_start_of_what_libvirt_did_not_detach);
+  g_test_add_func ("/domain-life/start/no-variant-works", test_start_when_no_variant_works);
+  g_test_add_func ("/domain-life/start/a-model-that-is-none", test_model_that_is_none);
+  g_test_add_func ("/domain-life/reconnect/rebuilds-the-journal", test_reconnect_rebuilds_the_journal);
+  g_test_add_func ("/domain-life/release/of-another-domain", test_release_of_another_domain);
+  g_test_add_func ("/domain-life/release/without-an-entry", test_release_without_an_entry);
+  g_test_add_func ("/domain-life/release/what-left-the-xml", test_release_of_what_left_the_xml);
+  g_test_add_func ("/domain-life/release/that-fails-is-said", test_release_that_fails_is_said);
+  g_test_add_func ("/domain-life/trouble/full-journal", test_full_journal);
+  g_test_add_func ("/domain-life/trouble/no-module-tables", test_no_module_tables);
+  g_test_add_func ("/domain-life/trouble/no-run-directory", test_no_run_directory);
+  g_test_add_func ("/domain-life/trouble/one-bad-device-spoils-no-other",
+                   test_one_bad_device_spoils_no_other);
+  add_policy_tests ();
   return g_test_run ();
 }
