@@ -385,6 +385,47 @@ test_refused_and_no_way_back (void)
   g_assert_cmpstr (entry->home_driver, ==, "mlx5_core");
 }
 
+static void
+place_and_die (FakeKernel *k, gpointer fixture)
+{
+  g_autoptr (GError) error = NULL;
+
+  (void)k;
+  g_assert_null (place (fixture, &error));
+}
+
+/* On the way there or back: whoever comes next finds it on VFIO with an entry, or brings it home. */
+static void
+test_a_process_dies_at_a_refusal (void)
+{
+  static const FakeFault faults[] = {FAKE_DIE_BEFORE, FAKE_DIE_AFTER};
+  guint deaths = 0;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (faults); i++)
+    for (guint step = 1;; step++) {
+      g_autoptr (Fixture) f = fixture_under ("migratable='require' fallback='none'");
+      fake_migration ("special-vfio=no");
+      fake_fault (f->k, faults[i], step, 0);
+      if (!fake_dies (f->k, place_and_die, f))
+        break;
+      deaths++;
+      fake_fault (f->k, FAKE_NO_FAULT, 0, 0);
+      g_autoptr (VvSession) next = vv_session_new (f->k->root, NULL, VV_SESSION_MOVE, NULL);
+      while (!fake_log_is_empty ())
+        fake_assert_logged (NIC ": *: a process died in the middle of moving it*");
+      g_autofree char *driver = fake_driver_of (f->k, NIC);
+      g_autoptr (VvEntry) entry = entry_of_nic (f);
+      if (entry) {
+        g_assert_cmpstr (driver, ==, "special-vfio");
+        g_assert_cmpint (entry->state, ==, VV_STATE_DETACHED);
+        g_assert_cmpstr (entry->home_driver, ==, "mlx5_core");
+      } else {
+        fake_assert_device (f->k, NIC, "mlx5_core", NULL);
+      }
+    }
+  g_assert_cmpuint (deaths, >, 20);
+}
+
 /* Nothing strict was asked for: a failure is one, and no refusal. */
 static void
 test_failure_is_no_refusal (void)
@@ -508,6 +549,7 @@ main (int argc, char **argv)
   g_test_add_func ("/placement/place/refused-and-back", test_refused_and_back);
   g_test_add_func ("/placement/place/refused-and-back-on-vfio", test_refused_and_back_on_vfio);
   g_test_add_func ("/placement/place/refused-and-no-way-back", test_refused_and_no_way_back);
+  g_test_add_func ("/placement/place/a-process-dies-at-a-refusal", test_a_process_dies_at_a_refusal);
   g_test_add_func ("/placement/place/failure-is-no-refusal", test_failure_is_no_refusal);
   g_test_add_func ("/placement/place/in-use-is-no-refusal-of-the-policy",
                    test_in_use_is_no_refusal_of_the_policy);
