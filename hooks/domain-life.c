@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "in-use.h"
+#include "modalias.h"
 #include "placement.h"
 
 typedef gboolean (*DeviceFunc) (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev,
@@ -60,10 +61,22 @@ choose_model (const VvSession *session, const VvHostdev *hostdev, const VvBindin
   char *drivers[] = {hostdev->model, NULL};
   VvTerms wish = hostdev->wish ? *hostdev->wish : (VvTerms){0};
 
+  if (!vv_name_is_safe (hostdev->model)) {
+    g_autofree char *shown = g_strescape (hostdev->model, NULL);
+    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "'%.80s' is no driver name", shown);
+    return NULL;
+  }
   wish.drivers = drivers;
   g_autoptr (VvChoice) choice = vv_choose (session, b->device, b->entry, NULL, &wish, whose, error);
-  if (!choice || (!choice->refused->len && !vv_selection_force (choice->selection, hostdev->model, error)))
+  if (!choice ||
+      !vv_decision_allows (choice->decision, hostdev->model)) /* refused: the policy's list stands */
+    return g_steal_pointer (&choice);
+  if (!vv_selection_force (choice->selection, hostdev->model, error))
     return NULL;
+  g_autofree char *driver = vv_candidate_driver (session->host, choice->selection->candidates->pdata[0]);
+  if (!vv_choice_takes (session, b->device, choice, driver ? driver : hostdev->model))
+    vv_selection_exclude (choice->selection, g_ptr_array_steal_index (choice->selection->candidates, 0),
+                          "it was asked for, and is known not to migrate the device");
   return g_steal_pointer (&choice);
 }
 
@@ -97,6 +110,13 @@ static int
 term (const VvChoice *choice, VvTerm name)
 {
   return choice->decision->terms.values[name];
+}
+
+/* Whether the policy hands devices to us that libvirt does not manage */
+static gboolean
+manages (const VvChoice *choice)
+{
+  return term (choice, VV_TERM_UNMANAGED) == VV_UNMANAGED_MANAGE;
 }
 
 /* --- prepare --- */
@@ -180,6 +200,16 @@ note_domain (const VvSession *session, const VvDomain *domain, VvBinding *b, con
 }
 
 static gboolean
+prepare_chosen (const VvSession *session, const VvDomain *domain, VvBinding *b, const VvChoice *choice,
+                GError **error)
+{
+  if (!host_spares (session, domain, b, choice, error) || !note_domain (session, domain, b, choice, error))
+    return FALSE;
+  warn_of_obstacles (session, domain, b->device);
+  return vv_choice_check (session, b->device, choice, error);
+}
+
+static gboolean
 prepare_device (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
                 GError **error)
 {
@@ -187,11 +217,7 @@ prepare_device (const VvSession *session, const VvDomain *domain, const VvHostde
     return FALSE;
   g_autoptr (VvChoice) choice = choose_for (session, domain, hostdev, b, error);
 
-  if (!choice || !host_spares (session, domain, b, choice, error) ||
-      !note_domain (session, domain, b, choice, error))
-    return FALSE;
-  warn_of_obstacles (session, domain, b->device);
-  return vv_choice_check (session, b->device, choice, error);
+  return choice && prepare_chosen (session, domain, b, choice, error);
 }
 
 /* A device that libvirt takes as it is. If the policy hands it to us, it goes to the generic driver, which
@@ -205,9 +231,9 @@ prepare_unmanaged (const VvSession *session, const VvDomain *domain, const VvHos
 
   if (!choice)
     return FALSE;
-  if (term (choice, VV_TERM_UNMANAGED) != VV_UNMANAGED_MANAGE || is_on_vfio (session, b, choice))
+  if (!manages (choice) || is_on_vfio (session, b, choice))
     return TRUE;
-  if (!prepare_device (session, domain, hostdev, b, error) ||
+  if (!prepare_chosen (session, domain, b, choice, error) ||
       !vv_selection_force (choice->selection, VV_GENERIC_DRIVER, error))
     return FALSE;
   g_autoptr (VvChange) change = vv_binding_detach (b, choice->selection, error);
@@ -217,6 +243,27 @@ prepare_unmanaged (const VvSession *session, const VvDomain *domain, const VvHos
   return TRUE;
 }
 
+static gboolean
+is_of (const VvEntry *entry, const VvDomain *domain)
+{
+  return entry && g_strcmp0 (entry->domain_uuid, domain->uuid) == 0;
+}
+
+/* What we have detached goes home; what was away before stays there. */
+static gboolean
+undo_prepare (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
+              GError **error)
+{
+  if (!is_of (b->entry, domain))
+    return TRUE;
+  if (!hostdev->managed && b->entry->state == VV_STATE_DETACHED)
+    return vv_domain_device_release (session, domain, b, error);
+  if (vv_binding_is_home (b))
+    return vv_binding_forget (b, error);
+  vv_entry_set_domain (b->entry, NULL, NULL);
+  return vv_binding_save (b, error);
+}
+
 gboolean
 vv_domain_prepare (const VvSession *session, const VvDomain *domain, GError **refusal)
 {
@@ -224,7 +271,7 @@ vv_domain_prepare (const VvSession *session, const VvDomain *domain, GError **re
     g_warning ("domain %s: %s", domain->name, vv_catalog_warning (session->catalog));
   if (each_device (session, domain, "prepare", prepare_device, prepare_unmanaged, refusal))
     return TRUE;
-  vv_domain_release (session, domain); /* libvirt calls no other hook then */
+  each_device (session, domain, "prepare", undo_prepare, NULL, NULL); /* libvirt calls no other hook then */
   return FALSE;
 }
 
@@ -240,7 +287,7 @@ foresee_device (const VvSession *session, const VvDomain *domain, const VvHostde
 
   if (!choice)
     return FALSE;
-  if (hostdev->managed || term (choice, VV_TERM_UNMANAGED) == VV_UNMANAGED_MANAGE)
+  if (hostdev->managed || (manages (choice) && !is_on_vfio (session, b, choice)))
     return vv_choice_check (session, d, choice, error);
   if (term (choice, VV_TERM_MIGRATABLE) != VV_MIGRATABLE_REQUIRE ||
       vv_migration_known (session->journal, d->driver, d->modalias, NULL) != VV_MIGRATION_NO)
@@ -367,12 +414,6 @@ keep_held (const VvSession *session, VvBinding *b, GError **error)
     change->why = g_strdup ("bound by hand before a guest had it");
   }
   return change;
-}
-
-static gboolean
-is_of (const VvEntry *entry, const VvDomain *domain)
-{
-  return entry && g_strcmp0 (entry->domain_uuid, domain->uuid) == 0;
 }
 
 gboolean

@@ -149,34 +149,11 @@ exclude_current (const VvSession *s, const VvPciDevice *device, VvSelection *sel
   return FALSE;
 }
 
-/* What was tried in vain is undone: home, or to the VFIO driver that it was on. Who found it between drivers
- * sees to it himself. */
-static void
-go_back (const VvSession *s, VvBinding *b, VvChoice *choice, const VvPciDevice *before)
-{
-  g_autoptr (GError) error = NULL;
-  g_autoptr (VvChange) change = NULL;
-
-  if (!before->driver || g_strcmp0 (before->driver, b->device->driver) == 0)
-    return;
-  if (!before->vfio_dev && !vv_selection_has_driver (s->host, choice->selection, before->driver))
-    change = vv_binding_reattach (b, &error);
-  else if (vv_selection_force (choice->selection, before->driver, &error))
-    change = vv_binding_detach (b, choice->selection, &error);
-  if (change)
-    vv_session_log_change (s, change);
-  else
-    g_warning ("%s", error->message);
-}
-
-/* Detaches as often as it takes to find a driver that can migrate, where that is required. */
+/* A driver that binds the device and can migrate it, or NULL with @error set; then the device may be on the
+ * last one that cannot. */
 static VvChange *
-place (const VvSession *s, VvBinding *b, VvChoice *choice, GError **error)
+try_drivers (const VvSession *s, VvBinding *b, VvChoice *choice, GError **error)
 {
-  if (!choice->selection->candidates->len && vv_decision_is_strict (choice->decision)) {
-    none_is_left (b->device, choice, error);
-    return NULL;
-  }
   for (;;) {
     g_autoptr (VvChange) change = vv_binding_detach (b, choice->selection, error);
     g_autoptr (GError) immobile = NULL;
@@ -186,7 +163,8 @@ place (const VvSession *s, VvBinding *b, VvChoice *choice, GError **error)
     }
     if (!requires_migration (choice) || b->dry_run || vv_place_can_migrate (s, b->device, &immobile))
       return g_steal_pointer (&change);
-    vv_session_log_change (s, change);
+    if (change->changed)
+      vv_session_log_change (s, change);
     if (!g_error_matches (immobile, VV_ERROR, VV_ERROR_POLICY)) {
       g_autofree char *rule = vv_decision_rule (choice->decision);
       g_set_error (error, VV_ERROR, VV_ERROR_POLICY,
@@ -201,13 +179,39 @@ place (const VvSession *s, VvBinding *b, VvChoice *choice, GError **error)
   }
 }
 
+/* A device that came between drivers stays there for its caller, who knows where it was before. */
+static void
+go_back (const VvSession *s, VvBinding *b, const VvPciDevice *before, const VvEntry *entry)
+{
+  const VvHome was = {before->driver, before->driver_module, before->driver_override};
+  g_autoptr (GError) error = NULL;
+
+  if (!before->driver || !b->entry || g_strcmp0 (b->device->driver, before->driver) == 0)
+    return;
+  g_autoptr (VvChange) change =
+      vv_binding_undo (b, &was, entry, "it cannot have what was asked for strictly", &error);
+  if (change)
+    vv_session_log_change (s, change);
+  else
+    g_warning ("%s", error->message);
+}
+
 VvChange *
 vv_place (const VvSession *s, VvBinding *b, VvChoice *choice, GError **error)
 {
   g_autoptr (VvPciDevice) before = vv_pci_device_copy (b->device);
-  VvChange *change = place (s, b, choice, error);
+  g_autoptr (VvEntry) entry = b->entry ? vv_entry_copy (b->entry) : NULL;
+  g_autoptr (GError) problem = NULL;
 
-  if (!change)
-    go_back (s, b, choice, before);
-  return change;
+  if (!choice->selection->candidates->len && vv_decision_is_strict (choice->decision)) {
+    none_is_left (b->device, choice, error);
+    return NULL;
+  }
+  VvChange *change = try_drivers (s, b, choice, &problem);
+  if (change)
+    return change;
+  if (g_error_matches (problem, VV_ERROR, VV_ERROR_POLICY))
+    go_back (s, b, before, entry);
+  g_propagate_error (error, g_steal_pointer (&problem));
+  return NULL;
 }
