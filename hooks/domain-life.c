@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "in-use.h"
+#include "modalias.h"
 #include "placement.h"
 
 typedef gboolean (*DeviceFunc) (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev,
@@ -81,6 +82,13 @@ static int
 term (const VvChoice *choice, VvTerm name)
 {
   return choice->decision->terms.values[name];
+}
+
+/* Whether the policy hands devices to us that libvirt does not manage */
+static gboolean
+manages (const VvChoice *choice)
+{
+  return term (choice, VV_TERM_UNMANAGED) == VV_UNMANAGED_MANAGE;
 }
 
 /* --- prepare --- */
@@ -164,6 +172,16 @@ note_domain (const VvSession *session, const VvDomain *domain, VvBinding *b, con
 }
 
 static gboolean
+prepare_chosen (const VvSession *session, const VvDomain *domain, VvBinding *b, const VvChoice *choice,
+                GError **error)
+{
+  if (!host_spares (session, domain, b, choice, error) || !note_domain (session, domain, b, choice, error))
+    return FALSE;
+  warn_of_obstacles (session, domain, b->device);
+  return vv_choice_check (session, b->device, choice, error);
+}
+
+static gboolean
 prepare_device (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
                 GError **error)
 {
@@ -171,11 +189,7 @@ prepare_device (const VvSession *session, const VvDomain *domain, const VvHostde
     return FALSE;
   g_autoptr (VvChoice) choice = choose_for (session, domain, hostdev, b, error);
 
-  if (!choice || !host_spares (session, domain, b, choice, error) ||
-      !note_domain (session, domain, b, choice, error))
-    return FALSE;
-  warn_of_obstacles (session, domain, b->device);
-  return vv_choice_check (session, b->device, choice, error);
+  return choice && prepare_chosen (session, domain, b, choice, error);
 }
 
 /* A device that libvirt takes as it is. If the policy hands it to us, it goes to the generic driver, which
@@ -189,9 +203,9 @@ prepare_unmanaged (const VvSession *session, const VvDomain *domain, const VvHos
 
   if (!choice)
     return FALSE;
-  if (term (choice, VV_TERM_UNMANAGED) != VV_UNMANAGED_MANAGE || is_on_vfio (session, b, choice))
+  if (!manages (choice) || is_on_vfio (session, b, choice))
     return TRUE;
-  if (!prepare_device (session, domain, hostdev, b, error) ||
+  if (!prepare_chosen (session, domain, b, choice, error) ||
       !vv_selection_force (choice->selection, VV_GENERIC_DRIVER, error))
     return FALSE;
   g_autoptr (VvChange) change = vv_binding_detach (b, choice->selection, error);
@@ -201,6 +215,27 @@ prepare_unmanaged (const VvSession *session, const VvDomain *domain, const VvHos
   return TRUE;
 }
 
+static gboolean
+is_of (const VvEntry *entry, const VvDomain *domain)
+{
+  return entry && g_strcmp0 (entry->domain_uuid, domain->uuid) == 0;
+}
+
+/* What we have detached goes home; what was away before stays there. */
+static gboolean
+undo_prepare (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
+              GError **error)
+{
+  if (!is_of (b->entry, domain))
+    return TRUE;
+  if (!hostdev->managed && b->entry->state == VV_STATE_DETACHED)
+    return vv_domain_device_release (session, domain, b, error);
+  if (vv_binding_is_home (b))
+    return vv_binding_forget (b, error);
+  vv_entry_set_domain (b->entry, NULL, NULL);
+  return vv_binding_save (b, error);
+}
+
 gboolean
 vv_domain_prepare (const VvSession *session, const VvDomain *domain, GError **refusal)
 {
@@ -208,7 +243,7 @@ vv_domain_prepare (const VvSession *session, const VvDomain *domain, GError **re
     g_warning ("domain %s: %s", domain->name, vv_catalog_warning (session->catalog));
   if (each_device (session, domain, "prepare", prepare_device, prepare_unmanaged, refusal))
     return TRUE;
-  vv_domain_release (session, domain); /* libvirt calls no other hook then */
+  each_device (session, domain, "prepare", undo_prepare, NULL, NULL); /* libvirt calls no other hook then */
   return FALSE;
 }
 
@@ -224,7 +259,7 @@ foresee_device (const VvSession *session, const VvDomain *domain, const VvHostde
 
   if (!choice)
     return FALSE;
-  if (hostdev->managed || term (choice, VV_TERM_UNMANAGED) == VV_UNMANAGED_MANAGE)
+  if (hostdev->managed || (manages (choice) && !is_on_vfio (session, b, choice)))
     return vv_choice_check (session, d, choice, error);
   if (term (choice, VV_TERM_MIGRATABLE) != VV_MIGRATABLE_REQUIRE ||
       vv_migration_known (session->journal, d->driver, d->modalias, NULL) != VV_MIGRATION_NO)
@@ -351,12 +386,6 @@ keep_held (const VvSession *session, VvBinding *b, GError **error)
     change->why = g_strdup ("bound by hand before a guest had it");
   }
   return change;
-}
-
-static gboolean
-is_of (const VvEntry *entry, const VvDomain *domain)
-{
-  return entry && g_strcmp0 (entry->domain_uuid, domain->uuid) == 0;
 }
 
 gboolean

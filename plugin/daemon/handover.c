@@ -75,19 +75,28 @@ refuse (const VvPciDevice *device, const VvChoice *choice, const char *wanted, c
   return FALSE;
 }
 
+/* A domain's hook has been at "prepare" and will be at "start": it can do what the gate may not, and what it
+ * refuses libvirt quotes. */
+static gboolean
+domain_starts (const VvEntry *entry)
+{
+  return entry && entry->state == VV_STATE_NOTED && entry->domain;
+}
+
 /* What libvirt asked for stays where the policy allows it. What that does not allow gives way, where libvirt
  * can go on with another; else the policy is a wish, but for one that is strict. */
 static gboolean
-keep_wanted (const VvSession *session, const VvRequest *request, const VvPciDevice *device, VvChoice *choice,
+keep_wanted (const VvSession *session, const VvRequest *request, const VvBinding *b, VvChoice *choice,
              char **kept, GError **error)
 {
+  const VvPciDevice *device = b->device;
   const char *wanted = device->driver_override;
   gboolean could_fail;
   g_autofree char *why = why_keep (request, device, wanted, &could_fail);
 
   if (!why || !is_vfio_driver (session->host, choice->selection, wanted))
     return TRUE;
-  if (could_fail && vv_decision_is_strict (choice->decision) &&
+  if (could_fail && vv_decision_is_strict (choice->decision) && !domain_starts (b->entry) &&
       !vv_candidates_find (session->host, choice->selection->candidates, wanted))
     return refuse (device, choice, wanted, why,
                    error); /* nobody chose it: it is all that this libvirt knows */
@@ -104,8 +113,7 @@ choose_for (const VvSession *session, const VvRequest *request, const VvBinding 
   g_autoptr (VvChoice) choice =
       vv_choose (session, b->device, b->entry, request->before.driver, NULL, NULL, error);
 
-  return choice && keep_wanted (session, request, b->device, choice, kept, error) ? g_steal_pointer (&choice)
-                                                                                  : NULL;
+  return choice && keep_wanted (session, request, b, choice, kept, error) ? g_steal_pointer (&choice) : NULL;
 }
 
 /* --- detach --- */
@@ -178,14 +186,17 @@ give_back (const VvRequest *request, VvBinding *b, GError **error)
 }
 
 /* libvirt is going to be told that it cannot have the device, and does nothing more about it then
- * (virHostdevPreparePCIDevicesImpl() gives back only what virPCIDeviceDetach() has taken). */
+ * (virHostdevPreparePCIDevicesImpl() gives back only what virPCIDeviceDetach() has taken). An entry counts
+ * further when it says that the device is away on the driver that it was on: somebody had detached it. */
 static void
-bring_home (const VvSession *session, const VvRequest *request, VvBinding *b)
+bring_back (const VvSession *session, const VvRequest *request, VvBinding *b, const VvEntry *entry)
 {
+  gboolean was_away = entry && entry->state == VV_STATE_DETACHED && entry->vfio_driver &&
+                      g_strcmp0 (entry->vfio_driver, request->before.driver) == 0;
   g_autoptr (GError) error = NULL;
+  g_autoptr (VvChange) change = vv_binding_undo (b, &request->before, was_away ? entry : NULL,
+                                                 "as it was before: it cannot have what is required", &error);
 
-  vv_binding_note_home (b, &request->before); /* unless it is noted already */
-  g_autoptr (VvChange) change = vv_binding_reattach (b, &error);
   if (change)
     vv_session_log_change (session, change);
   else
@@ -204,6 +215,7 @@ vv_handover (const VvSession *session, const VvRequest *request, const VvPatienc
   VvOperation operation = b->device->driver_override ? VV_DETACH : VV_REATTACH;
   if (b->device->driver)
     return leave (b, request, operation, "it is on %s already", b->device->driver);
+  g_autoptr (VvEntry) entry = b->entry ? vv_entry_copy (b->entry) : NULL;
   g_autoptr (GError) problem = NULL;
   VvChange *change =
       operation == VV_DETACH ? take (session, request, b, &problem) : give_back (request, b, &problem);
@@ -211,8 +223,10 @@ vv_handover (const VvSession *session, const VvRequest *request, const VvPatienc
     return change;
   if (failed)
     *failed = vv_binding_failed (b);
-  if (g_error_matches (problem, VV_ERROR, VV_ERROR_POLICY))
-    bring_home (session, request, b);
+  if (g_error_matches (problem, VV_ERROR, VV_ERROR_POLICY) && domain_starts (entry))
+    problem->code = VV_ERROR_FAILED;
+  else if (g_error_matches (problem, VV_ERROR, VV_ERROR_POLICY))
+    bring_back (session, request, b, entry);
   g_propagate_error (error, g_steal_pointer (&problem));
   return NULL;
 }

@@ -468,6 +468,29 @@ vv_binding_detach (VvBinding *b, const VvSelection *selection, GError **error)
   return change;
 }
 
+VvChange *
+vv_binding_undo (VvBinding *b, const VvHome *before, const VvEntry *entry, const char *why, GError **error)
+{
+  vv_binding_begin (b, VV_REATTACH);
+  vv_binding_note_home (b, before);
+  b->entry->state = VV_STATE_DETACHING;
+  vv_binding_save (b, NULL); /* a full /run must not keep a device from where it was */
+  if (!vv_settle (b, before->driver, before->module, before->override, error)) {
+    g_prefix_error (error, "%s: %s could not be brought back: ", b->device->address,
+                    before->driver ? before->driver : "the former state");
+    return NULL;
+  }
+  b->change->changed = TRUE;
+  if (entry) {
+    vv_entry_free (b->entry);
+    b->entry = vv_entry_copy (entry);
+    vv_binding_save (b, NULL);
+  } else {
+    vv_binding_forget (b, NULL);
+  }
+  return vv_binding_finish (b, why);
+}
+
 /* --- reattach --- */
 
 static gboolean

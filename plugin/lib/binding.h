@@ -174,6 +174,21 @@ VvChange *vv_binding_reattach (VvBinding *binding, GError **error);
  */
 VvChange *vv_binding_failed (VvBinding *binding);
 
+/**
+ * vv_binding_undo:
+ * @before: what the device was
+ * @entry: (nullable): its entry at that time; NULL: none
+ * @why: what is said of it
+ *
+ * Takes back what became of the device, when that turns out not to do: the driver, the driver_override and
+ * the entry are those of before. When the driver cannot be reached the entry stays, in
+ * state detaching: the next start of anything here tries again.
+ *
+ * Returns: (transfer full): what happened, or NULL with @error set
+ */
+VvChange *vv_binding_undo (VvBinding *binding, const VvHome *before, const VvEntry *entry, const char *why,
+                           GError **error);
+
 /** vv_binding_is_home: Returns: whether the device is as its journal entry says it was; FALSE without an
  * entry */
 gboolean vv_binding_is_home (const VvBinding *binding);

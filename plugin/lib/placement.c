@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "modalias.h"
+
 void
 vv_choice_free (VvChoice *choice)
 {
@@ -58,23 +60,6 @@ vv_choose (const VvSession *s, const VvPciDevice *device, const VvEntry *entry, 
   return choice;
 }
 
-VvChoice *
-vv_choose_model (const VvSession *s, const VvPciDevice *device, const VvEntry *entry, const char *model,
-                 const VvTerms *wish, const char *whose, GError **error)
-{
-  g_autofree char *name = g_strdup (model);
-  char *drivers[] = {name, NULL};
-  VvTerms narrowed = wish ? *wish : (VvTerms){0};
-
-  if (!model)
-    return vv_choose (s, device, entry, NULL, wish, whose, error);
-  narrowed.drivers = drivers;
-  g_autoptr (VvChoice) choice = vv_choose (s, device, entry, NULL, &narrowed, whose, error);
-  if (!choice || (!choice->refused->len && !vv_selection_force (choice->selection, model, error)))
-    return NULL;
-  return g_steal_pointer (&choice);
-}
-
 /* --- what cannot be had --- */
 
 static gboolean
@@ -89,6 +74,34 @@ vv_choice_takes (const VvSession *s, const VvPciDevice *device, const VvChoice *
   return vv_decision_allows (choice->decision, driver) &&
          !(requires_migration (choice) &&
            vv_migration_known (s->journal, driver, device->modalias, NULL) == VV_MIGRATION_NO);
+}
+
+VvChoice *
+vv_choose_model (const VvSession *s, const VvPciDevice *device, const VvEntry *entry, const char *model,
+                 const VvTerms *wish, const char *whose, GError **error)
+{
+  g_autofree char *name = g_strdup (model);
+  char *drivers[] = {name, NULL};
+  VvTerms narrowed = wish ? *wish : (VvTerms){0};
+
+  if (!model)
+    return vv_choose (s, device, entry, NULL, wish, whose, error);
+  if (!vv_name_is_safe (model)) {
+    g_autofree char *shown = g_strescape (model, NULL);
+    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "'%.80s' is no driver name", shown);
+    return NULL;
+  }
+  narrowed.drivers = drivers;
+  g_autoptr (VvChoice) choice = vv_choose (s, device, entry, NULL, &narrowed, whose, error);
+  if (!choice || !vv_decision_allows (choice->decision, model)) /* refused: the policy's list stands */
+    return g_steal_pointer (&choice);
+  if (!vv_selection_force (choice->selection, model, error))
+    return NULL;
+  g_autofree char *driver = vv_candidate_driver (s->host, choice->selection->candidates->pdata[0]);
+  if (!vv_choice_takes (s, device, choice, driver ? driver : model))
+    vv_selection_exclude (choice->selection, g_ptr_array_steal_index (choice->selection->candidates, 0),
+                          "it was asked for, and is known not to migrate the device");
+  return g_steal_pointer (&choice);
 }
 
 /* What fails because of the device's own affairs, as being in use, is not the policy's doing. */
@@ -166,34 +179,11 @@ exclude_current (const VvSession *s, const VvPciDevice *device, VvSelection *sel
   return FALSE;
 }
 
-/* What was tried in vain is undone: home, or to the VFIO driver that it was on. Who found it between drivers
- * sees to it himself. */
-static void
-go_back (const VvSession *s, VvBinding *b, VvChoice *choice, const VvPciDevice *before)
-{
-  g_autoptr (GError) error = NULL;
-  g_autoptr (VvChange) change = NULL;
-
-  if (!before->driver || g_strcmp0 (before->driver, b->device->driver) == 0)
-    return;
-  if (!before->vfio_dev && !vv_selection_has_driver (s->host, choice->selection, before->driver))
-    change = vv_binding_reattach (b, &error);
-  else if (vv_selection_force (choice->selection, before->driver, &error))
-    change = vv_binding_detach (b, choice->selection, &error);
-  if (change)
-    vv_session_log_change (s, change);
-  else
-    g_warning ("%s", error->message);
-}
-
-/* Detaches as often as it takes to find a driver that can migrate, where that is required. */
+/* A driver that binds the device and can migrate it, or NULL with @error set; then the device may be on the
+ * last one that cannot. */
 static VvChange *
-place (const VvSession *s, VvBinding *b, VvChoice *choice, GError **error)
+try_drivers (const VvSession *s, VvBinding *b, VvChoice *choice, GError **error)
 {
-  if (!choice->selection->candidates->len && vv_decision_is_strict (choice->decision)) {
-    none_is_left (b->device, choice, error);
-    return NULL;
-  }
   for (;;) {
     g_autoptr (VvChange) change = vv_binding_detach (b, choice->selection, error);
     g_autoptr (GError) immobile = NULL;
@@ -203,7 +193,8 @@ place (const VvSession *s, VvBinding *b, VvChoice *choice, GError **error)
     }
     if (!requires_migration (choice) || b->dry_run || vv_place_can_migrate (s, b->device, &immobile))
       return g_steal_pointer (&change);
-    vv_session_log_change (s, change);
+    if (change->changed)
+      vv_session_log_change (s, change);
     if (!g_error_matches (immobile, VV_ERROR, VV_ERROR_POLICY)) {
       g_autofree char *rule = vv_decision_rule (choice->decision);
       g_set_error (error, VV_ERROR, VV_ERROR_POLICY,
@@ -218,13 +209,39 @@ place (const VvSession *s, VvBinding *b, VvChoice *choice, GError **error)
   }
 }
 
+/* A device that came between drivers stays there for its caller, who knows where it was before. */
+static void
+go_back (const VvSession *s, VvBinding *b, const VvPciDevice *before, const VvEntry *entry)
+{
+  const VvHome was = {before->driver, before->driver_module, before->driver_override};
+  g_autoptr (GError) error = NULL;
+
+  if (!before->driver || !b->entry || g_strcmp0 (b->device->driver, before->driver) == 0)
+    return;
+  g_autoptr (VvChange) change =
+      vv_binding_undo (b, &was, entry, "it cannot have what was asked for strictly", &error);
+  if (change)
+    vv_session_log_change (s, change);
+  else
+    g_warning ("%s", error->message);
+}
+
 VvChange *
 vv_place (const VvSession *s, VvBinding *b, VvChoice *choice, GError **error)
 {
   g_autoptr (VvPciDevice) before = vv_pci_device_copy (b->device);
-  VvChange *change = place (s, b, choice, error);
+  g_autoptr (VvEntry) entry = b->entry ? vv_entry_copy (b->entry) : NULL;
+  g_autoptr (GError) problem = NULL;
 
-  if (!change)
-    go_back (s, b, choice, before);
-  return change;
+  if (!choice->selection->candidates->len && vv_decision_is_strict (choice->decision)) {
+    none_is_left (b->device, choice, error);
+    return NULL;
+  }
+  VvChange *change = try_drivers (s, b, choice, &problem);
+  if (change)
+    return change;
+  if (g_error_matches (problem, VV_ERROR, VV_ERROR_POLICY))
+    go_back (s, b, before, entry);
+  g_propagate_error (error, g_steal_pointer (&problem));
+  return NULL;
 }

@@ -68,8 +68,9 @@ gboolean vv_choice_check (const VvSession *session, const VvPciDevice *device, c
  * @choice: its selection loses what turns out not to migrate, where that is required
  *
  * As vv_binding_detach() with what was chosen. Where migration is required the driver is asked
- * (vv_migration_probe()), and the next one tried when it has none. When it comes to nothing the device is
- * where it was at the call; one that had no driver may be on one.
+ * (vv_migration_probe()), and the next one tried when it has none. When none is left the device goes back to
+ * the driver, the driver_override and the entry it had at the call; one that had no driver then does not, for
+ * only the caller knows what it was before that.
  *
  * Returns: (transfer full): what happened last, not logged yet, or NULL with @error set: VV_ERROR_POLICY when
  * the device cannot have what was asked for strictly

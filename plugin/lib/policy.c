@@ -188,6 +188,7 @@ vv_decision_free (VvDecision *decision)
   if (!decision)
     return;
   g_free (decision->file);
+  g_free (decision->whose);
   vv_terms_clear (&decision->terms);
   g_free (decision);
 }
@@ -233,7 +234,10 @@ vv_policy_decide (const VvPolicy *policy, const VvPciDevice *device, const char 
 char *
 vv_decision_rule (const VvDecision *d)
 {
-  return d->file ? g_strdup_printf ("policy %s:%u", d->file, d->line) : g_strdup ("no rule");
+  if (!d->file)
+    return g_strdup (d->whose ? d->whose : "no rule");
+  return d->whose ? g_strdup_printf ("policy %s:%u with %s", d->file, d->line, d->whose)
+                  : g_strdup_printf ("policy %s:%u", d->file, d->line);
 }
 
 gboolean
@@ -276,13 +280,14 @@ vv_decision_allows (const VvDecision *d, const char *driver)
   return is_auto (&d->terms) || lists (d->terms.drivers, driver);
 }
 
-static void
+/* Returns: whether it changes anything */
+static gboolean
 narrow_drivers (VvDecision *d, const VvTerms *wish, const char *whose, GPtrArray *refused)
 {
   g_autoptr (GPtrArray) granted = g_ptr_array_new_with_free_func (g_free);
 
   if (!wish->drivers || is_auto (wish))
-    return;
+    return FALSE;
   for (char *const *name = wish->drivers; *name; name++) {
     if (vv_decision_allows (d, *name)) {
       g_ptr_array_add (granted, g_strdup (*name));
@@ -293,36 +298,44 @@ narrow_drivers (VvDecision *d, const VvTerms *wish, const char *whose, GPtrArray
                      g_strdup_printf ("%s asks for %s, which %s does not allow", whose, *name, rule));
   }
   if (!granted->len)
-    return;
+    return FALSE;
   g_ptr_array_add (granted, NULL);
   g_strfreev (d->terms.drivers);
   d->terms.drivers = (char **)g_ptr_array_free (g_steal_pointer (&granted), FALSE);
+  return TRUE;
 }
 
-/* The values of these terms rise with their strictness. */
-static void
+/* The values of these terms rise with their strictness. Returns: whether it changes anything */
+static gboolean
 narrow_value (VvDecision *d, VvTerm term, int wanted, const char *whose, GPtrArray *refused)
 {
-  if (!wanted)
-    return;
-  if (wanted >= d->terms.values[term] || !d->said[term]) {
+  int decided = d->terms.values[term];
+
+  if (!wanted || wanted == decided)
+    return FALSE;
+  if (wanted > decided) {
     d->terms.values[term] = wanted;
-    return;
+    return TRUE;
   }
   g_autofree char *rule = vv_decision_rule (d);
-  g_ptr_array_add (refused, g_strdup_printf ("%s asks for %s='%s', but %s says '%s'", whose,
-                                             vv_term_name (term), vv_term_value (term, wanted), rule,
-                                             vv_term_value (term, d->terms.values[term])));
+  g_ptr_array_add (refused,
+                   g_strdup_printf ("%s asks for %s='%s', but %s says '%s'", whose, vv_term_name (term),
+                                    vv_term_value (term, wanted), rule, vv_term_value (term, decided)));
+  return FALSE;
 }
 
 GPtrArray *
 vv_decision_narrow (VvDecision *d, const VvTerms *wish, const char *whose)
 {
   GPtrArray *refused = g_ptr_array_new_with_free_func (g_free);
+  gboolean narrowed = narrow_drivers (d, wish, whose, refused);
 
-  narrow_drivers (d, wish, whose, refused);
-  narrow_value (d, VV_TERM_FALLBACK, wish->values[VV_TERM_FALLBACK], whose, refused);
-  narrow_value (d, VV_TERM_MIGRATABLE, wish->values[VV_TERM_MIGRATABLE], whose, refused);
+  narrowed |= narrow_value (d, VV_TERM_FALLBACK, wish->values[VV_TERM_FALLBACK], whose, refused);
+  narrowed |= narrow_value (d, VV_TERM_MIGRATABLE, wish->values[VV_TERM_MIGRATABLE], whose, refused);
+  if (narrowed) {
+    g_free (d->whose);
+    d->whose = g_strdup (whose);
+  }
   return refused;
 }
 
@@ -429,6 +442,6 @@ vv_decision_apply (const VvDecision *d, const VvHost *host, VvSelection *selecti
   move_all (chosen, selection->candidates);
   exclude_all (selection, immobile, not_migratable);
   exclude_all (selection, rest, not_taken);
-  if (d->file)
+  if (d->file || d->whose)
     selection->ruled_by = g_strdup (rule);
 }

@@ -175,12 +175,14 @@ void vv_policy_warn (const VvPolicy *policy);
  * @file, @line: (nullable): the rule that decided; NULL: no rule speaks of the device
  * @terms: what holds for the device; everything is said
  * @said: which of @terms the administrator said; the others are built in
+ * @whose: (nullable): whose wish has a part in @terms
  */
 typedef struct {
   char *file;
   guint line;
   VvTerms terms;
   gboolean said[VV_TERMS];
+  char *whose;
 } VvDecision;
 
 void vv_decision_free (VvDecision *decision);
@@ -194,7 +196,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvDecision, vv_decision_free)
  */
 VvDecision *vv_policy_decide (const VvPolicy *policy, const VvPciDevice *device, const char *native_driver);
 
-/** vv_decision_rule: Returns: (transfer full): "policy FILE:LINE", or "no rule" */
+/** vv_decision_rule: Returns: (transfer full): who decided, in words: "policy FILE:LINE", "domain vm1" after
+ * a wish of its, both, or "no rule" */
 char *vv_decision_rule (const VvDecision *decision);
 
 /** vv_decision_is_strict: Returns: whether a device that cannot have what was decided is to be refused: the

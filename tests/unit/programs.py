@@ -17,6 +17,7 @@ from tap import Skip
 
 FAKE_HOST, COMMAND, HOOK, DAEMON, SCHEMAS = sys.argv[1:6]
 SYSCONFDIR = sys.argv[6].lstrip("/")
+LIBVIRT_DIR = "/" + SYSCONFDIR + "/libvirt"
 NOBODY = 65534
 
 
@@ -38,6 +39,24 @@ class Host:
         with open(self.path(path), "w", encoding="utf-8") as file:
             file.write(text)
 
+    def policy(self, rules, name="vfio-variant.xml"):
+        """Writes a file of the policy, its rules from line 2 on; returns its path as a look sees it."""
+        self.write(f"{LIBVIRT_DIR}/{name}".lstrip("/"), f"<vfio-variant>\n{rules}\n</vfio-variant>\n")
+        return self.path(f"{LIBVIRT_DIR}/{name}".lstrip("/"))
+
+    def policy_mount(self):
+        """What shows the policy to a program inside. A folder that the machine does not have is laid over the one
+        that it has."""
+        if not os.path.exists(self.path(LIBVIRT_DIR.lstrip("/"))):
+            return ""
+        at = LIBVIRT_DIR
+        while not os.path.isdir(at):
+            at = os.path.dirname(at)
+        source = self.path(at.lstrip("/"))
+        if at == LIBVIRT_DIR:
+            return f" && mount --bind {source} {at}"
+        return f" && mount -t overlay -o lowerdir={source}:{at} none {at}"
+
     def look(self, *arguments):
         """A read-only command below the fake host's root."""
         return run(COMMAND, arguments[0], "--sysroot", self.root, *arguments[1:])
@@ -45,6 +64,7 @@ class Host:
     def inside(self, *program, stdin="", read_only_run=False):
         """A program for which this is the running system."""
         script = f"mount --bind {self.path('sys')} /sys && mount --bind {self.path('run')} /run"
+        script += self.policy_mount()
         if read_only_run:
             script += " && mount -t tmpfs -o ro none /run"
         script += ' && exec "$@"'
@@ -170,6 +190,14 @@ def needs_namespace():
     with Host() as host:
         if host.inside("true").returncode != 0:
             raise Skip("mount namespaces are not allowed")
+
+
+def needs_policy():
+    needs_namespace()
+    with Host() as host:
+        host.policy("")
+        if host.inside("true").returncode != 0:
+            raise Skip("the policy's folder cannot be mounted")
 
 
 def as_nobody():

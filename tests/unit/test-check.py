@@ -133,9 +133,6 @@ class Well(Host):
                   "home-driver": "mlx5_core", **{key.replace("_", "-"): value for key, value in more.items()}}
         self.write(f"run/vfio-variant/{address}", "[device]\n" + "".join(f"{k}={v}\n" for k, v in values.items()))
 
-    def policy(self, text):
-        self.write(f"{LIBVIRT}/vfio-variant.xml", f"<vfio-variant>\n{text}\n</vfio-variant>\n")
-
     def noted(self, driver, stop_copy):
         self.write(f"run/vfio-variant/migration-{driver}-{MODALIAS}",
                    f"[migration]\ndriver={driver}\nmodalias={MODALIAS}\nstop-copy={stop_copy}\np2p=false\n"
@@ -666,9 +663,11 @@ def migration_that_is_required():
         equal(found["devices"][0]["module"], "mlx5_vfio_pci")
         host.noted("mlx5_vfio_pci", "false")
         expect(check(host, NIC), "no-driver", "problem", "it cannot migrate", "would not start", subject=NIC)
-        host.policy("<device address='3b:00.1' migratable='require'/>")
         found = check_domain(host, domain(hostdev(more="<driver model='mlx5_vfio_pci'/>")))
-        expect(found, "not-migratable", "problem", "mlx5_vfio_pci", subject=NIC)
+        expect(found, "no-driver", "problem", "known not to migrate", subject=NIC)
+        host.policy("<default migratable='require'/>")
+        found = check_domain(host, domain(hostdev("no", bus="5", function="0")))  # it stays on vfio-pci
+        expect(found, "not-migratable", "problem", "vfio-pci", subject=ON_VFIO)
 
 
 def emulator(host, text, path="qemu"):

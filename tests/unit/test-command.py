@@ -12,8 +12,8 @@ import shutil
 import threading
 import time
 
-from programs import (COMMAND, DAEMON, HOOK, QUIET, SCHEMAS, STATUS, SYSCONFDIR, Daemon, Host, as_nobody, exits,
-                      needs_namespace, run, valid)
+from programs import (COMMAND, DAEMON, HOOK, LIBVIRT_DIR, QUIET, SCHEMAS, STATUS, SYSCONFDIR, Daemon, Host, as_nobody,
+                      exits, needs_namespace, needs_policy, run, valid)
 from tap import Skip, equal, run_tests
 
 NIC, DISK, ON_VFIO = "0000:3b:00.1", "0000:04:00.0", "0000:05:00.0"
@@ -826,11 +826,7 @@ def bind_that_fails_exits_1():
 def bind_of_what_the_host_uses_exits_4():
     needs_namespace()
     with Host() as host:
-        place = f"devices/pci0000:00/0000:00:01.0/{NIC}/net/ens1"
-        os.makedirs(host.path(f"sys/{place}"))
-        os.makedirs(host.path("sys/class/net"))
-        os.symlink(f"../../{place}", host.path("sys/class/net/ens1"))
-        os.symlink("../br0", host.path("sys/class/net/ens1/master"))
+        use_by_the_host(host)
         exits(host.inside(COMMAND, "bind", NIC), 4, "is in use by the host: network interface ens1 is part of br0",
               "--force")
         exits(host.inside(COMMAND, "bind", "--force", NIC), 1, "the kernel accepted the bind")
@@ -979,6 +975,225 @@ def hook_lets_the_guest_go_on():
             assert "Read-only file system" in result.stderr or not result.stderr  # it may go to the system's log
 
 
+# --- under a policy ---
+
+
+def use_by_the_host(host):
+    """NIC's network interface is part of a bridge."""
+    place = f"devices/pci0000:00/0000:00:01.0/{NIC}/net/ens1"
+    os.makedirs(host.path(f"sys/{place}"))
+    os.makedirs(host.path("sys/class/net"), exist_ok=True)
+    os.symlink(f"../../{place}", host.path("sys/class/net/ens1"))
+    os.symlink("../br0", host.path("sys/class/net/ens1/master"))
+
+
+def match_tells_the_rule():
+    with Host() as host:
+        found = json.loads(host.look("match", "--json", NIC).stdout)
+        valid(found, "match.schema.json")
+        equal({name: found[name] for name in ("rule", "drivers", "fallback", "migratable", "unmanaged", "host_use")},
+              {"rule": None, "drivers": ["auto"], "fallback": "next", "migratable": "ignore", "unmanaged": "ignore",
+               "host_use": None})
+
+        path = host.policy(f"<device address='{NIC}' driver='mlx5_vfio_pci generic' fallback='none'/>\n"
+                           "<default host-use='warn' unmanaged='manage' migratable='prefer'/>")
+        result = host.look("match", "--json", NIC, DISK)
+        exits(result, 0)
+        equal(result.stderr, "")
+        found = json.loads(result.stdout)
+        valid(found, "match.schema.json")
+        nic, disk = found
+        equal(nic["rule"], {"file": path, "line": 2})
+        equal((nic["drivers"], nic["fallback"], nic["migratable"], nic["unmanaged"], nic["host_use"]),
+              (["mlx5_vfio_pci", "generic"], "none", "prefer", "manage", "warn"))
+        equal([one["module"] for one in nic["candidates"]], ["mlx5_vfio_pci", "vfio_pci"])
+        equal([(out["module"], out["reason"]) for out in nic["excluded"]],
+              [("special_vfio_pci", f"policy {path}:2 does not take it")])
+        equal(disk["rule"], {"file": path, "line": 3})
+        equal(disk["drivers"], ["auto"])
+
+        lines = [" ".join(line.split()) for line in host.look("match", NIC).stdout.splitlines()]
+        equal(lines[:2], [KEY, f"policy {path}:2: driver='mlx5_vfio_pci generic' fallback='none' migratable='prefer' "
+                               "unmanaged='manage' host-use='warn'"])
+        assert lines[-1].endswith(f"out: policy {path}:2 does not take it"), lines
+
+
+def match_under_every_term():
+    """Each value there is comes out as the schema has it."""
+    with Host() as host:
+        for name, values in {"fallback": ["next", "generic", "none"], "migratable": ["ignore", "prefer", "require"],
+                             "unmanaged": ["ignore", "manage"], "host-use": ["refuse", "warn"]}.items():
+            for value in values:
+                host.policy(f"<default {name}='{value}'/>")
+                found = json.loads(host.look("match", "--json", NIC).stdout)
+                valid(found, "match.schema.json")
+                equal(found[name.replace("-", "_")], value)
+
+
+def match_of_nothing_left():
+    with Host() as host:
+        path = host.policy("<device class='0x01' driver='generic' migratable='require' fallback='none'/>")
+        exits(host.look("match", DISK), 0, f"out: it cannot migrate, which policy {path}:2 requires",
+              "no VFIO driver is left")
+        found = json.loads(host.look("match", "--json", DISK).stdout)
+        valid(found, "match.schema.json")
+        equal(found["candidates"], [])
+
+
+def list_shows_the_best_by_the_policy():
+    def best(host):
+        rows = json.loads(host.look("list", "--json", NIC).stdout)
+        valid(rows, "list.schema.json")
+        return rows[0]["best_module"], host.look("list", NIC).stdout.splitlines()[1].split()[3]
+
+    with Host() as host:
+        equal(best(host), ("special_vfio_pci", "special_vfio_pci"))
+        host.policy("<device vendor='0x15b3' driver='mlx5_vfio_pci'/>")
+        equal(best(host), ("mlx5_vfio_pci", "mlx5_vfio_pci"))
+        host.policy("<device vendor='0x15b3' driver='generic'/>")
+        equal(best(host), ("vfio_pci", "vfio-pci"))
+        host.policy("<device vendor='0x15b3' driver='generic' migratable='require' fallback='none'/>")
+        equal(best(host), (None, "-"))
+
+
+def a_broken_policy_is_warned_of_and_ignored():
+    with Host() as host:
+        path = host.policy("<device vendor='0x15b3' driver='generic' fallback='never'/>")
+        later = host.policy("<device vendor='0x15b3' driver='mlx5_vfio_pci'/>", "vfio-variant.d/later.xml")
+        for command in ("list", "match"):
+            result = host.look(command, "--json", NIC)
+            exits(result, 0, f"vfio-variant: warning: policy: {path}:2:", "fallback", "nothing in it counts")
+            found = json.loads(result.stdout)
+            valid(found, f"{command}.schema.json")
+        equal(found["rule"], {"file": later, "line": 2})  # what is right counts
+        os.chmod(later, 0o666)
+        result = host.look("match", "--json", NIC)
+        exits(result, 0, f"warning: policy: {later}: its group or others can write it")
+        equal(json.loads(result.stdout)["rule"], None)
+
+
+def bind_goes_by_host_use():
+    needs_policy()
+    with Host() as host:
+        use_by_the_host(host)
+        for term, code, text in (
+                ("refuse", 4, f"{NIC} is in use by the host: network interface ens1"),
+                ("warn", 1, f"warning: {NIC} is in use by the host, which policy {LIBVIRT_DIR}/vfio-variant.xml:2 lets "
+                            "pass: network interface ens1")):
+            host.policy(f"<device address='{NIC}' host-use='{term}'/>")
+            result = host.inside(COMMAND, "bind", NIC)
+            exits(result, code, text)
+            equal("the kernel accepted the bind" in result.stderr, term == "warn")  # it was tried
+            exits(host.inside(COMMAND, "bind", "--force", NIC), 1, "the kernel accepted the bind")
+
+
+def bind_with_a_driver_gets_past_the_policy():
+    needs_policy()
+    with Host() as host:
+        host.policy(f"<device address='{NIC}' driver='nowhere' fallback='none'/>")
+        exits(host.inside(COMMAND, "bind", NIC), 4,
+              f"policy {LIBVIRT_DIR}/vfio-variant.xml:2 takes nothing else: {NIC}: no VFIO driver could be bound")
+        equal([name for name in os.listdir(host.path("run/vfio-variant")) if name == NIC], [])
+        result = host.inside(COMMAND, "bind", "--dry-run", "--driver", "vfio-pci", NIC)
+        exits(result, 0, f"echo {NIC} > /sys/bus/pci/drivers/vfio-pci/bind")
+        exits(host.inside(COMMAND, "bind", "--driver", "vfio-pci", NIC), 1, "the kernel accepted the bind to vfio-pci")
+
+
+def bind_under_a_broken_policy():
+    needs_policy()
+    with Host() as host:
+        host.policy("<device/>")
+        exits(host.inside(COMMAND, "bind", "--dry-run", NIC), 0, f"warning: policy: {LIBVIRT_DIR}/vfio-variant.xml:2:",
+              f"echo {NIC} > /sys/bus/pci/drivers/vfio-pci/bind")
+
+
+def bind_of_what_cannot_migrate_exits_4():
+    """It is refused before anything is written."""
+    needs_policy()
+    with Host() as host:
+        host.policy("<default migratable='require'/>")
+        result = host.inside(COMMAND, "bind", "--json", ON_VFIO)
+        exits(result, 4)
+        moved = json.loads(result.stdout)
+        valid(moved, "change.schema.json")
+        assert f"which policy {LIBVIRT_DIR}/vfio-variant.xml:2 requires" in moved["error"], moved["error"]
+
+
+# --- the qemu hook under a policy ---
+
+# A domain with the device that is on vfio-pci, and metadata
+DOMAIN_ON_VFIO = """<domain><name>vm1</name><uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid><metadata>%s</metadata>
+<devices><hostdev mode='subsystem' type='pci' managed='yes'><source><address domain='0' bus='0x05' slot='0'
+function='0'/></source></hostdev></devices></domain>"""
+STRICT_WISH = ("<v:hostdevs xmlns:v='urn:vfio-variant:domain:1'>"
+               f"<v:hostdev address='{ON_VFIO}' migratable='require'/></v:hostdevs>")
+
+
+def hook_refuses_where_a_domain_may_be_refused():
+    needs_policy()
+    policy = f"policy {LIBVIRT_DIR}/vfio-variant.xml:2"
+    for rules, metadata, whose in (("<default migratable='require'/>", "", policy), ("", STRICT_WISH, "domain vm1"),
+                                   ("<default migratable='prefer'/>", STRICT_WISH, f"{policy} with domain vm1")):
+        for operation, code in (("prepare", 1), ("start", 1), ("migrate", 1), ("restore", 1), ("started", 0),
+                                ("reconnect", 0)):
+            with Host() as host:
+                host.policy(rules)
+                result = host.inside(HOOK, "vm1", operation, "begin", "-", stdin=DOMAIN_ON_VFIO % metadata)
+            exits(result, code)
+            equal(result.stdout, "")
+            said = [line for line in result.stderr.splitlines() if line.startswith("vfio-variant: ")]
+            equal(said, [f"vfio-variant: {ON_VFIO}: no VFIO driver is left: vfio_pci (it cannot migrate, which {whose} "
+                         "requires)"] if code else [])
+
+
+def hook_refuses_at_prepare_and_leaves_nothing():
+    needs_policy()
+    with Host() as host:
+        host.policy(f"<device address='{NIC}' driver='nowhere' fallback='none'/>")
+        result = host.inside(HOOK, "vm1", "prepare", "begin", "-", stdin=DOMAIN % "yes")
+        exits(result, 1, f"vfio-variant: policy {LIBVIRT_DIR}/vfio-variant.xml:2 takes nothing else: {NIC}: ", "nowhere")
+        equal(result.stdout, "")
+        assert not os.path.exists(host.path(f"run/vfio-variant/{NIC}"))
+        exits(host.inside(HOOK, "vm1", "release", "end", "-", stdin=DOMAIN % "yes"), 0)
+        exits(host.inside(HOOK, "vm1", "prepare", "begin", "-", stdin=DOMAIN % "no"), 0)  # not managed: not ours
+
+
+def hook_goes_by_host_use():
+    needs_policy()
+    with Host() as host:
+        use_by_the_host(host)
+        for term, code in (("refuse", 1), ("warn", 0)):
+            host.policy(f"<default host-use='{term}'/>")
+            result = host.inside(HOOK, "vm1", "prepare", "begin", "-", stdin=DOMAIN % "yes")
+            exits(result, code)
+            equal(f"vfio-variant: {NIC} is in use by the host, which policy" in result.stderr, term == "refuse")
+            equal(os.path.exists(host.path(f"run/vfio-variant/{NIC}")), term == "warn")
+
+
+def hook_never_fails_for_a_broken_policy():
+    needs_policy()
+    for rules in ("<device/>", "<default migratable='require' fly='yes'/>", "<garbage", "]]>"):
+        for operation in ("prepare", "start", "migrate", "restore", "started", "reconnect"):
+            with Host() as host:
+                host.policy(rules)
+                result = host.inside(HOOK, "vm1", operation, "begin", "-", stdin=DOMAIN_ON_VFIO % "")
+            exits(result, 0)
+            equal(result.stdout, "")
+
+
+def hook_lets_what_runs_be():
+    """A guest that runs is not ended, whatever the policy came to be: at "reconnect" libvirt would kill it."""
+    needs_policy()
+    with Host() as host:
+        exits(host.inside(HOOK, "vm1", "prepare", "begin", "-", stdin=DOMAIN_ON_VFIO % ""), 0)
+        host.policy("<default driver='nowhere' fallback='none' migratable='require' host-use='refuse'/>")
+        for operation, sub_operation in (("started", "begin"), ("reconnect", "begin"), ("stopped", "end"),
+                                         ("release", "end")):
+            result = host.inside(HOOK, "vm1", operation, sub_operation, "-", stdin=DOMAIN_ON_VFIO % STRICT_WISH)
+            exits(result, 0)
+            equal(result.stdout, "")
+
+
 TESTS = [
     list_shows_what_matters, list_all_shows_all, list_of_nothing_says_so, list_json, list_shows_who_can_migrate,
     list_shows_the_journal,
@@ -998,6 +1213,11 @@ TESTS = [
     bind_without_an_iommu_exits_4, restore_respects_domains, probe_of_the_generic_driver,
     probe_of_a_native_driver_exits_4, probe_respects_domains, probe_that_cannot_ask_exits_1, hook_usage, hook_never_fails, hook_with_endless_input,
     hook_follows_a_life, hook_lets_the_guest_go_on,
+    match_tells_the_rule, match_under_every_term, match_of_nothing_left, list_shows_the_best_by_the_policy,
+    a_broken_policy_is_warned_of_and_ignored, bind_goes_by_host_use, bind_with_a_driver_gets_past_the_policy,
+    bind_under_a_broken_policy, bind_of_what_cannot_migrate_exits_4, hook_refuses_where_a_domain_may_be_refused,
+    hook_refuses_at_prepare_and_leaves_nothing, hook_goes_by_host_use, hook_never_fails_for_a_broken_policy,
+    hook_lets_what_runs_be,
 ]
 
 run_tests(TESTS)

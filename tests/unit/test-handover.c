@@ -6,9 +6,12 @@
 
 #include <errno.h>
 #include <glib/gstdio.h>
+#include <string.h>
 
 #include "asker.h"
+#include "fake-migration.h"
 #include "nic-fixture.h"
+#include "policy-xml.h"
 
 #define LONG (60 * G_TIME_SPAN_SECOND) /* nothing here takes that long */
 #define DEBIAN_12 VV_LIBVIRT_VERSION (9, 0, 0)
@@ -895,6 +898,257 @@ test_prepare_for_what_went_away (void)
   g_assert_false (is_loaded (f, "special-vfio"));
 }
 
+/* --- under a policy --- */
+
+#define NEW VV_LIBVIRT_VERSION (11, 3, 0)
+
+static void
+set_policy (const Fixture *f, const char *terms)
+{
+  g_autofree char *text =
+      g_strdup_printf ("<vfio-variant>\n<device address='" NIC "' %s/>\n</vfio-variant>", terms);
+  g_autoptr (GError) error = NULL;
+  VvPolicy *policy = vv_policy_new ();
+
+  vv_policy_add_text (policy, "/p.xml", text, strlen (text), &error);
+  g_assert_no_error (error);
+  vv_session_set_policy (f->s, policy);
+  fake_migration ("");
+}
+
+/* What libvirt asks for against what the policy takes */
+static const struct {
+  const char *says, *terms;
+  guint libvirt;
+  gboolean flr;
+  const char *wanted, *gets, *why; /* @gets: NULL: refused, as @why tells */
+} under_policy[] = {
+    {"9.0 with FLR takes what the policy says", "driver='mlx5_vfio_pci'", DEBIAN_12, TRUE, "vfio-pci",
+     "mlx5_vfio_pci", "*5 wildcards*; policy /p.xml:2"},
+    {"9.0 without FLR goes on with what it asked for", "driver='mlx5_vfio_pci generic'", DEBIAN_12, FALSE,
+     "vfio-pci", "vfio-pci", "*; policy /p.xml:2; nothing better was tried: libvirt 9.0 resets a device *"},
+    {"9.0 without FLR, and what it asked for is no more than unwanted", "driver='mlx5_vfio_pci'", DEBIAN_12,
+     FALSE, "vfio-pci", "vfio-pci", "*nothing better was tried: libvirt 9.0 resets*"},
+    {"9.0 without FLR, and nothing else will do", "driver='mlx5_vfio_pci' fallback='none'", DEBIAN_12, FALSE,
+     "vfio-pci", NULL,
+     NIC ": policy /p.xml:2 does not take vfio-pci, and nothing else can be tried now: libvirt 9.0 resets *"},
+    {"9.0 without FLR, and it must migrate", "migratable='require'", DEBIAN_12, FALSE, "vfio-pci", NULL,
+     NIC ": policy /p.xml:2 does not take vfio-pci, *"},
+    {"9.0 without FLR, and the best is wanted strictly", "fallback='none'", DEBIAN_12, FALSE, "vfio-pci",
+     NULL, NIC ": policy /p.xml:2 does not take vfio-pci, *: libvirt 9.0 resets *"},
+    {"9.0 without FLR was told one that is wanted", "driver='mlx5_vfio_pci' fallback='none'", DEBIAN_12,
+     FALSE, "mlx5_vfio_pci", "mlx5_vfio_pci", "*policy /p.xml:2*"},
+    {"9.7 without FLR takes what the policy says", "driver='mlx5_vfio_pci' fallback='none'", BY_NAME, FALSE,
+     "vfio-pci", "mlx5_vfio_pci", "*; policy /p.xml:2"},
+    {"9.7 was told one that is wanted", "driver='special_vfio_pci mlx5_vfio_pci'", BY_NAME, FALSE,
+     "mlx5_vfio_pci", "mlx5_vfio_pci",
+     "*nothing better was tried: libvirt 9.7 was told to take mlx5_vfio_pci"},
+    {"9.7 was told one that is not", "driver='special_vfio_pci'", BY_NAME, FALSE, "mlx5_vfio_pci",
+     "special-vfio", "*3 wildcards*; policy /p.xml:2"},
+    {"10.0 has chosen one that is not wanted", "driver='mlx5_vfio_pci' fallback='none'", BY_ITSELF, FALSE,
+     "special-vfio", "mlx5_vfio_pci", "*; policy /p.xml:2"},
+    {"10.0 has chosen one that is", "driver='mlx5_vfio_pci special_vfio_pci'", BY_ITSELF, FALSE,
+     "mlx5_vfio_pci", "mlx5_vfio_pci", "*; policy /p.xml:2"},
+    {"10.0 has chosen, and any may", "fallback='none'", BY_ITSELF, FALSE, "mlx5_vfio_pci", "mlx5_vfio_pci",
+     "asked for by name; policy /p.xml:2*"},
+    {"11.3 was told the generic one, and that is wanted", "driver='generic' fallback='none'", NEW, FALSE,
+     "vfio-pci", "vfio-pci", "*; policy /p.xml:2*libvirt 11.3 chooses by itself, or was told"},
+    {"11.3 was told the generic one, and that is not", "driver='mlx5_vfio_pci' fallback='none'", NEW, FALSE,
+     "vfio-pci", "mlx5_vfio_pci", "*; policy /p.xml:2"},
+    {"11.3 was told the generic one, and it must migrate", "migratable='require'", NEW, FALSE, "vfio-pci",
+     "special-vfio", "*3 wildcards*; policy /p.xml:2"},
+    {"which one is not known, and its choice is unwanted", "driver='mlx5_vfio_pci'", 0, TRUE, "vfio-pci",
+     "vfio-pci", "*which libvirt asked could not be told, so its choice stands"},
+    {"which one is not known, and nothing else will do", "driver='mlx5_vfio_pci' fallback='none'", 0, TRUE,
+     "vfio-pci", NULL, NIC ": policy /p.xml:2 does not take vfio-pci, *: which libvirt asked could not be *"},
+};
+
+#define CAME_BACK NIC ": reattach: *: as it was before: it cannot have what is required*"
+
+static void
+test_under_a_policy (void)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (under_policy); i++) {
+    g_test_message ("%s", under_policy[i].says);
+    g_autoptr (Fixture) f = under_policy[i].flr ? fixture_with_flr () : fixture_new ();
+    g_autoptr (GError) error = NULL;
+    const char *gets = under_policy[i].gets;
+    fake_register (f->k, under_policy[i].wanted);
+    set_policy (f, under_policy[i].terms);
+    fake_migration ("special-vfio=yes");
+    libvirt_unbinds (f, under_policy[i].wanted);
+    g_autoptr (VvChange) change = hand_over (f, &native_by_name, under_policy[i].libvirt, &error);
+    if (gets) {
+      g_assert_no_error (error);
+      assert_change (change, VV_DETACH, "mlx5_core", gets, under_policy[i].why);
+      fake_assert_device (f->k, NIC, gets, gets);
+      g_autoptr (VvEntry) entry = entry_of_nic (f);
+      assert_home (entry, VV_STATE_DETACHED, &native_by_name);
+      continue;
+    }
+    fake_assert_error (error, VV_ERROR_POLICY, under_policy[i].why);
+    fake_assert_logged (CAME_BACK);
+    fake_assert_device (f->k, NIC, "mlx5_core", "mlx5_core"); /* exactly as it was */
+    assert_no_entry (f);
+  }
+}
+
+/* It was tried, and cannot be had. */
+static void
+test_refused_after_a_try (void)
+{
+  static const struct {
+    const char *says, *terms, *answers;
+    int probe_errno;
+    gboolean moved;
+    const char *problem;
+  } cases[] = {
+      {"the probe fails", "fallback='none'", "", EINVAL, FALSE,
+       "policy /p.xml:2 takes nothing else: " NIC ": no VFIO driver could be bound, it is back on no driver: "
+       "special_vfio_pci failed at bind (*)"},
+      {"it cannot migrate", "driver='special_vfio_pci' migratable='require' fallback='none'",
+       "special-vfio=no", 0, TRUE, NIC ": no VFIO driver is left: *special-vfio announces no migration*"},
+      {"it does not tell", "migratable='require'", "", 0, TRUE,
+       NIC ": whether special-vfio can migrate it, which policy /p.xml:2 requires, could not be told: *"},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_test_message ("%s", cases[i].says);
+    g_autoptr (Fixture) f = fixture_with_flr ();
+    g_autoptr (GError) error = NULL;
+    set_policy (f, cases[i].terms);
+    fake_migration (cases[i].answers);
+    fake_driver (f->k, "special-vfio")->probe_errno = cases[i].probe_errno;
+    libvirt_unbinds (f, "vfio-pci");
+    g_assert_null (hand_over (f, &native, DEBIAN_12, &error));
+    fake_assert_error (error, VV_ERROR_POLICY, cases[i].problem);
+    if (cases[i].moved)
+      fake_assert_logged (NIC ": detach: no driver -> special-vfio: *");
+    fake_assert_logged (CAME_BACK);
+    fake_assert_device (f->k, NIC, "mlx5_core", NULL);
+    assert_no_entry (f);
+  }
+}
+
+/* The next one that can migrate, without libvirt's noticing */
+static void
+test_the_next_that_can_migrate (void)
+{
+  g_autoptr (Fixture) f = fixture_with_flr ();
+
+  set_policy (f, "migratable='require'");
+  fake_migration ("special-vfio=no mlx5_vfio_pci=yes");
+  libvirt_unbinds (f, "vfio-pci");
+  g_autoptr (VvChange) change = must_hand_over (f, &native, DEBIAN_12);
+  assert_change (change, VV_DETACH, "mlx5_core", "mlx5_vfio_pci", "*; policy /p.xml:2");
+  fake_assert_logged (NIC ": detach: no driver -> special-vfio: *");
+  g_assert_cmpstr (fake_migration_asked (), ==, "special-vfio mlx5_vfio_pci");
+}
+
+/* What it was before counts, not what an entry says that is not true any more; and what was away before is
+ * away again. */
+static void
+test_refused_and_back_to_what_it_was (void)
+{
+  static const struct {
+    const char *says;
+    const VvHome *before, *entry; /* @entry: the home in it, NULL: there is none */
+    VvState state;
+    gboolean stays; /* the entry */
+  } cases[] = {
+      {"an entry that is stale", &native, &native_by_name, VV_STATE_DETACHED, FALSE},
+      {"an entry that was noted for nobody", &native, &native, VV_STATE_NOTED, FALSE},
+      {"it was detached before", &variant, &native_by_name, VV_STATE_DETACHED, TRUE},
+      {"it was on VFIO, nobody knows why", &variant, NULL, 0, FALSE},
+      {"it was on another driver of VFIO than the entry says", &generic, &native, VV_STATE_DETACHED, FALSE},
+      {"it had no driver", &driverless, NULL, 0, FALSE},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_test_message ("%s", cases[i].says);
+    g_autoptr (Fixture) f = fixture_new ();
+    g_autoptr (GError) error = NULL;
+    fake_register (f->k, "special-vfio");
+    set_policy (f, "driver='mlx5_vfio_pci' fallback='none'");
+    if (cases[i].entry)
+      write_entry (f, cases[i].state, cases[i].entry, NULL);
+    g_autofree char *entry = cases[i].entry ? fake_read (f->k, ENTRY) : NULL;
+    libvirt_unbinds (f, "vfio-pci");
+    g_assert_null (hand_over (f, cases[i].before, DEBIAN_12, &error));
+    g_assert_error (error, VV_ERROR, VV_ERROR_POLICY);
+    fake_assert_logged (CAME_BACK);
+    fake_assert_device (f->k, NIC, cases[i].before->driver, cases[i].before->override);
+    if (!cases[i].stays) {
+      assert_no_entry (f);
+      continue;
+    }
+    g_autofree char *now = fake_read (f->k, ENTRY);
+    g_assert_cmpstr (now, ==, entry);
+  }
+}
+
+/* The hook comes after the gate, can move what the gate may not, and says no in words. */
+static void
+test_a_starting_domain_is_not_refused (void)
+{
+  for (int flr = 0; flr < 2; flr++) {
+    g_autoptr (Fixture) f = flr ? fixture_with_flr () : fixture_new ();
+    g_autoptr (GError) error = NULL;
+    set_policy (f, "fallback='none'");
+    fake_driver (f->k, "special-vfio")->probe_errno = EINVAL;
+    write_entry (f, VV_STATE_NOTED, &native, "vm1");
+    libvirt_unbinds (f, "vfio-pci");
+    g_autoptr (VvChange) change = hand_over (f, &native, DEBIAN_12, &error);
+    if (flr)
+      fake_assert_error (error, VV_ERROR_FAILED, "policy /p.xml:2 takes nothing else: *");
+    else
+      assert_change (change, VV_DETACH, "mlx5_core", "vfio-pci", "*libvirt 9.0 resets*");
+    fake_assert_device (f->k, NIC, flr ? NULL : "vfio-pci", "vfio-pci");
+    g_autoptr (VvEntry) entry = entry_of_nic (f);
+    g_assert_cmpstr (entry->domain, ==, "vm1");
+  }
+}
+
+/* That is said, and the journal knows where it belongs. */
+static void
+test_refused_and_no_way_back (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (GError) error = NULL;
+
+  set_policy (f, "driver='mlx5_vfio_pci' fallback='none'");
+  fake_driver (f->k, "mlx5_core")->probe_errno = EIO;
+  libvirt_unbinds (f, "vfio-pci");
+  g_assert_null (hand_over (f, &native, DEBIAN_12, &error));
+  g_assert_error (error, VV_ERROR, VV_ERROR_POLICY);
+  fake_assert_logged ("gate: " NIC ": mlx5_core could not be brought back: *");
+  g_autoptr (VvEntry) entry = entry_of_nic (f);
+  assert_home (entry, VV_STATE_DETACHING, &native);
+}
+
+/* A driver that is none of VFIO's is libvirt's affair, whatever the policy says. */
+static void
+test_policy_and_no_driver_of_vfio (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+
+  set_policy (f, "driver='mlx5_vfio_pci' fallback='none'");
+  libvirt_unbinds (f, "pci-stub");
+  g_autoptr (VvChange) change = must_hand_over (f, &native, DEBIAN_12);
+  assert_left (change, VV_DETACH, "mlx5_core", "libvirt wants it on pci-stub, which is no VFIO driver *");
+}
+
+static void
+test_prepare_goes_by_the_policy (void)
+{
+  g_autoptr (Fixture) f = fixture_with_flr ();
+
+  set_policy (f, "driver='mlx5_vfio_pci'");
+  prepare (f, &native, DEBIAN_12);
+  g_assert_true (is_loaded (f, "mlx5_vfio_pci"));
+  g_assert_false (is_loaded (f, "special-vfio"));
+}
+
 int
 main (int argc, char **argv)
 {
@@ -940,5 +1194,14 @@ main (int argc, char **argv)
   g_test_add_func ("/handover/prepare/loads-when-it-should", test_prepare);
   g_test_add_func ("/handover/prepare/takes-the-first-that-loads", test_prepare_takes_the_first_that_loads);
   g_test_add_func ("/handover/prepare/for-what-went-away", test_prepare_for_what_went_away);
+  g_test_add_func ("/handover/policy/by-version", test_under_a_policy);
+  g_test_add_func ("/handover/policy/refused-after-a-try", test_refused_after_a_try);
+  g_test_add_func ("/handover/policy/the-next-that-can-migrate", test_the_next_that_can_migrate);
+  g_test_add_func ("/handover/policy/refused-and-back-to-what-it-was", test_refused_and_back_to_what_it_was);
+  g_test_add_func ("/handover/policy/refused-and-no-way-back", test_refused_and_no_way_back);
+  g_test_add_func ("/handover/policy/a-starting-domain-is-not-refused",
+                   test_a_starting_domain_is_not_refused);
+  g_test_add_func ("/handover/policy/no-driver-of-vfio", test_policy_and_no_driver_of_vfio);
+  g_test_add_func ("/handover/policy/prepare-goes-by-it", test_prepare_goes_by_the_policy);
   return g_test_run ();
 }

@@ -272,6 +272,20 @@ hot_plug_without_flr() {
   is_home "$e1000e" "$before"
 }
 
+# At the start of a domain it is the hook that says no, with words that libvirt quotes, and it can do more.
+start_with_gate() {
+  set_policy "<default fallback='none'/>"
+  reload_daemon
+  goes_and_comes_home test_vfio_pci "$e1000e"
+  goes_and_comes_home test_vfio_pci "$virtio_nic"
+  load_variant test_vfio_pci probe_errno=5
+  before=$(state_of "$virtio_nic")
+  is_refused start_domain guest "$(hostdev_xml "$virtio_nic")"
+  says "policy $policy_file:2 takes nothing else" 'test_vfio_pci failed at bind'
+  is_home "$virtio_nic" "$before"
+  unload_variants
+}
+
 hot_plug_migratable() {
   set_policy "$(virtio_rule "migratable='require'")"
   reload_daemon
@@ -326,5 +340,6 @@ scenario 'policy: migration is required, at a restore' restore_is_refused
 gate_scenario 'policy, hot plug: a rule says generic' hot_plug_by_rule
 gate_scenario 'policy, hot plug: refused' hot_plug_is_refused
 gate_scenario 'policy, hot plug: refused without FLR' hot_plug_without_flr
+gate_scenario 'policy, start with the gate: no fallback' start_with_gate
 gate_scenario 'policy, hot plug: migration is required' hot_plug_migratable
 gate_scenario 'policy, hot plug: it turns the gate off and on' gate_by_policy

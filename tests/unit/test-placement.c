@@ -1,0 +1,562 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * placement: what a device gets under a policy and a wish, and what becomes of it when it cannot have that.
+ */
+#include "placement.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "fake-migration.h"
+#include "nic-fixture.h"
+#include "policy-xml.h"
+
+/* --- the stage --- */
+
+static void
+set_policy (const Fixture *f, const char *rules)
+{
+  g_autofree char *text = g_strconcat ("<vfio-variant>\n", rules, "</vfio-variant>", NULL);
+  g_autoptr (GError) error = NULL;
+  VvPolicy *policy = vv_policy_new ();
+
+  vv_policy_add_text (policy, "/p.xml", text, strlen (text), &error);
+  g_assert_no_error (error);
+  vv_session_set_policy (f->s, policy);
+}
+
+/* NIC, under a rule for it with these attributes */
+static Fixture *
+fixture_under (const char *terms)
+{
+  Fixture *f = fixture_new ();
+  g_autofree char *rule = g_strdup_printf ("<device address='" NIC "' %s/>\n", terms);
+
+  set_policy (f, rule);
+  fake_migration ("");
+  return f;
+}
+
+static VvChoice *
+choose (const Fixture *f, const VvBinding *b)
+{
+  g_autoptr (GError) error = NULL;
+  VvChoice *choice = vv_choose (f->s, b->device, b->entry, NULL, NULL, NULL, &error);
+
+  g_assert_no_error (error);
+  return choice;
+}
+
+static char *
+candidates_of (const VvChoice *choice)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  for (guint i = 0; i < choice->selection->candidates->len; i++)
+    g_string_append_printf (text, "%s%s", i ? " " : "",
+                            ((VvCandidate *)choice->selection->candidates->pdata[i])->module);
+  return g_string_free (g_steal_pointer (&text), FALSE);
+}
+
+static void
+note_answer (const Fixture *f, const char *driver, gboolean can)
+{
+  const VvMigration m = {.stop_copy = can};
+
+  g_assert_true (vv_migration_store (f->s->journal, driver, NIC_MODALIAS, &m, NULL));
+}
+
+/* --- choosing --- */
+
+static void
+test_nothing_is_said (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvBinding) b = open_nic (f);
+  g_autoptr (VvChoice) choice = choose (f, b);
+  g_autofree char *candidates = candidates_of (choice);
+
+  g_assert_cmpstr (candidates, ==, "special_vfio_pci mlx5_vfio_pci vfio_pci");
+  g_assert_null (choice->decision->file);
+  g_assert_cmpuint (choice->refused->len, ==, 0);
+}
+
+static void
+test_a_wish_is_narrowed (void)
+{
+  g_autoptr (Fixture) f = fixture_under ("driver='mlx5_vfio_pci generic' fallback='none'");
+  g_autoptr (VvBinding) b = open_nic (f);
+  g_auto (GStrv) drivers = g_strsplit ("special-vfio generic", " ", -1);
+  const VvTerms wish = {.drivers = drivers};
+  g_autoptr (VvChoice) choice = vv_choose (f->s, b->device, NULL, NULL, &wish, "domain vm1", NULL);
+  g_autofree char *candidates = candidates_of (choice);
+
+  g_assert_cmpstr (candidates, ==, "vfio_pci");
+  fake_assert_names (choice->refused,
+                     "domain vm1 asks for special-vfio, which policy /p.xml:2 does not allow");
+}
+
+/* Notes of earlier answers count before anything is moved. */
+static void
+test_notes_count (void)
+{
+  g_autoptr (Fixture) f = fixture_under ("migratable='require'");
+
+  fake_register (f->k, "special-vfio");
+  fake_register (f->k, "mlx5_vfio_pci");
+  note_answer (f, "special-vfio", FALSE);
+  note_answer (f, "mlx5_vfio_pci", TRUE);
+  g_autoptr (VvBinding) b = open_nic (f);
+  g_autoptr (VvChoice) choice = choose (f, b);
+  g_autofree char *candidates = candidates_of (choice);
+  g_assert_cmpstr (candidates, ==, "mlx5_vfio_pci");
+  g_assert_true (vv_choice_takes (f->s, b->device, choice, "mlx5_vfio_pci"));
+  g_assert_true (vv_choice_takes (f->s, b->device, choice, "nobody_asked_it"));
+  g_assert_false (vv_choice_takes (f->s, b->device, choice, "special-vfio"));
+  g_assert_false (vv_choice_takes (f->s, b->device, choice, "vfio-pci"));
+}
+
+static void
+test_takes_what_is_listed (void)
+{
+  g_autoptr (Fixture) f = fixture_under ("driver='mlx5_vfio_pci' migratable='prefer'");
+  g_autoptr (VvBinding) b = open_nic (f);
+  g_autoptr (VvChoice) choice = choose (f, b);
+
+  note_answer (f, "mlx5_vfio_pci", FALSE);
+  g_assert_true (vv_choice_takes (f->s, b->device, choice, "mlx5_vfio_pci")); /* only required counts */
+  g_assert_false (vv_choice_takes (f->s, b->device, choice, "special-vfio"));
+}
+
+/* The rule is for devices of mlx5_core: where that is known from. */
+static void
+test_native_driver (void)
+{
+  static const struct {
+    const char *says, *on, *override, *seen;
+    gboolean entry;
+    gboolean matches;
+  } cases[] = {
+      {"it is on it", "mlx5_core", "(null)", NULL, FALSE, TRUE},
+      {"it was seen on it", NULL, "(null)", "mlx5_core", FALSE, TRUE},
+      {"its entry says so", "vfio-pci", "vfio-pci", NULL, TRUE, TRUE},
+      {"its entry says so, whatever was seen", NULL, "(null)", "vfio-pci", TRUE, TRUE},
+      {"nobody saw it before VFIO", "vfio-pci", "vfio-pci", NULL, FALSE, FALSE},
+      {"it was seen on a driver of VFIO", NULL, "(null)", "vfio-pci", FALSE, FALSE},
+      {"it is on none", NULL, "(null)", NULL, FALSE, FALSE},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_test_message ("%s", cases[i].says);
+    g_autoptr (Fixture) f = fixture_new ();
+    set_policy (f, "<device native-driver='mlx5_core' driver='generic'/>");
+    put_on (f, cases[i].on, cases[i].override);
+    g_autoptr (VvBinding) b = open_nic (f);
+    g_autoptr (VvEntry) entry = vv_entry_new (NIC, NIC_MODALIAS);
+    entry->home_known = TRUE;
+    entry->home_driver = g_strdup ("mlx5_core");
+    g_autoptr (VvChoice) choice =
+        vv_choose (f->s, b->device, cases[i].entry ? entry : NULL, cases[i].seen, NULL, NULL, NULL);
+    g_assert_cmpint (choice->decision->file != NULL, ==, cases[i].matches);
+  }
+}
+
+static void
+test_malformed_modalias (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvBinding) b = open_nic (f);
+  g_autoptr (GError) error = NULL;
+
+  g_free (b->device->modalias);
+  b->device->modalias = g_strdup ("");
+  g_assert_null (vv_choose (f->s, b->device, NULL, NULL, NULL, NULL, &error));
+  g_assert_error (error, VV_ERROR, VV_ERROR_INVALID);
+  vv_choice_free (NULL);
+}
+
+/* --- checking ahead --- */
+
+static const struct {
+  const char *says, *terms;
+  int load_errno;      /* of the variant modules */
+  const char *problem; /* NULL: none */
+  const char *loaded;  /* a driver, or NULL */
+} checks[] = {
+    {"the best loads", "fallback='none'", 0, NULL, "special-vfio"},
+    {"it does not, and the next would do", "fallback='next'", ENOENT, NULL, NULL},
+    {"it does not, and that was asked for strictly", "fallback='none'", ENOENT,
+     "policy /p.xml:2 takes nothing else: " NIC ": module special_vfio_pci cannot be loaded*", NULL},
+    {"it fails otherwise", "driver='mlx5_vfio_pci' fallback='none'", EINVAL,
+     "policy /p.xml:2 takes nothing else: " NIC ": module mlx5_vfio_pci cannot be loaded*", NULL},
+    {"one that is not there, and no other is allowed", "driver='nowhere' fallback='none'", 0,
+     "policy /p.xml:2 takes nothing else: " NIC ": *nowhere*", NULL},
+    {"one that is not there, and others are", "driver='nowhere'", 0, NULL, "special-vfio"},
+    {"the generic one is there", "driver='generic' fallback='none'", ENOENT, NULL, NULL},
+    {"nothing is left", "driver='generic' fallback='none' migratable='require'", 0,
+     NIC ": no VFIO driver is left: vfio_pci (it cannot migrate, which policy /p.xml:2 requires); "
+         "special_vfio_pci (policy /p.xml:2 does not take it); mlx5_vfio_pci (policy*)",
+     NULL},
+};
+
+static void
+test_checks (void)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (checks); i++) {
+    g_test_message ("%s", checks[i].says);
+    g_autoptr (Fixture) f = fixture_under (checks[i].terms);
+    g_autoptr (GError) error = NULL;
+    fake_driver (f->k, "special-vfio")->load_errno = checks[i].load_errno;
+    fake_driver (f->k, "mlx5_vfio_pci")->load_errno = checks[i].load_errno;
+    g_autoptr (VvBinding) b = open_nic (f);
+    g_autoptr (VvChoice) choice = choose (f, b);
+    gboolean good = vv_choice_check (f->s, b->device, choice, &error);
+    g_assert_cmpint (good, ==, !checks[i].problem);
+    if (checks[i].problem)
+      fake_assert_error (error, VV_ERROR_POLICY, checks[i].problem);
+    else
+      g_assert_no_error (error);
+    g_assert_cmpint (fake_exists (f->k, "sys/bus/pci/drivers/special-vfio"), ==, checks[i].loaded != NULL);
+    fake_assert_device (f->k, NIC, "mlx5_core", NULL);
+  }
+}
+
+/* The kernel offers nothing at all: no policy, no reason to refuse. */
+static void
+test_check_of_nothing_offered (void)
+{
+  static const char *const terms[] = {"host-use='warn'", "fallback='none'"};
+
+  for (gsize i = 0; i < G_N_ELEMENTS (terms); i++) {
+    g_autoptr (Fixture) f = fixture_under (terms[i]);
+    g_autoptr (GError) error = NULL;
+    g_autoptr (VvBinding) b = open_nic (f);
+    g_autoptr (VvChoice) choice = choose (f, b);
+    g_ptr_array_set_size (choice->selection->candidates, 0);
+    g_ptr_array_set_size (choice->selection->excluded, 0);
+    g_assert_cmpint (vv_choice_check (f->s, b->device, choice, &error), ==, i == 0);
+    if (i)
+      fake_assert_error (error, VV_ERROR_POLICY, NIC ": no VFIO driver is left: the kernel offers none");
+    else
+      g_assert_no_error (error);
+  }
+}
+
+/* --- placing --- */
+
+static VvChange *
+place (const Fixture *f, GError **error)
+{
+  g_autoptr (VvBinding) b = open_nic (f);
+  g_autoptr (VvChoice) choice = choose (f, b);
+
+  return vv_place (f->s, b, choice, error);
+}
+
+static const struct {
+  const char *says, *terms, *answers;
+  const char *gets, *asked;
+} places[] = {
+    {"the best, unasked", "fallback='next'", "", "special-vfio", ""},
+    {"one by name", "driver='mlx5_vfio_pci'", "", "mlx5_vfio_pci", ""},
+    {"who is preferred is not asked either", "migratable='prefer'", "", "special-vfio", ""},
+    {"the best can", "migratable='require'", "special-vfio=yes", "special-vfio", "special-vfio"},
+    {"the next can", "migratable='require'", "special-vfio=no mlx5_vfio_pci=yes", "mlx5_vfio_pci",
+     "special-vfio mlx5_vfio_pci"},
+    {"one by name can", "driver='mlx5_vfio_pci' migratable='require' fallback='none'", "mlx5_vfio_pci=yes",
+     "mlx5_vfio_pci", "mlx5_vfio_pci"},
+};
+
+static void
+test_places (void)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (places); i++) {
+    g_test_message ("%s", places[i].says);
+    g_autoptr (Fixture) f = fixture_under (places[i].terms);
+    g_autoptr (GError) error = NULL;
+    fake_migration (places[i].answers);
+    g_autoptr (VvChange) change = place (f, &error);
+    g_assert_no_error (error);
+    g_assert_cmpstr (change->to, ==, places[i].gets);
+    fake_assert_matches (change->why, "*; policy /p.xml:2");
+    fake_assert_device (f->k, NIC, places[i].gets, places[i].gets);
+    g_assert_cmpstr (fake_migration_asked (), ==, places[i].asked);
+    if (strchr (places[i].asked, ' ')) /* the first move was one, too */
+      fake_assert_logged (NIC ": detach: mlx5_core -> special-vfio: *");
+  }
+}
+
+static const struct {
+  const char *says, *terms, *answers;
+  int special_errno, mlx5_errno; /* what their probes fail with */
+  const char *asked, *problem;
+  guint moves; /* that are logged, the last one back */
+} refusals[] = {
+    {"nobody can", "migratable='require'", "special-vfio=no mlx5_vfio_pci=no", 0, 0,
+     "special-vfio mlx5_vfio_pci",
+     NIC ": no VFIO driver is left: vfio_pci (*); special_vfio_pci (" NIC
+         ": special-vfio announces no migration); mlx5_vfio_pci (" NIC
+         ": mlx5_vfio_pci announces no migration)",
+     3},
+    {"the only one that is allowed cannot", "migratable='require' fallback='none'", "special-vfio=no", 0, 0,
+     "special-vfio",
+     NIC ": no VFIO driver is left: *special_vfio_pci (" NIC ": special-vfio announces no *)*", 2},
+    {"it could not be told", "migratable='require'", "", 0, 0, "special-vfio",
+     NIC ": whether special-vfio can migrate it, which policy /p.xml:2 requires, could not be told: " NIC
+         ": it does not answer",
+     2},
+    {"the next fails after one that cannot", "migratable='require'", "special-vfio=no", 0, EINVAL,
+     "special-vfio",
+     "policy /p.xml:2 takes nothing else: " NIC ": no VFIO driver could be bound, it is back *", 2},
+    {"none was ever bound", "fallback='none'", "", EINVAL, 0, "",
+     "policy /p.xml:2 takes nothing else: " NIC ": no VFIO driver could be bound, it is back on mlx5_core: "
+     "special_vfio_pci failed at bind (*)",
+     0},
+    {"nothing is left beforehand", "driver='generic' fallback='none' migratable='require'", "", 0, 0, "",
+     NIC ": no VFIO driver is left: vfio_pci (it cannot migrate, which policy /p.xml:2 requires); *", 0},
+};
+
+static void
+logged_moves (guint n)
+{
+  for (guint i = 0; i + 1 < n; i++)
+    fake_assert_logged (NIC ": detach: *");
+  if (n)
+    fake_assert_logged (NIC ": reattach: *: it cannot have what was asked for strictly*");
+}
+
+static void
+test_refused_and_back (void)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (refusals); i++) {
+    g_test_message ("%s", refusals[i].says);
+    g_autoptr (Fixture) f = fixture_under (refusals[i].terms);
+    g_autoptr (GError) error = NULL;
+    fake_driver (f->k, "special-vfio")->probe_errno = refusals[i].special_errno;
+    fake_driver (f->k, "mlx5_vfio_pci")->probe_errno = refusals[i].mlx5_errno;
+    fake_migration (refusals[i].answers);
+    g_assert_null (place (f, &error));
+    fake_assert_error (error, VV_ERROR_POLICY, refusals[i].problem);
+    g_assert_cmpstr (fake_migration_asked (), ==, refusals[i].asked);
+    logged_moves (refusals[i].moves);
+    fake_assert_device (f->k, NIC, "mlx5_core", NULL);
+    assert_no_entry (f);
+  }
+}
+
+/* A device that libvirt has detached, with an entry: back means there. */
+static void
+test_refused_and_back_on_vfio (void)
+{
+  g_autoptr (Fixture) f = fixture_under ("migratable='require'");
+  g_autoptr (GError) error = NULL;
+
+  put_on (f, "vfio-pci", "vfio-pci");
+  g_autoptr (VvEntry) entry = vv_entry_new (NIC, NIC_MODALIAS);
+  entry->home_known = TRUE;
+  entry->home_driver = g_strdup ("mlx5_core");
+  vv_entry_set_domain (entry, "vm1", "6695eb01");
+  g_assert_true (vv_journal_store (f->s->journal, entry, NULL));
+  g_autofree char *before = fake_read (f->k, ENTRY);
+  fake_migration ("special-vfio=no mlx5_vfio_pci=no");
+  g_assert_null (place (f, &error));
+  g_assert_error (error, VV_ERROR, VV_ERROR_POLICY);
+  logged_moves (3);
+  fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
+  g_autofree char *after = fake_read (f->k, ENTRY);
+  g_assert_cmpstr (after, ==, before);
+}
+
+/* The home that it is to go back to is gone: the journal keeps it, and recovery tries again. */
+static void
+test_refused_and_no_way_back (void)
+{
+  g_autoptr (Fixture) f = fixture_under ("migratable='require' fallback='none'");
+  g_autoptr (GError) error = NULL;
+
+  fake_migration ("special-vfio=no");
+  fake_driver (f->k, "mlx5_core")->probe_errno = EIO;
+  g_assert_null (place (f, &error));
+  g_assert_error (error, VV_ERROR, VV_ERROR_POLICY);
+  fake_assert_logged (NIC ": detach: mlx5_core -> special-vfio: *");
+  fake_assert_logged (NIC ": mlx5_core could not be brought back: *");
+  g_autoptr (VvEntry) entry = entry_of_nic (f);
+  g_assert_cmpint (entry->state, ==, VV_STATE_DETACHING);
+  g_assert_cmpstr (entry->home_driver, ==, "mlx5_core");
+}
+
+static void
+place_and_die (FakeKernel *k, gpointer fixture)
+{
+  g_autoptr (GError) error = NULL;
+
+  (void)k;
+  g_assert_null (place (fixture, &error));
+}
+
+/* On the way there or back: whoever comes next finds it on VFIO with an entry, or brings it home. */
+static void
+test_a_process_dies_at_a_refusal (void)
+{
+  static const FakeFault faults[] = {FAKE_DIE_BEFORE, FAKE_DIE_AFTER};
+  guint deaths = 0;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (faults); i++)
+    for (guint step = 1;; step++) {
+      g_autoptr (Fixture) f = fixture_under ("migratable='require' fallback='none'");
+      fake_migration ("special-vfio=no");
+      fake_fault (f->k, faults[i], step, 0);
+      if (!fake_dies (f->k, place_and_die, f))
+        break;
+      deaths++;
+      fake_fault (f->k, FAKE_NO_FAULT, 0, 0);
+      g_autoptr (VvSession) next = vv_session_new (f->k->root, NULL, VV_SESSION_MOVE, NULL);
+      while (!fake_log_is_empty ())
+        fake_assert_logged (NIC ": *: a process died in the middle of moving it*");
+      g_autofree char *driver = fake_driver_of (f->k, NIC);
+      g_autoptr (VvEntry) entry = entry_of_nic (f);
+      if (entry) {
+        g_assert_cmpstr (driver, ==, "special-vfio");
+        g_assert_cmpint (entry->state, ==, VV_STATE_DETACHED);
+        g_assert_cmpstr (entry->home_driver, ==, "mlx5_core");
+      } else {
+        fake_assert_device (f->k, NIC, "mlx5_core", NULL);
+      }
+    }
+  g_assert_cmpuint (deaths, >, 20);
+}
+
+/* Nothing strict was asked for: a failure is one, and no refusal. */
+static void
+test_failure_is_no_refusal (void)
+{
+  g_autoptr (Fixture) f = fixture_under ("driver='generic'");
+  g_autoptr (GError) error = NULL;
+
+  fail_all_vfio (f, EINVAL);
+  g_assert_null (place (f, &error));
+  fake_assert_error (error, VV_ERROR_FAILED, NIC ": no VFIO driver could be bound, *");
+}
+
+/* The device's own affairs are no policy's, however strict that is. */
+static void
+test_in_use_is_no_refusal_of_the_policy (void)
+{
+  g_autoptr (Fixture) f = fixture_under ("fallback='none'");
+  g_autoptr (GError) error = NULL;
+
+  put_on (f, "vfio-pci", "vfio-pci");
+  if (!fake_add_process (f->k, "812", "qemu-system-x86", "240:" NIC_GROUP)) {
+    g_test_skip ("mknod(2) is not allowed");
+    return;
+  }
+  g_assert_null (place (f, &error));
+  fake_assert_error (error, VV_ERROR_REFUSED, NIC ": IOMMU group 41 is in use by qemu-system-x86 (pid 812)*");
+}
+
+static void
+test_a_dry_run_asks_nobody (void)
+{
+  g_autoptr (Fixture) f = fixture_under ("migratable='require'");
+  g_autofree char *before = fake_snapshot (f->k);
+  g_autoptr (VvBinding) b = open_nic_as (f, TRUE);
+  g_autoptr (VvChoice) choice = choose (f, b);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (VvChange) change = vv_place (f->s, b, choice, &error);
+
+  g_assert_no_error (error);
+  g_assert_cmpstr (fake_migration_asked (), ==, "");
+  fake_assert_unchanged (f->k, before);
+}
+
+/* A VFIO device of a vendor's own driver is left alone, and has to be able, too. */
+static void
+test_a_vendors_own_driver (void)
+{
+  static const char *const answers[] = {"vendor-vfio=yes", "vendor-vfio=no"};
+
+  for (gsize i = 0; i < G_N_ELEMENTS (answers); i++) {
+    g_autoptr (Fixture) f = fixture_under ("migratable='require'");
+    g_autoptr (GError) error = NULL;
+    fake_add_driver (f->k, "vendor-vfio", "vendor_vfio", NULL, TRUE);
+    fake_register (f->k, "vendor-vfio");
+    put_on (f, "vendor-vfio", "(null)");
+    fake_migration (answers[i]);
+    g_autoptr (VvChange) change = place (f, &error);
+    g_assert_cmpint (change != NULL, ==, i == 0);
+    if (i)
+      g_assert_error (error, VV_ERROR, VV_ERROR_POLICY);
+    fake_assert_device (f->k, NIC, "vendor-vfio", NULL);
+    assert_no_entry (f);
+  }
+}
+
+/* --- asking --- */
+
+static void
+test_answers_are_noted (void)
+{
+  static const struct {
+    const char *answers;
+    VvMigratability known;
+    const char *problem;
+  } cases[] = {
+      {"mlx5_vfio_pci=yes", VV_MIGRATION_YES, NULL},
+      {"mlx5_vfio_pci=no", VV_MIGRATION_NO, NIC ": mlx5_vfio_pci announces no migration"},
+      {"", VV_MIGRATION_UNKNOWN, NIC ": it does not answer"},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (Fixture) f = fixture_new ();
+    g_autoptr (GError) error = NULL;
+    put_on (f, "mlx5_vfio_pci", "mlx5_vfio_pci");
+    g_autoptr (VvPciDevice) device = vv_pci_device_open (f->s->host, NIC, NULL);
+    fake_migration (cases[i].answers);
+    g_assert_cmpint (vv_place_can_migrate (f->s, device, &error), ==, !cases[i].problem);
+    if (cases[i].problem)
+      fake_assert_error (error, *cases[i].answers ? VV_ERROR_POLICY : VV_ERROR_FAILED, cases[i].problem);
+    g_assert_cmpint (vv_migration_known (f->s->journal, "mlx5_vfio_pci", NIC_MODALIAS, NULL), ==,
+                     cases[i].known);
+  }
+}
+
+static void
+test_an_answer_that_cannot_be_noted_counts (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+
+  put_on (f, "mlx5_vfio_pci", "mlx5_vfio_pci");
+  g_autoptr (VvPciDevice) device = vv_pci_device_open (f->s->host, NIC, NULL);
+  fake_migration ("mlx5_vfio_pci=yes");
+  f->k->journal_full = TRUE;
+  g_assert_true (vv_place_can_migrate (f->s, device, NULL));
+  fake_assert_logged ("*migration-mlx5_vfio_pci-*: write: No space left on device");
+}
+
+int
+main (int argc, char **argv)
+{
+  fake_test_init (&argc, &argv);
+  g_test_add_func ("/placement/choose/nothing-is-said", test_nothing_is_said);
+  g_test_add_func ("/placement/choose/a-wish-is-narrowed", test_a_wish_is_narrowed);
+  g_test_add_func ("/placement/choose/notes-count", test_notes_count);
+  g_test_add_func ("/placement/choose/takes-what-is-listed", test_takes_what_is_listed);
+  g_test_add_func ("/placement/choose/native-driver", test_native_driver);
+  g_test_add_func ("/placement/choose/malformed-modalias", test_malformed_modalias);
+  g_test_add_func ("/placement/check/what-can-be-had", test_checks);
+  g_test_add_func ("/placement/check/nothing-is-offered", test_check_of_nothing_offered);
+  g_test_add_func ("/placement/place/gets", test_places);
+  g_test_add_func ("/placement/place/refused-and-back", test_refused_and_back);
+  g_test_add_func ("/placement/place/refused-and-back-on-vfio", test_refused_and_back_on_vfio);
+  g_test_add_func ("/placement/place/refused-and-no-way-back", test_refused_and_no_way_back);
+  g_test_add_func ("/placement/place/a-process-dies-at-a-refusal", test_a_process_dies_at_a_refusal);
+  g_test_add_func ("/placement/place/failure-is-no-refusal", test_failure_is_no_refusal);
+  g_test_add_func ("/placement/place/in-use-is-no-refusal-of-the-policy",
+                   test_in_use_is_no_refusal_of_the_policy);
+  g_test_add_func ("/placement/place/a-dry-run-asks-nobody", test_a_dry_run_asks_nobody);
+  g_test_add_func ("/placement/place/a-vendors-own-driver", test_a_vendors_own_driver);
+  g_test_add_func ("/placement/ask/answers-are-noted", test_answers_are_noted);
+  g_test_add_func ("/placement/ask/an-answer-that-cannot-be-noted-counts",
+                   test_an_answer_that_cannot_be_noted_counts);
+  return g_test_run ();
+}

@@ -1,0 +1,558 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * policy: which rule speaks of a device, what it says, what a domain's wish makes of it, and which candidates
+ * are left.
+ */
+#include "policy.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "nic-fixture.h"
+#include "policy-xml.h"
+
+#define ALL "special_vfio_pci mlx5_vfio_pci vfio_pci"
+
+/* --- the stage --- */
+
+static VvPolicy *
+policy_of (const char *rules)
+{
+  g_autofree char *text = g_strconcat ("<vfio-variant>\n", rules, "</vfio-variant>", NULL);
+  g_autoptr (GError) error = NULL;
+  VvPolicy *policy = vv_policy_new ();
+
+  vv_policy_add_text (policy, "/p.xml", text, strlen (text), &error);
+  g_assert_no_error (error);
+  return policy;
+}
+
+/* A virtual function, as NIC, with nothing of sysfs behind it */
+static VvPciDevice *
+device_new (void)
+{
+  VvPciDevice *device = g_new0 (VvPciDevice, 1);
+
+  device->address = g_strdup (NIC);
+  device->modalias = g_strdup (NIC_MODALIAS);
+  device->iommu_group = g_strdup (NIC_GROUP);
+  device->physfn = g_strdup ("0000:3b:00.0");
+  return device;
+}
+
+static VvDecision *
+decide (const char *rules)
+{
+  g_autoptr (VvPolicy) policy = policy_of (rules);
+  g_autoptr (VvPciDevice) device = device_new ();
+
+  return vv_policy_decide (policy, device, "mlx5_core");
+}
+
+/* --- terms --- */
+
+static void
+test_terms_are_spelled (void)
+{
+  static const struct {
+    VvTerm term;
+    int value;
+    const char *name, *text;
+  } cases[] = {
+      {VV_TERM_FALLBACK, VV_FALLBACK_NEXT, "fallback", "next"},
+      {VV_TERM_FALLBACK, VV_FALLBACK_GENERIC, "fallback", "generic"},
+      {VV_TERM_FALLBACK, VV_FALLBACK_NONE, "fallback", "none"},
+      {VV_TERM_MIGRATABLE, VV_MIGRATABLE_IGNORE, "migratable", "ignore"},
+      {VV_TERM_MIGRATABLE, VV_MIGRATABLE_PREFER, "migratable", "prefer"},
+      {VV_TERM_MIGRATABLE, VV_MIGRATABLE_REQUIRE, "migratable", "require"},
+      {VV_TERM_UNMANAGED, VV_UNMANAGED_IGNORE, "unmanaged", "ignore"},
+      {VV_TERM_UNMANAGED, VV_UNMANAGED_MANAGE, "unmanaged", "manage"},
+      {VV_TERM_HOST_USE, VV_HOST_USE_REFUSE, "host-use", "refuse"},
+      {VV_TERM_HOST_USE, VV_HOST_USE_WARN, "host-use", "warn"},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_assert_cmpstr (vv_term_name (cases[i].term), ==, cases[i].name);
+    g_assert_cmpstr (vv_term_value (cases[i].term, cases[i].value), ==, cases[i].text);
+    g_assert_cmpint (vv_term_parse (cases[i].term, cases[i].text), ==, cases[i].value);
+  }
+}
+
+static void
+test_terms_that_are_none (void)
+{
+  static const char *const none[] = {"", "Next", "next ", "manage", NULL};
+
+  for (int term = 0; term < VV_TERMS; term++) {
+    g_assert_cmpstr (vv_term_value (term, 0), ==, "");
+    g_assert_cmpstr (vv_term_value (term, -1), ==, "");
+    g_assert_cmpstr (vv_term_value (term, 4), ==, "");
+  }
+  g_assert_cmpstr (vv_term_value (VV_TERM_HOST_USE, 3), ==, "");
+  for (gsize i = 0; i < G_N_ELEMENTS (none); i++)
+    g_assert_cmpint (vv_term_parse (VV_TERM_FALLBACK, none[i]), ==, 0);
+}
+
+/* --- which rule --- */
+
+static const struct {
+  const char *match;
+  gboolean matches;
+} matches[] = {
+    {"address='0000:3b:00.1'", TRUE},
+    {"address='3b:00.1'", TRUE},
+    {"address='3B:00.*'", TRUE},
+    {"address='0000:3b:00.[12]'", TRUE},
+    {"address='*'", TRUE},
+    {"address='0000:3b:00.2'", FALSE},
+    {"address='0001:3b:00.1'", FALSE},
+    {"vendor='0x15b3'", TRUE},
+    {"vendor='0x15B3'", TRUE},
+    {"vendor='0x8086'", FALSE},
+    {"product='0x101e'", TRUE},
+    {"product='0x101f'", FALSE},
+    {"subsystem-vendor='0x15b3'", TRUE},
+    {"subsystem-vendor='0x0000'", FALSE},
+    {"subsystem-product='0x0058'", TRUE},
+    {"subsystem-product='0x0059'", FALSE},
+    {"class='0x02'", TRUE},
+    {"class='0x0200'", TRUE},
+    {"class='0x020000'", TRUE},
+    {"class='0x0280'", FALSE},
+    {"class='0x01'", FALSE},
+    {"physical-function='0000:3b:00.0'", TRUE},
+    {"physical-function='3b:00.*'", TRUE},
+    {"physical-function='3b:00.1'", FALSE},
+    {"native-driver='mlx5_core'", TRUE},
+    {"native-driver='mlx*'", TRUE},
+    {"native-driver='e1000e'", FALSE},
+    {"modalias='pci:v000015B3d*'", TRUE},
+    {"modalias='*bc02*'", TRUE},
+    {"modalias='pci:v000015b3d*'", FALSE},
+    {"iommu-group='41'", TRUE},
+    {"iommu-group='4'", FALSE},
+    {"vendor='0x15b3' class='0x02' address='3b:*'", TRUE},
+    {"vendor='0x15b3' class='0x01' address='3b:*'", FALSE},
+    {"vendor='0x15b3' native-driver='e1000e'", FALSE},
+};
+
+static void
+test_what_a_rule_matches (void)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (matches); i++) {
+    g_test_message ("%s", matches[i].match);
+    g_autofree char *rule = g_strdup_printf ("<device %s driver='generic'/>\n", matches[i].match);
+    g_autoptr (VvDecision) d = decide (rule);
+    g_assert_cmpint (d->file != NULL, ==, matches[i].matches);
+    g_assert_cmpstr (d->terms.drivers[0], ==, matches[i].matches ? "generic" : "auto");
+  }
+}
+
+/* What is not known of a device is not what a rule asks for. */
+static void
+test_what_is_not_known_does_not_match (void)
+{
+  static const char *const rules[] = {
+      "physical-function='*'", "native-driver='*'", "iommu-group='41'", "vendor='0x15b3'", "class='0x02'",
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (rules); i++) {
+    g_test_message ("%s", rules[i]);
+    g_autofree char *rule = g_strdup_printf ("<device %s driver='generic'/>\n", rules[i]);
+    g_autoptr (VvPolicy) policy = policy_of (rule);
+    g_autoptr (VvPciDevice) device = device_new ();
+    g_clear_pointer (&device->physfn, g_free);
+    g_clear_pointer (&device->iommu_group, g_free);
+    g_free (device->modalias);
+    device->modalias = g_strdup ("pci:damaged");
+    g_autoptr (VvDecision) d = vv_policy_decide (policy, device, NULL);
+    g_assert_null (d->file);
+  }
+}
+
+static void
+assert_rule (const VvDecision *d, const char *expected)
+{
+  g_autofree char *rule = vv_decision_rule (d);
+
+  g_assert_cmpstr (rule, ==, expected);
+}
+
+static void
+assert_terms (const VvDecision *d, const char *expected)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+  g_autofree char *drivers = g_strjoinv (" ", d->terms.drivers);
+
+  g_string_append_printf (text, "[%s]", drivers);
+  for (int i = 0; i < VV_TERMS; i++)
+    g_string_append_printf (text, " %s%s", vv_term_value (i, d->terms.values[i]), d->said[i] ? "!" : "");
+  g_assert_cmpstr (text->str, ==, expected);
+}
+
+static const struct {
+  const char *says, *rules, *rule, *terms;
+} decisions[] = {
+    {"nothing is said", "", "no rule", "[auto] next ignore ignore "},
+    {"a rule for others", "<device address='04:00.0' driver='generic'/>\n", "no rule",
+     "[auto] next ignore ignore "},
+    {"a rule with drivers", "<device vendor='0x15b3' driver='mlx5_vfio_pci generic'/>\n", "policy /p.xml:2",
+     "[mlx5_vfio_pci generic] next ignore ignore "},
+    {"a rule that says all",
+     "<device vendor='0x15b3' driver='auto' fallback='none' migratable='require' unmanaged='manage' "
+     "host-use='refuse'/>\n",
+     "policy /p.xml:2", "[auto] none! require! manage! refuse!"},
+    {"the first rule that matches is the only one",
+     "<device address='04:00.0' fallback='none'/>\n<device address='3b:*' fallback='generic'/>\n"
+     "<device address='3b:00.1' driver='generic' fallback='none' host-use='warn'/>\n",
+     "policy /p.xml:3", "[auto] generic! ignore ignore "},
+    {"defaults fill what the rule leaves",
+     "<default driver='generic' host-use='warn'/>\n<device vendor='0x15b3' fallback='none'/>\n",
+     "policy /p.xml:3", "[generic] none! ignore ignore warn!"},
+    {"a default changes nothing that the rule says",
+     "<default driver='generic' fallback='generic'/>\n<device vendor='0x15b3' driver='auto' "
+     "fallback='none'/>\n",
+     "policy /p.xml:3", "[auto] none! ignore ignore "},
+    {"the first default that says it counts",
+     "<default fallback='none'/>\n<default fallback='generic' migratable='prefer'/>\n", "policy /p.xml:2",
+     "[auto] none! prefer! ignore "},
+};
+
+static void
+test_decisions (void)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (decisions); i++) {
+    g_test_message ("%s", decisions[i].says);
+    g_autoptr (VvDecision) d = decide (decisions[i].rules);
+    assert_rule (d, decisions[i].rule);
+    assert_terms (d, decisions[i].terms);
+  }
+}
+
+static void
+test_strictness (void)
+{
+  static const struct {
+    const char *terms;
+    gboolean strict;
+  } cases[] = {
+      {"driver='auto'", FALSE},       {"fallback='next'", FALSE},
+      {"fallback='generic'", FALSE},  {"fallback='none'", TRUE},
+      {"migratable='ignore'", FALSE}, {"migratable='prefer'", FALSE},
+      {"migratable='require'", TRUE}, {"host-use='refuse'", FALSE},
+      {"unmanaged='manage'", FALSE},  {"fallback='none' migratable='require'", TRUE},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_test_message ("%s", cases[i].terms);
+    g_autofree char *rule = g_strdup_printf ("<default %s/>", cases[i].terms);
+    g_autoptr (VvDecision) d = decide (rule);
+    g_assert_cmpint (vv_decision_is_strict (d), ==, cases[i].strict);
+  }
+}
+
+static void
+test_allows (void)
+{
+  static const struct {
+    const char *drivers, *driver;
+    gboolean allowed;
+  } cases[] = {
+      {"auto", "anything", TRUE},
+      {"mlx5_vfio_pci", "mlx5_vfio_pci", TRUE},
+      {"mlx5_vfio_pci", "mlx5-vfio-pci", TRUE},
+      {"mlx5-vfio-pci", "mlx5_vfio_pci", TRUE},
+      {"mlx5_vfio_pci", "vfio-pci", FALSE},
+      {"mlx5_vfio_pci", "mlx5_vfio", FALSE},
+      {"mlx5_vfio_pci generic", "vfio-pci", TRUE},
+      {"mlx5_vfio_pci generic", "vfio_pci", TRUE},
+      {"mlx5_vfio_pci generic", "generic", TRUE},
+      {"vfio-pci", "generic", TRUE},
+      {"generic", "special-vfio", FALSE},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_test_message ("%s: %s", cases[i].drivers, cases[i].driver);
+    g_autofree char *rule = g_strdup_printf ("<default driver='%s'/>", cases[i].drivers);
+    g_autoptr (VvDecision) d = decide (rule);
+    g_assert_cmpint (vv_decision_allows (d, cases[i].driver), ==, cases[i].allowed);
+  }
+}
+
+/* --- wishes --- */
+
+/* @data: what cannot migrate, joined by blanks */
+static gboolean
+is_listed (const char *driver, gpointer data)
+{
+  g_auto (GStrv) names = g_strsplit (data, " ", -1);
+
+  return g_strv_contains ((const char *const *)names, driver);
+}
+
+/* @drivers: joined by blanks, or NULL */
+static VvTerms
+wish_of (const char *drivers, VvFallback fallback, VvMigratable migratable)
+{
+  VvTerms wish = {.drivers = drivers ? g_strsplit (drivers, " ", -1) : NULL};
+
+  wish.values[VV_TERM_FALLBACK] = fallback;
+  wish.values[VV_TERM_MIGRATABLE] = migratable;
+  return wish;
+}
+
+static const struct {
+  const char *says, *rules;
+  const char *drivers;
+  VvFallback fallback;
+  VvMigratable migratable;
+  const char *terms, *refused;
+} wishes[] = {
+    {"nothing is wished", "", NULL, 0, 0, "[auto] next ignore ignore ", ""},
+    {"auto is no wish", "<default driver='generic'/>", "auto", 0, 0, "[generic] next ignore ignore ", ""},
+    {"any driver where none is listed", "", "my_driver generic", 0, 0,
+     "[my_driver generic] next ignore ignore ", ""},
+    {"one of those that are listed", "<default driver='a b generic'/>", "b", 0, 0, "[b] next ignore ignore ",
+     ""},
+    {"the same in another order", "<default driver='a b generic'/>", "generic b a", 0, 0,
+     "[generic b a] next ignore ignore ", ""},
+    {"one that is listed and one that is not", "<default driver='a b'/>", "c b", 0, 0,
+     "[b] next ignore ignore ", "domain d asks for c, which policy /p.xml:2 does not allow"},
+    {"none that is listed", "<default driver='a b'/>", "c d", 0, 0, "[a b] next ignore ignore ",
+     "domain d asks for c, which policy /p.xml:2 does not allow|domain d asks for d, which policy /p.xml:2 "
+     "does not allow"},
+    {"stricter than what is built in", "", NULL, VV_FALLBACK_NONE, VV_MIGRATABLE_REQUIRE,
+     "[auto] none require ignore ", ""},
+    {"stricter than the policy", "<default fallback='generic' migratable='prefer'/>", NULL, VV_FALLBACK_NONE,
+     VV_MIGRATABLE_REQUIRE, "[auto] none! require! ignore ", ""},
+    {"the same as the policy", "<default fallback='none' migratable='require'/>", NULL, VV_FALLBACK_NONE,
+     VV_MIGRATABLE_REQUIRE, "[auto] none! require! ignore ", ""},
+    {"laxer than the policy", "<default fallback='none' migratable='require'/>", NULL, VV_FALLBACK_NEXT,
+     VV_MIGRATABLE_IGNORE, "[auto] none! require! ignore ",
+     "domain d asks for fallback='next', but policy /p.xml:2 says 'none'|domain d asks for "
+     "migratable='ignore', but policy /p.xml:2 says 'require'"},
+    {"one of them laxer", "<default fallback='generic'/>", "b", VV_FALLBACK_NEXT, VV_MIGRATABLE_PREFER,
+     "[b] generic! prefer ignore ", "domain d asks for fallback='next', but policy /p.xml:2 says 'generic'"},
+};
+
+static void
+test_wishes (void)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (wishes); i++) {
+    g_test_message ("%s", wishes[i].says);
+    g_autoptr (VvDecision) d = decide (wishes[i].rules);
+    VvTerms wish = wish_of (wishes[i].drivers, wishes[i].fallback, wishes[i].migratable);
+    g_autoptr (GPtrArray) refused = vv_decision_narrow (d, &wish, "domain d");
+    assert_terms (d, wishes[i].terms);
+    g_ptr_array_add (refused, NULL);
+    g_autofree char *text = g_strjoinv ("|", (char **)refused->pdata);
+    g_assert_cmpstr (text, ==, wishes[i].refused);
+    vv_terms_clear (&wish);
+    g_assert_null (wish.drivers);
+    g_assert_cmpint (wish.values[VV_TERM_FALLBACK], ==, 0);
+  }
+}
+
+/* Who is to be named when a device is refused */
+static void
+test_a_wish_has_its_part (void)
+{
+  static const struct {
+    const char *rules;
+    VvMigratable wanted;
+    const char *rule;
+  } cases[] = {
+      {"", VV_MIGRATABLE_REQUIRE, "domain d"},
+      {"", VV_MIGRATABLE_IGNORE, "no rule"},
+      {"<default migratable='prefer'/>", VV_MIGRATABLE_REQUIRE, "policy /p.xml:2 with domain d"},
+      {"<default migratable='prefer'/>", VV_MIGRATABLE_PREFER, "policy /p.xml:2"},
+      {"<default migratable='prefer'/>", VV_MIGRATABLE_IGNORE, "policy /p.xml:2"},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (Fixture) f = fixture_new ();
+    g_autoptr (VvSelection) selection = select_nic (f);
+    g_autoptr (VvDecision) d = decide (cases[i].rules);
+    VvTerms wish = wish_of (NULL, VV_FALLBACK_UNSET, cases[i].wanted);
+    g_autoptr (GPtrArray) refused = vv_decision_narrow (d, &wish, "domain d");
+    assert_rule (d, cases[i].rule);
+    vv_decision_apply (d, f->s->host, selection, is_listed, (gpointer) "vfio-pci");
+    g_assert_cmpstr (selection->ruled_by, ==, strcmp (cases[i].rule, "no rule") == 0 ? NULL : cases[i].rule);
+  }
+}
+
+/* What only the administrator can say is not taken from a domain, whoever reads its XML. */
+static void
+test_a_wish_never_speaks_for_the_host (void)
+{
+  g_autoptr (VvDecision) d = decide ("<default host-use='refuse'/>");
+  VvTerms wish = {0};
+
+  wish.values[VV_TERM_HOST_USE] = VV_HOST_USE_WARN;
+  wish.values[VV_TERM_UNMANAGED] = VV_UNMANAGED_MANAGE;
+  g_autoptr (GPtrArray) refused = vv_decision_narrow (d, &wish, "domain d");
+  assert_terms (d, "[auto] next ignore ignore refuse!");
+}
+
+/* --- the candidates --- */
+
+static void
+assert_candidates (const VvSelection *selection, const char *expected)
+{
+  g_autoptr (GPtrArray) names = g_ptr_array_new ();
+
+  for (guint i = 0; i < selection->candidates->len; i++)
+    g_ptr_array_add (names, ((VvCandidate *)selection->candidates->pdata[i])->module);
+  fake_assert_names (names, expected);
+}
+
+static void
+assert_excluded (const VvSelection *selection, const char *expected)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  for (guint i = 0; i < selection->excluded->len; i++) {
+    const VvCandidate *c = selection->excluded->pdata[i];
+    g_string_append_printf (text, "%s%s: %s", i ? "; " : "", c->module, c->excluded);
+  }
+  g_assert_cmpstr (text->str, ==, expected);
+}
+
+#define NOT_TAKEN "policy /p.xml:2 does not take it"
+#define CANNOT "it cannot migrate, which policy /p.xml:2 requires"
+
+static const struct {
+  const char *says, *terms, *cannot;
+  const char *candidates, *excluded;
+} lists[] = {
+    {"as it is", "host-use='warn'", "vfio-pci", ALL, ""},
+    {"the best and no other", "fallback='none'", "", "special_vfio_pci",
+     "mlx5_vfio_pci: " NOT_TAKEN "; vfio_pci: " NOT_TAKEN},
+    {"the best, else the generic one", "fallback='generic'", "", "special_vfio_pci vfio_pci",
+     "mlx5_vfio_pci: " NOT_TAKEN},
+    {"one by its module's name, then the others", "driver='mlx5_vfio_pci'", "",
+     "mlx5_vfio_pci special_vfio_pci vfio_pci", ""},
+    {"one by its driver's name", "driver='special-vfio' fallback='none'", "", "special_vfio_pci",
+     "mlx5_vfio_pci: " NOT_TAKEN "; vfio_pci: " NOT_TAKEN},
+    {"one spelled otherwise", "driver='mlx5-vfio-pci' fallback='none'", "", "mlx5_vfio_pci",
+     "special_vfio_pci: " NOT_TAKEN "; vfio_pci: " NOT_TAKEN},
+    {"one, else the generic one", "driver='mlx5_vfio_pci' fallback='generic'", "", "mlx5_vfio_pci vfio_pci",
+     "special_vfio_pci: " NOT_TAKEN},
+    {"the generic one first", "driver='generic'", "", "vfio_pci special_vfio_pci mlx5_vfio_pci", ""},
+    {"the generic one, else the generic one", "driver='generic' fallback='generic'", "", "vfio_pci",
+     "special_vfio_pci: " NOT_TAKEN "; mlx5_vfio_pci: " NOT_TAKEN},
+    {"two in another order", "driver='mlx5_vfio_pci special-vfio' fallback='none'", "",
+     "mlx5_vfio_pci special_vfio_pci", "vfio_pci: " NOT_TAKEN},
+    {"one that no alias names", "driver='my-driver' fallback='generic'", "", "my_driver vfio_pci",
+     "special_vfio_pci: " NOT_TAKEN "; mlx5_vfio_pci: " NOT_TAKEN},
+    {"who cannot migrate comes last", "migratable='prefer'", "special-vfio",
+     "mlx5_vfio_pci vfio_pci special_vfio_pci", ""},
+    {"nobody can", "migratable='prefer'", "special-vfio mlx5_vfio_pci vfio-pci", ALL, ""},
+    {"the best of those that may, and no other", "migratable='prefer' fallback='none'",
+     "special-vfio vfio-pci", "mlx5_vfio_pci", "special_vfio_pci: " NOT_TAKEN "; vfio_pci: " NOT_TAKEN},
+    {"who cannot migrate is out", "migratable='require'", "special-vfio vfio-pci", "mlx5_vfio_pci",
+     "special_vfio_pci: " CANNOT "; vfio_pci: " CANNOT},
+    {"who was not chosen is looked at, too", "driver='mlx5_vfio_pci' migratable='require'", "vfio-pci",
+     "mlx5_vfio_pci special_vfio_pci", "vfio_pci: " CANNOT},
+    {"the one that was chosen cannot", "driver='mlx5_vfio_pci' migratable='require' fallback='none'",
+     "mlx5_vfio_pci vfio-pci", "",
+     "mlx5_vfio_pci: " CANNOT "; vfio_pci: " CANNOT "; special_vfio_pci: " NOT_TAKEN},
+    {"nobody can, and one must", "migratable='require'", "special-vfio mlx5_vfio_pci vfio-pci", "",
+     "special_vfio_pci: " CANNOT "; mlx5_vfio_pci: " CANNOT "; vfio_pci: " CANNOT},
+    {"the generic fallback cannot migrate either", "migratable='require' fallback='generic'",
+     "special-vfio vfio-pci", "mlx5_vfio_pci", "special_vfio_pci: " CANNOT "; vfio_pci: " CANNOT},
+};
+
+static void
+test_lists (void)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (lists); i++) {
+    g_test_message ("%s", lists[i].says);
+    g_autoptr (Fixture) f = fixture_new ();
+    fake_register (f->k, "special-vfio"); /* its name is not its module's */
+    g_autoptr (VvSelection) selection = select_nic (f);
+    g_autofree char *rule = g_strdup_printf ("<device vendor='0x15b3' %s/>", lists[i].terms);
+    g_autoptr (VvDecision) d = decide (rule);
+    vv_decision_apply (d, f->s->host, selection, is_listed, (gpointer)lists[i].cannot);
+    assert_candidates (selection, lists[i].candidates);
+    assert_excluded (selection, lists[i].excluded);
+    g_assert_cmpstr (selection->ruled_by, ==, "policy /p.xml:2");
+  }
+}
+
+static void
+test_no_rule_changes_nothing (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvSelection) selection = select_nic (f);
+  g_autoptr (VvDecision) d = decide ("");
+
+  vv_decision_apply (d, f->s->host, selection, is_listed, (gpointer) "vfio-pci");
+  assert_candidates (selection, ALL);
+  g_assert_cmpuint (selection->excluded->len, ==, 0);
+  g_assert_null (selection->ruled_by);
+}
+
+/* A blacklisted module is out for who wants the best, and not for who wants it by name. */
+static void
+test_blacklisted_and_listed (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+
+  fake_write (f->k, "etc/modprobe.d/a.conf", "blacklist mlx5_vfio_pci\nblacklist vfio_pci\n");
+  g_assert_true (vv_session_reload (f->s, NULL));
+  g_autoptr (VvSelection) selection = select_nic (f);
+  g_autoptr (VvDecision) d = decide ("<default driver='mlx5_vfio_pci generic' fallback='none'/>");
+  vv_decision_apply (d, f->s->host, selection, is_listed, (gpointer) "");
+  assert_candidates (selection, "mlx5_vfio_pci vfio_pci");
+  for (guint i = 0; i < 2; i++)
+    g_assert_cmpint (((VvCandidate *)selection->candidates->pdata[i])->source, ==, VV_SOURCE_FORCED);
+}
+
+/* --- files --- */
+
+static void
+test_broken_files_are_warned_of (void)
+{
+  g_autoptr (FakeKernel) k = fake_standard ();
+  g_autoptr (VvPolicy) policy = vv_policy_new ();
+
+  vv_policy_warn (policy);
+  vv_policy_add_file (policy, "/a.xml", NULL);
+  vv_policy_add_file (policy, "/b.xml", "/b.xml: it is broken");
+  vv_policy_add_file (policy, "/c.xml", "/c.xml: so is it");
+  vv_policy_warn (policy);
+  fake_assert_logged ("policy: /b.xml: it is broken");
+  fake_assert_logged ("policy: /c.xml: so is it");
+  fake_assert_log_empty ();
+}
+
+static void
+test_nothing_can_be_freed (void)
+{
+  vv_rule_free (NULL);
+  vv_policy_free (NULL);
+  vv_decision_free (NULL);
+}
+
+int
+main (int argc, char **argv)
+{
+  fake_test_init (&argc, &argv);
+  g_test_add_func ("/policy/terms/are-spelled", test_terms_are_spelled);
+  g_test_add_func ("/policy/terms/that-are-none", test_terms_that_are_none);
+  g_test_add_func ("/policy/rule/what-it-matches", test_what_a_rule_matches);
+  g_test_add_func ("/policy/rule/what-is-not-known-does-not-match", test_what_is_not_known_does_not_match);
+  g_test_add_func ("/policy/decision/who-decides-what", test_decisions);
+  g_test_add_func ("/policy/decision/strictness", test_strictness);
+  g_test_add_func ("/policy/decision/allows", test_allows);
+  g_test_add_func ("/policy/wish/narrows", test_wishes);
+  g_test_add_func ("/policy/wish/has-its-part", test_a_wish_has_its_part);
+  g_test_add_func ("/policy/wish/never-speaks-for-the-host", test_a_wish_never_speaks_for_the_host);
+  g_test_add_func ("/policy/candidates/lists", test_lists);
+  g_test_add_func ("/policy/candidates/no-rule-changes-nothing", test_no_rule_changes_nothing);
+  g_test_add_func ("/policy/candidates/blacklisted-and-listed", test_blacklisted_and_listed);
+  g_test_add_func ("/policy/files/broken-ones-are-warned-of", test_broken_files_are_warned_of);
+  g_test_add_func ("/policy/nothing-can-be-freed", test_nothing_can_be_freed);
+  return g_test_run ();
+}
