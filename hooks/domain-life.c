@@ -249,6 +249,15 @@ vv_domain_prepare (const VvSession *session, const VvDomain *domain, GError **re
 
 /* --- migrate, restore --- */
 
+/* A note is about a driver, whose name is known for sure when its module is loaded. */
+static void
+load_all (const VvSession *session, const VvChoice *choice)
+{
+  for (guint i = 0; i < choice->selection->candidates->len; i++)
+    vv_modules_load (session->modules, ((VvCandidate *)choice->selection->candidates->pdata[i])->module,
+                     NULL);
+}
+
 /* What is known before anything was moved: the drivers that are left, or the one that the device stays on. */
 static gboolean
 foresee_device (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
@@ -259,8 +268,13 @@ foresee_device (const VvSession *session, const VvDomain *domain, const VvHostde
 
   if (!choice)
     return FALSE;
-  if (hostdev->managed || (manages (choice) && !is_on_vfio (session, b, choice)))
-    return vv_choice_check (session, d, choice, error);
+  if (hostdev->managed || (manages (choice) && !is_on_vfio (session, b, choice))) {
+    if (term (choice, VV_TERM_MIGRATABLE) != VV_MIGRATABLE_REQUIRE)
+      return vv_choice_check (session, d, choice, error);
+    load_all (session, choice);
+    g_autoptr (VvChoice) surely = choose_for (session, domain, hostdev, b, error);
+    return surely && vv_choice_check (session, d, surely, error);
+  }
   if (term (choice, VV_TERM_MIGRATABLE) != VV_MIGRATABLE_REQUIRE ||
       vv_migration_known (session->journal, d->driver, d->modalias, NULL) != VV_MIGRATION_NO)
     return TRUE;

@@ -33,13 +33,22 @@ best (const Row *row)
   return row->selection->candidates->len ? row->selection->candidates->pdata[0] : NULL;
 }
 
-/* Worth a row without --all: it has a driver of its own for VFIO, or is on VFIO, or was touched by us. */
+static gboolean
+has_variant (const GPtrArray *candidates)
+{
+  for (guint i = 0; i < candidates->len; i++)
+    if (strcmp (((VvCandidate *)candidates->pdata[i])->module, VV_GENERIC_MODULE) != 0)
+      return TRUE;
+  return FALSE;
+}
+
+/* Worth a row without --all: it has a driver of its own for VFIO, wanted or not, or is on VFIO, or was
+ * touched by us. */
 static gboolean
 is_interesting (const Row *row)
 {
-  const VvCandidate *c = best (row);
-
-  return row->entry || row->vfio || (c && strcmp (c->module, VV_GENERIC_MODULE) != 0);
+  return row->entry || row->vfio || has_variant (row->selection->candidates) ||
+         has_variant (row->selection->excluded);
 }
 
 static Row *
