@@ -223,9 +223,10 @@ vv_handover (const VvSession *session, const VvRequest *request, const VvPatienc
     return change;
   if (failed)
     *failed = vv_binding_failed (b);
-  if (g_error_matches (problem, VV_ERROR, VV_ERROR_POLICY) && domain_starts (entry))
+  gboolean refused = problem && g_error_matches (problem, VV_ERROR, VV_ERROR_POLICY);
+  if (refused && domain_starts (entry))
     problem->code = VV_ERROR_FAILED;
-  else if (g_error_matches (problem, VV_ERROR, VV_ERROR_POLICY))
+  else if (refused)
     bring_back (session, request, b, entry);
   g_propagate_error (error, g_steal_pointer (&problem));
   return NULL;
