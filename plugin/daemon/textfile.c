@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "io.h"
 #include "worker.h"
 
 #define WRITE_AFTER_S 1
@@ -36,19 +37,11 @@ struct VvTextfile {
 static int
 write_aside (const char *aside, const char *text)
 {
-  size_t left = strlen (text);
   int fd = open (aside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
   int errnum = fd < 0 || fchmod (fd, 0644) < 0 ? errno : 0;
 
-  while (left > 0 && !errnum) {
-    ssize_t n = write (fd, text, left);
-    if (n < 0 && errno != EINTR)
-      errnum = errno;
-    if (n > 0) {
-      text += n;
-      left -= n;
-    }
-  }
+  if (!errnum)
+    errnum = vv_io_write_all (fd, text);
   if (fd >= 0 && close (fd) < 0 && !errnum)
     errnum = errno;
   return errnum;

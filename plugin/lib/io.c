@@ -177,22 +177,29 @@ vv_io_list (const VvDir *dir, const char *path)
   return names;
 }
 
-/* Closes @fd and keeps the first errno: a full file system may speak only at close(). */
-static int
-write_synced (int fd, const char *text)
+int
+vv_io_write_all (int fd, const char *text)
 {
   size_t left = strlen (text);
-  int errnum = 0;
 
-  while (left > 0 && !errnum) {
+  while (left > 0) {
     ssize_t n = write (fd, text, left);
     if (n < 0 && errno != EINTR)
-      errnum = errno;
+      return errno;
     if (n > 0) {
       text += n;
       left -= n;
     }
   }
+  return 0;
+}
+
+/* Closes @fd and keeps the first errno: a full file system may speak only at close(). */
+static int
+write_synced (int fd, const char *text)
+{
+  int errnum = vv_io_write_all (fd, text);
+
   if (!errnum && fsync (fd) < 0)
     errnum = errno;
   if (close (fd) < 0 && !errnum)

@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "policy-xml.h"
+
 #define PCI "sys/bus/pci"
 #define ROOT_PORT "pci0000:00/0000:00:01.0"
 #define TALLY "tally"
@@ -493,6 +495,18 @@ fake_remove_device (FakeKernel *k, const char *address)
   }
   fake_remove (k, link);
   fake_remove (k, folder);
+}
+
+void
+fake_policy (VvSession *session, const char *rules)
+{
+  g_autofree char *text = g_strconcat ("<vfio-variant>\n", rules, "</vfio-variant>", NULL);
+  g_autoptr (GError) error = NULL;
+  VvPolicy *policy = vv_policy_new ();
+
+  vv_policy_add_text (policy, "/p.xml", text, strlen (text), &error);
+  g_assert_no_error (error);
+  vv_session_set_policy (session, policy);
 }
 
 /* --- faults, and the functions that --wrap brings here --- */

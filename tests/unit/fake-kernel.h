@@ -109,6 +109,9 @@ char *fake_driver_of (const FakeKernel *k, const char *address);
 char *fake_override_of (const FakeKernel *k, const char *address);
 void fake_assert_device (const FakeKernel *k, const char *address, const char *driver, const char *override);
 
+/** fake_policy: @session goes by these rules, which stand from line 2 of /p.xml on */
+void fake_policy (VvSession *session, const char *rules);
+
 /* --- faults --- */
 
 /** fake_fault: orders a fault for step number @step, counted from 1 from now on */

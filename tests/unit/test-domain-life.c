@@ -11,7 +11,6 @@
 #include "fake-migration.h"
 #include "in-use.h"
 #include "migration.h"
-#include "policy-xml.h"
 
 #define UUID "6695eb01-f6a4-8304-79aa-97f2502e193f"
 
@@ -617,18 +616,6 @@ test_one_bad_device_spoils_no_other (void)
 
 /* --- under a policy --- */
 
-static void
-set_policy (const Fixture *f, const char *rules)
-{
-  g_autofree char *text = g_strconcat ("<vfio-variant>\n", rules, "</vfio-variant>", NULL);
-  g_autoptr (GError) error = NULL;
-  VvPolicy *policy = vv_policy_new ();
-
-  vv_policy_add_text (policy, "/p.xml", text, strlen (text), &error);
-  g_assert_no_error (error);
-  vv_session_set_policy (f->s, policy);
-}
-
 /* A rule for NIC with @terms, and the domain with @attributes and @driver in its <hostdev> */
 static Fixture *
 fixture_under_with (const char *terms, const char *attributes, const char *driver)
@@ -636,7 +623,7 @@ fixture_under_with (const char *terms, const char *attributes, const char *drive
   Fixture *f = fixture_with (attributes, driver);
   g_autofree char *rule = g_strdup_printf ("<device address='" NIC "' %s/>\n", terms);
 
-  set_policy (f, rule);
+  fake_policy (f->s, rule);
   fake_migration ("");
   return f;
 }
@@ -813,7 +800,7 @@ fixture_of_two (const char *managed, const char *terms)
 
   vv_domain_free (f->domain);
   f->domain = vv_domain_parse (xml, strlen (xml), NULL);
-  set_policy (f, rules);
+  fake_policy (f->s, rules);
   return f;
 }
 

@@ -11,7 +11,6 @@
 #include "asker.h"
 #include "fake-migration.h"
 #include "nic-fixture.h"
-#include "policy-xml.h"
 
 #define LONG (60 * G_TIME_SPAN_SECOND) /* nothing here takes that long */
 #define DEBIAN_12 VV_LIBVIRT_VERSION (9, 0, 0)
@@ -905,14 +904,9 @@ test_prepare_for_what_went_away (void)
 static void
 set_policy (const Fixture *f, const char *terms)
 {
-  g_autofree char *text =
-      g_strdup_printf ("<vfio-variant>\n<device address='" NIC "' %s/>\n</vfio-variant>", terms);
-  g_autoptr (GError) error = NULL;
-  VvPolicy *policy = vv_policy_new ();
+  g_autofree char *rule = g_strdup_printf ("<device address='" NIC "' %s/>\n", terms);
 
-  vv_policy_add_text (policy, "/p.xml", text, strlen (text), &error);
-  g_assert_no_error (error);
-  vv_session_set_policy (f->s, policy);
+  fake_policy (f->s, rule);
   fake_migration ("");
 }
 

@@ -9,21 +9,8 @@
 
 #include "fake-migration.h"
 #include "nic-fixture.h"
-#include "policy-xml.h"
 
 /* --- the stage --- */
-
-static void
-set_policy (const Fixture *f, const char *rules)
-{
-  g_autofree char *text = g_strconcat ("<vfio-variant>\n", rules, "</vfio-variant>", NULL);
-  g_autoptr (GError) error = NULL;
-  VvPolicy *policy = vv_policy_new ();
-
-  vv_policy_add_text (policy, "/p.xml", text, strlen (text), &error);
-  g_assert_no_error (error);
-  vv_session_set_policy (f->s, policy);
-}
 
 /* NIC, under a rule for it with these attributes */
 static Fixture *
@@ -32,7 +19,7 @@ fixture_under (const char *terms)
   Fixture *f = fixture_new ();
   g_autofree char *rule = g_strdup_printf ("<device address='" NIC "' %s/>\n", terms);
 
-  set_policy (f, rule);
+  fake_policy (f->s, rule);
   fake_migration ("");
   return f;
 }
@@ -149,7 +136,7 @@ test_native_driver (void)
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_test_message ("%s", cases[i].says);
     g_autoptr (Fixture) f = fixture_new ();
-    set_policy (f, "<device native-driver='mlx5_core' driver='generic'/>");
+    fake_policy (f->s, "<device native-driver='mlx5_core' driver='generic'/>");
     put_on (f, cases[i].on, cases[i].override);
     g_autoptr (VvBinding) b = open_nic (f);
     g_autoptr (VvEntry) entry = vv_entry_new (NIC, NIC_MODALIAS);

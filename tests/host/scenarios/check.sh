@@ -161,7 +161,7 @@ hook_is_seen() {
 
 journal_is_looked_through() {
   vfio-variant bind "$nic"
-  trap 'vfio-variant restore --all; rm -f /run/vfio-variant/0000:ff:00.0' EXIT
+  trap 'rm -f /run/vfio-variant/0000:ff:00.0; vfio-variant restore --all' EXIT
   looks_around
   expect 'half done' "$(found looked half-done)" ''
   sed 's/^address=.*/address=0000:ff:00.0/' "/run/vfio-variant/$nic" >/run/vfio-variant/0000:ff:00.0
