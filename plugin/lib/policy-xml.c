@@ -2,6 +2,7 @@
 #include "policy-xml.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -471,7 +472,7 @@ add_folder (VvPolicy *policy, const VvHost *host, const char *folder)
   g_autoptr (GPtrArray) names = dir ? vv_io_list (dir, ".") : g_ptr_array_new ();
   guint n = 0;
 
-  if (!fault && (!dir || faccessat (dir->fd, ".", R_OK | X_OK, 0) < 0))
+  if (!fault && (!dir || faccessat (dir->fd, ".", R_OK | X_OK, AT_EACCESS) < 0))
     fault = problem_with (folder, g_strerror (errno));
   for (guint i = 0; !fault && i < names->len; i++) {
     if (!g_str_has_suffix (names->pdata[i], ".xml"))

@@ -640,7 +640,7 @@ def metrics_without_privilege():
         os.chmod(daemon.path, 0)
         result = run(*become, COMMAND, "metrics", "--sysroot", host.root)
     exits(result, 0, 'vfio_variant_changes_total{operation="detach",driver="mlx5_vfio_pci",outcome="done"} 3')
-    equal(result.stderr, "")
+    assert "vfio-variant:" not in result.stderr, result.stderr  # gcov may have something to say
     assert "daemon" not in result.stdout and "gate" not in result.stdout, result.stdout
 
 
