@@ -208,7 +208,7 @@ check_journal (const VvSurroundings *s, GPtrArray *findings)
     const char *address = addresses->pdata[i];
     g_autoptr (GError) error = NULL;
     g_autoptr (VvEntry) entry = vv_journal_load (s->session->journal, address, &error);
-    g_autoptr (VvPciDevice) device = vv_pci_device_open (host, address, NULL);
+    g_autoptr (VvPciDevice) device = vv_pci_device_look (host, address, NULL);
     g_autofree char *file = g_build_filename (host->run_path, address, NULL);
     if (error)
       vv_findings_add (findings, "journal-damaged", VV_PROBLEM, address, g_strdup (error->message),

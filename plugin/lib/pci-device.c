@@ -153,17 +153,25 @@ read_driver (VvPciDevice *d)
   d->vfio_dev = first_name (d->dir, "vfio-dev");
 }
 
-gboolean
-vv_pci_device_reload (VvPciDevice *device, GError **error)
+static gboolean
+read_at_once (VvPciDevice *device, GError **error)
 {
   clear_attributes (device);
   device->modalias = vv_io_attribute (device->dir, "modalias");
   if (!device->modalias)
     return fail_absent (device->address, error);
   read_driver (device);
-  device->driver_override = read_override (device);
   device->iommu_group = vv_io_link_name (device->dir, "iommu_group");
   device->physfn = vv_io_link_name (device->dir, "physfn");
+  return TRUE;
+}
+
+gboolean
+vv_pci_device_reload (VvPciDevice *device, GError **error)
+{
+  if (!read_at_once (device, error))
+    return FALSE;
+  device->driver_override = read_override (device);
   return TRUE;
 }
 
@@ -208,7 +216,7 @@ vv_pci_device_copy (const VvPciDevice *device)
 }
 
 VvPciDevice *
-vv_pci_device_open (const VvHost *host, const char *address, GError **error)
+vv_pci_device_look (const VvHost *host, const char *address, GError **error)
 {
   g_autoptr (VvPciDevice) device = g_new0 (VvPciDevice, 1);
   g_autofree char *path = g_build_filename (DEVICES, address, NULL);
@@ -219,7 +227,17 @@ vv_pci_device_open (const VvHost *host, const char *address, GError **error)
     fail_absent (address, error);
     return NULL;
   }
-  return vv_pci_device_reload (device, error) ? g_steal_pointer (&device) : NULL;
+  return read_at_once (device, error) ? g_steal_pointer (&device) : NULL;
+}
+
+VvPciDevice *
+vv_pci_device_open (const VvHost *host, const char *address, GError **error)
+{
+  VvPciDevice *device = vv_pci_device_look (host, address, error);
+
+  if (device)
+    device->driver_override = read_override (device);
+  return device;
 }
 
 void

@@ -84,6 +84,15 @@ void vv_pci_device_free (VvPciDevice *device);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvPciDevice, vv_pci_device_free)
 
 /**
+ * vv_pci_device_look:
+ *
+ * As vv_pci_device_open(), but for driver_override: the kernel shows that only when no driver is being tried
+ * on the device (driver_override_show() in drivers/pci/pci-sysfs.c waits for the device's lock), which may
+ * take long.
+ */
+VvPciDevice *vv_pci_device_look (const VvHost *host, const char *address, GError **error);
+
+/**
  * vv_pci_device_reload:
  *
  * Reads all attributes again.
