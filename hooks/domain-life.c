@@ -28,13 +28,19 @@ with_device (const VvSession *session, const VvDomain *domain, const char *stati
   return FALSE;
 }
 
+static gboolean
+is_of (const VvEntry *entry, const VvDomain *domain)
+{
+  return entry && g_strcmp0 (entry->domain_uuid, domain->uuid) == 0;
+}
+
 /* A managed='no' device that we took at "prepare", since the policy wants it: its entry is the domain's. */
 static gboolean
 is_managed_by_us (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev)
 {
   g_autoptr (VvEntry) entry = vv_journal_load (session->journal, hostdev->address, NULL);
 
-  return entry && !entry->unmanaged && g_strcmp0 (entry->domain_uuid, domain->uuid) == 0;
+  return is_of (entry, domain) && !entry->unmanaged;
 }
 
 /* Calls @func for each device that libvirt or we manage, locked, and @unmanaged for each of the others. */
@@ -213,12 +219,6 @@ prepare_unmanaged (const VvSession *session, const VvDomain *domain, const VvHos
     return vv_session_binding_failed (session, b, VV_GENERIC_DRIVER, error);
   vv_session_log_change (session, change);
   return TRUE;
-}
-
-static gboolean
-is_of (const VvEntry *entry, const VvDomain *domain)
-{
-  return entry && g_strcmp0 (entry->domain_uuid, domain->uuid) == 0;
 }
 
 /* What we have detached goes home; what was away before stays there. */

@@ -13,7 +13,7 @@
 #define GROUP "device"
 #define ENTRY_LIMIT 16384
 #define LOCK_PREFIX "lock-"
-#define LOCK_RETRY_MS 20
+#define LOCK_RETRY_US 20000
 #define NOTES "notes" /* the lock of all notes */
 #define NOTES_TIMEOUT_MS 5000
 #define NOTE_RETRY_US 500
@@ -232,9 +232,9 @@ vv_journal_addresses (const VvJournal *journal)
   return names;
 }
 
-/* flock(2) has no time limit; a holder works for milliseconds, so asking again is rare. */
+/* flock(2) has no time limit; holders are quick, so asking again, every @retry_us, is rare. */
 static gboolean
-flock_within (int fd, guint timeout_ms)
+flock_within (int fd, guint timeout_ms, guint retry_us)
 {
   gint64 end = g_get_monotonic_time () + timeout_ms * G_TIME_SPAN_MILLISECOND;
 
@@ -245,14 +245,15 @@ flock_within (int fd, guint timeout_ms)
       errno = EWOULDBLOCK;
       return FALSE;
     }
-    g_usleep (LOCK_RETRY_MS * 1000);
+    g_usleep (retry_us);
   }
   return TRUE;
 }
 
 /* EWOULDBLOCK: somebody else has it */
 static VvLock *
-take_lock (const VvJournal *journal, const char *of, guint timeout_ms, int *errnum, GError **error)
+take_lock (const VvJournal *journal, const char *of, guint timeout_ms, guint retry_us, int *errnum,
+           GError **error)
 {
   g_autofree char *name = g_strconcat (LOCK_PREFIX, of, NULL);
   int fd = openat (journal->dir->fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -262,7 +263,7 @@ take_lock (const VvJournal *journal, const char *of, guint timeout_ms, int *errn
     vv_set_errno (error, *errnum, "%s/%s: open", journal->dir->path, name);
     return NULL;
   }
-  if (!flock_within (fd, timeout_ms)) {
+  if (!flock_within (fd, timeout_ms, retry_us)) {
     *errnum = errno;
     close (fd);
     vv_set_errno (error, *errnum, "%s/%s: flock", journal->dir->path, name);
@@ -273,12 +274,12 @@ take_lock (const VvJournal *journal, const char *of, guint timeout_ms, int *errn
   return lock;
 }
 
-VvLock *
-vv_journal_lock (const VvJournal *journal, const char *address, guint timeout_ms, GError **error)
+static VvLock *
+lock_within (const VvJournal *journal, const char *address, guint timeout_ms, guint retry_us, GError **error)
 {
   g_autoptr (GError) local = NULL;
   int errnum = 0;
-  VvLock *lock = take_lock (journal, address, timeout_ms, &errnum, &local);
+  VvLock *lock = take_lock (journal, address, timeout_ms, retry_us, &errnum, &local);
 
   if (lock)
     return lock;
@@ -288,6 +289,12 @@ vv_journal_lock (const VvJournal *journal, const char *address, guint timeout_ms
   else
     g_propagate_error (error, g_steal_pointer (&local));
   return NULL;
+}
+
+VvLock *
+vv_journal_lock (const VvJournal *journal, const char *address, guint timeout_ms, GError **error)
+{
+  return lock_within (journal, address, timeout_ms, LOCK_RETRY_US, error);
 }
 
 void
@@ -311,7 +318,7 @@ gboolean
 vv_journal_write (const VvJournal *journal, const char *name, const char *text, GError **error)
 {
   int errnum = 0;
-  g_autoptr (VvLock) lock = take_lock (journal, NOTES, NOTES_TIMEOUT_MS, &errnum, error);
+  g_autoptr (VvLock) lock = take_lock (journal, NOTES, NOTES_TIMEOUT_MS, NOTE_RETRY_US, &errnum, error);
 
   return lock && vv_io_replace (journal->dir, name, text, error);
 }
@@ -325,17 +332,5 @@ vv_journal_dir (const VvJournal *journal)
 VvLock *
 vv_journal_lock_note (const VvJournal *journal, const char *note, guint timeout_ms, GError **error)
 {
-  gint64 end = g_get_monotonic_time () + timeout_ms * G_TIME_SPAN_MILLISECOND;
-
-  for (;;) {
-    g_autoptr (GError) local = NULL;
-    VvLock *lock = vv_journal_lock (journal, note, 0, &local);
-    if (lock)
-      return lock;
-    if (!g_error_matches (local, VV_ERROR, VV_ERROR_REFUSED) || g_get_monotonic_time () >= end) {
-      g_propagate_error (error, g_steal_pointer (&local));
-      return NULL;
-    }
-    g_usleep (NOTE_RETRY_US);
-  }
+  return lock_within (journal, note, timeout_ms, NOTE_RETRY_US, error);
 }
