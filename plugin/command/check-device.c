@@ -224,6 +224,55 @@ check_candidates (Look *l)
     check_excluded (l, excluded->pdata[i]);
 }
 
+/* Returns: the better of @best and what in @among libvirt would see: it reads modules.alias only */
+static const VvCandidate *
+best_in_table (const GPtrArray *among, const VvCandidate *best)
+{
+  for (guint i = 0; i < among->len; i++) {
+    const VvCandidate *c = among->pdata[i];
+    if (c->source == VV_SOURCE_ALIAS && (!best || c->wildcards < best->wildcards))
+      best = c;
+  }
+  return best;
+}
+
+/* Returns: (transfer full) (nullable): why the kernel would not have @module */
+static char *
+why_not_loaded (const VvSurroundings *s, const char *module)
+{
+  g_autoptr (GPtrArray) findings = vv_findings_new ();
+  g_auto (VvModuleLook) look = {0};
+
+  if (!vv_find_module (s, module, FALSE, VV_NOTE, NULL, findings))
+    return g_strdup (((const VvFinding *)findings->pdata[0])->what);
+  vv_modules_look (s->session->modules, module, &look);
+  return !look.present && !look.builtin && vv_modules_blacklisted (s->session->modules, module)
+             ? g_strdup_printf ("module %s is blacklisted", module)
+             : NULL;
+}
+
+/* From 10.0 on libvirt loads the best module of modules.alias before it looks where the device is
+ * (virPCIDeviceFindBestVFIOVariant(), virPCIProbeDriver()), and tries no other when that fails. */
+static void
+check_libvirts_choice (const Look *l)
+{
+  const VvLibvirtProcess *libvirt = l->s->libvirt;
+
+  if (!libvirt || libvirt->version < VV_LIBVIRT_CHOOSES ||
+      (l->hostdev && (!l->hostdev->managed || l->hostdev->model)))
+    return;
+  const VvCandidate *best = best_in_table (l->choice->selection->candidates, NULL);
+  best = best_in_table (l->choice->selection->excluded, best);
+  g_autofree char *reason = best ? why_not_loaded (l->s, best->module) : NULL;
+  if (reason)
+    find (l, "libvirt-refuses", VV_PROBLEM,
+          g_strdup_printf ("libvirt %u.%u takes %s and nothing else, and cannot: %s",
+                           libvirt->version / 1000000, libvirt->version / 1000 % 1000, best->module, reason),
+          "from 10.0 on libvirt itself loads the best module of modules.alias, before it asks anybody, and "
+          "refuses the device when that fails",
+          g_strdup ("mend that, or name the driver in the domain's <hostdev>: <driver model='vfio-pci'/>"));
+}
+
 static void
 check_choice (const Look *l)
 {
@@ -423,6 +472,7 @@ vv_check_device (const VvSurroundings *s, const VvPlan *plan, const char *addres
     check_candidates (&l);
     tell_choice (&l);
     check_choice (&l);
+    check_libvirts_choice (&l);
     check_qemu (&l);
   }
   check_reset (&l);

@@ -47,8 +47,9 @@ vv_surroundings_free (VvSurroundings *s)
 
 /* --- libvirt --- */
 
-/* From 10.0 on libvirt itself reads modules.alias (virPCIDeviceFindBestVFIOVariant()). A unit with
- * ProtectKernelModules= has an empty directory there. */
+/* From 10.0 on libvirt itself reads modules.alias (virPCIDeviceFindBestVFIOVariant()) for each managed device
+ * without <driver model=>, whatever driver that is on. A unit with ProtectKernelModules= has an empty
+ * directory there. */
 static void
 check_libvirts_view (const VvSurroundings *s, GPtrArray *findings)
 {
@@ -61,13 +62,19 @@ check_libvirts_view (const VvSurroundings *s, GPtrArray *findings)
       g_strdup_printf ("%d/root/lib/modules/%s/modules.alias", (int)s->libvirt->pid, host->release);
   if (!vv_io_exists (host->proc, root) || vv_io_exists (host->proc, path))
     return;
+  g_autofree char *ours = g_build_filename (host->modules_path, "modules.alias", NULL);
   vv_findings_add (
       findings, "libvirt-blind", VV_PROBLEM, VV_SUBJECT_HOST,
       g_strdup_printf ("%s, process %d, does not see modules.alias of %s", s->libvirt->name,
                        (int)s->libvirt->pid, host->release),
-      "this libvirt chooses variant drivers by that file; without it an attach fails, or gets vfio-pci",
-      g_strdup_printf ("systemctl edit %s: [Service] ProtectKernelModules=no; then: systemctl restart %s",
-                       s->libvirt->name, s->libvirt->name));
+      "this libvirt chooses variant drivers by that file, and refuses a managed device without it, unless "
+      "the "
+      "domain names the driver: <driver model='vfio-pci'/>",
+      g_file_test (ours, G_FILE_TEST_EXISTS)
+          ? g_strdup_printf (
+                "systemctl edit %s: [Service] ProtectKernelModules=no; then: systemctl restart %s",
+                s->libvirt->name, s->libvirt->name)
+          : g_strdup_printf ("depmod %s", host->release));
 }
 
 void

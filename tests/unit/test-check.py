@@ -631,9 +631,35 @@ def libvirt_that_sees_no_modules():
         lacks(status(host), "libvirt-blind")  # 9.9 does not look
         host.add_libvirt(10000, time.time() + 3600)
         expect(status(host), "libvirt-blind", "problem", "ProtectKernelModules=no", "libvirtd")
+        os.rename(host.path(f"{MODULES}/modules.alias"), host.path(f"{MODULES}/away"))
+        expect(status(host), "libvirt-blind", "problem", f"depmod {RELEASE}", "<driver model='vfio-pci'/>")
+        os.rename(host.path(f"{MODULES}/away"), host.path(f"{MODULES}/modules.alias"))
         expect(check(host, NIC), "libvirt-blind", "problem")
         host.write(f"proc/{LIBVIRT_PID}/root/{MODULES}/modules.alias", "")
         lacks(status(host), "libvirt-blind")
+
+
+def libvirt_that_refuses():
+    """From 10.0 on it loads the best module of modules.alias, and gives up when that fails."""
+    with Well() as host:
+        os.unlink(host.path(f"{MODULES}/kernel/special_vfio_pci.ko"))
+        lacks(check(host, NIC), "libvirt-refuses")  # 9.9
+        host.add_libvirt(10000, time.time() + 3600)
+        expect(check(host, NIC), "libvirt-refuses", "problem", "special_vfio_pci", "<driver model='vfio-pci'/>",
+               subject=NIC)
+        host.policy("<device address='3b:00.1' driver='vfio-pci'/>")  # which libvirt does not read
+        expect(check(host, NIC), "libvirt-refuses", "problem", subject=NIC)
+    with Well() as host:
+        host.add_libvirt(10000, time.time() + 3600)
+        lacks(check(host, NIC), "libvirt-refuses")
+        host.write("etc/modprobe.d/x.conf", "blacklist special_vfio_pci\n")
+        expect(check(host, NIC), "libvirt-refuses", "problem", "blacklisted", subject=NIC)
+        os.makedirs(host.path("sys/module/special_vfio_pci"))
+        lacks(check(host, NIC), "libvirt-refuses")  # loaded all the same
+        shutil.rmtree(host.path("sys/module/special_vfio_pci"))
+        expect(check_domain(host, domain(hostdev())), "libvirt-refuses", "problem", subject=NIC)
+        lacks(check_domain(host, domain(hostdev("no"))), "libvirt-refuses")  # nor does libvirt choose for it
+        lacks(check_domain(host, domain(hostdev(more="<driver model='vfio-pci'/>"))), "libvirt-refuses")
 
 
 # --- migration, QEMU ---
@@ -958,7 +984,8 @@ TESTS = [
     a_kernel_that_is_old, the_policy_decides, a_policy_that_is_damaged, wish_that_is_refused, wish_that_is_invalid,
     model_in_the_domain, devices_that_nobody_manages, use_by_the_host, use_by_a_guest, claim_in_the_journal,
     entry_that_is_half_done, entry_that_is_damaged, entry_of_a_device_that_is_gone, driver_of_a_vendor, no_way_to_reset,
-    no_flr_and_an_old_libvirt, which_libvirt, libvirt_that_sees_no_modules, what_is_known_of_migration,
+    no_flr_and_an_old_libvirt, which_libvirt, libvirt_that_sees_no_modules, libvirt_that_refuses,
+    what_is_known_of_migration,
     migration_that_is_required, qemu_that_is_old, qemu_that_cannot_be_asked, emulator_of_others_is_not_run,
     domain_by_its_name, domain_that_virsh_does_not_give, domain_without_devices, domain_with_an_absent_device,
     arguments_that_are_wrong, accesses_that_were_denied, without_privilege, the_daemon_is_off, the_gate_is_off,
