@@ -250,6 +250,10 @@ libvirt_chooses() {
   [ "$(libvirt_version | cut -d. -f1)" -ge 10 ]
 }
 
+libvirt_is_older_than() { # libvirt_is_older_than VERSION
+  [ "$(libvirt_version)" != "$1" ] && [ "$(printf '%s\n' "$(libvirt_version)" "$1" | sort -V | head -n 1)" != "$1" ]
+}
+
 # without_hooks COMMAND...: with a libvirt that finds no hook scripts
 without_hooks() {
   ! libvirt_answers || stop_libvirt

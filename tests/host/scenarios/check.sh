@@ -38,10 +38,6 @@ looks_around() {
   cat looked
 }
 
-older_than() { # older_than VERSION: whether this libvirt is
-  [ "$(libvirt_version)" != "$1" ] && [ "$(printf '%s\n' "$(libvirt_version)" "$1" | sort -V | head -n 1)" != "$1" ]
-}
-
 says_what_is_done() {
   unload_variants
   checks 0 "$nic"
@@ -53,27 +49,36 @@ says_what_is_done() {
 
 knows_of_flr() {
   wanted=''
-  ! older_than 9.7.0 || wanted="note $nic"
+  ! libvirt_is_older_than 9.7.0 || wanted="note $nic"
   checks 0 "$nic"
   expect 'no FLR' "$(found checked hotplug-generic)" "$wanted"
+}
+
+# would_fall_back FINDING: what keeps test_vfio_pci away. From 10.0 on libvirt refuses the device then.
+would_fall_back() {
+  if libvirt_chooses; then
+    checks 1 "$nic"
+    expect 'what libvirt does' "$(found checked libvirt-refuses)" "problem $nic"
+    expect_failure start_domain guest "$(hostdev_xml "$nic")"
+  else
+    checks 0 "$nic"
+    goes_and_comes_home vfio-pci "$nic"
+  fi
+  expect 'what it would get' "$(would_get | cut -d' ' -f1)" vfio-pci
+  expect 'what keeps the variant away' "$(found checked "$1")" "warning $nic"
 }
 
 module_is_gone() {
   hide_module test_vfio_pci
   trap show_module EXIT
-  checks 0 "$nic"
-  expect 'what it would get' "$(would_get)" 'vfio-pci true'
-  expect 'what is missing' "$(found checked module-missing)" "warning $nic"
-  goes_and_comes_home vfio-pci "$nic"
+  would_fall_back module-missing
 }
 
 module_is_forbidden() {
   unload_variants
   echo 'install test_vfio_pci /bin/false' >/etc/modprobe.d/forbidden.conf
   trap 'rm /etc/modprobe.d/forbidden.conf' EXIT
-  checks 0 "$nic"
-  expect 'what it would get' "$(would_get)" 'vfio-pci true'
-  expect 'what is forbidden' "$(found checked module-forbidden)" "warning $nic"
+  would_fall_back module-forbidden
 }
 
 # put_on_host_driver BDF: on any driver of the host that takes what it is told to

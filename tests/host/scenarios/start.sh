@@ -8,6 +8,10 @@ nic=$(bdf 8086:10d3 1)
 special_nic=$(bdf 8086:10d3 2)
 virtio_nic=$(bdf 1af4:1041 1)
 
+# What this libvirt takes by itself
+plain_driver=vfio-pci
+! libvirt_chooses || plain_driver=test_vfio_pci
+
 nvme_vf_goes_and_comes_home() {
   vf=$(make_vfs "$(bdf 1b36:0010)" 2 | head -n 1)
   expect 'driver before' "$(driver_of "$vf")" none
@@ -25,12 +29,35 @@ no_hostdev_costs_nothing() {
   virsh -q destroy guest
 }
 
+# libvirt_refuses FINDING: libvirt 10 and later loads the best module of modules.alias itself, before any hook could
+# help, and gives up when that fails. check says so, and what it advises works.
+libvirt_refuses() {
+  expect_failure start_domain guest "$(hostdev_xml "$nic")"
+  expect 'state' "$(state_of "$nic")" 'e1000e (null)'
+  expect_no_journal "$nic"
+  ! vfio-variant check --json "$nic" >checked || fail 'check finds nothing wrong'
+  jq -e --arg id "$1" '[.devices[].findings[], .findings[]] | any(.id == $id)' checked
+  start_domain guest "$(hostdev_xml "$nic" yes "<driver model='vfio-pci'/>")"
+  expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
+  virsh -q destroy guest
+  expect 'state afterwards' "$(state_of "$nic")" 'e1000e (null)'
+}
+
+# falls_back FINDING [REGEXP]: to the generic driver, and the log says why; where libvirt lets us
+falls_back() {
+  if libvirt_chooses; then
+    libvirt_refuses "$1"
+  else
+    mark_log
+    goes_and_comes_home vfio-pci "$nic"
+    [ -z "${2:-}" ] || log_says "$2"
+  fi
+}
+
 variant_is_missing() {
-  mark_log
   hide_module test_vfio_pci
   trap show_module EXIT
-  goes_and_comes_home vfio-pci "$nic"
-  log_says "$nic.*test_vfio_pci failed at load"
+  falls_back libvirt-refuses "$nic.*test_vfio_pci failed at load"
 }
 
 variant_probe_fails() {
@@ -42,29 +69,25 @@ variant_probe_fails() {
 }
 
 install_command_forbids() {
-  mark_log
   unload_variants
   echo 'install test_vfio_pci /bin/false' >/etc/modprobe.d/forbid.conf
   trap 'rm /etc/modprobe.d/forbid.conf' EXIT
-  goes_and_comes_home vfio-pci "$nic"
-  log_says "$nic.*test_vfio_pci failed at load .*/bin/false"
+  falls_back libvirt-refuses "$nic.*test_vfio_pci failed at load .*/bin/false"
 }
 
 variant_is_blacklisted() {
   unload_variants
   echo 'blacklist test-vfio-pci' >/etc/modprobe.d/blacklist-it.conf
   trap 'rm /etc/modprobe.d/blacklist-it.conf' EXIT
-  goes_and_comes_home vfio-pci "$nic"
+  falls_back libvirt-refuses
   expect 'loaded' "$(find /sys/module -maxdepth 1 -name test_vfio_pci)" ''
 }
 
 modules_alias_is_missing() {
-  mark_log
   table=/lib/modules/$(uname -r)/modules.alias
   mv "$table" "$table.away"
   trap 'mv "$table.away" "$table"' EXIT
-  goes_and_comes_home vfio-pci "$nic"
-  log_says 'modules.alias.*only the generic driver'
+  falls_back libvirt-blind 'modules.alias.*only the generic driver'
 }
 
 override_comes_back() {
@@ -84,14 +107,40 @@ native_module_is_loaded_again() {
 
 managed_no_is_left_alone() {
   virsh -q nodedev-detach "$(nodedev_name "$nic")"
-  expect 'driver after nodedev-detach' "$(driver_of "$nic")" vfio-pci
+  expect 'driver after nodedev-detach' "$(driver_of "$nic")" "$plain_driver"
   start_domain guest "$(hostdev_xml "$nic" no)"
-  expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
+  expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" "$plain_driver"
   gate_is '.gate == "on"' || expect_no_journal "$nic" # the gate saw the nodedev-detach
   virsh -q destroy guest
-  expect 'driver after destroy' "$(driver_of "$nic")" vfio-pci
+  expect 'driver after destroy' "$(driver_of "$nic")" "$plain_driver"
   virsh -q nodedev-reattach "$(nodedev_name "$nic")"
   expect 'driver after nodedev-reattach' "$(driver_of "$nic")" e1000e
+}
+
+# Before 9.7 libvirt accepts only vfio-pci there
+bound_by_hand_and_unmanaged() {
+  vfio-variant bind "$nic"
+  trap 'vfio-variant restore "$nic"' EXIT
+  if libvirt_is_older_than 9.7.0; then
+    expect_failure start_domain guest "$(hostdev_xml "$nic" no)"
+  else
+    start_domain guest "$(hostdev_xml "$nic" no)"
+    expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
+    virsh -q destroy guest
+  fi
+  expect 'driver afterwards' "$(driver_of "$nic")" test_vfio_pci
+  vfio-variant restore "$nic"
+  expect 'state after restore' "$(state_of "$nic")" 'e1000e (null)'
+}
+
+# model_is_obeyed MODEL: libvirt's <driver model=>, from 10.0 on
+model_is_obeyed() {
+  libvirt_chooses || skip 'this libvirt knows no <driver model=.../>'
+  start_domain guest "$(hostdev_xml "$special_nic" yes "<driver model='$1'/>")"
+  expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" "$1"
+  virsh -q destroy guest
+  expect 'state afterwards' "$(state_of "$special_nic")" 'e1000e (null)'
+  expect_no_journal "$special_nic"
 }
 
 bound_by_hand_stays_after_the_guest() {
@@ -146,4 +195,7 @@ scenario 'fallback: no modules.alias' modules_alias_is_missing
 scenario "restore: an administrator's driver_override" override_comes_back
 scenario 'restore: the native module was unloaded meanwhile' native_module_is_loaded_again
 scenario "managed='no' is left alone" managed_no_is_left_alone
+scenario "managed='no', and bound to the variant by hand" bound_by_hand_and_unmanaged
+scenario '<driver model="vfio-pci"/> is obeyed' model_is_obeyed vfio-pci
+scenario '<driver model="test_vfio_pci"/>, not the best, is obeyed' model_is_obeyed test_vfio_pci
 scenario 'bound by hand: still on the variant after the guest' bound_by_hand_stays_after_the_guest
