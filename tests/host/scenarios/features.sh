@@ -114,8 +114,8 @@ all_features() {
   fi
   feature 'start: the module is missing' "$absent" "$absent" module_is_gone starts "$nic"
   feature 'attach-device: the module is missing' "$absent" "$absent" module_is_gone plugs "$virtio_nic"
-  feature 'start: the probe fails' "$probe_start" "$generic" probe_fails starts "$nic"
-  feature 'attach-device: the probe fails' "$probe_plug" "$generic" probe_fails plugs "$virtio_nic"
+  feature 'start: the probe fails' "$probe_fails" "$generic" probe_fails starts "$nic"
+  feature 'attach-device: the probe fails' "$probe_fails" "$generic" probe_fails plugs "$virtio_nic"
   feature 'start: blacklisted' "$absent" "$absent" blacklisted starts "$nic"
   feature 'start: no modules.alias' "$absent" "$absent" no_table starts "$nic"
   feature "start: an alias in modprobe.d, the administrator's" "$plain" test_special_vfio_pci alias_of_ones_own starts "$nic"
@@ -131,9 +131,9 @@ all_features() {
 
 # What libvirt 10 and later does when its variant does not take the device: not much
 if libvirt_chooses; then
-  probe_start='refused, then none test_vfio_pci' probe_plug=refused
+  probe_fails=refused
 else
-  probe_start=$generic probe_plug=$generic
+  probe_fails=$generic
 fi
 override_start="$plain, then e1000e (null)" override_plug="$plain, then virtio-pci (null)"
 iommufd_word='unknown to libvirt'
