@@ -254,14 +254,14 @@ libvirt_is_older_than() { # libvirt_is_older_than VERSION
   [ "$(libvirt_version)" != "$1" ] && [ "$(printf '%s\n' "$(libvirt_version)" "$1" | sort -V | head -n 1)" != "$1" ]
 }
 
-# without_hooks COMMAND...: with a libvirt that finds no hook scripts
+# without_hooks COMMAND...: with a libvirt that finds no hook for domains
 without_hooks() {
   ! libvirt_answers || stop_libvirt
-  [ ! -e /etc/libvirt/hooks ] || mv /etc/libvirt/hooks /etc/libvirt/hooks.aside
+  [ ! -e /etc/libvirt/hooks/qemu.d ] || mv /etc/libvirt/hooks/qemu.d /etc/libvirt/hooks/aside
   need_libvirt
   "$@"
   stop_libvirt
-  [ ! -e /etc/libvirt/hooks.aside ] || mv /etc/libvirt/hooks.aside /etc/libvirt/hooks
+  [ ! -e /etc/libvirt/hooks/aside ] || mv /etc/libvirt/hooks/aside /etc/libvirt/hooks/qemu.d
 }
 
 restart_libvirt() {

@@ -59,14 +59,17 @@ alias_of_ones_own() { # alias_of_ones_own COMMAND BDF
 
 rule_for() { # rule_for ATTRIBUTES COMMAND BDF: the administrator's policy, which plain libvirt does not have
   echo "<vfio-variant><default $1/></vfio-variant>" >/etc/libvirt/vfio-variant.xml
-  trap 'rm /etc/libvirt/vfio-variant.xml' EXIT
+  trap 'rm /etc/libvirt/vfio-variant.xml; reload_policy' EXIT
   shift
   reload_policy
   "$@"
 }
 
 reload_policy() {
-  [ "$who" = 'plain libvirt' ] || { kill -HUP "$gate_pid" && sleep 1; }
+  [ "$who" != 'plain libvirt' ] || return 0
+  mark_log
+  kill -HUP "$gate_pid"
+  wait_for 20 log_says 'were read again'
 }
 
 native_is_unloaded() {

@@ -21,7 +21,7 @@ came_to() {
 fails() {
   came_to refused
   grep -v '^error: Failed to \(create\|attach\|detach\)' "$1" | sed -n 's/^error: //p' | tail -n 1 |
-    sed "s/$(uname -r)/RELEASE/g; s/0000:[0-9a-f:.]*/DEVICE/g" >reason
+    sed "s/$(uname -r)/RELEASE/g; s/0000:[0-9a-f:.]*/DEVICE/g; s/vfio.[0-9][0-9]*/vfio\/N/g" >reason
 }
 
 # ends_as BEFORE BDF: adds what is not as it was
