@@ -250,6 +250,11 @@ libvirt_chooses() {
   [ "$(libvirt_version | cut -d. -f1)" -ge 10 ]
 }
 
+# libvirt_needs_table: whether it refuses managed devices without modules.alias: 11.3 does, 12.8 does not
+libvirt_needs_table() {
+  libvirt_chooses && libvirt_is_older_than 12.0.0
+}
+
 libvirt_is_older_than() { # libvirt_is_older_than VERSION
   [ "$(libvirt_version)" != "$1" ] && [ "$(printf '%s\n' "$(libvirt_version)" "$1" | sort -V | head -n 1)" != "$1" ]
 }

@@ -87,7 +87,13 @@ modules_alias_is_missing() {
   table=/lib/modules/$(uname -r)/modules.alias
   mv "$table" "$table.away"
   trap 'mv "$table.away" "$table"' EXIT
-  falls_back libvirt-blind 'modules.alias.*only the generic driver'
+  if libvirt_needs_table; then
+    libvirt_refuses libvirt-blind
+  else
+    mark_log
+    goes_and_comes_home vfio-pci "$nic"
+    log_says 'modules.alias.*only the generic driver'
+  fi
 }
 
 override_comes_back() {
