@@ -46,6 +46,17 @@ gboolean __wrap_vv_modules_load (VvModules *modules, const char *module, GError 
 
 /* --- points --- */
 
+/* libvirt calls the hook by another name. */
+static void
+name_program (char *name, size_t size)
+{
+  char path[NAME_SIZE] = "";
+  ssize_t n = readlink ("/proc/self/exe", path, sizeof path - 1);
+  const char *slash = n > 0 ? strrchr (path, '/') : NULL;
+
+  g_strlcpy (name, slash ? slash + 1 : program_invocation_short_name, size);
+}
+
 /* Under the lock of @trace. Returns: the number of the point */
 static unsigned
 count_point (FILE *trace, const char *name)
@@ -86,13 +97,14 @@ read_order (const char *name, unsigned number, Order *order)
 static Order
 enter (const char *kind, const char *object)
 {
-  char name[NAME_SIZE];
+  char program[64], name[NAME_SIZE];
   Order order = {0};
   FILE *trace = fopen (FOLDER "trace", "r+e");
 
   if (!trace)
     return order;
-  snprintf (name, sizeof name, "%s %s %s", program_invocation_short_name, kind, object);
+  name_program (program, sizeof program);
+  snprintf (name, sizeof name, "%s %s %s", program, kind, object);
   flock (fileno (trace), LOCK_EX);
   unsigned number = count_point (trace, name);
   fclose (trace);
