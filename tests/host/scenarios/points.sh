@@ -7,13 +7,15 @@
 # any accident: the next command, a daemon that is started again, a guest that is started again or ended. Then the
 # device must be home, as it was.
 #
-# With points_all, set by a script before (points-all.sh): both sides of each point, and all faults.
+# No scenarios here: they are in the scripts that follow. With points-long.sh between: both sides of each point, and all
+# faults.
 
 faults=/run/vfio-variant-faults
 nic=$(bdf 1af4:1041 1)
 idle_nic=$(bdf 1af4:1041 2)
 home='virtio-pci virtio-pci' # with an override, so that losing it shows
 wanted=test_vfio_pci
+stall=60 # seconds
 
 # --- the programs with faults ---
 
@@ -87,6 +89,7 @@ vfio_driver() { # vfio_driver DRIVER: one of those that the device may be on
 
 bind_ready() {
   is_home
+  unload_variants # loading them is a point, too
 }
 
 bind_run() {
@@ -95,8 +98,10 @@ bind_run() {
 
 bind_mend() {
   next_command
-  is_home || vfio_driver "$driver"
-  vfio-variant restore "$nic"
+  is_home || {
+    vfio_driver "$driver"
+    vfio-variant restore "$nic"
+  }
   expect_home
 }
 
@@ -125,14 +130,25 @@ guest_has_device() {
 
 start_ready() {
   is_home
+  unload_variants
+  rm -f /run/vfio-variant/hook-caller # which it writes once for each libvirt
 }
 
 start_run() {
   start_domain guest "$(hostdev_xml "$nic")"
 }
 
+# Killed while the device is between drivers: it goes home, and QEMU has nothing to open.
+between_drivers() {
+  case $order in
+    *' after kill '*/unbind | *' before kill '*/bind) ;;
+    *) return 1 ;;
+  esac
+}
+
 start_mend() {
   guest_runs || {
+    between_drivers || fail 'the guest did not start'
     echo 'the guest did not start, and is started again'
     start_run
   }
@@ -290,17 +306,36 @@ run_in_background() {
   ) &
 }
 
+# Who stands still is killed, but for where the point is to be waited for, and for the daemon, which its watchdog kills
+# when somebody waits for it.
+stall_ends() {
+  wait_for 60 fault_is_done || return 0
+  case $order in
+    *"$waited_for") return 0 ;;
+    *'vfio-variantd answer'*) ! wait_for 15 run_has_ended || return 0 ;;
+    *) ! wait_for 3 run_has_ended || return 0 ;;
+  esac
+  [ "$flow" = reconnect ] || libvirt_answers || fail 'libvirt does not answer'
+  kill_stalled
+}
+
+kill_stalled() {
+  ! kill -9 "$(cat "$faults/done")" 2>/dev/null || echo 'the process that stood still was killed'
+}
+
 # one_case FLOW ORDER: in a subshell of its own
 one_case() {
   flow=$1 order=$2
   "${flow}_ready"
   arm "$order"
   run_in_background
+  [ "$fault" != "$stall" ] || stall_ends
   wait_for 100 run_has_ended || fail 'it does not come to an end'
   disarm
   cat run.log
   echo "it ended with status $(cat run.status)"
   fault_is_done || fail 'the point was not reached'
+  [ "$fault" != "$stall" ] || kill_stalled
   "${flow}_mend"
 }
 
@@ -337,6 +372,7 @@ undisturbed() { # undisturbed FLOW
 all_points() {
   flow=$1 fault=$2
   shift 2
+  waited_for=$(awk '/ write / { $1 = ""; last = $0 } END { print last }' "points-$flow") # of the stalls, the whole time
   cases=0 failures=0 begun=$(uptime_seconds | cut -d. -f1)
   for side; do
     while read -r number name; do
@@ -367,13 +403,23 @@ totals() {
   awk '{ cases += $3; failures += $4 } END { print cases " cases (points x faults), " failures " failures" }' totals
 }
 
+# points_of FLOW...
+points_of() {
+  for each; do
+    scenario "points of $each: undisturbed" undisturbed "$each"
+    if [ -n "${points_long:-}" ]; then
+      for fault in kill EIO ENOSPC "$stall"; do
+        scenario "points of $each: $fault" all_points "$each" "$fault" before after
+      done
+    else
+      scenario "points of $each: kill" all_points "$each" kill after
+      scenario "points of $each: EIO" all_points "$each" EIO before
+    fi
+    by_force >by-force.log 2>&1
+  done
+  diag "so far: $(totals)"
+}
+
 need_libvirt
 lay_over
 echo "${home#* }" >"$sysfs/$nic/driver_override"
-for each in ${points_flows:-bind restore start destroy reconnect attach detach}; do
-  scenario "points of $each: undisturbed" undisturbed "$each"
-  scenario "points of $each: killed" all_points "$each" kill after
-  scenario "points of $each: EIO" all_points "$each" EIO before
-  by_force >by-force.log 2>&1
-done
-diag "$(totals)"
