@@ -48,6 +48,31 @@ below (const Fixture *f, const char *path)
   return g_build_filename (f->k->root, path, NULL);
 }
 
+/* --- answers --- */
+
+static pid_t must_be_dead; /* when the next answer is given */
+
+int __real_vv_io_answer (int group, int fd, gboolean allow);
+int __wrap_vv_io_answer (int group, int fd, gboolean allow);
+
+static gboolean
+is_dead (pid_t pid)
+{
+  siginfo_t info = {0};
+
+  return waitid (P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
+}
+
+int
+__wrap_vv_io_answer (int group, int fd, gboolean allow)
+{
+  for (guint i = 0; must_be_dead && i < 2000 && !is_dead (must_be_dead); i++)
+    g_usleep (1000); /* to be killed takes a moment */
+  g_assert_true (!must_be_dead || is_dead (must_be_dead));
+  must_be_dead = 0;
+  return __real_vv_io_answer (group, fd, allow);
+}
+
 /* --- the daemon --- */
 
 /* Takes what it is told, until that ends */
@@ -593,6 +618,7 @@ is_stalled (FakeFault side, guint step, guint deadline_ms)
   g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
   begin_to_move (f, libvirt, "vfio-pci");
   pid_t pid = run_until_stalled (libvirt);
+  must_be_dead = untouched ? pid : 0;
   run_until_logged ();
   if (untouched || !pid) {
     fake_assert_logged (NIC ": the deadline has passed before anything was done: libvirt goes its own way");

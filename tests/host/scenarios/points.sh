@@ -426,7 +426,7 @@ points_of() {
   for each; do
     scenario "points of $each: undisturbed" undisturbed "$each"
     if [ -n "${points_long:-}" ]; then
-      for fault in kill EIO ENOSPC "$stall"; do
+      for fault in kill EIO "$stall" ENOSPC; do
         scenario "points of $each: $fault" all_points "$each" "$fault" before after
       done
     else
