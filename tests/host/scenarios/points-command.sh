@@ -3,4 +3,4 @@
 #
 # The command, with one fault at each point (points.sh).
 
-points_of bind restore
+points_of 'kill EIO' bind restore

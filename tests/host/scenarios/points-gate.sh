@@ -3,4 +3,4 @@
 #
 # The gate, and the minder, with one fault at each point (points.sh).
 
-points_of attach detach
+points_of kill attach detach

@@ -3,4 +3,4 @@
 #
 # libvirt and the hook, with one fault at each point (points.sh).
 
-points_of start destroy reconnect
+points_of kill start destroy reconnect

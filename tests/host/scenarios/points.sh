@@ -421,8 +421,18 @@ totals() {
   awk '{ cases += $3; failures += $4 } END { print cases " cases (points x faults), " failures " failures" }' totals
 }
 
-# points_of FLOW...
+# one_side FAULT: that of which the other one differs least
+one_side() {
+  case $1 in
+    kill) echo after ;;
+    *) echo before ;;
+  esac
+}
+
+# points_of FAULTS FLOW...: with points_long all faults, on both sides
 points_of() {
+  few_faults=$1
+  shift
   for each; do
     scenario "points of $each: undisturbed" undisturbed "$each"
     if [ -n "${points_long:-}" ]; then
@@ -430,8 +440,9 @@ points_of() {
         scenario "points of $each: $fault" all_points "$each" "$fault" before after
       done
     else
-      scenario "points of $each: kill" all_points "$each" kill after
-      scenario "points of $each: EIO" all_points "$each" EIO before
+      for fault in $few_faults; do
+        scenario "points of $each: $fault" all_points "$each" "$fault" "$(one_side "$fault")"
+      done
     fi
     by_force >by-force.log 2>&1
   done
