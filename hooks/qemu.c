@@ -8,17 +8,27 @@
  * cannot have, it exits 1: libvirt then does not start it, and shows what stands on standard error. Calls no
  * libvirt function: libvirt waits for the hook and would never answer (rule R10). Prints nothing on standard
  * output: for "migrate" and "restore" libvirt takes that as the domain's new XML.
+ *
+ * The work is a child's. libvirt takes a hook that was killed or crashed for one that says no, kills the
+ * running guest at "started" and "reconnect", and gives back no device at "release". So a child that died is
+ * followed by another one, which first mends what the first one left; if that dies, too, it is said in the
+ * log.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "domain-life.h"
 #include "libvirt-process.h"
 #include "log.h"
 #include "policy-xml.h"
+
+#define ATTEMPTS 2
 
 /* @may_start: where a domain can be refused; elsewhere @act. @by_journal: the devices are those that the
  * journal gives to the domain, not those of its XML. */
@@ -130,6 +140,68 @@ run (const Station *station, const char *name, const GString *xml)
   return TRUE;
 }
 
+/* What libvirt wants of us. @station: NULL: nothing but that we are there */
+typedef struct {
+  const Station *station;
+  const char *domain;
+  const GString *xml;
+  pid_t libvirt;
+} Call;
+
+static int
+work (const Call *call)
+{
+  g_autoptr (VvHost) host = vv_host_new (NULL, NULL, NULL);
+
+  if (host)
+    vv_hook_note_caller (host, call->libvirt);
+  if (!call->station || is_none_of_ours (host, call->station, call->xml))
+    return EXIT_SUCCESS;
+  return run (call->station, call->domain, call->xml) ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* It dies with the parent: libvirt goes on then, and the device must not be moved under its hands. */
+static G_GNUC_NORETURN void
+be_child (const Call *call, pid_t parent)
+{
+  prctl (PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid () != parent)
+    _exit (EXIT_FAILURE);
+  exit (work (call));
+}
+
+/* Returns: what it exited with, or the signal it died of, negative */
+static int
+work_in_child (const Call *call)
+{
+  pid_t parent = getpid (), pid = fork (), reaped;
+  int status = 0;
+
+  if (pid == 0)
+    be_child (call, parent);
+  if (pid < 0)
+    return work (call);
+  do
+    reaped = waitpid (pid, &status, 0);
+  while (reaped < 0 && errno == EINTR);
+  if (reaped < 0)
+    return EXIT_SUCCESS;
+  return WIFSIGNALED (status) ? -WTERMSIG (status) : WEXITSTATUS (status);
+}
+
+static int
+work_surely (const Call *call)
+{
+  for (guint i = 1; i <= ATTEMPTS; i++) {
+    int status = work_in_child (call);
+    if (status >= 0)
+      return status;
+    g_warning ("domain %s: the process that sees to its devices died of signal %d; %s", call->domain, -status,
+               i < ATTEMPTS ? "another one does it" : "libvirt goes its own way");
+  }
+  return EXIT_SUCCESS;
+}
+
 int
 main (int argc, char **argv)
 {
@@ -143,16 +215,10 @@ main (int argc, char **argv)
            stderr);
     return 2;
   }
-  g_autoptr (VvHost) host = vv_host_new (NULL, NULL, NULL);
-  if (host)
-    vv_hook_note_caller (host, getppid ());
-  const Station *station = find_station (argv[2], argv[3]);
-  if (!station)
-    return EXIT_SUCCESS;
-
-  g_autoptr (GString) xml = read_input ();
-  if (is_none_of_ours (host, station, xml))
-    return EXIT_SUCCESS;
   vv_log_to_system ();
-  return run (station, argv[1], xml) ? EXIT_SUCCESS : EXIT_FAILURE;
+  signal (SIGCHLD, SIG_DFL);
+  const Station *station = find_station (argv[2], argv[3]);
+  g_autoptr (GString) xml = station ? read_input () : NULL;
+  const Call call = {station, argv[1], xml, getppid ()};
+  return work_surely (&call);
 }

@@ -15,6 +15,7 @@
 #define REMADE_AFTER 64 /* removed devices; each keeps about 1 KiB of the kernel's */
 /* A driver may take its time to let go of a device between the announcement and drivers_probe. */
 #define ANNOUNCED_FOR_S 300
+#define ANSWER_TRIES 3
 
 /* One fanotify group: a file that cannot be read must be opened for writing by the event, and the other way
  * round, hence two. */
@@ -112,13 +113,20 @@ served_executable (const VvGate *gate, pid_t tid)
 
 /* --- answering --- */
 
+/* Whoever is not answered waits until the descriptors are closed: an answer that does not come through is
+ * given again, and in the end the daemon goes, for then the kernel lets everybody through. */
 static void
 answer (int group, int fd, gboolean allow)
 {
-  const struct fanotify_response response = {.fd = fd, .response = allow ? FAN_ALLOW : FAN_DENY};
+  int errnum = vv_io_answer (group, fd, allow);
 
-  if (write (group, &response, sizeof response) != sizeof response)
-    g_warning ("gate: an open could not be answered: %s", g_strerror (errno));
+  for (guint i = 1; errnum && errnum != ENOENT && i < ANSWER_TRIES; i++) {
+    g_warning ("gate: an open could not be answered: %s", g_strerror (errnum));
+    errnum = vv_io_answer (group, fd, allow);
+  }
+  if (errnum && errnum != ENOENT)
+    g_error ("gate: an open cannot be answered: %s; the daemon ends, so that the kernel does it",
+             g_strerror (errnum));
   close (fd);
 }
 

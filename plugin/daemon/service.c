@@ -109,13 +109,17 @@ all_is_free (VvService *s)
   look_for_the_end (s);
 }
 
-/* Answers first; everything else can wait. @report: NULL: the worker did not come to an end */
+/* Answers first; everything else can wait. @report: NULL: the worker did not come to an end, and must not
+ * write when libvirt does */
 static void
 let_go (Job *job, GKeyFile *report, const char *outcome)
 {
   VvService *s = job->service;
   g_autoptr (GKeyFile) own = g_key_file_new ();
   g_autofree char *device = g_strdup (vv_held_announcement (job->held)->address);
+
+  if (!report)
+    g_clear_pointer (&job->worker, vv_worker_free);
   gint64 held = vv_gate_let_go (job->held, g_strcmp0 (outcome, VV_REFUSED) != 0);
   gint64 kernel = report ? g_key_file_get_int64 (report, VV_REPORT, "kernel-us", NULL) : 0;
 

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/fanotify.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -258,4 +259,15 @@ vv_io_ioctl (int fd, unsigned long request, gpointer argument)
   int result = ioctl (fd, request, argument);
 
   return result < 0 ? -errno : result;
+}
+
+int
+vv_io_answer (int group, int fd, gboolean allow)
+{
+  const struct fanotify_response response = {.fd = fd, .response = allow ? FAN_ALLOW : FAN_DENY};
+  ssize_t n = write (group, &response, sizeof response);
+
+  if (n == sizeof response)
+    return 0;
+  return n < 0 ? errno : EIO;
 }

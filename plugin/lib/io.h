@@ -2,8 +2,8 @@
  *
  * io: each system call on a file once, relative to an open directory, errno kept.
  *
- * Owns: open, read, write, readlink, rename, ioctl and their errors. Knows nothing of PCI, drivers or the
- * journal.
+ * Owns: open, read, write, readlink, rename, ioctl, fanotify's answer, and their errors. Knows nothing of
+ * PCI, drivers or the journal.
  */
 #pragma once
 
@@ -118,3 +118,16 @@ int vv_io_open_node (const char *path);
  * negative
  */
 int vv_io_ioctl (int fd, unsigned long request, gpointer argument);
+
+/**
+ * vv_io_answer:
+ * @group: of fanotify
+ * @fd: the descriptor of a permission event (FAN_OPEN_PERM); it stays open
+ * @allow: FALSE: the open fails with EPERM
+ *
+ * Answers whoever waits in that open (fanotify(7), struct fanotify_response).
+ *
+ * Returns: 0, or an errno; ENOENT: there is nothing to answer any more (process_access_response() in the
+ * kernel's fs/notify/fanotify/fanotify_user.c)
+ */
+int vv_io_answer (int group, int fd, gboolean allow);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -542,18 +543,33 @@ begin_step (FakeKernel *k)
   k->steps++;
   if (is_due (k, FAKE_DIE_BEFORE))
     _exit (DEATH);
+  if (is_due (k, FAKE_STALL_BEFORE))
+    raise (SIGSTOP);
   if (is_due (k, FAKE_VANISH_BEFORE))
     fake_remove_device (k, NIC);
   return is_due (k, FAKE_FAIL) ? k->fault_errno : 0;
 }
 
-static void
+/* Returns: the errno that the step, which has done its work, fails with, or 0 */
+static int
 end_step (FakeKernel *k)
 {
   if (is_due (k, FAKE_DIE_AFTER))
     _exit (DEATH);
+  if (is_due (k, FAKE_STALL_AFTER))
+    raise (SIGSTOP);
   if (is_due (k, FAKE_VANISH_AFTER))
     fake_remove_device (k, NIC);
+  return is_due (k, FAKE_FAIL_AFTER) ? k->fault_errno : 0;
+}
+
+/* What has failed by itself keeps its error. */
+static gboolean
+end_done_step (FakeKernel *k, gboolean done, const char *what, GError **error)
+{
+  int errnum = end_step (k);
+
+  return done && errnum ? vv_set_errno (error, errnum, "%s", what) : done;
 }
 
 gboolean
@@ -571,7 +587,8 @@ __wrap_vv_io_write (const VvDir *dir, const char *path, const char *value, GErro
     return done;
   }
   errnum = errnum ? errnum : store (current, name + strlen (sys), value);
-  end_step (current);
+  int errnum_after = end_step (current);
+  errnum = errnum ? errnum : errnum_after;
   return errnum ? vv_set_errno (error, errnum, "%s: write", name) : TRUE;
 }
 
@@ -586,9 +603,7 @@ __wrap_vv_io_replace (const VvDir *dir, const char *name, const char *text, GErr
     errnum = ENOSPC;
   if (errnum)
     return vv_set_errno (error, errnum, "%s/%s: write", dir->path, name);
-  gboolean done = __real_vv_io_replace (dir, name, text, error);
-  end_step (current);
-  return done;
+  return end_done_step (current, __real_vv_io_replace (dir, name, text, error), name, error);
 }
 
 gboolean
@@ -598,9 +613,7 @@ __wrap_vv_io_remove (const VvDir *dir, const char *name, GError **error)
 
   if (errnum)
     return vv_set_errno (error, errnum, "%s/%s: remove", dir->path, name);
-  gboolean done = __real_vv_io_remove (dir, name, error);
-  end_step (current);
-  return done;
+  return end_done_step (current, __real_vv_io_remove (dir, name, error), name, error);
 }
 
 static const FakeDriver *
@@ -628,7 +641,8 @@ __wrap_vv_modules_load (VvModules *modules, const char *module, GError **error)
   errnum = errnum ? errnum : d->load_errno;
   if (!errnum && !d->nameless)
     fake_register (current, d->name);
-  end_step (current);
+  int errnum_after = end_step (current);
+  errnum = errnum ? errnum : errnum_after;
   return errnum ? vv_set_errno (error, errnum, "module %s cannot be loaded", module) : TRUE;
 }
 
@@ -647,6 +661,47 @@ fake_dies (FakeKernel *k, FakeFunc func, gpointer data)
   g_assert_true (WIFEXITED (status));
   g_assert_true (WEXITSTATUS (status) == DEATH || WEXITSTATUS (status) == 0);
   return WEXITSTATUS (status) == DEATH;
+}
+
+static void
+wait_for_end (pid_t pid)
+{
+  int status = 0;
+
+  g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
+  g_assert_true (WIFEXITED (status) || WIFSIGNALED (status));
+}
+
+pid_t
+fake_stalls (FakeKernel *k, FakeFunc func, gpointer data)
+{
+  int status = 0;
+  pid_t pid = fork ();
+
+  g_assert_cmpint (pid, >=, 0);
+  if (pid == 0) {
+    func (k, data);
+    _exit (0);
+  }
+  g_assert_cmpint (waitpid (pid, &status, WUNTRACED), ==, pid);
+  if (WIFSTOPPED (status))
+    return pid;
+  g_assert_true (WIFEXITED (status) && WEXITSTATUS (status) == 0);
+  return 0;
+}
+
+void
+fake_goes_on (pid_t pid)
+{
+  g_assert_cmpint (kill (pid, SIGCONT), ==, 0);
+  wait_for_end (pid);
+}
+
+void
+fake_kill (pid_t pid)
+{
+  g_assert_cmpint (kill (pid, SIGKILL), ==, 0);
+  wait_for_end (pid);
 }
 
 /* --- processes --- */

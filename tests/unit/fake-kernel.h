@@ -6,7 +6,8 @@
  * through here: sysfs writes, module loads, journal writes and removals. Each is one numbered step. Writes do
  * to the tree what the kernel does (driver_override_store() in drivers/pci/pci-sysfs.c; bind_store(),
  * unbind_store() and drivers_probe_store() in drivers/base/bus.c). A fault can be ordered for a step: it
- * fails, the device goes away, or the process dies there. All state is in the tree, so it outlives a process.
+ * fails, without or after having done its work, the device goes away, or the process dies or stands still
+ * there. All state is in the tree, so it outlives a process.
  */
 #pragma once
 
@@ -38,13 +39,22 @@ typedef struct {
   char *probe_fifo;     /* so does its probe */
 } FakeDriver;
 
+/**
+ * FakeFault:
+ * @FAKE_FAIL: the step fails and does nothing
+ * @FAKE_FAIL_AFTER: it does all, and says that it failed
+ * @FAKE_STALL_BEFORE: the process stands still, for fake_stalls(); for as long as the test likes
+ */
 typedef enum {
   FAKE_NO_FAULT,
   FAKE_FAIL,
+  FAKE_FAIL_AFTER,
   FAKE_DIE_BEFORE,
   FAKE_DIE_AFTER,
   FAKE_VANISH_BEFORE,
   FAKE_VANISH_AFTER,
+  FAKE_STALL_BEFORE,
+  FAKE_STALL_AFTER,
 } FakeFault;
 
 typedef struct {
@@ -122,6 +132,17 @@ typedef void (*FakeFunc) (FakeKernel *k, gpointer data);
 /** fake_dies: runs @func in a process of its own; Returns: whether it died at the ordered step; FALSE: it
  * finished */
 gboolean fake_dies (FakeKernel *k, FakeFunc func, gpointer data);
+
+/**
+ * fake_stalls: runs @func in a process of its own until it stands still at the ordered step
+ *
+ * Returns: the process, for fake_goes_on() or fake_kill(); 0: it finished
+ */
+pid_t fake_stalls (FakeKernel *k, FakeFunc func, gpointer data);
+/** fake_goes_on: lets it do the rest */
+void fake_goes_on (pid_t pid);
+/** fake_kill: ends it where it stands */
+void fake_kill (pid_t pid);
 
 /* --- processes --- */
 

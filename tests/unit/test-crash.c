@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * crash: every way that a device can be moved, and every step of it: the step fails, the device goes away,
- * the process dies, and so does the one that mends it (rules R4, R6).
+ * crash: every way that a device can be moved, and every step of it: the step fails, without or after having
+ * done its work, the device goes away, the process dies or stands still for a minute, and so does the one
+ * that mends it (rules R4, R6). Each test says how many steps there were, and how many faults they had.
  */
 #include "binding.h"
 
@@ -13,7 +14,22 @@
 #include "handover.h"
 #include "nic-fixture.h"
 
-#define LONG (60 * G_TIME_SPAN_SECOND) /* nothing here takes that long */
+#define DEADLINE                                                                                             \
+  (30 * G_TIME_SPAN_SECOND) /* nothing here takes that long, but for a process that stands still */
+#define STALL (60 * G_TIME_SPAN_SECOND)
+
+/* --- the clock --- */
+
+static gint64 *clock_ahead; /* of the real one, for all processes */
+
+gint64 __real_g_get_monotonic_time (void);
+gint64 __wrap_g_get_monotonic_time (void);
+
+gint64
+__wrap_g_get_monotonic_time (void)
+{
+  return __real_g_get_monotonic_time () + *clock_ahead;
+}
 
 /* --- the ways --- */
 
@@ -119,7 +135,7 @@ static VvChange *
 hand_over (const Fixture *f, const VvHome *before, guint libvirt, GError **error)
 {
   const VvRequest request = {NIC, *before, libvirt};
-  const VvPatience patience = {g_get_monotonic_time () + LONG, tell_touched, NULL};
+  const VvPatience patience = {g_get_monotonic_time () + DEADLINE, tell_touched, NULL};
 
   *touched = FALSE;
   return vv_handover (f->s, &request, &patience, NULL, error);
@@ -319,26 +335,55 @@ assert_sound (const Fixture *f, const Way *way)
     g_assert_cmpstr (written->vfio_driver, ==, driver);
 }
 
+/* Whoever fails is no case: the program ends there. */
+static void
+say_count (guint steps, guint faults)
+{
+  g_test_message ("points x faults: %u x %u = %u, and all were mended", steps, faults, steps * faults);
+}
+
+typedef struct {
+  FakeFault fault;
+  int errnum;
+  const char *says;
+} Failure;
+
+static const Failure failures[] = {
+    {FAKE_FAIL, EIO, "EIO"},
+    {FAKE_FAIL, ENOSPC, "ENOSPC"},
+    {FAKE_FAIL_AFTER, EIO, "EIO, but is done"},
+    {FAKE_FAIL_AFTER, ENOSPC, "ENOSPC, but is done"},
+};
+
+static void
+fail_at_step (const Way *way, guint step, const Failure *failure)
+{
+  g_autoptr (Fixture) f = start_way (way);
+  g_autoptr (GError) error = NULL;
+
+  fake_fault (f->k, failure->fault, step, failure->errnum);
+  g_autoptr (VvChange) change = way->move (f, &error);
+  fake_fault (f->k, FAKE_NO_FAULT, 0, 0);
+  let_libvirt_go_on (f, way);
+  g_autofree char *driver = fake_driver_of (f->k, NIC);
+  g_assert_true (change || error);
+  if (!driver) /* the way back failed: that is said, and tried again by the next one who comes */
+    fake_assert_matches (error->message, "*could not be brought back: *");
+  assert_sound (f, way);
+}
+
 static void
 test_every_step_may_fail (gconstpointer data)
 {
   const Way *way = data;
   guint n = count_steps (way);
 
-  for (guint step = 1; step <= n; step++) {
-    g_test_message ("step %u of %u fails", step, n);
-    g_autoptr (Fixture) f = start_way (way);
-    g_autoptr (GError) error = NULL;
-    fake_fault (f->k, FAKE_FAIL, step, EIO);
-    g_autoptr (VvChange) change = way->move (f, &error);
-    fake_fault (f->k, FAKE_NO_FAULT, 0, 0);
-    let_libvirt_go_on (f, way);
-    g_autofree char *driver = fake_driver_of (f->k, NIC);
-    g_assert_true (change || error);
-    if (!driver) /* the way back failed: that is said, and tried again by the next one who comes */
-      fake_assert_matches (error->message, "*could not be brought back: *");
-    assert_sound (f, way);
-  }
+  for (gsize i = 0; i < G_N_ELEMENTS (failures); i++)
+    for (guint step = 1; step <= n; step++) {
+      g_test_message ("step %u of %u fails: %s", step, n, failures[i].says);
+      fail_at_step (way, step, &failures[i]);
+    }
+  say_count (n, G_N_ELEMENTS (failures));
 }
 
 static void
@@ -364,6 +409,7 @@ test_device_may_go_at_every_step (gconstpointer data)
     g_assert_null (b->entry);
     fake_assert_device (f->k, NIC, "nvme", NULL);
   }
+  say_count (n, 2);
 }
 
 static void
@@ -409,6 +455,7 @@ test_process_may_die_at_every_step (gconstpointer data)
     let_libvirt_go_on (f, way);
     assert_sound (f, way);
   }
+  say_count (n, 2);
 }
 
 static gboolean
@@ -436,6 +483,7 @@ test_daemon_stands_back (gconstpointer data)
     g_assert_cmpint (is_on_vfio (f), ==, !home);
     assert_sound (f, way);
   }
+  say_count (n, 2);
 }
 
 /* ... and so may the one that mends it. */
@@ -443,11 +491,11 @@ static void
 test_recovery_may_die_at_every_step (gconstpointer data)
 {
   const Way *way = data;
-  guint n = count_steps (way);
+  guint n = count_steps (way), cases = 0;
 
   for (guint step = 1; step <= n; step++) {
     gboolean died = TRUE;
-    for (guint again = 1; died; again++) {
+    for (guint again = 1; died; again++, cases++) {
       g_test_message ("it dies after step %u of %u, and then before step %u of the recovery", step, n, again);
       g_autoptr (Fixture) f = die_on_the_way (way, FAKE_DIE_AFTER, step);
       let_libvirt_go_on (f, way);
@@ -457,6 +505,80 @@ test_recovery_may_die_at_every_step (gconstpointer data)
       assert_sound (f, way);
     }
   }
+  g_test_message ("steps x steps of their recovery: %u, and all were mended", cases);
+}
+
+/* --- a process that stands still --- */
+
+/* Returns: the process; 0: it had no such step */
+static pid_t
+stall_on_the_way (const Fixture *f, const Way *way, gboolean after, guint step)
+{
+  gpointer fixture_and_way[] = {(gpointer)f, (gpointer)way};
+
+  fake_fault (f->k, after ? FAKE_STALL_AFTER : FAKE_STALL_BEFORE, step, 0);
+  pid_t pid = fake_stalls (f->k, move_in_child, fixture_and_way);
+  fake_fault (f->k, FAKE_NO_FAULT, 0, 0);
+  g_assert_cmpint (pid, >, 0);
+  return pid;
+}
+
+static void
+assert_locked (const Fixture *f)
+{
+  const VvPatience none = {.until = g_get_monotonic_time ()};
+  g_autofree char *before = fake_snapshot (f->k);
+  g_autoptr (GError) error = NULL;
+
+  g_assert_null (
+      vv_binding_open_between (f->s->host, f->s->modules, f->s->journal, NULL, NIC, &none, &error));
+  fake_assert_error (error, VV_ERROR_REFUSED, NIC ": another process is moving this device *");
+  fake_assert_unchanged (f->k, before);
+}
+
+/* Others are kept out meanwhile, and what was begun is finished. */
+static void
+test_process_may_stall_at_every_step (gconstpointer data)
+{
+  const Way *way = data;
+  guint n = count_steps (way);
+
+  for (guint i = 0; i < 2 * n; i++) {
+    g_test_message ("it stands still %s step %u of %u", i % 2 ? "after" : "before", i / 2 + 1, n);
+    g_autoptr (Fixture) f = start_way (way);
+    pid_t pid = stall_on_the_way (f, way, i % 2, i / 2 + 1);
+    assert_locked (f);
+    *clock_ahead += STALL;
+    fake_goes_on (pid);
+    let_libvirt_go_on (f, way);
+    assert_sound (f, way);
+  }
+  say_count (n, 2);
+}
+
+/* The deadline passes: as in the daemon, an untouched device is let go and its worker killed, and a touched
+ * one is waited for. */
+static void
+test_worker_may_stall_at_every_step (gconstpointer data)
+{
+  const Way *way = data;
+  guint n = count_steps (way);
+  gboolean home = strcmp (way->libvirt_wants, "mlx5_core") == 0;
+
+  for (guint i = 0; i < 2 * n; i++) {
+    g_test_message ("it stands still %s step %u of %u", i % 2 ? "after" : "before", i / 2 + 1, n);
+    g_autoptr (Fixture) f = start_way (way);
+    pid_t pid = stall_on_the_way (f, way, i % 2, i / 2 + 1);
+    *clock_ahead += STALL;
+    if (*touched)
+      fake_goes_on (pid);
+    else
+      fake_kill (pid);
+    let_libvirt_go_on (f, way);
+    g_assert_cmpint (is_on_vfio (f), ==, !home);
+    assert_sound (f, way);
+  }
+  say_count (n, 2);
 }
 
 /* --- recovery --- */
@@ -580,17 +702,29 @@ add_ways (const char *name, GTestDataFunc test, gboolean only_between)
   }
 }
 
+/* All zero, for the processes that are forked, too */
+static gpointer
+shared (gsize size)
+{
+  gpointer memory = mmap (NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+  g_assert_true (memory != MAP_FAILED);
+  return memory;
+}
+
 int
 main (int argc, char **argv)
 {
+  clock_ahead = shared (sizeof *clock_ahead);
+  touched = shared (sizeof *touched);
   fake_test_init (&argc, &argv);
-  touched = mmap (NULL, sizeof *touched, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  g_assert_true (touched != MAP_FAILED);
   add_ways ("every-step-may-fail", test_every_step_may_fail, FALSE);
   add_ways ("the-device-may-go-at-every-step", test_device_may_go_at_every_step, FALSE);
   add_ways ("the-process-may-die-at-every-step", test_process_may_die_at_every_step, FALSE);
   add_ways ("the-recovery-may-die-at-every-step", test_recovery_may_die_at_every_step, FALSE);
   add_ways ("the-daemon-stands-back", test_daemon_stands_back, TRUE);
+  add_ways ("the-process-may-stall-at-every-step", test_process_may_stall_at_every_step, FALSE);
+  add_ways ("the-worker-may-stall-at-every-step", test_worker_may_stall_at_every_step, TRUE);
   g_test_add_func ("/crash/recovery/is-told", test_recovery_is_told);
   g_test_add_func ("/crash/recovery/not-by-looking", test_looking_recovers_nothing);
   g_test_add_func ("/crash/recovery/a-session-recovers-all", test_session_recovers_all);

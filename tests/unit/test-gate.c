@@ -7,8 +7,12 @@
  */
 #include "gate.h"
 
+#include <errno.h>
 #include <glib/gstdio.h>
 #include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "libvirt-actor.h"
 
@@ -27,6 +31,22 @@ typedef struct {
   const char *held_device;
   gboolean is_held, is_late;
 } Fixture;
+
+/* --- answers that do not come through --- */
+
+static guint answers_that_fail;
+
+int __real_vv_io_answer (int group, int fd, gboolean allow);
+int __wrap_vv_io_answer (int group, int fd, gboolean allow);
+
+int
+__wrap_vv_io_answer (int group, int fd, gboolean allow)
+{
+  if (!answers_that_fail)
+    return __real_vv_io_answer (group, fd, allow);
+  answers_that_fail--;
+  return EIO;
+}
 
 /* --- the gate's client --- */
 
@@ -371,6 +391,61 @@ test_killed_while_held (void)
   vv_gate_let_go (f->held, TRUE);
 }
 
+static void
+test_answered_again (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
+
+  answers_that_fail = 2;
+  actor_announces (libvirt, f->k, NIC);
+  for (guint i = 0; i < 2; i++)
+    fake_assert_logged ("gate: an open could not be answered: Input/output error");
+  actor_begins_to_probe (libvirt, f->k);
+  run_until_held (f);
+  answers_that_fail = 1;
+  vv_gate_let_go (f->held, TRUE);
+  actor_finish (libvirt);
+  fake_assert_logged ("gate: an open could not be answered: Input/output error");
+}
+
+static G_GNUC_NORETURN void
+be_gate_without_answers (Fixture *f, int ready)
+{
+  g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
+  const struct rlimit no_core = {0, 0};
+
+  setrlimit (RLIMIT_CORE, &no_core);
+  answers_that_fail = G_MAXUINT;
+  f->gate = new_gate (f, "fake-libvirt", LONG_MS, NULL);
+  vv_gate_watch_all (f->gate);
+  if (write (ready, "", 1) == 1)
+    g_main_loop_run (loop);
+  _exit (1);
+}
+
+/* Nobody waits for ever: the gate ends, and the kernel lets everybody through. */
+static void
+test_cannot_answer (void)
+{
+  g_autoptr (Fixture) f = fixture_without_gate ();
+  g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
+  int ready[2], status;
+  char byte;
+
+  g_assert_cmpint (pipe (ready), ==, 0);
+  pid_t pid = fork ();
+  g_assert_cmpint (pid, >=, 0);
+  if (pid == 0)
+    be_gate_without_answers (f, ready[1]);
+  g_assert_cmpint (read (ready[0], &byte, 1), ==, 1);
+  actor_announces (libvirt, f->k, NIC);
+  g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
+  g_assert_true (WIFSIGNALED (status));
+  close (ready[0]);
+  close (ready[1]);
+}
+
 /* --- its end --- */
 
 static void
@@ -545,6 +620,8 @@ main (int argc, char **argv)
       {"/gate/held/two-at-once", test_two_at_once},
       {"/gate/held/deadline", test_deadline},
       {"/gate/held/and-killed", test_killed_while_held},
+      {"/gate/answer/again", test_answered_again},
+      {"/gate/answer/cannot", test_cannot_answer},
       {"/gate/opened-up", test_opened_up},
       {"/gate/freed", test_freed},
       {"/gate/devices/bridges-are-not-watched", test_bridges_are_not_watched},

@@ -277,6 +277,18 @@ test_nodes (void)
   close (fds[1]);
 }
 
+/* An answer that comes through is test-gate's. */
+static void
+test_answer (void)
+{
+  int fds[2];
+
+  g_assert_cmpint (pipe (fds), ==, 0);
+  g_assert_cmpint (vv_io_answer (fds[0], fds[1], TRUE), ==, EBADF); /* not open for writing */
+  close (fds[0]);
+  close (fds[1]);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -295,5 +307,6 @@ main (int argc, char **argv)
   g_test_add_func ("/io/replace-follows-no-link", test_replace_follows_no_link);
   g_test_add_func ("/io/remove", test_remove);
   g_test_add_func ("/io/nodes", test_nodes);
+  g_test_add_func ("/io/answer", test_answer);
   return g_test_run ();
 }

@@ -12,6 +12,7 @@
 #include <glib-unix.h>
 #include <glib/gstdio.h>
 #include <json-glib/json-glib.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -45,6 +46,31 @@ static char *
 below (const Fixture *f, const char *path)
 {
   return g_build_filename (f->k->root, path, NULL);
+}
+
+/* --- answers --- */
+
+static pid_t must_be_dead; /* when the next answer is given */
+
+int __real_vv_io_answer (int group, int fd, gboolean allow);
+int __wrap_vv_io_answer (int group, int fd, gboolean allow);
+
+static gboolean
+is_dead (pid_t pid)
+{
+  siginfo_t info = {0};
+
+  return waitid (P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
+}
+
+int
+__wrap_vv_io_answer (int group, int fd, gboolean allow)
+{
+  for (guint i = 0; must_be_dead && i < 2000 && !is_dead (must_be_dead); i++)
+    g_usleep (1000); /* to be killed takes a moment */
+  g_assert_true (!must_be_dead || is_dead (must_be_dead));
+  must_be_dead = 0;
+  return __real_vv_io_answer (group, fd, allow);
 }
 
 /* --- the daemon --- */
@@ -561,6 +587,69 @@ test_deadline_in_the_kernel (void)
   for (gsize i = 0; i < G_N_ELEMENTS (deadlines) && !was_late; i++)
     was_late = is_late_in_the_kernel (deadlines[i]);
   g_assert_true (was_late);
+}
+
+/* Returns: the worker that stands still; 0: libvirt was let go before it came so far */
+static pid_t
+run_until_stalled (LibvirtActor *libvirt)
+{
+  int status = 0;
+
+  while (actor_is_waiting (libvirt)) {
+    pid_t pid = waitpid (-1, &status, WNOHANG | WUNTRACED);
+    if (pid > 0 && WIFSTOPPED (status))
+      return pid;
+    g_main_context_iteration (NULL, FALSE);
+    g_usleep (500);
+  }
+  return 0;
+}
+
+/* Returns: FALSE when the deadline was too short for the worker to come to the step */
+static gboolean
+is_stalled (FakeFault side, guint step, guint deadline_ms)
+{
+  g_autoptr (Fixture) f = fixture_without_service ();
+  gboolean untouched = step < WRITE_OVERRIDE;
+
+  f->deadline_ms = deadline_ms;
+  start (f);
+  fake_fault (f->k, side, step, 0);
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+  begin_to_move (f, libvirt, "vfio-pci");
+  pid_t pid = run_until_stalled (libvirt);
+  must_be_dead = untouched ? pid : 0;
+  run_until_logged ();
+  if (untouched || !pid) {
+    fake_assert_logged (NIC ": the deadline has passed before anything was done: libvirt goes its own way");
+    actor_finish (libvirt);
+    stop_and_assert_device (f, NULL, "vfio-pci");
+    return untouched && pid;
+  }
+  fake_assert_logged (NIC ": the deadline has passed, and the kernel still works on it: libvirt is let go *");
+  g_assert_true (actor_is_waiting (libvirt));
+  g_assert_cmpint (kill (pid, SIGCONT), ==, 0);
+  actor_finish (libvirt);
+  assert_outcome (f, "detached");
+  stop_and_assert_device (f, "special-vfio", "special-vfio");
+  return TRUE;
+}
+
+/* It stands still as long as it likes: an untouched device is let go at the deadline, a touched one is waited
+ * for. */
+static void
+test_worker_stalls_at_every_step (void)
+{
+  static const FakeFault sides[] = {FAKE_STALL_BEFORE, FAKE_STALL_AFTER};
+  static const guint deadlines[] = {100, 2000, 20000};
+
+  for (guint i = 0; i < 2 * ARRIVE; i++) {
+    gboolean was_stalled = FALSE;
+    for (gsize j = 0; j < G_N_ELEMENTS (deadlines) && !was_stalled; j++)
+      was_stalled = is_stalled (sides[i % 2], i / 2 + 1, deadlines[j]);
+    g_assert_true (was_stalled);
+  }
+  g_test_message ("points x faults: %u x 2 = %u, and libvirt went on after each", ARRIVE, 2 * ARRIVE);
 }
 
 static void
@@ -1261,6 +1350,7 @@ main (int argc, char **argv)
       {"/service/worker-dies/the-next-device", test_next_device_after_a_crash},
       {"/service/deadline/before-anything-is-done", test_deadline_before_anything_is_done},
       {"/service/deadline/in-the-kernel", test_deadline_in_the_kernel},
+      {"/service/deadline/stalled-at-every-step", test_worker_stalls_at_every_step},
       {"/service/stopped/before-anything-is-done", test_stopped_before_anything_is_done},
       {"/service/stopped/as-it-comes", test_stopped_as_it_comes},
       {"/service/stopped/in-the-kernel", test_stopped_in_the_kernel},

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=sh disable=SC2154 # measure.sh comes before
+# needs: --igb
 #
 # The same for virtual functions of a network card, which have a native driver, a MAC, and networks of libvirt's.
 

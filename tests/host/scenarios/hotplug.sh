@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=sh disable=SC2154 # lib.sh comes before
+# needs: --igb
 #
 # Hot plug: virsh attach-device and nodedev-detach put a device on the best variant driver, through the
 # gate, and detach-device and nodedev-reattach bring it home exactly.

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=sh disable=SC2154 # lib.sh comes before
+# needs: --igb
 #
 # The main job: virsh start puts a managed hostdev on the best variant driver, and the end
 # of the guest brings it home exactly.
