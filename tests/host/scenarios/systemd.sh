@@ -152,7 +152,7 @@ denied sh -c 'echo mem >/sys/power/state'
 denied dd if=/dev/vda of=/dev/null count=1
 denied mount -t tmpfs tmpfs /tmp
 denied unshare --net true
-denied nice -n 5 true
+denied renice -n 5 $$
 denied chroot / true
 touch /tmp/nosy
 SCRIPT
@@ -369,6 +369,7 @@ whole_life() { # whole_life VARIANT
 }
 
 need_systemd
+journalctl -q -f -n 0 >/var/log/messages & # shown when a scenario fails
 wait_for 120 libvirt_answers || bail_out 'libvirt does not start'
 diag "systemd $(systemctl --version | awk 'NR == 1 { print $2 }'), libvirt $(libvirt_version)"
 scenario 'systemd: start: active by Type=notify, and stop' starts_by_notify
