@@ -254,7 +254,8 @@ test_unreadable (void)
   fake_assert_error (too_large, VV_ERROR_FAILED, "*is not readable as a journal entry (*File too large)*");
   fake_mkdir (f->k, FOLDER "/" DISK);
   g_assert_null (vv_journal_load (f->journal, DISK, &folder));
-  fake_assert_error (folder, VV_ERROR_FAILED, "*is not readable as a journal entry (*it is no file that only root can write)*");
+  fake_assert_error (folder, VV_ERROR_FAILED,
+                     "*is not readable as a journal entry (*it is no file that only root can write)*");
 }
 
 static void
