@@ -355,7 +355,7 @@ mount_small (const Fixture *f)
 {
   g_autofree char *folder = g_build_filename (f->k->root, FOLDER, NULL);
 
-  return unshare (CLONE_NEWNS) == 0 && mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+  return unshare (CLONE_NEWNS) == 0 && mount ("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0 &&
          mount ("tmpfs", folder, "tmpfs", 0, "size=64k,mode=755") == 0;
 }
 
@@ -428,7 +428,7 @@ test_read_only_file_system (void)
     return;
   }
   assert_comes_back (f, entry);
-  g_assert_cmpint (mount (NULL, folder, NULL, MS_REMOUNT | MS_RDONLY, NULL), ==, 0);
+  g_assert_cmpint (mount ("none", folder, "none", MS_REMOUNT | MS_RDONLY, NULL), ==, 0);
   g_assert_false (vv_journal_store (f->journal, entry, &store));
   g_assert_false (vv_journal_drop (f->journal, NIC, &drop));
   g_assert_null (vv_journal_lock (f->journal, NIC, 0, &lock));
