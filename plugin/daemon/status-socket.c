@@ -37,12 +37,14 @@ connected (int fd, GIOCondition condition, gpointer data)
   return G_SOURCE_CONTINUE;
 }
 
-/* A socket that nobody answers at was left by a daemon that was killed. */
+/* A socket that nobody answers at was left by a daemon that was killed. One whose queue is full (EAGAIN) has
+ * somebody, who may be stopped: that is not waited for. */
 static gboolean
 take_place (int fd, const struct sockaddr_un *address, GError **error)
 {
-  int other = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  gboolean answered = other >= 0 && connect (other, (const void *)address, sizeof *address) == 0;
+  int other = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  gboolean answered =
+      other >= 0 && (connect (other, (const void *)address, sizeof *address) == 0 || errno == EAGAIN);
 
   if (other >= 0)
     close (other);

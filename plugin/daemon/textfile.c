@@ -33,11 +33,13 @@ struct VvTextfile {
 
 /* --- writing --- */
 
-/* Without fsync: who reads it after a crash of the machine finds a new one anyway. Returns: an errno, or 0 */
+/* A file of its own: what is there already may be a link to another file, or a fifo that nobody reads.
+ * Without fsync: who reads it after a crash of the machine finds a new one anyway. Returns: an errno, or 0 */
 static int
 write_aside (const char *aside, const char *text)
 {
-  int fd = open (aside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+  unlink (aside); /* what a killed writer left behind */
+  int fd = open (aside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
   int errnum = fd < 0 || fchmod (fd, 0644) < 0 ? errno : 0;
 
   if (!errnum)

@@ -11,8 +11,11 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "one-line.h"
+
 #define PROC_LIMIT (4 * 1024 * 1024) /* mountinfo of a host with very many containers */
 
+/* Into a log and onto terminals: a mount point, or what the device mapper has, may be called anything. */
 static void add_reason (GPtrArray *reasons, const char *format, ...) G_GNUC_PRINTF (2, 3);
 
 static void
@@ -21,8 +24,9 @@ add_reason (GPtrArray *reasons, const char *format, ...)
   va_list args;
 
   va_start (args, format);
-  g_ptr_array_add (reasons, g_strdup_vprintf (format, args));
+  g_autofree char *reason = g_strdup_vprintf (format, args);
   va_end (args);
+  g_ptr_array_add (reasons, vv_one_line (reason, strlen (reason), FALSE));
 }
 
 /* A link's place in the device tree: what follows "devices/" in its target. */
@@ -136,6 +140,14 @@ proc_text (const VvHost *host, const char *name)
   return host->proc ? vv_io_read (host->proc, name, PROC_LIMIT, NULL) : NULL;
 }
 
+/* Any user may mount something with FUSE, and say that it comes from any device: then only the number counts,
+ * which is the kernel's ("fuseblk", by which root mounts NTFS, has the right one). */
+static gboolean
+is_users_word (const char *type)
+{
+  return strcmp (type, "fuse") == 0 || g_str_has_prefix (type, "fuse.");
+}
+
 /* The mount point of a block device. Fields: id parent major:minor root MOUNT-POINT options... - type SOURCE
  * options (proc(5)). btrfs shows an invented number, so the source counts as well. */
 static char *
@@ -151,7 +163,7 @@ mount_point (const VvHost *host, const char *number, const char *name)
     if (g_strv_length (fields) < 5)
       continue;
     if (strcmp (fields[2], number) == 0 ||
-        (g_strv_length (source) > 1 && g_str_has_prefix (source[1], "/dev/") &&
+        (g_strv_length (source) > 1 && !is_users_word (source[0]) && g_str_has_prefix (source[1], "/dev/") &&
          same_block_device (number, name, source[1])))
       return g_strcompress (fields[4]); /* \040 for a blank */
   }
@@ -355,7 +367,8 @@ vv_vfio_user (const VvHost *host, const VvPciDevice *device)
       continue;
     g_autofree char *path = g_build_filename (pid, "comm", NULL);
     g_autofree char *comm = vv_io_attribute (host->proc, path);
-    return g_strdup_printf ("%s (pid %s)", comm ? comm : "a process", pid);
+    g_autofree char *shown = comm ? vv_one_line (comm, strlen (comm), FALSE) : NULL;
+    return g_strdup_printf ("%s (pid %s)", shown ? shown : "a process", pid);
   }
   return NULL;
 }

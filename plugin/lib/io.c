@@ -195,11 +195,12 @@ vv_io_write_all (int fd, const char *text)
   return 0;
 }
 
-/* Closes @fd and keeps the first errno: a full file system may speak only at close(). */
+/* Everybody may read it, whatever the umask of who writes. Closes @fd and keeps the first errno: a full file
+ * system may speak only at close(). */
 static int
 write_synced (int fd, const char *text)
 {
-  int errnum = vv_io_write_all (fd, text);
+  int errnum = fchmod (fd, 0644) < 0 ? errno : vv_io_write_all (fd, text);
 
   if (!errnum && fsync (fd) < 0)
     errnum = errno;

@@ -91,7 +91,7 @@ int vv_io_write_all (int fd, const char *text);
  * @name: a plain file name in @dir
  *
  * Gives @name new contents so that a reader or a crash finds the old or the new text, never a part: written
- * beside, fsync, rename, fsync of the directory.
+ * beside, fsync, rename, fsync of the directory. Everybody may read it, whatever the umask.
  */
 gboolean vv_io_replace (const VvDir *dir, const char *name, const char *text, GError **error);
 

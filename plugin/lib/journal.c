@@ -19,7 +19,8 @@
 #define NOTE_RETRY_US 500
 
 struct VvJournal {
-  VvDir *dir; /* NULL: not there, and not to be made */
+  VvDir *dir;  /* NULL: not there, and not to be made */
+  uid_t owner; /* whose files are believed, besides root's */
 };
 
 struct VvLock {
@@ -88,6 +89,32 @@ vv_entry_set_domain (VvEntry *entry, const char *name, const char *uuid)
   entry->unmanaged = FALSE;
 }
 
+/* What is in there decides which module root loads. Only a directory that nobody else can have filled will
+ * do; with
+ * @sysroot it may be the caller's. */
+static gboolean
+is_trusted (const VvJournal *journal, GError **error)
+{
+  const VvDir *dir = journal->dir;
+  struct stat st;
+
+  if (fstat (dir->fd, &st) < 0)
+    return vv_set_errno (error, errno, "%s", dir->path);
+  if (st.st_uid != 0 && st.st_uid != journal->owner)
+    g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
+                 "%s belongs to user %u and not to root: what it says is not believed; remove it", dir->path,
+                 st.st_uid);
+  else if (st.st_mode & 022)
+    g_set_error (
+        error, VV_ERROR, VV_ERROR_REFUSED,
+        "%s can be written by its group or others: what it says is not believed; if its contents are "
+        "yours: chmod go-w %s",
+        dir->path, dir->path);
+  else
+    return TRUE;
+  return FALSE;
+}
+
 VvJournal *
 vv_journal_open (const VvHost *host, gboolean create, GError **error)
 {
@@ -98,11 +125,14 @@ vv_journal_open (const VvHost *host, gboolean create, GError **error)
     vv_set_errno (error, errno, "%s: mkdir", host->run_path);
     return NULL;
   }
+  journal->owner = host->sysroot ? geteuid () : 0;
   journal->dir = vv_dir_open (NULL, host->run_path, &local);
   if (!journal->dir && (create || !g_error_matches (local, VV_ERROR, VV_ERROR_NOT_FOUND))) {
     g_propagate_error (error, g_steal_pointer (&local));
     return NULL;
   }
+  if (journal->dir && !is_trusted (journal, error))
+    return NULL;
   return g_steal_pointer (&journal);
 }
 
@@ -113,6 +143,21 @@ vv_journal_free (VvJournal *journal)
     return;
   vv_dir_free (journal->dir);
   g_free (journal);
+}
+
+/* Nothing of ours is a link, a pipe or a device, nor anybody's but root's: such a file is not even opened. */
+static char *
+read_own (const VvJournal *journal, const char *name, gsize limit, GError **error)
+{
+  struct stat st;
+
+  if (fstatat (journal->dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+      (!S_ISREG (st.st_mode) || st.st_mode & 022 || (st.st_uid != 0 && st.st_uid != journal->owner))) {
+    g_set_error (error, VV_ERROR, VV_ERROR_FAILED, "%s/%s: it is no file that only root can write",
+                 journal->dir->path, name);
+    return NULL;
+  }
+  return vv_io_read (journal->dir, name, limit, error);
 }
 
 static char *
@@ -166,14 +211,23 @@ entry_from_text (const char *address, const char *text)
   return g_steal_pointer (&entry);
 }
 
+/* A link that leads nowhere is there. */
+static gboolean
+is_there (const VvJournal *journal, const char *name)
+{
+  struct stat st;
+
+  return fstatat (journal->dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
+}
+
 VvEntry *
 vv_journal_load (const VvJournal *journal, const char *address, GError **error)
 {
   g_autoptr (GError) local = NULL;
 
-  if (!journal->dir || !vv_io_exists (journal->dir, address))
+  if (!journal->dir || !is_there (journal, address))
     return NULL;
-  g_autofree char *text = vv_io_read (journal->dir, address, ENTRY_LIMIT, &local);
+  g_autofree char *text = read_own (journal, address, ENTRY_LIMIT, &local);
   VvEntry *entry = text ? entry_from_text (address, text) : NULL;
   if (!entry)
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
@@ -309,9 +363,15 @@ vv_lock_free (VvLock *lock)
 /* --- notes --- */
 
 char *
+vv_journal_read_file (const VvJournal *journal, const char *name, gsize limit, GError **error)
+{
+  return journal->dir ? read_own (journal, name, limit, error) : NULL;
+}
+
+char *
 vv_journal_read (const VvJournal *journal, const char *name)
 {
-  return journal->dir ? vv_io_read (journal->dir, name, VV_NOTE_LIMIT, NULL) : NULL;
+  return vv_journal_read_file (journal, name, VV_NOTE_LIMIT, NULL);
 }
 
 gboolean

@@ -110,6 +110,17 @@ GPtrArray *vv_journal_addresses (const VvJournal *journal);
 char *vv_journal_read (const VvJournal *journal, const char *name);
 
 /**
+ * vv_journal_read_file:
+ * @name: a plain file name
+ * @limit: the most bytes that it may have
+ *
+ * What was written beside the entries. Only a regular file that nobody but root can write is opened.
+ *
+ * Returns: (transfer full) (nullable): its text; NULL without a directory, or with @error set
+ */
+char *vv_journal_read_file (const VvJournal *journal, const char *name, gsize limit, GError **error);
+
+/**
  * vv_journal_write:
  * @name: as for vv_journal_read()
  * @text: at most VV_NOTE_LIMIT bytes

@@ -63,16 +63,21 @@ boot_time (const VvHost *host)
   g_autofree char *text = vv_io_read (host->proc, "stat", PROC_STAT_LIMIT, NULL);
   const char *line = text ? strstr (text, "\nbtime ") : NULL;
 
-  return line ? g_ascii_strtoll (line + strlen ("\nbtime "), NULL, 10) * G_USEC_PER_SEC : 0;
+  guint64 seconds = line ? g_ascii_strtoull (line + strlen ("\nbtime "), NULL, 10) : 0;
+
+  return seconds <= G_MAXUINT32 ? (gint64)seconds * G_USEC_PER_SEC : 0;
 }
 
+/* A number of ticks that is longer than a lifetime is none. */
 static gint64
 moment_of (const VvHost *host, guint64 ticks)
 {
   gint64 boot = boot_time (host);
   long per_second = sysconf (_SC_CLK_TCK);
 
-  return boot && per_second > 0 ? boot + (gint64)((double)ticks / (double)per_second * G_USEC_PER_SEC) : 0;
+  if (!boot || per_second <= 0 || ticks / (guint64)per_second > G_MAXUINT32)
+    return 0;
+  return boot + (gint64)((double)ticks / (double)per_second * G_USEC_PER_SEC);
 }
 
 VvLibvirtProcess *

@@ -5,6 +5,8 @@
 #include <syslog.h>
 #include <unistd.h>
 
+static pid_t program; /* the process that vv_log_to_system() was called in; what it forks is another */
+
 static int
 syslog_priority (GLogLevelFlags level)
 {
@@ -24,6 +26,27 @@ message_of (const GLogField *fields, gsize n)
   return "";
 }
 
+/* journald looks up whose record it is when it comes to read it; a worker of the daemon has ended by then,
+ * and its record would be nobody's. So it is said for whom: OBJECT_PID, systemd.journal-fields(7), which
+ * journalctl -u looks for. */
+static GLogWriterOutput
+write_for_parent (GLogLevelFlags level, const GLogField *fields, gsize n, gpointer data)
+{
+  g_autofree GLogField *more = g_new (GLogField, n + 1);
+  g_autofree char *number = g_strdup_printf ("%d", (int)program);
+
+  memcpy (more, fields, n * sizeof *more);
+  more[n] = (GLogField){"OBJECT_PID", number, -1};
+  return g_log_writer_journald (level, more, n + 1, data);
+}
+
+static GLogWriterOutput
+write_to_journald (GLogLevelFlags level, const GLogField *fields, gsize n, gpointer data)
+{
+  return getpid () == program ? g_log_writer_journald (level, fields, n, data)
+                              : write_for_parent (level, fields, n, data);
+}
+
 static GLogWriterOutput
 write_log (GLogLevelFlags level, const GLogField *fields, gsize n, gpointer data)
 {
@@ -31,7 +54,7 @@ write_log (GLogLevelFlags level, const GLogField *fields, gsize n, gpointer data
 
   if (detail && !g_getenv ("G_MESSAGES_DEBUG"))
     return G_LOG_WRITER_HANDLED;
-  if (g_log_writer_journald (level, fields, n, data) == G_LOG_WRITER_HANDLED)
+  if (write_to_journald (level, fields, n, data) == G_LOG_WRITER_HANDLED)
     return G_LOG_WRITER_HANDLED;
   if (access ("/dev/log", W_OK) != 0)
     return g_log_writer_standard_streams (level, fields, n, data);
@@ -42,6 +65,7 @@ write_log (GLogLevelFlags level, const GLogField *fields, gsize n, gpointer data
 void
 vv_log_to_system (void)
 {
+  program = getpid ();
   openlog ("vfio-variant", LOG_PID, LOG_DAEMON);
   g_log_set_writer_func (write_log, NULL, NULL);
 }

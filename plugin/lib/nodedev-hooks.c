@@ -10,6 +10,8 @@
 #include "nodedev-xml.h"
 #include "script.h"
 
+#define LINKS_LIMIT 40 /* as the kernel has it: MAXSYMLINKS, include/linux/namei.h */
+
 struct VvNodedevHooks {
   const VvHost *host;
   char *dir;
@@ -127,6 +129,54 @@ fault_on_way (const VvNodedevHooks *hooks, const char *real, guint own)
   return fault;
 }
 
+/* Returns: (nullable): the shortest beginning of @path that is a link */
+static char *
+first_link (const char *path)
+{
+  for (const char *at = path; at; at = strchr (at + 1, '/')) {
+    const char *end = strchr (at + 1, '/');
+    g_autofree char *part = g_strndup (path, end ? (gsize)(end - path) : strlen (path));
+    struct stat st;
+    if (lstat (part, &st) == 0 && S_ISLNK (st.st_mode))
+      return g_steal_pointer (&part);
+  }
+  return NULL;
+}
+
+/* Who owns a link, or may put another one into its place, decides where it leads. @link: without links above
+ * it */
+static char *
+fault_of_link (const VvNodedevHooks *hooks, const char *link)
+{
+  g_autofree char *dir = g_path_get_dirname (link);
+  struct stat st;
+
+  if (lstat (link, &st) == 0 && st.st_uid != 0 && st.st_uid != hooks->owner)
+    return g_strdup_printf ("the link %s belongs to user %u and not to root", link, st.st_uid);
+  return fault_on_way (hooks, dir, 0);
+}
+
+/* What @path leads to may be root's while a link on the way is not. Returns: (nullable): as fault_of() */
+static char *
+fault_of_links (const VvNodedevHooks *hooks, const char *path)
+{
+  g_autofree char *at = g_strdup (path);
+
+  for (guint n = 0; n < LINKS_LIMIT; n++) {
+    g_autofree char *link = first_link (at);
+    g_autofree char *fault = link ? fault_of_link (hooks, link) : NULL;
+    if (!link || fault)
+      return g_steal_pointer (&fault);
+    g_autofree char *target = g_file_read_link (link, NULL);
+    g_autofree char *dir = g_path_get_dirname (link);
+    char *next = g_build_filename (target && *target == '/' ? "/" : dir, target ? target : "",
+                                   at + strlen (link), NULL);
+    g_free (at);
+    at = next;
+  }
+  return g_strdup ("too many links");
+}
+
 /* The directory that a script was found in decides what it is, also when the script is a link. */
 static char *
 fault_of_dir (const VvNodedevHooks *hooks, const char *dir)
@@ -143,6 +193,8 @@ fault_of_script (const VvNodedevHooks *hooks, const char *script, const char *re
   g_autofree char *dir = g_path_get_dirname (script);
   char *fault = real ? fault_on_way (hooks, real, 2) : g_strdup (g_strerror (errno));
 
+  if (!fault)
+    fault = fault_of_links (hooks, script);
   if (!fault)
     fault = fault_of_dir (hooks, dir);
   return fault ? fault : fault_of_dir (hooks, hooks->dir);

@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "one-line.h"
+
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3 */
 #endif
@@ -286,38 +288,6 @@ kill_and_wait (const Child *c)
   return TEMP_FAILURE_RETRY (poll (&ended, 1, KILL_WAIT)) > 0;
 }
 
-/* Control characters, marks that turn the direction of writing, separators: what could forge a line of a log
- */
-static gboolean
-is_plain (gunichar c)
-{
-  GUnicodeType type = g_unichar_type (c);
-
-  return type != G_UNICODE_CONTROL && type != G_UNICODE_FORMAT && type != G_UNICODE_LINE_SEPARATOR &&
-         type != G_UNICODE_PARAGRAPH_SEPARATOR;
-}
-
-/* Returns: (nullable): what it printed as one line */
-static char *
-printed_line (const Child *c)
-{
-  g_autofree char *valid = g_utf8_make_valid (c->text->str, (gssize)c->text->len);
-  g_autoptr (GString) line = g_string_new (NULL);
-
-  for (const char *p = g_strstrip (valid); *p; p = g_utf8_next_char (p)) {
-    gunichar character = g_utf8_get_char (p);
-    if (character == '\n')
-      g_string_append (line, "; ");
-    else if (character == '\t' || is_plain (character))
-      g_string_append_unichar (line, character == '\t' ? ' ' : character);
-    else
-      g_string_append_printf (line, "\\x%02x", character);
-  }
-  if (c->cut)
-    g_string_append (line, " [and more]");
-  return line->len ? g_string_free (g_steal_pointer (&line), FALSE) : NULL;
-}
-
 static const char *
 exec_hint (int errnum)
 {
@@ -376,7 +346,7 @@ vv_script_run (const char *path, const char *const *argv, const char *input, gui
   if (!start (&c, path, argv, input, error))
     return FALSE;
   g_autofree char *failure = finish (&c);
-  g_autofree char *line = printed_line (&c);
+  g_autofree char *line = vv_one_line (c.text->str, c.text->len, c.cut);
   if (failure) {
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED, "%s%s%s", failure, line ? ": " : "", line ? line : "");
     return FALSE;

@@ -158,7 +158,7 @@ vv_tally_read (const VvJournal *journal, GError **error)
 
   if (!dir || !vv_io_exists (dir, NAME))
     return tally_new ();
-  g_autofree char *text = vv_io_read (dir, NAME, LIMIT, &local);
+  g_autofree char *text = vv_journal_read_file (journal, NAME, LIMIT, &local);
   VvTally *tally = text ? tally_from_text (text) : NULL;
   if (!tally)
     g_set_error (error, VV_ERROR, local ? local->code : VV_ERROR_FAILED,

@@ -17,6 +17,7 @@
 #include "gate.h"
 #include "watchdog.h"
 
+#define PATIENCE_MS 10000 /* as the daemon has it */
 #define BLOCKS 10
 #define OPENS "200"
 #define LIBVIRT "bench-libvirt"
@@ -146,7 +147,7 @@ open_gate (Bench *b, const VvHost *host)
   print_sample (b, "marks", "", (double)(g_get_monotonic_time () - start));
   g_assert_cmpuint (vv_gate_watched (b->gate), ==, b->devices);
   vv_gate_fds (b->gate, fds);
-  b->watchdog = vv_watchdog_new (fds);
+  b->watchdog = vv_watchdog_new (fds, PATIENCE_MS);
 }
 
 static void

@@ -218,7 +218,8 @@ drop_log (GLogLevelFlags level, const GLogField *fields, gsize n, gpointer data)
 static void
 run (FakeKernel *k)
 {
-  char *executables[] = {LIBVIRT, NULL};
+  static char libvirt[] = LIBVIRT;
+  char *executables[] = {libvirt, NULL};
   const VvServiceOptions options = {k->root, {executables, 30000, TRUE, NULL, NULL}, "/bin/true", NULL};
   g_autoptr (GError) error = NULL;
   g_autoptr (VvService) service = vv_service_new (&options, &error);

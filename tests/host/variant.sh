@@ -113,6 +113,11 @@ comes_home() {
   wait_for 20 entry_is_gone "$1"
 }
 
+# need_systemd: what a script begins with that is about the unit
+need_systemd() {
+  [ -d /run/systemd/system ] || bail_out 'not booted with host.systemd'
+}
+
 # --- the node-device hook point ------------------------------------------------------------------
 
 hook_point=/etc/libvirt/hooks/nodedev.d

@@ -322,7 +322,7 @@ test_hostile_alias_lines (void)
     const char *line;
     gsize length;
   } cases[] = {
-#define LINE(text) text, sizeof text - 1
+#define LINE(text) (text), sizeof (text) - 1
       {"nothing", LINE ("")},
       {"no module", LINE ("alias " MLX5 "\n")},
       {"no module, a blank", LINE ("alias " MLX5 " \n")},
@@ -343,7 +343,7 @@ test_hostile_alias_lines (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_test_message ("%s", cases[i].says);
-    g_autoptr (GString) text = g_string_new_len (cases[i].line, cases[i].length);
+    g_autoptr (GString) text = g_string_new_len (cases[i].line, (gssize)cases[i].length);
     g_autoptr (Tables) t = g_new0 (Tables, 1);
     if (text->len && text->str[text->len - 1] != '\n')
       g_string_append_c (text, '\n');

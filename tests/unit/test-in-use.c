@@ -213,6 +213,13 @@ test_mounted (void)
       {"another disk", "36 35 8:1 / / rw - ext4 /dev/sda1 rw\n", ""},
       {"a network file system of that name", "36 35 0:50 / /net rw - nfs server:/nvme0n1p1 rw\n", ""},
       {"a file of that name", "36 35 0:50 / /x rw - fuse /home/nvme0n1p1 rw\n", ""},
+      {"a user's file system that claims to come from it",
+       "36 35 0:50 / /x rw - fuse.evil /dev/nvme0n1p1 rw\n37 35 0:51 / /y rw - fuse /dev/nvme0n1p1 rw\n", ""},
+      {"NTFS, which is root's", "36 35 259:1 / /x rw - fuseblk /dev/nvme0n1p1 rw\n",
+       "block device nvme0n1p1 is mounted on /x"},
+      {"a mount point with words for the terminal, and a line of its own",
+       "36 35 259:1 / /a\033[2J\\012b rw - ext4 /dev/nvme0n1p1 rw\n",
+       "block device nvme0n1p1 is mounted on /a\\x1b[2J; b"},
       {"lines that make no sense", "\n259:1\n36 35\n - \n36 35 259:1 /\n", ""},
       {"nothing", "", ""},
   };

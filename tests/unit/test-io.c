@@ -206,6 +206,23 @@ test_replace (void)
   g_assert_false (fake_exists (k, ".entry.new"));
 }
 
+/* The daemon's unit has UMask=0077, and libvirt may give its hooks any. */
+static void
+test_replace_is_for_everybody (void)
+{
+  g_autoptr (FakeKernel) k = fake_new ();
+  g_autoptr (VvDir) root = open_root (k);
+  g_autoptr (GError) error = NULL;
+  struct stat st;
+  mode_t before = umask (0077);
+
+  g_assert_true (vv_io_replace (root, "entry", "one", &error));
+  umask (before);
+  g_assert_no_error (error);
+  g_assert_cmpint (fstatat (root->fd, "entry", &st, 0), ==, 0);
+  g_assert_cmpint (st.st_mode & 07777, ==, 0644);
+}
+
 static void
 test_replace_failures (void)
 {
@@ -303,6 +320,7 @@ main (int argc, char **argv)
   g_test_add_func ("/io/links", test_links);
   g_test_add_func ("/io/list-is-sorted", test_list);
   g_test_add_func ("/io/replace", test_replace);
+  g_test_add_func ("/io/replace-is-for-everybody", test_replace_is_for_everybody);
   g_test_add_func ("/io/replace-failures-are-told", test_replace_failures);
   g_test_add_func ("/io/replace-follows-no-link", test_replace_follows_no_link);
   g_test_add_func ("/io/remove", test_remove);

@@ -254,7 +254,8 @@ test_unreadable (void)
   fake_assert_error (too_large, VV_ERROR_FAILED, "*is not readable as a journal entry (*File too large)*");
   fake_mkdir (f->k, FOLDER "/" DISK);
   g_assert_null (vv_journal_load (f->journal, DISK, &folder));
-  fake_assert_error (folder, VV_ERROR_FAILED, "*is not readable as a journal entry (*Is a directory)*");
+  fake_assert_error (folder, VV_ERROR_FAILED,
+                     "*is not readable as a journal entry (*it is no file that only root can write)*");
 }
 
 static void
@@ -290,6 +291,62 @@ test_directory_that_cannot_be (void)
   fake_assert_error (no_run, VV_ERROR_NOT_FOUND, "/*/" FOLDER ": mkdir: No such file or directory");
 }
 
+/* What others could have filled is not believed: an entry says which module root loads. */
+static void
+test_directory_of_others (void)
+{
+  static const mode_t modes[] = {0775, 0757, 01777};
+  g_autoptr (FakeKernel) k = fake_new ();
+  g_autoptr (VvHost) host = vv_host_new (k->root, NULL, NULL);
+  g_autofree char *folder = g_build_filename (k->root, FOLDER, NULL);
+
+  fake_mkdir (k, FOLDER);
+  for (gsize i = 0; i < G_N_ELEMENTS (modes); i++) {
+    g_autoptr (GError) error = NULL;
+    g_assert_cmpint (chmod (folder, modes[i]), ==, 0);
+    g_assert_null (vv_journal_open (host, i & 1, &error));
+    fake_assert_error (error, VV_ERROR_REFUSED, "/*/" FOLDER " can be written by *: chmod go-w /*/" FOLDER);
+  }
+  g_assert_cmpint (chmod (folder, 0755), ==, 0);
+  if (geteuid () != 0)
+    return;
+  g_autoptr (GError) error = NULL;
+  g_assert_cmpint (chown (folder, 65534, 65534), ==, 0);
+  g_assert_null (vv_journal_open (host, TRUE, &error));
+  fake_assert_error (error, VV_ERROR_REFUSED, "/*/" FOLDER " belongs to user 65534 and not to root*");
+}
+
+/* Neither links, nor pipes, nor what others can write: they are not opened. */
+static void
+test_entry_of_others (void)
+{
+  g_autoptr (Fixture) f = fixture_new (TRUE);
+  g_autoptr (VvEntry) entry = whole_entry ();
+  g_autofree char *path = g_build_filename (f->k->root, FOLDER, NIC, NULL);
+  g_autofree char *aside = g_strconcat (path, ".aside", NULL);
+  enum { WRITABLE, LINK, DANGLING, FIFO, FOLDER_THERE, KINDS };
+
+  for (int kind = 0; kind < KINDS; kind++) {
+    g_autoptr (GError) error = NULL;
+    g_assert_true (vv_journal_store (f->journal, entry, &error));
+    if (kind == WRITABLE)
+      g_assert_cmpint (chmod (path, 0666), ==, 0);
+    else
+      g_assert_cmpint (rename (path, aside), ==, 0);
+    if (kind == LINK)
+      g_assert_cmpint (symlink (aside, path), ==, 0);
+    else if (kind == DANGLING)
+      g_assert_cmpint (symlink ("/nowhere", path), ==, 0);
+    else if (kind == FIFO)
+      g_assert_cmpint (mkfifo (path, 0644), ==, 0);
+    else if (kind == FOLDER_THERE)
+      g_assert_cmpint (mkdir (path, 0755), ==, 0);
+    g_assert_null (vv_journal_load (f->journal, NIC, &error));
+    fake_assert_error (error, VV_ERROR_FAILED, "*is no file that only root can write*restore*");
+    g_assert_cmpint (remove (path), ==, 0);
+  }
+}
+
 /* --- a file system that is full, or read-only: a small one of our own, in a mount namespace of our own ---
  */
 
@@ -298,7 +355,7 @@ mount_small (const Fixture *f)
 {
   g_autofree char *folder = g_build_filename (f->k->root, FOLDER, NULL);
 
-  return unshare (CLONE_NEWNS) == 0 && mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+  return unshare (CLONE_NEWNS) == 0 && mount ("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0 &&
          mount ("tmpfs", folder, "tmpfs", 0, "size=64k,mode=755") == 0;
 }
 
@@ -371,7 +428,7 @@ test_read_only_file_system (void)
     return;
   }
   assert_comes_back (f, entry);
-  g_assert_cmpint (mount (NULL, folder, NULL, MS_REMOUNT | MS_RDONLY, NULL), ==, 0);
+  g_assert_cmpint (mount ("none", folder, "none", MS_REMOUNT | MS_RDONLY, NULL), ==, 0);
   g_assert_false (vv_journal_store (f->journal, entry, &store));
   g_assert_false (vv_journal_drop (f->journal, NIC, &drop));
   g_assert_null (vv_journal_lock (f->journal, NIC, 0, &lock));
@@ -537,6 +594,8 @@ main (int argc, char **argv)
   g_test_add_func ("/journal/what-cannot-be-read-is-told", test_unreadable);
   g_test_add_func ("/journal/no-directory-is-an-empty-journal", test_no_directory);
   g_test_add_func ("/journal/a-directory-that-cannot-be", test_directory_that_cannot_be);
+  g_test_add_func ("/journal/a-directory-of-others", test_directory_of_others);
+  g_test_add_func ("/journal/an-entry-of-others", test_entry_of_others);
   g_test_add_func ("/journal/full-file-system", test_full_file_system);
   g_test_add_func ("/journal/read-only-file-system", test_read_only_file_system);
   g_test_add_func ("/journal/lock/is-exclusive", test_lock_is_exclusive);

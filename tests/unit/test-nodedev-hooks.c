@@ -680,6 +680,31 @@ test_link_to_what_others_may_write (void)
   assert_not_trusted (f, "hook */nodedev.d/a: not run: */nodedev.d can be written*");
 }
 
+/* The script is root's, but a user decides that it is this one. */
+static void
+test_link_of_others_on_the_way (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autofree char *script = below (f, "usr/script");
+  g_autofree char *users = below (f, "home/eve/choice");
+
+  add_witness (f, "usr/script");
+  fake_mkdir (f->k, HOOKS_D);
+  fake_mkdir (f->k, "home/eve");
+  fake_link (f->k, "home/eve/choice", script);
+  fake_link (f->k, HOOKS_D "/a", users);
+  run_well (f);
+  assert_witnesses (f, "script");
+  fake_remove (f->k, "out/witness");
+  set_mode (f, "home/eve", 0777);
+  assert_not_trusted (f, "hook */nodedev.d/a: not run: */home/eve can be written*");
+  set_mode (f, "home/eve", 0755);
+  if (geteuid () != 0)
+    return;
+  g_assert_cmpint (lchown (users, 65534, 65534), ==, 0);
+  assert_not_trusted (f, "hook */nodedev.d/a: not run: the link */home/eve/choice belongs to user 65534*");
+}
+
 static void
 test_owner (void)
 {
@@ -820,6 +845,7 @@ main (int argc, char **argv)
       {"/nodedev-hooks/one-is-not-trusted", test_one_is_not_trusted},
       {"/nodedev-hooks/writable-directories", test_writable_directories},
       {"/nodedev-hooks/link-to-what-others-may-write", test_link_to_what_others_may_write},
+      {"/nodedev-hooks/link-of-others-on-the-way", test_link_of_others_on_the_way},
       {"/nodedev-hooks/owner", test_owner},
       {"/nodedev-hooks/vanished-device", test_vanished_device},
       {"/nodedev-hooks/threads", test_threads},

@@ -152,7 +152,7 @@ test_noted_becomes_detached (void)
     vv_binding_note (b);
     if (marked)
       vv_entry_set_domain (b->entry, "vm1", ONE);
-    b->entry->in_use = marked;
+    b->entry->in_use = marked != 0;
     g_assert_true (vv_binding_save (b, NULL));
     g_clear_pointer (&b, vv_binding_free);
     put_on (f, "vfio-pci", "vfio-pci");

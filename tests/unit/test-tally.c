@@ -228,6 +228,7 @@ count_many (const Fixture *f, guint process)
 
   for (guint i = 0; i < ROUNDS; i++)
     count (f, VV_DETACH, driver, TRUE, 1000);
+  g_clear_pointer (&driver, g_free);
   _exit (0);
 }
 

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "one-line.h"
+
+/* Control characters, marks that turn the direction of writing, separators: what could forge a line of a log
+ */
+static gboolean
+is_plain (gunichar c)
+{
+  GUnicodeType type = g_unichar_type (c);
+
+  return type != G_UNICODE_CONTROL && type != G_UNICODE_FORMAT && type != G_UNICODE_LINE_SEPARATOR &&
+         type != G_UNICODE_PARAGRAPH_SEPARATOR;
+}
+
+char *
+vv_one_line (const char *bytes, gsize length, gboolean cut)
+{
+  g_autofree char *valid = g_utf8_make_valid (bytes, (gssize)length);
+  g_autoptr (GString) line = g_string_new (NULL);
+
+  for (const char *p = g_strstrip (valid); *p; p = g_utf8_next_char (p)) {
+    gunichar character = g_utf8_get_char (p);
+    if (character == '\n')
+      g_string_append (line, "; ");
+    else if (character == '\t' || is_plain (character))
+      g_string_append_unichar (line, character == '\t' ? ' ' : character);
+    else
+      g_string_append_printf (line, "\\x%02x", character);
+  }
+  if (cut)
+    g_string_append (line, " [and more]");
+  return line->len ? g_string_free (g_steal_pointer (&line), FALSE) : NULL;
+}

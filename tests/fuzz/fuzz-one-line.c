@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Words of others, as hook scripts print them and users call mount points: of any bytes one line comes that
+ * can be logged as it is.
+ */
+#include <string.h>
+
+#include "fuzz.h"
+#include "one-line.h"
+
+/* A byte becomes three at the most by make_valid, and a character of two bytes or more an escape of ten. */
+#define MOST_GROWTH 10
+
+int
+LLVMFuzzerTestOneInput (const guint8 *data, gsize size)
+{
+  gboolean cut = size > 0 && data[0] & 1;
+  g_autofree char *line = vv_one_line ((const char *)data, size, cut);
+
+  if (!line) {
+    g_assert_false (cut);
+    return 0;
+  }
+  g_assert_true (g_utf8_validate (line, -1, NULL));
+  g_assert_cmpuint (strlen (line), <=, size * MOST_GROWTH + strlen (" [and more]"));
+  g_assert_true (g_str_has_suffix (line, " [and more]") || !cut);
+  for (const char *p = line; *p; p = g_utf8_next_char (p)) {
+    gunichar c = g_utf8_get_char (p);
+    g_assert_false (g_unichar_iscntrl (c));
+    g_assert_true (g_unichar_type (c) != G_UNICODE_FORMAT && g_unichar_type (c) != G_UNICODE_LINE_SEPARATOR);
+  }
+  return 0;
+}

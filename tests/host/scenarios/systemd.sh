@@ -1,0 +1,388 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=sh disable=SC2154 # lib.sh comes before
+# needs: --append host.systemd
+#
+# The daemon as a unit of a real systemd (boot --append host.systemd): all the sandboxing that the unit asks
+# for is on, and what the daemon is for works in it.
+#
+# Everything but the first scenarios runs twice: with the unit as it is shipped, where a system call that the filter does
+# not know fails, and in a strict variant, where it kills. So nothing that is needed is denied and goes unseen.
+
+virtio_nic=$(bdf 1af4:1041 1)
+unit=vfio-variantd.service
+drop_ins=/run/systemd/system/$unit.d
+policy_file=/etc/libvirt/vfio-variant.xml
+exposure_limit=30 # tenths, see the end of the unit
+
+# --- what systemd and journald say -----------------------------------------------------------------
+
+unit_says() { # unit_says PROPERTY
+  systemctl show --value -p "$1" "$unit"
+}
+
+unit_is() { # unit_is PROPERTY VALUE, for wait_for
+  [ "$(unit_says "$1")" = "$2" ]
+}
+
+# Called first in a scenario: records then has only what came since. (By time: with --after-cursor and a filter journalctl
+# passes over the first record that matches.)
+mark_records() {
+  records_since=$(date +@%s.%6N)
+}
+
+records() { # records [OPTION...]
+  journalctl -q --sync
+  journalctl -q --no-pager --since "$records_since" "$@"
+}
+
+record_says() { # record_says EXTENDED-REGEXP, for wait_for
+  records -o cat GLIB_DOMAIN=vfio-variant | grep -E "$1"
+}
+
+# What a filter of system calls, a capability that is missing, or a read-only file system would have us say
+expect_nothing_denied() {
+  records -o cat -k >kernel
+  ! grep -E 'type=1326|SIGSYS|vfio-variantd.*(segfault|trap)' kernel || fail 'the kernel denied a system call'
+  records -o cat -u "$unit" >said
+  ! grep -iE 'not permitted|permission denied|read-only file system|bad system call' said || fail 'something was denied'
+}
+
+# --- the unit ------------------------------------------------------------------------------------
+
+# A call that the filter does not know ends its process; but for the one that libvirt's library does without (see the unit).
+be_strict() {
+  mkdir -p "$drop_ins"
+  printf '[Service]\nSystemCallErrorNumber=kill\nSystemCallFilter=set_mempolicy\n' >"$drop_ins/strict.conf"
+  systemctl daemon-reload
+}
+
+be_as_shipped() {
+  rm -rf "$drop_ins"
+  systemctl daemon-reload
+}
+
+# with_unit COMMAND...: while the unit runs, which must be undisturbed by it and come to an orderly end
+with_unit() {
+  systemctl reset-failed "$unit" 2>/dev/null || true # it is not loaded when nothing failed
+  mark_records
+  systemctl start "$unit"
+  restarts=$(unit_says NRestarts)
+  "$@"
+  expect 'state' "$(unit_says ActiveState)" active
+  expect 'restarts' "$(unit_says NRestarts)" "$restarts"
+  expect 'held at the end' "$(gate_status '.holding | length')" 0
+  systemctl stop "$unit"
+  expect 'result' "$(unit_says Result)" success
+  expect_nothing_denied
+}
+
+unit_scenario() { # unit_scenario NAME COMMAND...
+  unit_name=$1
+  shift
+  scenario "$variant: $unit_name" with_unit "$@"
+  systemctl stop "$unit"
+}
+
+# plugs DRIVER BDF: into a guest and out again
+plugs() {
+  before=$(state_of "$2")
+  attach_hostdev guest "$2"
+  expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" "$1"
+  expect 'home in the journal' "$(journal_of "$2" home-driver)" "$(echo "$before" | sed 's/ .*//; s/^none$//')"
+  detach_hostdev guest "$2"
+  comes_home "$2" "$before"
+}
+
+set_policy() { # set_policy XML: for as long as the scenario takes
+  printf '<vfio-variant>\n%s\n</vfio-variant>\n' "$1" >"$policy_file"
+  trap 'rm -f "$policy_file"' EXIT
+}
+
+# --- how it starts, and what it is kept from --------------------------------------------------------
+
+starts_by_notify() {
+  mark_records
+  systemctl start "$unit"
+  expect 'state' "$(unit_says ActiveState) $(unit_says SubState) $(unit_says Type)" 'active running notify'
+  expect 'what it told systemd' "$(unit_says StatusText)" 'The gate is on.'
+  expect 'the gate' "$(gate_status .gate)" on
+  expect 'its process' "$(gate_status .pid)" "$(unit_says MainPID)"
+  expect 'exit status of who is not root' "$(as_nobody vfio-variant status >said 2>&1 || echo $?)" 5
+  systemctl stop "$unit"
+  expect 'result' "$(unit_says Result)" success
+  expect_nothing_denied
+}
+
+as_nobody() {
+  setpriv --reuid nobody --regid nogroup --clear-groups "$@"
+}
+
+is_exposed_little() {
+  systemd-analyze security --no-pager "$unit" | grep -v '^. *✓' || true
+  systemd-analyze security --no-pager --threshold "$exposure_limit" "$unit" >/dev/null
+}
+
+# What the kernel says of its processes, not what the unit asked for
+is_shut_in() {
+  # shellcheck disable=SC2013 # a number in each line
+  for pid in $(cat "/sys/fs/cgroup$(unit_says ControlGroup)/cgroup.procs"); do
+    grep -xP 'Seccomp:\t2' "/proc/$pid/status" || fail "process $pid has no filter"
+    grep -xP 'NoNewPrivs:\t1' "/proc/$pid/status" || fail "process $pid may gain privileges"
+    # NET_ADMIN 12, SYS_MODULE 16, SYS_PTRACE 19, SYS_ADMIN 21, DAC_READ_SEARCH 2
+    expect "bounding set of $pid" "$(sed -n 's/^CapBnd:\t//p' "/proc/$pid/status")" 0000000000291004
+  done
+}
+
+# What the scripts are kept from shows that for all, for they inherit it. The one runs as if it were a driver's.
+hook_is_shut_in() {
+  hook_script 10-nosy <<'SCRIPT'
+#!/bin/sh
+[ "$2 $3" = 'detach begin' ] || exit 0
+denied() {
+  if "$@" 2>/dev/null; then
+    echo "not denied: $*"
+    exit 1
+  fi
+}
+denied touch /etc/nosy
+denied touch /usr/nosy
+denied touch /root/nosy
+denied sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
+denied sh -c 'echo 0 >/sys/module/kernel/parameters/crash_kexec_post_notifiers'
+denied sh -c 'echo mem >/sys/power/state'
+denied dd if=/dev/vda of=/dev/null count=1
+denied mount -t tmpfs tmpfs /tmp
+denied unshare --net true
+denied renice -n 5 $$
+denied chroot / true
+touch /tmp/nosy
+SCRIPT
+  trap remove_hook_scripts EXIT
+  start_domain guest
+  plugs test_vfio_pci "$virtio_nic"
+  [ ! -e /tmp/nosy ] || fail 'it writes to the /tmp of others'
+}
+
+# That the strict variant notices what it is to notice
+filter_kills() {
+  mark_records
+  systemctl start "$unit"
+  hook_script 10-forbidden <<'SCRIPT'
+#!/bin/sh
+[ "$2 $3 $4" != 'detach begin test_vfio_pci' ] || exec nice -n 5 true
+SCRIPT
+  trap remove_hook_scripts EXIT
+  start_domain guest
+  plugs vfio-pci "$virtio_nic"
+  record_says 'test_vfio_pci failed at hook .*killed by signal 31'
+  systemctl stop "$unit"
+}
+
+# --- what it is for ---------------------------------------------------------------------------------
+
+hot_plugs() {
+  start_domain guest
+  plugs test_vfio_pci "$virtio_nic"
+}
+
+# The variant is loaded by the daemon, from within.
+loads_modules() {
+  unload_variants
+  hot_plugs
+}
+
+# A device that came after the daemon, by netlink
+new_device_is_served() {
+  vf=$(make_vfs "$(bdf 1b36:0010)" 1)
+  start_domain guest
+  plugs test_vfio_pci "$vf"
+  echo 0 >"$sysfs/$(bdf 1b36:0010)/sriov_numvfs"
+}
+
+domain_is_told() {
+  start_domain guest
+  attach_hostdev guest "$virtio_nic"
+  wait_for 20 journal_says "$virtio_nic" domain guest
+  detach_hostdev guest "$virtio_nic"
+  comes_home "$virtio_nic" 'virtio-pci (null)'
+  wait_for 20 gate_is '.minder == "idle"'
+}
+
+journal_says() { # journal_says BDF KEY VALUE, for wait_for
+  [ "$(journal_of "$1" "$2")" = "$3" ]
+}
+
+# Everybody may read the journal, in spite of the unit's UMask=.
+everybody_reads() {
+  start_domain guest
+  attach_hostdev guest "$virtio_nic"
+  expect 'mode of the directory' "$(stat -c '%a %U' /run/vfio-variant)" '755 root'
+  expect 'mode of the entry' "$(stat -c '%a %U' "/run/vfio-variant/$virtio_nic")" '644 root'
+  expect 'mode of the socket' "$(stat -c '%a %U' /run/vfio-variant/vfio-variantd.sock)" '600 root'
+  expect 'what nobody is told' "$(as_nobody vfio-variant list --json "$virtio_nic" | jq -r '.[0].state')" detached
+  detach_hostdev guest "$virtio_nic"
+  comes_home "$virtio_nic" 'virtio-pci (null)'
+}
+
+# What hooks are written for: the shell, its pipes, logger, ip, devlink
+hooks_work() {
+  hook_script 10-work <<'SCRIPT'
+#!/bin/sh
+set -eu
+xmllint --noout --relaxng /usr/share/libvirt/schemas/nodedev.rng -
+links=$(ip -o link show | wc -l)
+devlink dev show
+ip link set lo up
+logger -t hook-work "$* links=$links $(date -u +%Y | sed 's/^20..$/now/')"
+SCRIPT
+  cp /usr/share/vfio-variant/hooks/* "$hook_point"
+  trap remove_hook_scripts EXIT
+  start_domain guest
+  plugs test_vfio_pci "$virtio_nic"
+  name=$(nodedev_name "$virtio_nic")
+  expect 'what the script logged' "$(records -o cat -t hook-work | sed 's/links=[1-9][0-9]* now//')" \
+    "$name detach begin test_vfio_pci 
+$name detach end test_vfio_pci 
+$name reattach begin virtio-pci 
+$name reattach end virtio-pci "
+  expect 'what audit-log logged' "$(records -o cat -t vfio-variant-audit | grep -c "device=$name")" 4
+}
+
+policy_counts() {
+  expect 'driver' "$(vfio-variant match --json "$virtio_nic" | jq -r '.candidates[0].driver')" vfio-pci
+  start_domain guest
+  plugs vfio-pci "$virtio_nic"
+}
+
+reloads() {
+  hot_plugs
+  virsh -q destroy guest
+  set_policy "<device vendor='0x1af4' product='0x1041' driver='generic'/>"
+  main=$(unit_says MainPID)
+  systemctl reload "$unit"
+  wait_for 20 record_says 'were read again'
+  wait_for 20 unit_is ActiveState active
+  expect 'its process' "$(unit_says MainPID)" "$main"
+  start_domain guest
+  plugs vfio-pci "$virtio_nic"
+}
+
+# VFIO's devices can be opened from within: the driver is asked.
+asks_about_migration() {
+  set_policy "<device vendor='0x1af4' product='0x1041' migratable='require'/>"
+  systemctl reload "$unit"
+  wait_for 20 record_says 'were read again'
+  load_variant test_vfio_pci migration=0
+  start_domain guest
+  expect_failure attach_hostdev guest "$virtio_nic"
+  expect 'state' "$(state_of "$virtio_nic")" 'virtio-pci (null)'
+  record_says 'announces no migration'
+  rm -f /run/vfio-variant/migration-*
+  load_variant test_vfio_pci migration=1
+  plugs test_vfio_pci "$virtio_nic"
+  unload_variants
+  rm -f /run/vfio-variant/migration-*
+}
+
+# By unit: though the process that wrote them has ended
+structured_records() {
+  hot_plugs
+  records -o json -u "$unit" VFIO_VARIANT_DEVICE="$virtio_nic" >changes
+  expect 'fields of the changes' "$(jq -r '[.VFIO_VARIANT_OPERATION, .VFIO_VARIANT_FROM, .VFIO_VARIANT_TO,
+    .VFIO_VARIANT_OUTCOME, .PRIORITY, .GLIB_DOMAIN] | join(" ")' changes)" \
+    'detach virtio-pci test_vfio_pci done 5 vfio-variant
+reattach test_vfio_pci virtio-pci done 5 vfio-variant'
+  expect 'fields with more' "$(jq -r 'select(.VFIO_VARIANT_OPERATION == "detach") |
+    (.VFIO_VARIANT_USEC | tonumber > 0), .VFIO_VARIANT_WILDCARDS, (.VFIO_VARIANT_ALIAS | startswith("vfio_pci:v00001AF4"))' \
+    changes | xargs)" 'true 5 true'
+}
+
+# --- when it ends -----------------------------------------------------------------------------------
+
+# The guest goes on, the journal stays, and the next one brings the device home.
+stops_while_a_guest_runs() {
+  start_domain guest
+  attach_hostdev guest "$virtio_nic"
+  systemctl stop "$unit"
+  expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
+  expect 'home in the journal' "$(journal_of "$virtio_nic" home-driver)" virtio-pci
+  [ -d /run/vfio-variant ] || fail 'the journal is gone'
+  systemctl start "$unit"
+  detach_hostdev guest "$virtio_nic"
+  comes_home "$virtio_nic" 'virtio-pci (null)'
+}
+
+writes_metrics() {
+  mkdir -p /etc/default /var/lib/prometheus/node-exporter
+  echo 'OPTIONS="--textfile /var/lib/prometheus/node-exporter/vfio-variant.prom"' >/etc/default/vfio-variantd
+  trap 'rm -f /etc/default/vfio-variantd' EXIT
+  systemctl restart "$unit"
+  wait_for 20 grep -qx 'vfio_variant_daemon_up 1' /var/lib/prometheus/node-exporter/vfio-variant.prom
+  expect 'mode' "$(stat -c %a /var/lib/prometheus/node-exporter/vfio-variant.prom)" 644
+  systemctl stop "$unit"
+  grep -x 'vfio_variant_daemon_up 0' /var/lib/prometheus/node-exporter/vfio-variant.prom
+  rm -f /etc/default/vfio-variantd
+  systemctl start "$unit"
+}
+
+# Not by with_unit: here it is to be restarted.
+comes_back_after_kill() {
+  systemctl reset-failed "$unit" 2>/dev/null || true # it is not loaded when nothing failed
+  systemctl start "$unit"
+  main=$(unit_says MainPID)
+  start_domain guest
+  attach_hostdev guest "$virtio_nic"
+  kill -9 "$main"
+  wait_for 30 unit_is NRestarts 1
+  wait_for 30 unit_is ActiveState active
+  [ "$(unit_says MainPID)" != "$main" ] || fail 'it is still the old process'
+  expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
+  detach_hostdev guest "$virtio_nic"
+  comes_home "$virtio_nic" 'virtio-pci (null)'
+  plugs test_vfio_pci "$virtio_nic"
+  systemctl stop "$unit"
+}
+
+# Wrong options will not mend themselves.
+stays_away_after_wrong_options() {
+  mkdir -p /etc/default
+  echo 'OPTIONS="--deadline never"' >/etc/default/vfio-variantd
+  trap 'rm -f /etc/default/vfio-variantd; systemctl reset-failed "$unit"' EXIT
+  expect_failure systemctl start "$unit"
+  sleep 3
+  expect 'state' "$(unit_says ActiveState) $(unit_says ExecMainStatus) $(unit_says NRestarts)" 'failed 2 0'
+}
+
+# --- both variants -------------------------------------------------------------------------------------
+
+whole_life() { # whole_life VARIANT
+  variant=$1
+  unit_scenario 'its processes are shut in' is_shut_in
+  unit_scenario 'attach-device and detach-device' hot_plugs
+  unit_scenario 'a module is loaded' loads_modules
+  unit_scenario 'a device that came later' new_device_is_served
+  unit_scenario 'the minder tells the domain' domain_is_told
+  unit_scenario 'everybody may read the journal' everybody_reads
+  unit_scenario 'hook point: shell, logger, ip, devlink, the scripts that are shipped' hooks_work
+  unit_scenario 'reload: the policy' reloads
+  unit_scenario 'a driver is asked about migration' asks_about_migration
+  unit_scenario 'journald has the fields of a change' structured_records
+  unit_scenario 'metrics for the node exporter' writes_metrics
+  unit_scenario 'stop and start while a guest has the device' stops_while_a_guest_runs
+}
+
+need_systemd
+journalctl -q -f -n 0 >/var/log/messages & # shown when a scenario fails
+wait_for 120 libvirt_answers || bail_out 'libvirt does not start'
+diag "systemd $(systemctl --version | awk 'NR == 1 { print $2 }'), libvirt $(libvirt_version)"
+scenario 'systemd: start: active by Type=notify, and stop' starts_by_notify
+scenario 'systemd: its exposure' is_exposed_little
+whole_life systemd
+unit_scenario 'hook point: what a script is kept from' hook_is_shut_in
+scenario 'systemd: restart after kill -9, with a guest' comes_back_after_kill
+scenario 'systemd: wrong options: no restart' stays_away_after_wrong_options
+be_strict
+scenario 'strict: a call that is not in the filter kills' filter_kills
+whole_life strict
+scenario 'strict: restart after kill -9, with a guest' comes_back_after_kill
+be_as_shipped

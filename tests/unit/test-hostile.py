@@ -1,0 +1,601 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Attacks by files and by users: what lies where vfio-variant reads and writes, and who calls it.
+
+Usage: test-hostile.py FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS SYSCONFDIR MINDER; prints TAP. Root, for whom the fake
+host is the running system; "nobody" is the user who attacks.
+"""
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+
+from programs import COMMAND, DAEMON, HOOK, NOBODY, Host, as_nobody, exits, needs_namespace, needs_policy, run
+from tap import equal, run_tests
+
+MINDER = sys.argv[7]
+NIC, ON_VFIO = "0000:3b:00.1", "0000:05:00.0"
+ENTRY = f"""[device]
+address={ON_VFIO}
+modalias=pci:v00001B36d00000010sv00001AF4sd00001100bc01sc08i02
+state=detached
+home-known=true
+home-driver=nvme
+home-module=nvme
+vfio-driver=vfio-pci
+held=true
+"""
+SECRET = "correct horse battery staple"
+PATIENCE = 10  # seconds; for what must not hang
+GIB = 1024 ** 3
+
+
+class Attacked(Host):
+    """A fake host whose journal's directory is there, and what a user has."""
+
+    def __enter__(self):
+        super().__enter__()
+        os.chmod(self.root, 0o755)
+        self.run_dir = self.path("run/vfio-variant")
+        os.makedirs(self.run_dir, exist_ok=True)
+        self.entry = os.path.join(self.run_dir, ON_VFIO)
+        self.write("secret", SECRET)
+        os.chmod(self.path("secret"), 0o600)
+        self.write("eve/file", ENTRY)
+        os.chown(self.path("eve"), NOBODY, NOBODY)
+        os.chown(self.path("eve/file"), NOBODY, NOBODY)
+        return self
+
+    def inside_in_time(self, *program, **options):
+        """As inside(); what hangs fails."""
+        return self.inside("timeout", "--signal=KILL", str(PATIENCE), *program, **options)
+
+
+def in_time(*program, stdin=""):
+    return run("timeout", "--signal=KILL", str(PATIENCE), *program, stdin=stdin)
+
+
+def snapshot(root):
+    """All that is there: kinds, modes, owners, contents."""
+    found = {}
+    for folder, names, files in os.walk(root):
+        for name in names + files:
+            path = os.path.join(folder, name)
+            info = os.lstat(path)
+            text = b""
+            if stat.S_ISREG(info.st_mode) and info.st_size < 65536:
+                with open(path, "rb") as file:
+                    text = file.read()
+            found[path] = (info.st_mode, info.st_uid, text)
+    return found
+
+
+# --- what lies in the journal's directory ---
+
+
+def make_huge(path):
+    with open(path, "wb") as file:
+        file.truncate(GIB)
+
+
+def make_socket(path):
+    with socket.socket(socket.AF_UNIX) as end:
+        end.bind(path)
+
+
+def put_text(path, mode=0o644, owner=0):
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(ENTRY)
+    os.chmod(path, mode)
+    os.chown(path, owner, owner)
+
+
+def things(host):
+    """Name, and how to make it at a path: all that an entry, a lock or a tally must not be."""
+    secret, user = host.path("secret"), host.path("eve/file")
+    fifo = host.path("eve/fifo")
+    if not os.path.exists(fifo):
+        os.mkfifo(fifo)
+    return {
+        "link to a secret": lambda path: os.symlink(secret, path),
+        "link to a user's file": lambda path: os.symlink(user, path),
+        "link to a fifo": lambda path: os.symlink(fifo, path),
+        "link to a device": lambda path: os.symlink("/dev/zero", path),
+        "link to itself": lambda path: os.symlink(path, path),
+        "fifo": os.mkfifo,
+        "directory": os.mkdir,
+        "socket": make_socket,
+        "hard link to a user's file": lambda path: os.link(user, path),
+        "a user's": lambda path: put_text(path, owner=NOBODY),
+        "for the group to write": lambda path: put_text(path, 0o664),
+        "for all to write": lambda path: put_text(path, 0o666),
+        "huge": make_huge,
+    }
+
+
+def remove(path):
+    if os.path.isdir(path) and not os.path.islink(path):
+        os.rmdir(path)
+    else:
+        os.unlink(path)
+
+
+def said(result):
+    text = result.stdout + result.stderr
+    assert SECRET not in text, "the secret is told"
+    return text
+
+
+def good_entry_is_believed():
+    """What the cases below are compared with."""
+    needs_namespace()
+    with Attacked() as host:
+        put_text(host.entry)
+        listed = json.loads(host.inside_in_time(COMMAND, "list", "--json", ON_VFIO).stdout)
+        equal(listed[0]["state"], "detached")
+
+
+def entries_that_are_none():
+    """Told as damaged, not followed, not waited for; restore goes on by nobody's word; the log and metrics live on."""
+    needs_namespace()
+    with Attacked() as host:
+        for name, make in things(host).items():
+            print(f"# {name}")
+            make(host.entry)
+            result = host.inside_in_time(COMMAND, "restore", ON_VFIO)
+            exits(result, 1, host.entry.replace(host.path(""), "/"))
+            said(result)
+            listed = host.inside_in_time(COMMAND, "list", "--json", ON_VFIO)
+            exits(listed, 0)
+            equal(json.loads(listed.stdout)[0]["state"], None)
+            exits(host.inside_in_time(COMMAND, "metrics"), 0)
+            remove(host.entry)
+        equal(open(host.path("secret"), encoding="utf-8").read(), SECRET)
+        equal(open(host.path("eve/file"), encoding="utf-8").read(), ENTRY)
+
+
+def locks_that_are_none():
+    """Whoever cannot take the lock moves nothing; nothing is followed, nothing waited for."""
+    needs_namespace()
+    with Attacked() as host:
+        lock = os.path.join(host.run_dir, f"lock-{NIC}")
+        for name, make in things(host).items():
+            print(f"# {name}")
+            make(lock)
+            before = snapshot(host.path("sys"))
+            result = host.inside_in_time(COMMAND, "bind", NIC)
+            said(result)
+            if name.startswith("link") or name in ("directory", "socket"):
+                exits(result, 3 if name == "socket" else 1, f"lock-{NIC}: open")
+                equal(snapshot(host.path("sys")), before)
+            else:  # it can be locked: what is in it counts for nothing
+                exits(result, 1, "no VFIO driver could be bound")
+            remove(lock)
+            if os.path.exists(os.path.join(host.run_dir, NIC)):
+                os.unlink(os.path.join(host.run_dir, NIC))
+        equal(open(host.path("secret"), encoding="utf-8").read(), SECRET)
+        equal(open(host.path("eve/file"), encoding="utf-8").read(), ENTRY)
+
+
+def tallies_that_are_none():
+    """Metrics are told without them; the next count replaces what can be replaced, and follows no link."""
+    needs_namespace()
+    with Attacked() as host:
+        tally = os.path.join(host.run_dir, "tally")
+        for name, make in things(host).items():
+            print(f"# {name}")
+            make(tally)
+            exits(host.inside_in_time(COMMAND, "metrics"), 0, "vfio_variant")
+            said(host.inside_in_time(COMMAND, "bind", NIC))
+            if name == "directory":
+                assert os.path.isdir(tally)
+            else:
+                info = os.lstat(tally)
+                equal((stat.S_ISREG(info.st_mode), info.st_uid, info.st_mode & 0o777), (True, 0, 0o644))
+            remove(tally)
+        equal(open(host.path("secret"), encoding="utf-8").read(), SECRET)
+        equal(open(host.path("eve/file"), encoding="utf-8").read(), ENTRY)
+
+
+def directories_that_are_none():
+    """The journal's directory itself: what others could have filled is refused, by everybody who would believe it."""
+    needs_namespace()
+    with Attacked() as host:
+        put_text(host.entry)
+        good = host.run_dir + ".good"
+        os.rename(host.run_dir, good)
+
+        def others(mode=0o755, owner=0):
+            shutil.copytree(good, host.run_dir)
+            os.chmod(host.run_dir, mode)
+            os.chown(host.run_dir, owner, owner)
+
+        def link_to_users():
+            shutil.copytree(good, host.path("eve/journal"))
+            os.chown(host.path("eve/journal"), NOBODY, NOBODY)
+            os.symlink("../eve/journal", host.run_dir)
+
+        cases = {
+            "a user's": (lambda: others(owner=NOBODY), "belongs to user"),
+            "for all to write": (lambda: others(mode=0o777), "can be written"),
+            "sticky": (lambda: others(mode=0o1777), "can be written"),
+            "a file": (lambda: put_text(host.run_dir), "Not a directory"),
+            "a fifo": (lambda: os.mkfifo(host.run_dir), "Not a directory"),
+            "a link to nowhere": (lambda: os.symlink("/nowhere", host.run_dir), "No such file"),
+        }
+        for name, (make, text) in cases.items():
+            print(f"# {name}")
+            make()
+            before = snapshot(host.path("sys"))
+            exits(host.inside_in_time(COMMAND, "restore", ON_VFIO), 4 if "user" in text or "written" in text else 1, text)
+            exits(host.inside_in_time(DAEMON, "--no-gate"), 1, text)
+            hook = host.inside_in_time(HOOK, "guest", "start", "begin", "-", stdin="<domain type='qemu'><name>guest</name>"
+                                       "</domain>")
+            exits(hook, 0)
+            equal(hook.stdout, "")
+            equal(snapshot(host.path("sys")), before)
+            if os.path.isdir(host.run_dir) and not os.path.islink(host.run_dir):
+                shutil.rmtree(host.run_dir)
+            else:
+                os.unlink(host.run_dir)
+
+
+def missing_directory_is_made():
+    needs_namespace()
+    with Attacked() as host:
+        shutil.rmtree(host.run_dir)
+        exits(host.inside_in_time(COMMAND, "bind", NIC), 1, "no VFIO driver could be bound")
+        info = os.lstat(host.run_dir)
+        equal((info.st_mode, info.st_uid), (stat.S_IFDIR | 0o755, 0))
+
+
+# --- the daemon's socket and the metrics ---
+
+
+class Running:
+    """The real daemon on the attacked host, without its gate; ended with the with block."""
+
+    def __init__(self, host, *options):
+        self.host, self.options = host, options
+
+    def __enter__(self):
+        script = (f"mount --bind {self.host.path('sys')} /sys && mount --bind {self.host.path('run')} /run"
+                  f"{self.host.policy_mount()} && exec \"$@\"")
+        self.process = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", DAEMON,
+                                         "--no-gate", *self.options], stderr=subprocess.DEVNULL)
+        self.until(self.answers)
+        return self
+
+    def answers(self):
+        with socket.socket(socket.AF_UNIX) as caller:
+            return not os.path.islink(self.socket()) and caller.connect_ex(self.socket()) == 0 and caller.recv(1) == b"["
+
+    def socket(self):
+        return os.path.join(self.host.run_dir, "vfio-variantd.sock")
+
+    @staticmethod
+    def until(condition):
+        end = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < end, "it does not happen"
+            time.sleep(0.02)
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        equal(self.process.wait(PATIENCE), 0)
+
+
+def places_of_the_socket():
+    """What is in its place is removed, but for a directory and for somebody who answers; a link is not followed."""
+    needs_namespace()
+    with Attacked() as host:
+        path = os.path.join(host.run_dir, "vfio-variantd.sock")
+        for name, make in things(host).items():
+            print(f"# {name}")
+            make(path)
+            if name == "directory":
+                exits(host.inside_in_time(DAEMON, "--no-gate"), 1, "Address already in use")
+                remove(path)
+                continue
+            with Running(host):
+                info = os.lstat(path)
+                equal((stat.S_ISSOCK(info.st_mode), info.st_mode & 0o777, info.st_uid), (True, 0o600, 0))
+            assert not os.path.lexists(path)
+        equal(open(host.path("secret"), encoding="utf-8").read(), SECRET)
+
+
+def socket_of_somebody_who_is_deaf():
+    """A squatter, or a daemon that was stopped: with a full queue, connect() would wait for ever."""
+    needs_namespace()
+    with Attacked() as host, socket.socket(socket.AF_UNIX) as squatter:
+        path = os.path.join(host.run_dir, "vfio-variantd.sock")
+        squatter.bind(path)
+        squatter.listen(0)
+        callers = [socket.socket(socket.AF_UNIX) for _ in range(4)]
+        for caller in callers:
+            caller.setblocking(False)
+            caller.connect_ex(path)
+        exits(host.inside_in_time(DAEMON, "--no-gate"), 1, "another vfio-variantd is running")
+        exits(host.inside_in_time(COMMAND, "status", "--timeout-ms", "200"), 1)
+        for caller in callers:
+            caller.close()
+
+
+def clients_that_do_not_behave():
+    """Who sends, sends much, or never reads: the others get their answer."""
+    needs_namespace()
+    with Attacked() as host, Running(host) as daemon:
+        clients = []
+        for number in range(100):
+            client = socket.socket(socket.AF_UNIX)
+            client.setblocking(False)
+            clients.append(client)
+            try:
+                if client.connect_ex(daemon.socket()) == 0 and number % 2:
+                    client.send(b"[daemon]\nversion=evil\n" * 1000)
+            except BrokenPipeError:  # it has had its answer
+                pass
+        result = host.inside_in_time(COMMAND, "status", "--json")
+        equal(json.loads(result.stdout)["gate"], "off")
+        for client in clients:
+            client.close()
+
+
+def places_of_the_metrics():
+    """The file is replaced, not written through; what lies beside it, where it is made, is removed and not opened."""
+    needs_namespace()
+    with Attacked() as host:
+        folder = host.path("run/metrics")
+        os.mkdir(folder)
+        path = os.path.join(folder, "vfio-variant.prom")
+        for place in (path, path + ".new"):
+            for name, make in things(host).items():
+                print(f"# {os.path.basename(place)}: {name}")
+                make(place)
+                if name == "directory":
+                    with Running(host, "--textfile", "/run/metrics/vfio-variant.prom"):
+                        pass
+                    assert os.path.isdir(place)
+                else:
+                    with Running(host, "--textfile", "/run/metrics/vfio-variant.prom"):
+                        pass
+                    info = os.lstat(path)
+                    equal((stat.S_ISREG(info.st_mode), info.st_mode & 0o777, info.st_nlink), (True, 0o644, 1))
+                    assert "vfio_variant_daemon_up 0" in open(path, encoding="utf-8").read()
+                    assert not os.path.lexists(path + ".new")
+                for left in (path, path + ".new"):
+                    if os.path.lexists(left):
+                        remove(left)
+        equal(open(host.path("secret"), encoding="utf-8").read(), SECRET)
+        equal(open(host.path("eve/file"), encoding="utf-8").read(), ENTRY)
+
+
+# --- the policy ---
+
+
+def rule_of(host):
+    result = host.inside_in_time(COMMAND, "match", "--json", NIC)
+    exits(result, 0)
+    return json.loads(result.stdout)["rule"]
+
+
+def policies_that_are_none():
+    """A file that others could have written, or that is no file, does not count, and is said; nothing hangs, and not more
+    than the limit is read."""
+    needs_policy()
+    with Attacked() as host:
+        path = host.policy("<default driver='generic'/>")
+        rule = open(path, encoding="utf-8").read()
+        assert rule_of(host), "the good policy does not count"
+        os.unlink(path)
+
+        def text(mode=0o644, owner=0):
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(rule)
+            os.chmod(path, mode)
+            os.chown(path, owner, owner)
+
+        user = host.path("eve/policy.xml")
+        with open(user, "w", encoding="utf-8") as file:
+            file.write(rule)
+        os.chown(user, NOBODY, NOBODY)
+        cases = {
+            "a user's": (lambda: text(owner=NOBODY), "belongs to user"),
+            "for the group to write": (lambda: text(0o664), "can write it"),
+            "for all to write": (lambda: text(0o646), "can write it"),
+            "hard link to a user's": (lambda: os.link(user, path), "belongs to user"),
+            "link to a user's": (lambda: os.symlink(user, path), "belongs to user"),
+            "link to nowhere": (lambda: os.symlink("/nowhere", path), "No such file"),
+            "fifo": (lambda: os.mkfifo(path), "it is no file"),
+            "directory": (lambda: os.mkdir(path), "it is no file"),
+            "socket": (lambda: make_socket(path), "it is no file"),
+            "link to /dev/zero": (lambda: os.symlink("/dev/zero", path), ""),
+            "a gibibyte": (lambda: make_huge(path), "File too large"),
+        }
+        for name, (make, complaint) in cases.items():
+            print(f"# {name}")
+            make()
+            exits(host.inside_in_time(COMMAND, "policy"), 1, path.replace(host.path(""), "/").replace("//", "/"), complaint)
+            equal(rule_of(host), None)
+            remove(path)
+
+
+def policy_folder_of_a_user():
+    needs_policy()
+    with Attacked() as host:
+        inside = host.policy("<default driver='generic'/>", "vfio-variant.d/50-a.xml")
+        os.chown(os.path.dirname(inside), NOBODY, NOBODY)
+        exits(host.inside_in_time(COMMAND, "policy"), 1, "vfio-variant.d", "belongs to user")
+        os.chown(os.path.dirname(inside), 0, 0)
+        os.chmod(os.path.dirname(inside), 0o777)
+        exits(host.inside_in_time(COMMAND, "policy"), 1, "vfio-variant.d", "can write it")
+        os.chmod(os.path.dirname(inside), 0o755)
+        exits(host.inside_in_time(COMMAND, "policy"), 0)
+
+
+# --- a user who tries everything ---
+
+
+def nobody_changes_anything():
+    """Each command: looking is allowed, and is told from a look below a sysroot what the same look is to root; everything
+    that moves or asks is refused before it does anything."""
+    needs_namespace()
+    become = as_nobody()
+    with Attacked() as host:
+        put_text(host.entry)
+        exits(host.inside_in_time(*become, COMMAND, "bind", "--dry-run", NIC), 0)  # a look, too
+        before = snapshot(host.root)
+        looks = [["list"], ["list", "--json"], ["list", "--kernel", "6.1.0"], ["match", NIC], ["match", "--json", NIC],
+                 ["match", "--long", NIC], ["policy"], ["policy", "--keyfile"], ["policy", "--json"], ["metrics"],
+                 ["metrics", "--format=prometheus"], ["check", NIC], ["check", "--json", NIC]]
+        for arguments in looks:
+            program = (COMMAND, arguments[0], "--sysroot", host.root, *arguments[1:])
+            result = in_time(*become, *program)
+            assert result.returncode in (0, 1, 2), f"{arguments}: exit {result.returncode}: {result.stderr}"
+            equal(result.returncode, in_time(*program).returncode)
+            said(result)
+        refused = [["bind", NIC], ["bind", "--force", NIC], ["bind", "--driver", "vfio-pci", NIC],
+                   ["bind", "--json", NIC], ["restore", NIC], ["restore", "--all"], ["restore", "--force", NIC],
+                   ["probe", NIC], ["probe", "--json", NIC], ["probe", "--all"]]
+        for arguments in refused:
+            result = in_time(*become, COMMAND, *arguments)
+            assert result.returncode in (2, 5), f"{arguments}: exit {result.returncode}: {result.stdout}{result.stderr}"
+            if result.returncode == 2:
+                equal(in_time(COMMAND, *arguments).returncode, 2)
+        exits(in_time(*become, DAEMON), 5, "must be run as root")
+        exits(in_time(*become, DAEMON, "--no-gate"), 5, "must be run as root")
+        equal(snapshot(host.root), before)
+
+
+def nobody_and_the_running_daemon():
+    """Neither its socket nor its process, journal, lock and tally are anybody's but root's."""
+    needs_namespace()
+    become = as_nobody()
+    with Attacked() as host, Running(host) as daemon:
+        put_text(host.entry)
+        exits(host.inside_in_time(COMMAND, "bind", NIC), 1)  # makes a lock and the tally
+        exits(host.inside_in_time(*become, COMMAND, "status"), 5, "Permission denied")
+        exits(host.inside_in_time(*become, COMMAND, "status", "--json"), 5)
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGKILL, signal.SIGSTOP):
+            result = in_time(*become, "kill", f"-{int(number)}", str(daemon.process.pid))
+            assert result.returncode != 0, f"signal {number} was delivered"
+        before = snapshot(host.run_dir)
+        assert any(path.endswith(f"lock-{NIC}") for path in before), "no lock"
+        for path in [host.run_dir, *before]:
+            for script in (': >>"$1"', 'echo x >"$1"', 'rm -rf "$1"', 'mv "$1" "$1.x"', 'chmod 777 "$1"', 'ln -sf /etc "$1/x"',
+                           'touch "$1/x"', 'mkfifo "$1.fifo"'):
+                in_time(*become, "sh", "-c", script, "sh", path)
+        for lock in [path for path in before if "/lock-" in path]:
+            assert in_time(*become, "flock", "--nonblock", lock, "true").returncode != 0, f"{lock} can be taken"
+        after = snapshot(host.run_dir)
+        equal(after, before)
+        exits(host.inside_in_time(COMMAND, "status", "--json"), 0)
+
+
+def nobody_calls_the_hook():
+    """It is no secret, and has no privilege of its own: by hand it writes nothing, moves nothing, and says nothing on its
+    output."""
+    become = as_nobody()
+    xml = f"""<domain type='qemu'><name>guest</name><uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid><devices>
+      <hostdev mode='subsystem' type='pci' managed='yes'><source><address domain='0' bus='5' slot='0' function='0'/></source>
+      </hostdev></devices></domain>"""
+    needs_namespace()
+    with Attacked() as host:
+        put_text(host.entry)
+        before = snapshot(host.root)
+        for operation in ("prepare", "start", "started", "stopped", "release", "reconnect", "migrate", "restore", "attach"):
+            for sub in ("begin", "end", "x"):
+                result = host.inside_in_time(*become, HOOK, "guest", operation, sub, "-", stdin=xml)
+                assert result.returncode in (0, 1), f"{operation} {sub}: exit {result.returncode}"
+                equal(result.stdout, "")
+        equal(snapshot(host.root), before)
+
+
+def nobody_runs_the_minder():
+    """It is a program like any other, without libvirt's ear: it gets its orders from its standard input alone, and the
+    journal of root is not his to write."""
+    become = as_nobody()
+    needs_namespace()
+    with Attacked() as host:
+        put_text(host.entry)
+        before = snapshot(host.root)
+        result = host.inside_in_time(*become, MINDER, stdin="look\nfree\nheld\nlook\n")
+        assert result.returncode in (0, 1, 5), f"exit {result.returncode}"
+        equal(snapshot(host.root), before)
+
+
+def programs_have_no_privilege_of_their_own():
+    """So what a user sets in the environment is his own affair."""
+    for program in (COMMAND, HOOK, DAEMON, MINDER):
+        equal(os.stat(program).st_mode & (stat.S_ISUID | stat.S_ISGID | stat.S_IWGRP | stat.S_IWOTH), 0)
+        try:
+            capabilities = os.getxattr(program, "security.capability")
+        except OSError:
+            capabilities = b""
+        equal(capabilities, b"")
+
+
+def path_of_a_user():
+    """Root who keeps a user's PATH: check looks for QEMU there, and does not run what a user could have put there."""
+    needs_namespace()
+    with Attacked() as host:
+        trap = host.path("eve/bin")
+        os.mkdir(trap)
+        for name in ("qemu-system-x86_64", "qemu-kvm", "systemctl", "modprobe", "vfio-variant", "sh"):
+            path = os.path.join(trap, name)
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(f"#!/bin/sh\n/bin/touch {host.path('sprung')}\n")
+            os.chmod(path, 0o755)
+            os.chown(path, NOBODY, NOBODY)
+        os.chown(trap, NOBODY, NOBODY)
+        set_path = ["/usr/bin/env", f"PATH={trap}:/usr/sbin:/usr/bin:/sbin:/bin"]
+        for arguments in (["check", NIC], ["check", "--json", ON_VFIO], ["list"], ["status"], ["policy"], ["bind", NIC],
+                          ["restore", "--all"]):
+            host.inside_in_time(*set_path, COMMAND, *arguments)
+        host.inside_in_time(*set_path, HOOK, "guest", "start", "begin", "-", stdin="<domain/>")
+        assert not os.path.exists(host.path("sprung")), "a user's program was run by root"
+
+
+def environment_of_a_user():
+    """No variable leads root's programs to files of a user: only G_MESSAGES_DEBUG and NOTIFY_SOCKET are looked at."""
+    needs_namespace()
+    with Attacked() as host:
+        eve = host.path("eve")
+        with open(os.path.join(eve, "policy.xml"), "w", encoding="utf-8") as file:
+            file.write("<vfio-variant><default driver='generic'/></vfio-variant>")
+        names = ["XML_CATALOG_FILES", "SGML_CATALOG_FILES", "XDG_CONFIG_HOME", "XDG_DATA_DIRS", "XDG_RUNTIME_DIR", "HOME",
+                 "LIBVIRT_DEFAULT_URI", "MODPROBE_OPTIONS", "KMOD_CONFIG", "SYSROOT", "TMPDIR", "GIO_EXTRA_MODULES", "TMP"]
+        clean = host.inside_in_time("/usr/bin/env", "-i", COMMAND, "match", "--json", NIC)
+        odd = host.inside_in_time("/usr/bin/env", "-i", *[f"{name}={eve}/policy.xml" for name in names], "G_MESSAGES_DEBUG=all",
+                                  "G_DEBUG=fatal-warnings", COMMAND, "match", "--json", NIC)
+        exits(clean, 0)
+        equal((odd.returncode, odd.stdout), (0, clean.stdout))
+
+
+TESTS = [
+    good_entry_is_believed,
+    entries_that_are_none,
+    locks_that_are_none,
+    tallies_that_are_none,
+    directories_that_are_none,
+    missing_directory_is_made,
+    places_of_the_socket,
+    socket_of_somebody_who_is_deaf,
+    clients_that_do_not_behave,
+    places_of_the_metrics,
+    policies_that_are_none,
+    policy_folder_of_a_user,
+    nobody_changes_anything,
+    nobody_and_the_running_daemon,
+    nobody_calls_the_hook,
+    nobody_runs_the_minder,
+    programs_have_no_privilege_of_their_own,
+    path_of_a_user,
+    environment_of_a_user,
+]
+run_tests(TESTS)
