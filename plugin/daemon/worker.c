@@ -146,6 +146,19 @@ stand_back (const VvSession *session, const VvAnnouncement *a, int fd)
   send_report (fd, a->address, "crashed", NULL, 0, crash);
 }
 
+static void
+rescue (const VvSession *session, const VvAnnouncement *a)
+{
+  const VvRequest request = {a->address, {a->driver, a->module, a->override}, 0};
+  g_autoptr (GError) error = NULL;
+  g_autoptr (VvChange) change = vv_handover_rescue (session, &request, &error);
+
+  if (!change)
+    g_warning ("gate, %s: %s died while it moved it: %s", a->address, a->executable, error->message);
+  else if (change->changed)
+    vv_session_log_change (session, change);
+}
+
 /* --- in the parent --- */
 
 /* One message: a word of one byte, the report, or the end. */
@@ -274,6 +287,19 @@ vv_worker_run (void (*func) (const VvSession *session), const VvSession *session
 
   if (pid == 0) {
     func (session);
+    _exit (0);
+  }
+  if (pid < 0)
+    g_warning ("fork: %s", g_strerror (errno));
+}
+
+void
+vv_worker_rescue (const VvSession *session, const VvAnnouncement *announcement, const VvWorkerClient *client)
+{
+  pid_t pid = vv_worker_fork (client);
+
+  if (pid == 0) {
+    rescue (session, announcement);
     _exit (0);
   }
   if (pid < 0)

@@ -77,6 +77,15 @@ void vv_worker_run (void (*func) (const VvSession *session), const VvSession *se
                     const VvWorkerClient *client);
 
 /**
+ * vv_worker_rescue:
+ *
+ * After the process died that made @announcement and had gone no further: a process that undoes or finishes
+ * what it had begun (vv_handover_rescue()), as vv_worker_run() has it.
+ */
+void vv_worker_rescue (const VvSession *session, const VvAnnouncement *announcement,
+                       const VvWorkerClient *client);
+
+/**
  * vv_worker_fork:
  *
  * As fork(), for a process like a worker's: it dies with the daemon, has no signals blocked, and has called

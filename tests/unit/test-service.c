@@ -478,6 +478,53 @@ test_next_device_after_a_crash (void)
   stop_and_assert_device (f, "special-vfio", "special-vfio");
 }
 
+/* --- a libvirt that dies --- */
+
+static void
+run_until_on (const Fixture *f, const char *driver)
+{
+  g_autofree char *is_on = NULL;
+
+  do {
+    g_main_context_iteration (NULL, FALSE);
+    g_free (is_on);
+    is_on = fake_driver_of (f->k, NIC);
+  } while (g_strcmp0 (is_on, driver) != 0);
+}
+
+/* Between the unbind and drivers_probe: nobody else would give the device a driver again. */
+static void
+test_libvirt_dies_at_a_detach (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+
+  actor_does (libvirt, "write %s/" OVERRIDE " vfio-pci", f->k->root);
+  fake_unbind (f->k, NIC);
+  actor_dies (libvirt);
+  run_until_on (f, "mlx5_core");
+  stop_and_assert_device (f, "mlx5_core", NULL);
+  g_assert_false (fake_exists (f->k, ENTRY));
+}
+
+static void
+test_libvirt_dies_on_the_way_home (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+  g_autoptr (LibvirtActor) next = new_libvirt (f);
+
+  detach (f, libvirt);
+  actor_does (libvirt, "write %s/" OVERRIDE " (null)", f->k->root);
+  fake_unbind (f->k, NIC);
+  actor_dies (libvirt);
+  run_until_on (f, "mlx5_core");
+  detach (f, next);
+  assert_driver (f, "special-vfio");
+  reattach (f, next);
+  stop_and_assert_device (f, "mlx5_core", NULL);
+}
+
 /* --- those that take long --- */
 
 static char *
@@ -1259,6 +1306,8 @@ main (int argc, char **argv)
       {"/service/worker-dies/on-the-way-home", test_worker_dies_on_the_way_home},
       {"/service/worker-dies/before", test_worker_dies_before},
       {"/service/worker-dies/the-next-device", test_next_device_after_a_crash},
+      {"/service/libvirt-dies/at-a-detach", test_libvirt_dies_at_a_detach},
+      {"/service/libvirt-dies/on-the-way-home", test_libvirt_dies_on_the_way_home},
       {"/service/deadline/before-anything-is-done", test_deadline_before_anything_is_done},
       {"/service/deadline/in-the-kernel", test_deadline_in_the_kernel},
       {"/service/stopped/before-anything-is-done", test_stopped_before_anything_is_done},
