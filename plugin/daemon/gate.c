@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/fanotify.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define DEVICES "bus/pci/devices"
@@ -43,6 +44,8 @@ typedef struct {
   VvAnnouncement is;
   gpointer device_data;
   guint expiry;
+  int pidfd; /* of the thread's process; -1: none */
+  guint death;
   VvGate *gate;
 } Announced;
 
@@ -55,13 +58,26 @@ struct VvHeld {
   guint timeout;
 };
 
+/* What happens to its thread matters no more, or is somebody else's to see. */
+static void
+stop_waiting (Announced *a)
+{
+  if (a->expiry)
+    g_source_remove (a->expiry);
+  if (a->death)
+    g_source_remove (a->death);
+  if (a->pidfd >= 0)
+    close (a->pidfd);
+  a->expiry = a->death = 0;
+  a->pidfd = -1;
+}
+
 static void
 announced_free (Announced *a)
 {
   if (!a)
     return;
-  if (a->expiry)
-    g_source_remove (a->expiry);
+  stop_waiting (a);
   g_free (a->is.executable);
   g_free (a->is.address);
   g_free (a->is.driver);
@@ -87,17 +103,23 @@ executable_of (const VvGate *gate, pid_t tid)
   return g_path_get_basename (target);
 }
 
+static char *
+status_of (const VvGate *gate, pid_t tid)
+{
+  char path[32];
+
+  snprintf (path, sizeof path, "%d/status", (int)tid);
+  return vv_io_read (gate->host->proc, path, STATUS_LIMIT, NULL);
+}
+
 /* Anybody may read driver_override and name a program as libvirt's; only root can move a device. The owner of
  * /proc/TID does not tell: it is root's for any process that may not be dumped (proc(5)). */
 static gboolean
-is_root (const VvGate *gate, pid_t tid)
+is_root (const char *status)
 {
-  char path[32];
   guint real, effective;
+  const char *line = status ? strstr (status, "\nUid:") : NULL;
 
-  snprintf (path, sizeof path, "%d/status", (int)tid);
-  g_autofree char *text = vv_io_read (gate->host->proc, path, STATUS_LIMIT, NULL);
-  const char *line = text ? strstr (text, "\nUid:") : NULL;
   return line && sscanf (line, "\nUid: %u %u", &real, &effective) == 2 && effective == 0;
 }
 
@@ -106,9 +128,22 @@ served_executable (const VvGate *gate, pid_t tid)
 {
   g_autofree char *name = executable_of (gate, tid);
 
-  if (!name || !g_strv_contains ((const char *const *)gate->executables, name) || !is_root (gate, tid))
+  if (!name || !g_strv_contains ((const char *const *)gate->executables, name))
     return NULL;
-  return g_steal_pointer (&name);
+  g_autofree char *status = status_of (gate, tid);
+  return is_root (status) ? g_steal_pointer (&name) : NULL;
+}
+
+/* pidfd_open(2) takes a process, that is the first of its threads; -1 where the kernel has none (before 5.3)
+ */
+static int
+open_process (const VvGate *gate, pid_t tid)
+{
+  g_autofree char *status = status_of (gate, tid);
+  const char *line = status ? strstr (status, "\nTgid:") : NULL;
+  int tgid;
+
+  return line && sscanf (line, "\nTgid: %d", &tgid) == 1 ? (int)syscall (SYS_pidfd_open, tgid, 0) : -1;
 }
 
 /* --- answering --- */
@@ -165,6 +200,21 @@ announcement_expires (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
+/* It does not go on with the device that it may have unbound. */
+static gboolean
+process_dies (int fd, GIOCondition condition, gpointer data)
+{
+  Announced *a = data;
+
+  (void)fd;
+  (void)condition;
+  a->death = 0;
+  g_hash_table_steal (a->gate->announced, GINT_TO_POINTER (a->is.tid));
+  a->gate->client.orphaned (&a->is, a->device_data, a->gate->data);
+  announced_free (a);
+  return G_SOURCE_REMOVE;
+}
+
 /* The address is the folder that driver_override is in. */
 static char *
 device_of (int fd)
@@ -209,6 +259,7 @@ new_announcement (VvGate *gate, int fd, pid_t tid)
     return NULL;
   Announced *a = g_new0 (Announced, 1);
   a->gate = gate;
+  a->pidfd = open_process (gate, tid);
   a->is.tid = tid;
   a->is.driver = device_link (gate, address, "driver");
   a->is.module = device_link (gate, address, "driver/module");
@@ -232,6 +283,8 @@ override_opened (VvGate *gate, int fd, pid_t tid)
     drop (before);
   g_hash_table_insert (gate->announced, GINT_TO_POINTER (tid), a);
   a->expiry = g_timeout_add_seconds (ANNOUNCED_FOR_S, announcement_expires, a);
+  if (a->pidfd >= 0)
+    a->death = g_unix_fd_add (a->pidfd, G_IO_IN, process_dies, a);
   a->device_data = gate->client.announced (&a->is, gate->data);
 }
 
@@ -260,8 +313,7 @@ probe_opened (VvGate *gate, int fd, pid_t tid)
   }
   gate->counts.held++;
   g_hash_table_steal (gate->announced, GINT_TO_POINTER (tid));
-  g_source_remove (a->expiry);
-  a->expiry = 0;
+  stop_waiting (a);
   VvHeld *held = g_new0 (VvHeld, 1);
   held->gate = gate;
   held->announced = a;

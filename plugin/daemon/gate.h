@@ -43,6 +43,8 @@ typedef struct {
  * VvGateClient:
  * @announced: a thread is about to move a device; returns what is to be given to the other functions
  * @dropped: it went no further: the announcement is forgotten
+ * @orphaned: the same, since its process died, perhaps in the middle of the move; @announcement is still
+ * valid
  * @held: it waits at drivers_probe; to be answered by vv_gate_let_go(), now or later
  * @late: the deadline of a held open has passed; it is still held
  *
@@ -51,6 +53,7 @@ typedef struct {
 typedef struct {
   gpointer (*announced) (const VvAnnouncement *announcement, gpointer data);
   void (*dropped) (gpointer device_data, gpointer data);
+  void (*orphaned) (const VvAnnouncement *announcement, gpointer device_data, gpointer data);
   void (*held) (VvHeld *held, gpointer device_data, gpointer data);
   void (*late) (VvHeld *held, gpointer device_data, gpointer data);
 } VvGateClient;

@@ -185,17 +185,25 @@ give_back (const VvRequest *request, VvBinding *b, GError **error)
   return change;
 }
 
-/* libvirt is going to be told that it cannot have the device, and does nothing more about it then
- * (virHostdevPreparePCIDevicesImpl() gives back only what virPCIDeviceDetach() has taken). An entry counts
- * further when it says that the device is away on the driver that it was on: somebody had detached it. */
-static void
-bring_back (const VvSession *session, const VvRequest *request, VvBinding *b, const VvEntry *entry)
+/* To what it was before libvirt touched it. An entry counts further when it says that the device is away on
+ * the driver that it was on: somebody had detached it. */
+static VvChange *
+undo (const VvRequest *request, VvBinding *b, const VvEntry *entry, const char *why, GError **error)
 {
   gboolean was_away = entry && entry->state == VV_STATE_DETACHED && entry->vfio_driver &&
                       g_strcmp0 (entry->vfio_driver, request->before.driver) == 0;
+
+  return vv_binding_undo (b, &request->before, was_away ? entry : NULL, why, error);
+}
+
+/* libvirt is going to be told that it cannot have the device, and does nothing more about it then
+ * (virHostdevPreparePCIDevicesImpl() gives back only what virPCIDeviceDetach() has taken). */
+static void
+bring_back (const VvSession *session, const VvRequest *request, VvBinding *b, const VvEntry *entry)
+{
   g_autoptr (GError) error = NULL;
-  g_autoptr (VvChange) change = vv_binding_undo (b, &request->before, was_away ? entry : NULL,
-                                                 "as it was before: it cannot have what is required", &error);
+  g_autoptr (VvChange) change =
+      undo (request, b, entry, "as it was before: it cannot have what is required", &error);
 
   if (change)
     vv_session_log_change (session, change);
@@ -230,6 +238,37 @@ vv_handover (const VvSession *session, const VvRequest *request, const VvPatienc
     bring_back (session, request, b, entry);
   g_propagate_error (error, g_steal_pointer (&problem));
   return NULL;
+}
+
+/* --- what a libvirt that died leaves --- */
+
+/* What libvirt changes: at a detach first the override of a device on its native driver, on the way home
+ * first that of one on a VFIO driver; then there is no driver. */
+static gboolean
+is_left_between (const VvBinding *b, const VvRequest *request)
+{
+  const VvPciDevice *d = b->device;
+
+  if (!d->driver && request->before.driver)
+    return TRUE;
+  return g_strcmp0 (d->driver, request->before.driver) == 0 &&
+         g_strcmp0 (d->driver_override, request->before.override) != 0;
+}
+
+VvChange *
+vv_handover_rescue (const VvSession *session, const VvRequest *request, GError **error)
+{
+  g_autoptr (VvBinding) b = vv_session_binding (session, request->address, FALSE, error);
+
+  if (!b)
+    return NULL;
+  VvOperation operation = b->device->driver_override ? VV_DETACH : VV_REATTACH;
+  if (!is_left_between (b, request))
+    return leave (b, request, operation, "libvirt died, and had not begun, or somebody else went on");
+  if (operation == VV_REATTACH && !(b->entry && b->entry->held))
+    return vv_binding_reattach (b, error);
+  g_autoptr (VvEntry) entry = b->entry ? vv_entry_copy (b->entry) : NULL;
+  return undo (request, b, entry, "as it was before: libvirt died in the middle of moving it", error);
 }
 
 gint64

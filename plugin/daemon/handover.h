@@ -46,3 +46,15 @@ gint64 vv_handover_prepare (const VvSession *session, const VvRequest *request);
  */
 VvChange *vv_handover (const VvSession *session, const VvRequest *request, const VvPatience *patience,
                        VvChange **failed, GError **error);
+
+/**
+ * vv_handover_rescue:
+ *
+ * For a device that libvirt had announced when it died, and did not come to drivers_probe with. What it had
+ * written is taken back: the driver and the driver_override of before. On the way home, which it had cleared
+ * driver_override for, the device is brought there. One that has not changed, or has a new driver, is left as
+ * it is; so is one that a process holds through VFIO (VV_ERROR_REFUSED).
+ *
+ * Returns: (transfer full): as vv_handover()
+ */
+VvChange *vv_handover_rescue (const VvSession *session, const VvRequest *request, GError **error);

@@ -234,6 +234,18 @@ device_dropped (gpointer job, gpointer data)
   job_free (job);
 }
 
+/* Nobody is held, so nobody waits for what the process does that puts the device back. */
+static void
+device_orphaned (const VvAnnouncement *announcement, gpointer device_data, gpointer data)
+{
+  VvService *s = data;
+  Job job = {.service = s};
+  VvWorkerClient client = worker_client (&job);
+
+  job_free (device_data);
+  vv_worker_rescue (s->session, announcement, &client);
+}
+
 static void
 device_held (VvHeld *held, gpointer device_data, gpointer data)
 {
@@ -402,7 +414,8 @@ end_textfile (VvService *s)
 static gboolean
 open_gate (VvService *s, GError **error)
 {
-  static const VvGateClient client = {device_announced, device_dropped, device_held, device_late};
+  static const VvGateClient client = {device_announced, device_dropped, device_orphaned, device_held,
+                                      device_late};
 
   s->gate = vv_gate_new (s->session->host, (const char *const *)s->settings->executables,
                          s->settings->deadline_ms, &client, s, error);

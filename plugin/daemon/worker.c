@@ -14,6 +14,7 @@
 
 #define REPORT_LIMIT 16384
 #define TEXT_LIMIT 4000 /* bytes of one text; it may quote many scripts, and status shows less */
+#define AFTER_LIBVIRT_US G_TIME_SPAN_SECOND
 #define TOUCHED "T"
 #define UNTOUCHED "U"
 
@@ -136,6 +137,22 @@ hand_over (const VvSession *session, const VvAnnouncement *a, int fd)
   }
 }
 
+/* libvirt lets the kernel choose now, which knows nothing of the driver_override of home. What comes after
+ * finds the device bound, or binds it, in whichever order. A detach is libvirt's own to finish. */
+static void
+finish_the_way_home (const VvSession *session, const char *address)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_usleep (AFTER_LIBVIRT_US);
+  g_autoptr (VvEntry) entry = vv_journal_load (session->journal, address, NULL);
+  if (!entry || entry->state != VV_STATE_REATTACHING)
+    return;
+  g_autoptr (VvBinding) b = vv_session_binding (session, address, FALSE, &error); /* that recovers */
+  if (!b)
+    g_warning ("%s", error->message);
+}
+
 static void
 stand_back (const VvSession *session, const VvAnnouncement *a, int fd)
 {
@@ -144,6 +161,20 @@ stand_back (const VvSession *session, const VvAnnouncement *a, int fd)
   vv_binding_stand_back (session->host, session->journal, a->address);
   g_set_error (&crash, VV_ERROR, VV_ERROR_FAILED, "the process that moved it died");
   send_report (fd, a->address, "crashed", NULL, 0, crash);
+  finish_the_way_home (session, a->address);
+}
+
+static void
+rescue (const VvSession *session, const VvAnnouncement *a)
+{
+  const VvRequest request = {a->address, {a->driver, a->module, a->override}, 0};
+  g_autoptr (GError) error = NULL;
+  g_autoptr (VvChange) change = vv_handover_rescue (session, &request, &error);
+
+  if (!change)
+    g_warning ("gate, %s: %s died while it moved it: %s", a->address, a->executable, error->message);
+  else if (change->changed)
+    vv_session_log_change (session, change);
 }
 
 /* --- in the parent --- */
@@ -274,6 +305,19 @@ vv_worker_run (void (*func) (const VvSession *session), const VvSession *session
 
   if (pid == 0) {
     func (session);
+    _exit (0);
+  }
+  if (pid < 0)
+    g_warning ("fork: %s", g_strerror (errno));
+}
+
+void
+vv_worker_rescue (const VvSession *session, const VvAnnouncement *announcement, const VvWorkerClient *client)
+{
+  pid_t pid = vv_worker_fork (client);
+
+  if (pid == 0) {
+    rescue (session, announcement);
     _exit (0);
   }
   if (pid < 0)

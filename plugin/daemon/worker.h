@@ -51,7 +51,8 @@ VvWorker *vv_worker_start (const VvSession *session, const VvAnnouncement *annou
  * vv_worker_stand_back:
  *
  * After one died that had touched the device: a process that makes the device fit for libvirt's own way
- * (vv_binding_stand_back()), at once.
+ * (vv_binding_stand_back()), at once. When libvirt was let go, and has brought it home, that process puts its
+ * driver_override and its entry right.
  *
  * Returns: (transfer full) (nullable): as vv_worker_start(); its report says that the first one died
  */
@@ -75,6 +76,15 @@ void vv_worker_free (VvWorker *worker);
  */
 void vv_worker_run (void (*func) (const VvSession *session), const VvSession *session,
                     const VvWorkerClient *client);
+
+/**
+ * vv_worker_rescue:
+ *
+ * After the process died that made @announcement and had gone no further: a process that undoes or finishes
+ * what it had begun (vv_handover_rescue()), as vv_worker_run() has it.
+ */
+void vv_worker_rescue (const VvSession *session, const VvAnnouncement *announcement,
+                       const VvWorkerClient *client);
 
 /**
  * vv_worker_fork:

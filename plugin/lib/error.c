@@ -3,7 +3,17 @@
 
 #include <errno.h>
 
-G_DEFINE_QUARK (vv_error_quark, vv_error)
+/* G_DEFINE_QUARK()'s cache is written without order, and the first error may come in several threads at once.
+ */
+GQuark
+vv_error_quark (void)
+{
+  static gsize quark;
+
+  if (g_once_init_enter (&quark))
+    g_once_init_leave (&quark, g_quark_from_static_string ("vv-error"));
+  return (GQuark)quark;
+}
 
 VvError
 vv_error_from_errno (int errnum)

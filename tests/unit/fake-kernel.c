@@ -533,14 +533,14 @@ fake_fault (FakeKernel *k, FakeFault fault, guint step, int errnum)
 static gboolean
 is_due (const FakeKernel *k, FakeFault fault)
 {
-  return k->fault == fault && k->steps == k->fault_step;
+  return k->fault == fault && (guint)g_atomic_int_get (&k->steps) == k->fault_step;
 }
 
 /* Returns: the errno that the step fails with, or 0 */
 static int
 begin_step (FakeKernel *k)
 {
-  k->steps++;
+  g_atomic_int_inc (&k->steps); /* threads may share a kernel, as long as no fault is ordered */
   if (is_due (k, FAKE_DIE_BEFORE))
     _exit (DEATH);
   if (is_due (k, FAKE_STALL_BEFORE))

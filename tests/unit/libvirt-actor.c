@@ -62,10 +62,18 @@ actor_new (const char *program)
 }
 
 void
+actor_dies (LibvirtActor *a)
+{
+  if (a->source)
+    g_source_remove (a->source);
+  a->source = 0;
+  kill (a->pid, SIGKILL);
+}
+
+void
 actor_free (LibvirtActor *a)
 {
-  g_source_remove (a->source);
-  kill (a->pid, SIGKILL);
+  actor_dies (a);
   g_assert_cmpint (waitpid (a->pid, NULL, 0), ==, a->pid);
   close (a->input);
   close (a->output);

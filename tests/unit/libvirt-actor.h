@@ -15,6 +15,9 @@ LibvirtActor *actor_new (const char *program);
 void actor_free (LibvirtActor *actor);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (LibvirtActor, actor_free)
 
+/** actor_dies: it is killed, whatever it is at */
+void actor_dies (LibvirtActor *actor);
+
 pid_t actor_pid (const LibvirtActor *actor);
 
 /** actor_begin: has it do one step, and does not wait for that */

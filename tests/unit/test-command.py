@@ -823,6 +823,35 @@ def bind_that_fails_exits_1():
         equal([one["error"] is None for one in moved], [False, True])
 
 
+def many_devices(host, count):
+    """Copies of the network card: their addresses."""
+    folder = host.path("sys/devices/pci0000:00/0000:00:01.0")
+    addresses = [f"0000:3c:{n:02x}.0" for n in range(count)]
+    for address in addresses:
+        shutil.copytree(f"{folder}/{NIC}", f"{folder}/{address}", symlinks=True)
+        os.symlink(f"../../../devices/pci0000:00/0000:00:01.0/{address}", host.path(f"sys/bus/pci/devices/{address}"))
+    return addresses
+
+
+def bind_of_many_at_once():
+    """In eight threads; what each of them says is about its own device. No kernel binds them here."""
+    needs_namespace()
+    with Host() as host:
+        addresses = many_devices(host, 24)
+        result = host.inside(COMMAND, "bind", "--force", "--json", "--jobs", "8", *addresses)
+        exits(result, 1)
+        moved = json.loads(result.stdout)
+        valid(moved, "change.schema.json")
+        equal([one["device"] for one in moved], addresses)
+        for one in moved:
+            assert one["error"].startswith(f"{one['device']}: no VFIO driver could be bound, it is back on mlx5_core"), one
+        equal(sorted(os.listdir(host.path("run/vfio-variant"))),
+              sorted([f"lock-{address}" for address in addresses] + ["lock-tally", "tally"]))
+        with open(host.path("run/vfio-variant/tally"), encoding="utf-8") as tally:
+            counted = tally.read()
+        assert "failed=24\n" in counted and "bind=24\n" in counted, counted
+
+
 def bind_of_what_the_host_uses_exits_4():
     needs_namespace()
     with Host() as host:
@@ -1209,7 +1238,7 @@ TESTS = [
     absent_device_exits_3, no_sysfs_exits_1, moving_without_privilege_exits_5, help_tells,
     options_are_the_same_everywhere, the_daemon_helps, the_daemon_without_privilege_exits_5,
     the_daemons_options_are_the_same_everywhere, bind_of_what_is_bound,
-    bind_dry_run_prints_a_script, bind_that_fails_exits_1, bind_of_what_the_host_uses_exits_4,
+    bind_dry_run_prints_a_script, bind_that_fails_exits_1, bind_of_many_at_once, bind_of_what_the_host_uses_exits_4,
     bind_without_an_iommu_exits_4, restore_respects_domains, probe_of_the_generic_driver,
     probe_of_a_native_driver_exits_4, probe_respects_domains, probe_that_cannot_ask_exits_1, hook_usage, hook_never_fails, hook_with_endless_input,
     hook_follows_a_life, hook_lets_the_guest_go_on,

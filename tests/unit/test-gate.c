@@ -29,7 +29,7 @@ typedef struct {
   GPtrArray *dropped;   /* the same strings */
   VvHeld *held;         /* the last one */
   const char *held_device;
-  gboolean is_held, is_late;
+  gboolean is_held, is_late, is_orphaned;
 } Fixture;
 
 /* --- answers that do not come through --- */
@@ -70,6 +70,16 @@ dropped (gpointer device_data, gpointer data)
 }
 
 static void
+orphaned (const VvAnnouncement *a, gpointer device_data, gpointer data)
+{
+  Fixture *f = data;
+
+  g_assert_cmpstr (a->address, ==, NIC);
+  g_assert_true (device_data == f->announced->pdata[0]);
+  f->is_orphaned = TRUE;
+}
+
+static void
 held (VvHeld *h, gpointer device_data, gpointer data)
 {
   Fixture *f = data;
@@ -101,7 +111,7 @@ set_class (const FakeKernel *k, const char *address, const char *class)
 static VvGate *
 new_gate (Fixture *f, const char *program, guint deadline_ms, GError **error)
 {
-  static const VvGateClient client = {announced, dropped, held, late};
+  static const VvGateClient client = {announced, dropped, orphaned, held, late};
   const char *const programs[] = {"somebody", program, NULL};
 
   return vv_gate_new (f->host, programs, deadline_ms, &client, f, error);
@@ -280,6 +290,35 @@ test_announced_twice (void)
   g_assert_cmpstr (vv_held_announcement (f->held)->address, ==, DISK);
   vv_gate_let_go (f->held, TRUE);
   actor_finish (libvirt);
+}
+
+static void
+test_announced_and_died (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
+
+  actor_announces (libvirt, f->k, NIC);
+  actor_dies (libvirt);
+  run_until (&f->is_orphaned);
+  g_assert_cmpuint (f->dropped->len, ==, 0);
+}
+
+/* What becomes of the device is decided already. */
+static void
+test_held_and_died (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
+  g_autoptr (LibvirtActor) other = actor_new (FAKE_LIBVIRT);
+
+  actor_announces (libvirt, f->k, NIC);
+  actor_begins_to_probe (libvirt, f->k);
+  run_until_held (f);
+  actor_dies (libvirt);
+  actor_announces (other, f->k, DISK); /* the main loop has had its turns */
+  g_assert_false (f->is_orphaned);
+  vv_gate_let_go (f->held, TRUE);
 }
 
 /* --- held --- */
@@ -614,6 +653,8 @@ main (int argc, char **argv)
       {"/gate/announcement/not-of-another-user", test_another_user},
       {"/gate/announcement/of-a-deleted-program", test_deleted_program},
       {"/gate/announcement/twice", test_announced_twice},
+      {"/gate/announcement/and-died", test_announced_and_died},
+      {"/gate/held/and-died", test_held_and_died},
       {"/gate/held/until-let-go", test_held_until_let_go},
       {"/gate/held/once-for-each-announcement", test_one_announcement_is_for_one_probe},
       {"/gate/held/others-pass-meanwhile", test_others_pass_meanwhile},

@@ -35,6 +35,32 @@ libvirt_unbinds (const Fixture *f, const char *override)
 }
 
 static void
+is_on (const Fixture *f, const VvHome *home)
+{
+  g_autofree char *line = g_strconcat (home->override ? home->override : "(null)", "\n", NULL);
+
+  set_override (f, line);
+  if (home->driver && strcmp (home->driver, "mlx5_core") != 0) {
+    fake_unbind (f->k, NIC);
+    fake_probe (f->k, NIC);
+  } else if (!home->driver) {
+    fake_unbind (f->k, NIC);
+  }
+}
+
+/* As far as it came when it died */
+static void
+libvirt_begins (const Fixture *f, const char *override, gboolean unbound)
+{
+  g_autofree char *line = g_strconcat (override ? override : "(null)", "\n", NULL);
+
+  set_override (f, line);
+  if (unbound)
+    fake_unbind (f->k, NIC);
+  fake_fault (f->k, FAKE_NO_FAULT, 0, 0);
+}
+
+static void
 has_flr (const Fixture *f)
 {
   g_autofree char *path = fake_device_path (NIC, "reset_method");
@@ -1143,6 +1169,94 @@ test_prepare_goes_by_the_policy (void)
   g_assert_false (is_loaded (f, "special-vfio"));
 }
 
+/* --- a libvirt that died --- */
+
+static void
+write_away_entry (const Fixture *f, const VvHome *home, gboolean held)
+{
+  write_entry (f, VV_STATE_DETACHED, home, NULL);
+  g_autoptr (VvEntry) entry = entry_of_nic (f);
+  entry->held = held;
+  g_assert_true (vv_journal_store (f->s->journal, entry, NULL));
+}
+
+static VvChange *
+rescue (const Fixture *f, const VvHome *before, GError **error)
+{
+  const VvRequest request = {NIC, *before, 0};
+
+  return vv_handover_rescue (f->s, &request, error);
+}
+
+/* How far libvirt came, and what is left of it */
+static void
+test_rescue (void)
+{
+  static const struct {
+    const char *says;
+    const VvHome *before, *entry; /* @entry: the home in it, NULL: there is none */
+    const char *override;         /* what libvirt has written, NULL: cleared */
+    gboolean unbound, held;
+    const VvHome *after;
+    gboolean stays; /* the entry */
+  } cases[] = {
+      {"a detach, before the unbind", &native, NULL, "vfio-pci", FALSE, FALSE, &native, FALSE},
+      {"a detach, after the unbind", &native, NULL, "vfio-pci", TRUE, FALSE, &native, FALSE},
+      {"an override of the administrator's", &native_by_name, NULL, "vfio-pci", TRUE, FALSE, &native_by_name,
+       FALSE},
+      {"a device without driver", &driverless, NULL, "vfio-pci", TRUE, FALSE, &driverless, FALSE},
+      {"on the way home, before the unbind", &variant, &native_by_name, NULL, FALSE, FALSE, &native_by_name,
+       FALSE},
+      {"on the way home, after the unbind", &variant, &native_by_name, NULL, TRUE, FALSE, &native_by_name,
+       FALSE},
+      {"on the way home, which nobody knows", &generic, NULL, NULL, TRUE, FALSE, &native, FALSE},
+      {"detached by hand", &variant, &native, NULL, TRUE, TRUE, &variant, TRUE},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_test_message ("%s", cases[i].says);
+    g_autoptr (Fixture) f = fixture_new ();
+    g_autoptr (GError) error = NULL;
+    fake_register (f->k, "special-vfio");
+    is_on (f, cases[i].before);
+    if (cases[i].entry)
+      write_away_entry (f, cases[i].entry, cases[i].held);
+    g_autofree char *entry = cases[i].entry ? fake_read (f->k, ENTRY) : NULL;
+    libvirt_begins (f, cases[i].override, cases[i].unbound);
+    g_autoptr (VvChange) change = rescue (f, cases[i].before, &error);
+    g_assert_no_error (error);
+    g_assert_true (change->changed);
+    fake_assert_device (f->k, NIC, cases[i].after->driver, cases[i].after->override);
+    if (!cases[i].stays) {
+      assert_no_entry (f);
+      continue;
+    }
+    g_autofree char *now = fake_read (f->k, ENTRY);
+    g_assert_cmpstr (now, ==, entry);
+  }
+}
+
+/* Nothing had begun, or somebody else was faster. */
+static void
+test_nothing_to_rescue (void)
+{
+  static const struct {
+    const VvHome *before, *now;
+  } cases[] = {{&native, &native}, {&native, &variant}, {&variant, &native}, {&driverless, &driverless}};
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (Fixture) f = fixture_new ();
+    g_autoptr (GError) error = NULL;
+    fake_register (f->k, "special-vfio");
+    is_on (f, cases[i].now);
+    g_autoptr (VvChange) change = rescue (f, cases[i].before, &error);
+    g_assert_no_error (error);
+    g_assert_false (change->changed);
+    fake_assert_device (f->k, NIC, cases[i].now->driver, cases[i].now->override);
+    assert_no_entry (f);
+  }
+}
+
 int
 main (int argc, char **argv)
 {
@@ -1193,6 +1307,8 @@ main (int argc, char **argv)
   g_test_add_func ("/handover/policy/the-next-that-can-migrate", test_the_next_that_can_migrate);
   g_test_add_func ("/handover/policy/refused-and-back-to-what-it-was", test_refused_and_back_to_what_it_was);
   g_test_add_func ("/handover/policy/refused-and-no-way-back", test_refused_and_no_way_back);
+  g_test_add_func ("/handover/rescue/what-libvirt-had-begun", test_rescue);
+  g_test_add_func ("/handover/rescue/nothing-to-do", test_nothing_to_rescue);
   g_test_add_func ("/handover/policy/a-starting-domain-is-not-refused",
                    test_a_starting_domain_is_not_refused);
   g_test_add_func ("/handover/policy/no-driver-of-vfio", test_policy_and_no_driver_of_vfio);

@@ -467,12 +467,15 @@ test_worker_dies_on_the_way_home (void)
   g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
   detach (f, libvirt);
   fake_fault (f->k, FAKE_DIE_AFTER, 2, 0); /* its state is written, and the override */
-  reattach (f, libvirt);
+  begin_to_move (f, libvirt, "(null)");
+  fake_fault (f->k, FAKE_NO_FAULT, 0, 0); /* only that of the first one is fatal */
+  actor_finish (libvirt);
   fake_assert_logged (NIC ": the process that moved it died; libvirt goes its own way");
+  assert_driver (f, NULL);
   assert_outcome (f, "crashed");
-  stop_and_assert_device (f, NULL, NULL);
-  fake_probe (f->k, NIC);
-  fake_assert_device (f->k, NIC, "mlx5_core", NULL);
+  while (fake_exists (f->k, ENTRY)) /* what libvirt knows nothing of comes back, too */
+    g_main_context_iteration (NULL, FALSE);
+  stop_and_assert_device (f, "mlx5_core", "mlx5_core");
 }
 
 static void
@@ -502,6 +505,53 @@ test_next_device_after_a_crash (void)
   detach (f, libvirt);
   assert_outcome (f, "detached");
   stop_and_assert_device (f, "special-vfio", "special-vfio");
+}
+
+/* --- a libvirt that dies --- */
+
+static void
+run_until_on (const Fixture *f, const char *driver)
+{
+  g_autofree char *is_on = NULL;
+
+  do {
+    g_main_context_iteration (NULL, FALSE);
+    g_free (is_on);
+    is_on = fake_driver_of (f->k, NIC);
+  } while (g_strcmp0 (is_on, driver) != 0);
+}
+
+/* Between the unbind and drivers_probe: nobody else would give the device a driver again. */
+static void
+test_libvirt_dies_at_a_detach (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+
+  actor_does (libvirt, "write %s/" OVERRIDE " vfio-pci", f->k->root);
+  fake_unbind (f->k, NIC);
+  actor_dies (libvirt);
+  run_until_on (f, "mlx5_core");
+  stop_and_assert_device (f, "mlx5_core", NULL);
+  g_assert_false (fake_exists (f->k, ENTRY));
+}
+
+static void
+test_libvirt_dies_on_the_way_home (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+  g_autoptr (LibvirtActor) next = new_libvirt (f);
+
+  detach (f, libvirt);
+  actor_does (libvirt, "write %s/" OVERRIDE " (null)", f->k->root);
+  fake_unbind (f->k, NIC);
+  actor_dies (libvirt);
+  run_until_on (f, "mlx5_core");
+  detach (f, next);
+  assert_driver (f, "special-vfio");
+  reattach (f, next);
+  stop_and_assert_device (f, "mlx5_core", NULL);
 }
 
 /* --- those that take long --- */
@@ -1348,6 +1398,8 @@ main (int argc, char **argv)
       {"/service/worker-dies/on-the-way-home", test_worker_dies_on_the_way_home},
       {"/service/worker-dies/before", test_worker_dies_before},
       {"/service/worker-dies/the-next-device", test_next_device_after_a_crash},
+      {"/service/libvirt-dies/at-a-detach", test_libvirt_dies_at_a_detach},
+      {"/service/libvirt-dies/on-the-way-home", test_libvirt_dies_on_the_way_home},
       {"/service/deadline/before-anything-is-done", test_deadline_before_anything_is_done},
       {"/service/deadline/in-the-kernel", test_deadline_in_the_kernel},
       {"/service/deadline/stalled-at-every-step", test_worker_stalls_at_every_step},

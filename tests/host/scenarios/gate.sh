@@ -282,6 +282,19 @@ libvirtd_is_killed_while_held() {
   guest_gives_back
 }
 
+# A shell that is called as libvirtd is, with the same writes. Nobody but the gate knows what the device was.
+libvirtd_is_killed_between() {
+  mark_log
+  cp /bin/dash libvirtd
+  # shellcheck disable=SC2016 # for the inner shell
+  ./libvirtd -ec '
+    echo vfio-pci >/sys/bus/pci/devices/$0/driver_override
+    echo $0 >/sys/bus/pci/devices/$0/driver/unbind
+    kill -9 $$' "$nic" || true
+  comes_home "$nic" 'e1000e (null)'
+  log_says "$nic: reattach: no driver -> e1000e: as it was before: libvirt died"
+}
+
 # libvirtd dies with the device in the guest, and the guest dies before libvirtd is back
 libvirtd_and_guest_are_killed() {
   start_domain guest
@@ -392,6 +405,7 @@ gate_scenario 'gate: the process that moves the device is killed' worker_is_kill
 gate_scenario 'gate: a second daemon is refused' second_daemon_is_refused
 gate_scenario 'gate: libvirtd is killed while it is held' libvirtd_is_killed_while_held
 unload_variants
+gate_scenario 'gate: libvirtd is killed between its unbind and drivers_probe' libvirtd_is_killed_between
 gate_scenario 'gate: libvirtd and the guest are killed' libvirtd_and_guest_are_killed
 gate_scenario 'gate: the device is removed while libvirt is held' device_is_removed
 gate_scenario 'gate: virtual functions are removed while libvirt is held' vfs_are_removed
