@@ -204,7 +204,8 @@ moves_by_plug() { # moves_by_plug GUEST BDF
   hostdev_xml "$2" >"race-hostdev-$2.xml"
   libvirt_once attach-device "$1" "race-hostdev-$2.xml" || return 0
   stays_with "$1" "$2"
-  libvirt_once detach-device "$1" "race-hostdev-$2.xml" || fail "it cannot be detached"
+  insists_name=race-$2
+  insists detach-device "$1" "race-hostdev-$2.xml" || fail "it cannot be detached"
   wait_for 60 has_no_hostdev "$1" "$2"
 }
 
@@ -212,7 +213,8 @@ moves_by_start() { # moves_by_start GUEST BDF
   domain_xml "$1" "$(hostdev_xml "$2")" >"$1.xml"
   libvirt_once create "$1.xml" || return 0
   stays_with "$1" "$2"
-  libvirt_once destroy "$1" || fail "it cannot be destroyed"
+  insists_name=race-$1
+  insists destroy "$1" || fail "it cannot be destroyed"
 }
 
 # Of each device: no driver of the host is lost. What the command left on VFIO is said so in the journal, and comes home.

@@ -9,14 +9,15 @@
 # what happened, so the same seed gives the same steps. A guest during whose step a process was killed is
 # destroyed after it; a process killed between two steps changes nothing, but for QEMU.
 #
-# soak.conf, which boot takes along, may say cycles= (of start and destroy, and as many of attach and detach) and seed=
+# soak.conf, which boot takes along, may say cycles= (of start and destroy, and as many of attach and detach), seed= and
+# kill_percent= (of the steps)
 
 nic=$(bdf 8086:10d3 1)
 special_nic=$(bdf 8086:10d3 2)
 nvme=$(bdf 1b36:0010)
 edu=$(bdf 1234:11e8 1),$(bdf 1234:11e8 2) # one IOMMU group: they go together
 
-cycles=12 quiet_cycles=6 seed=1
+cycles=12 quiet_cycles=6 kill_percent=12 seed=1
 # shellcheck disable=SC1091 # comes with boot --with
 [ ! -e soak.conf ] || . ./soak.conf
 
@@ -643,5 +644,5 @@ switches() {
 need_libvirt
 gate_scenario "soak: $quiet_cycles times start and destroy, attach and detach, undisturbed (seed $seed)" \
   quiet_soak "$seed" "$quiet_cycles"
-gate_scenario "soak: $cycles times start and destroy, attach and detach, with kills (seed $seed)" soak "$seed" 12 "$cycles"
+gate_scenario "soak: $cycles times start and destroy, attach and detach, with kills (seed $seed)" soak "$seed" "$kill_percent" "$cycles"
 gate_scenario 'idle: the daemon does not wake up' is_idle
