@@ -115,6 +115,12 @@ dropped (gpointer device_data, gpointer data)
 }
 
 static void
+orphaned (const VvAnnouncement *announcement, gpointer device_data, gpointer data)
+{
+  (void)announcement, (void)device_data, (void)data;
+}
+
+static void
 held (VvHeld *held_open, gpointer device_data, gpointer data)
 {
   const Bench *b = data;
@@ -135,7 +141,7 @@ static void
 open_gate (Bench *b, const VvHost *host)
 {
   static const char *const executables[] = {LIBVIRT, NULL};
-  static const VvGateClient client = {announced, dropped, held, late};
+  static const VvGateClient client = {announced, dropped, orphaned, held, late};
   g_autoptr (GError) error = NULL;
   gint64 start = g_get_monotonic_time ();
   int fds[2];

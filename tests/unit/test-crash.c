@@ -546,7 +546,7 @@ test_process_may_stall_at_every_step (gconstpointer data)
   for (guint i = 0; i < 2 * n; i++) {
     g_test_message ("it stands still %s step %u of %u", i % 2 ? "after" : "before", i / 2 + 1, n);
     g_autoptr (Fixture) f = start_way (way);
-    pid_t pid = stall_on_the_way (f, way, i % 2, i / 2 + 1);
+    pid_t pid = stall_on_the_way (f, way, i % 2 != 0, i / 2 + 1);
     assert_locked (f);
     *clock_ahead += STALL;
     fake_goes_on (pid);
@@ -568,7 +568,7 @@ test_worker_may_stall_at_every_step (gconstpointer data)
   for (guint i = 0; i < 2 * n; i++) {
     g_test_message ("it stands still %s step %u of %u", i % 2 ? "after" : "before", i / 2 + 1, n);
     g_autoptr (Fixture) f = start_way (way);
-    pid_t pid = stall_on_the_way (f, way, i % 2, i / 2 + 1);
+    pid_t pid = stall_on_the_way (f, way, i % 2 != 0, i / 2 + 1);
     *clock_ahead += STALL;
     if (*touched)
       fake_goes_on (pid);

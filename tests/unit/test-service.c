@@ -1381,61 +1381,61 @@ skip (gconstpointer reason)
   g_test_skip (reason);
 }
 
+static const struct {
+  const char *path;
+  GTestFunc func;
+} tests[] = {
+    {"/service/detach", test_detach},
+    {"/service/reattach", test_reattach},
+    {"/service/falls-back", test_falls_back},
+    {"/service/left-alone", test_left_alone},
+    {"/service/failed", test_failed},
+    {"/service/unknown-libvirt", test_unknown_libvirt},
+    {"/service/worker-dies/when-it-has-touched", test_worker_dies_when_it_has_touched},
+    {"/service/worker-dies/on-the-way-home", test_worker_dies_on_the_way_home},
+    {"/service/worker-dies/before", test_worker_dies_before},
+    {"/service/worker-dies/the-next-device", test_next_device_after_a_crash},
+    {"/service/libvirt-dies/at-a-detach", test_libvirt_dies_at_a_detach},
+    {"/service/libvirt-dies/on-the-way-home", test_libvirt_dies_on_the_way_home},
+    {"/service/deadline/before-anything-is-done", test_deadline_before_anything_is_done},
+    {"/service/deadline/in-the-kernel", test_deadline_in_the_kernel},
+    {"/service/deadline/stalled-at-every-step", test_worker_stalls_at_every_step},
+    {"/service/stopped/before-anything-is-done", test_stopped_before_anything_is_done},
+    {"/service/stopped/as-it-comes", test_stopped_as_it_comes},
+    {"/service/stopped/in-the-kernel", test_stopped_in_the_kernel},
+    {"/service/libvirt-dies-meanwhile", test_libvirt_dies_meanwhile},
+    {"/service/status/idle", test_idle_status},
+    {"/service/status/while-holding", test_status_while_holding},
+    {"/service/status/much-that-failed", test_much_that_failed},
+    {"/service/status/no-gate", test_no_gate},
+    {"/service/status/a-gate-that-cannot-be", test_gate_that_cannot_be},
+    {"/service/socket/is-root-s", test_socket_is_root_s},
+    {"/service/socket/stale", test_stale_socket},
+    {"/service/socket/second-daemon", test_second_daemon},
+    {"/service/policy/decides", test_policy_decides},
+    {"/service/policy/refuses", test_policy_refuses},
+    {"/service/policy/turns-the-gate-off-and-on", test_policy_turns_the_gate_off_and_on},
+    {"/service/policy/turns-the-gate-off-while-holding", test_policy_turns_the_gate_off_while_holding},
+    {"/service/policy/sets", test_policy_sets},
+    {"/service/policy/sets-the-textfile", test_policy_sets_the_textfile},
+    {"/service/policy/is-broken", test_policy_is_broken},
+    {"/service/policy/cannot-be-read", test_policy_cannot_be_read},
+    {"/service/textfile/written", test_textfile},
+    {"/service/textfile/counts-failures", test_textfile_counts_failures},
+    {"/service/textfile/while-holding", test_textfile_while_holding},
+    {"/service/textfile/sleeps", test_textfile_sleeps},
+    {"/service/textfile/cannot-be-written", test_textfile_cannot_be_written},
+    {"/service/minder/hears", test_minder_hears},
+    {"/service/minder/is-missing", test_minder_is_missing},
+    {"/service/reload", test_reload},
+    {"/service/new-configuration", test_new_configuration},
+    {"/service/a-former-daemon-is-mended", test_former_daemon_is_mended},
+    {"/service/uevents", test_uevents},
+};
+
 int
 main (int argc, char **argv)
 {
-  static const struct {
-    const char *path;
-    GTestFunc func;
-  } tests[] = {
-      {"/service/detach", test_detach},
-      {"/service/reattach", test_reattach},
-      {"/service/falls-back", test_falls_back},
-      {"/service/left-alone", test_left_alone},
-      {"/service/failed", test_failed},
-      {"/service/unknown-libvirt", test_unknown_libvirt},
-      {"/service/worker-dies/when-it-has-touched", test_worker_dies_when_it_has_touched},
-      {"/service/worker-dies/on-the-way-home", test_worker_dies_on_the_way_home},
-      {"/service/worker-dies/before", test_worker_dies_before},
-      {"/service/worker-dies/the-next-device", test_next_device_after_a_crash},
-      {"/service/libvirt-dies/at-a-detach", test_libvirt_dies_at_a_detach},
-      {"/service/libvirt-dies/on-the-way-home", test_libvirt_dies_on_the_way_home},
-      {"/service/deadline/before-anything-is-done", test_deadline_before_anything_is_done},
-      {"/service/deadline/in-the-kernel", test_deadline_in_the_kernel},
-      {"/service/deadline/stalled-at-every-step", test_worker_stalls_at_every_step},
-      {"/service/stopped/before-anything-is-done", test_stopped_before_anything_is_done},
-      {"/service/stopped/as-it-comes", test_stopped_as_it_comes},
-      {"/service/stopped/in-the-kernel", test_stopped_in_the_kernel},
-      {"/service/libvirt-dies-meanwhile", test_libvirt_dies_meanwhile},
-      {"/service/status/idle", test_idle_status},
-      {"/service/status/while-holding", test_status_while_holding},
-      {"/service/status/much-that-failed", test_much_that_failed},
-      {"/service/status/no-gate", test_no_gate},
-      {"/service/status/a-gate-that-cannot-be", test_gate_that_cannot_be},
-      {"/service/socket/is-root-s", test_socket_is_root_s},
-      {"/service/socket/stale", test_stale_socket},
-      {"/service/socket/second-daemon", test_second_daemon},
-      {"/service/policy/decides", test_policy_decides},
-      {"/service/policy/refuses", test_policy_refuses},
-      {"/service/policy/turns-the-gate-off-and-on", test_policy_turns_the_gate_off_and_on},
-      {"/service/policy/turns-the-gate-off-while-holding", test_policy_turns_the_gate_off_while_holding},
-      {"/service/policy/sets", test_policy_sets},
-      {"/service/policy/sets-the-textfile", test_policy_sets_the_textfile},
-      {"/service/policy/is-broken", test_policy_is_broken},
-      {"/service/policy/cannot-be-read", test_policy_cannot_be_read},
-      {"/service/textfile/written", test_textfile},
-      {"/service/textfile/counts-failures", test_textfile_counts_failures},
-      {"/service/textfile/while-holding", test_textfile_while_holding},
-      {"/service/textfile/sleeps", test_textfile_sleeps},
-      {"/service/textfile/cannot-be-written", test_textfile_cannot_be_written},
-      {"/service/minder/hears", test_minder_hears},
-      {"/service/minder/is-missing", test_minder_is_missing},
-      {"/service/reload", test_reload},
-      {"/service/new-configuration", test_new_configuration},
-      {"/service/a-former-daemon-is-mended", test_former_daemon_is_mended},
-      {"/service/uevents", test_uevents},
-  };
-
   fake_test_init (&argc, &argv);
   fake_ignore_debug ();
   g_log_set_always_fatal (G_LOG_LEVEL_ERROR); /* that a worker died is critical */
