@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=sh disable=SC2154 # lib.sh comes before
-# needs: --vfs 64
+# needs: --vfs 64 --timeout 3000
 #
 # Many at once: 64 virtual functions that go to 8 guests, each from a virsh of its own; and gate, hook and command that
 # race for the same few devices.

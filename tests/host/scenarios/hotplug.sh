@@ -132,7 +132,7 @@ under_the_name_of_virtqemud() {
   wait_for 60 libvirt_answers
   hot_plugs test_vfio_pci "$virtio_nic"
   expect 'held, twice' "$(gate_status .opens.held)" 2
-  destroy_domains
+  virsh -q destroy guest
 }
 
 at_domain_start() { # at_domain_start VARIANT BDF: the gate and the hook together
