@@ -69,6 +69,7 @@ count_point (FILE *trace, const char *name)
     line[strcspn (line, "\n")] = '\0';
     number += strcmp (line, name) == 0;
   }
+  fseek (trace, 0, SEEK_END); /* between reading and writing: C11 7.21.5.3 */
   fprintf (trace, "%s\n", name);
   fflush (trace);
   return number;
