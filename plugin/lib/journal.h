@@ -74,8 +74,8 @@ typedef struct VvJournal VvJournal;
  * vv_journal_open:
  * @create: make the directory when it is not there; needs root
  *
- * Returns: (transfer full): the journal, or NULL with @error set; without @create, a missing directory is an
- * empty journal
+ * Returns: (transfer full): the journal, or NULL with @error set, VV_ERROR_REFUSED when somebody but root has
+ * power over the directory; without @create, a missing directory is an empty journal
  */
 VvJournal *vv_journal_open (const VvHost *host, gboolean create, GError **error);
 void vv_journal_free (VvJournal *journal);
