@@ -337,6 +337,10 @@ choose_with_guest() {
     action=attach && take is_free_and_single
   fi
   with=$unit
+  [ -z "$with" ] || return 0
+  action=destroy # it has nothing that comes off, and the others have all that could be attached
+  units_of "$guest"
+  with=$had
 }
 
 is_destroyed() {
