@@ -364,7 +364,7 @@ marks_are_made_afresh() {
 journal_is_full() {
   mark_log
   stop_gate
-  mount -t tmpfs -o size=4k tmpfs /run/vfio-variant
+  mount -t tmpfs -o size=4k,mode=755 tmpfs /run/vfio-variant
   trap 'umount -l /run/vfio-variant' EXIT
   head -c 4096 /dev/zero >/run/vfio-variant/full
   start_daemon on
