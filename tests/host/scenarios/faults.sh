@@ -96,6 +96,7 @@ two_commands_at_once() {
 
 journal_is_full() {
   mark_log
+  mkdir -p /run/vfio-variant
   mount -t tmpfs -o size=4k,nr_inodes=2,mode=755 tmpfs /run/vfio-variant
   trap 'umount /run/vfio-variant' EXIT
   echo x >/run/vfio-variant/full

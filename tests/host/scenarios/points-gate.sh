@@ -3,4 +3,5 @@
 #
 # The gate, and the minder, with one fault at each point (points.sh).
 
-points_of kill attach detach
+points_of kill attach
+[ -z "${points_long:-}" ] || points_of kill detach
