@@ -67,9 +67,8 @@ check_libvirts_view (const VvSurroundings *s, GPtrArray *findings)
       findings, "libvirt-blind", VV_PROBLEM, VV_SUBJECT_HOST,
       g_strdup_printf ("%s, process %d, does not see modules.alias of %s", s->libvirt->name,
                        (int)s->libvirt->pid, host->release),
-      "this libvirt chooses variant drivers by that file, and refuses a managed device without it, unless "
-      "the "
-      "domain names the driver: <driver model='vfio-pci'/>",
+      "this libvirt chooses variant drivers by that file; without it a managed device gets vfio-pci (12.8), "
+      "or is refused (11.3) unless the domain names the driver: <driver model='vfio-pci'/>",
       g_file_test (ours, G_FILE_TEST_EXISTS)
           ? g_strdup_printf (
                 "systemctl edit %s: [Service] ProtectKernelModules=no; then: systemctl restart %s",
