@@ -646,10 +646,9 @@ __wrap_vv_modules_load (VvModules *modules, const char *module, GError **error)
   return errnum ? vv_set_errno (error, errnum, "module %s cannot be loaded", module) : TRUE;
 }
 
-gboolean
-fake_dies (FakeKernel *k, FakeFunc func, gpointer data)
+static pid_t
+run_in_process (FakeKernel *k, FakeFunc func, gpointer data)
 {
-  int status = 0;
   pid_t pid = fork ();
 
   g_assert_cmpint (pid, >=, 0);
@@ -657,6 +656,15 @@ fake_dies (FakeKernel *k, FakeFunc func, gpointer data)
     func (k, data);
     _exit (0);
   }
+  return pid;
+}
+
+gboolean
+fake_dies (FakeKernel *k, FakeFunc func, gpointer data)
+{
+  int status = 0;
+  pid_t pid = run_in_process (k, func, data);
+
   g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
   g_assert_true (WIFEXITED (status));
   g_assert_true (WEXITSTATUS (status) == DEATH || WEXITSTATUS (status) == 0);
@@ -676,13 +684,8 @@ pid_t
 fake_stalls (FakeKernel *k, FakeFunc func, gpointer data)
 {
   int status = 0;
-  pid_t pid = fork ();
+  pid_t pid = run_in_process (k, func, data);
 
-  g_assert_cmpint (pid, >=, 0);
-  if (pid == 0) {
-    func (k, data);
-    _exit (0);
-  }
   g_assert_cmpint (waitpid (pid, &status, WUNTRACED), ==, pid);
   if (WIFSTOPPED (status))
     return pid;
