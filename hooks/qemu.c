@@ -9,45 +9,40 @@
  * libvirt function: libvirt waits for the hook and would never answer (rule R10). Prints nothing on standard
  * output: for "migrate" and "restore" libvirt takes that as the domain's new XML.
  *
- * The work is a child's. libvirt takes a hook that was killed or crashed for one that says no, kills the
- * running guest at "started" and "reconnect", and gives back no device at "release". So a child that died is
- * followed by another one, which first mends what the first one left; if that dies, too, it is said in the
- * log.
+ * Most domains have no PCI devices, and must not pay for those that have: here it is only found out which
+ * kind this is. The work is another program's, vfio-variant-domain (domain.c), with the libraries that take
+ * long to load. It is also safer there. libvirt takes a hook that was killed or crashed for one that says no,
+ * kills the running guest at "started" and "reconnect", and gives back no device at "release". So a process
+ * that died is followed by another one, which first mends what the first one left; if that dies, too, it is
+ * said in the log.
  */
 #include <errno.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "domain-life.h"
+#include "domain-xml.h"
 #include "libvirt-process.h"
 #include "log.h"
-#include "policy-xml.h"
 
 #define ATTEMPTS 2
 
-/* @may_start: where a domain can be refused; elsewhere @act. @by_journal: the devices are those that the
- * journal gives to the domain, not those of its XML. */
+/* @by_journal: the devices are those that the journal gives to the domain, not those of its XML. */
 typedef struct {
   const char *operation;
   const char *sub_operation;
-  gboolean (*may_start) (const VvSession *session, const VvDomain *domain, GError **refusal);
-  void (*act) (const VvSession *session, const VvDomain *domain);
   gboolean by_journal;
 } Station;
 
 static const Station stations[] = {
-    {"prepare", "begin", vv_domain_prepare, NULL, FALSE},
-    {"start", "begin", vv_domain_start, NULL, FALSE},
-    {"migrate", "begin", vv_domain_foresee, NULL, FALSE},
-    {"restore", "begin", vv_domain_foresee, NULL, FALSE},
-    {"started", "begin", NULL, vv_domain_running, FALSE},
-    {"reconnect", "begin", NULL, vv_domain_running, FALSE},
-    {"release", "end", NULL, vv_domain_release, TRUE},
+    {"prepare", "begin", FALSE}, {"start", "begin", FALSE},   {"migrate", "begin", FALSE},
+    {"restore", "begin", FALSE}, {"started", "begin", FALSE}, {"reconnect", "begin", FALSE},
+    {"release", "end", TRUE},
 };
 
 static const Station *
@@ -60,8 +55,8 @@ find_station (const char *operation, const char *sub_operation)
   return NULL;
 }
 
-/* Standard input, or what there is of it up to one byte over the limit: the parser then says that it is too
- * long. */
+/* Standard input, or what there is of it up to one byte over the limit: vfio-variant-domain then says that it
+ * is too long. */
 static GString *
 read_input (void)
 {
@@ -88,99 +83,74 @@ journal_is_empty (const VvHost *host)
   return addresses && addresses->len == 0;
 }
 
-/* Most domains have no PCI devices: they must not pay for those that do. */
+/* Without that word there is neither <hostdev> nor <interface type='hostdev'>. */
+static gboolean
+may_have_hostdevs (const GString *xml)
+{
+  return memmem (xml->str, xml->len, "hostdev", strlen ("hostdev")) != NULL;
+}
+
 static gboolean
 is_none_of_ours (const VvHost *host, const Station *station, const GString *xml)
 {
-  return station->by_journal ? journal_is_empty (host) : !vv_domain_may_have_hostdevs (xml->str, xml->len);
+  return station->by_journal ? journal_is_empty (host) : !may_have_hostdevs (xml);
 }
 
-static VvSession *
-open_session (GError **error)
+/* --- the process that does the work --- */
+
+/* In a build directory it is beside this one. */
+static char *
+find_program (void)
 {
-  VvSession *session = vv_session_new (NULL, NULL, VV_SESSION_MOVE, error);
+  g_autofree char *self = g_file_read_link ("/proc/self/exe", NULL);
+  g_autofree char *folder = self ? g_path_get_dirname (self) : NULL;
+  g_autofree char *beside = folder ? g_build_filename (folder, "vfio-variant-domain", NULL) : NULL;
 
-  if (session) {
-    vv_session_set_policy (session, vv_policy_read (session->host));
-    vv_policy_warn (session->policy);
-  }
-  return session;
+  return beside && access (beside, X_OK) == 0 ? g_steal_pointer (&beside) : g_strdup (VV_DOMAIN_PROGRAM);
 }
 
-/* What is wrong is said once, where it matters first. */
-static void
-warn_of_problems (const Station *station, const VvDomain *domain)
-{
-  for (guint i = 0; station->may_start && i < domain->problems->len; i++)
-    g_warning ("domain %s: %s", domain->name, (char *)domain->problems->pdata[i]);
-}
-
-/* Returns: FALSE: the domain must not start */
-static gboolean
-run (const Station *station, const char *name, const GString *xml)
-{
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GError) refusal = NULL;
-  g_autoptr (VvDomain) domain = vv_domain_parse (xml->str, xml->len, &error);
-
-  if (domain && !station->by_journal && !domain->hostdevs->len)
-    return TRUE;
-  g_autoptr (VvSession) session = domain ? open_session (&error) : NULL;
-  if (!session) {
-    g_warning ("domain %s: %s; its devices stay on the driver that libvirt chose", name, error->message);
-    return TRUE;
-  }
-  warn_of_problems (station, domain);
-  if (station->act)
-    station->act (session, domain);
-  else if (!station->may_start (session, domain, &refusal)) {
-    fprintf (stderr, "vfio-variant: %s\n", refusal->message); /* libvirt quotes it */
-    return FALSE;
-  }
-  return TRUE;
-}
-
-/* What libvirt wants of us. @station: NULL: nothing but that we are there */
-typedef struct {
-  const Station *station;
-  const char *domain;
-  const GString *xml;
-  pid_t libvirt;
-} Call;
-
+/* Returns: a file that can be read again and again; -1 with errno set */
 static int
-work (const Call *call)
+keep (const GString *xml)
 {
-  g_autoptr (VvHost) host = vv_host_new (NULL, NULL, NULL);
+  int fd = memfd_create ("domain.xml", MFD_CLOEXEC);
 
-  if (host)
-    vv_hook_note_caller (host, call->libvirt);
-  if (!call->station || is_none_of_ours (host, call->station, call->xml))
-    return EXIT_SUCCESS;
-  return run (call->station, call->domain, call->xml) ? EXIT_SUCCESS : EXIT_FAILURE;
+  for (gsize done = 0; fd >= 0 && done < xml->len;) {
+    ssize_t n = write (fd, xml->str + done, xml->len - done);
+    if (n < 0 && errno != EINTR) {
+      int errnum = errno;
+      close (fd);
+      errno = errnum;
+      return -1;
+    }
+    done += MAX (n, 0);
+  }
+  return fd;
 }
 
-/* It dies with the parent: libvirt goes on then, and the device must not be moved under its hands. */
-static G_GNUC_NORETURN void
-be_child (const Call *call, pid_t parent)
+/* Returns: an errno */
+static int
+start (const char *program, char **words, int input, pid_t *pid)
 {
-  prctl (PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid () != parent)
-    _exit (EXIT_FAILURE);
-  exit (work (call));
+  posix_spawn_file_actions_t actions;
+  g_autofree char *parent = g_strdup_printf ("%d", (int)getpid ());
+  char *argv[] = {(char *)program, parent, words[1], words[2], words[3], NULL};
+
+  lseek (input, 0, SEEK_SET);
+  posix_spawn_file_actions_init (&actions);
+  posix_spawn_file_actions_adddup2 (&actions, input, STDIN_FILENO);
+  int errnum = posix_spawn (pid, program, &actions, NULL, argv, environ);
+  posix_spawn_file_actions_destroy (&actions);
+  return errnum;
 }
 
 /* Returns: what it exited with, or the signal it died of, negative */
 static int
-work_in_child (const Call *call)
+wait_for (pid_t pid)
 {
-  pid_t parent = getpid (), pid = fork (), reaped;
+  pid_t reaped;
   int status = 0;
 
-  if (pid == 0)
-    be_child (call, parent);
-  if (pid < 0)
-    return work (call);
   do
     reaped = waitpid (pid, &status, 0);
   while (reaped < 0 && errno == EINTR);
@@ -189,16 +159,35 @@ work_in_child (const Call *call)
   return WIFSIGNALED (status) ? -WTERMSIG (status) : WEXITSTATUS (status);
 }
 
+/* 1 is a refusal. All else, as the 127 of a dynamic loader that misses a library, says that nothing was done.
+ */
 static int
-work_surely (const Call *call)
+end_with (const char *domain, const char *program, int status)
 {
-  for (guint i = 1; i <= ATTEMPTS; i++) {
-    int status = work_in_child (call);
-    if (status >= 0)
-      return status;
-    g_warning ("domain %s: the process that sees to its devices died of signal %d; %s", call->domain, -status,
-               i < ATTEMPTS ? "another one does it" : "libvirt goes its own way");
+  if (status == EXIT_SUCCESS || status == EXIT_FAILURE)
+    return status;
+  g_warning ("domain %s: %s exited with %d; libvirt goes its own way", domain, program, status);
+  return EXIT_SUCCESS;
+}
+
+static int
+work_surely (char **words, const GString *xml)
+{
+  g_autofree char *program = find_program ();
+  int input = keep (xml), errnum = input < 0 ? errno : 0;
+  pid_t pid;
+
+  for (guint i = 1; i <= ATTEMPTS && !errnum; i++) {
+    errnum = start (program, words, input, &pid);
+    int status = errnum ? 0 : wait_for (pid);
+    if (!errnum && status >= 0)
+      return end_with (words[1], program, status);
+    if (!errnum)
+      g_warning ("domain %s: the process that sees to its devices died of signal %d; %s", words[1], -status,
+                 i < ATTEMPTS ? "another one does it" : "libvirt goes its own way");
   }
+  if (errnum)
+    g_warning ("domain %s: %s: %s; libvirt goes its own way", words[1], program, g_strerror (errnum));
   return EXIT_SUCCESS;
 }
 
@@ -219,6 +208,10 @@ main (int argc, char **argv)
   signal (SIGCHLD, SIG_DFL);
   const Station *station = find_station (argv[2], argv[3]);
   g_autoptr (GString) xml = station ? read_input () : NULL;
-  const Call call = {station, argv[1], xml, getppid ()};
-  return work_surely (&call);
+  g_autoptr (VvHost) host = vv_host_new (NULL, NULL, NULL);
+  if (host)
+    vv_hook_note_caller (host, getppid ());
+  if (!station || is_none_of_ours (host, station, xml))
+    return EXIT_SUCCESS;
+  return work_surely (argv, xml);
 }

@@ -257,9 +257,3 @@ vv_domain_free (VvDomain *domain)
   g_ptr_array_unref (domain->problems);
   g_free (domain);
 }
-
-gboolean
-vv_domain_may_have_hostdevs (const char *xml, gsize length)
-{
-  return memmem (xml, length, "hostdev", strlen ("hostdev")) != NULL;
-}

@@ -60,6 +60,3 @@ typedef struct {
 VvDomain *vv_domain_parse (const char *xml, gsize length, GError **error);
 void vv_domain_free (VvDomain *domain);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvDomain, vv_domain_free)
-
-/** vv_domain_may_have_hostdevs: a cheap look at unparsed XML: FALSE when there cannot be any */
-gboolean vv_domain_may_have_hostdevs (const char *xml, gsize length);

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 import threading
 import time
 
@@ -1004,6 +1005,65 @@ def hook_lets_the_guest_go_on():
             assert "Read-only file system" in result.stderr or not result.stderr  # it may go to the system's log
 
 
+class HookWith:
+    """The hook, with a script in the place of the program that it has do the work."""
+
+    def __init__(self, script):
+        self.folder = tempfile.mkdtemp()
+        shutil.copy(HOOK, self.folder)
+        self.write("vfio-variant-domain", f"#!/bin/sh\ncat >{self.folder}/xml\necho >>{self.folder}/runs\n{script}\n")
+        os.chmod(os.path.join(self.folder, "vfio-variant-domain"), 0o755)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.folder)
+
+    def write(self, name, text):
+        with open(os.path.join(self.folder, name), "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def read(self, name):
+        path = os.path.join(self.folder, name)
+        if not os.path.exists(path):
+            return ""
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+
+    def run(self, operation, sub_operation, xml):
+        return run(os.path.join(self.folder, "vfio-variant-hook"), "vm1", operation, sub_operation, "-", stdin=xml)
+
+
+def hook_outlives_what_it_runs():
+    """Only what exits with 1 refuses the guest its start; what dies is followed by another one, which has the same XML."""
+    for script, code, runs in (("exit 0", 0, 1), ("exit 1", 1, 1), ("exit 127", 0, 1), ("exit 3", 0, 1),
+                               ("kill -SEGV $$", 0, 2), ("kill -KILL $$", 0, 2),
+                               ("[ $(grep -c ^ ${0%/*}/runs) = 2 ] && exit 1; kill -KILL $$", 1, 2)):
+        with HookWith(script) as hook:
+            print(f"# {script}")
+            result = hook.run("start", "begin", DOMAIN % "yes")
+            exits(result, code)
+            equal(result.stdout, "")
+            equal(len(hook.read("runs")), runs)
+            equal(hook.read("xml"), DOMAIN % "yes")
+
+
+def hook_leaves_other_domains_alone():
+    """Without a hostdev nothing is run."""
+    with HookWith("exit 1") as hook:
+        for devices, code in (("", 0), ("<disk/>", 0), ("<hostdev/>", 1), ("<interface type='hostdev'/>", 1)):
+            xml = f"<domain><devices>{devices}</devices></domain>"
+            exits(hook.run("start", "begin", xml), code)
+            exits(hook.run("stopped", "end", xml), 0)
+        equal(len(hook.read("runs")), 2)
+
+
+def what_the_hook_runs_is_for_the_hook():
+    for arguments in ([], ["vm1", "start", "begin", "-"], ["1", "vm1", "start", "begin"], ["0", "vm1", "fly", "-"]):
+        exits(run(os.path.join(os.path.dirname(HOOK), "vfio-variant-domain"), *arguments), 0)
+
+
 # --- under a policy ---
 
 
@@ -1241,7 +1301,8 @@ TESTS = [
     bind_dry_run_prints_a_script, bind_that_fails_exits_1, bind_of_many_at_once, bind_of_what_the_host_uses_exits_4,
     bind_without_an_iommu_exits_4, restore_respects_domains, probe_of_the_generic_driver,
     probe_of_a_native_driver_exits_4, probe_respects_domains, probe_that_cannot_ask_exits_1, hook_usage, hook_never_fails, hook_with_endless_input,
-    hook_follows_a_life, hook_lets_the_guest_go_on,
+    hook_follows_a_life, hook_lets_the_guest_go_on, hook_outlives_what_it_runs,
+    hook_leaves_other_domains_alone, what_the_hook_runs_is_for_the_hook,
     match_tells_the_rule, match_under_every_term, match_of_nothing_left, list_shows_the_best_by_the_policy,
     a_broken_policy_is_warned_of_and_ignored, bind_goes_by_host_use, bind_with_a_driver_gets_past_the_policy,
     bind_under_a_broken_policy, bind_of_what_cannot_migrate_exits_4, hook_refuses_where_a_domain_may_be_refused,

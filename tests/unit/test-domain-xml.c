@@ -265,20 +265,6 @@ test_many_devices (void)
   g_assert_cmpuint (domain->hostdevs->len, ==, 4096);
 }
 
-static void
-test_cheap_look (void)
-{
-  const char *with = DOMAIN ("<hostdev/>"), *interface = DOMAIN ("<interface type='hostdev'/>");
-  const char *without = DOMAIN ("<disk/>");
-
-  g_assert_true (vv_domain_may_have_hostdevs (with, strlen (with)));
-  g_assert_true (vv_domain_may_have_hostdevs (interface, strlen (interface)));
-  g_assert_false (vv_domain_may_have_hostdevs (without, strlen (without)));
-  g_assert_false (vv_domain_may_have_hostdevs ("", 0));
-  g_assert_true (vv_domain_may_have_hostdevs ("\0\0hostdev", 9));
-  g_assert_false (vv_domain_may_have_hostdevs ("hostdev", 6));
-}
-
 /* --- wishes --- */
 
 #define NAMESPACE "urn:vfio-variant:domain:1"
@@ -478,7 +464,6 @@ main (int argc, char **argv)
   g_test_add_func ("/domain-xml/length-is-bounded", test_too_long);
   g_test_add_func ("/domain-xml/depth-is-bounded", test_deep_nesting);
   g_test_add_func ("/domain-xml/number-of-devices-is-bounded", test_many_devices);
-  g_test_add_func ("/domain-xml/the-cheap-look-misses-none", test_cheap_look);
   g_test_add_func ("/domain-xml/wishes", test_wishes);
   g_test_add_func ("/domain-xml/a-wish-that-is-not-valid-voids-all", test_bad_wishes);
   g_test_add_func ("/domain-xml/a-wish-for-no-device-is-a-problem", test_wishes_for_none);

@@ -20,7 +20,8 @@ stall=60 # seconds
 # --- the programs with faults ---
 
 lay_over() {
-  for program in bin/vfio-variant sbin/vfio-variantd sbin/vfio-variant-hook libexec/vfio-variant-minder; do
+  for program in bin/vfio-variant sbin/vfio-variantd sbin/vfio-variant-hook libexec/vfio-variant-domain \
+    libexec/vfio-variant-minder; do
     mount --bind "/usr/lib/vfio-variant-faults/${program##*/}" "/usr/$program"
   done
   mkdir -p "$faults"
