@@ -51,13 +51,15 @@ is_interesting (const Row *row)
          has_variant (row->selection->excluded);
 }
 
+/* @with_override: only then is driver_override read, each open of which goes through the daemon's gate */
 static Row *
-read_row (const VvSession *session, const char *address, GError **error)
+read_row (const VvSession *session, const char *address, gboolean with_override, GError **error)
 {
   g_autoptr (Row) row = g_new0 (Row, 1);
   g_autoptr (GError) unreadable = NULL;
 
-  row->device = vv_pci_device_open (session->host, address, error);
+  row->device = with_override ? vv_pci_device_open (session->host, address, error)
+                              : vv_pci_device_look (session->host, address, error);
   if (!row->device)
     return NULL;
   row->entry = vv_journal_load (session->journal, address, &unreadable);
@@ -210,7 +212,7 @@ vv_cmd_list (int argc, char **argv)
   g_autoptr (GPtrArray) rows = g_ptr_array_new_with_free_func ((GDestroyNotify)row_free);
   for (guint i = 0; i < addresses->len; i++) {
     g_autoptr (GError) error = NULL;
-    g_autoptr (Row) row = read_row (session, addresses->pdata[i], &error);
+    g_autoptr (Row) row = read_row (session, addresses->pdata[i], common.json, &error);
     if (!row) { /* it went away while the list was made */
       fprintf (stderr, "vfio-variant: warning: %s\n", error->message);
       continue;

@@ -6,11 +6,12 @@
 #include "modalias.h"
 
 #define ALIAS_LIMIT 4096 /* libkmod's own limit on a line */
+#define BLACKLISTED "blacklisted in modprobe.d or on the kernel command line"
 
 struct VvCatalog {
   VvModules *modules;
   char *prefix;       /* "vfio_" */
-  GPtrArray *entries; /* of VvCandidate, unranked: every prefixed alias of every bus */
+  GPtrArray *entries; /* of VvCandidate, by rank: every prefixed alias of every bus, blacklisted or not */
   gboolean generic;   /* some table speaks of the generic PCI driver */
   GString *warning;
 };
@@ -53,6 +54,8 @@ add_entry (VvCatalog *catalog, const char *pattern, const char *module, VvSource
     return;
   VvCandidate *c = candidate_new (module, pattern, source);
   catalog->generic |= strcmp (c->module, VV_GENERIC_MODULE) == 0;
+  if (vv_modules_blacklisted (catalog->modules, c->module))
+    c->excluded = g_strdup (BLACKLISTED);
   g_ptr_array_add (catalog->entries, c);
 }
 
@@ -137,6 +140,18 @@ read_builtin (VvCatalog *catalog, const VvHost *host)
   }
 }
 
+static int
+compare_rank (gconstpointer a, gconstpointer b)
+{
+  const VvCandidate *x = *(const VvCandidate *const *)a, *y = *(const VvCandidate *const *)b;
+
+  if (x->wildcards != y->wildcards)
+    return x->wildcards < y->wildcards ? -1 : 1;
+  if (x->source != y->source)
+    return x->source < y->source ? -1 : 1;
+  return strcmp (x->module, y->module);
+}
+
 VvCatalog *
 vv_catalog_new (const VvHost *host, VvModules *modules, const char *prefix)
 {
@@ -149,6 +164,7 @@ vv_catalog_new (const VvHost *host, VvModules *modules, const char *prefix)
   vv_modules_each_alias (modules, add_modprobe_alias, catalog);
   read_modules_alias (catalog, host);
   read_builtin (catalog, host);
+  g_ptr_array_sort (catalog->entries, compare_rank);
   return catalog;
 }
 
@@ -169,20 +185,6 @@ vv_catalog_warning (const VvCatalog *catalog)
   return catalog->warning->len ? catalog->warning->str : NULL;
 }
 
-static int
-compare_rank (gconstpointer a, gconstpointer b)
-{
-  const VvCandidate *x = *(const VvCandidate *const *)a, *y = *(const VvCandidate *const *)b;
-
-  if ((x->source == VV_SOURCE_DEFAULT) != (y->source == VV_SOURCE_DEFAULT))
-    return x->source == VV_SOURCE_DEFAULT ? 1 : -1;
-  if (x->wildcards != y->wildcards)
-    return x->wildcards < y->wildcards ? -1 : 1;
-  if (x->source != y->source)
-    return x->source < y->source ? -1 : 1;
-  return strcmp (x->module, y->module);
-}
-
 static const VvCandidate *
 find_module (const GPtrArray *candidates, const char *module)
 {
@@ -194,43 +196,52 @@ find_module (const GPtrArray *candidates, const char *module)
   return NULL;
 }
 
-/* Takes @c, in rank order, as a candidate or among the excluded. */
+/* A copy of @e, which comes next in rank: a candidate, or among the excluded */
 static void
-judge (const VvCatalog *catalog, VvSelection *selection, VvCandidate *c)
+take (VvSelection *selection, const VvCandidate *e)
 {
-  const VvCandidate *better = find_module (selection->candidates, c->module);
+  VvCandidate *c = g_new0 (VvCandidate, 1);
+  const VvCandidate *better = find_module (selection->candidates, e->module);
 
-  if (vv_modules_blacklisted (catalog->modules, c->module))
-    c->excluded = g_strdup ("blacklisted in modprobe.d or on the kernel command line");
-  else if (better)
+  *c = *e;
+  c->module = g_strdup (e->module);
+  c->alias = g_strdup (e->alias);
+  c->excluded = g_strdup (e->excluded);
+  if (!c->excluded && better)
     c->excluded = g_strdup_printf ("the module ranks by a better alias: %s", better->alias);
   g_ptr_array_add (c->excluded ? selection->excluded : selection->candidates, c);
+}
+
+/* Where no table speaks of the generic driver it is there all the same, or may be: the last resort. */
+static void
+take_default (const VvCatalog *catalog, VvSelection *selection)
+{
+  VvCandidate c = {.module = (char *)VV_GENERIC_MODULE, .source = VV_SOURCE_DEFAULT};
+
+  if (vv_modules_blacklisted (catalog->modules, c.module))
+    c.excluded = (char *)BLACKLISTED;
+  take (selection, &c);
 }
 
 VvSelection *
 vv_catalog_select (const VvCatalog *catalog, const char *modalias, GError **error)
 {
-  g_autoptr (GPtrArray) matches = g_ptr_array_new ();
   g_autofree char *prefix = g_strndup (catalog->prefix, strlen (catalog->prefix) - 1);
-  g_autofree char *key = vv_modalias_key (prefix, modalias, error);
+  char *key = vv_modalias_key (prefix, modalias, error);
 
   if (!key)
     return NULL;
+  VvSelection *selection = g_new0 (VvSelection, 1);
+  selection->key = key;
+  selection->candidates = g_ptr_array_new_with_free_func ((GDestroyNotify)candidate_free);
+  selection->excluded = g_ptr_array_new_with_free_func ((GDestroyNotify)candidate_free);
   for (guint i = 0; i < catalog->entries->len; i++) {
     const VvCandidate *e = catalog->entries->pdata[i];
     if (vv_modalias_match (e->alias, key))
-      g_ptr_array_add (matches, candidate_new (e->module, e->alias, e->source));
+      take (selection, e);
   }
   if (!catalog->generic && g_str_has_prefix (key, VV_PREFIX_VFIO "_pci:"))
-    g_ptr_array_add (matches, candidate_new (VV_GENERIC_MODULE, NULL, VV_SOURCE_DEFAULT));
-  g_ptr_array_sort (matches, compare_rank);
-
-  VvSelection *selection = g_new0 (VvSelection, 1);
-  selection->key = g_steal_pointer (&key);
-  selection->candidates = g_ptr_array_new_with_free_func ((GDestroyNotify)candidate_free);
-  selection->excluded = g_ptr_array_new_with_free_func ((GDestroyNotify)candidate_free);
-  for (guint i = 0; i < matches->len; i++)
-    judge (catalog, selection, matches->pdata[i]);
+    take_default (catalog, selection);
   return selection;
 }
 
@@ -325,11 +336,14 @@ vv_candidate_driver (const VvHost *host, const VvCandidate *candidate)
   return vv_module_driver (host, "pci", candidate->module);
 }
 
-const VvCandidate *
-vv_candidates_find (const VvHost *host, const GPtrArray *candidates, const char *driver)
+/* @module: (nullable): the driver's own. It rules most candidates out without a look at sysfs. */
+static const VvCandidate *
+find_driver (const VvHost *host, const GPtrArray *candidates, const char *driver, const char *module)
 {
-  for (guint i = 0; driver && i < candidates->len; i++) {
+  for (guint i = 0; i < candidates->len; i++) {
     const VvCandidate *c = candidates->pdata[i];
+    if (!c->driver && strcmp (c->module, VV_GENERIC_MODULE) != 0 && g_strcmp0 (c->module, module) != 0)
+      continue;
     g_autofree char *name = vv_candidate_driver (host, c);
     if (g_strcmp0 (name, driver) == 0)
       return c;
@@ -337,9 +351,19 @@ vv_candidates_find (const VvHost *host, const GPtrArray *candidates, const char 
   return NULL;
 }
 
+const VvCandidate *
+vv_candidates_find (const VvHost *host, const GPtrArray *candidates, const char *driver)
+{
+  g_autofree char *module = driver ? vv_driver_module (host, "pci", driver) : NULL;
+
+  return driver ? find_driver (host, candidates, driver, module) : NULL;
+}
+
 gboolean
 vv_selection_has_driver (const VvHost *host, const VvSelection *selection, const char *driver)
 {
-  return vv_candidates_find (host, selection->candidates, driver) ||
-         vv_candidates_find (host, selection->excluded, driver);
+  g_autofree char *module = driver ? vv_driver_module (host, "pci", driver) : NULL;
+
+  return driver && (find_driver (host, selection->candidates, driver, module) ||
+                    find_driver (host, selection->excluded, driver, module));
 }

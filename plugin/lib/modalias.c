@@ -57,10 +57,14 @@ vv_modalias_wildcards (const char *pattern)
   return count;
 }
 
+/* Hardly a pattern fits, and mostly one of the first fields tells; in a UTF-8 locale fnmatch() is long in
+ * coming to that. */
 gboolean
 vv_modalias_match (const char *pattern, const char *key)
 {
-  return fnmatch (pattern, key, 0) == 0;
+  size_t plain = strcspn (pattern, "*?[\\");
+
+  return strncmp (pattern, key, plain) == 0 && fnmatch (pattern + plain, key + plain, 0) == 0;
 }
 
 char *

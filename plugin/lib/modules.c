@@ -265,11 +265,25 @@ vv_modules_changed (VvModules *modules)
   return kmod_validate_resources (modules->kmod) != KMOD_RESOURCES_OK;
 }
 
-char *
-vv_module_driver (const VvHost *host, const char *bus, const char *module)
+/* Mostly a driver is called as its module is, with dashes or underscores: then nothing is listed. */
+static char *
+namesake (const VvHost *host, const char *folder, const char *bus, const char *module)
 {
   g_autofree char *name = vv_module_name (module);
-  g_autofree char *folder = g_build_filename ("module", name, "drivers", NULL);
+
+  for (const char *sign = "_-"; *sign; sign++) {
+    g_strdelimit (name, "_-", *sign);
+    g_autofree char *link = g_strconcat (folder, "/", bus, ":", name, NULL);
+    if (vv_io_exists (host->sys, link))
+      return g_steal_pointer (&name);
+  }
+  return NULL;
+}
+
+/* The driver whose name is the module's in a mixture of both signs, else the first */
+static char *
+listed_driver (const VvHost *host, const char *folder, const char *bus, const char *module)
+{
   g_autofree char *prefix = g_strconcat (bus, ":", NULL);
   g_autoptr (GPtrArray) links = vv_io_list (host->sys, folder);
   const char *first = NULL;
@@ -279,9 +293,27 @@ vv_module_driver (const VvHost *host, const char *bus, const char *module)
     if (!g_str_has_prefix (link, prefix))
       continue;
     g_autofree char *spelled = vv_module_name (link + strlen (prefix));
-    if (strcmp (spelled, name) == 0)
+    if (strcmp (spelled, module) == 0)
       return g_strdup (link + strlen (prefix));
     first = first ? first : link + strlen (prefix);
   }
   return g_strdup (first);
+}
+
+char *
+vv_module_driver (const VvHost *host, const char *bus, const char *module)
+{
+  g_autofree char *name = vv_module_name (module);
+  g_autofree char *folder = g_build_filename ("module", name, "drivers", NULL);
+  char *driver = namesake (host, folder, bus, name);
+
+  return driver ? driver : listed_driver (host, folder, bus, name);
+}
+
+char *
+vv_driver_module (const VvHost *host, const char *bus, const char *driver)
+{
+  g_autofree char *link = g_build_filename ("bus", bus, "drivers", driver, "module", NULL);
+
+  return vv_io_link_name (host->sys, link);
 }

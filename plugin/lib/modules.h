@@ -109,3 +109,15 @@ gboolean vv_modules_changed (VvModules *modules);
  * Returns: (transfer full) (nullable): the driver, NULL when the module is not loaded or has none on this bus
  */
 char *vv_module_driver (const VvHost *host, const char *bus, const char *module);
+
+/**
+ * vv_driver_module:
+ * @bus: "pci"
+ * @driver: a driver's name
+ *
+ * The other way round: the link "module" of a driver, which module_add_driver() makes, too.
+ *
+ * Returns: (transfer full) (nullable): the module that registered the driver; NULL when there is no such
+ * driver, or it is part of the kernel under no module's name
+ */
+char *vv_driver_module (const VvHost *host, const char *bus, const char *driver);
