@@ -237,6 +237,21 @@ vv_journal_load (const VvJournal *journal, const char *address, GError **error)
   return entry;
 }
 
+/* A key file's values have no line ends. */
+gboolean
+vv_journal_at_rest (const VvJournal *journal, const char *address)
+{
+  static const VvState at_rest[] = {VV_STATE_NOTED, VV_STATE_DETACHED};
+  g_autofree char *text = journal->dir ? read_own (journal, address, ENTRY_LIMIT, NULL) : NULL;
+
+  for (gsize i = 0; text && i < G_N_ELEMENTS (at_rest); i++) {
+    g_autofree char *line = g_strconcat ("\nstate=", state_names[at_rest[i]], "\n", NULL);
+    if (strstr (text, line))
+      return TRUE;
+  }
+  return FALSE;
+}
+
 static void
 put (GKeyFile *file, const char *key, const char *value)
 {

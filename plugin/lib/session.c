@@ -44,15 +44,18 @@ vv_session_binding (const VvSession *s, const char *address, gboolean dry_run, G
   return binding;
 }
 
-/* A look without the lock: most entries are at rest, and opening the others recovers them. */
+/* A look without the lock: most entries are at rest, and opening the others recovers them. One that is
+ * damaged is for whoever comes for its device. */
 void
 vv_session_recover (const VvSession *s)
 {
   g_autoptr (GPtrArray) addresses = vv_journal_addresses (s->journal);
 
   for (guint i = 0; i < addresses->len; i++) {
-    g_autoptr (VvEntry) entry = vv_journal_load (s->journal, addresses->pdata[i], NULL);
-    if (!entry || entry->state == VV_STATE_NOTED || entry->state == VV_STATE_DETACHED)
+    g_autoptr (VvEntry) entry = vv_journal_at_rest (s->journal, addresses->pdata[i])
+                                    ? NULL
+                                    : vv_journal_load (s->journal, addresses->pdata[i], NULL);
+    if (!entry)
       continue;
     g_autoptr (GError) problem = NULL;
     g_autoptr (VvBinding) binding = vv_session_binding (s, addresses->pdata[i], FALSE, &problem);

@@ -91,6 +91,8 @@ assert_comes_back (const Fixture *f, const VvEntry *entry)
   g_autoptr (VvEntry) loaded = vv_journal_load (f->journal, entry->address, &error);
   g_assert_no_error (error);
   assert_same_entry (loaded, entry);
+  g_assert_cmpint (vv_journal_at_rest (f->journal, entry->address), ==,
+                   entry->state == VV_STATE_NOTED || entry->state == VV_STATE_DETACHED);
 }
 
 static void
