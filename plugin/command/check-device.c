@@ -307,8 +307,8 @@ check_choice (const Look *l)
 static gboolean
 is_vendors (const Look *l)
 {
-  return l->device->vfio_dev &&
-         !vv_selection_has_driver (l->s->session->host, l->choice->selection, l->device->driver);
+  return l->device->vfio_dev && !vv_selection_has_driver (l->s->session->host, l->choice->selection,
+                                                          l->device->driver, l->device->driver_module);
 }
 
 static gboolean

@@ -148,16 +148,11 @@ vv_open_session (const VvCommon *common, gboolean change, int *exit_code)
   return session;
 }
 
-static gboolean
-known (const GPtrArray *addresses, const char *address)
-{
-  return g_ptr_array_find_with_equal_func ((GPtrArray *)addresses, address, g_str_equal, NULL);
-}
-
 GPtrArray *
 vv_device_arguments (const VvHost *host, int argc, char **argv, int *exit_code)
 {
   g_autoptr (GPtrArray) addresses = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GHashTable) known = g_hash_table_new (g_str_hash, g_str_equal);
 
   for (int i = 1; i < argc; i++) {
     g_autoptr (GError) error = NULL;
@@ -166,9 +161,12 @@ vv_device_arguments (const VvHost *host, int argc, char **argv, int *exit_code)
       *exit_code = vv_print_error (error);
       return NULL;
     }
-    for (guint k = 0; k < meant->len; k++)
-      if (!known (addresses, meant->pdata[k]))
-        g_ptr_array_add (addresses, g_strdup (meant->pdata[k]));
+    for (guint k = 0; k < meant->len; k++) {
+      if (g_hash_table_contains (known, meant->pdata[k]))
+        continue;
+      g_ptr_array_add (addresses, g_strdup (meant->pdata[k]));
+      g_hash_table_add (known, addresses->pdata[addresses->len - 1]);
+    }
   }
   return g_steal_pointer (&addresses);
 }

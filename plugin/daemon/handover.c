@@ -31,7 +31,7 @@ is_vfio_driver (const VvHost *host, const VvSelection *selection, const char *dr
 {
   if (!driver)
     return FALSE;
-  if (strcmp (driver, VV_GENERIC_DRIVER) == 0 || vv_selection_has_driver (host, selection, driver))
+  if (strcmp (driver, VV_GENERIC_DRIVER) == 0 || vv_selection_has_driver (host, selection, driver, NULL))
     return TRUE;
   g_autofree char *module = vv_module_name (driver);
   for (guint i = 0; i < selection->candidates->len; i++)

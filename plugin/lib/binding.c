@@ -196,7 +196,7 @@ verify_vfio (VvBinding *b, GError **error)
 gboolean
 vv_on_vfio (const VvHost *host, const VvPciDevice *device, const VvSelection *selection)
 {
-  return device->vfio_dev || vv_selection_has_driver (host, selection, device->driver);
+  return device->vfio_dev || vv_selection_has_driver (host, selection, device->driver, device->driver_module);
 }
 
 /* NULL: its module must be loaded first */
@@ -404,7 +404,8 @@ is_vendor_vfio (const VvBinding *b, const VvSelection *selection)
 {
   const char *driver = b->device->driver;
 
-  return b->device->vfio_dev && !vv_selection_has_driver (b->host, selection, driver) &&
+  return b->device->vfio_dev &&
+         !vv_selection_has_driver (b->host, selection, driver, b->device->driver_module) &&
          !same (driver, VV_GENERIC_DRIVER) && !(b->entry && same (driver, b->entry->vfio_driver));
 }
 

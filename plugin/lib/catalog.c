@@ -360,10 +360,12 @@ vv_candidates_find (const VvHost *host, const GPtrArray *candidates, const char 
 }
 
 gboolean
-vv_selection_has_driver (const VvHost *host, const VvSelection *selection, const char *driver)
+vv_selection_has_driver (const VvHost *host, const VvSelection *selection, const char *driver,
+                         const char *module)
 {
-  g_autofree char *module = driver ? vv_driver_module (host, "pci", driver) : NULL;
+  g_autofree char *found = driver && !module ? vv_driver_module (host, "pci", driver) : NULL;
+  const char *its = module ? module : found;
 
-  return driver && (find_driver (host, selection->candidates, driver, module) ||
-                    find_driver (host, selection->excluded, driver, module));
+  return driver && (find_driver (host, selection->candidates, driver, its) ||
+                    find_driver (host, selection->excluded, driver, its));
 }

@@ -146,5 +146,12 @@ char *vv_candidate_driver (const VvHost *host, const VvCandidate *candidate);
  */
 const VvCandidate *vv_candidates_find (const VvHost *host, const GPtrArray *candidates, const char *driver);
 
-/** vv_selection_has_driver: Returns: whether @driver is a VFIO driver for the device, wanted or not */
-gboolean vv_selection_has_driver (const VvHost *host, const VvSelection *selection, const char *driver);
+/**
+ * vv_selection_has_driver:
+ * @driver: (nullable): a driver's name
+ * @module: (nullable): its module, where that is known; NULL: it is looked up
+ *
+ * Returns: whether @driver is a VFIO driver for the device, wanted or not
+ */
+gboolean vv_selection_has_driver (const VvHost *host, const VvSelection *selection, const char *driver,
+                                  const char *module);

@@ -39,7 +39,8 @@ native_driver (const VvSession *s, const VvPciDevice *device, const VvEntry *ent
 
   if (entry && entry->home_known)
     return entry->home_driver;
-  return device->vfio_dev || vv_selection_has_driver (s->host, selection, now) ? NULL : now;
+  const char *module = seen_driver ? NULL : device->driver_module;
+  return device->vfio_dev || vv_selection_has_driver (s->host, selection, now, module) ? NULL : now;
 }
 
 VvChoice *
