@@ -1,159 +1,275 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""report.py TITLE JSON: what a bench measured, from lines "NAME BLOCK VALUE" on standard input.
+"""What the benches measured, from their lines "NAME BLOCK VALUE" and "NAME=WHO BLOCK VALUE"; "#" begins a remark.
 
-Names are those of METRICS; a name with .on (with the plugin) and .off (without) is a pair: block N of the one
-belongs to block N of the other. Prints the text, and writes all numbers to the file JSON. "#" begins a remark.
+Usage: report.py print FILE           the figures of one bench, as text
+       report.py write FOLDER DOCS    DOCS/performance/figures.rst and plots, of all FILEs in FOLDER
+
+NAMEs are those of metrics.py. Where several contestants do the same, a ratio is the median of the ratios of the blocks, so
+that a machine that becomes slower or faster during the run favours nobody. FOLDER has a file PART.txt of each bench, and
+machine.txt, which says where it was measured.
 """
 
-import datetime
 import fnmatch
-import json
 import os
-import platform
+import pathlib
+import re
 import statistics
+import subprocess
 import sys
 
-# pattern of the name, what it is, unit, and for the whole or the pairs' comparison: the goal
-METRICS = [
-    ("attach", "virsh attach-device", "ms", ("ratio", 1.05)),
-    ("detach", "virsh detach-device, until the device is at home", "ms", None),
-    ("held.detach", "libvirt held, device goes to VFIO", "us", None),
-    ("held.reattach", "libvirt held, device comes home", "us", None),
-    ("own.detach", "  of that our own, device goes to VFIO", "us", ("median", 500)),
-    ("own.reattach", "  of that our own, device comes home", "us", ("median", 500)),
-    ("open.drivers_probe", "an unrelated open of drivers_probe", "us", ("difference", 100)),
-    ("open.driver_override", "an unrelated open of a driver_override", "us", ("difference", 100)),
-    ("ready", "start-up, until the socket answers", "ms", None),
-    ("idle.*.switches", "context switches in 60 s without work", "", ("median", 0)),
-    ("memory.*.rss", "resident memory", "KiB", ("median", 6 * 1024)),
-    ("memory.*.pss", "proportional share of resident memory", "KiB", None),
-    ("memory.*.private", "private memory", "KiB", None),
-    ("gate.marks.*", "setting the marks", "us", None),
-    ("gate.stranger-probe.*", "an unrelated open of drivers_probe", "us", ("difference", 100)),
-    ("gate.stranger-override.*", "an unrelated open of a driver_override", "us", ("difference", 100)),
-    ("gate.libvirt-probe.*", "a held open, let go at once", "us", ("difference", 5000)),
-    ("gate.libvirt-override.*", "an open that announces", "us", ("difference", 5000)),
-    ("service.probe.*", "libvirt's open of drivers_probe and its write, fake kernel", "us", None),
-    ("service.held.*", "libvirt held, fake kernel", "us", None),
-    ("service.own.*", "  of that our own", "us", ("median", 500)),
-    ("service-quick.probe.*", "the same, after an unbind that took no time", "us", None),
-    ("service-quick.held.*", "libvirt held, after an unbind that took no time", "us", None),
-    ("service-quick.own.*", "  of that our own, and the worker's getting ready", "us", None),
-    ("gate.held.*", "a held open, from the gate seeing it to its answer", "us", None),
+from metrics import METRICS
+
+# In the order in which they are told; the files of the emulated hosts also have the suite in their names
+PARTS = {
+    "selection": "Selection",
+    "hook": "The qemu hook",
+    "devices": "Many devices: list and match",
+    "gate": "The gate",
+    "service": "A whole move, on a fake kernel",
+    "footprint": "At rest",
+    "attach-bookworm": "Hot plug in the emulated host: Debian 12, libvirt 9.0",
+    "attach-trixie": "Hot plug in the emulated host: Debian 13, libvirt 11.3",
+    "attach-forky": "Hot plug in the emulated host: Debian 14, to be, libvirt 12",
+    "hands-bookworm": "Change of hands in the emulated host",
+    "many-bookworm": "Many devices in the emulated host",
+}
+
+
+class Figure:
+    """One NAME: {who: {block: [values]}}; who is "" where there is but one"""
+
+    def __init__(self, name):
+        self.name = name
+        self.samples = {}
+        self.metric = next((m for m in METRICS if fnmatch.fnmatchcase(name, m.pattern)), None)
+        if not self.metric:
+            sys.exit(f"report.py: no metric is called {name}")
+
+    def add(self, who, block, value):
+        self.samples.setdefault(who, {}).setdefault(block, []).append(value)
+
+    def contestants(self):
+        """Ours first"""
+        return sorted(self.samples, key=lambda who: (who != self.metric.ours, who))
+
+    def values(self, who):
+        return sorted(value for values in self.samples[who or ""].values() for value in values)
+
+    def median(self, who):
+        return statistics.median(self.values(who))
+
+    def spread(self, who):
+        values = self.values(who)
+        last = len(values) - 1
+        return values[round(last * 0.1)], values[round(last * 0.9)]
+
+    def pairs(self, who, other):
+        mine, theirs = self.samples[who], self.samples[other]
+        return [(statistics.median(mine[b]), statistics.median(theirs[b])) for b in mine if b in theirs]
+
+    def ratio(self, who, other):
+        """None: the other took no time that could be measured"""
+        pairs = self.pairs(who, other)
+        return statistics.median(a / b for a, b in pairs) if pairs and all(b for _, b in pairs) else None
+
+    def difference(self, who, other):
+        return statistics.median(a - b for a, b in self.pairs(who, other))
+
+    def goals(self):
+        """[(in words, met)] of those whose contestants were there"""
+        results = []
+        unit = f" {self.metric.unit}" if self.metric.unit else ""
+        for kind, *who, most in self.metric.goals:
+            if any((w or "") not in self.samples for w in who):
+                continue
+            if kind == "median":
+                results.append((f"at most {most:g}{unit}", self.median(who[0]) <= most))
+            elif kind == "ratio":
+                ratio = self.ratio(*who)
+                text = f"{1 / most:g} times faster than {who[1]}" if most < 1 else f"at most {most:g} of {who[1]}"
+                if most == 1:
+                    text = f"faster than {who[1]}"
+                results.append((text, ratio is not None and ratio <= most))
+            else:
+                results.append((f"at most {most:g}{unit} more than {who[1]}", self.difference(*who) <= most))
+        return results
+
+
+def read(path):
+    """({name: Figure}, in the order in which they came, and the remarks)"""
+    figures, remarks = {}, []
+    with open(path, encoding="utf-8") as lines:
+        for line in lines:
+            if line.startswith("#"):
+                remarks.append(line[1:].strip())
+                continue
+            name, block, value = line.split()
+            name, _, who = name.partition("=")
+            figures.setdefault(name, Figure(name)).add(who, int(block), float(value))
+    if not figures:
+        sys.exit(f"report.py: {path}: nothing was measured")
+    return figures, remarks
+
+
+def number(value):
+    if value == 0:
+        return "0"
+    digits = 3 if abs(value) < 1000 else 4
+    text = f"{value:.{digits}g}"
+    return f"{float(text):.0f}" if "e" in text else text
+
+
+def compared(figure, who):
+    """How many times as long as ours"""
+    ours = figure.metric.ours
+    if not ours or ours not in figure.samples or who == ours:
+        return ""
+    ratio = figure.ratio(who, ours)
+    return f"{number(ratio)} x" if ratio is not None else ""
+
+
+def verdict(figure):
+    return "; ".join(f"{text}: {'met' if met else 'NOT MET'}" for text, met in figure.goals())
+
+
+# --- text ---
+
+
+def print_figures(path):
+    figures, remarks = read(path)
+    for remark in remarks:
+        print(f"    # {remark}")
+    for figure in figures.values():
+        unit = figure.metric.unit
+        print(f"    {figure.name}: {figure.metric.what}")
+        for who in figure.contestants():
+            low, high = figure.spread(who)
+            spread = f"({number(low)} to {number(high)})" if low != high else ""
+            print(f"        {who:14} {number(figure.median(who)):>8} {unit:3} {spread:20} {compared(figure, who)}".rstrip())
+        if figure.goals():
+            print(f"        {verdict(figure)}")
+
+
+# --- reStructuredText ---
+
+
+def cell(figure, who):
+    if who not in figure.samples:
+        return ""
+    low, high = figure.spread(who)
+    spread = f" ({number(low)} to {number(high)})" if low != high else ""
+    ratio = compared(figure, who)
+    return f"{number(figure.median(who))}{spread}" + (f"; **{ratio}**" if ratio else "")
+
+
+def groups(figures):
+    """Figures of the same contestants and the same meaning, in one table"""
+    found = {}
+    for figure in figures.values():
+        found.setdefault((figure.metric.what, figure.metric.unit, tuple(figure.contestants())), []).append(figure)
+    return found
+
+
+def table(out, what, unit, contestants, figures):
+    out.append(f"{what[0].upper()}{what[1:]}{', ' + unit if unit else ''}:\n")
+    goal = any(figure.goals() for figure in figures)
+    header = ["", *[who or "median" for who in contestants]] + (["goal"] if goal else [])
+    out.append(".. list-table::\n   :header-rows: 1\n")
+    for row in [header] + [[f"``{f.name}``", *[cell(f, w) for w in contestants]] + ([verdict(f)] if goal else [])
+                           for f in figures]:
+        out.extend(f"   {'*' if i == 0 else ' '} - {text}".rstrip() for i, text in enumerate(row))
+    out.append("")
+
+
+def write_part(out, part, title, path, folder):
+    figures, remarks = read(path)
+    out += [title, "-" * len(title), ""]
+    out += [f"- {remark}" for remark in remarks] + ([""] if remarks else [])
+    for (what, unit, contestants), members in groups(figures).items():
+        table(out, what, unit, contestants, members)
+    for name in plot_part(part, figures, folder):
+        out += [f".. image:: performance/{name}", f"   :alt: {title}", ""]
+
+
+# --- plots, by gnuplot ---
+
+# Figures whose names end with a number, over that number: part, pattern of the name with a group for the number, axis
+LINES = [
+    ("selection", r"selection\.cold\.linux-6\.12\.x(\d+)", "aliases, as times those of Linux 6.12"),
+    ("hook", r"hook\.prepare\.(\d+)", "hostdevs of the domain, at prepare"),
+    ("hook", r"hook\.start\.(\d+)", "hostdevs of the domain, at start"),
+    ("devices", r"devices\.list\.(\d+)", "devices"),
+    ("gate", r"gate\.stranger-override\.(\d+)", "devices that are watched"),
+    ("many-bookworm", r"many\.bind\.(\d+)\.j1", "devices"),
 ]
 
 
-def read(stream):
-    """{name: {block: [values]}}, in the order in which they came, and the remarks"""
-    samples, remarks = {}, []
-    for line in stream:
-        if line.startswith("#"):
-            remarks.append(line[1:].strip())
-            continue
-        name, block, value = line.split()
-        samples.setdefault(name, {}).setdefault(int(block), []).append(float(value))
-    return samples, remarks
+def plot(path, script):
+    settings = f"""set terminal svg size 640,400 dynamic background rgb 'white' font 'sans-serif,13'
+set output '{path}'
+set grid
+set key outside right top
+"""
+    subprocess.run(["gnuplot"], input=settings + script, encoding="utf-8", check=True)
 
 
-def summary(values):
-    values = sorted(values)
-    last = len(values) - 1
-    return {
-        "n": len(values),
-        "median": statistics.median(values),
-        "p10": values[round(last * 0.1)],
-        "p90": values[round(last * 0.9)],
-    }
+def plot_lines(path, axis, unit, series):
+    """series: {who: [(x, y)]}; both axes are logarithmic, with 0 at one half"""
+    data = "".join(
+        f"${i} << E\n" + "\n".join(f"{max(x, 0.5)} {y}" for x, y in sorted(points)) + "\nE\n"
+        for i, points in enumerate(series.values())
+    ).replace("$", "$d")
+    ticks = ", ".join(f"'{x}' {max(x, 0.5)}" for x in sorted({x for points in series.values() for x, _ in points}))
+    curves = ", ".join(f"$d{i} with linespoints lw 2 pt 7 ps 0.6 title '{who}'" for i, who in enumerate(series))
+    plot(path, f"""{data}set logscale xy
+set xlabel '{axis}'
+set ylabel '{unit}'
+set xtics ({ticks})
+plot {curves}
+""")
 
 
-def flat(blocks):
-    return [value for values in blocks.values() for value in values]
+def plot_part(part, figures, folder):
+    """Returns the names of the plots"""
+    names = []
+    for of_part, pattern, axis in LINES:
+        series, unit = {}, ""
+        for figure in figures.values():
+            found = re.fullmatch(pattern, figure.name) if part == of_part else None
+            for who in figure.contestants() if found else []:
+                series.setdefault(who, []).append((int(found.group(1)), figure.median(who)))
+                unit = figure.metric.unit
+        if series:
+            names.append(re.sub(r"[^a-z]+", "-", pattern.replace(r"\d", "")).strip("-") + ".svg")
+            plot_lines(folder / names[-1], axis, unit, series)
+    return names
 
 
-def compare(on, off):
-    """of the blocks' medians, pair by pair"""
-    pairs = [(statistics.median(on[b]), statistics.median(off[b])) for b in on if b in off]
-    return {
-        "ratio": summary([with_it / without for with_it, without in pairs]),
-        "difference": summary([with_it - without for with_it, without in pairs]),
-    }
-
-
-def metric_of(name):
-    for pattern, what, unit, goal in METRICS:
-        if fnmatch.fnmatchcase(name, pattern):
-            return what, unit, goal
-    sys.exit(f"report.py: no metric is called {name}")
-
-
-def evaluate(samples):
-    results = {}
-    for name, blocks in samples.items():
-        base = name.removesuffix(".on").removesuffix(".off")
-        if base in results:
-            continue
-        what, unit, goal = metric_of(base)
-        result = results[base] = {"what": what.strip(), "unit": unit}
-        if base == name:
-            result["value"] = summary(flat(blocks))
-            figure = result["value"]["median"]
-        else:
-            on, off = samples[base + ".on"], samples[base + ".off"]
-            result["on"], result["off"] = summary(flat(on)), summary(flat(off))
-            result.update(compare(on, off))
-            figure = result[goal[0]]["median"] if goal else None
-        if goal:
-            result["goal"] = {"of": goal[0], "at_most": goal[1], "met": figure <= goal[1]}
-    return results
-
-
-def spread(figures, unit):
-    return f"{figures['median']:.5g} {unit} ({figures['p10']:.5g} to {figures['p90']:.5g}, n={figures['n']})"
-
-
-def goal_line(goal, unit):
-    unit = "" if goal["of"] == "ratio" else " " + unit
-    return f"goal: {goal['of']} at most {goal['at_most']:g}{unit}: {'met' if goal['met'] else 'NOT MET'}"
-
-
-def print_results(title, results, remarks):
-    print(f"\n{title}\nmedian (p10 to p90, number of samples)\n")
-    for remark in remarks:
-        print(f"  {remark}")
-    for name, result in results.items():
-        unit = result["unit"]
-        print(f"\n{name}: {result['what']}")
-        if "value" in result:
-            print(f"    {spread(result['value'], unit)}")
-        else:
-            print(f"    without     {spread(result['off'], unit)}")
-            print(f"    with        {spread(result['on'], unit)}")
-            print(f"    ratio       {spread(result['ratio'], '')}")
-            print(f"    difference  {spread(result['difference'], unit)}")
-        if "goal" in result:
-            print(f"    {goal_line(result['goal'], unit)}")
-
-
-def machine():
-    with open("/proc/cpuinfo", encoding="ascii", errors="replace") as cpuinfo:
-        models = [line.split(":")[1].strip() for line in cpuinfo if line.startswith("model name")]
-    return {"cpu": models[0] if models else platform.machine(), "cpus": os.cpu_count(), "kernel": platform.release()}
+def write(folder, docs):
+    target = docs / "performance"
+    target.mkdir(exist_ok=True)
+    for old in target.glob("*.svg"):
+        old.unlink()
+    out = [".. SPDX-License-Identifier: LGPL-2.1-or-later", ".. made by ./run bench; not for editing", ""]
+    out += [(folder / "machine.txt").read_text(encoding="utf-8").strip(), "",
+            "Medians; in brackets the 10th and the 90th percentile; in bold how many times as long as ours.", ""]
+    for part, title in PARTS.items():
+        path = folder / f"{part}.txt"
+        if path.exists():
+            write_part(out, part, title, path, target)
+    text = "\n".join(out) + "\n"
+    (target / "figures.rst.new").write_text(text, encoding="utf-8")
+    os.replace(target / "figures.rst.new", target / "figures.rst")
 
 
 def main():
-    title, path = sys.argv[1:]
-    samples, remarks = read(sys.stdin)
-    if not samples:
-        sys.exit("report.py: nothing was measured")
-    results = evaluate(samples)
-    print_results(title, results, remarks)
-    date = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    with open(path, "w", encoding="utf-8") as out:
-        json.dump(
-            {"title": title, "date": date, "machine": machine(), "remarks": remarks, "results": results}, out, indent=2
-        )
-        out.write("\n")
+    if sys.argv[1:2] == ["print"] and len(sys.argv) == 3:
+        print_figures(sys.argv[2])
+    elif sys.argv[1:2] == ["write"] and len(sys.argv) == 4:
+        write(pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3]))
+    else:
+        sys.exit(__doc__)
 
 
 if __name__ == "__main__":

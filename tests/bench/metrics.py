@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What report.py knows of the figures that the benches print: in which part they are told, what they are, their goals.
+
+The first pattern that fits a figure's name counts. "ours" is the contestant that the others are compared with. A goal is
+one of
+  ("median", WHO, MOST)               of one contestant's figures; WHO is None where there is but one
+  ("ratio", WHO, OTHER, MOST)         of WHO to OTHER, block by block
+  ("difference", WHO, OTHER, MOST)
+"""
+
+from collections import namedtuple
+
+Metric = namedtuple("Metric", "pattern what unit ours goals")
+
+
+def metric(pattern, what, unit, ours=None, *goals):
+    return Metric(pattern, what, unit, ours, goals)
+
+
+METRICS = [
+    # selection-bench, select-bench
+    metric("selection.warm.*.x1", "modalias to driver, in a process that goes on", "us", "ours",
+           ("median", "ours", 5), ("ratio", "ours", "libvirt", 1 / 50)),
+    metric("selection.warm.*", "modalias to driver, in a process that goes on", "us", "ours", ("median", "ours", 5)),
+    metric("selection.cold.*.x1", "modalias to driver, a whole process", "ms", "ours",
+           ("median", "ours", 5), ("ratio", "ours", "modprobe-awk", 1)),
+    metric("selection.cold.*", "modalias to driver, a whole process", "ms", "ours"),
+    # hook-bench
+    metric("hook.*.0", "the hook of a domain, a whole process", "ms", "ours",
+           ("median", "ours", 2), ("ratio", "ours", "bash", 0.1)),
+    metric("hook.*.64", "the hook of a domain, a whole process", "ms", "ours",
+           ("median", "ours", 10), ("ratio", "ours", "bash", 0.1)),
+    metric("hook.*", "the hook of a domain, a whole process", "ms", "ours", ("ratio", "ours", "bash", 0.1)),
+    # devices-bench
+    metric("devices.list.*", "vfio-variant list, a whole process", "ms", "ours", ("median", "ours", 50)),
+    metric("devices.match.*", "vfio-variant match, a whole process", "ms", "ours", ("median", "ours", 50)),
+    # gate-bench
+    metric("gate.marks.*", "setting the marks", "us"),
+    metric("gate.stranger-probe.*", "an unrelated open of drivers_probe", "us", "with",
+           ("difference", "with", "without", 100)),
+    metric("gate.stranger-override.*", "an unrelated open of a driver_override", "us", "with",
+           ("difference", "with", "without", 100)),
+    metric("gate.libvirt-probe.*", "a held open, let go at once", "us", "with", ("difference", "with", "without", 5000)),
+    metric("gate.libvirt-override.*", "an open that announces", "us", "with",
+           ("difference", "with", "without", 5000)),
+    metric("gate.held.*", "a held open, from the gate's seeing it to its answer", "us"),
+    # service-bench
+    metric("service.probe.*", "libvirt's open of drivers_probe and its write", "us"),
+    metric("service.held.*", "libvirt held", "us"),
+    metric("service.own.*", "of that our own", "us", None, ("median", None, 500)),
+    metric("service.phase.*", "of what libvirt was held", "us"),
+    metric("service-quick.probe.*", "the same, after an unbind that took no time", "us"),
+    metric("service-quick.held.*", "libvirt held, after an unbind that took no time", "us"),
+    metric("service-quick.own.*", "of that our own, and the worker's getting ready", "us"),
+    metric("service-quick.phase.*", "of what libvirt was held, after an unbind that took no time", "us"),
+    # attach.sh
+    metric("attach", "virsh attach-device", "ms", "with", ("ratio", "with", "without", 1.03)),
+    metric("detach", "virsh detach-device, until the device is at home", "ms", "with"),
+    metric("held.detach", "libvirt held, device goes to VFIO", "us"),
+    metric("held.reattach", "libvirt held, device comes home", "us"),
+    metric("own.detach", "of that our own, device goes to VFIO", "us"),
+    metric("own.reattach", "of that our own, device comes home", "us"),
+    metric("phase.*", "of what libvirt was held", "us"),
+    metric("open.drivers_probe", "an unrelated open of drivers_probe", "us", "with"),
+    metric("open.driver_override", "an unrelated open of a driver_override", "us", "with"),
+    # daemon-bench, and attach.sh
+    metric("ready*", "start-up", "ms"),
+    metric("idle.*.switches", "context switches in 60 s without work", "", None, ("median", None, 0)),
+    metric("memory.daemon.rss", "resident memory", "KiB", None, ("median", None, 6 * 1024)),
+    metric("memory.*.rss", "resident memory", "KiB"),
+    metric("memory.*.pss", "proportional share of resident memory", "KiB"),
+    metric("memory.*.private", "private memory", "KiB"),
+    metric("size.*", "the program's file, stripped", "KiB"),
+]
