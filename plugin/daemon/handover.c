@@ -275,12 +275,15 @@ vv_handover_rescue (const VvSession *session, const VvRequest *request, GError *
   return undo (request, b, entry, "as it was before: libvirt died in the middle of moving it", error);
 }
 
+/* Its driver_override is not looked at: the gate would have to answer, and the kernel shows it only when the
+ * unbind is over, which this is to run beside (vv_pci_device_look()). */
 gint64
 vv_handover_prepare (const VvSession *session, const VvRequest *request)
 {
-  g_autoptr (VvPciDevice) device = vv_pci_device_open (session->host, request->address, NULL);
+  g_autoptr (VvPciDevice) device = vv_pci_device_look (session->host, request->address, NULL);
+  g_autoptr (VvEntry) entry = vv_journal_load (session->journal, request->address, NULL);
   g_autoptr (VvChoice) choice =
-      device ? vv_choose (session, device, NULL, request->before.driver, NULL, NULL, NULL) : NULL;
+      device ? vv_choose (session, device, entry, request->before.driver, NULL, NULL, NULL) : NULL;
   gboolean could_fail;
 
   if (!choice || is_vfio_driver (session->host, choice->selection, request->before.driver))
