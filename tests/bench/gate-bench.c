@@ -248,13 +248,11 @@ run_with (Bench *b, const VvHost *host)
 static void
 run_pair (Bench *b, const VvHost *host)
 {
-  gboolean first = b->block % 2;
-
-  if (first)
-    run_with (b, host);
-  run_block (b, "=without");
-  if (!first)
-    run_with (b, host);
+  if (b->block % 2 == 0)
+    run_block (b, "=without");
+  run_with (b, host);
+  if (b->block % 2 == 1)
+    run_block (b, "=without");
 }
 
 static void
