@@ -20,6 +20,7 @@ typedef enum {
   KIND_ADDRESS,
   KIND_CHOICE,
   KIND_BUCKETS, /* of a VvHistogram */
+  KIND_PHASES,  /* the keys of a VvClock, in the same group; in JSON an object */
 } Kind;
 
 /* One line of the reply. @choices: for KIND_CHOICE, ends with NULL. */
@@ -65,18 +66,16 @@ static const Field holding_fields[] = {{"device", KIND_ADDRESS},
                                        {"executable", KIND_TEXT},
                                        {"since-us", KIND_NUMBER},
                                        {NULL}};
+static const Field phase_fields[] = {{"wait-us", KIND_NUMBER, TRUE},    {"find-us", KIND_NUMBER, TRUE},
+                                     {"select-us", KIND_NUMBER, TRUE},  {"module-us", KIND_NUMBER, TRUE},
+                                     {"bind-us", KIND_NUMBER, TRUE},    {"script-us", KIND_NUMBER, TRUE},
+                                     {"journal-us", KIND_NUMBER, TRUE}, {"other-us", KIND_NUMBER, TRUE},
+                                     {"reply-us", KIND_NUMBER, TRUE},   {NULL}};
 static const Field change_fields[] = {
-    {"time", KIND_MOMENT},
-    {"device", KIND_ADDRESS},
-    {"operation", KIND_CHOICE, TRUE, operations},
-    {"from", KIND_TEXT, TRUE},
-    {"to", KIND_TEXT, TRUE},
-    {"outcome", KIND_CHOICE, FALSE, vv_gate_outcomes},
-    {"why", KIND_TEXT, TRUE},
-    {"failed", KIND_TEXT, TRUE},
-    {"held-us", KIND_NUMBER},
-    {"own-us", KIND_NUMBER},
-    {NULL},
+    {"time", KIND_MOMENT},     {"device", KIND_ADDRESS},    {"operation", KIND_CHOICE, TRUE, operations},
+    {"from", KIND_TEXT, TRUE}, {"to", KIND_TEXT, TRUE},     {"outcome", KIND_CHOICE, FALSE, vv_gate_outcomes},
+    {"why", KIND_TEXT, TRUE},  {"failed", KIND_TEXT, TRUE}, {"held-us", KIND_NUMBER},
+    {"own-us", KIND_NUMBER},   {"phases", KIND_PHASES},     {NULL},
 };
 
 /* The groups that come once; [daemon] comes first, and its members stand at the top of the JSON object. */
@@ -170,13 +169,19 @@ value_is_good (GKeyFile *file, const char *group, const Field *field, const char
     return g_strv_contains (field->choices, value);
   case KIND_BUCKETS:
     return is_histogram (file, group);
+  case KIND_PHASES:
+    break; /* has no value of its own */
   }
   return FALSE;
 }
 
+static gboolean check_group (GKeyFile *file, const char *group, const Field *fields, GError **error);
+
 static gboolean
 check_field (GKeyFile *file, const char *group, const Field *field, gboolean optional, GError **error)
 {
+  if (field->kind == KIND_PHASES)
+    return check_group (file, group, phase_fields, error);
   g_autofree char *value = g_key_file_get_value (file, group, field->key, NULL);
 
   if (!value || !*value)
@@ -329,6 +334,16 @@ json_buckets (JsonBuilder *b, const VvReport *report, const char *group)
   json_builder_end_array (b);
 }
 
+static void json_fields (JsonBuilder *b, const VvReport *report, const char *group, const Field *fields);
+
+static void
+json_phases (JsonBuilder *b, const VvReport *report, const char *group)
+{
+  json_builder_begin_object (b);
+  json_fields (b, report, group, phase_fields);
+  json_builder_end_object (b);
+}
+
 static void
 json_field (JsonBuilder *b, const VvReport *report, const char *group, const Field *field)
 {
@@ -344,6 +359,8 @@ json_field (JsonBuilder *b, const VvReport *report, const char *group, const Fie
     json_names (b, report, group, field->key);
   else if (field->kind == KIND_BUCKETS)
     json_buckets (b, report, group);
+  else if (field->kind == KIND_PHASES)
+    json_phases (b, report, group);
   else
     json_number (b, report, group, field->key);
 }

@@ -110,10 +110,13 @@ static VvChoice *
 choose_for (const VvSession *session, const VvRequest *request, const VvBinding *b, char **kept,
             GError **error)
 {
+  VvPhase before = vv_clock_enter (b->patience.clock, VV_PHASE_SELECT);
   g_autoptr (VvChoice) choice =
       vv_choose (session, b->device, b->entry, request->before.driver, NULL, NULL, error);
+  gboolean chosen = choice && keep_wanted (session, request, b, choice, kept, error);
 
-  return choice && keep_wanted (session, request, b, choice, kept, error) ? g_steal_pointer (&choice) : NULL;
+  vv_clock_enter (b->patience.clock, before);
+  return chosen ? g_steal_pointer (&choice) : NULL;
 }
 
 /* --- detach --- */
@@ -215,9 +218,10 @@ VvChange *
 vv_handover (const VvSession *session, const VvRequest *request, const VvPatience *patience,
              VvChange **failed, GError **error)
 {
+  vv_clock_enter (patience->clock, VV_PHASE_FIND);
   g_autoptr (VvBinding) b = vv_binding_open_between (session->host, session->modules, session->journal,
                                                      session->hooks, request->address, patience, error);
-
+  vv_clock_enter (patience->clock, VV_PHASE_OTHER);
   if (!b)
     return NULL;
   VvOperation operation = b->device->driver_override ? VV_DETACH : VV_REATTACH;
@@ -271,12 +275,15 @@ vv_handover_rescue (const VvSession *session, const VvRequest *request, GError *
   return undo (request, b, entry, "as it was before: libvirt died in the middle of moving it", error);
 }
 
+/* Its driver_override is not looked at: the gate would have to answer, and the kernel shows it only when the
+ * unbind is over, which this is to run beside (vv_pci_device_look()). */
 gint64
 vv_handover_prepare (const VvSession *session, const VvRequest *request)
 {
-  g_autoptr (VvPciDevice) device = vv_pci_device_open (session->host, request->address, NULL);
+  g_autoptr (VvPciDevice) device = vv_pci_device_look (session->host, request->address, NULL);
+  g_autoptr (VvEntry) entry = vv_journal_load (session->journal, request->address, NULL);
   g_autoptr (VvChoice) choice =
-      device ? vv_choose (session, device, NULL, request->before.driver, NULL, NULL, NULL) : NULL;
+      device ? vv_choose (session, device, entry, request->before.driver, NULL, NULL, NULL) : NULL;
   gboolean could_fail;
 
   if (!choice || is_vfio_driver (session->host, choice->selection, request->before.driver))

@@ -33,7 +33,7 @@ gint64 vv_handover_prepare (const VvSession *session, const VvRequest *request);
 
 /**
  * vv_handover:
- * @patience: how long libvirt waits
+ * @patience: how long libvirt waits; its clock is in VV_PHASE_OTHER afterwards
  * @failed: (out) (optional) (nullable): with @error set, what vv_binding_failed() says
  *
  * The device has no driver. With a driver_override it is on its way to VFIO: it is bound to the best driver

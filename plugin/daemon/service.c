@@ -123,7 +123,9 @@ let_go (Job *job, GKeyFile *report, const char *outcome)
   gint64 held = vv_gate_let_go (job->held, g_strcmp0 (outcome, VV_REFUSED) != 0);
   gint64 kernel = report ? g_key_file_get_int64 (report, VV_REPORT, "kernel-us", NULL) : 0;
 
-  if (!report) {
+  if (report) {
+    vv_clock_complete (report, VV_REPORT, held);
+  } else {
     g_key_file_set_string (own, VV_REPORT, "device", device);
     g_key_file_set_string (own, VV_REPORT, "outcome", outcome);
   }

@@ -79,11 +79,12 @@ outcome_of (const VvChange *change)
 }
 
 static void
-send_report (int fd, const char *device, const char *outcome, const VvChange *change, gint64 loading_usec,
+send_report (int fd, const char *device, const char *outcome, const VvChange *change, VvClock *clock,
              const GError *error)
 {
   g_autoptr (GKeyFile) report = g_key_file_new ();
 
+  vv_clock_enter (clock, VV_PHASE_REPLY);
   put (report, "device", device);
   put (report, "failed", error ? error->message : NULL);
   put (report, "outcome", outcome);
@@ -94,11 +95,24 @@ send_report (int fd, const char *device, const char *outcome, const VvChange *ch
     put (report, "to", change->to);
     put (report, "why", change->why);
     put (report, "failed", failed);
-    g_key_file_set_int64 (report, VV_REPORT, "kernel-us", change->kernel_usec + loading_usec);
+  }
+  if (clock) {
+    g_key_file_set_int64 (report, VV_REPORT, "kernel-us", vv_clock_kernel (clock));
+    vv_clock_write (clock, report, VV_REPORT);
   }
   gsize length;
   g_autofree char *text = g_key_file_to_data (report, &length, NULL);
   send (fd, text, MIN (length, REPORT_LIMIT - 1), MSG_NOSIGNAL);
+}
+
+/* libvirt was quick, and has waited for the module, too. @ready: when that was there */
+static void
+count_loading (VvClock *clock, gint64 since, gint64 ready, gint64 loading)
+{
+  gint64 waited = CLAMP (ready - since, 0, loading);
+
+  clock->usec[VV_PHASE_WAIT] -= waited;
+  clock->usec[VV_PHASE_MODULE] += waited;
 }
 
 /* What follows the report costs libvirt nothing. */
@@ -107,7 +121,8 @@ hand_over (const VvSession *session, const VvAnnouncement *a, int fd)
 {
   VvRequest request = {
       a->address, {a->driver, a->module, a->override}, vv_asker_libvirt (session->host, a->tid)};
-  VvPatience patience = {.touched = tell_touched, .data = &fd};
+  VvClock clock;
+  VvPatience patience = {.touched = tell_touched, .data = &fd, .clock = &clock};
   Go go;
   g_autoptr (GError) error = NULL;
   g_autoptr (VvChange) change = NULL;
@@ -117,15 +132,15 @@ hand_over (const VvSession *session, const VvAnnouncement *a, int fd)
   if (recv (fd, &go, sizeof go, 0) != sizeof go)
     return; /* the announcement came to nothing */
   patience.until = go.deadline;
+  vv_clock_start (&clock, go.since);
   change = vv_handover (session, &request, &patience, &failed, &error);
-  /* libvirt was quick, and has waited for the module */
-  loading = CLAMP (ready - go.since, 0, loading);
+  count_loading (&clock, go.since, ready, loading);
   gboolean refused = g_error_matches (error, VV_ERROR, VV_ERROR_POLICY);
   send_report (fd, a->address,
                change    ? outcome_of (change)
                : refused ? VV_REFUSED
                          : "failed",
-               change, loading, error);
+               change, &clock, error);
   if (!change) {
     g_warning ("gate, %s: %s: %s", a->address, refused ? "libvirt is refused" : "libvirt goes its own way",
                error->message);
@@ -160,7 +175,7 @@ stand_back (const VvSession *session, const VvAnnouncement *a, int fd)
 
   vv_binding_stand_back (session->host, session->journal, a->address);
   g_set_error (&crash, VV_ERROR, VV_ERROR_FAILED, "the process that moved it died");
-  send_report (fd, a->address, "crashed", NULL, 0, crash);
+  send_report (fd, a->address, "crashed", NULL, NULL, crash);
   finish_the_way_home (session, a->address);
 }
 

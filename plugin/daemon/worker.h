@@ -30,7 +30,7 @@ typedef struct {
 } VvWorkerClient;
 
 /** The group of a report, with the keys device, operation, from, to, outcome, why, failed (what went wrong),
- * kernel-us
+ * kernel-us, and the phases (vv_clock_write())
  */
 #define VV_REPORT "change"
 

@@ -72,9 +72,9 @@ step_write (VvBinding *b, const VvDir *dir, const char *path, const char *value,
   if (b->dry_run)
     return TRUE;
   tell_touched (b, TRUE);
-  gint64 start = g_get_monotonic_time ();
+  VvPhase before = vv_clock_enter (b->patience.clock, VV_PHASE_BIND);
   gboolean done = vv_io_write (dir, path, value, error);
-  b->change->kernel_usec += g_get_monotonic_time () - start;
+  vv_clock_enter (b->patience.clock, before);
   return done;
 }
 
@@ -84,9 +84,9 @@ vv_step_load (VvBinding *b, const char *module, GError **error)
   g_ptr_array_add (b->change->steps, g_strdup_printf ("modprobe %s", module));
   if (b->dry_run)
     return TRUE;
-  gint64 start = g_get_monotonic_time ();
+  VvPhase before = vv_clock_enter (b->patience.clock, VV_PHASE_MODULE);
   gboolean done = vv_modules_load (b->modules, module, error);
-  b->change->kernel_usec += g_get_monotonic_time () - start;
+  vv_clock_enter (b->patience.clock, before);
   return done;
 }
 
@@ -165,10 +165,10 @@ vv_step_hooks (VvBinding *b, VvOperation operation, const char *sub_operation, c
 {
   if (b->dry_run || !b->hooks)
     return TRUE;
-  gint64 start = g_get_monotonic_time ();
+  VvPhase before = vv_clock_enter (b->patience.clock, VV_PHASE_SCRIPT);
   gboolean done =
       vv_nodedev_hooks_run (b->hooks, b->device, operation, sub_operation, driver, b->patience.until, error);
-  b->change->kernel_usec += g_get_monotonic_time () - start;
+  vv_clock_enter (b->patience.clock, before);
   return done;
 }
 

@@ -127,14 +127,22 @@ vv_binding_note (VvBinding *b)
 gboolean
 vv_binding_save (VvBinding *b, GError **error)
 {
-  return b->dry_run || vv_journal_store (b->journal, b->entry, error);
+  VvPhase before = vv_clock_enter (b->patience.clock, VV_PHASE_JOURNAL);
+  gboolean done = b->dry_run || vv_journal_store (b->journal, b->entry, error);
+
+  vv_clock_enter (b->patience.clock, before);
+  return done;
 }
 
 gboolean
 vv_binding_forget (VvBinding *b, GError **error)
 {
+  VvPhase before = vv_clock_enter (b->patience.clock, VV_PHASE_JOURNAL);
+  gboolean done = b->dry_run || vv_journal_drop (b->journal, b->device->address, error);
+
   g_clear_pointer (&b->entry, vv_entry_free);
-  return b->dry_run || vv_journal_drop (b->journal, b->device->address, error);
+  vv_clock_enter (b->patience.clock, before);
+  return done;
 }
 
 static gboolean

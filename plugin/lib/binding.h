@@ -13,6 +13,7 @@
 #pragma once
 
 #include "change.h"
+#include "clock.h"
 #include "journal.h"
 #include "nodedev-hooks.h"
 #include "pci-device.h"
@@ -37,6 +38,7 @@ typedef struct {
  * written is undone and only modules are loaded next. While the device is touched, all that can take long is
  * the kernel's driver core, or a script.
  * @data: for @touched
+ * @clock: (nullable): told what is done meanwhile
  *
  * How long whoever waits for a change (libvirt, held by the gate) is going to do so.
  */
@@ -44,6 +46,7 @@ typedef struct {
   gint64 until;
   void (*touched) (gboolean touched, gpointer data);
   gpointer data;
+  VvClock *clock;
 } VvPatience;
 
 /**

@@ -49,7 +49,6 @@ typedef struct {
  * @steps: (element-type utf8): what was done, or with a dry run would be, each as a shell command
  * @domain: (nullable): the domain that it is for, as far as the journal knows
  * @usec: time it took, microseconds
- * @kernel_usec: of these, in the kernel's hands (writes to sysfs, module loads) and in scripts
  * @changed: FALSE when there was nothing to do
  */
 typedef struct {
@@ -65,7 +64,6 @@ typedef struct {
   GPtrArray *steps;
   char *domain;
   gint64 usec;
-  gint64 kernel_usec;
   gboolean changed;
 } VvChange;
 

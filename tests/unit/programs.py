@@ -166,6 +166,15 @@ outcome=detached
 why=vfio_pci:v00008086d000010D3sv*sd*bc*sc*i*
 held-us=9000
 own-us=400
+wait-us=90
+find-us=80
+select-us=70
+module-us=0
+bind-us=8500
+script-us=100
+journal-us=60
+other-us=40
+reply-us=60
 [change 2]
 time=1764000000500000
 device=0000:3b:00.1

@@ -283,10 +283,13 @@ def status_json():
     equal(found["own"]["p90_us"], 999)
     equal(found["holding"], [{"device": "0000:02:00.0", "pid": 812, "executable": "libvirtd", "since_us": 1500}])
     equal([change["time"] for change in found["changes"]], [1764000001500000, 1764000000500000])
+    phases = {"wait_us": 90, "find_us": 80, "select_us": 70, "module_us": 0, "bind_us": 8500, "script_us": 100,
+              "journal_us": 60, "other_us": 40, "reply_us": 60}
+    equal(found["changes"][0]["phases"], phases)
     equal(found["changes"][1], {
         "time": 1764000000500000, "device": NIC, "operation": "reattach", "from": None, "to": None,
         "outcome": "failed", "why": "the driver is gone", "failed": "mlx5_core at bind", "held_us": 30000000,
-        "own_us": 70})
+        "own_us": 70, "phases": dict.fromkeys(phases)})
 
 
 def status_of_another_version():
@@ -348,6 +351,7 @@ def status_that_is_malformed_exits_1():
         STATUS.replace("device=0000:02:00.0", "device=02:00.0"): "[holding 1] device=02:00.0",
         STATUS.replace("executable=libvirtd", "executable=\\q"): "[holding 1] executable=\\q",
         STATUS.replace("executables=libvirtd", "executables=\\q"): "[daemon] executables=\\q",
+        STATUS.replace("script-us=100", "script-us=-1"): "[change 1] script-us=-1",
         STATUS.replace("outcome=failed", "outcome=" + "x" * 5000): "[change 2] outcome=xxx",
     }
     for answer, problem in cases.items():

@@ -6,7 +6,10 @@
 
 #include <errno.h>
 #include <glib/gstdio.h>
+#include <limits.h>
 #include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
 
 #include "asker.h"
 #include "fake-migration.h"
@@ -912,6 +915,25 @@ test_prepare_takes_the_first_that_loads (void)
   g_assert_true (is_loaded (f, "mlx5_vfio_pci"));
 }
 
+/* The kernel would keep it waiting until libvirt's unbind is over. */
+static void
+test_prepare_does_not_wait_for_the_unbind (void)
+{
+  g_autoptr (Fixture) f = fixture_with_flr ();
+  g_autofree char *file = fake_device_path (NIC, "driver_override");
+  g_autofree char *path = g_build_filename (f->k->root, file, NULL);
+  const VvRequest request = {NIC, native, DEBIAN_12};
+  char event[sizeof (struct inotify_event) + NAME_MAX + 1];
+  int fd = inotify_init1 (IN_NONBLOCK | IN_CLOEXEC);
+
+  fake_register (f->k, "special-vfio"); /* a module that arrives looks at the file, too */
+  g_assert_cmpint (inotify_add_watch (fd, path, IN_OPEN), >=, 0);
+  vv_handover_prepare (f->s, &request);
+  g_assert_cmpint (read (fd, event, sizeof event), <, 0);
+  g_assert_cmpint (errno, ==, EAGAIN);
+  close (fd);
+}
+
 static void
 test_prepare_for_what_went_away (void)
 {
@@ -1301,6 +1323,8 @@ main (int argc, char **argv)
   g_test_add_func ("/handover/stand-back/from-what-went-away", test_stand_back_from_what_went_away);
   g_test_add_func ("/handover/prepare/loads-when-it-should", test_prepare);
   g_test_add_func ("/handover/prepare/takes-the-first-that-loads", test_prepare_takes_the_first_that_loads);
+  g_test_add_func ("/handover/prepare/does-not-wait-for-the-unbind",
+                   test_prepare_does_not_wait_for_the_unbind);
   g_test_add_func ("/handover/prepare/for-what-went-away", test_prepare_for_what_went_away);
   g_test_add_func ("/handover/policy/by-version", test_under_a_policy);
   g_test_add_func ("/handover/policy/refused-after-a-try", test_refused_after_a_try);

@@ -346,6 +346,32 @@ run_until_logged (void)
     g_main_context_iteration (NULL, TRUE);
 }
 
+/* That of the latest change which was not spent on @without. */
+static gint64
+phases_but (JsonNode *status, const char *const *without)
+{
+  JsonObject *phases = json_object_get_object_member (nth (status, "changes", 0), "phases");
+  g_autoptr (GList) names = json_object_get_members (phases);
+  gint64 sum = 0;
+
+  for (GList *i = names; i; i = i->next) {
+    gint64 usec = json_object_get_int_member (phases, i->data);
+    g_assert_cmpint (usec, >=, 0);
+    sum += g_strv_contains (without, i->data) ? 0 : usec;
+  }
+  return sum;
+}
+
+static void
+assert_phases_add_up (JsonNode *status)
+{
+  static const char *const kernel[] = {"module_us", "bind_us", "script_us", NULL}, *const none[] = {NULL};
+  JsonObject *change = nth (status, "changes", 0);
+
+  g_assert_cmpint (phases_but (status, none), ==, json_object_get_int_member (change, "held_us"));
+  g_assert_cmpint (phases_but (status, kernel), ==, json_object_get_int_member (change, "own_us"));
+}
+
 /* --- a device there and back --- */
 
 static void
@@ -366,6 +392,7 @@ test_detach (void)
   g_assert_cmpint (number (status, "opens", "held"), ==, 1);
   g_assert_cmpint (number (status, "held", "count"), ==, 1);
   g_assert_cmpint (number (status, "held", "max_us"), >=, number (status, "own", "max_us"));
+  assert_phases_add_up (status);
   stop_and_assert_device (f, "special-vfio", "special-vfio");
 }
 
@@ -380,6 +407,8 @@ test_reattach (void)
   assert_driver (f, "mlx5_core");
   g_assert_false (fake_exists (f->k, ENTRY));
   assert_outcome (f, "reattached");
+  g_autoptr (JsonNode) status = status_of (f);
+  assert_phases_add_up (status);
   stop_and_assert_device (f, "mlx5_core", NULL);
 }
 
@@ -422,6 +451,7 @@ test_failed (void)
   assert_outcome (f, "failed");
   g_autoptr (JsonNode) status = status_of (f);
   fake_assert_matches (latest (status, "failed"), NIC ": no VFIO driver could be bound*");
+  assert_phases_add_up (status);
   stop_and_assert_device (f, NULL, "vfio-pci");
 }
 
@@ -600,6 +630,10 @@ test_deadline_before_anything_is_done (void)
   detach (f, libvirt);
   fake_assert_logged (NIC ": the deadline has passed before anything was done: libvirt goes its own way");
   assert_outcome (f, "deadline");
+  g_autoptr (JsonNode) status = status_of (f);
+  JsonObject *phases = json_object_get_object_member (nth (status, "changes", 0), "phases");
+  g_assert_true (json_object_get_null_member (phases, "wait_us")); /* who knew them was killed */
+  g_assert_true (json_object_get_null_member (phases, "reply_us"));
   stop_and_assert_device (f, NULL, "vfio-pci");
 }
 

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * ready-time SOCKET PROGRAM [ARGUMENT...]: how long a daemon takes until it tells its service manager READY=1
+ * (sd_notify(3)): milliseconds, from before it is started. SOCKET is a path that may be taken for that. Then
+ * the daemon is ended.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PATIENCE_MS 30000
+
+extern char **environ;
+
+static double
+now_ms (void)
+{
+  struct timespec t;
+
+  clock_gettime (CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static int
+open_socket (const char *path)
+{
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  int fd = socket (AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+  if (fd < 0 || strlen (path) >= sizeof address.sun_path)
+    return -1;
+  strcpy (address.sun_path, path);
+  unlink (path);
+  return bind (fd, (const void *)&address, sizeof address) == 0 ? fd : -1;
+}
+
+/* Returns: whether READY=1 was among what it said */
+static int
+wait_until_ready (int fd)
+{
+  struct pollfd readable = {.fd = fd, .events = POLLIN};
+  char text[4096];
+
+  while (poll (&readable, 1, PATIENCE_MS) > 0) {
+    ssize_t n = recv (fd, text, sizeof text - 1, 0);
+    text[n > 0 ? n : 0] = '\0';
+    if (strncmp (text, "READY=1", strlen ("READY=1")) == 0 || strstr (text, "\nREADY=1"))
+      return 1;
+  }
+  return 0;
+}
+
+int
+main (int argc, char **argv)
+{
+  pid_t pid;
+
+  if (argc < 3) {
+    fputs ("Usage: ready-time SOCKET PROGRAM [ARGUMENT...]\n", stderr);
+    return 2;
+  }
+  int fd = open_socket (argv[1]);
+  if (fd < 0 || setenv ("NOTIFY_SOCKET", argv[1], 1) < 0) {
+    fprintf (stderr, "ready-time: %s: %s\n", argv[1], strerror (errno));
+    return 1;
+  }
+  double start = now_ms ();
+  int errnum = posix_spawn (&pid, argv[2], NULL, NULL, argv + 2, environ);
+  if (errnum) {
+    fprintf (stderr, "ready-time: %s: %s\n", argv[2], strerror (errnum));
+    return 1;
+  }
+  int ready = wait_until_ready (fd);
+  double took = now_ms () - start;
+  kill (pid, SIGTERM);
+  waitpid (pid, NULL, 0);
+  unlink (argv[1]);
+  if (!ready) {
+    fprintf (stderr, "ready-time: %s did not become ready\n", argv[2]);
+    return 1;
+  }
+  printf ("%.3f\n", took);
+  return 0;
+}

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * clock: phases that add up, and that what is done for a device libvirt waits for is counted where it
+ * belongs.
+ *
+ * Time is made here: it passes only when something is done.
+ */
+#include "clock.h"
+
+#include <errno.h>
+
+#include "asker.h"
+#include "handover.h"
+#include "nic-fixture.h"
+
+#define DEBIAN_12 VV_LIBVIRT_VERSION (9, 0, 0)
+#define GROUP "change"
+#define BEGIN 1000 /* of time: 0 would be a moment that does not count */
+
+/* What each of them takes; no sum of a few of them is another's. */
+enum { STEP = 1, OPEN = 100, SELECT = 10000, SCRIPT = 1000000 };
+
+static const VvHome native = {"mlx5_core", "mlx5_core", NULL};
+static const FakeKernel *kernel; /* each of its steps takes time */
+static gint64 passed;
+
+gint64 __wrap_g_get_monotonic_time (void);
+VvPciDevice *__real_vv_pci_device_open (const VvHost *host, const char *address, GError **error);
+VvPciDevice *__wrap_vv_pci_device_open (const VvHost *host, const char *address, GError **error);
+VvSelection *__real_vv_catalog_select (VvCatalog *catalog, const char *modalias, GError **error);
+VvSelection *__wrap_vv_catalog_select (VvCatalog *catalog, const char *modalias, GError **error);
+gboolean __wrap_vv_nodedev_hooks_run (const VvNodedevHooks *hooks, const VvPciDevice *device,
+                                      VvOperation operation, const char *sub_operation, const char *driver,
+                                      gint64 until, GError **error);
+
+gint64
+__wrap_g_get_monotonic_time (void)
+{
+  return BEGIN + passed + (kernel ? kernel->steps * STEP : 0);
+}
+
+VvPciDevice *
+__wrap_vv_pci_device_open (const VvHost *host, const char *address, GError **error)
+{
+  passed += OPEN;
+  return __real_vv_pci_device_open (host, address, error);
+}
+
+VvSelection *
+__wrap_vv_catalog_select (VvCatalog *catalog, const char *modalias, GError **error)
+{
+  passed += SELECT;
+  return __real_vv_catalog_select (catalog, modalias, error);
+}
+
+gboolean
+__wrap_vv_nodedev_hooks_run (const VvNodedevHooks *hooks, const VvPciDevice *device, VvOperation operation,
+                             const char *sub_operation, const char *driver, gint64 until, GError **error)
+{
+  (void)hooks, (void)device, (void)operation, (void)sub_operation, (void)driver, (void)until, (void)error;
+  passed += SCRIPT;
+  return TRUE;
+}
+
+/* --- the clock itself --- */
+
+static void
+test_phases_follow_each_other (void)
+{
+  VvClock clock;
+
+  vv_clock_start (&clock, BEGIN);
+  passed += 1;
+  g_assert_cmpint (vv_clock_enter (&clock, VV_PHASE_FIND), ==, VV_PHASE_WAIT);
+  passed += 2;
+  VvPhase before = vv_clock_enter (&clock, VV_PHASE_BIND);
+  g_assert_cmpint (before, ==, VV_PHASE_FIND);
+  passed += 4;
+  g_assert_cmpint (vv_clock_enter (&clock, before), ==, VV_PHASE_BIND);
+  passed += 8;
+  vv_clock_enter (&clock, VV_PHASE_REPLY);
+  passed += 16;
+  g_assert_cmpint (clock.usec[VV_PHASE_WAIT], ==, 1);
+  g_assert_cmpint (clock.usec[VV_PHASE_FIND], ==, 10);
+  g_assert_cmpint (clock.usec[VV_PHASE_BIND], ==, 4);
+  g_assert_cmpint (clock.usec[VV_PHASE_REPLY], ==, 0); /* it has not ended */
+  g_assert_cmpint (vv_clock_kernel (&clock), ==, 4);
+}
+
+/* A part that nobody measures need not ask. */
+static void
+test_nobody_wants_to_know (void)
+{
+  g_assert_cmpint (vv_clock_enter (NULL, VV_PHASE_BIND), ==, VV_PHASE_BIND);
+}
+
+static void
+test_kernel (void)
+{
+  VvClock clock = {.usec = {1, 2, 4, 8, 16, 32, 64, 128, 256}};
+
+  g_assert_cmpint (vv_clock_kernel (&clock), ==, 8 + 16 + 32);
+}
+
+static void
+test_in_a_file (void)
+{
+  const VvClock clock = {.usec = {1, 2, 4, 8, 16, 32, 64, 128, 256}};
+  g_autoptr (GKeyFile) file = g_key_file_new ();
+
+  vv_clock_write (&clock, file, GROUP);
+  g_autofree char *half = g_key_file_to_data (file, NULL, NULL);
+  g_assert_cmpstr (half, ==,
+                   "[change]\nwait-us=1\nfind-us=2\nselect-us=4\nmodule-us=8\nbind-us=16\nscript-us=32\n"
+                   "journal-us=64\nother-us=128\n");
+  vv_clock_complete (file, GROUP, 1000);
+  g_assert_cmpint (g_key_file_get_int64 (file, GROUP, "reply-us", NULL), ==, 1000 - 255);
+}
+
+static void
+test_not_in_a_file (void)
+{
+  g_autoptr (GKeyFile) file = g_key_file_new ();
+
+  g_key_file_set_string (file, GROUP, "outcome", "crashed");
+  vv_clock_complete (file, GROUP, 1000);
+  g_assert_false (g_key_file_has_key (file, GROUP, "reply-us", NULL));
+}
+
+/* --- what a device takes --- */
+
+typedef struct {
+  gint64 find, select, module, bind, script, journal;
+} Expected;
+
+static void
+assert_phases (const VvClock *clock, const Expected *e)
+{
+  const gint64 expected[VV_PHASES] = {
+      [VV_PHASE_FIND] = e->find, [VV_PHASE_SELECT] = e->select, [VV_PHASE_MODULE] = e->module,
+      [VV_PHASE_BIND] = e->bind, [VV_PHASE_SCRIPT] = e->script, [VV_PHASE_JOURNAL] = e->journal};
+
+  for (guint i = 0; i < VV_PHASES; i++) {
+    g_test_message ("%s", vv_phase_keys[i]);
+    g_assert_cmpint (clock->usec[i], ==, expected[i]);
+  }
+}
+
+static Fixture *
+ticking_fixture (void)
+{
+  kernel = NULL; /* that of the test before is gone */
+  Fixture *f = fixture_new ();
+  g_autofree char *path = fake_device_path (NIC, "reset_method");
+
+  fake_write (f->k, path, "flr\n");
+  kernel = f->k;
+  return f;
+}
+
+/* Libvirt has written @override and unbound the device. Returns: whether that was handed over */
+static gboolean
+hand_over (const Fixture *f, const VvHome *before, const char *override, VvClock *clock)
+{
+  const VvRequest request = {NIC, *before, DEBIAN_12};
+  const VvPatience patience = {.until = G_MAXINT64, .clock = clock};
+
+  set_override (f, override);
+  fake_unbind (f->k, NIC);
+  fake_fault (f->k, FAKE_NO_FAULT, 0, 0);
+  vv_clock_start (clock, g_get_monotonic_time ());
+  g_autoptr (VvChange) change = vv_handover (f->s, &request, &patience, NULL, NULL);
+  g_assert_cmpint (vv_clock_enter (clock, VV_PHASE_REPLY), ==, VV_PHASE_OTHER);
+  return change != NULL;
+}
+
+static void
+test_there_and_back (void)
+{
+  static const Expected to_vfio = {OPEN, SELECT, STEP, 2 * STEP, 2 * SCRIPT, 2 * STEP};
+  static const Expected home = {.find = OPEN, .bind = STEP, .script = 2 * SCRIPT, .journal = 2 * STEP};
+  static const VvHome variant = {"special-vfio", "special_vfio_pci", "special-vfio"};
+  g_autoptr (Fixture) f = ticking_fixture ();
+  VvClock clock;
+
+  g_assert_true (hand_over (f, &native, "vfio-pci\n", &clock));
+  fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
+  assert_phases (&clock, &to_vfio);
+  g_assert_true (hand_over (f, &variant, "(null)\n", &clock));
+  fake_assert_device (f->k, NIC, "mlx5_core", NULL);
+  assert_phases (&clock, &home);
+}
+
+/* Each candidate: its module, its override, the script, the bind that fails, and libvirt's override again,
+ * but for vfio-pci, which is loaded, and whose override that is; at last the entry is as it was: not there.
+ */
+static void
+test_all_fail (void)
+{
+  static const char *const drivers[] = {"special-vfio", "mlx5_vfio_pci", "vfio-pci"};
+  static const Expected expected = {OPEN, SELECT, 2 * STEP, 7 * STEP, 3 * SCRIPT, 2 * STEP};
+  g_autoptr (Fixture) f = ticking_fixture ();
+  VvClock clock;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (drivers); i++)
+    fake_driver (f->k, drivers[i])->probe_errno = EIO;
+  g_assert_false (hand_over (f, &native, "vfio-pci\n", &clock));
+  fake_assert_device (f->k, NIC, NULL, "vfio-pci");
+  assert_phases (&clock, &expected);
+}
+
+int
+main (int argc, char **argv)
+{
+  fake_test_init (&argc, &argv);
+  g_test_add_func ("/clock/phases-follow-each-other", test_phases_follow_each_other);
+  g_test_add_func ("/clock/nobody-wants-to-know", test_nobody_wants_to_know);
+  g_test_add_func ("/clock/kernel", test_kernel);
+  g_test_add_func ("/clock/in-a-file", test_in_a_file);
+  g_test_add_func ("/clock/not-in-a-file", test_not_in_a_file);
+  g_test_add_func ("/clock/handover/there-and-back", test_there_and_back);
+  g_test_add_func ("/clock/handover/all-fail", test_all_fail);
+  return g_test_run ();
+}
