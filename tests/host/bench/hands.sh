@@ -16,7 +16,7 @@ command_of() {
     bare-detach) echo "./bare-moves detach $generic $3" ;;
     bare-reattach) echo "./bare-moves reattach $4 $3" ;;
     driverctl-detach) echo "driverctl set-override $3 $generic" ;;
-    driverctl-reattach) [ "$4" = none ] && echo "driverctl --noprobe unset-override $3" || echo "driverctl unset-override $3" ;;
+    driverctl-reattach) echo "driverctl$([ "$4" != none ] || echo ' --noprobe') unset-override $3" ;;
     devbind-detach) echo "python3 dpdk-devbind.py -b $generic $3" ;;
     devbind-reattach) echo "python3 dpdk-devbind.py -b $4 $3" ;;
   esac
