@@ -148,7 +148,7 @@ at_rest() {
 
 # --- all ---
 
-remark "Linux $(uname -r), libvirt $(libvirtd --version | awk '{ print $NF }'), an emulated processor (TCG)"
+remark "attach: Linux $(uname -r), libvirt $(libvirtd --version | awk '{ print $NF }'), an emulated processor (TCG)"
 hostdev=/run/tests/hostdev.xml
 modprobe vfio-pci
 modprobe test_vfio_pci # both are there before: what is compared is the binding, not the loading

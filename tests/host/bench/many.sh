@@ -82,7 +82,7 @@ first_of() { # first_of COUNT BDF...: the first so many
   done
 }
 
-remark "Linux $(uname -r), $(nproc) emulated processors (TCG), virtual functions of one nvme, each in an IOMMU group of its own"
+remark "many: Linux $(uname -r), $(nproc) emulated processors (TCG), virtual functions of one nvme, each in an IOMMU group of its own"
 modprobe "$generic"
 # shellcheck disable=SC2046 # words
 set -- $(make_vfs "$nvme" "$(cat "$sysfs/$nvme/sriov_totalvfs")")
