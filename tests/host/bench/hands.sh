@@ -40,7 +40,6 @@ inside() { # inside NAME BLOCK WHO
 }
 
 moves() { # moves WHO detach|reattach NAME BLOCK BDF HOME
-  udevadm settle
   # shellcheck disable=SC2046 # words
   whole=$(milliseconds $(command_of "$1" "$2" "$5" "$6"))
   if [ "$1" != told ]; then

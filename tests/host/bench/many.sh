@@ -45,7 +45,6 @@ there_and_back() { # there_and_back WHO JOBS BLOCK BDF...
   back_who=$1 back_jobs=$2 back_block=$3
   shift 3
   for way in detach reattach; do
-    udevadm settle --timeout=300
     took=$(move_all "$back_who" "$back_jobs" "$way" "$@")
     sample "many.$way.$#.j$back_jobs=$back_who" "$back_block" "$took"
     [ "$way" = detach ] && on=$generic || on=none
