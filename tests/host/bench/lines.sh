@@ -41,7 +41,7 @@ in_turn() {
 # after: while it handles the events of a move, it takes both processors from whoever is still at work, and so the more from
 # the slower one.
 milliseconds() {
-  udevadm settle --timeout=300
+  udevadm settle --timeout=30
   udevadm control --stop-exec-queue
   ./run-time said "$@" 2>complaints || broken "$*: $(cat complaints)"
   udevadm control --start-exec-queue
