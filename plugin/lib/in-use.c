@@ -2,6 +2,7 @@
 #include "in-use.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <ifaddrs.h>
 #include <net/if.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "one-line.h"
 
@@ -333,16 +335,27 @@ char_number (const VvDir *dir, const char *path)
   return makedev (major_number, minor_number);
 }
 
+/* Kernel threads, of which a large host has thousands, have no program and no files (proc_exe_link() in
+ * fs/proc/base.c): one question instead of a look into a folder. */
+static gboolean
+is_kernel_thread (const VvDir *proc, const char *pid)
+{
+  g_autofree char *program = g_build_filename (pid, "exe", NULL);
+  char first;
+
+  return readlinkat (proc->fd, program, &first, sizeof first) < 0 && errno == ENOENT;
+}
+
 static gboolean
 process_holds (const VvDir *proc, const char *pid, dev_t group, dev_t cdev)
 {
   g_autofree char *folder = g_build_filename (pid, "fd", NULL);
-  g_autoptr (GPtrArray) fds = vv_io_list (proc, folder);
+  g_autoptr (VvDir) dir = is_kernel_thread (proc, pid) ? NULL : vv_dir_open (proc, folder, NULL);
+  g_autoptr (GPtrArray) fds = dir ? vv_io_list (dir, ".") : NULL;
 
-  for (guint i = 0; i < fds->len; i++) {
-    g_autofree char *path = g_build_filename (folder, fds->pdata[i], NULL);
+  for (guint i = 0; fds && i < fds->len; i++) {
     struct stat st;
-    if (fstatat (proc->fd, path, &st, 0) == 0 && S_ISCHR (st.st_mode) &&
+    if (fstatat (dir->fd, fds->pdata[i], &st, 0) == 0 && S_ISCHR (st.st_mode) &&
         ((group && st.st_rdev == group) || (cdev && st.st_rdev == cdev)))
       return TRUE;
   }

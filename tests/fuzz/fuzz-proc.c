@@ -61,6 +61,7 @@ make_host (void)
   make_link (host, "sys/bus/pci/devices/0000:00:02.0", "../../../" DEVICE);
   make_link (host, "sys/class/block/nvme0n1", "../../" DEVICE "/nvme/nvme0/nvme0n1");
   make_link (host, "sys/" DEVICE "/nvme/nvme0/nvme0n1/holders/dm-0", "../../../../../../../class/block/dm-0");
+  make_link (host, "proc/1/exe", "/usr/bin/program");
   make_link (host, "proc/1/fd/0", "/dev/null");
   return host;
 }

@@ -123,6 +123,7 @@ class Well(Host):
         """A process that has a character device open."""
         self.write(f"proc/{pid}/comm", "qemu-system-x86\n")
         os.makedirs(self.path(f"proc/{pid}/fd"))
+        os.symlink("/usr/bin/program", self.path(f"proc/{pid}/exe"))
         try:
             os.mknod(self.path(f"proc/{pid}/fd/7"), stat.S_IFCHR | 0o600, os.makedev(*number))
         except PermissionError as reason:

@@ -428,6 +428,7 @@ test_no_vfio_user (void)
 {
   g_autoptr (HostFixture) f = fixture_new ();
 
+  fake_link (f->k, "proc/812/exe", "/usr/bin/program");
   fake_write (f->k, "proc/812/fd/3", "a file, no device");
   fake_link (f->k, "proc/812/fd/4", "socket:[4711]");
   fake_write (f->k, "proc/uptime", "1 1");
@@ -452,6 +453,7 @@ test_block_device_of_that_number (void)
   g_autofree char *node = g_build_filename (f->k->root, "proc/812/fd/3", NULL);
 
   put_on_vfio (f);
+  fake_link (f->k, "proc/812/exe", "/usr/bin/program");
   fake_mkdir (f->k, "proc/812/fd");
   if (mknod (node, S_IFBLK | 0600, makedev (240, atoi (NIC_GROUP))) != 0) {
     g_test_skip ("mknod(2) is not allowed");
@@ -459,6 +461,24 @@ test_block_device_of_that_number (void)
   }
   g_autofree char *user = user_of (f, NIC);
   g_assert_null (user);
+}
+
+/* It has no program, and is not asked for its files; who has one that is gone by now is. */
+static void
+test_kernel_thread (void)
+{
+  g_autoptr (HostFixture) f = fixture_new ();
+
+  put_on_vfio (f);
+  if (!fake_add_process (f->k, "812", "kworker/0:1\n", "240:" NIC_GROUP)) {
+    g_test_skip ("mknod(2) is not allowed");
+    return;
+  }
+  g_autofree char *gone = user_of (f, NIC);
+  g_assert_cmpstr (gone, ==, "kworker/0:1 (pid 812)");
+  fake_remove (f->k, "proc/812/exe");
+  g_autofree char *none = user_of (f, NIC);
+  g_assert_null (none);
 }
 
 static void
@@ -496,6 +516,7 @@ main (int argc, char **argv)
   g_test_add_func ("/in-use/vfio/user", test_vfio_user);
   g_test_add_func ("/in-use/vfio/nobody", test_no_vfio_user);
   g_test_add_func ("/in-use/vfio/a-disk-of-that-number", test_block_device_of_that_number);
+  g_test_add_func ("/in-use/vfio/kernel-thread", test_kernel_thread);
   g_test_add_func ("/in-use/vfio/user-without-a-name", test_vfio_user_without_a_name);
   return g_test_run ();
 }

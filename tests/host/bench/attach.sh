@@ -1,29 +1,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=sh disable=SC2034,SC2154 # lib.sh comes before, runner reads $status
+# shellcheck shell=sh disable=SC2154 # lib.sh and lines.sh come before
 #
-# ./run bench, its part in the emulated host: lines "NAME BLOCK VALUE" for tests/bench/report.py. Needs the
-# program open-time (tests/bench) beside it. $status is 1 when something did not go as it should: then the
-# figures are worth nothing.
+# ./run bench, what the daemon costs others: hot plug with it and without, opens, itself at rest. In any of the suites. Needs the
+# program open-time (tests/bench) beside it. A file attach.conf beside it may set "pairs" and "idle_seconds".
 
 nic=$(bdf 1af4:1041 1) # has FLR, so the gate may give it to its variant driver
 override=$sysfs/$nic/driver_override
 probe=/sys/bus/pci/drivers_probe
 pairs=15
 idle_seconds=60
-status=0
-
-sample() { # sample NAME BLOCK VALUE
-  tap "$*"
-}
-
-remark() {
-  tap "# $*"
-}
-
-broken() {
-  remark "NOT AS IT SHOULD BE: $*"
-  status=1 # for runner
-}
+# shellcheck disable=SC1091 # comes with the boot
+[ ! -e attach.conf ] || . ./attach.conf
 
 # --- hot plug: with the plugin and without, by turns ---
 
@@ -49,23 +36,19 @@ timed_detach() {
   echo "$took"
 }
 
-is_expected() { # is_expected WHAT ACTUAL WANTED
-  [ "$2" = "$3" ] || broken "$1: $2, not $3"
-}
-
 # Nothing else is under way when the clock starts: neither udev nor the minder
 settle() {
   udevadm settle
   sleep 1
 }
 
-round() { # round BLOCK on|off DRIVER
+plug() { # plug BLOCK with|without DRIVER
   settle
-  sample "attach.$2" "$1" "$(timed attach-device guest "$hostdev")"
+  sample "attach=$2" "$1" "$(timed attach-device guest "$hostdev")"
   is_expected 'driver of the guest' "$(qemu_vfio_driver guest)" "$3"
-  [ "$2" = off ] || wait_for 20 journal_says "$nic" domain guest >/dev/null
+  [ "$2" = without ] || wait_for 20 journal_says "$nic" domain guest >/dev/null
   settle
-  sample "detach.$2" "$1" "$(timed_detach)"
+  sample "detach=$2" "$1" "$(timed_detach)"
   is_expected 'driver at home' "$(driver_of "$nic")" virtio-pci
 }
 
@@ -82,26 +65,27 @@ held_times() { # held_times BLOCK
 }
 
 with_plugin() { # with_plugin BLOCK
-  start_gate
-  round "$1" on test_vfio_pci
+  start_daemon on
+  plug "$1" with "$variant"
   held_times "$1"
   stop_gate
 }
 
 # Which one goes first changes from pair to pair.
 hot_plug() {
+  variant=test_vfio_pci plain=vfio-pci
+  ! libvirt_chooses || plain=$variant # this libvirt looks for the variant by itself
   start_domain guest
   hostdev_xml "$nic" >"$hostdev"
-  round 0 off vfio-pci 3>/dev/null # the first ones of all warm up
+  plug 0 without "$plain" 3>/dev/null # the first ones of all warm up
   with_plugin 0 3>/dev/null
   for pair in $(seq "$pairs"); do
-    if [ $((pair % 2)) = 0 ]; then
-      with_plugin "$pair"
-      round "$pair" off vfio-pci
-    else
-      round "$pair" off vfio-pci
-      with_plugin "$pair"
-    fi
+    for way in $(in_turn "$pair" with without); do
+      case $way in
+        with) with_plugin "$pair" ;;
+        without) plug "$pair" without "$plain" ;;
+      esac
+    done
   done
   destroy_domains
 }
@@ -114,12 +98,12 @@ open_block() { # open_block NAME BLOCK FILE
 
 opens() {
   for block in $(seq 10); do
-    open_block open.drivers_probe.off "$block" "w:$probe"
-    open_block open.driver_override.off "$block" "r:$override"
-    start_gate
-    open_block open.drivers_probe.on "$block" "w:$probe"
-    open_block open.driver_override.on "$block" "r:$override"
-    stop_gate
+    for way in $(in_turn "$block" with without); do
+      [ "$way" = without ] || start_daemon on
+      open_block "open.drivers_probe=$way" "$block" "w:$probe"
+      open_block "open.driver_override=$way" "$block" "r:$override"
+      [ "$way" = without ] || stop_gate
+    done
   done
 }
 
@@ -150,7 +134,7 @@ memory() { # memory NAME PID
 }
 
 at_rest() {
-  start_gate
+  start_daemon on
   watchdog=$(pgrep -P "$gate_pid")
   settle
   memory daemon "$gate_pid"
@@ -164,7 +148,7 @@ at_rest() {
 
 # --- all ---
 
-remark "Linux $(uname -r), libvirt $(libvirtd --version | awk '{ print $NF }'), an emulated processor (TCG)"
+remark "attach: Linux $(uname -r), libvirt $(libvirtd --version | awk '{ print $NF }'), an emulated processor (TCG)"
 hostdev=/run/tests/hostdev.xml
 modprobe vfio-pci
 modprobe test_vfio_pci # both are there before: what is compared is the binding, not the loading
