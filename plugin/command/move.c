@@ -106,8 +106,6 @@ json_result (JsonBuilder *b, const Result *r)
     json_steps (b, c->steps);
     json_builder_set_member_name (b, "microseconds");
     json_builder_add_int_value (b, c->usec);
-    json_builder_set_member_name (b, "kernel_microseconds");
-    json_builder_add_int_value (b, c->kernel_usec);
   }
   vv_json_string (b, "error", r->error ? r->error->message : NULL);
   json_builder_end_object (b);

@@ -63,6 +63,14 @@ METRICS = [
     metric("phase.*", "of what libvirt was held", "us"),
     metric("open.drivers_probe", "an unrelated open of drivers_probe", "us", "with"),
     metric("open.driver_override", "an unrelated open of a driver_override", "us", "with"),
+    # hands.sh
+    metric("hands.whole.*", "one device, the whole command", "ms", "ours"),
+    metric("hands.inside.*", "one device, the change alone", "us", "ours", ("ratio", "ours", "bare", 1.1)),
+    metric("hands.besides.*", "the whole command without what the bare writes take", "ms", "ours",
+           ("ratio", "ours", "driverctl", 0.1), ("ratio", "ours", "devbind", 0.1)),
+    # many.sh
+    metric("many.detach.*", "so many devices to VFIO, with so many jobs", "ms", "ours"),
+    metric("many.reattach.*", "so many devices home, with so many jobs", "ms", "ours"),
     # daemon-bench, and attach.sh
     metric("ready*", "start-up", "ms"),
     metric("idle.*.switches", "context switches in 60 s without work", "", None, ("median", None, 0)),

@@ -57,11 +57,13 @@ journal_says() { # journal_says BDF KEY VALUE, for wait_for
 }
 
 # What the daemon says of the two moves of a round
+# shellcheck disable=SC2016 # the dollar is jq's
 held_times() { # held_times BLOCK
-  gate_status '.changes[] | "\(.operation) \(.held_us) \(.own_us)"' | while read -r operation held own; do
-    sample "held.$operation" "$1" "$held"
-    sample "own.$operation" "$1" "$own"
-  done
+  gate_status '.changes[] | "held.\(.operation) \(.held_us)", "own.\(.operation) \(.own_us)", (.operation as $operation |
+    .phases | to_entries[] | select(.value) | "phase.\(.key | rtrimstr("_us")).\($operation) \(.value)")' |
+    while read -r name usec; do
+      sample "$name" "$1" "$usec"
+    done
 }
 
 with_plugin() { # with_plugin BLOCK
