@@ -31,7 +31,7 @@ LLVMFuzzerTestOneInput (const guint8 *data, gsize size)
     const VvHostdev *hostdev = domain->hostdevs->pdata[i];
     g_autofree char *address = vv_pci_address_parse (hostdev->address, NULL);
     g_assert_cmpstr (address, ==, hostdev->address);
-    g_assert_true (vv_domain_may_have_hostdevs ((const char *)data, size));
+    g_assert_nonnull (memmem (data, size, "hostdev", strlen ("hostdev"))); /* as hooks/qemu.c has it */
     assert_wish (hostdev->wish);
   }
   for (guint i = 0; domain && i < domain->problems->len; i++) {
