@@ -109,7 +109,7 @@ def read(path):
             figures.setdefault(name, Figure(name)).add(who, int(block), float(value))
     if not figures:
         sys.exit(f"report.py: {path}: nothing was measured")
-    return figures, remarks
+    return figures, list(dict.fromkeys(remarks))
 
 
 def number(value):
@@ -194,14 +194,22 @@ def write_part(out, part, title, path, folder):
 
 # --- plots, by gnuplot ---
 
-# Figures whose names end with a number, over that number: part, pattern of the name with a group for the number, axis
+# Figures over a number in their names: part, plot, pattern of the names with a group for the number, what that is
 LINES = [
-    ("selection", r"selection\.cold\.linux-6\.12\.x(\d+)", "aliases, as times those of Linux 6.12"),
-    ("hook", r"hook\.prepare\.(\d+)", "hostdevs of the domain, at prepare"),
-    ("hook", r"hook\.start\.(\d+)", "hostdevs of the domain, at start"),
-    ("devices", r"devices\.list\.(\d+)", "devices"),
-    ("gate", r"gate\.stranger-override\.(\d+)", "devices that are watched"),
-    ("many-bookworm", r"many\.bind\.(\d+)\.j1", "devices"),
+    ("selection", "selection-cold", r"selection\.cold\.linux-6\.12\.x(\d+)", "aliases, as times those of Linux 6.12"),
+    ("hook", "hook-prepare", r"hook\.prepare\.(\d+)", "hostdevs of the domain, at prepare"),
+    ("hook", "hook-start", r"hook\.start\.(\d+)", "hostdevs of the domain, at start"),
+    ("devices", "devices-list", r"devices\.list\.(\d+)", "devices"),
+    ("gate", "gate-override", r"gate\.stranger-override\.(\d+)", "devices that are watched"),
+    ("many-bookworm", "many-detach", r"many\.detach\.(\d+)\.j1", "devices to VFIO, one after another"),
+    ("many-bookworm", "many-reattach", r"many\.reattach\.(\d+)\.j1", "devices home, one after another"),
+    ("many-bookworm", "many-jobs", r"many\.reattach\.127\.j(\d+)", "jobs for 127 devices home"),
+]
+
+# Figures that add up: part, plot, pattern of the names with a group for the share and one for the whole
+STACKS = [
+    ("service", "service-phases", r"service\.phase\.(\w+)\.(\w+)"),
+    ("attach-bookworm", "attach-phases", r"phase\.(\w+)\.(\w+)"),
 ]
 
 
@@ -230,19 +238,46 @@ plot {curves}
 """)
 
 
+def plot_stack(path, unit, shares):
+    """shares: {share: {whole: y}}"""
+    wholes = sorted({whole for share in shares.values() for whole in share})
+    rows = [" ".join(["whole", *shares])]
+    rows += [" ".join([whole, *[str(share.get(whole, 0)) for share in shares.values()]]) for whole in wholes]
+    data = "$d << E\n" + "\n".join(rows) + "\nE\n"
+    plot(path, f"""{data}set style data histograms
+set linetype 9 lc rgb '#999999'
+set style histogram rowstacked
+set style fill solid 0.8 border -1
+set boxwidth 0.5
+set yrange [0:*]
+set ylabel 'median, {unit}'
+plot for [i=2:{len(shares) + 1}] $d using i:xtic(1) title columnheader(i)
+""")
+
+
 def plot_part(part, figures, folder):
     """Returns the names of the plots"""
     names = []
-    for of_part, pattern, axis in LINES:
+    for _, name, pattern, axis in [line for line in LINES if line[0] == part]:
         series, unit = {}, ""
         for figure in figures.values():
-            found = re.fullmatch(pattern, figure.name) if part == of_part else None
+            found = re.fullmatch(pattern, figure.name)
             for who in figure.contestants() if found else []:
                 series.setdefault(who, []).append((int(found.group(1)), figure.median(who)))
                 unit = figure.metric.unit
         if series:
-            names.append(re.sub(r"[^a-z]+", "-", pattern.replace(r"\d", "")).strip("-") + ".svg")
+            names.append(f"{name}.svg")
             plot_lines(folder / names[-1], axis, unit, series)
+    for _, name, pattern in [stack for stack in STACKS if stack[0] == part]:
+        shares, unit = {}, ""
+        for figure in figures.values():
+            found = re.fullmatch(pattern, figure.name)
+            if found:
+                shares.setdefault(found.group(1), {})[found.group(2)] = figure.median(None)
+                unit = figure.metric.unit
+        if shares:
+            names.append(f"{name}.svg")
+            plot_stack(folder / names[-1], unit, shares)
     return names
 
 
