@@ -96,6 +96,20 @@ is_none_of_ours (const VvHost *host, const Station *station, const GString *xml)
   return station->by_journal ? journal_is_empty (host) : !may_have_hostdevs (xml);
 }
 
+/* Once for each libvirt, by a process of its own: what only looks can hardly die. */
+static void
+note_caller (const VvHost *host, pid_t libvirt)
+{
+  pid_t pid = vv_hook_caller_is_noted (host, libvirt) ? -1 : fork ();
+
+  if (pid == 0) {
+    vv_hook_note_caller (host, libvirt);
+    _exit (EXIT_SUCCESS);
+  }
+  while (pid > 0 && waitpid (pid, NULL, 0) < 0 && errno == EINTR)
+    ;
+}
+
 /* --- the process that does the work --- */
 
 /* In a build directory it is beside this one. */
@@ -210,7 +224,7 @@ main (int argc, char **argv)
   g_autoptr (GString) xml = station ? read_input () : NULL;
   g_autoptr (VvHost) host = vv_host_new (NULL, NULL, NULL);
   if (host)
-    vv_hook_note_caller (host, getppid ());
+    note_caller (host, getppid ());
   if (!station || is_none_of_ours (host, station, xml))
     return EXIT_SUCCESS;
   return work_surely (argv, xml);

@@ -123,19 +123,34 @@ note_is (const VvJournal *journal, const char *text)
   return noted && strlen (noted) + 1 == strlen (text) && g_str_has_prefix (text, noted);
 }
 
-void
-vv_hook_note_caller (const VvHost *host, pid_t pid)
+/* NULL: it is no libvirt */
+static char *
+note_of (const VvHost *host, pid_t pid)
 {
   char number[16];
   guint64 start = 0;
 
   snprintf (number, sizeof number, "%d", (int)pid);
   g_autofree char *name = read_stat (host, number, &start);
-  g_autoptr (VvJournal) journal = name ? vv_journal_open (host, TRUE, NULL) : NULL;
-  if (!journal)
-    return;
-  g_autofree char *text = note_text (pid, start);
-  if (!note_is (journal, text))
+  return name ? note_text (pid, start) : NULL;
+}
+
+gboolean
+vv_hook_caller_is_noted (const VvHost *host, pid_t pid)
+{
+  g_autofree char *text = note_of (host, pid);
+  g_autoptr (VvJournal) journal = text ? vv_journal_open (host, FALSE, NULL) : NULL;
+
+  return !text || (journal && note_is (journal, text));
+}
+
+void
+vv_hook_note_caller (const VvHost *host, pid_t pid)
+{
+  g_autofree char *text = note_of (host, pid);
+  g_autoptr (VvJournal) journal = text ? vv_journal_open (host, TRUE, NULL) : NULL;
+
+  if (journal)
     vv_journal_write (journal, NOTE, text, NULL);
 }
 

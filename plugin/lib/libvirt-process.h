@@ -39,12 +39,16 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvLibvirtProcess, vv_libvirt_process_free)
  */
 VvLibvirtProcess *vv_libvirt_process_find (const VvHost *host);
 
+/** vv_hook_caller_is_noted: Returns: whether there is nothing to note of @pid, which runs the hook: it was
+ * noted before, or is no process whose name is libvirt's */
+gboolean vv_hook_caller_is_noted (const VvHost *host, pid_t pid);
+
 /**
  * vv_hook_note_caller:
  * @pid: the process that runs the hook
  *
- * Notes that libvirt runs the hook. Writes only when that is another process than last time, and only for one
- * whose name is libvirt's. That it cannot be written is no error: only the doctor reads it.
+ * Notes that libvirt runs the hook, if its name is libvirt's. That it cannot be written is no error: only the
+ * doctor reads it.
  */
 void vv_hook_note_caller (const VvHost *host, pid_t pid);
 
