@@ -7,7 +7,6 @@
  * Exits 0, or 1 where the domain must not start; why stands on standard error then. Nothing else ever makes
  * it 1.
  */
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 #include <unistd.h>
 
 #include "domain-life.h"
+#include "input.h"
 #include "log.h"
 #include "policy-xml.h"
 
@@ -42,25 +42,6 @@ find_station (const char *operation)
     if (strcmp (stations[i].operation, operation) == 0)
       return &stations[i];
   return NULL;
-}
-
-/* Standard input, or what there is of it up to one byte over the limit: the parser then says that it is too
- * long. */
-static GString *
-read_input (void)
-{
-  GString *text = g_string_sized_new (16384);
-  char buffer[16384];
-  ssize_t n = 1;
-
-  while (n > 0 && text->len <= VV_DOMAIN_XML_LIMIT) {
-    do
-      n = read (STDIN_FILENO, buffer, sizeof buffer);
-    while (n < 0 && errno == EINTR);
-    if (n > 0)
-      g_string_append_len (text, buffer, n);
-  }
-  return text;
 }
 
 static VvSession *
@@ -128,6 +109,6 @@ main (int argc, char **argv)
   vv_log_to_system ();
   if (!dies_with_the_hook (argv[1]))
     return EXIT_SUCCESS;
-  g_autoptr (GString) xml = read_input ();
+  g_autoptr (GString) xml = vv_hook_input ();
   return run (station, argv[2], xml) ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -26,7 +26,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "domain-xml.h"
+#include "input.h"
 #include "libvirt-process.h"
 #include "log.h"
 
@@ -53,25 +53,6 @@ find_station (const char *operation, const char *sub_operation)
         strcmp (stations[i].sub_operation, sub_operation) == 0)
       return &stations[i];
   return NULL;
-}
-
-/* Standard input, or what there is of it up to one byte over the limit: vfio-variant-domain then says that it
- * is too long. */
-static GString *
-read_input (void)
-{
-  GString *text = g_string_sized_new (16384);
-  char buffer[16384];
-  ssize_t n = 1;
-
-  while (n > 0 && text->len <= VV_DOMAIN_XML_LIMIT) {
-    do
-      n = read (STDIN_FILENO, buffer, sizeof buffer);
-    while (n < 0 && errno == EINTR);
-    if (n > 0)
-      g_string_append_len (text, buffer, n);
-  }
-  return text;
 }
 
 static gboolean
@@ -221,7 +202,7 @@ main (int argc, char **argv)
   vv_log_to_system ();
   signal (SIGCHLD, SIG_DFL);
   const Station *station = find_station (argv[2], argv[3]);
-  g_autoptr (GString) xml = station ? read_input () : NULL;
+  g_autoptr (GString) xml = station ? vv_hook_input () : NULL;
   g_autoptr (VvHost) host = vv_host_new (NULL, NULL, NULL);
   if (host)
     note_caller (host, getppid ());
