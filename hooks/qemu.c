@@ -174,12 +174,13 @@ work_surely (char **words, const GString *xml)
 
   for (guint i = 1; i <= ATTEMPTS && !errnum; i++) {
     errnum = start (program, words, input, &pid);
-    int status = errnum ? 0 : wait_for (pid);
-    if (!errnum && status >= 0)
+    if (errnum)
+      break;
+    int status = wait_for (pid);
+    if (status >= 0)
       return end_with (words[1], program, status);
-    if (!errnum)
-      g_warning ("domain %s: the process that sees to its devices died of signal %d; %s", words[1], -status,
-                 i < ATTEMPTS ? "another one does it" : "libvirt goes its own way");
+    g_warning ("domain %s: the process that sees to its devices died of signal %d; %s", words[1], -status,
+               i < ATTEMPTS ? "another one does it" : "libvirt goes its own way");
   }
   if (errnum)
     g_warning ("domain %s: %s: %s; libvirt goes its own way", words[1], program, g_strerror (errnum));

@@ -52,9 +52,9 @@ vv_session_recover (const VvSession *s)
   g_autoptr (GPtrArray) addresses = vv_journal_addresses (s->journal);
 
   for (guint i = 0; i < addresses->len; i++) {
-    g_autoptr (VvEntry) entry = vv_journal_at_rest (s->journal, addresses->pdata[i])
-                                    ? NULL
-                                    : vv_journal_load (s->journal, addresses->pdata[i], NULL);
+    if (vv_journal_at_rest (s->journal, addresses->pdata[i]))
+      continue;
+    g_autoptr (VvEntry) entry = vv_journal_load (s->journal, addresses->pdata[i], NULL);
     if (!entry)
       continue;
     g_autoptr (GError) problem = NULL;

@@ -17,8 +17,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "now.h"
 
 #define NONE "none"
 #define MOST_JOBS 256
@@ -31,15 +32,6 @@ typedef struct {
   char **devices;
   int count;
 } Task;
-
-static double
-now_usec (void)
-{
-  struct timespec t;
-
-  clock_gettime (CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
-}
 
 static void
 fail (const char *what)

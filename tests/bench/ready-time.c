@@ -14,21 +14,13 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "now.h"
 
 #define PATIENCE_MS 30000
 
 extern char **environ;
-
-static double
-now_ms (void)
-{
-  struct timespec t;
-
-  clock_gettime (CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
 
 static int
 open_socket (const char *path)
@@ -73,14 +65,14 @@ main (int argc, char **argv)
     fprintf (stderr, "ready-time: %s: %s\n", argv[1], strerror (errno));
     return 1;
   }
-  double start = now_ms ();
+  double start = now_usec ();
   int errnum = posix_spawn (&pid, argv[2], NULL, NULL, argv + 2, environ);
   if (errnum) {
     fprintf (stderr, "ready-time: %s: %s\n", argv[2], strerror (errnum));
     return 1;
   }
   int ready = wait_until_ready (fd);
-  double took = now_ms () - start;
+  double took = (now_usec () - start) / 1000;
   kill (pid, SIGTERM);
   waitpid (pid, NULL, 0);
   unlink (argv[1]);

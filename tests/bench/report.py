@@ -120,6 +120,12 @@ def number(value):
     return f"{float(text):.0f}" if "e" in text else text
 
 
+def spread_text(figure, who):
+    """Empty where there is but one figure, or all are the same"""
+    low, high = figure.spread(who)
+    return f"({number(low)} to {number(high)})" if low != high else ""
+
+
 def compared(figure, who):
     """How many times as long as ours"""
     ours = figure.metric.ours
@@ -144,8 +150,7 @@ def print_figures(path):
         unit = figure.metric.unit
         print(f"    {figure.name}: {figure.metric.what}")
         for who in figure.contestants():
-            low, high = figure.spread(who)
-            spread = f"({number(low)} to {number(high)})" if low != high else ""
+            spread = spread_text(figure, who)
             print(f"        {who:14} {number(figure.median(who)):>8} {unit:3} {spread:20} {compared(figure, who)}".rstrip())
         if figure.goals():
             print(f"        {verdict(figure)}")
@@ -157,10 +162,9 @@ def print_figures(path):
 def cell(figure, who):
     if who not in figure.samples:
         return ""
-    low, high = figure.spread(who)
-    spread = f" ({number(low)} to {number(high)})" if low != high else ""
     ratio = compared(figure, who)
-    return f"{number(figure.median(who))}{spread}" + (f"; **{ratio}**" if ratio else "")
+    text = f"{number(figure.median(who))} {spread_text(figure, who)}".rstrip()
+    return text + (f"; **{ratio}**" if ratio else "")
 
 
 def groups(figures):

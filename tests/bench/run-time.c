@@ -11,17 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-static double
-now_msec (void)
-{
-  struct timespec t;
-
-  clock_gettime (CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
+#include "now.h"
 
 /* Only returns when that cannot be. */
 static void
@@ -46,7 +38,7 @@ main (int argc, char **argv)
     fprintf (stderr, "run-time: %s: %s\n", argv[1], strerror (errno));
     return 1;
   }
-  double start = now_msec ();
+  double start = now_usec ();
   pid_t pid = fork ();
   if (pid == 0) {
     become (output, argv + 2);
@@ -56,6 +48,6 @@ main (int argc, char **argv)
     perror ("run-time");
     return 1;
   }
-  printf ("%.3f\n", now_msec () - start);
+  printf ("%.3f\n", (now_usec () - start) / 1000);
   return WIFEXITED (status) ? WEXITSTATUS (status) : 1;
 }

@@ -31,7 +31,7 @@ inside() { # inside NAME BLOCK WHO
     told) sample "hands.inside.$1=ours" "$2" "$(jq .microseconds said)" ;;
     bare)
       sample "hands.inside.$1=bare" "$2" "$(cat said)"
-      sed 's/$/ 1000/' said | awk '{ print $1 / $2 }' >"bare-$1"
+      awk '{ print $1 / 1000 }' said >"bare-$1"
       ;;
   esac
 }
