@@ -2,6 +2,7 @@
 #include "ask.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -10,7 +11,8 @@
 
 #define REPLY_LIMIT (256 * 1024)
 #define NOT_RUNNING                                                                                          \
-  "vfio-variantd is not running: hot plug gets what libvirt itself chooses; systemctl start vfio-variantd"
+  N_ ("vfio-variantd is not running: hot plug gets what libvirt itself chooses; systemctl start "            \
+      "vfio-variantd")
 
 static void
 set_connect_error (GError **error, int errnum, const char *path)
@@ -18,11 +20,11 @@ set_connect_error (GError **error, int errnum, const char *path)
   switch (errnum) {
   case ENOENT:
   case ECONNREFUSED: /* the socket of one that is gone */
-    g_set_error (error, VV_ERROR, VV_ERROR_NOT_FOUND, NOT_RUNNING);
+    g_set_error (error, VV_ERROR, VV_ERROR_NOT_FOUND, "%s", _ (NOT_RUNNING));
     break;
   case EACCES:
   case EPERM:
-    vv_set_errno (error, errnum, "asking vfio-variantd needs root: %s", path);
+    vv_set_errno (error, errnum, _ ("asking vfio-variantd needs root: %s"), path);
     break;
   default:
     vv_set_errno (error, errnum, "%s: connect", path);
@@ -33,7 +35,7 @@ static gboolean
 timed_out (GError **error, int patience_ms)
 {
   g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
-               "vfio-variantd did not answer within %g s; 'journalctl -u vfio-variantd' may tell why",
+               _ ("vfio-variantd did not answer within %g s; 'journalctl -u vfio-variantd' may tell why"),
                patience_ms / 1000.0);
   return FALSE;
 }
@@ -95,8 +97,8 @@ read_to_end (int fd, int patience_ms, gint64 deadline, GString *reply, GError **
     if (n > 0)
       g_string_append_len (reply, chunk, n);
     if (reply->len > REPLY_LIMIT) {
-      g_set_error (error, VV_ERROR, VV_ERROR_FAILED, "the answer of vfio-variantd is longer than %d bytes",
-                   REPLY_LIMIT);
+      g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
+                   _ ("the answer of vfio-variantd is longer than %d bytes"), REPLY_LIMIT);
       return FALSE;
     }
   }

@@ -2,6 +2,7 @@
  *
  * vfio-variant bind: detaches devices from the host by hand, each to the best VFIO driver.
  */
+#include <glib/gi18n-lib.h>
 #include <stdio.h>
 
 #include "in-use.h"
@@ -28,12 +29,13 @@ host_allows (const VvSession *session, const VvPciDevice *device, const VvDecisi
   g_autofree char *text = g_strjoinv ("; ", (char **)reasons->pdata);
   if (decision->terms.values[VV_TERM_HOST_USE] == VV_HOST_USE_WARN) {
     g_autofree char *rule = vv_decision_rule (decision);
-    fprintf (stderr, "vfio-variant: warning: %s is in use by the host, which %s lets pass: %s\n",
+    fprintf (stderr, _ ("vfio-variant: warning: %s is in use by the host, which %s lets pass: %s\n"),
              device->address, rule, text);
     return TRUE;
   }
   g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
-               "%s is in use by the host: %s; end that use, or take it with --force", device->address, text);
+               _ ("%s is in use by the host: %s; end that use, or take it with --force"), device->address,
+               text);
   return FALSE;
 }
 
@@ -93,26 +95,26 @@ vv_cmd_bind (int argc, char **argv)
   Options options = {.jobs = 1};
   g_autofree char *driver = NULL;
   const GOptionEntry entries[] = {
-      {"driver", 'd', 0, G_OPTION_ARG_STRING, &driver, "This driver and no other, whatever the policy says",
-       "NAME"},
+      {"driver", 'd', 0, G_OPTION_ARG_STRING, &driver,
+       N_ ("This driver and no other, whatever the policy says"), "NAME"},
       {"force", 'f', 0, G_OPTION_ARG_NONE, &options.force,
-       "Even if the host uses the device, or the journal gives it to a domain", NULL},
-      {"jobs", 'j', 0, G_OPTION_ARG_INT, &options.jobs, "Move up to N devices at the same time (default: 1)",
-       "N"},
-      {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &options.dry_run, "Print what would be done and do nothing",
+       N_ ("Even if the host uses the device, or the journal gives it to a domain"), NULL},
+      {"jobs", 'j', 0, G_OPTION_ARG_INT, &options.jobs,
+       N_ ("Move up to N devices at the same time (default: 1)"), "N"},
+      {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &options.dry_run, N_ ("Print what would be done and do nothing"),
        NULL},
       {NULL},
   };
   int code = vv_parse_options (
       &argc, &argv, "DEVICE...",
-      "Detaches devices from the host: puts each on the best VFIO driver that works, and notes "
-      "in the journal what it was, for 'vfio-variant restore'.",
+      N_ ("Detaches devices from the host: puts each on the best VFIO driver that works, and notes "
+          "in the journal what it was, for 'vfio-variant restore'."),
       entries, FALSE, &common);
 
   if (code >= 0)
     return code;
   if (argc < 2)
-    return vv_usage_error (argv[0], "a DEVICE is missing");
+    return vv_usage_error (argv[0], _ ("a DEVICE is missing"));
   options.driver = driver;
   g_autoptr (VvSession) session = vv_open_to_move (&common, argv[0], options.jobs, options.dry_run, &code);
   g_autoptr (GPtrArray) addresses = session ? vv_device_arguments (session->host, argc, argv, &code) : NULL;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "check-device.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 #include "in-use.h"
@@ -86,9 +87,9 @@ check_iommu (const Look *l)
   g_autofree char *name = l->device->iommu_group ? vv_io_attribute (host->sys, path) : NULL;
 
   if ((!l->device->iommu_group && g_strcmp0 (unsafe, "Y") == 0) || g_strcmp0 (name, "vfio-noiommu") == 0)
-    find (l, "no-iommu", VV_WARNING, g_strdup ("it would be given out in VFIO's no-IOMMU mode"),
-          "whoever has it can read and write all memory of the host; libvirt's guests cannot use it",
-          g_strdup ("turn the IOMMU on, and vfio's enable_unsafe_noiommu_mode off"));
+    find (l, "no-iommu", VV_WARNING, g_strdup (_ ("it would be given out in VFIO's no-IOMMU mode")),
+          _ ("whoever has it can read and write all memory of the host; libvirt's guests cannot use it"),
+          g_strdup (_ ("turn the IOMMU on, and vfio's enable_unsafe_noiommu_mode off")));
   else if (!l->device->iommu_group)
     vv_find_iommu_off (l->s, l->device->address, l->check->findings);
 }
@@ -101,10 +102,10 @@ check_group (const Look *l)
   for (guint i = 0; i < blockers->len; i++) {
     const VvPciDevice *member = blockers->pdata[i];
     find (l, "group", VV_PROBLEM,
-          g_strdup_printf ("%s, in the same IOMMU group %s, is on %s", member->address,
+          g_strdup_printf (_ ("%s, in the same IOMMU group %s, is on %s"), member->address,
                            l->device->iommu_group, member->driver),
-          "a group is given out as a whole: QEMU would not start",
-          g_strdup_printf ("vfio-variant bind %s, or give it to the same guest", member->address));
+          _ ("a group is given out as a whole: QEMU would not start"),
+          g_strdup_printf (_ ("vfio-variant bind %s, or give it to the same guest"), member->address));
   }
 }
 
@@ -123,13 +124,13 @@ check_guest_use (const Look *l)
   g_autofree char *user = vv_vfio_user (l->s->session->host, l->device);
 
   if (user && is_ours (l))
-    find (l, "in-use-guest", VV_NOTE, g_strdup_printf ("%s has it: this very domain runs", user),
-          "nothing moves it now; what is told here is for its next start", NULL);
+    find (l, "in-use-guest", VV_NOTE, g_strdup_printf (_ ("%s has it: this very domain runs"), user),
+          _ ("nothing moves it now; what is told here is for its next start"), NULL);
   else if (user)
     find (l, "in-use-guest", VV_PROBLEM,
-          g_strdup_printf ("%s holds it, or its IOMMU group, through VFIO", user),
-          "a device that a process holds is not moved, by no option",
-          g_strdup ("shut that guest down, or detach the device from it"));
+          g_strdup_printf (_ ("%s holds it, or its IOMMU group, through VFIO"), user),
+          _ ("a device that a process holds is not moved, by no option"),
+          g_strdup (_ ("shut that guest down, or detach the device from it")));
 }
 
 static void
@@ -144,13 +145,13 @@ check_host_use (const Look *l)
     return;
   g_autofree char *text = joined (reasons);
   g_autofree char *why =
-      refused ? g_strdup_printf ("%s refuses it (host-use='refuse'): the domain would not start", rule)
+      refused ? g_strdup_printf (_ ("%s refuses it (host-use='refuse'): the domain would not start"), rule)
       : l->choice->decision->said[VV_TERM_HOST_USE]
-          ? g_strdup_printf ("%s lets it be taken all the same: the host loses it", rule)
-          : g_strdup ("a domain that starts takes it all the same: the host loses it; 'vfio-variant bind' "
-                      "refuses without --force");
-  find (l, "in-use-host", refused ? VV_PROBLEM : VV_WARNING, g_strdup_printf ("the host uses it: %s", text),
-        why, g_strdup ("end that use first"));
+          ? g_strdup_printf (_ ("%s lets it be taken all the same: the host loses it"), rule)
+          : g_strdup (_ ("a domain that starts takes it all the same: the host loses it; 'vfio-variant bind' "
+                         "refuses without --force"));
+  find (l, "in-use-host", refused ? VV_PROBLEM : VV_WARNING,
+        g_strdup_printf (_ ("the host uses it: %s"), text), why, g_strdup (_ ("end that use first")));
 }
 
 static void
@@ -161,17 +162,17 @@ check_entry (Look *l)
   l->entry = vv_journal_load (l->s->session->journal, l->device->address, &error);
   if (error)
     find (l, "journal-damaged", VV_PROBLEM, g_strdup (error->message),
-          "while it is there nothing of ours moves the device: it gets what libvirt chooses",
+          _ ("while it is there nothing of ours moves the device: it gets what libvirt chooses"),
           g_strdup_printf ("rm %s/%s && vfio-variant restore %s", l->s->session->host->run_path,
                            l->device->address, l->device->address));
   if (!l->entry)
     return;
   if (l->entry->domain && !is_ours (l))
     find (l, "claimed", VV_PROBLEM,
-          g_strdup_printf ("the journal gives it to domain %s%s", l->entry->domain,
-                           l->entry->in_use ? ", which runs" : ""),
-          "two guests cannot have it; 'vfio-variant bind' refuses",
-          g_strdup_printf ("shut that domain down; when it is gone: vfio-variant restore --force %s",
+          g_strdup_printf (_ ("the journal gives it to domain %s%s"), l->entry->domain,
+                           l->entry->in_use ? _ (", which runs") : ""),
+          _ ("two guests cannot have it; 'vfio-variant bind' refuses"),
+          g_strdup_printf (_ ("shut that domain down; when it is gone: vfio-variant restore --force %s"),
                            l->device->address));
   vv_find_entry (l->entry, l->device->driver, l->check->findings);
 }
@@ -192,10 +193,10 @@ check_excluded (const Look *l, const VvCandidate *out)
   g_autofree char *driver = vv_candidate_driver (l->s->session->host, out);
   gboolean blacklisted = vv_modules_blacklisted (l->s->session->modules, out->module);
   find (l, blacklisted ? "blacklisted" : "passed-over", VV_NOTE,
-        g_strdup_printf ("%s would be better: %s", driver ? driver : out->module, out->excluded),
-        "it is not tried",
-        blacklisted ? g_strdup_printf ("if that is not wanted, remove the line: grep -rn 'blacklist *%s' "
-                                       "/etc/modprobe.d",
+        g_strdup_printf (_ ("%s would be better: %s"), driver ? driver : out->module, out->excluded),
+        _ ("it is not tried"),
+        blacklisted ? g_strdup_printf (_ ("if that is not wanted, remove the line: grep -rn 'blacklist *%s' "
+                                          "/etc/modprobe.d"),
                                        out->module)
                     : NULL);
 }
@@ -247,7 +248,7 @@ why_not_loaded (const VvSurroundings *s, const char *module)
     return g_strdup (((const VvFinding *)findings->pdata[0])->what);
   vv_modules_look (s->session->modules, module, &look);
   return !look.present && !look.builtin && vv_modules_blacklisted (s->session->modules, module)
-             ? g_strdup_printf ("module %s is blacklisted", module)
+             ? g_strdup_printf (_ ("module %s is blacklisted"), module)
              : NULL;
 }
 
@@ -265,12 +266,13 @@ check_libvirts_choice (const Look *l)
   best = best_in_table (l->choice->selection->excluded, best);
   g_autofree char *reason = best ? why_not_loaded (l->s, best->module) : NULL;
   if (reason)
-    find (l, "libvirt-refuses", VV_PROBLEM,
-          g_strdup_printf ("libvirt %u.%u takes %s and nothing else, and cannot: %s",
-                           libvirt->version / 1000000, libvirt->version / 1000 % 1000, best->module, reason),
-          "from 10.0 on libvirt itself loads the best module of modules.alias, before it asks anybody, and "
-          "refuses the device when that fails",
-          g_strdup ("mend that, or name the driver in the domain's <hostdev>: <driver model='vfio-pci'/>"));
+    find (
+        l, "libvirt-refuses", VV_PROBLEM,
+        g_strdup_printf (_ ("libvirt %u.%u takes %s and nothing else, and cannot: %s"),
+                         libvirt->version / 1000000, libvirt->version / 1000 % 1000, best->module, reason),
+        _ ("from 10.0 on libvirt itself loads the best module of modules.alias, before it asks anybody, and "
+           "refuses the device when that fails"),
+        g_strdup (_ ("mend that, or name the driver in the domain's <hostdev>: <driver model='vfio-pci'/>")));
 }
 
 static void
@@ -280,7 +282,7 @@ check_choice (const Look *l)
 
   for (guint i = 0; i < l->choice->refused->len; i++)
     find (l, "wish-refused", VV_WARNING, g_strdup (l->choice->refused->pdata[i]),
-          "a domain's wish narrows the policy and never gets around it: it does not count", NULL);
+          _ ("a domain's wish narrows the policy and never gets around it: it does not count"), NULL);
   if (!l->chosen) {
     g_autoptr (GPtrArray) reasons = g_ptr_array_new_with_free_func (g_free);
     for (guint i = 0; i < l->choice->selection->excluded->len; i++) {
@@ -288,19 +290,21 @@ check_choice (const Look *l)
       g_ptr_array_add (reasons, g_strdup_printf ("%s: %s", c->module, c->excluded));
     }
     g_autofree char *text = joined (reasons);
-    find (l, "no-driver", VV_PROBLEM, g_strdup_printf ("no VFIO driver is left%s%s", *text ? ": " : "", text),
+    find (l, "no-driver", VV_PROBLEM,
+          g_strdup_printf (_ ("no VFIO driver is left%s%s"), *text ? ": " : "", text),
           vv_decision_is_strict (l->choice->decision)
-              ? "the domain would not start"
-              : "at a start it would stay where libvirt puts it, if libvirt can",
+              ? _ ("the domain would not start")
+              : _ ("at a start it would stay where libvirt puts it, if libvirt can"),
           NULL);
     return;
   }
   if (vv_decision_is_strict (l->choice->decision))
     find (l, "strict", VV_NOTE,
-          g_strdup_printf ("a start is refused when it cannot have this (%s: fallback='%s', migratable='%s')",
-                           rule, vv_term_value (VV_TERM_FALLBACK, term (l, VV_TERM_FALLBACK)),
-                           vv_term_value (VV_TERM_MIGRATABLE, term (l, VV_TERM_MIGRATABLE))),
-          "nothing but a driver that fails, or that cannot migrate it, is to be expected here", NULL);
+          g_strdup_printf (
+              _ ("a start is refused when it cannot have this (%s: fallback='%s', migratable='%s')"), rule,
+              vv_term_value (VV_TERM_FALLBACK, term (l, VV_TERM_FALLBACK)),
+              vv_term_value (VV_TERM_MIGRATABLE, term (l, VV_TERM_MIGRATABLE))),
+          _ ("nothing but a driver that fails, or that cannot migrate it, is to be expected here"), NULL);
 }
 
 /* Another variant of VFIO that no alias names is the vendor's own. */
@@ -324,17 +328,17 @@ check_stays (const Look *l)
   VvCheck *check = l->check;
 
   if (is_vendors (l)) {
-    check->why = g_strdup ("it is there now");
+    check->why = g_strdup (_ ("it is there now"));
     find (l, "vendor-driver", VV_NOTE,
-          g_strdup_printf ("it is a VFIO device of %s, which no alias names for it", l->device->driver),
-          "the vendor's own tools put it there: it is left alone", NULL);
+          g_strdup_printf (_ ("it is a VFIO device of %s, which no alias names for it"), l->device->driver),
+          _ ("the vendor's own tools put it there: it is left alone"), NULL);
   } else if (stays (l)) {
-    check->why = g_strdup ("managed='no': it stays where it is");
+    check->why = g_strdup (_ ("managed='no': it stays where it is"));
     find (l, "unmanaged", l->on_vfio ? VV_NOTE : VV_PROBLEM,
-          g_strdup_printf ("managed='no', and it is on %s",
-                           l->device->driver ? l->device->driver : "no driver"),
-          l->on_vfio ? "neither libvirt nor we move it, unless the policy says unmanaged='manage'"
-                     : "libvirt refuses such a device unless it is on a VFIO driver",
+          g_strdup_printf (_ ("managed='no', and it is on %s"),
+                           l->device->driver ? l->device->driver : _ ("no driver")),
+          l->on_vfio ? _ ("neither libvirt nor we move it, unless the policy says unmanaged='manage'")
+                     : _ ("libvirt refuses such a device unless it is on a VFIO driver"),
           l->on_vfio ? NULL : g_strdup_printf ("vfio-variant bind %s", l->device->address));
   } else {
     return FALSE;
@@ -353,10 +357,13 @@ tell_choice (const Look *l)
   l->check->driver = c ? vv_candidate_driver (l->s->session->host, c) : NULL;
   l->check->module = c ? g_strdup (c->module) : NULL;
   l->check->why = l->hostdev && l->hostdev->model && c && c->source == VV_SOURCE_FORCED
-                      ? g_strdup ("the domain's <driver model=>")
-                  : d->file       ? g_strdup (rule)
-                  : c && c->alias ? g_strdup_printf ("best by alias %s, %u wildcards", c->alias, c->wildcards)
-                                  : g_strdup ("no alias names another");
+                      ? g_strdup (_ ("the domain's <driver model=>"))
+                  : d->file ? g_strdup (rule)
+                  : c && c->alias
+                      ? g_strdup_printf (g_dngettext (GETTEXT_PACKAGE, "best by alias %s, %u wildcard",
+                                                      "best by alias %s, %u wildcards", c->wildcards),
+                                         c->alias, c->wildcards)
+                      : g_strdup (_ ("no alias names another"));
 }
 
 /* --- what is lost on the way --- */
@@ -367,15 +374,16 @@ check_reset (const Look *l)
   g_autofree char *methods = vv_io_attribute (l->device->dir, "reset_method");
 
   if (!(methods ? *methods != '\0' : vv_io_exists (l->device->dir, "reset")))
-    find (l, "no-reset", VV_WARNING, g_strdup ("the kernel has no way to reset it"),
-          "what one guest left in it is there for the next, and for the host", NULL);
+    find (l, "no-reset", VV_WARNING, g_strdup (_ ("the kernel has no way to reset it")),
+          _ ("what one guest left in it is there for the next, and for the host"), NULL);
   if (l->s->libvirt && l->s->libvirt->version && l->s->libvirt->version < VV_LIBVIRT_ACCEPTS &&
       !is_generic (l) && !vv_pci_has_flr (l->device))
-    find (l, "hotplug-generic", VV_NOTE, g_strdup ("at hot plug it stays on vfio-pci: it has no FLR"),
-          "libvirt before 9.7 can reset, on another driver than vfio-pci, only devices with FLR; the start "
-          "of a "
-          "domain works",
-          NULL);
+    find (
+        l, "hotplug-generic", VV_NOTE, g_strdup (_ ("at hot plug it stays on vfio-pci: it has no FLR")),
+        _ ("libvirt before 9.7 can reset, on another driver than vfio-pci, only devices with FLR; the start "
+           "of a "
+           "domain works"),
+        NULL);
 }
 
 static gboolean
@@ -394,18 +402,18 @@ check_migration (const Look *l)
   if (!driver)
     return;
   if (l->check->migratable == VV_MIGRATION_YES)
-    find (l, "migratable", VV_OK, g_strdup_printf ("%s can migrate it live", driver),
-          "that is what the driver announced; the destination needs the same", NULL);
+    find (l, "migratable", VV_OK, g_strdup_printf (_ ("%s can migrate it live"), driver),
+          _ ("that is what the driver announced; the destination needs the same"), NULL);
   else if (l->check->migratable == VV_MIGRATION_NO)
     find (l, "not-migratable", requires_migration (l) ? VV_PROBLEM : VV_NOTE,
-          g_strdup_printf ("%s cannot migrate it live", driver),
-          requires_migration (l) ? "migratable='require': the domain would not start"
-                                 : "a guest that has it cannot be migrated",
+          g_strdup_printf (_ ("%s cannot migrate it live"), driver),
+          requires_migration (l) ? _ ("migratable='require': the domain would not start")
+                                 : _ ("a guest that has it cannot be migrated"),
           NULL);
   else
     find (l, "migration-unknown", VV_NOTE,
-          g_strdup_printf ("whether %s can migrate it live is not known", driver),
-          "only the driver can tell, and only of a device that is on it and idle",
+          g_strdup_printf (_ ("whether %s can migrate it live is not known"), driver),
+          _ ("only the driver can tell, and only of a device that is on it and idle"),
           g_strdup_printf ("vfio-variant bind %s && vfio-variant probe %s; vfio-variant restore %s", address,
                            address, address));
 }
@@ -417,10 +425,10 @@ check_qemu (const Look *l)
 
   if (qemu && qemu->version && qemu->version < QEMU_MIGRATES && !is_generic (l))
     find (l, "qemu-old", requires_migration (l) ? VV_PROBLEM : VV_WARNING,
-          g_strdup_printf ("%s is QEMU %u.%u", qemu->path, qemu->version / 1000, qemu->version % 1000),
-          requires_migration (l) ? "live migration of VFIO devices, which is required, needs QEMU 8.0"
-                                 : "live migration of VFIO devices needs QEMU 8.0",
-          g_strdup ("install QEMU 8.0 or later"));
+          g_strdup_printf (_ ("%s is QEMU %u.%u"), qemu->path, qemu->version / 1000, qemu->version % 1000),
+          requires_migration (l) ? _ ("live migration of VFIO devices, which is required, needs QEMU 8.0")
+                                 : _ ("live migration of VFIO devices needs QEMU 8.0"),
+          g_strdup (_ ("install QEMU 8.0 or later")));
 }
 
 /* --- the device --- */

@@ -2,6 +2,7 @@
 #include "check-host.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -48,24 +49,24 @@ check_reload (const VvSurroundings *s, const VvReport *report, GPtrArray *findin
   }
   if (read_at && newest > read_at)
     find (findings, "reload-due", VV_WARNING,
-          g_strdup_printf ("%s was changed after vfio-variantd read the policy", which),
-          "at hot plug the policy of before holds", g_strdup ("systemctl reload vfio-variantd"));
+          g_strdup_printf (_ ("%s was changed after vfio-variantd read the policy"), which),
+          _ ("at hot plug the policy of before holds"), g_strdup ("systemctl reload vfio-variantd"));
 }
 
 static void
 check_daemon (const VvSurroundings *s, const VvReport *report, GPtrArray *findings)
 {
   if (!report) {
-    find (findings, "daemon-off", VV_WARNING, g_strdup ("vfio-variantd does not run"),
-          "hot plug gets what libvirt itself chooses", g_strdup ("systemctl enable --now vfio-variantd"));
+    find (findings, "daemon-off", VV_WARNING, g_strdup (_ ("vfio-variantd does not run")),
+          _ ("hot plug gets what libvirt itself chooses"), g_strdup ("systemctl enable --now vfio-variantd"));
     return;
   }
   g_autofree char *gate = vv_report_text (report, "daemon", "gate");
   g_autofree char *reason = vv_report_text (report, "daemon", "reason");
   if (g_strcmp0 (gate, "off") == 0)
     find (findings, "gate-off", VV_WARNING,
-          g_strdup_printf ("the gate is off: %s", reason ? reason : "no reason was given"),
-          "hot plug gets what libvirt itself chooses", NULL);
+          g_strdup_printf (_ ("the gate is off: %s"), reason ? reason : _ ("no reason was given")),
+          _ ("hot plug gets what libvirt itself chooses"), NULL);
   check_reload (s, report, findings);
 }
 
@@ -81,8 +82,9 @@ check_kernel (const VvSurroundings *s, GPtrArray *findings)
   if (sscanf (session->host->release, "%3u.%3u", &major, &minor) == 2 &&
       major * 1000 + minor < VARIANT_ALIASES)
     find (findings, "kernel-old", VV_NOTE, g_strdup_printf ("kernel %s", session->host->release),
-          "before 5.16 drivers publish no aliases for VFIO: variant drivers are found only by alias lines in "
-          "modprobe.d, or named by the policy",
+          _ ("before 5.16 drivers publish no aliases for VFIO: variant drivers are found only by alias lines "
+             "in "
+             "modprobe.d, or named by the policy"),
           NULL);
   vv_find_tables (s, findings);
   if (!groups->len)
@@ -111,9 +113,9 @@ fault_of_program (const VvHost *host, const char *program)
   if (stat (program, &st) < 0)
     return g_strdup_printf ("%s: %s", program, g_strerror (errno));
   if (!S_ISREG (st.st_mode) || !(st.st_mode & 0111))
-    return g_strdup_printf ("%s is not executable", program);
+    return g_strdup_printf (_ ("%s is not executable"), program);
   if ((st.st_uid != 0 && st.st_uid != owner) || (st.st_mode & 022))
-    return g_strdup_printf ("%s can be written by others than root", program);
+    return g_strdup_printf (_ ("%s can be written by others than root"), program);
   return NULL;
 }
 
@@ -126,19 +128,19 @@ check_hook_is_seen (const VvSurroundings *s, gint64 installed, GPtrArray *findin
     return;
   if (vv_hook_was_run_by (s->session->journal, p))
     find (findings, "hook-seen", VV_OK,
-          g_strdup_printf ("%s, process %d, runs the hook", p->name, (int)p->pid),
-          "domains that start get the right drivers", NULL);
+          g_strdup_printf (_ ("%s, process %d, runs the hook"), p->name, (int)p->pid),
+          _ ("domains that start get the right drivers"), NULL);
   else if (p->started && p->started > installed)
     find (findings, "hook-seen", VV_OK,
-          g_strdup_printf ("the hook was there before %s, process %d, started", p->name, (int)p->pid),
-          "it will be run when a domain starts", NULL);
+          g_strdup_printf (_ ("the hook was there before %s, process %d, started"), p->name, (int)p->pid),
+          _ ("it will be run when a domain starts"), NULL);
   else
-    find (
-        findings, "hook-unseen", VV_WARNING,
-        g_strdup_printf ("the hook was installed after %s, process %d, started", p->name, (int)p->pid),
-        "libvirt looks for hooks at its start and at a reload: unless it was reloaded since, it does not run "
-        "this one",
-        g_strdup_printf ("systemctl reload %s", p->name));
+    find (findings, "hook-unseen", VV_WARNING,
+          g_strdup_printf (_ ("the hook was installed after %s, process %d, started"), p->name, (int)p->pid),
+          _ ("libvirt looks for hooks at its start and at a reload: unless it was reloaded since, it does "
+             "not run "
+             "this one"),
+          g_strdup_printf ("systemctl reload %s", p->name));
 }
 
 static void
@@ -152,15 +154,15 @@ check_hook (const VvSurroundings *s, GPtrArray *findings)
 
   if (lstat (link, &st) < 0) {
     find (findings, "hook-missing", VV_WARNING, g_strdup_printf ("%s: %s", link, g_strerror (errno)),
-          "domains that start get what libvirt itself chooses",
+          _ ("domains that start get what libvirt itself chooses"),
           g_strdup_printf ("ln -s /usr/sbin/vfio-variant-hook %s && systemctl reload libvirtd", HOOK));
     return;
   }
   fault = fault_of_program (host, program);
   if (fault) {
     find (findings, "hook-broken", VV_PROBLEM, g_steal_pointer (&fault),
-          "libvirt cannot run the hook, or others could make root run what they like",
-          g_strdup ("install vfio-variant again"));
+          _ ("libvirt cannot run the hook, or others could make root run what they like"),
+          g_strdup (_ ("install vfio-variant again")));
     return;
   }
   check_hook_is_seen (s, st.st_ctim.tv_sec * G_USEC_PER_SEC + st.st_ctim.tv_nsec / 1000, findings);
@@ -173,8 +175,8 @@ check_nodedev_hooks (const VvSurroundings *s, GPtrArray *findings)
 
   for (guint i = 0; i < faults->len; i++)
     find (findings, "nodedev-hook", VV_WARNING,
-          g_strdup_printf ("a node-device hook is not run: %s", (char *)faults->pdata[i]),
-          "only what nobody but root could have written is run", NULL);
+          g_strdup_printf (_ ("a node-device hook is not run: %s"), (char *)faults->pdata[i]),
+          _ ("only what nobody but root could have written is run"), NULL);
 }
 
 /* --- the journal --- */
@@ -192,10 +194,10 @@ check_entry_of_device (const VvSurroundings *s, const VvEntry *entry, const VvPc
   if (!user)
     vv_findings_add (
         findings, "journal-idle", VV_WARNING, entry->address,
-        g_strdup_printf ("the journal has it in use by domain %s, and no process holds it",
+        g_strdup_printf (_ ("the journal has it in use by domain %s, and no process holds it"),
                          entry->domain ? entry->domain : "-"),
-        "that domain ended, or gave it back, without the hook being run",
-        g_strdup_printf ("if that domain is gone: vfio-variant restore --force %s", entry->address));
+        _ ("that domain ended, or gave it back, without the hook being run"),
+        g_strdup_printf (_ ("if that domain is gone: vfio-variant restore --force %s"), entry->address));
 }
 
 static void
@@ -212,12 +214,12 @@ check_journal (const VvSurroundings *s, GPtrArray *findings)
     g_autofree char *file = g_build_filename (host->run_path, address, NULL);
     if (error)
       vv_findings_add (findings, "journal-damaged", VV_PROBLEM, address, g_strdup (error->message),
-                       "while it is there nothing of ours moves the device: it gets what libvirt chooses",
+                       _ ("while it is there nothing of ours moves the device: it gets what libvirt chooses"),
                        g_strdup_printf ("rm %s && vfio-variant restore %s", file, address));
     else if (entry && !device)
       vv_findings_add (findings, "journal-gone", VV_WARNING, address,
-                       g_strdup ("the journal has a device that is not there any more"),
-                       "when it comes back its driver on the host is no longer what the entry says",
+                       g_strdup (_ ("the journal has a device that is not there any more")),
+                       _ ("when it comes back its driver on the host is no longer what the entry says"),
                        g_strdup_printf ("rm %s", file));
     else if (entry)
       check_entry_of_device (s, entry, device, findings);

@@ -7,6 +7,7 @@
  * that of surroundings.
  */
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -67,16 +68,16 @@ domain_from_libvirt (const char *name, GError **error)
   VvDomain *domain = text ? vv_domain_parse (text->str, text->len, error) : NULL;
 
   if (g_error_matches (problem, VV_ERROR, VV_ERROR_NOT_FOUND))
-    g_set_error (
-        error, VV_ERROR, VV_ERROR_FAILED,
-        "domain %s: there is no virsh to ask; install libvirt's clients, or give the domain's XML as a file",
-        name);
+    g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
+                 _ ("domain %s: there is no virsh to ask; install libvirt's clients, or give the domain's "
+                    "XML as a file"),
+                 name);
   else if (problem)
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
-                 "domain %s: %s; 'virsh --connect qemu:///system list --all' shows which there are", name,
+                 _ ("domain %s: %s; 'virsh --connect qemu:///system list --all' shows which there are"), name,
                  problem->message);
   else if (!domain)
-    g_prefix_error (error, "domain %s: ", name);
+    g_prefix_error (error, _ ("domain %s: "), name);
   return domain;
 }
 
@@ -106,7 +107,7 @@ check_one (const VvSurroundings *s, const VvPlan *plan, const char *address, con
     return FALSE;
   }
   vv_findings_add (results->findings, "absent", VV_PROBLEM, address, g_strdup (problem->message),
-                   "the domain's XML has a device that is not there: it would not start",
+                   _ ("the domain's XML has a device that is not there: it would not start"),
                    edit (plan->domain));
   return TRUE;
 }
@@ -117,11 +118,11 @@ find_in_domain (const VvDomain *domain, GPtrArray *findings)
   for (guint i = 0; i < domain->problems->len; i++)
     vv_findings_add (findings, "wish-invalid", VV_WARNING, VV_SUBJECT_DOMAIN,
                      g_strdup (domain->problems->pdata[i]),
-                     "none of the wishes in the domain's metadata counts", edit (domain));
+                     _ ("none of the wishes in the domain's metadata counts"), edit (domain));
   if (!domain->hostdevs->len)
     vv_findings_add (findings, "no-devices", VV_NOTE, VV_SUBJECT_DOMAIN,
-                     g_strdup ("it takes no PCI devices from the host"),
-                     "there is nothing for vfio-variant to do", NULL);
+                     g_strdup (_ ("it takes no PCI devices from the host")),
+                     _ ("there is nothing for vfio-variant to do"), NULL);
 }
 
 static void
@@ -129,8 +130,8 @@ find_qemu (const VvQemu *qemu, GPtrArray *findings)
 {
   if (!qemu->version)
     vv_findings_add (findings, "qemu-unknown", VV_NOTE, VV_SUBJECT_HOST,
-                     g_strdup_printf ("the version of QEMU cannot be told: %s", qemu->problem),
-                     "live migration of VFIO devices needs QEMU 8.0", NULL);
+                     g_strdup_printf (_ ("the version of QEMU cannot be told: %s"), qemu->problem),
+                     _ ("live migration of VFIO devices needs QEMU 8.0"), NULL);
 }
 
 /* @addresses: (nullable): the devices; NULL: those of the domain */
@@ -177,13 +178,13 @@ print_check (const VvCheck *c)
   const char *name = c->driver ? c->driver : c->module;
 
   if (c->module)
-    printf ("%s: would get %s (%s)", c->address, name, c->why);
+    printf (_ ("%s: would get %s (%s)"), c->address, name, c->why);
   else if (name)
-    printf ("%s: stays on %s (%s)", c->address, name, c->why);
+    printf (_ ("%s: stays on %s (%s)"), c->address, name, c->why);
   else
-    printf ("%s: would get no VFIO driver (%s)", c->address, c->why);
+    printf (_ ("%s: would get no VFIO driver (%s)"), c->address, c->why);
   for (guint i = 0; i < c->fallback->len; i++)
-    printf ("%s%s", i ? ", then " : "; if that fails ", (char *)c->fallback->pdata[i]);
+    printf ("%s%s", i ? _ (", then ") : _ ("; if that fails "), (char *)c->fallback->pdata[i]);
   putchar ('\n');
   vv_findings_print (c->findings, FALSE);
 }
@@ -274,12 +275,12 @@ static int
 check_usage (int argc, char **argv, const char *domain)
 {
   if (!domain && argc < 2)
-    return vv_usage_error (argv[0], "a DEVICE, a file with a domain's XML, or --domain is missing");
+    return vv_usage_error (argv[0], _ ("a DEVICE, a file with a domain's XML, or --domain is missing"));
   if (domain && argc > 1)
-    return vv_usage_error (argv[0], "--domain or arguments, not both");
+    return vv_usage_error (argv[0], _ ("--domain or arguments, not both"));
   for (int i = 1; i < argc && argc > 2; i++)
     if (is_domain_file (argv[i]))
-      return vv_usage_error (argv[0], "one domain at a time, and without further DEVICEs");
+      return vv_usage_error (argv[0], _ ("one domain at a time, and without further DEVICEs"));
   return VV_EXIT_DONE;
 }
 
@@ -291,13 +292,14 @@ vv_cmd_check (int argc, char **argv)
   g_autoptr (GPtrArray) addresses = NULL;
   g_autoptr (GError) error = NULL;
   const GOptionEntry entries[] = {
-      {"domain", 0, 0, G_OPTION_ARG_STRING, &domain, "The PCI devices of this domain of libvirt's", "NAME"},
+      {"domain", 0, 0, G_OPTION_ARG_STRING, &domain, N_ ("The PCI devices of this domain of libvirt's"),
+       "NAME"},
       {NULL},
   };
   int code =
       vv_parse_options (&argc, &argv, "DEVICE... | DOMAIN.xml",
-                        "Tells which driver a device, or each of a domain, would get at an attach, and "
-                        "what stands in the way.",
+                        N_ ("Tells which driver a device, or each of a domain, would get at an attach, and "
+                            "what stands in the way."),
                         entries, TRUE, &common);
 
   if (code < 0 && check_usage (argc, argv, domain) != VV_EXIT_DONE)

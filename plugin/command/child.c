@@ -2,6 +2,7 @@
 #include "child.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -71,10 +72,10 @@ read_both (Child *c)
     if (n < 0 && errno == EINTR)
       continue;
     if (n <= 0)
-      return "did not end in time";
+      return _ ("did not end in time");
     for (int i = 0; i < 2; i++)
       if (polled[i].revents && !take (c, i))
-        return "printed too much";
+        return _ ("printed too much");
   }
   return NULL;
 }
@@ -104,12 +105,12 @@ finish (Child *c, const char *name, GError **error)
     if (c->fds[i] >= 0)
       close (c->fds[i]);
   if (!reap (c, problem != NULL, &status) && !problem)
-    problem = "did not end in time";
+    problem = _ ("did not end in time");
   if (!problem && WIFEXITED (status) && WEXITSTATUS (status) == 0)
     return TRUE;
   g_autofree char *errors = g_strstrip (g_utf8_make_valid (c->texts[1]->str, (gssize)c->texts[1]->len));
-  g_autofree char *ended = WIFEXITED (status) ? g_strdup_printf ("exit status %d", WEXITSTATUS (status))
-                                              : g_strdup_printf ("signal %d", WTERMSIG (status));
+  g_autofree char *ended = WIFEXITED (status) ? g_strdup_printf (_ ("exit status %d"), WEXITSTATUS (status))
+                                              : g_strdup_printf (_ ("signal %d"), WTERMSIG (status));
   g_set_error (error, VV_ERROR, VV_ERROR_FAILED, "%s: %s%s%s", name, problem ? problem : ended,
                *errors ? ": " : "", errors);
   return FALSE;

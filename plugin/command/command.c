@@ -2,6 +2,8 @@
 #include "command.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
+#include <locale.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,6 +17,12 @@ vv_common_clear (VvCommon *common)
   g_free (common->release);
 }
 
+void
+vv_speak_english (void)
+{
+  setlocale (LC_MESSAGES, "C");
+}
+
 int
 vv_usage_error (const char *command, const char *format, ...)
 {
@@ -23,7 +31,7 @@ vv_usage_error (const char *command, const char *format, ...)
   va_start (args, format);
   g_autofree char *what = g_strdup_vprintf (format, args);
   va_end (args);
-  fprintf (stderr, "vfio-variant %s: %s\nTry 'vfio-variant %s --help'.\n", command, what, command);
+  fprintf (stderr, _ ("vfio-variant %s: %s\nTry 'vfio-variant %s --help'.\n"), command, what, command);
   return VV_EXIT_USAGE;
 }
 
@@ -35,18 +43,18 @@ vv_parse_options (int *argc, char ***argv, const char *arguments, const char *su
   gboolean help = FALSE;
   g_autoptr (GError) error = NULL;
   const GOptionEntry json[] = {
-      {"json", 0, 0, G_OPTION_ARG_NONE, &common->json, "Print JSON", NULL},
+      {"json", 0, 0, G_OPTION_ARG_NONE, &common->json, N_ ("Print JSON"), NULL},
       {NULL},
   };
   const GOptionEntry shared[] = {
-      {"help", 'h', 0, G_OPTION_ARG_NONE, &help, "Show this help and exit", NULL},
+      {"help", 'h', 0, G_OPTION_ARG_NONE, &help, N_ ("Show this help and exit"), NULL},
       {NULL},
   };
   const GOptionEntry elsewhere[] = {
       {"sysroot", 0, 0, G_OPTION_ARG_FILENAME, &common->sysroot,
-       "Read sysfs, modules and modprobe.d below DIR", "DIR"},
-      {"kernel", 0, 0, G_OPTION_ARG_STRING, &common->release, "Look at the modules of this kernel release",
-       "RELEASE"},
+       N_ ("Read sysfs, modules and modprobe.d below DIR"), "DIR"},
+      {"kernel", 0, 0, G_OPTION_ARG_STRING, &common->release,
+       N_ ("Look at the modules of this kernel release"), "RELEASE"},
       {NULL},
   };
   g_autofree char *usage = g_strdup_printf ("%s", arguments);
@@ -55,19 +63,20 @@ vv_parse_options (int *argc, char ***argv, const char *arguments, const char *su
 
   g_set_prgname (name); /* for the usage line */
   g_option_context_set_help_enabled (context, FALSE);
+  g_option_context_set_translation_domain (context, GETTEXT_PACKAGE);
   g_option_context_set_summary (context, summary);
   g_option_context_set_description (
       context, strstr (arguments, "DEVICE")
-                   ? "DEVICE is 0000:3b:00.1, 3b:00.1, pci_0000_3b_00_1, a sysfs path, or a "
-                     "glob of addresses such as '0000:3b:*'.\nSee vfio-variant(1)."
-                   : "See vfio-variant(1).");
+                   ? _ ("DEVICE is 0000:3b:00.1, 3b:00.1, pci_0000_3b_00_1, a sysfs path, or a "
+                        "glob of addresses such as '0000:3b:*'.\nSee vfio-variant(1).")
+                   : _ ("See vfio-variant(1)."));
   if (entries)
-    g_option_context_add_main_entries (context, entries, NULL);
+    g_option_context_add_main_entries (context, entries, GETTEXT_PACKAGE);
   if (read_only)
-    g_option_context_add_main_entries (context, elsewhere, NULL);
+    g_option_context_add_main_entries (context, elsewhere, GETTEXT_PACKAGE);
   if (!common->text_only)
-    g_option_context_add_main_entries (context, json, NULL);
-  g_option_context_add_main_entries (context, shared, NULL);
+    g_option_context_add_main_entries (context, json, GETTEXT_PACKAGE);
+  g_option_context_add_main_entries (context, shared, GETTEXT_PACKAGE);
   if (!g_option_context_parse (context, argc, argv, &error))
     return vv_usage_error (command, "%s", error->message);
   if (help) {
@@ -75,6 +84,8 @@ vv_parse_options (int *argc, char ***argv, const char *arguments, const char *su
     fputs (text, stdout);
     return VV_EXIT_DONE;
   }
+  if (common->json)
+    vv_speak_english ();
   return -1;
 }
 
@@ -112,7 +123,7 @@ vv_exit_merge (int so_far, const GError *error)
 int
 vv_print_error (const GError *error)
 {
-  fprintf (stderr, "vfio-variant: %s\n", error->message);
+  fprintf (stderr, _ ("vfio-variant: %s\n"), error->message);
   return vv_exit_for (error);
 }
 
@@ -123,7 +134,7 @@ read_policy (VvSession *session)
   for (guint i = 0; i < session->policy->files->len; i++) {
     const VvPolicyFile *file = session->policy->files->pdata[i];
     if (file->problem)
-      fprintf (stderr, "vfio-variant: warning: policy: %s\n", file->problem);
+      fprintf (stderr, _ ("vfio-variant: warning: policy: %s\n"), file->problem);
   }
 }
 
@@ -133,7 +144,7 @@ vv_open_session (const VvCommon *common, gboolean change, int *exit_code)
   g_autoptr (GError) error = NULL;
 
   if (change && geteuid () != 0) {
-    fputs ("vfio-variant: moving a device needs root\n", stderr);
+    fputs (_ ("vfio-variant: moving a device needs root\n"), stderr);
     *exit_code = VV_EXIT_UNPRIVILEGED;
     return NULL;
   }
@@ -144,7 +155,7 @@ vv_open_session (const VvCommon *common, gboolean change, int *exit_code)
   if (!session)
     *exit_code = vv_print_error (error);
   else if (vv_catalog_warning (session->catalog))
-    fprintf (stderr, "vfio-variant: warning: %s\n", vv_catalog_warning (session->catalog));
+    fprintf (stderr, _ ("vfio-variant: warning: %s\n"), vv_catalog_warning (session->catalog));
   return session;
 }
 
@@ -177,7 +188,7 @@ vv_domain_allows (const VvEntry *entry, GError **error)
   if (!entry || !entry->domain)
     return TRUE;
   g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
-               "%s belongs to domain %s; shut it down, or use --force when that domain is gone",
+               _ ("%s belongs to domain %s; shut it down, or use --force when that domain is gone"),
                entry->address, entry->domain);
   return FALSE;
 }

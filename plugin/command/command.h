@@ -53,6 +53,9 @@ int vv_cmd_metrics (int argc, char **argv);
 int vv_parse_options (int *argc, char ***argv, const char *arguments, const char *summary,
                       const GOptionEntry *entries, gboolean read_only, VvCommon *common);
 
+/** vv_speak_english: from here on messages are in English: what is for machines, and what the log has, too */
+void vv_speak_english (void);
+
 /** vv_usage_error: says what is wrong with the arguments; Returns: VV_EXIT_USAGE */
 int vv_usage_error (const char *command, const char *format, ...) G_GNUC_PRINTF (2, 3);
 

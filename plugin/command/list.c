@@ -2,6 +2,7 @@
  *
  * vfio-variant list: which device is where, where it comes from, and where it could be.
  */
+#include <glib/gi18n-lib.h>
 #include <libsmartcols.h>
 #include <stdio.h>
 #include <string.h>
@@ -64,7 +65,7 @@ read_row (const VvSession *session, const char *address, gboolean with_override,
     return NULL;
   row->entry = vv_journal_load (session->journal, address, &unreadable);
   if (unreadable)
-    fprintf (stderr, "vfio-variant: warning: %s\n", unreadable->message);
+    fprintf (stderr, _ ("vfio-variant: warning: %s\n"), unreadable->message);
   g_autoptr (VvChoice) choice = vv_choose (session, row->device, row->entry, NULL, NULL, NULL, error);
   if (!choice)
     return NULL;
@@ -189,15 +190,15 @@ vv_cmd_list (int argc, char **argv)
   g_auto (VvCommon) common = {0};
   gboolean all = FALSE;
   const GOptionEntry entries[] = {
-      {"all", 'a', 0, G_OPTION_ARG_NONE, &all, "Every PCI device, also those with nothing but vfio-pci",
+      {"all", 'a', 0, G_OPTION_ARG_NONE, &all, N_ ("Every PCI device, also those with nothing but vfio-pci"),
        NULL},
       {NULL},
   };
-  int code =
-      vv_parse_options (&argc, &argv, "[DEVICE...]",
-                        "Lists the devices that have a VFIO variant driver, are on VFIO now, or are in the "
-                        "journal.",
-                        entries, TRUE, &common);
+  int code = vv_parse_options (
+      &argc, &argv, "[DEVICE...]",
+      N_ ("Lists the devices that have a VFIO variant driver, are on VFIO now, or are in the "
+          "journal."),
+      entries, TRUE, &common);
 
   if (code >= 0)
     return code;
@@ -214,7 +215,7 @@ vv_cmd_list (int argc, char **argv)
     g_autoptr (GError) error = NULL;
     g_autoptr (Row) row = read_row (session, addresses->pdata[i], common.json, &error);
     if (!row) { /* it went away while the list was made */
-      fprintf (stderr, "vfio-variant: warning: %s\n", error->message);
+      fprintf (stderr, _ ("vfio-variant: warning: %s\n"), error->message);
       continue;
     }
     if (all || argc > 1 || is_interesting (row))
@@ -225,8 +226,8 @@ vv_cmd_list (int argc, char **argv)
   else if (rows->len)
     print_table (session, rows);
   else
-    fputs ("No device here has a VFIO variant driver or is on VFIO; 'vfio-variant list --all' lists every "
-           "PCI device.\n",
+    fputs (_ ("No device here has a VFIO variant driver or is on VFIO; 'vfio-variant list --all' lists every "
+              "PCI device.\n"),
            stderr);
   return VV_EXIT_DONE;
 }

@@ -2,6 +2,7 @@
  *
  * vfio-variant match: which drivers the kernel offers for a device, in which order, and what is out and why.
  */
+#include <glib/gi18n-lib.h>
 #include <libsmartcols.h>
 #include <stdio.h>
 
@@ -14,8 +15,10 @@ add_row (struct libscols_table *table, const VvHost *host, const VvCandidate *c,
   g_autofree char *driver = vv_candidate_driver (host, c);
   g_autofree char *number = rank ? g_strdup_printf ("%u", rank) : g_strdup ("-");
   g_autofree char *wildcards =
-      c->alias ? g_strdup_printf ("%u wildcards", c->wildcards) : g_strdup ("no alias");
-  g_autofree char *note = c->excluded ? g_strdup_printf ("out: %s", c->excluded) : NULL;
+      c->alias ? g_strdup_printf (g_dngettext (GETTEXT_PACKAGE, "%u wildcard", "%u wildcards", c->wildcards),
+                                  c->wildcards)
+               : g_strdup (_ ("no alias"));
+  g_autofree char *note = c->excluded ? g_strdup_printf (_ ("out: %s"), c->excluded) : NULL;
   const char *const cells[] = {"",
                                number,
                                driver ? driver : c->module,
@@ -24,7 +27,7 @@ add_row (struct libscols_table *table, const VvHost *host, const VvCandidate *c,
                                vv_source_name (c->source),
                                note     ? note
                                : driver ? ""
-                                        : "module, not loaded"};
+                                        : _ ("module, not loaded")};
   struct libscols_line *line = scols_table_new_line (table, NULL);
 
   for (gsize i = 0; i < G_N_ELEMENTS (cells); i++)
@@ -40,7 +43,7 @@ print_rule (const VvDecision *decision)
 
   if (!decision->file)
     return;
-  printf ("%s: driver='%s'", rule, drivers);
+  printf (_ ("%s: driver='%s'"), rule, drivers);
   for (int i = 0; i < VV_TERMS; i++)
     if (decision->said[i])
       printf (" %s='%s'", vv_term_name (i), vv_term_value (i, decision->terms.values[i]));
@@ -69,7 +72,7 @@ print_text (const VvHost *host, const VvPciDevice *device, const VvChoice *choic
   scols_print_table (table);
   scols_unref_table (table);
   if (!selection->candidates->len)
-    puts ("  no VFIO driver is left");
+    puts (_ ("  no VFIO driver is left"));
 }
 
 static void
@@ -162,14 +165,14 @@ vv_cmd_match (int argc, char **argv)
   g_auto (VvCommon) common = {0};
   int code = vv_parse_options (
       &argc, &argv, "DEVICE...",
-      "Lists the VFIO drivers that fit a device, the one with the fewest wildcards first, and "
-      "those that fit but are excluded.",
+      N_ ("Lists the VFIO drivers that fit a device, the one with the fewest wildcards first, and "
+          "those that fit but are excluded."),
       NULL, TRUE, &common);
 
   if (code >= 0)
     return code;
   if (argc < 2)
-    return vv_usage_error (argv[0], "a DEVICE is missing");
+    return vv_usage_error (argv[0], _ ("a DEVICE is missing"));
   g_autoptr (VvSession) session = vv_open_session (&common, FALSE, &code);
   g_autoptr (GPtrArray) addresses = session ? vv_device_arguments (session->host, argc, argv, &code) : NULL;
   if (!addresses)

@@ -6,6 +6,7 @@
  * for root. A source that is missing is no failure: its families are missing then. The text is metrics's. It
  * has no --json: the text is the machine's format already.
  */
+#include <glib/gi18n-lib.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,7 +16,7 @@
 static void
 warn (const char *what)
 {
-  fprintf (stderr, "vfio-variant: warning: %s\n", what);
+  fprintf (stderr, _ ("vfio-variant: warning: %s\n"), what);
 }
 
 static void
@@ -85,25 +86,26 @@ vv_cmd_metrics (int argc, char **argv)
   VvMetricsFormat format;
   g_autoptr (GError) error = NULL;
   const GOptionEntry entries[] = {
-      {"format", 'f', 0, G_OPTION_ARG_STRING, &name, "openmetrics (the default) or prometheus", "FORMAT"},
+      {"format", 'f', 0, G_OPTION_ARG_STRING, &name, N_ ("openmetrics (the default) or prometheus"),
+       "FORMAT"},
       {"sysroot", 0, 0, G_OPTION_ARG_FILENAME, &common.sysroot,
-       "Read the journal and ask the daemon whose /run is below DIR", "DIR"},
+       N_ ("Read the journal and ask the daemon whose /run is below DIR"), "DIR"},
       {"timeout-ms", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_INT, &patience_ms, "For the tests", "N"},
       {NULL},
   };
   int code = vv_parse_options (&argc, &argv, "",
-                               "Prints counters of the changes of hands and the state of the devices as "
-                               "OpenMetrics. What the daemon counts is there for root only.",
+                               N_ ("Prints counters of the changes of hands and the state of the devices as "
+                                   "OpenMetrics. What the daemon counts is there for root only."),
                                entries, FALSE, &common);
 
   if (code >= 0)
     return code;
   if (argc > 1)
-    return vv_usage_error (argv[0], "it takes no arguments");
+    return vv_usage_error (argv[0], _ ("it takes no arguments"));
   if (!parse_format (name ? name : "openmetrics", &format))
-    return vv_usage_error (argv[0], "--format takes openmetrics or prometheus");
+    return vv_usage_error (argv[0], _ ("--format takes openmetrics or prometheus"));
   if (patience_ms < 1 || patience_ms > VV_PATIENCE_MS)
-    return vv_usage_error (argv[0], "--timeout-ms is 1 to %d", VV_PATIENCE_MS);
+    return vv_usage_error (argv[0], _ ("--timeout-ms is 1 to %d"), VV_PATIENCE_MS);
   g_autoptr (VvHost) host = vv_host_new (common.sysroot, NULL, &error);
   return host ? print (host, format, patience_ms) : vv_print_error (error);
 }

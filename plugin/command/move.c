@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "move.h"
 
+#include <glib/gi18n-lib.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -12,9 +13,11 @@ VvSession *
 vv_open_to_move (const VvCommon *common, const char *command, int jobs, gboolean dry_run, int *exit_code)
 {
   if (jobs < 1 || jobs > MOST_JOBS) {
-    *exit_code = vv_usage_error (command, "--jobs takes a number from 1 to %d", MOST_JOBS);
+    *exit_code = vv_usage_error (command, _ ("--jobs takes a number from 1 to %d"), MOST_JOBS);
     return NULL;
   }
+  if (!dry_run)
+    vv_speak_english (); /* what goes wrong is logged as well */
   vv_log_to_system ();
   return vv_open_session (common, !dry_run, exit_code);
 }
@@ -46,7 +49,7 @@ static void
 print_result (const Result *r, gboolean dry_run)
 {
   if (r->error) {
-    fprintf (stderr, "vfio-variant: %s\n", r->error->message);
+    fprintf (stderr, _ ("vfio-variant: %s\n"), r->error->message);
     return;
   }
   const VvChange *c = r->change;
@@ -55,10 +58,10 @@ print_result (const Result *r, gboolean dry_run)
   if (dry_run && c->steps->len)
     return;
   g_autofree char *failed = vv_change_attempts (c);
-  printf ("%s%s: %s -> %s (%s)\n", dry_run ? "# " : "", c->device, c->from ? c->from : "no driver",
-          c->to ? c->to : "no driver", c->why);
+  printf ("%s%s: %s -> %s (%s)\n", dry_run ? "# " : "", c->device, c->from ? c->from : _ ("no driver"),
+          c->to ? c->to : _ ("no driver"), c->why);
   if (failed)
-    fprintf (stderr, "vfio-variant: warning: %s: %s\n", c->device, failed);
+    fprintf (stderr, _ ("vfio-variant: warning: %s: %s\n"), c->device, failed);
 }
 
 static void
@@ -131,7 +134,9 @@ show_progress (guint done, guint all, gboolean last)
 {
   if (all < 2 || !isatty (STDERR_FILENO))
     return;
-  fprintf (stderr, last ? "\r\033[K" : "\r\033[K%u of %u devices", done, all);
+  g_autofree char *text =
+      g_strdup_printf (g_dngettext (GETTEXT_PACKAGE, "%u of %u device", "%u of %u devices", all), done, all);
+  fprintf (stderr, last ? "\r\033[K" : "\r\033[K%s", text);
   fflush (stderr);
 }
 

@@ -2,6 +2,7 @@
  *
  * vfio-variant policy: the administrator's policy as it was read, and whether files would do as one.
  */
+#include <glib/gi18n-lib.h>
 #include <libsmartcols.h>
 #include <stdio.h>
 #include <string.h>
@@ -116,9 +117,9 @@ print_files (const GPtrArray *files)
 
   for (guint i = 0; i < files->len; i++) {
     const VvPolicyFile *file = files->pdata[i];
-    add_row (table, file->path, file->problem ? "ignored" : "read", NULL);
+    add_row (table, file->path, file->problem ? _ ("ignored") : _ ("read"), NULL);
   }
-  print_table ("Files:", table);
+  print_table (_ ("Files:"), table);
 }
 
 static void
@@ -133,7 +134,7 @@ print_rules (const GPtrArray *rules)
     g_autofree char *terms = terms_text (&rule->terms);
     add_row (table, place, match, terms);
   }
-  print_table ("Rules; the first that matches a device decides:", table);
+  print_table (_ ("Rules; the first that matches a device decides:"), table);
 }
 
 static void
@@ -147,7 +148,7 @@ print_defaults (const GPtrArray *defaults)
     g_autofree char *terms = terms_text (&rule->terms);
     add_row (table, place, terms, NULL);
   }
-  print_table ("Defaults, for what that rule does not say:", table);
+  print_table (_ ("Defaults, for what that rule does not say:"), table);
 }
 
 static void
@@ -167,13 +168,13 @@ print_settings (const VvPolicy *policy)
 
   if (policy->gate != VV_UNSAID)
     add_row (table, "gate", policy->gate == VV_YES ? "yes" : "no", NULL);
-  add_seconds (table, "gate deadline", policy->deadline_s);
+  add_seconds (table, _ ("gate deadline"), policy->deadline_s);
   if (served)
-    add_row (table, "gate serves", served, NULL);
-  add_seconds (table, "hooks time-limit", policy->hook_limit_s);
+    add_row (table, _ ("gate serves"), served, NULL);
+  add_seconds (table, _ ("hooks time-limit"), policy->hook_limit_s);
   if (policy->textfile)
-    add_row (table, "metrics textfile", policy->textfile, NULL);
-  print_table ("Settings:", table);
+    add_row (table, _ ("metrics textfile"), policy->textfile, NULL);
+  print_table (_ ("Settings:"), table);
 }
 
 static void
@@ -184,7 +185,7 @@ print_text (const VvPolicy *policy)
   print_defaults (policy->defaults);
   print_settings (policy);
   if (!policy->rules->len && !policy->defaults->len)
-    puts ("No rules: each device gets the best driver that works.");
+    puts (_ ("No rules: each device gets the best driver that works."));
 }
 
 /* --- JSON --- */
@@ -327,7 +328,7 @@ say_problems (const VvPolicy *policy)
     const VvPolicyFile *file = policy->files->pdata[i];
     if (!file->problem)
       continue;
-    fprintf (stderr, "vfio-variant: %s\n", file->problem);
+    fprintf (stderr, _ ("vfio-variant: %s\n"), file->problem);
     code = VV_EXIT_FAILED;
   }
   return code;
@@ -341,21 +342,24 @@ vv_cmd_policy (int argc, char **argv)
   g_autoptr (GError) error = NULL;
   /* not among the options of the commands that only read: those have --kernel, which means nothing here */
   const GOptionEntry entries[] = {
-      {"sysroot", 0, 0, G_OPTION_ARG_FILENAME, &common.sysroot, "Read the policy below DIR", "DIR"},
-      {"keyfile", 0, 0, G_OPTION_ARG_NONE, &key_file, "Print the form that vfio-variantd reads", NULL},
+      {"sysroot", 0, 0, G_OPTION_ARG_FILENAME, &common.sysroot, N_ ("Read the policy below DIR"), "DIR"},
+      {"keyfile", 0, 0, G_OPTION_ARG_NONE, &key_file, N_ ("Print the form that vfio-variantd reads"), NULL},
       {NULL},
   };
-  int code = vv_parse_options (&argc, &argv, "[FILE...]",
-                               "Shows the policy: the files, the rules in the order in which they count, and "
-                               "the settings.\nWith FILE: what these files say, as if they were the policy.",
-                               entries, FALSE, &common);
+  int code =
+      vv_parse_options (&argc, &argv, "[FILE...]",
+                        N_ ("Shows the policy: the files, the rules in the order in which they count, and "
+                            "the settings.\nWith FILE: what these files say, as if they were the policy."),
+                        entries, FALSE, &common);
 
   if (code >= 0)
     return code;
+  if (key_file)
+    vv_speak_english ();
   if (key_file && common.json)
     return vv_usage_error (argv[0], "--json or --keyfile, not both");
   if (common.sysroot && argc > 1)
-    return vv_usage_error (argv[0], "--sysroot or a FILE, not both");
+    return vv_usage_error (argv[0], _ ("--sysroot or a FILE, not both"));
   g_autoptr (VvPolicy) policy = read_policy (&common, argc, argv, &error);
   if (!policy)
     return vv_print_error (error);

@@ -3,6 +3,7 @@
  * vfio-variant probe: asks devices that are on VFIO, and idle, whether their drivers can migrate them live,
  * and notes the answers.
  */
+#include <glib/gi18n-lib.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -34,8 +35,8 @@ nobody_waits (const VvEntry *entry, GError **error)
     return TRUE;
   g_set_error (
       error, VV_ERROR, VV_ERROR_REFUSED,
-      "%s belongs to domain %s; shut it down, or 'vfio-variant restore --force %s' when that domain is "
-      "gone",
+      _ ("%s belongs to domain %s; shut it down, or 'vfio-variant restore --force %s' when that domain is "
+         "gone"),
       entry->address, entry->domain, entry->address);
   return FALSE;
 }
@@ -54,7 +55,7 @@ ask (const VvSession *session, Answer *a, GError **error)
       !vv_migration_probe (session->host, binding->device, &a->migration, error))
     return FALSE;
   if (!vv_migration_store (session->journal, a->driver, binding->device->modalias, &a->migration, &unwritten))
-    fprintf (stderr, "vfio-variant: warning: %s: the answer could not be noted: %s\n", a->address,
+    fprintf (stderr, _ ("vfio-variant: warning: %s: the answer could not be noted: %s\n"), a->address,
              unwritten->message);
   return TRUE;
 }
@@ -67,17 +68,18 @@ print_answer (const Answer *a)
   const VvMigration *m = &a->migration;
 
   if (a->error) {
-    fprintf (stderr, "vfio-variant: %s\n", a->error->message);
+    fprintf (stderr, _ ("vfio-variant: %s\n"), a->error->message);
     return;
   }
   printf ("%s: %s: ", a->address, a->driver);
   if (m->stop_copy)
-    printf ("can migrate (stop-copy%s%s; %s)\n", m->p2p ? ", P2P" : "", m->pre_copy ? ", pre-copy" : "",
-            m->dma_logging ? "DMA logging"
-                           : "no DMA logging: QEMU wants an IOMMU that tracks dirty pages, or sends all "
-                             "memory while the guest is stopped");
+    printf (_ ("can migrate (stop-copy%s%s; %s)\n"), m->p2p ? ", P2P" : "",
+            m->pre_copy ? _ (", pre-copy") : "",
+            m->dma_logging ? _ ("DMA logging")
+                           : _ ("no DMA logging: QEMU wants an IOMMU that tracks dirty pages, or sends all "
+                                "memory while the guest is stopped"));
   else
-    puts ("cannot migrate: the driver announces no migration");
+    puts (_ ("cannot migrate: the driver announces no migration"));
 }
 
 /* --- JSON --- */
@@ -148,21 +150,23 @@ int
 vv_cmd_probe (int argc, char **argv)
 {
   g_auto (VvCommon) common = {0};
-  int code = vv_parse_options (
-      &argc, &argv, "DEVICE...",
-      "Asks whether the VFIO drivers that devices are on can migrate them live, and notes the answers for "
-      "'vfio-variant list'. Each device is opened, which resets it; one that a process or a domain has is "
-      "refused.",
-      NULL, FALSE, &common);
+  int code = vv_parse_options (&argc, &argv, "DEVICE...",
+                               N_ ("Asks whether the VFIO drivers that devices are on can migrate them live, "
+                                   "and notes the answers for "
+                                   "'vfio-variant list'. Each device is opened, which resets it; one that a "
+                                   "process or a domain has is "
+                                   "refused."),
+                               NULL, FALSE, &common);
 
   if (code >= 0)
     return code;
   if (argc < 2)
-    return vv_usage_error (argv[0], "a DEVICE is missing");
+    return vv_usage_error (argv[0], _ ("a DEVICE is missing"));
   if (geteuid () != 0) {
-    fputs ("vfio-variant: asking a device's driver needs root\n", stderr);
+    fputs (_ ("vfio-variant: asking a device's driver needs root\n"), stderr);
     return VV_EXIT_UNPRIVILEGED;
   }
+  vv_speak_english (); /* what goes wrong is logged as well */
   vv_log_to_system ();
   g_autoptr (VvSession) session = vv_open_session (&common, TRUE, &code);
   g_autoptr (GPtrArray) addresses = session ? vv_device_arguments (session->host, argc, argv, &code) : NULL;

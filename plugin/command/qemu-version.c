@@ -2,6 +2,7 @@
 #include "qemu-version.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,7 +92,7 @@ run_it (VvQemu *qemu)
   qemu->version = output ? parse_version (output->str) : 0;
   if (!qemu->version)
     qemu->problem =
-        output ? g_strdup_printf ("%s --version names none", qemu->path) : g_strdup (error->message);
+        output ? g_strdup_printf (_ ("%s --version names none"), qemu->path) : g_strdup (error->message);
 }
 
 void
@@ -99,14 +100,14 @@ vv_qemu_ask (const VvHost *host, const char *emulator, VvQemu *qemu)
 {
   *qemu = (VvQemu){.path = emulator ? g_strdup (emulator) : host->sysroot ? NULL : find_emulator ()};
   if (host->sysroot)
-    qemu->problem = g_strdup ("nothing of another system is run");
+    qemu->problem = g_strdup (_ ("nothing of another system is run"));
   else if (!qemu->path)
-    qemu->problem = g_strdup ("there is no QEMU in PATH");
+    qemu->problem = g_strdup (_ ("there is no QEMU in PATH"));
   else if (access (qemu->path, X_OK) < 0)
     qemu->problem = g_strdup_printf ("%s: %s", qemu->path, g_strerror (errno));
   else if (*qemu->path != '/' || !is_trusted (qemu->path))
     qemu->problem =
-        g_strdup_printf ("%s is not run, since others than root could have written it", qemu->path);
+        g_strdup_printf (_ ("%s is not run, since others than root could have written it"), qemu->path);
   else
     run_it (qemu);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "report.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 #include "command.h"
@@ -100,7 +101,7 @@ malformed (GError **error, const char *format, ...)
   g_autofree char *what = g_strdup_vprintf (format, args);
   va_end (args);
   g_autofree char *safe = vv_printable (what, ERROR_CHARACTERS);
-  g_set_error (error, VV_ERROR, VV_ERROR_FAILED, "vfio-variantd sent a malformed status: %s", safe);
+  g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("vfio-variantd sent a malformed status: %s"), safe);
   return FALSE;
 }
 
@@ -185,7 +186,7 @@ check_field (GKeyFile *file, const char *group, const Field *field, gboolean opt
   g_autofree char *value = g_key_file_get_value (file, group, field->key, NULL);
 
   if (!value || !*value)
-    return optional || malformed (error, "[%s] has no %s", group, field->key);
+    return optional || malformed (error, _ ("[%s] has no %s"), group, field->key);
   if (value_is_good (file, group, field, value))
     return TRUE;
   return malformed (error, "[%s] %s=%s", group, field->key, value);
@@ -226,7 +227,7 @@ vv_report_parse (const char *data, gsize length, GError **error)
 
   report->file = g_key_file_new ();
   if (!g_utf8_validate_len (data, length, NULL)) {
-    malformed (error, "it is no text in UTF-8");
+    malformed (error, _ ("it is no text in UTF-8"));
     return NULL;
   }
   if (!g_key_file_load_from_data (report->file, data, length, G_KEY_FILE_NONE, &syntax)) {

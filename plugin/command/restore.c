@@ -2,6 +2,7 @@
  *
  * vfio-variant restore: gives devices back to the host, as they were.
  */
+#include <glib/gi18n-lib.h>
 #include <stdio.h>
 
 #include "move.h"
@@ -51,26 +52,26 @@ vv_cmd_restore (int argc, char **argv)
   g_auto (VvCommon) common = {0};
   Options options = {.jobs = 1};
   const GOptionEntry entries[] = {
-      {"all", 'a', 0, G_OPTION_ARG_NONE, &options.all, "Every device in the journal that no domain has",
+      {"all", 'a', 0, G_OPTION_ARG_NONE, &options.all, N_ ("Every device in the journal that no domain has"),
        NULL},
       {"force", 'f', 0, G_OPTION_ARG_NONE, &options.force,
-       "Even if the journal says that a domain has the device", NULL},
-      {"jobs", 'j', 0, G_OPTION_ARG_INT, &options.jobs, "Move up to N devices at the same time (default: 1)",
-       "N"},
-      {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &options.dry_run, "Print what would be done and do nothing",
+       N_ ("Even if the journal says that a domain has the device"), NULL},
+      {"jobs", 'j', 0, G_OPTION_ARG_INT, &options.jobs,
+       N_ ("Move up to N devices at the same time (default: 1)"), "N"},
+      {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &options.dry_run, N_ ("Print what would be done and do nothing"),
        NULL},
       {NULL},
   };
   int code = vv_parse_options (
       &argc, &argv, "DEVICE... | --all",
-      "Gives devices back to the host: the driver and the driver_override that the journal "
-      "holds; without an entry, what the kernel chooses. A device of a running guest is refused.",
+      N_ ("Gives devices back to the host: the driver and the driver_override that the journal "
+          "holds; without an entry, what the kernel chooses. A device of a running guest is refused."),
       entries, FALSE, &common);
 
   if (code >= 0)
     return code;
   if ((argc < 2) == !options.all)
-    return vv_usage_error (argv[0], "either DEVICEs or --all");
+    return vv_usage_error (argv[0], _ ("either DEVICEs or --all"));
   g_autoptr (VvSession) session = vv_open_to_move (&common, argv[0], options.jobs, options.dry_run, &code);
   if (!session)
     return code;
@@ -79,7 +80,7 @@ vv_cmd_restore (int argc, char **argv)
   if (!addresses)
     return code;
   if (!addresses->len && !common.json)
-    puts ("Nothing to restore.");
+    puts (_ ("Nothing to restore."));
   return vv_move_all (session, addresses, options.jobs, common.json, options.dry_run, restore_device,
                       &options);
 }

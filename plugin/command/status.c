@@ -5,6 +5,7 @@
  * Owns: the text for people. What the reply may say is report's business; no text of the reply is printed
  * that did not come through it.
  */
+#include <glib/gi18n-lib.h>
 #include <libsmartcols.h>
 #include <stdio.h>
 
@@ -18,9 +19,9 @@ static char *
 duration (guint64 usec)
 {
   if (usec < 1000)
-    return g_strdup_printf ("%d us", (int)usec);
+    return g_strdup_printf (_ ("%d us"), (int)usec);
   if (usec < G_USEC_PER_SEC)
-    return g_strdup_printf ("%.1f ms", (double)usec / 1e3);
+    return g_strdup_printf (_ ("%.1f ms"), (double)usec / 1e3);
   return g_strdup_printf ("%.1f s", (double)usec / 1e6);
 }
 
@@ -55,8 +56,9 @@ print_gate (const VvReport *r)
   g_autofree char *names = g_strjoinv (", ", executables);
   g_autofree char *deadline = duration (vv_report_number (r, "daemon", "deadline-ms") * 1000);
   gboolean on = g_str_equal (gate, "on");
-  g_autofree char *text = on ? g_strdup_printf ("on for %s; deadline %s", *names ? names : "nobody", deadline)
-                             : g_strdup_printf ("off: %s", reason ? reason : "no reason was given");
+  g_autofree char *text =
+      on ? g_strdup_printf (_ ("on for %s; deadline %s"), *names ? names : _ ("nobody"), deadline)
+         : g_strdup_printf (_ ("off: %s"), reason ? reason : _ ("no reason was given"));
 
   print_line ("gate", text);
 }
@@ -68,10 +70,17 @@ print_daemon (const VvReport *r)
   g_autofree char *started = moment_of (r, "daemon", "started");
   g_autofree char *minder = vv_report_text (r, "daemon", "minder");
 
-  printf ("%-9s vfio-variantd %s, process %" G_GUINT64_FORMAT ", since %s\n", "daemon", version,
-          vv_report_number (r, "daemon", "pid"), started);
-  printf ("%-9s %" G_GUINT64_FORMAT " watched; the minder is %s\n", "devices",
-          vv_report_number (r, "daemon", "devices"), minder);
+  g_autofree char *pid = vv_report_text (r, "daemon", "pid");
+  g_autofree char *devices = vv_report_text (r, "daemon", "devices");
+  g_autofree char *daemon =
+      g_strdup_printf (_ ("vfio-variantd %s, process %s, since %s"), version, pid, started);
+  g_autofree char *watched =
+      g_strdup_printf (g_str_equal (minder, "running") ? _ ("%s watched; the minder is running")
+                                                       : _ ("%s watched; the minder is idle"),
+                       devices);
+
+  print_line ("daemon", daemon);
+  print_line ("devices", watched);
 }
 
 static void
@@ -82,7 +91,7 @@ print_counters (const VvReport *r, const char *group, const char *const keys[], 
 
   for (gsize i = 0; i < n; i++)
     g_string_append_printf (text, "%s%" G_GUINT64_FORMAT " %s", i ? ", " : "",
-                            vv_report_number (r, group, keys[i]), words[i]);
+                            vv_report_number (r, group, keys[i]), _ (words[i]));
   print_line (group, text->str);
 }
 
@@ -95,7 +104,7 @@ print_latency (const VvReport *r, const char *group, const char *note)
   g_autofree char *longest = duration_of (r, group, "max-us");
 
   if (vv_report_number (r, group, "count") > 0)
-    printf ("%-9s p50 %s, p90 %s, p99 %s, max %s%s\n", group, p50, p90, p99, longest, note);
+    printf (_ ("%-9s p50 %s, p90 %s, p99 %s, max %s%s\n"), group, p50, p90, p99, longest, note);
 }
 
 static struct libscols_table *
@@ -140,7 +149,7 @@ print_holding (const VvReport *r)
     const char *const cells[] = {device, executable, pid, since};
     add_row (table, cells, G_N_ELEMENTS (cells));
   }
-  print_table ("Held now:", table);
+  print_table (_ ("Held now:"), table);
 }
 
 static void
@@ -156,7 +165,7 @@ add_change (const VvReport *r, const char *group, struct libscols_table *table)
   g_autofree char *own = duration_of (r, group, "own-us");
   g_autofree char *why = vv_report_text (r, group, "why");
   g_autofree char *failed = vv_report_text (r, group, "failed");
-  g_autofree char *note = failed ? g_strdup_printf ("%s; failed: %s", why ? why : "-", failed) : NULL;
+  g_autofree char *note = failed ? g_strdup_printf (_ ("%s; failed: %s"), why ? why : "-", failed) : NULL;
   const char *const cells[] = {time, device, operation, from, to, outcome, held, own, note ? note : why};
 
   add_row (table, cells, G_N_ELEMENTS (cells));
@@ -173,24 +182,26 @@ print_changes (const VvReport *r)
     g_autofree char *group = g_strdup_printf ("change %u", i);
     add_change (r, group, table);
   }
-  print_table ("Last changes of hands:", table);
+  print_table (_ ("Last changes of hands:"), table);
 }
 
 static void
 print_text (const VvReport *r)
 {
   static const char *const opens[] = {"seen", "passed", "held"};
+  static const char *const open_words[] = {N_ ("seen"), N_ ("passed"), N_ ("held")};
   static const char *const outcomes[] = {"detached", "fell-back", "reattached", "left-alone",
                                          "failed",   "refused",   "deadline",   "crashed"};
-  static const char *const outcome_words[] = {"detached", "fell back", "reattached",        "left alone",
-                                              "failed",   "refused",   "past the deadline", "crashed"};
+  static const char *const outcome_words[] = {N_ ("detached"),          N_ ("fell back"), N_ ("reattached"),
+                                              N_ ("left alone"),        N_ ("failed"),    N_ ("refused"),
+                                              N_ ("past the deadline"), N_ ("crashed")};
 
   print_gate (r);
   print_daemon (r);
-  print_counters (r, "opens", opens, opens, G_N_ELEMENTS (opens));
+  print_counters (r, "opens", opens, open_words, G_N_ELEMENTS (opens));
   print_counters (r, "outcomes", outcomes, outcome_words, G_N_ELEMENTS (outcomes));
   print_latency (r, "held", "");
-  print_latency (r, "own", " (without binds, module loads and hook scripts)");
+  print_latency (r, "own", _ (" (without binds, module loads and hook scripts)"));
   if (r->holding)
     print_holding (r);
   if (r->changes)
@@ -252,21 +263,21 @@ vv_cmd_status (int argc, char **argv)
   /* not among the options of the commands that only read: those have --kernel, which means nothing here */
   const GOptionEntry entries[] = {
       {"sysroot", 0, 0, G_OPTION_ARG_FILENAME, &common.sysroot,
-       "Look at the host, and ask the daemon, below DIR", "DIR"},
+       N_ ("Look at the host, and ask the daemon, below DIR"), "DIR"},
       {"timeout-ms", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_INT, &patience_ms, "For the tests", "N"},
       {NULL},
   };
   int code = vv_parse_options (
       &argc, &argv, "",
-      "Asks vfio-variantd how it is, and looks whether this host is set up as it should be. Needs root.",
+      N_ ("Asks vfio-variantd how it is, and looks whether this host is set up as it should be. Needs root."),
       entries, FALSE, &common);
 
   if (code >= 0)
     return code;
   if (argc > 1)
-    return vv_usage_error (argv[0], "it takes no arguments");
+    return vv_usage_error (argv[0], _ ("it takes no arguments"));
   if (patience_ms < 1 || patience_ms > VV_PATIENCE_MS)
-    return vv_usage_error (argv[0], "--timeout-ms is 1 to %d", VV_PATIENCE_MS);
+    return vv_usage_error (argv[0], _ ("--timeout-ms is 1 to %d"), VV_PATIENCE_MS);
   g_autoptr (VvHost) host = vv_host_new (common.sysroot, NULL, &error);
   if (!host)
     return vv_print_error (error);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "surroundings.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,7 +16,7 @@ enforced_by (const VvHost *host)
   g_autofree char *lockdown = vv_io_attribute (host->sys, "kernel/security/lockdown");
 
   if (g_strcmp0 (parameter, "Y") == 0)
-    return g_strdup ("module.sig_enforce is on");
+    return g_strdup (_ ("module.sig_enforce is on"));
   if (lockdown && strchr (lockdown, '[') && !strstr (lockdown, "[none]"))
     return g_strdup_printf ("kernel lockdown (%s)", lockdown);
   return NULL;
@@ -65,13 +66,14 @@ check_libvirts_view (const VvSurroundings *s, GPtrArray *findings)
   g_autofree char *ours = g_build_filename (host->modules_path, "modules.alias", NULL);
   vv_findings_add (
       findings, "libvirt-blind", VV_PROBLEM, VV_SUBJECT_HOST,
-      g_strdup_printf ("%s, process %d, does not see modules.alias of %s", s->libvirt->name,
+      g_strdup_printf (_ ("%s, process %d, does not see modules.alias of %s"), s->libvirt->name,
                        (int)s->libvirt->pid, host->release),
-      "this libvirt chooses variant drivers by that file; without it a managed device gets vfio-pci (12.8), "
-      "or is refused (11.3) unless the domain names the driver: <driver model='vfio-pci'/>",
+      _ ("this libvirt chooses variant drivers by that file; without it a managed device gets vfio-pci "
+         "(12.8), "
+         "or is refused (11.3) unless the domain names the driver: <driver model='vfio-pci'/>"),
       g_file_test (ours, G_FILE_TEST_EXISTS)
           ? g_strdup_printf (
-                "systemctl edit %s: [Service] ProtectKernelModules=no; then: systemctl restart %s",
+                _ ("systemctl edit %s: [Service] ProtectKernelModules=no; then: systemctl restart %s"),
                 s->libvirt->name, s->libvirt->name)
           : g_strdup_printf ("depmod %s", host->release));
 }
@@ -83,28 +85,29 @@ vv_find_libvirt (const VvSurroundings *s, GPtrArray *findings)
 
   if (!p) {
     vv_findings_add (findings, "libvirt-off", VV_NOTE, VV_SUBJECT_HOST,
-                     g_strdup ("neither libvirtd nor virtqemud runs"),
-                     "which libvirt will take a device, and what it does by itself, cannot be told; with "
-                     "socket activation that is normal",
+                     g_strdup (_ ("neither libvirtd nor virtqemud runs")),
+                     _ ("which libvirt will take a device, and what it does by itself, cannot be told; with "
+                        "socket activation that is normal"),
                      NULL);
     return;
   }
   if (!p->version) {
-    vv_findings_add (findings, "libvirt-unknown", VV_NOTE, VV_SUBJECT_HOST,
-                     g_strdup_printf ("the version of %s, process %d, cannot be seen", p->name, (int)p->pid),
-                     "libvirt chooses drivers by itself from 10.0 on; before 9.7 hot plug is limited",
-                     s->privileged ? NULL : g_strdup ("run this as root"));
+    vv_findings_add (
+        findings, "libvirt-unknown", VV_NOTE, VV_SUBJECT_HOST,
+        g_strdup_printf (_ ("the version of %s, process %d, cannot be seen"), p->name, (int)p->pid),
+        _ ("libvirt chooses drivers by itself from 10.0 on; before 9.7 hot plug is limited"),
+        s->privileged ? NULL : g_strdup (_ ("run this as root")));
     return;
   }
   const char *what_it_does =
-      p->version >= VV_LIBVIRT_CHOOSES
-          ? "it looks for a variant driver by itself, by modules.alias; where it has none, or chose another, "
-            "a start is put right, and hot plug stays with what it chose"
+      p->version >= VV_LIBVIRT_CHOOSES ? _ ("it looks for a variant driver by itself, by modules.alias; "
+                                            "where it has none, or chose another, "
+                                            "a start is put right, and hot plug stays with what it chose")
       : p->version >= VV_LIBVIRT_ACCEPTS
-          ? "it binds vfio-pci and takes a device that is on another VFIO driver: starts and hot plug are "
-            "put "
-            "right"
-          : "it binds vfio-pci: starts are put right, hot plug only of devices with FLR";
+          ? _ ("it binds vfio-pci and takes a device that is on another VFIO driver: starts and hot plug are "
+               "put "
+               "right")
+          : _ ("it binds vfio-pci: starts are put right, hot plug only of devices with FLR");
   vv_findings_add (findings, "libvirt-version", VV_NOTE, VV_SUBJECT_HOST,
                    g_strdup_printf ("libvirt %u.%u.%u (%s, process %d)", p->version / 1000000,
                                     p->version / 1000 % 1000, p->version % 1000, p->name, (int)p->pid),
@@ -122,28 +125,30 @@ vv_find_denials (const VvSurroundings *s, GPtrArray *findings)
 
   if (line)
     vv_findings_add (
-        findings, "denied", VV_WARNING, VV_SUBJECT_HOST, g_strdup_printf ("an access was denied: %s", line),
-        "the hook, the daemon or libvirt cannot do their part; this is the newest such line",
+        findings, "denied", VV_WARNING, VV_SUBJECT_HOST,
+        g_strdup_printf (_ ("an access was denied: %s"), line),
+        _ ("the hook, the daemon or libvirt cannot do their part; this is the newest such line"),
         strstr (line, "apparmor=")
-            ? g_strdup ("allow it in the profile that the line names, below /etc/apparmor.d/local/, "
-                        "and run: systemctl reload apparmor")
+            ? g_strdup (_ ("allow it in the profile that the line names, below /etc/apparmor.d/local/, "
+                           "and run: systemctl reload apparmor"))
             : g_strdup ("restorecon -RFv /etc/libvirt/hooks /usr/sbin/vfio-variant* "
                         "/run/vfio-variant; if that does not help: ausearch -m avc -ts boot | "
                         "audit2why"));
   if (unreadable)
     vv_findings_add (findings, "log-unreadable", VV_NOTE, VV_SUBJECT_HOST,
-                     g_strdup_printf ("%s cannot be read", unreadable),
-                     "denials of SELinux or AppArmor were not looked for there",
-                     s->privileged ? NULL : g_strdup ("run this as root"));
+                     g_strdup_printf (_ ("%s cannot be read"), unreadable),
+                     _ ("denials of SELinux or AppArmor were not looked for there"),
+                     s->privileged ? NULL : g_strdup (_ ("run this as root")));
 }
 
 void
 vv_find_privilege (const VvSurroundings *s, GPtrArray *findings)
 {
   if (!s->privileged)
-    vv_findings_add (findings, "not-root", VV_NOTE, VV_SUBJECT_HOST, g_strdup ("this was not run by root"),
-                     "which processes hold devices, which libvirt runs, and some logs could not be looked at",
-                     g_strdup ("run this as root"));
+    vv_findings_add (
+        findings, "not-root", VV_NOTE, VV_SUBJECT_HOST, g_strdup (_ ("this was not run by root")),
+        _ ("which processes hold devices, which libvirt runs, and some logs could not be looked at"),
+        g_strdup (_ ("run this as root")));
 }
 
 /* --- tables, policy --- */
@@ -155,7 +160,7 @@ vv_find_tables (const VvSurroundings *s, GPtrArray *findings)
 
   if (warning)
     vv_findings_add (findings, "tables", VV_WARNING, VV_SUBJECT_HOST, g_strdup (warning),
-                     "variant drivers are found in these tables",
+                     _ ("variant drivers are found in these tables"),
                      g_strdup_printf ("depmod %s", s->session->host->release));
 }
 
@@ -168,8 +173,8 @@ vv_find_policy (const VvSurroundings *s, GPtrArray *findings)
     const VvPolicyFile *file = files->pdata[i];
     if (file->problem)
       vv_findings_add (findings, "policy-file", VV_PROBLEM, VV_SUBJECT_HOST,
-                       g_strdup_printf ("a file of the policy does not count: %s", file->problem),
-                       "none of its rules is in force, so devices may get drivers that it forbids",
+                       g_strdup_printf (_ ("a file of the policy does not count: %s"), file->problem),
+                       _ ("none of its rules is in force, so devices may get drivers that it forbids"),
                        g_strdup_printf ("vfio-variant policy %s", file->path));
   }
 }
@@ -197,26 +202,26 @@ void
 vv_find_iommu_off (const VvSurroundings *s, const char *subject, GPtrArray *findings)
 {
   const VvHost *host = s->session->host;
-  const char *why = "VFIO gives out only what is in an IOMMU group: no guest could have it";
+  const char *why = _ ("VFIO gives out only what is in an IOMMU group: no guest could have it");
 
   if (has_names (host, "class/iommu"))
     vv_findings_add (findings, "iommu-off", VV_PROBLEM, subject,
-                     g_strdup ("it has no IOMMU group, though an IOMMU is on: it is not behind one"), why,
+                     g_strdup (_ ("it has no IOMMU group, though an IOMMU is on: it is not behind one")), why,
                      NULL);
   else if (has_table (host, "DMAR"))
     vv_findings_add (
         findings, "iommu-off", VV_PROBLEM, subject,
-        g_strdup ("no IOMMU group: the firmware has an IOMMU (DMAR), the kernel does not use it"), why,
-        g_strdup ("kernel command line: intel_iommu=on, without iommu=off; then reboot"));
+        g_strdup (_ ("no IOMMU group: the firmware has an IOMMU (DMAR), the kernel does not use it")), why,
+        g_strdup (_ ("kernel command line: intel_iommu=on, without iommu=off; then reboot")));
   else if (has_table (host, "IVRS"))
     vv_findings_add (
         findings, "iommu-off", VV_PROBLEM, subject,
-        g_strdup ("no IOMMU group: the firmware has an IOMMU (IVRS), the kernel does not use it"), why,
-        g_strdup ("kernel command line: without amd_iommu=off and iommu=off; then reboot"));
+        g_strdup (_ ("no IOMMU group: the firmware has an IOMMU (IVRS), the kernel does not use it")), why,
+        g_strdup (_ ("kernel command line: without amd_iommu=off and iommu=off; then reboot")));
   else
     vv_findings_add (findings, "iommu-off", VV_PROBLEM, subject,
-                     g_strdup ("no IOMMU group: the firmware tells of no IOMMU"), why,
-                     g_strdup ("firmware setup: turn on VT-d, AMD-Vi or IOMMU; then reboot"));
+                     g_strdup (_ ("no IOMMU group: the firmware tells of no IOMMU")), why,
+                     g_strdup (_ ("firmware setup: turn on VT-d, AMD-Vi or IOMMU; then reboot")));
 }
 
 /* --- modules --- */
@@ -235,7 +240,7 @@ vv_find_module (const VvSurroundings *s, const char *module, gboolean built_in, 
                 const char *subject, GPtrArray *findings)
 {
   g_auto (VvModuleLook) look = {0};
-  const char *why = "a driver whose module cannot be loaded is passed over";
+  const char *why = _ ("a driver whose module cannot be loaded is passed over");
 
   vv_modules_look (s->session->modules, module, &look);
   if (built_in || look.present || look.builtin)
@@ -243,24 +248,25 @@ vv_find_module (const VvSurroundings *s, const char *module, gboolean built_in, 
   if (look.install && does_nothing (look.install)) {
     vv_findings_add (
         findings, "module-forbidden", severity, subject,
-        g_strdup_printf ("module %s: modprobe.d has '%s' run in its place", module, look.install), why,
-        g_strdup_printf ("remove that line: grep -rn 'install *%s' /etc/modprobe.d", module));
+        g_strdup_printf (_ ("module %s: modprobe.d has '%s' run in its place"), module, look.install), why,
+        g_strdup_printf (_ ("remove that line: grep -rn 'install *%s' /etc/modprobe.d"), module));
     return FALSE;
   }
   const char *missing = !look.path && !look.install ? module : look.lacks;
   if (missing) {
     vv_findings_add (
         findings, "module-missing", severity, subject,
-        g_strdup_printf ("module %s is not below %s%s%s", missing, s->session->host->modules_path,
-                         missing == module ? "" : ", and needed by ", missing == module ? "" : module),
-        why, g_strdup_printf ("install it for that kernel, then: depmod %s", s->session->host->release));
+        g_strdup_printf (_ ("module %s is not below %s%s%s"), missing, s->session->host->modules_path,
+                         missing == module ? "" : _ (", and needed by "), missing == module ? "" : module),
+        why, g_strdup_printf (_ ("install it for that kernel, then: depmod %s"), s->session->host->release));
     return FALSE;
   }
   if (look.path && s->signatures_enforced && look.signature == VV_SIGNED_NO) {
-    vv_findings_add (findings, "module-unsigned", severity, subject,
-                     g_strdup_printf ("module %s is not signed, and the kernel takes signed ones only: %s",
-                                      module, s->signatures_enforced),
-                     why, g_strdup_printf ("sign %s with a key that the kernel knows", look.path));
+    vv_findings_add (
+        findings, "module-unsigned", severity, subject,
+        g_strdup_printf (_ ("module %s is not signed, and the kernel takes signed ones only: %s"), module,
+                         s->signatures_enforced),
+        why, g_strdup_printf (_ ("sign %s with a key that the kernel knows"), look.path));
     return FALSE;
   }
   return TRUE;
@@ -275,12 +281,12 @@ vv_find_entry (const VvEntry *entry, const char *driver, GPtrArray *findings)
 
   if (!moving && (entry->state != VV_STATE_DETACHED || driver))
     return;
-  vv_findings_add (findings, "half-done", VV_WARNING, entry->address,
-                   moving ? g_strdup_printf ("the journal has it as %s", vv_state_name (entry->state))
-                          : g_strdup ("the journal has it on a VFIO driver, and it has no driver"),
-                   moving
-                       ? "a process is moving it right now, or died at it; then the next start of anything "
-                         "that moves devices mends it"
-                       : "somebody else unbound it",
-                   g_strdup_printf ("vfio-variant restore %s", entry->address));
+  vv_findings_add (
+      findings, "half-done", VV_WARNING, entry->address,
+      moving ? g_strdup_printf (_ ("the journal has it as %s"), vv_state_name (entry->state))
+             : g_strdup (_ ("the journal has it on a VFIO driver, and it has no driver")),
+      moving ? _ ("a process is moving it right now, or died at it; then the next start of anything "
+                  "that moves devices mends it")
+             : _ ("somebody else unbound it"),
+      g_strdup_printf ("vfio-variant restore %s", entry->address));
 }

@@ -205,7 +205,7 @@ main (int argc, char **argv)
 {
   Options options = {.deadline_s = NOT_SAID};
 
-  setlocale (LC_ALL, "");
+  setlocale (LC_CTYPE, ""); /* the log is in English */
   int code = parse (&argc, &argv, &options);
   if (code < 0 && geteuid () != 0) {
     fputs ("vfio-variantd: it must be run as root: fanotify's permission events need CAP_SYS_ADMIN\n",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "binding-steps.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 static gboolean
@@ -143,8 +144,8 @@ vv_step_bind (VvBinding *b, const char *driver, GError **error)
     return FALSE;
   if (!same (b->device->driver, driver)) {
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
-                 "the kernel accepted the bind to %s, but the device is on %s", driver,
-                 b->device->driver ? b->device->driver : "no driver");
+                 _ ("the kernel accepted the bind to %s, but the device is on %s"), driver,
+                 b->device->driver ? b->device->driver : _ ("no driver"));
     return FALSE;
   }
   return TRUE;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "binding.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 #include "binding-steps.h"
@@ -177,7 +178,7 @@ refuse_in_use (const VvBinding *b, GError **error)
   if (user)
     g_set_error (
         error, VV_ERROR, VV_ERROR_REFUSED,
-        "%s: IOMMU group %s is in use by %s; shut that guest down or detach the device from it first",
+        _ ("%s: IOMMU group %s is in use by %s; shut that guest down or detach the device from it first"),
         b->device->address, b->device->iommu_group, user);
   return user != NULL;
 }
@@ -196,7 +197,7 @@ verify_vfio (VvBinding *b, GError **error)
 {
   if (b->dry_run || b->device->vfio_dev || !vv_io_exists (b->host->sys, "class/vfio-dev"))
     return TRUE;
-  g_set_error (error, VV_ERROR, VV_ERROR_FAILED, "%s bound the device but made no VFIO device of it",
+  g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("%s bound the device but made no VFIO device of it"),
                b->device->driver);
   return FALSE;
 }
@@ -237,7 +238,7 @@ ready_driver (VvBinding *b, const VvCandidate *c, const char **step, GError **er
     return g_strdup (UNKNOWN_DRIVER);
   }
   if (!driver)
-    g_set_error (error, VV_ERROR, VV_ERROR_NOT_FOUND, "module %s registers no PCI driver", c->module);
+    g_set_error (error, VV_ERROR, VV_ERROR_NOT_FOUND, _ ("module %s registers no PCI driver"), c->module);
   return g_steal_pointer (&driver);
 }
 
@@ -255,7 +256,7 @@ vv_binding_load_ahead (const VvHost *host, VvModules *modules, const VvSelection
   if (first)
     g_propagate_error (error, g_steal_pointer (&first));
   else
-    g_set_error (error, VV_ERROR, VV_ERROR_NOT_FOUND, "no VFIO driver is offered");
+    g_set_error (error, VV_ERROR, VV_ERROR_NOT_FOUND, _ ("no VFIO driver is offered"));
   return FALSE;
 }
 
@@ -313,7 +314,7 @@ in_time (const VvBinding *b, const VvCandidate *c, const char **step, GError **e
       same (c->module, VV_GENERIC_MODULE))
     return TRUE;
   *step = "deadline";
-  g_set_error (error, VV_ERROR, VV_ERROR_FAILED, "not tried: the deadline has passed");
+  g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("not tried: the deadline has passed"));
   return FALSE;
 }
 
@@ -350,11 +351,13 @@ explain (VvChange *change, const VvCandidate *c, const char *ruled_by)
   change->wildcards = c->wildcards;
   change->source = vv_source_name (c->source);
   if (c->alias)
-    change->why = g_strdup_printf ("%s, %u wildcards, %s", c->alias, c->wildcards, change->source);
+    change->why = g_strdup_printf (
+        g_dngettext (GETTEXT_PACKAGE, "%s, %u wildcard, %s", "%s, %u wildcards, %s", c->wildcards), c->alias,
+        c->wildcards, change->source);
   else if (c->source == VV_SOURCE_FORCED)
-    change->why = g_strdup ("asked for by name");
+    change->why = g_strdup (_ ("asked for by name"));
   else
-    change->why = g_strdup ("the generic driver: no alias names one");
+    change->why = g_strdup (_ ("the generic driver: no alias names one"));
   if (ruled_by) {
     g_autofree char *why = change->why;
     change->why = g_strdup_printf ("%s; %s", why, ruled_by);
@@ -368,7 +371,7 @@ went_away (VvBinding *b, const char *what, const char *why, GError **error)
   if (!vv_binding_vanished (b, NULL))
     return FALSE;
   vv_binding_forget (b, NULL);
-  g_set_error (error, VV_ERROR, VV_ERROR_NO_DEVICE, "%s went away during the %s: %s", b->device->address,
+  g_set_error (error, VV_ERROR, VV_ERROR_NO_DEVICE, _ ("%s went away during the %s: %s"), b->device->address,
                what, why);
   return TRUE;
 }
@@ -387,9 +390,9 @@ roll_back (VvBinding *b, const VvPciDevice *before, VvEntry **entry_before, GErr
     if (went_away (b, "detach", failed, error))
       return;
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
-                 "%s: no VFIO driver could be bound: %s; and %s could not be brought back: %s; "
-                 "the journal keeps its home: 'vfio-variant restore %s' tries again",
-                 device, failed, before->driver ? before->driver : "the former state", problem->message,
+                 _ ("%s: no VFIO driver could be bound: %s; and %s could not be brought back: %s; "
+                    "the journal keeps its home: 'vfio-variant restore %s' tries again"),
+                 device, failed, before->driver ? before->driver : _ ("the former state"), problem->message,
                  device);
     return; /* the entry stays in state detaching: the next start of anything here tries again */
   }
@@ -401,9 +404,9 @@ roll_back (VvBinding *b, const VvPciDevice *before, VvEntry **entry_before, GErr
   } else {
     vv_binding_forget (b, NULL);
   }
-  g_set_error (error, VV_ERROR, VV_ERROR_FAILED, "%s: no VFIO driver could be bound, it is back on %s: %s",
-               device, before->driver ? before->driver : "no driver",
-               failed ? failed : "no candidate is allowed");
+  g_set_error (
+      error, VV_ERROR, VV_ERROR_FAILED, _ ("%s: no VFIO driver could be bound, it is back on %s: %s"), device,
+      before->driver ? before->driver : _ ("no driver"), failed ? failed : _ ("no candidate is allowed"));
 }
 
 /* A driver of the vendor's that is a VFIO driver itself, as nvidia for vGPU virtual functions (rule R8) */
@@ -444,11 +447,11 @@ vv_binding_detach (VvBinding *b, const VvSelection *selection, GError **error)
 
   vv_binding_begin (b, VV_DETACH);
   if (is_vendor_vfio (b, selection))
-    return unchanged (b, "it already is a VFIO device under %s, which is left alone", b->device->driver);
+    return unchanged (b, _ ("it already is a VFIO device under %s, which is left alone"), b->device->driver);
   if (on_best (b, selection) && verify_vfio (b, NULL)) {
     if (b->entry)
       arrived (b);
-    return unchanged (b, "it already is on the best driver");
+    return unchanged (b, _ ("it already is on the best driver"));
   }
   if (!b->dry_run && refuse_in_use (b, error))
     return NULL;
@@ -457,8 +460,8 @@ vv_binding_detach (VvBinding *b, const VvSelection *selection, GError **error)
   vv_binding_note (b);
   b->entry->state = VV_STATE_DETACHING;
   if (!vv_binding_save (b, error)) {
-    g_prefix_error (error,
-                    "%s: nothing was changed: its journal entry could not be written: ", b->device->address);
+    g_prefix_error (error, _ ("%s: nothing was changed: its journal entry could not be written: "),
+                    b->device->address);
     vv_entry_free (b->entry);
     b->entry = g_steal_pointer (&entry_before);
     return NULL;
@@ -485,8 +488,8 @@ vv_binding_undo (VvBinding *b, const VvHome *before, const VvEntry *entry, const
   b->entry->state = VV_STATE_DETACHING;
   vv_binding_save (b, NULL); /* a full /run must not keep a device from where it was */
   if (!vv_settle (b, before->driver, before->module, before->override, error)) {
-    g_prefix_error (error, "%s: %s could not be brought back: ", b->device->address,
-                    before->driver ? before->driver : "the former state");
+    g_prefix_error (error, _ ("%s: %s could not be brought back: "), b->device->address,
+                    before->driver ? before->driver : _ ("the former state"));
     return NULL;
   }
   b->change->changed = TRUE;
@@ -519,21 +522,21 @@ reattach_unknown (VvBinding *b, const VvPciDevice *before, GError **error)
   VvPciDevice *d = b->device;
 
   if (d->driver && !d->driver_override && !same (d->driver, VV_GENERIC_DRIVER))
-    return unchanged (b, "nothing to restore: it is on %s with no driver_override", d->driver);
+    return unchanged (b, _ ("nothing to restore: it is on %s with no driver_override"), d->driver);
   if (!vv_step_override (b, NULL, error) || !vv_step_unbind (b, error) || !let_kernel_choose (b, error)) {
     vv_settle (b, before->driver, before->driver_module, before->driver_override,
                NULL); /* not on no driver */
     return NULL;
   }
   b->change->changed = TRUE;
-  return vv_binding_finish (b, "no journal entry: driver_override cleared, the kernel chose");
+  return vv_binding_finish (b, _ ("no journal entry: driver_override cleared, the kernel chose"));
 }
 
 /* Home cannot be reached: back to where the device was, which is better than no driver at all. */
 static void
 stay_away (VvBinding *b, const VvPciDevice *before, GError *problem, GError **error)
 {
-  const char *home = b->entry->home_driver ? b->entry->home_driver : "no driver";
+  const char *home = b->entry->home_driver ? b->entry->home_driver : _ ("no driver");
   g_autoptr (GError) worse = NULL;
 
   if (went_away (b, "reattach", problem->message, error))
@@ -544,12 +547,13 @@ stay_away (VvBinding *b, const VvPciDevice *before, GError *problem, GError **er
   } else if (went_away (b, "reattach", problem->message, error)) {
     return;
   } /* else the entry stays in state reattaching: the next start of anything here tries again */
-  g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
-               "%s: %s could not be brought back: %s; it is on %s now%s%s; the journal entry is kept: mend "
-               "the cause and run "
-               "'vfio-variant restore %s'",
-               before->address, home, problem->message, b->device->driver ? b->device->driver : "no driver",
-               worse ? ": " : "", worse ? worse->message : "", before->address);
+  g_set_error (
+      error, VV_ERROR, VV_ERROR_FAILED,
+      _ ("%s: %s could not be brought back: %s; it is on %s now%s%s; the journal entry is kept: mend "
+         "the cause and run "
+         "'vfio-variant restore %s'"),
+      before->address, home, problem->message, b->device->driver ? b->device->driver : _ ("no driver"),
+      worse ? ": " : "", worse ? worse->message : "", before->address);
 }
 
 VvChange *
@@ -578,7 +582,7 @@ vv_binding_reattach (VvBinding *b, GError **error)
   }
   vv_binding_forget (b, NULL); /* what cannot be removed is found at home and dropped by the next open */
   b->change->changed = !at_home;
-  return vv_binding_finish (b, at_home ? "it already is at home" : "as the journal says it was");
+  return vv_binding_finish (b, at_home ? _ ("it already is at home") : _ ("as the journal says it was"));
 }
 
 VvChange *

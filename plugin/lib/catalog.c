@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "catalog.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 #include "modalias.h"
 
 #define ALIAS_LIMIT 4096 /* libkmod's own limit on a line */
-#define BLACKLISTED "blacklisted in modprobe.d or on the kernel command line"
+#define BLACKLISTED N_ ("blacklisted in modprobe.d or on the kernel command line")
 
 struct VvCatalog {
   VvModules *modules;
@@ -55,7 +56,7 @@ add_entry (VvCatalog *catalog, const char *pattern, const char *module, VvSource
   VvCandidate *c = candidate_new (module, pattern, source);
   catalog->generic |= strcmp (c->module, VV_GENERIC_MODULE) == 0;
   if (vv_modules_blacklisted (catalog->modules, c->module))
-    c->excluded = g_strdup (BLACKLISTED);
+    c->excluded = g_strdup (_ (BLACKLISTED));
   g_ptr_array_add (catalog->entries, c);
 }
 
@@ -75,8 +76,8 @@ open_table (VvCatalog *catalog, const VvHost *host, const char *name)
 
   if (!table && !catalog->warning->len)
     g_string_printf (catalog->warning,
-                     "%s; only the generic driver is sure to be found (run depmod, or make the "
-                     "modules directory readable)",
+                     _ ("%s; only the generic driver is sure to be found (run depmod, or make the "
+                        "modules directory readable)"),
                      error->message);
   return table;
 }
@@ -208,7 +209,7 @@ take (VvSelection *selection, const VvCandidate *e)
   c->alias = g_strdup (e->alias);
   c->excluded = g_strdup (e->excluded);
   if (!c->excluded && better)
-    c->excluded = g_strdup_printf ("the module ranks by a better alias: %s", better->alias);
+    c->excluded = g_strdup_printf (_ ("the module ranks by a better alias: %s"), better->alias);
   g_ptr_array_add (c->excluded ? selection->excluded : selection->candidates, c);
 }
 
@@ -219,7 +220,7 @@ take_default (const VvCatalog *catalog, VvSelection *selection)
   VvCandidate c = {.module = (char *)VV_GENERIC_MODULE, .source = VV_SOURCE_DEFAULT};
 
   if (vv_modules_blacklisted (catalog->modules, c.module))
-    c.excluded = (char *)BLACKLISTED;
+    c.excluded = (char *)_ (BLACKLISTED);
   take (selection, &c);
 }
 
@@ -263,7 +264,7 @@ check_name (const char *driver, GError **error)
   if (vv_name_is_safe (driver))
     return TRUE;
   g_autofree char *shown = g_strescape (driver, NULL);
-  g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "'%.80s' is no driver name", shown);
+  g_set_error (error, VV_ERROR, VV_ERROR_INVALID, _ ("'%.80s' is no driver name"), shown);
   return FALSE;
 }
 
@@ -294,7 +295,7 @@ vv_selection_force (VvSelection *selection, const char *driver, GError **error)
 {
   if (!check_name (driver, error))
     return FALSE;
-  g_autofree char *why = g_strdup_printf ("'%s' was asked for", driver);
+  g_autofree char *why = g_strdup_printf (_ ("'%s' was asked for"), driver);
   while (selection->candidates->len)
     exclude_first (selection, why);
   g_ptr_array_add (selection->candidates, vv_candidate_forced (driver));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "change.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 const char *
@@ -64,7 +65,8 @@ vv_change_attempts (const VvChange *change)
 
   for (guint i = 0; i < change->attempts->len; i++) {
     const VvAttempt *a = change->attempts->pdata[i];
-    g_string_append_printf (text, "%s%s failed at %s (%s)", i ? "; " : "", a->module, a->step, a->problem);
+    g_string_append_printf (text, _ ("%s%s failed at %s (%s)"), i ? "; " : "", a->module, a->step,
+                            a->problem);
   }
   return text->len ? g_string_free (g_steal_pointer (&text), FALSE) : NULL;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "domain-xml.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 #include "domain_metadata_rng.h"
@@ -117,8 +118,8 @@ is_address (const char *value)
 }
 
 static const VvXmlAttribute wish_attributes[] = {
-    {"alias", "the name of a device's <alias>", is_alias},
-    {"address", "a PCI address of the host, like 0000:3b:00.1", is_address},
+    {"alias", N_ ("the name of a device's <alias>"), is_alias},
+    {"address", N_ ("a PCI address of the host, like 0000:3b:00.1"), is_address},
     VV_TERMS_OF_DOMAIN,
     {NULL},
 };
@@ -143,10 +144,10 @@ is_whole_wish (const VvXml *xml, const xmlNode *node, GError **error)
   g_autofree char *address = vv_xml_attribute (node, "address");
 
   if (!alias == !address)
-    return vv_xml_fail (xml, node, error, "<hostdev> needs either alias or address");
+    return vv_xml_fail (xml, node, error, _ ("<hostdev> needs either alias or address"));
   if (vv_terms_are_empty (&wish))
     return vv_xml_fail (xml, node, error,
-                        "<hostdev> wants nothing: it needs one of driver, fallback, migratable");
+                        _ ("<hostdev> wants nothing: it needs one of driver, fallback, migratable"));
   return TRUE;
 }
 
@@ -181,10 +182,10 @@ take_wish (VvDomain *domain, const VvXml *xml, const xmlNode *node, GError **err
   VvHostdev *hostdev = find_hostdev (domain, alias, address);
 
   if (!hostdev)
-    return vv_xml_fail (xml, node, error, "the domain has no PCI hostdev with %s %s",
-                        alias ? "the alias" : "the address", alias ? alias : address);
+    return vv_xml_fail (xml, node, error, _ ("the domain has no PCI hostdev with %s %s"),
+                        alias ? _ ("the alias") : _ ("the address"), alias ? alias : address);
   if (hostdev->wish)
-    return vv_xml_fail (xml, node, error, "a second wish for %s; the first counts", hostdev->address);
+    return vv_xml_fail (xml, node, error, _ ("a second wish for %s; the first counts"), hostdev->address);
   hostdev->wish = g_new0 (VvTerms, 1);
   *hostdev->wish = vv_terms_from_xml (node);
   return TRUE;
@@ -223,13 +224,13 @@ read_metadata (VvDomain *domain, const VvXml *xml)
 VvDomain *
 vv_domain_parse (const char *xml, gsize length, GError **error)
 {
-  g_autoptr (VvXml) doc = vv_xml_parse ("domain XML", xml, length, VV_DOMAIN_XML_LIMIT, error);
+  g_autoptr (VvXml) doc = vv_xml_parse (_ ("domain XML"), xml, length, VV_DOMAIN_XML_LIMIT, error);
   const xmlNode *root = doc ? vv_xml_root (doc) : NULL;
 
   if (!root)
     return NULL;
   if (!vv_xml_is_element (root, "domain")) {
-    vv_xml_fail (doc, root, error, "the root element is <%s>, not <domain>", root->name);
+    vv_xml_fail (doc, root, error, _ ("the root element is <%s>, not <domain>"), root->name);
     return NULL;
   }
   VvDomain *domain = g_new0 (VvDomain, 1);

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n-lib.h>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <stdio.h>
@@ -100,15 +101,15 @@ judge_interface (const VvHost *host, const char *name, GPtrArray *reasons)
   g_autoptr (GPtrArray) entries = vv_io_list (host->sys, folder);
 
   if (master)
-    add_reason (reasons, "network interface %s is part of %s (a bridge, bond or team)", name, master);
+    add_reason (reasons, _ ("network interface %s is part of %s (a bridge, bond or team)"), name, master);
   for (guint i = 0; i < entries->len; i++) {
     const char *upper = entries->pdata[i];
     if (g_str_has_prefix (upper, "upper_") && g_strcmp0 (upper + strlen ("upper_"), master) != 0)
-      add_reason (reasons, "network interface %s carries %s (a VLAN, macvtap or the like)", name,
+      add_reason (reasons, _ ("network interface %s carries %s (a VLAN, macvtap or the like)"), name,
                   upper + strlen ("upper_"));
   }
   if (address && interface_is_up (host, name))
-    add_reason (reasons, "network interface %s is up with address %s", name, address);
+    add_reason (reasons, _ ("network interface %s is up with address %s"), name, address);
 }
 
 /* --- disks --- */
@@ -194,14 +195,14 @@ holder_kind (const VvHost *host, const char *holder)
   g_autofree char *name_path = g_build_filename ("class/block", holder, "dm/name", NULL);
   g_autofree char *uuid = vv_io_attribute (host->sys, uuid_path);
   g_autofree char *name = vv_io_attribute (host->sys, name_path);
-  const char *kind = !uuid                               ? "a device built on it"
+  const char *kind = !uuid                               ? _ ("a device built on it")
                      : g_str_has_prefix (uuid, "LVM-")   ? "LVM"
-                     : g_str_has_prefix (uuid, "CRYPT-") ? "disk encryption"
+                     : g_str_has_prefix (uuid, "CRYPT-") ? _ ("disk encryption")
                      : g_str_has_prefix (uuid, "mpath-") ? "multipath"
-                                                         : "the device mapper";
+                                                         : _ ("the device mapper");
 
   if (g_str_has_prefix (holder, "md"))
-    kind = "an md array";
+    kind = _ ("an md array");
   return g_strdup_printf ("%s (%s)", kind, name ? name : holder);
 }
 
@@ -214,12 +215,12 @@ judge_block (const VvHost *host, const char *name, GPtrArray *reasons)
   g_autofree char *mounted = number ? mount_point (host, number, name) : NULL;
 
   if (mounted)
-    add_reason (reasons, "block device %s is mounted on %s", name, mounted);
+    add_reason (reasons, _ ("block device %s is mounted on %s"), name, mounted);
   if (number && is_swap (host, number, name))
-    add_reason (reasons, "block device %s is swap space", name);
+    add_reason (reasons, _ ("block device %s is swap space"), name);
   for (guint i = 0; i < holders->len; i++) {
     g_autofree char *kind = holder_kind (host, holders->pdata[i]);
-    add_reason (reasons, "block device %s is held by %s", name, kind);
+    add_reason (reasons, _ ("block device %s is held by %s"), name, kind);
   }
 }
 
@@ -271,12 +272,12 @@ judge_display (const VvHost *host, const VvPciDevice *device, GPtrArray *reasons
   g_autoptr (GPtrArray) drm = class_members (host, device, "drm");
 
   if (framebuffers->len && console_on_framebuffer (host))
-    add_reason (reasons, "display %s shows the console", (char *)framebuffers->pdata[0]);
+    add_reason (reasons, _ ("display %s shows the console"), (char *)framebuffers->pdata[0]);
   for (guint i = 0; i < drm->len; i++) { /* card0-HDMI-A-1: a connector */
     g_autofree char *path = g_build_filename ("class/drm", drm->pdata[i], "enabled", NULL);
     g_autofree char *enabled = vv_io_attribute (host->sys, path);
     if (g_strcmp0 (enabled, "enabled") == 0)
-      add_reason (reasons, "a screen is lit on %s", (char *)drm->pdata[i]);
+      add_reason (reasons, _ ("a screen is lit on %s"), (char *)drm->pdata[i]);
   }
 }
 
@@ -301,8 +302,17 @@ judge_virtual_functions (const VvHost *host, const VvPciDevice *device, GPtrArra
     if (driver)
       g_string_append_printf (bound, "%s%s on %s", bound->len ? ", " : "", address, driver);
   }
-  add_reason (reasons, "%s virtual functions are enabled%s%s", enabled,
-              bound->len ? ": " : ", none on a driver", bound->str);
+  gulong n = strtoul (enabled, NULL, 10);
+  if (bound->len)
+    add_reason (reasons,
+                g_dngettext (GETTEXT_PACKAGE, "%lu virtual function is enabled: %s",
+                             "%lu virtual functions are enabled: %s", n),
+                n, bound->str);
+  else
+    add_reason (reasons,
+                g_dngettext (GETTEXT_PACKAGE, "%lu virtual function is enabled, on no driver",
+                             "%lu virtual functions are enabled, none on a driver", n),
+                n);
 }
 
 GPtrArray *
@@ -381,7 +391,7 @@ vv_vfio_user (const VvHost *host, const VvPciDevice *device)
     g_autofree char *path = g_build_filename (pid, "comm", NULL);
     g_autofree char *comm = vv_io_attribute (host->proc, path);
     g_autofree char *shown = comm ? vv_one_line (comm, strlen (comm), FALSE) : NULL;
-    return g_strdup_printf ("%s (pid %s)", shown ? shown : "a process", pid);
+    return g_strdup_printf ("%s (pid %s)", shown ? shown : _ ("a process"), pid);
   }
   return NULL;
 }

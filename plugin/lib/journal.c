@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -102,13 +103,13 @@ is_trusted (const VvJournal *journal, GError **error)
     return vv_set_errno (error, errno, "%s", dir->path);
   if (st.st_uid != 0 && st.st_uid != journal->owner)
     g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
-                 "%s belongs to user %u and not to root: what it says is not believed; remove it", dir->path,
-                 st.st_uid);
+                 _ ("%s belongs to user %u and not to root: what it says is not believed; remove it"),
+                 dir->path, st.st_uid);
   else if (st.st_mode & 022)
     g_set_error (
         error, VV_ERROR, VV_ERROR_REFUSED,
-        "%s can be written by its group or others: what it says is not believed; if its contents are "
-        "yours: chmod go-w %s",
+        _ ("%s can be written by its group or others: what it says is not believed; if its contents are "
+           "yours: chmod go-w %s"),
         dir->path, dir->path);
   else
     return TRUE;
@@ -153,7 +154,7 @@ read_own (const VvJournal *journal, const char *name, gsize limit, GError **erro
 
   if (fstatat (journal->dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
       (!S_ISREG (st.st_mode) || st.st_mode & 022 || (st.st_uid != 0 && st.st_uid != journal->owner))) {
-    g_set_error (error, VV_ERROR, VV_ERROR_FAILED, "%s/%s: it is no file that only root can write",
+    g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("%s/%s: it is no file that only root can write"),
                  journal->dir->path, name);
     return NULL;
   }
@@ -231,9 +232,9 @@ vv_journal_load (const VvJournal *journal, const char *address, GError **error)
   VvEntry *entry = text ? entry_from_text (address, text) : NULL;
   if (!entry)
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
-                 "%s/%s is not readable as a journal entry (%s): what the device was before is not known; "
-                 "remove that file and run 'vfio-variant restore %s' to let the kernel choose its driver",
-                 journal->dir->path, address, local ? local->message : "damaged", address);
+                 _ ("%s/%s is not readable as a journal entry (%s): what the device was before is not known; "
+                    "remove that file and run 'vfio-variant restore %s' to let the kernel choose its driver"),
+                 journal->dir->path, address, local ? local->message : _ ("damaged"), address);
   return entry;
 }
 
@@ -354,7 +355,7 @@ lock_within (const VvJournal *journal, const char *address, guint timeout_ms, gu
     return lock;
   if (errnum == EWOULDBLOCK)
     g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
-                 "%s: another process is moving this device (lslocks shows it)", address);
+                 _ ("%s: another process is moving this device (lslocks shows it)"), address);
   else
     g_propagate_error (error, g_steal_pointer (&local));
   return NULL;

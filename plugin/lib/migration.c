@@ -2,6 +2,7 @@
 #include "migration.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <linux/vfio.h>
 #include <string.h>
 #include <unistd.h>
@@ -57,7 +58,7 @@ fail (const VvPciDevice *device, const char *what, int errnum, GError **error)
 {
   if (errnum != EBUSY)
     return vv_set_errno (error, errnum, "%s: %s", device->address, what);
-  g_set_error (error, VV_ERROR, VV_ERROR_REFUSED, "%s is in use: %s: %s", device->address, what,
+  g_set_error (error, VV_ERROR, VV_ERROR_REFUSED, _ ("%s is in use: %s: %s"), device->address, what,
                g_strerror (errnum));
   return FALSE;
 }
@@ -112,8 +113,9 @@ open_container (const VvHost *host, const VvPciDevice *device, Opened *o, guint 
   if (version < 0)
     return fail (device, "VFIO_GET_API_VERSION", -version, error);
   if (version != VFIO_API_VERSION) {
-    g_set_error (error, VV_ERROR, VV_ERROR_FAILED, "%s: this kernel has another VFIO interface (%d, not %d)",
-                 device->address, version, VFIO_API_VERSION);
+    g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
+                 _ ("%s: this kernel has another VFIO interface (%d, not %d)"), device->address, version,
+                 VFIO_API_VERSION);
     return FALSE;
   }
   *type = VFIO_TYPE1v2_IOMMU;
@@ -122,7 +124,7 @@ open_container (const VvHost *host, const VvPciDevice *device, Opened *o, guint 
   *type = VFIO_TYPE1_IOMMU;
   if (vv_io_ioctl (o->base, VFIO_CHECK_EXTENSION, GUINT_TO_POINTER (*type)) > 0)
     return TRUE;
-  g_set_error (error, VV_ERROR, VV_ERROR_FAILED, "%s: VFIO has no type 1 IOMMU here (vfio_iommu_type1)",
+  g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("%s: VFIO has no type 1 IOMMU here (vfio_iommu_type1)"),
                device->address);
   return FALSE;
 }
@@ -134,7 +136,7 @@ refuse_not_viable (const VvHost *host, const VvPciDevice *device, GError **error
 
   g_set_error (error, VV_ERROR, VV_ERROR_REFUSED, "%s: %s", device->address,
                obstacles->len ? (char *)obstacles->pdata[0]
-                              : "somebody else than VFIO does DMA in its IOMMU group");
+                              : _ ("somebody else than VFIO does DMA in its IOMMU group"));
   return FALSE;
 }
 
@@ -161,8 +163,8 @@ set_iommu (const VvPciDevice *device, const Opened *o, guint type, GError **erro
   if (result != -EPERM)
     return result >= 0 || fail (device, "VFIO_SET_IOMMU", -result, error);
   g_set_error (error, VV_ERROR, VV_ERROR_PERMISSION,
-               "%s: VFIO_SET_IOMMU: %s: where interrupts are not remapped, VFIO wants the parameter "
-               "allow_unsafe_interrupts of vfio_iommu_type1",
+               _ ("%s: VFIO_SET_IOMMU: %s: where interrupts are not remapped, VFIO wants the parameter "
+                  "allow_unsafe_interrupts of vfio_iommu_type1"),
                device->address, g_strerror (EPERM));
   return FALSE;
 }
@@ -286,13 +288,13 @@ may_be_asked (const VvHost *host, const VvPciDevice *device, GError **error)
 {
   if (!is_on_vfio (host, device)) {
     g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
-                 "%s is on %s: only a VFIO driver can be asked; 'vfio-variant bind %s' puts it on one",
-                 device->address, device->driver ? device->driver : "no driver", device->address);
+                 _ ("%s is on %s: only a VFIO driver can be asked; 'vfio-variant bind %s' puts it on one"),
+                 device->address, device->driver ? device->driver : _ ("no driver"), device->address);
     return FALSE;
   }
   if (!device->iommu_group || is_noiommu (host, device)) {
     g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
-                 "%s: it is on VFIO without an IOMMU (no-IOMMU mode), where no guest can use it",
+                 _ ("%s: it is on VFIO without an IOMMU (no-IOMMU mode), where no guest can use it"),
                  device->address);
     return FALSE;
   }
@@ -300,7 +302,7 @@ may_be_asked (const VvHost *host, const VvPciDevice *device, GError **error)
   if (user)
     g_set_error (
         error, VV_ERROR, VV_ERROR_REFUSED,
-        "%s: IOMMU group %s is in use by %s; shut that guest down or detach the device from it first",
+        _ ("%s: IOMMU group %s is in use by %s; shut that guest down or detach the device from it first"),
         device->address, device->iommu_group, user);
   return !user;
 }
@@ -345,7 +347,7 @@ vv_migration_store (const VvJournal *journal, const char *driver, const char *mo
   g_autoptr (GKeyFile) file = g_key_file_new ();
 
   if (!name) {
-    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "no driver's name, or no modalias");
+    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, _ ("no driver's name, or no modalias"));
     return FALSE;
   }
   g_key_file_set_string (file, GROUP, "driver", driver);

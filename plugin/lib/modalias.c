@@ -2,6 +2,7 @@
 #include "modalias.h"
 
 #include <fnmatch.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 #define MODALIAS_LIMIT 1024 /* a PCI modalias has 57 bytes */
@@ -19,7 +20,7 @@ vv_modalias_key (const char *prefix, const char *modalias, GError **error)
   if (!good) {
     g_autofree char *shown = g_strndup (modalias, MIN (length, 80));
     g_autofree char *escaped = g_strescape (shown, NULL);
-    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "'%s' is no modalias (BUS:FIELDS)", escaped);
+    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, _ ("'%s' is no modalias (BUS:FIELDS)"), escaped);
     return NULL;
   }
   return g_strconcat (prefix, "_", modalias, NULL);

@@ -2,6 +2,7 @@
 #include "modules.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <libkmod.h>
 #include <stdio.h>
 #include <string.h>
@@ -39,7 +40,7 @@ new_context (const VvHost *host, GError **error)
   if (kmod)
     kmod_set_log_fn (kmod, discard, NULL); /* what fails is said in our errors */
   else
-    vv_set_errno (error, errno ? errno : ENOMEM, "libkmod cannot start on %s", host->modules_path);
+    vv_set_errno (error, errno ? errno : ENOMEM, _ ("libkmod cannot start on %s"), host->modules_path);
   return kmod;
 }
 
@@ -101,16 +102,16 @@ load_failed (VvModules *modules, struct kmod_module *mod, int errnum, GError **e
 
   if (command) {
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
-                 "module %s: its install command in modprobe.d, '%s', failed", name, command);
+                 _ ("module %s: its install command in modprobe.d, '%s', failed"), name, command);
     return FALSE;
   }
   if (errnum == ENOENT) {
     g_set_error (error, VV_ERROR, VV_ERROR_NOT_FOUND,
-                 "module %s is not below %s (run depmod if it was just added)", name,
+                 _ ("module %s is not below %s (run depmod if it was just added)"), name,
                  modules->host->modules_path);
     return FALSE;
   }
-  return vv_set_errno (error, errnum, "module %s cannot be loaded (the kernel log may say more)", name);
+  return vv_set_errno (error, errnum, _ ("module %s cannot be loaded (the kernel log may say more)"), name);
 }
 
 /* In a context of its own: a context is for one thread at a time, and a module that takes its time to load
@@ -124,7 +125,7 @@ vv_modules_load (VvModules *modules, const char *module, GError **error)
   if (!kmod)
     return FALSE;
   int r = kmod_module_new_from_name (kmod, module, &mod);
-  gboolean done = r == 0 || vv_set_errno (error, -r, "module %s", module);
+  gboolean done = r == 0 || vv_set_errno (error, -r, _ ("module %s"), module);
   if (done) {
     r = kmod_module_probe_insert_module (mod, 0, NULL, NULL, NULL, NULL);
     done = r == 0 || load_failed (modules, mod, r < 0 ? -r : EIO, error);

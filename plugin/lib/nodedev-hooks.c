@@ -2,6 +2,7 @@
 #include "nodedev-hooks.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -102,12 +103,13 @@ fault_of (const VvNodedevHooks *hooks, const char *path, gboolean above)
   if (lstat (path, &st) < 0)
     return g_strdup_printf ("%s: %s", path, g_strerror (errno));
   if (st.st_uid != 0 && st.st_uid != hooks->owner)
-    return g_strdup_printf ("%s belongs to user %u and not to root; if its contents are yours: chown root %s",
-                            path, st.st_uid, path);
+    return g_strdup_printf (
+        _ ("%s belongs to user %u and not to root; if its contents are yours: chown root %s"), path,
+        st.st_uid, path);
   if (!(st.st_mode & 022) || (above && (st.st_mode & S_ISVTX)))
     return NULL;
   return g_strdup_printf (
-      "%s can be written by its group or others; if its contents are yours: chmod go-w %s", path, path);
+      _ ("%s can be written by its group or others; if its contents are yours: chmod go-w %s"), path, path);
 }
 
 /* Looks at @real and at all above it up to the root: who may write to one of them may put anything there.
@@ -152,7 +154,7 @@ fault_of_link (const VvNodedevHooks *hooks, const char *link)
   struct stat st;
 
   if (lstat (link, &st) == 0 && st.st_uid != 0 && st.st_uid != hooks->owner)
-    return g_strdup_printf ("the link %s belongs to user %u and not to root", link, st.st_uid);
+    return g_strdup_printf (_ ("the link %s belongs to user %u and not to root"), link, st.st_uid);
   return fault_on_way (hooks, dir, 0);
 }
 
@@ -174,7 +176,7 @@ fault_of_links (const VvNodedevHooks *hooks, const char *path)
     g_free (at);
     at = next;
   }
-  return g_strdup ("too many links");
+  return g_strdup (_ ("too many links"));
 }
 
 /* The directory that a script was found in decides what it is, also when the script is a link. */
@@ -242,7 +244,7 @@ typedef struct {
 static gboolean
 not_run (const char *script, VvError code, const char *why, GError **error)
 {
-  g_set_error (error, VV_ERROR, (int)code, "hook %s: not run: %s", script, why);
+  g_set_error (error, VV_ERROR, (int)code, _ ("hook %s: not run: %s"), script, why);
   return FALSE;
 }
 
@@ -265,14 +267,14 @@ run_script (Row *row, const char *script, GError **error)
   if (!real)
     return TRUE;
   if (!limit_ms)
-    return not_run (script, VV_ERROR_FAILED, "no time is left", error);
+    return not_run (script, VV_ERROR_FAILED, _ ("no time is left"), error);
   if (!row->xml)
     row->xml = vv_nodedev_xml (row->hooks->host, row->device);
   if (!row->xml)
-    return not_run (script, VV_ERROR_NO_DEVICE, "the device went away", error);
+    return not_run (script, VV_ERROR_NO_DEVICE, _ ("the device went away"), error);
   row->argv[0] = script;
   if (!vv_script_run (real, row->argv, row->xml, limit_ms, &output, error)) {
-    g_prefix_error (error, "hook %s: ", script);
+    g_prefix_error (error, _ ("hook %s: "), script);
     return FALSE;
   }
   if (output)

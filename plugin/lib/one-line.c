@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "one-line.h"
 
+#include <glib/gi18n-lib.h>
+
 /* Control characters, marks that turn the direction of writing, separators: what could forge a line of a log
  */
 static gboolean
@@ -28,6 +30,6 @@ vv_one_line (const char *bytes, gsize length, gboolean cut)
       g_string_append_printf (line, "\\x%02x", character);
   }
   if (cut)
-    g_string_append (line, " [and more]");
+    g_string_append (line, _ (" [and more]"));
   return line->len ? g_string_free (g_steal_pointer (&line), FALSE) : NULL;
 }

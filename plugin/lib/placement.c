@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "placement.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 #include "modalias.h"
@@ -89,7 +90,7 @@ vv_choose_model (const VvSession *s, const VvPciDevice *device, const VvEntry *e
     return vv_choose (s, device, entry, NULL, wish, whose, error);
   if (!vv_name_is_safe (model)) {
     g_autofree char *shown = g_strescape (model, NULL);
-    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "'%.80s' is no driver name", shown);
+    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, _ ("'%.80s' is no driver name"), shown);
     return NULL;
   }
   narrowed.drivers = drivers;
@@ -101,7 +102,7 @@ vv_choose_model (const VvSession *s, const VvPciDevice *device, const VvEntry *e
   g_autofree char *driver = vv_candidate_driver (s->host, choice->selection->candidates->pdata[0]);
   if (!vv_choice_takes (s, device, choice, driver ? driver : model))
     vv_selection_exclude (choice->selection, g_ptr_array_steal_index (choice->selection->candidates, 0),
-                          "it was asked for, and is known not to migrate the device");
+                          _ ("it was asked for, and is known not to migrate the device"));
   return g_steal_pointer (&choice);
 }
 
@@ -115,7 +116,7 @@ make_strict (const VvChoice *choice, GError **error)
     return;
   g_autofree char *rule = vv_decision_rule (choice->decision);
   (*error)->code = VV_ERROR_POLICY;
-  g_prefix_error (error, "%s takes nothing else: ", rule);
+  g_prefix_error (error, _ ("%s takes nothing else: "), rule);
 }
 
 static void
@@ -127,8 +128,8 @@ none_is_left (const VvPciDevice *device, const VvChoice *choice, GError **error)
     const VvCandidate *c = choice->selection->excluded->pdata[i];
     g_string_append_printf (text, "%s%s (%s)", i ? "; " : "", c->module, c->excluded);
   }
-  g_set_error (error, VV_ERROR, VV_ERROR_POLICY, "%s: no VFIO driver is left: %s", device->address,
-               text->len ? text->str : "the kernel offers none");
+  g_set_error (error, VV_ERROR, VV_ERROR_POLICY, _ ("%s: no VFIO driver is left: %s"), device->address,
+               text->len ? text->str : _ ("the kernel offers none"));
 }
 
 gboolean
@@ -161,7 +162,7 @@ vv_place_can_migrate (const VvSession *s, const VvPciDevice *device, GError **er
   if (!vv_migration_store (s->journal, device->driver, device->modalias, &migration, &unsaved))
     g_warning ("%s", unsaved->message);
   if (!migration.stop_copy)
-    g_set_error (error, VV_ERROR, VV_ERROR_POLICY, "%s: %s announces no migration", device->address,
+    g_set_error (error, VV_ERROR, VV_ERROR_POLICY, _ ("%s: %s announces no migration"), device->address,
                  device->driver);
   return migration.stop_copy;
 }
@@ -199,7 +200,7 @@ try_drivers (const VvSession *s, VvBinding *b, VvChoice *choice, GError **error)
     if (!g_error_matches (immobile, VV_ERROR, VV_ERROR_POLICY)) {
       g_autofree char *rule = vv_decision_rule (choice->decision);
       g_set_error (error, VV_ERROR, VV_ERROR_POLICY,
-                   "%s: whether %s can migrate it, which %s requires, could not be told: %s",
+                   _ ("%s: whether %s can migrate it, which %s requires, could not be told: %s"),
                    b->device->address, b->device->driver, rule, immobile->message);
       return NULL;
     }
@@ -220,7 +221,7 @@ go_back (const VvSession *s, VvBinding *b, const VvPciDevice *before, const VvEn
   if (!before->driver || !b->entry || g_strcmp0 (b->device->driver, before->driver) == 0)
     return;
   g_autoptr (VvChange) change =
-      vv_binding_undo (b, &was, entry, "it cannot have what was asked for strictly", &error);
+      vv_binding_undo (b, &was, entry, _ ("it cannot have what was asked for strictly"), &error);
   if (change)
     vv_session_log_change (s, change);
   else

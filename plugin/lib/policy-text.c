@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "policy-text.h"
 
+#include <glib/gi18n-lib.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -254,13 +255,13 @@ vv_policy_from_text (const char *text, gsize length, GError **error)
 
   if (length > VV_POLICY_TEXT_LIMIT || memchr (text, 0, length) ||
       !g_key_file_load_from_data (file, text, length, G_KEY_FILE_NONE, NULL))
-    r.problem = g_strdup ("no key file");
+    r.problem = g_strdup (_ ("no key file"));
   else
     read_policy (&r, policy);
   if (!r.problem)
     return g_steal_pointer (&policy);
   g_set_error (error, VV_ERROR, VV_ERROR_INVALID,
-               "the text of the policy is damaged or of another version: %s", r.problem);
+               _ ("the text of the policy is damaged or of another version: %s"), r.problem);
   g_free (r.problem);
   return NULL;
 }

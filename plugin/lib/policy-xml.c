@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,7 +17,6 @@
 #define PATTERN_LIMIT 256 /* a PCI modalias has 57 bytes */
 #define PATH_LIMIT 1024
 #define MOST_SECONDS 3600
-#define REMEDY "nothing in it counts"
 
 /* --- values --- */
 
@@ -167,9 +167,9 @@ is_textfile (const char *value)
 
 /* --- the format --- */
 
-#define ADDRESSES "an address or a glob of addresses, like 0000:3b:00.1 or 3b:00.*"
-#define ID "0x and 4 hexadecimal digits"
-#define SECONDS "a number of seconds from 1 to 3600"
+#define ADDRESSES N_ ("an address or a glob of addresses, like 0000:3b:00.1 or 3b:00.*")
+#define ID N_ ("0x and 4 hexadecimal digits")
+#define SECONDS N_ ("a number of seconds from 1 to 3600")
 
 static const VvXmlAttribute device_attributes[] = {
     {"address", ADDRESSES, is_address_glob},
@@ -177,28 +177,28 @@ static const VvXmlAttribute device_attributes[] = {
     {"product", ID, is_id},
     {"subsystem-vendor", ID, is_id},
     {"subsystem-product", ID, is_id},
-    {"class", "0x and the first 2, 4 or all 6 hexadecimal digits", is_class},
+    {"class", N_ ("0x and the first 2, 4 or all 6 hexadecimal digits"), is_class},
     {"physical-function", ADDRESSES, is_address_glob},
-    {"native-driver", "a driver's name or a glob of names", is_driver_glob},
-    {"modalias", "a glob like pci:v000015B3d*", is_modalias_glob},
-    {"iommu-group", "a number, without leading zeros", is_group},
+    {"native-driver", N_ ("a driver's name or a glob of names"), is_driver_glob},
+    {"modalias", N_ ("a glob like pci:v000015B3d*"), is_modalias_glob},
+    {"iommu-group", N_ ("a number, without leading zeros"), is_group},
     VV_TERMS_OF_DOMAIN,
     VV_TERMS_OF_HOST,
     {NULL},
 };
 static const VvXmlAttribute default_attributes[] = {VV_TERMS_OF_DOMAIN, VV_TERMS_OF_HOST, {NULL}};
 static const VvXmlAttribute gate_attributes[] = {
-    {"enabled", "yes or no", is_yes_or_no},
+    {"enabled", N_ ("yes or no"), is_yes_or_no},
     {"deadline", SECONDS, is_seconds},
     {NULL},
 };
 static const VvXmlAttribute serve_attributes[] = {
-    {"executable", "a program's name, without folders", vv_name_is_safe},
+    {"executable", N_ ("a program's name, without folders"), vv_name_is_safe},
     {NULL},
 };
 static const VvXmlAttribute hooks_attributes[] = {{"time-limit", SECONDS, is_seconds}, {NULL}};
 static const VvXmlAttribute metrics_attributes[] = {
-    {"textfile", "an absolute path without '..' that ends with .prom", is_textfile},
+    {"textfile", N_ ("an absolute path without '..' that ends with .prom"), is_textfile},
     {NULL},
 };
 
@@ -275,15 +275,16 @@ add_rule (VvPolicy *policy, const VvXml *xml, const char *path, const xmlNode *n
   read_match (rule, node);
   rule->terms = vv_terms_from_xml (node);
   if (policy->rules->len + policy->defaults->len == VV_POLICY_RULE_LIMIT)
-    return vv_xml_fail (xml, node, error, "over %d rules", VV_POLICY_RULE_LIMIT);
+    return vv_xml_fail (xml, node, error, _ ("over %d rules"), VV_POLICY_RULE_LIMIT);
   if (!is_default && matches_any (rule))
-    return vv_xml_fail (xml, node, error,
-                        "<device> does not say which: it needs one of address, vendor, class and so on; what "
-                        "is to hold for all devices is <default>");
+    return vv_xml_fail (
+        xml, node, error,
+        _ ("<device> does not say which: it needs one of address, vendor, class and so on; what "
+           "is to hold for all devices is <default>"));
   if (vv_terms_are_empty (&rule->terms))
     return vv_xml_fail (xml, node, error,
-                        "<%s> wants nothing: it needs one of driver, fallback, migratable, unmanaged, "
-                        "host-use",
+                        _ ("<%s> wants nothing: it needs one of driver, fallback, migratable, unmanaged, "
+                           "host-use"),
                         (const char *)node->name);
   g_ptr_array_add (is_default ? policy->defaults : policy->rules, g_steal_pointer (&rule));
   return TRUE;
@@ -377,7 +378,7 @@ vv_policy_add_text (VvPolicy *policy, const char *path, const char *text, gsize 
 static char *
 problem_with (const char *path, const char *what)
 {
-  return g_strdup_printf ("%s: %s; " REMEDY, path, what);
+  return g_strdup_printf (_ ("%s: %s; nothing in it counts"), path, what);
 }
 
 /* Returns: (nullable): why root must not believe what is there */
@@ -390,12 +391,12 @@ fault_of (const VvHost *host, const char *path)
   if (stat (path, &st) < 0)
     return problem_with (path, g_strerror (errno));
   if (st.st_uid != 0 && st.st_uid != owner)
-    return g_strdup_printf ("%s: it belongs to user %u and not to root; " REMEDY
-                            "; if its contents are yours: chown root %s",
+    return g_strdup_printf (_ ("%s: it belongs to user %u and not to root; nothing in it counts; if its "
+                               "contents are yours: chown root %s"),
                             path, st.st_uid, path);
   if (st.st_mode & 022)
-    return g_strdup_printf ("%s: its group or others can write it; " REMEDY
-                            "; if its contents are yours: chmod go-w %s",
+    return g_strdup_printf (_ ("%s: its group or others can write it; nothing in it counts; if its contents "
+                               "are yours: chmod go-w %s"),
                             path, path);
   return NULL;
 }
@@ -411,7 +412,7 @@ read_file (const char *path, GError **error)
   if (!dir)
     return NULL;
   if (stat (path, &st) == 0 && !S_ISREG (st.st_mode)) {
-    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "%s: it is no file", path);
+    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, _ ("%s: it is no file"), path);
     return NULL;
   }
   return vv_io_read (dir, name, VV_POLICY_FILE_LIMIT, error);
@@ -425,7 +426,7 @@ vv_policy_add_path (VvPolicy *policy, const char *path)
   g_autofree char *problem = NULL;
 
   if (!text || !vv_policy_add_text (policy, path, text, strlen (text), &error))
-    problem = g_strconcat (error->message, "; " REMEDY, NULL);
+    problem = g_strdup_printf (_ ("%s; nothing in it counts"), error->message);
   vv_policy_add_file (policy, path, problem);
 }
 
@@ -460,7 +461,7 @@ add_named (VvPolicy *policy, const VvHost *host, const char *folder, const char 
     add_trusted (policy, host, path);
     return;
   }
-  g_autofree char *problem = problem_with (path, "its name is no text: rename it");
+  g_autofree char *problem = problem_with (path, _ ("its name is no text: rename it"));
   vv_policy_add_file (policy, path, problem);
 }
 
@@ -478,7 +479,7 @@ add_folder (VvPolicy *policy, const VvHost *host, const char *folder)
     if (!g_str_has_suffix (names->pdata[i], ".xml"))
       continue;
     if (n++ == VV_POLICY_FILES_LIMIT)
-      fault = problem_with (folder, "it has over 256 files; of those that sort behind the 256th");
+      fault = problem_with (folder, _ ("it has over 256 files; of those that sort behind the 256th"));
     else
       add_named (policy, host, folder, names->pdata[i]);
   }

@@ -2,6 +2,7 @@
 #include "policy.h"
 
 #include <fnmatch.h>
+#include <glib/gi18n-lib.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -235,8 +236,8 @@ char *
 vv_decision_rule (const VvDecision *d)
 {
   if (!d->file)
-    return g_strdup (d->whose ? d->whose : "no rule");
-  return d->whose ? g_strdup_printf ("policy %s:%u with %s", d->file, d->line, d->whose)
+    return g_strdup (d->whose ? d->whose : _ ("no rule"));
+  return d->whose ? g_strdup_printf (_ ("policy %s:%u with %s"), d->file, d->line, d->whose)
                   : g_strdup_printf ("policy %s:%u", d->file, d->line);
 }
 
@@ -295,7 +296,7 @@ narrow_drivers (VvDecision *d, const VvTerms *wish, const char *whose, GPtrArray
     }
     g_autofree char *rule = vv_decision_rule (d);
     g_ptr_array_add (refused,
-                     g_strdup_printf ("%s asks for %s, which %s does not allow", whose, *name, rule));
+                     g_strdup_printf (_ ("%s asks for %s, which %s does not allow"), whose, *name, rule));
   }
   if (!granted->len)
     return FALSE;
@@ -319,7 +320,7 @@ narrow_value (VvDecision *d, VvTerm term, int wanted, const char *whose, GPtrArr
   }
   g_autofree char *rule = vv_decision_rule (d);
   g_ptr_array_add (refused,
-                   g_strdup_printf ("%s asks for %s='%s', but %s says '%s'", whose, vv_term_name (term),
+                   g_strdup_printf (_ ("%s asks for %s='%s', but %s says '%s'"), whose, vv_term_name (term),
                                     vv_term_value (term, wanted), rule, vv_term_value (term, decided)));
   return FALSE;
 }
@@ -422,8 +423,8 @@ vv_decision_apply (const VvDecision *d, const VvHost *host, VvSelection *selecti
   g_autoptr (GPtrArray) rest = g_ptr_array_new ();
   g_autoptr (GPtrArray) immobile = g_ptr_array_new ();
   g_autofree char *rule = vv_decision_rule (d);
-  g_autofree char *not_taken = g_strdup_printf ("%s does not take it", rule);
-  g_autofree char *not_migratable = g_strdup_printf ("it cannot migrate, which %s requires", rule);
+  g_autofree char *not_taken = g_strdup_printf (_ ("%s does not take it"), rule);
+  g_autofree char *not_migratable = g_strdup_printf (_ ("it cannot migrate, which %s requires"), rule);
   int migratable = d->terms.values[VV_TERM_MIGRATABLE];
 
   move_all (selection->candidates, rest);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "recovery.h"
 
+#include <glib/gi18n-lib.h>
+
 #include "binding-steps.h"
 #include "in-use.h"
 
@@ -51,12 +53,12 @@ recover_on_vfio (VvBinding *b, const GError *not_home, GError **error)
   }
   if ((!not_home || !same (b->device->driver, e->home_driver)) && take_refuge (b, &problem))
     return TRUE;
-  g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
-               "%s: a %s that was cut off could not be mended: %s%s%s; the next start of anything here tries "
-               "again",
-               b->device->address, e->state == VV_STATE_DETACHING ? "detach" : "reattach",
-               not_home ? not_home->message : "", not_home && problem ? "; " : "",
-               problem ? problem->message : "");
+  g_set_error (
+      error, VV_ERROR, VV_ERROR_FAILED,
+      _ ("%s: a %s that was cut off could not be mended: %s%s%s; the next start of anything here tries "
+         "again"),
+      b->device->address, e->state == VV_STATE_DETACHING ? "detach" : "reattach",
+      not_home ? not_home->message : "", not_home && problem ? "; " : "", problem ? problem->message : "");
   return FALSE;
 }
 
@@ -76,7 +78,7 @@ vv_binding_recover (VvBinding *b, GError **error)
     return FALSE;
   b->change->changed = b->change->steps->len > 0;
   if (b->change->changed)
-    b->recovered = vv_binding_finish (b, "a process died in the middle of moving it");
+    b->recovered = vv_binding_finish (b, _ ("a process died in the middle of moving it"));
   if (came_home && !(e->state == VV_STATE_DETACHING && e->domain))
     return vv_binding_forget (b, error);
   e->state = came_home ? VV_STATE_NOTED : VV_STATE_DETACHED;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n-lib.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -212,12 +213,12 @@ start (Child *c, const char *path, const char *const *argv, const char *input, G
   g_auto (Ends) ends = {-1, -1, -1};
 
   if (!children_are_reaped ()) {
-    g_set_error (error, VV_ERROR, VV_ERROR_FAILED, "cannot be run while SIGCHLD is ignored");
+    g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("cannot be run while SIGCHLD is ignored"));
     return FALSE;
   }
   if (!open_input (&ends.input, input) || !open_pipe (&c->words, &ends.words) ||
       !open_pipe (&c->failure, &ends.failure))
-    return fail (error, errno, "cannot be prepared");
+    return fail (error, errno, _ ("cannot be prepared"));
   c->pid = fork_script (path, argv, &ends);
   if (c->pid < 0)
     return fail (error, errno, "fork");
@@ -293,11 +294,11 @@ exec_hint (int errnum)
 {
   switch (errnum) {
   case ENOENT:
-    return " (is the interpreter that its first line names there?)";
+    return _ (" (is the interpreter that its first line names there?)");
   case ENOEXEC:
-    return " (its first line must name an interpreter, like #!/bin/sh)";
+    return _ (" (its first line must name an interpreter, like #!/bin/sh)");
   case EACCES:
-    return " (is its interpreter executable, its file system not mounted noexec?)";
+    return _ (" (is its interpreter executable, its file system not mounted noexec?)");
   default:
     return "";
   }
@@ -310,11 +311,11 @@ failure_of (const Child *c, int status)
   int errnum = 0;
 
   if (read (c->failure, &errnum, sizeof errnum) == sizeof errnum)
-    return g_strdup_printf ("cannot be run: %s%s", g_strerror (errnum), exec_hint (errnum));
+    return g_strdup_printf (_ ("cannot be run: %s%s"), g_strerror (errnum), exec_hint (errnum));
   if (WIFSIGNALED (status))
-    return g_strdup_printf ("was killed by signal %d (%s)", WTERMSIG (status),
+    return g_strdup_printf (_ ("was killed by signal %d (%s)"), WTERMSIG (status),
                             g_strsignal (WTERMSIG (status)));
-  return WEXITSTATUS (status) ? g_strdup_printf ("exit status %d", WEXITSTATUS (status)) : NULL;
+  return WEXITSTATUS (status) ? g_strdup_printf (_ ("exit status %d"), WEXITSTATUS (status)) : NULL;
 }
 
 /* Returns: (nullable): what went wrong; NULL: nothing */
@@ -328,10 +329,10 @@ finish (Child *c)
 
   read_rest (c);
   if (!in_time)
-    return g_strdup_printf ("did not end within %u ms and was killed%s", c->limit_ms,
-                            gone ? "" : " (it hangs in the kernel and is still there)");
+    return g_strdup_printf (_ ("did not end within %u ms and was killed%s"), c->limit_ms,
+                            gone ? "" : _ (" (it hangs in the kernel and is still there)"));
   if (reaped < 0)
-    return g_strdup_printf ("its exit status cannot be had: %s", g_strerror (errno));
+    return g_strdup_printf (_ ("its exit status cannot be had: %s"), g_strerror (errno));
   return failure_of (c, status);
 }
 

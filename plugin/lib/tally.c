@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tally.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 #define NAME "tally"
@@ -162,8 +163,8 @@ vv_tally_read (const VvJournal *journal, GError **error)
   VvTally *tally = text ? tally_from_text (text) : NULL;
   if (!tally)
     g_set_error (error, VV_ERROR, local ? local->code : VV_ERROR_FAILED,
-                 "%s/" NAME " cannot be read (%s): what was counted since boot is not known", dir->path,
-                 local ? local->message : "damaged");
+                 _ ("%s/%s cannot be read (%s): what was counted since boot is not known"), dir->path, NAME,
+                 local ? local->message : _ ("damaged"));
   return tally;
 }
 

@@ -7,6 +7,8 @@
  */
 #pragma once
 
+#include <glib/gi18n-lib.h>
+
 #include "policy.h"
 #include "xml.h"
 
@@ -21,10 +23,11 @@ gboolean vv_is_host_use (const char *value);
 
 /** VV_TERMS_OF_DOMAIN: rows of a table of VvXmlAttribute: what the owner of a domain can say, too */
 #define VV_TERMS_OF_DOMAIN                                                                                   \
-  {"driver", "'auto', or up to 32 names of drivers or modules, 'generic' among them", vv_is_driver_list},    \
-      {"fallback", "next, generic or none", vv_is_fallback},                                                 \
+  {"driver", N_ ("'auto', or up to 32 names of drivers or modules, 'generic' among them"),                   \
+   vv_is_driver_list},                                                                                       \
+      {"fallback", N_ ("next, generic or none"), vv_is_fallback},                                            \
   {                                                                                                          \
-    "migratable", "ignore, prefer or require", vv_is_migratable                                              \
+    "migratable", N_ ("ignore, prefer or require"), vv_is_migratable                                         \
   }
 
 /** VV_TERMS_OF_HOST: rows of a table of VvXmlAttribute: what only the administrator can say */

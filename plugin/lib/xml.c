@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "xml.h"
 
+#include <glib/gi18n-lib.h>
 #include <libxml/parser.h>
 #include <libxml/relaxng.h>
 #include <string.h>
@@ -104,7 +105,7 @@ note_fault (Fault *fault, const char *message, int line, int column)
 {
   if (fault->message)
     return;
-  fault->message = g_strdup (message ? message : "not well-formed");
+  fault->message = g_strdup (message ? message : _ ("not well-formed"));
   fault->line = line;
   fault->column = column;
 }
@@ -116,7 +117,7 @@ refuse_doctype (void *data, const xmlChar *name, const xmlChar *external, const 
   xmlParserCtxtPtr ctxt = data;
 
   (void)name, (void)external, (void)system;
-  note_fault (ctxt->_private, "a document type is not allowed", ctxt->input->line, ctxt->input->col);
+  note_fault (ctxt->_private, _ ("a document type is not allowed"), ctxt->input->line, ctxt->input->col);
   xmlStopParser (ctxt);
 }
 
@@ -143,7 +144,7 @@ read_document (const char *name, const char *text, gsize length, GError **error)
   if (!fault.message && doc && xmlDocGetRootElement (doc))
     return g_steal_pointer (&doc);
   fail_to_parse (name, fault.line, fault.column, error, "%s",
-                 fault.message ? fault.message : "there is no element");
+                 fault.message ? fault.message : _ ("there is no element"));
   g_free (fault.message);
   return NULL;
 }
@@ -248,7 +249,7 @@ vv_xml_parse (const char *name, const char *text, gsize length, gsize limit, GEr
   g_autoptr (Document) doc = NULL;
 
   if (length > limit || length > G_MAXINT) {
-    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "%s: over %u MiB", name, (guint)(limit >> 20));
+    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, _ ("%s: over %u MiB"), name, (guint)(limit >> 20));
     return NULL;
   }
   doc = read_document (name, text, length, error);
@@ -376,9 +377,9 @@ refuse_attribute (const VvXml *xml, const xmlNode *node, const VvXmlElement *ele
 
   for (const VvXmlAttribute *a = element->attributes; a && a->name; a++)
     add_word (names, a->name, "%s");
-  return vv_xml_fail (xml, node, error, "<%s> has no attribute '%s%s%s'; it can have %s", element->name,
+  return vv_xml_fail (xml, node, error, _ ("<%s> has no attribute '%s%s%s'; it can have %s"), element->name,
                       attr->ns && attr->ns->prefix ? (const char *)attr->ns->prefix : "",
-                      attr->ns && attr->ns->prefix ? ":" : "", name, names->len ? names->str : "none");
+                      attr->ns && attr->ns->prefix ? ":" : "", name, names->len ? names->str : _ ("none"));
 }
 
 static gboolean
@@ -393,7 +394,7 @@ check_attributes (const VvXml *xml, const xmlNode *node, const VvXmlElement *ele
       continue;
     g_autofree char *text = shown (value ? value : "");
     return vv_xml_fail (xml, node, error, "<%s %s='%s'>: %s is %s", element->name, a->name, text, a->name,
-                        a->form);
+                        _ (a->form));
   }
   return TRUE;
 }
@@ -416,9 +417,9 @@ refuse_child (const VvXml *xml, const xmlNode *node, const VvXmlElement *element
 
   for (const VvXmlElement *const *c = element->children; c && *c; c++)
     add_word (names, (*c)->name, "<%s>");
-  return vv_xml_fail (xml, node, error, "<%s> is not allowed in <%s>%s; it can have %s", name, element->name,
-                      is_in (node, namespace) ? "" : ", in this namespace",
-                      names->len ? names->str : "no elements");
+  return vv_xml_fail (xml, node, error, _ ("<%s> is not allowed in <%s>%s; it can have %s"), name,
+                      element->name, is_in (node, namespace) ? "" : _ (", in this namespace"),
+                      names->len ? names->str : _ ("no elements"));
 }
 
 static gboolean
@@ -438,14 +439,14 @@ check_child (const VvXml *xml, const xmlNode *node, const VvXmlElement *element,
              GError **error)
 {
   if ((node->type == XML_TEXT_NODE || node->type == XML_CDATA_SECTION_NODE) && !xmlIsBlankNode (node))
-    return vv_xml_fail (xml, node->parent, error, "text is not allowed in <%s>", element->name);
+    return vv_xml_fail (xml, node->parent, error, _ ("text is not allowed in <%s>"), element->name);
   if (node->type != XML_ELEMENT_NODE)
     return TRUE;
   const VvXmlElement *shape = find_child (element, node, namespace);
   if (!shape)
     return refuse_child (xml, node, element, namespace, error);
   if (shape->once && is_second (node))
-    return vv_xml_fail (xml, node, error, "<%s> can be there only once", shape->name);
+    return vv_xml_fail (xml, node, error, _ ("<%s> can be there only once"), shape->name);
   return check_element (xml, node, shape, namespace, error);
 }
 
@@ -456,7 +457,7 @@ check_element (const VvXml *xml, const xmlNode *node, const VvXmlElement *elemen
   if (!check_attributes (xml, node, element, error))
     return FALSE;
   if (element->needs && !xmlHasProp (node, (const xmlChar *)element->needs))
-    return vv_xml_fail (xml, node, error, "<%s> needs the attribute %s", element->name, element->needs);
+    return vv_xml_fail (xml, node, error, _ ("<%s> needs the attribute %s"), element->name, element->needs);
   for (const xmlNode *c = node->children; c; c = c->next)
     if (!check_child (xml, c, element, namespace, error))
       return FALSE;
@@ -469,11 +470,11 @@ vv_xml_check (const VvXml *xml, const xmlNode *node, const VvXmlElement *element
 {
   if (!vv_xml_is_element (node, element->name)) {
     g_autofree char *name = shown ((const char *)node->name);
-    return vv_xml_fail (xml, node, error, "<%s> is here instead of <%s>", name, element->name);
+    return vv_xml_fail (xml, node, error, _ ("<%s> is here instead of <%s>"), name, element->name);
   }
   if (!is_in (node, namespace))
-    return vv_xml_fail (xml, node, error, "<%s> must be in %s%s", element->name,
-                        namespace ? "the namespace " : "no namespace", namespace ? namespace : "");
+    return vv_xml_fail (xml, node, error, _ ("<%s> must be in %s%s"), element->name,
+                        namespace ? _ ("the namespace ") : _ ("no namespace"), namespace ? namespace : "");
   return check_element (xml, node, element, namespace, error);
 }
 
@@ -495,7 +496,7 @@ note_verdict (void *data, const xmlError *problem)
     return;
   while (node && node->type != XML_ELEMENT_NODE)
     node = node->parent;
-  verdict->message = g_strdup (problem->message ? problem->message : "not valid");
+  verdict->message = g_strdup (problem->message ? problem->message : _ ("not valid"));
   verdict->position = node ? node->_private : NULL;
 }
 
@@ -541,7 +542,7 @@ vv_xml_validate (const VvXml *xml, const xmlNode *node, const char *schema, GErr
   g_autoptr (Document) part = copy_part (node);
 
   if (!validator) {
-    g_set_error (error, VV_ERROR, VV_ERROR_FAILED, "%s: libxml2 cannot read the schema", xml->name);
+    g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("%s: libxml2 cannot read the schema"), xml->name);
     return FALSE;
   }
   xmlRelaxNGSetValidStructuredErrors (validator, NOTE_VERDICT, &verdict);
@@ -549,7 +550,7 @@ vv_xml_validate (const VvXml *xml, const xmlNode *node, const char *schema, GErr
   const Position *at = verdict.position ? verdict.position : node->_private;
   if (!valid)
     fail_to_parse (xml->name, at ? (int)at->line : 1, at ? (int)at->column : 1, error, "%s",
-                   verdict.message ? verdict.message : "not valid");
+                   verdict.message ? verdict.message : _ ("not valid"));
   g_free (verdict.message);
   return valid;
 }

@@ -219,7 +219,7 @@ main (int argc, char **argv)
   g_autoptr (GError) error = NULL;
   Options options = {.grace_ms = 5000};
 
-  setlocale (LC_ALL, "");
+  setlocale (LC_CTYPE, ""); /* the log is in English */
   if (!parse_options (argc, argv, &options, &error)) {
     fprintf (stderr, "vfio-variant-minder: %s\nTry 'vfio-variant-minder --help'.\n", error->message);
     return 2;
