@@ -29,8 +29,7 @@ host_allows (const VvSession *session, const VvPciDevice *device, const VvDecisi
   g_autofree char *text = g_strjoinv ("; ", (char **)reasons->pdata);
   if (decision->terms.values[VV_TERM_HOST_USE] == VV_HOST_USE_WARN) {
     g_autofree char *rule = vv_decision_rule (decision);
-    fprintf (stderr, _ ("vfio-variant: warning: %s is in use by the host, which %s lets pass: %s\n"),
-             device->address, rule, text);
+    vv_warning (_ ("%s is in use by the host, which %s lets pass: %s"), device->address, rule, text);
     return TRUE;
   }
   g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,

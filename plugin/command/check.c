@@ -173,7 +173,7 @@ is_ok (const Results *r)
 /* --- telling --- */
 
 static void
-print_check (const VvCheck *c)
+print_check (const VvCheck *c, gboolean colour)
 {
   const char *name = c->driver ? c->driver : c->module;
 
@@ -186,7 +186,7 @@ print_check (const VvCheck *c)
   for (guint i = 0; i < c->fallback->len; i++)
     printf ("%s%s", i ? _ (", then ") : _ ("; if that fails "), (char *)c->fallback->pdata[i]);
   putchar ('\n');
-  vv_findings_print (c->findings, FALSE);
+  vv_findings_print (c->findings, FALSE, colour);
 }
 
 static void
@@ -244,11 +244,11 @@ print_json (const Results *r)
 }
 
 static void
-print_text (const Results *r)
+print_text (const Results *r, gboolean colour)
 {
   for (guint i = 0; i < r->checks->len; i++)
-    print_check (r->checks->pdata[i]);
-  vv_findings_print (r->findings, TRUE);
+    print_check (r->checks->pdata[i], colour);
+  vv_findings_print (r->findings, TRUE, colour);
 }
 
 /* --- the command --- */
@@ -319,6 +319,6 @@ vv_cmd_check (int argc, char **argv)
   if (common.json)
     print_json (&results);
   else
-    print_text (&results);
+    print_text (&results, common.colour);
   return is_ok (&results) ? VV_EXIT_DONE : VV_EXIT_FAILED;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "colour.h"
 #include "policy-xml.h"
 
 void
@@ -42,8 +43,11 @@ vv_parse_options (int *argc, char ***argv, const char *arguments, const char *su
   const char *command = (*argv)[0];
   gboolean help = FALSE;
   g_autoptr (GError) error = NULL;
+  g_autofree char *colour = NULL;
   const GOptionEntry json[] = {
       {"json", 0, 0, G_OPTION_ARG_NONE, &common->json, N_ ("Print JSON"), NULL},
+      {"color", 0, 0, G_OPTION_ARG_STRING, &colour, N_ ("Colours: auto (the default), always or never"),
+       "WHEN"},
       {NULL},
   };
   const GOptionEntry shared[] = {
@@ -84,9 +88,22 @@ vv_parse_options (int *argc, char ***argv, const char *arguments, const char *su
     fputs (text, stdout);
     return VV_EXIT_DONE;
   }
+  if (!vv_colour_wanted (colour, &common->colour))
+    return vv_usage_error (command, _ ("--color takes auto, always or never"));
   if (common->json)
     vv_speak_english ();
   return -1;
+}
+
+void
+vv_warning (const char *format, ...)
+{
+  va_list args;
+
+  va_start (args, format);
+  g_autofree char *what = g_strdup_vprintf (format, args);
+  va_end (args);
+  fprintf (stderr, _ ("vfio-variant: warning: %s\n"), what);
 }
 
 int
@@ -123,7 +140,7 @@ vv_exit_merge (int so_far, const GError *error)
 int
 vv_print_error (const GError *error)
 {
-  fprintf (stderr, _ ("vfio-variant: %s\n"), error->message);
+  fprintf (stderr, "vfio-variant: %s\n", error->message);
   return vv_exit_for (error);
 }
 
@@ -134,7 +151,7 @@ read_policy (VvSession *session)
   for (guint i = 0; i < session->policy->files->len; i++) {
     const VvPolicyFile *file = session->policy->files->pdata[i];
     if (file->problem)
-      fprintf (stderr, _ ("vfio-variant: warning: policy: %s\n"), file->problem);
+      vv_warning (_ ("policy: %s"), file->problem);
   }
 }
 
@@ -155,7 +172,7 @@ vv_open_session (const VvCommon *common, gboolean change, int *exit_code)
   if (!session)
     *exit_code = vv_print_error (error);
   else if (vv_catalog_warning (session->catalog))
-    fprintf (stderr, _ ("vfio-variant: warning: %s\n"), vv_catalog_warning (session->catalog));
+    vv_warning ("%s", vv_catalog_warning (session->catalog));
   return session;
 }
 
@@ -219,13 +236,32 @@ vv_json_string (JsonBuilder *builder, const char *name, const char *value)
 }
 
 void
-vv_json_print (JsonBuilder *builder)
+vv_json_boolean (JsonBuilder *builder, const char *name, gboolean value)
+{
+  json_builder_set_member_name (builder, name);
+  json_builder_add_boolean_value (builder, value);
+}
+
+static void
+print_json (JsonBuilder *builder, gboolean pretty)
 {
   g_autoptr (JsonGenerator) generator = json_generator_new ();
   g_autoptr (JsonNode) root = json_builder_get_root (builder);
 
-  json_generator_set_pretty (generator, TRUE);
+  json_generator_set_pretty (generator, pretty);
   json_generator_set_root (generator, root);
   g_autofree char *text = json_generator_to_data (generator, NULL);
   puts (text);
+}
+
+void
+vv_json_print (JsonBuilder *builder)
+{
+  print_json (builder, TRUE);
+}
+
+void
+vv_json_print_line (JsonBuilder *builder)
+{
+  print_json (builder, FALSE);
 }

@@ -18,11 +18,16 @@ typedef enum {
   VV_EXIT_UNPRIVILEGED = 5,
 } VvExit;
 
-/** The options that every sub-command has. @text_only: set before they are parsed: this one has no --json */
+/**
+ * VvCommon: the options that every sub-command has
+ * @colour: whether what is printed has colours, by --color and what is known of the terminal
+ * @text_only: set before they are parsed: this one has neither --json nor --color
+ */
 typedef struct {
   char *sysroot;
   char *release;
   gboolean json;
+  gboolean colour;
   gboolean text_only;
 } VvCommon;
 
@@ -58,6 +63,9 @@ void vv_speak_english (void);
 
 /** vv_usage_error: says what is wrong with the arguments; Returns: VV_EXIT_USAGE */
 int vv_usage_error (const char *command, const char *format, ...) G_GNUC_PRINTF (2, 3);
+
+/** vv_warning: "vfio-variant: warning: MESSAGE" on standard error */
+void vv_warning (const char *format, ...) G_GNUC_PRINTF (1, 2);
 
 /** vv_exit_for: Returns: the exit code that an error of the library means */
 int vv_exit_for (const GError *error);
@@ -116,5 +124,11 @@ char *vv_printable (const char *text, guint characters);
 /** vv_json_string: adds a member that is a string, or null */
 void vv_json_string (JsonBuilder *builder, const char *name, const char *value);
 
+/** vv_json_boolean: adds a member that is true or false */
+void vv_json_boolean (JsonBuilder *builder, const char *name, gboolean value);
+
 /** vv_json_print: prints what was built, on standard output; frees nothing */
 void vv_json_print (JsonBuilder *builder);
+
+/** vv_json_print_line: the same on one line, for a reader who waits for it */
+void vv_json_print_line (JsonBuilder *builder);

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "findings.h"
 
+#include <glib/gi18n-lib.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "colour.h"
 #include "command.h"
 
 #define TEXT_CHARACTERS 2000
+#define SEVERITY_WIDTH 8
 
-static const char *const severities[] = {"ok", "note", "warning", "problem"};
+static const char *const severities[] = {N_ ("ok"), N_ ("note"), N_ ("warning"), N_ ("problem")};
 
 static void
 finding_free (VvFinding *f)
@@ -107,17 +110,33 @@ in_order (const GPtrArray *findings)
 
 /* --- telling --- */
 
+static const char *const colours[] = {VV_COLOUR_GOOD, NULL, VV_COLOUR_FAIR, VV_COLOUR_BAD};
+
+/* printf() counts bytes, not characters. */
 static void
-print_one (const VvFinding *f)
+print_severity (VvSeverity severity, gboolean colour)
 {
-  printf ("  %-8s %s [%s]\n", severities[f->severity], f->what, f->id);
-  printf ("  %-8s %s\n", "", f->why);
+  const char *word = _ (severities[severity]);
+
+  fputs ("  ", stdout);
+  vv_colour_print (colour, colours[severity], word);
+  for (glong i = g_utf8_strlen (word, -1); i < SEVERITY_WIDTH; i++)
+    putchar (' ');
+  putchar (' ');
+}
+
+static void
+print_one (const VvFinding *f, gboolean colour)
+{
+  print_severity (f->severity, colour);
+  printf ("%s [%s]\n", f->what, f->id);
+  printf ("  %-*s %s\n", SEVERITY_WIDTH, "", f->why);
   if (f->cure)
-    printf ("  %-8s -> %s\n", "", f->cure);
+    printf ("  %-*s -> %s\n", SEVERITY_WIDTH, "", f->cure);
 }
 
 void
-vv_findings_print (const GPtrArray *findings, gboolean titled)
+vv_findings_print (const GPtrArray *findings, gboolean titled, gboolean colour)
 {
   g_autoptr (GPtrArray) ordered = in_order (findings);
   const char *subject = "";
@@ -127,7 +146,7 @@ vv_findings_print (const GPtrArray *findings, gboolean titled)
     if (titled && strcmp (f->subject, subject) != 0)
       printf ("%s:\n", f->subject);
     subject = f->subject;
-    print_one (f);
+    print_one (f, colour);
   }
 }
 

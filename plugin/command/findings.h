@@ -62,8 +62,9 @@ void vv_findings_add (GPtrArray *findings, const char *id, VvSeverity severity, 
 VvSeverity vv_findings_worst (const GPtrArray *findings);
 
 /** vv_findings_print: prints them on standard output, grouped by subject in the order of its first finding
- * but the host last, the worst of each first; @titled: each group has its subject for a title */
-void vv_findings_print (const GPtrArray *findings, gboolean titled);
+ * but the host last, the worst of each first; @titled: each group has its subject for a title;
+ * @colour: with colours */
+void vv_findings_print (const GPtrArray *findings, gboolean titled, gboolean colour);
 
 /** vv_findings_json: adds the member "findings", an array, in the order of vv_findings_print() */
 void vv_findings_json (const GPtrArray *findings, JsonBuilder *builder);

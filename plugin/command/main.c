@@ -2,6 +2,7 @@
  *
  * vfio-variant: the command. Finds the sub-command and hands over.
  */
+#include <errno.h>
 #include <glib/gi18n-lib.h>
 #include <libintl.h>
 #include <locale.h>
@@ -9,6 +10,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "nearest.h"
 
 static const struct {
   const char *name;
@@ -31,14 +33,13 @@ static const struct {
 static void
 print_usage (FILE *stream)
 {
-  fputs (_ ("Usage: vfio-variant COMMAND [OPTION...] [DEVICE...]\n\n"
-            "Puts PCI devices on the most specific VFIO driver and brings them back.\n\nCommands:\n"),
-         stream);
+  fprintf (stream, "%s\n\n%s\n\n%s\n", _ ("Usage: vfio-variant COMMAND [OPTION...] [DEVICE...]"),
+           _ ("Puts PCI devices on the most specific VFIO driver and brings them back."), _ ("Commands:"));
   for (gsize i = 0; i < G_N_ELEMENTS (commands); i++)
     fprintf (stream, "  %-9s %s\n", commands[i].name, _ (commands[i].summary));
-  fputs (_ ("\n'vfio-variant COMMAND --help' tells a command's options; vfio-variant(1) tells all.\n"
-            "Exit status: 0 done, 1 failed, 2 usage, 3 no such device, 4 refused, 5 not privileged.\n"),
-         stream);
+  fprintf (stream, "\n%s\n%s\n",
+           _ ("'vfio-variant help COMMAND' tells a command's options; vfio-variant(1) tells all."),
+           _ ("Exit status: 0 done, 1 failed, 2 usage, 3 no such device, 4 refused, 5 not privileged."));
 }
 
 /* Only here: the daemon, the hook and the log speak English. */
@@ -52,25 +53,94 @@ begin_in_the_users_language (void)
 #endif
 }
 
-int
-main (int argc, char **argv)
+static void
+print_version (void)
 {
-  begin_in_the_users_language ();
+  puts ("vfio-variant " VV_VERSION);
+  puts ("built with " VV_BUILT_WITH);
+}
+
+typedef int (*Command) (int argc, char **argv);
+
+static Command
+find_command (const char *name)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (commands); i++)
+    if (strcmp (name, commands[i].name) == 0)
+      return commands[i].run;
+  return NULL;
+}
+
+static int
+say_unknown (const char *name)
+{
+  const char *names[G_N_ELEMENTS (commands) + 1] = {[G_N_ELEMENTS (commands)] = "help"};
+
+  for (gsize i = 0; i < G_N_ELEMENTS (commands); i++)
+    names[i] = commands[i].name;
+  const char *meant = vv_nearest (name, names, G_N_ELEMENTS (names));
+  if (meant)
+    fprintf (stderr, _ ("vfio-variant: '%s' is no command; did you mean '%s'?\nTry 'vfio-variant --help'.\n"),
+             name, meant);
+  else
+    fprintf (stderr, _ ("vfio-variant: '%s' is no command\nTry 'vfio-variant --help'.\n"), name);
+  return VV_EXIT_USAGE;
+}
+
+static int
+help_with (char *name)
+{
+  char help[] = "--help";
+  char *arguments[] = {name, help, NULL};
+  Command command = find_command (name);
+
+  return command ? command (2, arguments) : say_unknown (name);
+}
+
+static int
+run (int argc, char **argv)
+{
+  gboolean help = argc > 1 && strcmp (argv[1], "help") == 0;
+
   if (argc < 2) {
     print_usage (stderr);
     return VV_EXIT_USAGE;
   }
-  if (strcmp (argv[1], "--help") == 0 || strcmp (argv[1], "-h") == 0) {
+  if (help && argc > 3)
+    return vv_usage_error (argv[1], _ ("one COMMAND at a time"));
+  if (help && argc == 3)
+    return help_with (argv[2]);
+  if (help || strcmp (argv[1], "--help") == 0 || strcmp (argv[1], "-h") == 0) {
     print_usage (stdout);
     return VV_EXIT_DONE;
   }
   if (strcmp (argv[1], "--version") == 0) {
-    puts ("vfio-variant " VV_VERSION);
+    print_version ();
     return VV_EXIT_DONE;
   }
-  for (gsize i = 0; i < G_N_ELEMENTS (commands); i++)
-    if (strcmp (argv[1], commands[i].name) == 0)
-      return commands[i].run (argc - 1, argv + 1);
-  fprintf (stderr, _ ("vfio-variant: '%s' is no command\nTry 'vfio-variant --help'.\n"), argv[1]);
-  return VV_EXIT_USAGE;
+  Command command = find_command (argv[1]);
+  return command ? command (argc - 1, argv + 1) : say_unknown (argv[1]);
+}
+
+/* What could not be written must not pass for done; that nobody reads it any more is no failure of ours.
+ * Returns: the exit code */
+static int
+close_output (int code)
+{
+  gboolean failed = ferror (stdout);
+
+  errno = 0;
+  if (fclose (stdout) == 0 && !failed)
+    return code;
+  if (errno == EPIPE)
+    return code;
+  fprintf (stderr, _ ("vfio-variant: standard output: %s\n"), errno ? g_strerror (errno) : _ ("write error"));
+  return code == VV_EXIT_DONE ? VV_EXIT_FAILED : code;
+}
+
+int
+main (int argc, char **argv)
+{
+  begin_in_the_users_language ();
+  return close_output (run (argc, argv));
 }

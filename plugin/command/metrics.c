@@ -16,7 +16,7 @@
 static void
 warn (const char *what)
 {
-  fprintf (stderr, _ ("vfio-variant: warning: %s\n"), what);
+  vv_warning ("%s", what);
 }
 
 static void

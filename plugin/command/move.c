@@ -49,7 +49,7 @@ static void
 print_result (const Result *r, gboolean dry_run)
 {
   if (r->error) {
-    fprintf (stderr, _ ("vfio-variant: %s\n"), r->error->message);
+    fprintf (stderr, "vfio-variant: %s\n", r->error->message);
     return;
   }
   const VvChange *c = r->change;
@@ -61,7 +61,7 @@ print_result (const Result *r, gboolean dry_run)
   printf ("%s%s: %s -> %s (%s)\n", dry_run ? "# " : "", c->device, c->from ? c->from : _ ("no driver"),
           c->to ? c->to : _ ("no driver"), c->why);
   if (failed)
-    fprintf (stderr, _ ("vfio-variant: warning: %s: %s\n"), c->device, failed);
+    vv_warning ("%s: %s", c->device, failed);
 }
 
 static void

@@ -328,7 +328,7 @@ say_problems (const VvPolicy *policy)
     const VvPolicyFile *file = policy->files->pdata[i];
     if (!file->problem)
       continue;
-    fprintf (stderr, _ ("vfio-variant: %s\n"), file->problem);
+    fprintf (stderr, "vfio-variant: %s\n", file->problem);
     code = VV_EXIT_FAILED;
   }
   return code;
@@ -357,7 +357,7 @@ vv_cmd_policy (int argc, char **argv)
   if (key_file)
     vv_speak_english ();
   if (key_file && common.json)
-    return vv_usage_error (argv[0], "--json or --keyfile, not both");
+    return vv_usage_error (argv[0], _ ("--json or --keyfile, not both"));
   if (common.sysroot && argc > 1)
     return vv_usage_error (argv[0], _ ("--sysroot or a FILE, not both"));
   g_autoptr (VvPolicy) policy = read_policy (&common, argc, argv, &error);

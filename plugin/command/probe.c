@@ -55,8 +55,7 @@ ask (const VvSession *session, Answer *a, GError **error)
       !vv_migration_probe (session->host, binding->device, &a->migration, error))
     return FALSE;
   if (!vv_migration_store (session->journal, a->driver, binding->device->modalias, &a->migration, &unwritten))
-    fprintf (stderr, _ ("vfio-variant: warning: %s: the answer could not be noted: %s\n"), a->address,
-             unwritten->message);
+    vv_warning (_ ("%s: the answer could not be noted: %s"), a->address, unwritten->message);
   return TRUE;
 }
 
@@ -68,7 +67,7 @@ print_answer (const Answer *a)
   const VvMigration *m = &a->migration;
 
   if (a->error) {
-    fprintf (stderr, _ ("vfio-variant: %s\n"), a->error->message);
+    fprintf (stderr, "vfio-variant: %s\n", a->error->message);
     return;
   }
   printf ("%s: %s: ", a->address, a->driver);

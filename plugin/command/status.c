@@ -231,7 +231,7 @@ tell_json (const VvReport *report, const char *message, const GPtrArray *finding
 }
 
 static void
-tell_text (const VvReport *report, const char *message, const GPtrArray *findings)
+tell_text (const VvReport *report, const char *message, const GPtrArray *findings, gboolean colour)
 {
   if (report)
     print_text (report);
@@ -239,17 +239,20 @@ tell_text (const VvReport *report, const char *message, const GPtrArray *finding
     puts (message);
   if (findings->len)
     putchar ('\n');
-  vv_findings_print (findings, TRUE);
+  vv_findings_print (findings, TRUE, colour);
 }
 
 static int
-tell (VvSession *session, const VvReport *report, const char *message, gboolean json)
+tell (VvSession *session, const VvReport *report, const char *message, const VvCommon *common)
 {
   g_autoptr (VvSurroundings) surroundings = vv_surroundings_new (session);
   g_autoptr (GPtrArray) findings = vv_findings_new ();
 
   vv_check_host (surroundings, report, findings);
-  (json ? tell_json : tell_text) (report, message, findings);
+  if (common->json)
+    tell_json (report, message, findings);
+  else
+    tell_text (report, message, findings, common->colour);
   return report && vv_findings_worst (findings) != VV_PROBLEM ? VV_EXIT_DONE : VV_EXIT_FAILED;
 }
 
@@ -287,5 +290,5 @@ vv_cmd_status (int argc, char **argv)
   VvSession *session = vv_session_new (common.sysroot, NULL, VV_SESSION_LOOK, &error);
   if (!session)
     return vv_print_error (error);
-  return tell (session, report, problem ? problem->message : NULL, common.json);
+  return tell (session, report, problem ? problem->message : NULL, &common);
 }

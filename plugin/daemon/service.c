@@ -301,15 +301,15 @@ start_watchdog (VvService *s)
 }
 
 static void
-device_event (const char *address, gboolean added, gpointer data)
+device_event (const char *address, VvUevent what, gpointer data)
 {
   VvService *s = data;
 
   if (!address)
     vv_gate_watch_all (s->gate);
-  else if (added)
+  else if (what == VV_UEVENT_ADDED)
     vv_gate_watch (s->gate, address);
-  else if (vv_gate_unwatch (s->gate, address)) {
+  else if (what == VV_UEVENT_REMOVED && vv_gate_unwatch (s->gate, address)) {
     vv_watchdog_free (s->watchdog);
     start_watchdog (s);
     if (s->holding)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "catalog.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
@@ -72,13 +74,17 @@ open_table (VvCatalog *catalog, const VvHost *host, const char *name)
 {
   g_autofree char *path = g_build_filename (host->modules_path, name, NULL);
   g_autoptr (GError) error = NULL;
-  GMappedFile *table = g_mapped_file_new (path, FALSE, &error);
+  int fd = open (path, O_RDONLY | O_CLOEXEC);
+  int errnum = errno;
+  GMappedFile *table = fd < 0 ? NULL : g_mapped_file_new_from_fd (fd, FALSE, &error);
 
+  if (fd >= 0)
+    close (fd);
   if (!table && !catalog->warning->len)
     g_string_printf (catalog->warning,
-                     _ ("%s; only the generic driver is sure to be found (run depmod, or make the "
+                     _ ("%s: %s; only the generic driver is sure to be found (run depmod, or make the "
                         "modules directory readable)"),
-                     error->message);
+                     path, error ? error->message : g_strerror (errnum));
   return table;
 }
 

@@ -299,7 +299,7 @@ vv_pci_group_blockers (const VvHost *host, const VvPciDevice *device, const GPtr
 
   for (guint i = 0; i < members->len; i++) {
     const char *address = members->pdata[i];
-    g_autoptr (VvPciDevice) member = vv_pci_device_open (host, address, NULL);
+    g_autoptr (VvPciDevice) member = vv_pci_device_look (host, address, NULL);
     if (member && strcmp (address, device->address) != 0 && !contains (along, address) &&
         !shares_group (member))
       g_ptr_array_add (blockers, g_steal_pointer (&member));

@@ -32,9 +32,9 @@ gboolean vv_is_host_use (const char *value);
 
 /** VV_TERMS_OF_HOST: rows of a table of VvXmlAttribute: what only the administrator can say */
 #define VV_TERMS_OF_HOST                                                                                     \
-  {"unmanaged", "ignore or manage", vv_is_unmanaged},                                                        \
+  {"unmanaged", N_ ("ignore or manage"), vv_is_unmanaged},                                                   \
   {                                                                                                          \
-    "host-use", "refuse or warn", vv_is_host_use                                                             \
+    "host-use", N_ ("refuse or warn"), vv_is_host_use                                                        \
   }
 
 /** vv_terms_from_xml: Returns: (transfer full): by vv_terms_clear(): the terms that @element, which was

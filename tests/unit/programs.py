@@ -61,14 +61,18 @@ class Host:
         """A read-only command below the fake host's root."""
         return run(COMMAND, arguments[0], "--sysroot", self.root, *arguments[1:])
 
-    def inside(self, *program, stdin="", read_only_run=False):
-        """A program for which this is the running system."""
+    def entering(self, *program, read_only_run=False):
+        """What to run instead of a program so that for it this is the running system."""
         script = f"mount --bind {self.path('sys')} /sys && mount --bind {self.path('run')} /run"
         script += self.policy_mount()
         if read_only_run:
             script += " && mount -t tmpfs -o ro none /run"
         script += ' && exec "$@"'
-        return run("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *program, stdin=stdin)
+        return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *program]
+
+    def inside(self, *program, stdin="", read_only_run=False):
+        """A program for which this is the running system."""
+        return run(*self.entering(*program, read_only_run=read_only_run), stdin=stdin)
 
 
 class Daemon:

@@ -1377,9 +1377,9 @@ test_former_daemon_is_mended (void)
 }
 
 static void
-device_event (const char *address, gboolean added, gpointer data)
+device_event (const char *address, VvUevent what, gpointer data)
 {
-  (void)address, (void)added, (void)data;
+  (void)address, (void)what, (void)data;
 }
 
 static void

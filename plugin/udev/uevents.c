@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <glib-unix.h>
 #include <libudev.h>
-#include <string.h>
 
 struct VvUevents {
   struct udev *udev;
@@ -13,6 +12,14 @@ struct VvUevents {
   VvUeventFunc func;
   gpointer data;
 };
+
+static VvUevent
+kind_of (const char *action)
+{
+  if (g_strcmp0 (action, "add") == 0)
+    return VV_UEVENT_ADDED;
+  return g_strcmp0 (action, "remove") == 0 ? VV_UEVENT_REMOVED : VV_UEVENT_CHANGED;
+}
 
 static gboolean
 readable (int fd, GIOCondition condition, gpointer data)
@@ -24,12 +31,10 @@ readable (int fd, GIOCondition condition, gpointer data)
   struct udev_device *device = udev_monitor_receive_device (u->monitor);
   if (!device) {
     if (errno == ENOBUFS)
-      u->func (NULL, TRUE, u->data);
+      u->func (NULL, VV_UEVENT_CHANGED, u->data);
     return G_SOURCE_CONTINUE;
   }
-  const char *action = udev_device_get_action (device);
-  if (g_strcmp0 (action, "add") == 0 || g_strcmp0 (action, "remove") == 0)
-    u->func (udev_device_get_sysname (device), strcmp (action, "add") == 0, u->data);
+  u->func (udev_device_get_sysname (device), kind_of (udev_device_get_action (device)), u->data);
   udev_device_unref (device);
   return G_SOURCE_CONTINUE;
 }
