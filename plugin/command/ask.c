@@ -11,8 +11,8 @@
 
 #define REPLY_LIMIT (256 * 1024)
 #define NOT_RUNNING                                                                                          \
-  N_ ("vfio-variantd is not running: hot plug gets what libvirt itself chooses; systemctl start "            \
-      "vfio-variantd")
+  N_ ("vfio-variantd is not running: hot plug gets what libvirt itself chooses; 'systemctl start "           \
+      "vfio-variantd' starts it")
 
 static void
 set_connect_error (GError **error, int errnum, const char *path)

@@ -169,8 +169,9 @@ check_entry (Look *l)
     return;
   if (l->entry->domain && !is_ours (l))
     find (l, "claimed", VV_PROBLEM,
-          g_strdup_printf (_ ("the journal gives it to domain %s%s"), l->entry->domain,
-                           l->entry->in_use ? _ (", which runs") : ""),
+          l->entry->in_use
+              ? g_strdup_printf (_ ("the journal gives it to domain %s, which runs"), l->entry->domain)
+              : g_strdup_printf (_ ("the journal gives it to domain %s"), l->entry->domain),
           _ ("two guests cannot have it; 'vfio-variant bind' refuses"),
           g_strdup_printf (_ ("shut that domain down; when it is gone: vfio-variant restore --force %s"),
                            l->device->address));
@@ -291,7 +292,8 @@ check_choice (const Look *l)
     }
     g_autofree char *text = joined (reasons);
     find (l, "no-driver", VV_PROBLEM,
-          g_strdup_printf (_ ("no VFIO driver is left%s%s"), *text ? ": " : "", text),
+          *text ? g_strdup_printf (_ ("no VFIO driver is left: %s"), text)
+                : g_strdup (_ ("no VFIO driver is left")),
           vv_decision_is_strict (l->choice->decision)
               ? _ ("the domain would not start")
               : _ ("at a start it would stay where libvirt puts it, if libvirt can"),

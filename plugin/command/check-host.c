@@ -57,7 +57,7 @@ static void
 check_daemon (const VvSurroundings *s, const VvReport *report, GPtrArray *findings)
 {
   if (!report) {
-    find (findings, "daemon-off", VV_WARNING, g_strdup (_ ("vfio-variantd does not run")),
+    find (findings, "daemon-off", VV_WARNING, g_strdup (_ ("vfio-variantd is not running")),
           _ ("hot plug gets what libvirt itself chooses"), g_strdup ("systemctl enable --now vfio-variantd"));
     return;
   }

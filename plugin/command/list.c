@@ -52,9 +52,9 @@ json_groups (JsonBuilder *b, const GPtrArray *groups)
 static int
 say_nothing_is_listed (void)
 {
-  fputs (_ ("No device here has a VFIO variant driver or is on VFIO; 'vfio-variant list --all' lists every "
-            "PCI device.\n"),
-         stderr);
+  fprintf (stderr, "vfio-variant: %s\n",
+           _ ("no device here has a VFIO variant driver or is on VFIO; 'vfio-variant list --all' lists every "
+              "PCI device"));
   return VV_EXIT_DONE;
 }
 

@@ -105,7 +105,7 @@ vv_cmd_metrics (int argc, char **argv)
   if (!parse_format (name ? name : "openmetrics", &format))
     return vv_usage_error (argv[0], _ ("--format takes openmetrics or prometheus"));
   if (patience_ms < 1 || patience_ms > VV_PATIENCE_MS)
-    return vv_usage_error (argv[0], _ ("--timeout-ms is 1 to %d"), VV_PATIENCE_MS);
+    return vv_usage_error (argv[0], _ ("--timeout-ms takes a number from 1 to %d"), VV_PATIENCE_MS);
   g_autoptr (VvHost) host = vv_host_new (common.sysroot, NULL, &error);
   return host ? print (host, format, patience_ms) : vv_print_error (error);
 }

@@ -185,7 +185,7 @@ print_text (const VvPolicy *policy)
   print_defaults (policy->defaults);
   print_settings (policy);
   if (!policy->rules->len && !policy->defaults->len)
-    puts (_ ("No rules: each device gets the best driver that works."));
+    puts (_ ("no rules: each device gets the best driver that works"));
 }
 
 /* --- JSON --- */

@@ -101,7 +101,9 @@ malformed (GError **error, const char *format, ...)
   g_autofree char *what = g_strdup_vprintf (format, args);
   va_end (args);
   g_autofree char *safe = vv_printable (what, ERROR_CHARACTERS);
-  g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("vfio-variantd sent a malformed status: %s"), safe);
+  g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
+               _ ("vfio-variantd sent a malformed status: %s; 'systemctl restart vfio-variantd' may help"),
+               safe);
   return FALSE;
 }
 

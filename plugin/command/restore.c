@@ -70,8 +70,10 @@ vv_cmd_restore (int argc, char **argv)
 
   if (code >= 0)
     return code;
-  if ((argc < 2) == !options.all)
-    return vv_usage_error (argv[0], _ ("either DEVICEs or --all"));
+  if (argc < 2 && !options.all)
+    return vv_usage_error (argv[0], _ ("a DEVICE or --all is missing"));
+  if (argc > 1 && options.all)
+    return vv_usage_error (argv[0], _ ("--all or DEVICEs, not both"));
   g_autoptr (VvSession) session = vv_open_to_move (&common, argv[0], options.jobs, options.dry_run, &code);
   if (!session)
     return code;
@@ -80,7 +82,7 @@ vv_cmd_restore (int argc, char **argv)
   if (!addresses)
     return code;
   if (!addresses->len && !common.json)
-    puts (_ ("Nothing to restore."));
+    puts (_ ("nothing to restore"));
   return vv_move_all (session, addresses, options.jobs, common.json, options.dry_run, restore_device,
                       &options);
 }

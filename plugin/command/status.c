@@ -280,7 +280,7 @@ vv_cmd_status (int argc, char **argv)
   if (argc > 1)
     return vv_usage_error (argv[0], _ ("it takes no arguments"));
   if (patience_ms < 1 || patience_ms > VV_PATIENCE_MS)
-    return vv_usage_error (argv[0], _ ("--timeout-ms is 1 to %d"), VV_PATIENCE_MS);
+    return vv_usage_error (argv[0], _ ("--timeout-ms takes a number from 1 to %d"), VV_PATIENCE_MS);
   g_autoptr (VvHost) host = vv_host_new (common.sysroot, NULL, &error);
   if (!host)
     return vv_print_error (error);

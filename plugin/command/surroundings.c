@@ -256,8 +256,10 @@ vv_find_module (const VvSurroundings *s, const char *module, gboolean built_in, 
   if (missing) {
     vv_findings_add (
         findings, "module-missing", severity, subject,
-        g_strdup_printf (_ ("module %s is not below %s%s%s"), missing, s->session->host->modules_path,
-                         missing == module ? "" : _ (", and needed by "), missing == module ? "" : module),
+        missing == module
+            ? g_strdup_printf (_ ("module %s is not below %s"), module, s->session->host->modules_path)
+            : g_strdup_printf (_ ("module %s, which %s needs, is not below %s"), missing, module,
+                               s->session->host->modules_path),
         why, g_strdup_printf (_ ("install it for that kernel, then: depmod %s"), s->session->host->release));
     return FALSE;
   }

@@ -82,8 +82,8 @@ open_table (VvCatalog *catalog, const VvHost *host, const char *name)
     close (fd);
   if (!table && !catalog->warning->len)
     g_string_printf (catalog->warning,
-                     _ ("%s: %s; only the generic driver is sure to be found (run depmod, or make the "
-                        "modules directory readable)"),
+                     _ ("%s: %s; only the generic driver is sure to be found; run 'depmod', or make the "
+                        "modules directory readable"),
                      path, error ? error->message : g_strerror (errnum));
   return table;
 }

@@ -355,7 +355,7 @@ lock_within (const VvJournal *journal, const char *address, guint timeout_ms, gu
     return lock;
   if (errnum == EWOULDBLOCK)
     g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
-                 _ ("%s: another process is moving this device (lslocks shows it)"), address);
+                 _ ("%s: another process is moving this device; 'lslocks' shows it"), address);
   else
     g_propagate_error (error, g_steal_pointer (&local));
   return NULL;

@@ -107,7 +107,7 @@ load_failed (VvModules *modules, struct kmod_module *mod, int errnum, GError **e
   }
   if (errnum == ENOENT) {
     g_set_error (error, VV_ERROR, VV_ERROR_NOT_FOUND,
-                 _ ("module %s is not below %s (run depmod if it was just added)"), name,
+                 _ ("module %s is not below %s; if it was just added, run 'depmod'"), name,
                  modules->host->modules_path);
     return FALSE;
   }

@@ -56,7 +56,7 @@ vv_pci_address_parse (const char *text, GError **error)
     g_autofree char *shown = g_strescape (text, NULL);
     g_set_error (
         error, VV_ERROR, VV_ERROR_INVALID,
-        _ ("'%.80s' is no PCI address (like 0000:3b:00.1, 3b:00.1 or pci_0000_3b_00_1; lspci -D lists them)"),
+        _ ("'%.80s' is no PCI address like 0000:3b:00.1, 3b:00.1 or pci_0000_3b_00_1; 'lspci -D' lists them"),
         shown);
   }
   return address;
@@ -65,7 +65,7 @@ vv_pci_address_parse (const char *text, GError **error)
 static gboolean
 fail_absent (const char *address, GError **error)
 {
-  g_set_error (error, VV_ERROR, VV_ERROR_NO_DEVICE, _ ("%s: no such PCI device (lspci -D lists them)"),
+  g_set_error (error, VV_ERROR, VV_ERROR_NO_DEVICE, _ ("%s: no such PCI device; 'lspci -D' lists them"),
                address);
   return FALSE;
 }
@@ -84,7 +84,7 @@ glob_addresses (const VvHost *host, const char *pattern, GError **error)
   if (!found->len) {
     g_autofree char *shown = g_strescape (pattern, NULL);
     g_set_error (error, VV_ERROR, VV_ERROR_NO_DEVICE,
-                 _ ("no PCI device matches '%.80s' (lspci -D lists them)"), shown);
+                 _ ("no PCI device matches '%.80s'; 'lspci -D' lists them"), shown);
     return NULL;
   }
   return g_steal_pointer (&found);
@@ -316,14 +316,14 @@ vv_pci_group_obstacles (const VvHost *host, const VvPciDevice *device, const GPt
 
   if (!device->iommu_group && g_strcmp0 (unsafe, "Y") != 0)
     g_ptr_array_add (reasons,
-                     g_strdup (_ ("it has no IOMMU group: enable the IOMMU in the firmware and on the kernel "
+                     g_strdup (_ ("it has no IOMMU group; enable the IOMMU in the firmware and on the kernel "
                                   "command line (intel_iommu=on; AMD: on by default)")));
   for (guint i = 0; i < blockers->len; i++) {
     const VvPciDevice *member = blockers->pdata[i];
     g_ptr_array_add (
         reasons,
         g_strdup_printf (
-            _ ("%s in the same IOMMU group %s is on %s: give it to the guest too, or bind it as well"),
+            _ ("%s in the same IOMMU group %s is on %s; give it to the guest, too, or bind it as well"),
             member->address, device->iommu_group, member->driver));
   }
   return reasons;

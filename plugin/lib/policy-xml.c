@@ -275,7 +275,7 @@ add_rule (VvPolicy *policy, const VvXml *xml, const char *path, const xmlNode *n
   read_match (rule, node);
   rule->terms = vv_terms_from_xml (node);
   if (policy->rules->len + policy->defaults->len == VV_POLICY_RULE_LIMIT)
-    return vv_xml_fail (xml, node, error, _ ("over %d rules"), VV_POLICY_RULE_LIMIT);
+    return vv_xml_fail (xml, node, error, _ ("it has over %d rules"), VV_POLICY_RULE_LIMIT);
   if (!is_default && matches_any (rule))
     return vv_xml_fail (
         xml, node, error,

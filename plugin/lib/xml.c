@@ -249,7 +249,7 @@ vv_xml_parse (const char *name, const char *text, gsize length, gsize limit, GEr
   g_autoptr (Document) doc = NULL;
 
   if (length > limit || length > G_MAXINT) {
-    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, _ ("%s: over %u MiB"), name, (guint)(limit >> 20));
+    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, _ ("%s: it is over %u MiB"), name, (guint)(limit >> 20));
     return NULL;
   }
   doc = read_document (name, text, length, error);
@@ -417,9 +417,11 @@ refuse_child (const VvXml *xml, const xmlNode *node, const VvXmlElement *element
 
   for (const VvXmlElement *const *c = element->children; c && *c; c++)
     add_word (names, (*c)->name, "<%s>");
-  return vv_xml_fail (xml, node, error, _ ("<%s> is not allowed in <%s>%s; it can have %s"), name,
-                      element->name, is_in (node, namespace) ? "" : _ (", in this namespace"),
-                      names->len ? names->str : _ ("no elements"));
+  return vv_xml_fail (xml, node, error,
+                      is_in (node, namespace)
+                          ? _ ("<%s> is not allowed in <%s>; it can have %s")
+                          : _ ("<%s> is not allowed in <%s>, in this namespace; it can have %s"),
+                      name, element->name, names->len ? names->str : _ ("no elements"));
 }
 
 static gboolean

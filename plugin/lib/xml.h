@@ -21,7 +21,7 @@ typedef struct VvXml VvXml;
  * @limit: the most bytes it may have
  *
  * Returns: (transfer full): the document, or NULL with @error set (VV_ERROR_INVALID, "NAME:LINE:COLUMN:
- * WHAT", or "NAME: over N MiB")
+ * WHAT", or "NAME: it is over N MiB")
  */
 VvXml *vv_xml_parse (const char *name, const char *text, gsize length, gsize limit, GError **error);
 void vv_xml_free (VvXml *xml);

@@ -521,7 +521,7 @@ test_load_failures (void)
     const char *message;
   } cases[] = {
       {"no such module", "", "vv-test-none", VV_ERROR_NOT_FOUND,
-       "module vv_test_none is not below *lib/modules/" FAKE_RELEASE " (run depmod if it was just added)"},
+       "module vv_test_none is not below *lib/modules/" FAKE_RELEASE "; if it was just added, run 'depmod'"},
       {"its install command fails", "install vv_test_none /bin/false\n", "vv_test_none", VV_ERROR_FAILED,
        "module vv_test_none: its install command in modprobe.d, '/bin/false', failed"},
       {"no name", "", "", VV_ERROR_FAILED, "module*"},

@@ -271,7 +271,7 @@ def text_has_the_worst_first():
         kinds = re.findall(r"^  (problem|warning|note|ok) +.* \[([a-z-]+)\]$", result.stdout, re.MULTILINE)
         equal(kinds[:2], [("problem", "iommu-off"), ("warning", "no-reset")])
         assert "\n           -> firmware setup" in result.stdout, result.stdout
-        exits(host.look("status"), 1, "host:\n  warning  vfio-variantd does not run [daemon-off]\n")
+        exits(host.look("status"), 1, "host:\n  warning  vfio-variantd is not running [daemon-off]\n")
 
 
 # --- IOMMU ---
@@ -342,7 +342,7 @@ def module_that_another_needs():
         depmod(host)
         lacks(check(host, NIC), "module-missing")
         os.unlink(host.path(f"{MODULES}/kernel/vfio_pci_core.ko"))
-        expect(check(host, NIC), "module-missing", "warning", "vfio_pci_core", "needed by special_vfio_pci", subject=NIC)
+        expect(check(host, NIC), "module-missing", "warning", "vfio_pci_core", "which special_vfio_pci needs", subject=NIC)
         os.makedirs(host.path("sys/module/vfio_pci_core"))
         lacks(check(host, NIC), "module-missing")
 

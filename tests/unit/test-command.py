@@ -51,7 +51,7 @@ def list_of_nothing_says_so():
         for name in (NIC, DISK, ON_VFIO):
             os.unlink(host.path(f"sys/bus/pci/devices/{name}"))
         result = host.look("list")
-        exits(result, 0, "No device here has a VFIO variant driver")
+        exits(result, 0, "vfio-variant: no device here has a VFIO variant driver")
         equal(result.stdout, "")
 
 
@@ -199,7 +199,7 @@ def match_of_another_kernel():
 # --- status ---
 
 NOT_RUNNING = ("vfio-variantd is not running: hot plug gets what libvirt itself chooses; "
-               "systemctl start vfio-variantd")
+               "'systemctl start vfio-variantd' starts it")
 
 
 def told_of_the_daemon(result):
@@ -466,7 +466,7 @@ def policy_of_nothing():
     with Host() as host:
         result = host.look("policy")
         exits(result, 0)
-        equal((result.stdout, result.stderr), ("No rules: each device gets the best driver that works.\n", ""))
+        equal((result.stdout, result.stderr), ("no rules: each device gets the best driver that works\n", ""))
         found = json.loads(host.look("policy", "--json").stdout)
         valid(found, "policy.schema.json")
         equal(found, {"files": [], "rules": [], "defaults": [], "gate": None, "deadline_s": None, "executables": None,
@@ -877,11 +877,11 @@ def bind_without_an_iommu_exits_4():
 def restore_respects_domains():
     needs_namespace()
     with Host() as host:
-        exits(host.inside(COMMAND, "restore", "--all"), 0, "Nothing to restore.")
+        exits(host.inside(COMMAND, "restore", "--all"), 0, "nothing to restore\n")
         host.write(f"run/vfio-variant/{NIC}",
                    f"[device]\naddress={NIC}\nmodalias={KEY[5:]}\nstate=detached\nhome-known=true\n"
                    "home-driver=mlx5_core\ndomain=vm1\ndomain-uuid=77\n")
-        exits(host.inside(COMMAND, "restore", "--all"), 0, "Nothing to restore.")
+        exits(host.inside(COMMAND, "restore", "--all"), 0, "nothing to restore\n")
         exits(host.inside(COMMAND, "restore", NIC), 4, f"{NIC} belongs to domain vm1")
         exits(host.inside(COMMAND, "restore", "--force", NIC), 0, f"{NIC}: mlx5_core -> mlx5_core",
               "it already is at home")

@@ -330,7 +330,7 @@ test_prepare_warns_of_the_group (void)
   fake_add_device (f->k, "0000:3b:00.2", NIC_MODALIAS, NIC_GROUP, "mlx5_core");
   g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
   fake_assert_logged ("domain vm1: " NIC ": 0000:3b:00.2 in the same IOMMU group " NIC_GROUP
-                      " is on mlx5_core: *");
+                      " is on mlx5_core; *");
   assert_entry (f, VV_STATE_NOTED, "vm1", FALSE); /* and the guest has its try */
 }
 

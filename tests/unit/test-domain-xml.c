@@ -232,7 +232,7 @@ test_too_long (void)
   g_autoptr (GError) at_limit = NULL;
 
   g_assert_null (vv_domain_parse (xml, length, &error));
-  fake_assert_error (error, VV_ERROR_INVALID, "domain XML: over 8 MiB");
+  fake_assert_error (error, VV_ERROR_INVALID, "domain XML: it is over 8 MiB");
   memcpy (xml + VV_DOMAIN_XML_LIMIT - strlen ("<domain/>"), "<domain/>", strlen ("<domain/>"));
   g_autoptr (VvDomain) longest = vv_domain_parse (xml, VV_DOMAIN_XML_LIMIT, &at_limit);
   g_assert_no_error (at_limit);

@@ -88,7 +88,7 @@ test_bad_addresses (void)
     g_autoptr (GError) error = NULL;
     g_test_message ("case %" G_GSIZE_FORMAT, i);
     g_assert_null (vv_pci_address_parse (cases[i], &error));
-    fake_assert_error (error, VV_ERROR_INVALID, "'*' is no PCI address (like *");
+    fake_assert_error (error, VV_ERROR_INVALID, "'*' is no PCI address like *");
     g_assert_true (g_utf8_validate (error->message, -1, NULL));
   }
 }
@@ -150,10 +150,10 @@ test_no_device_is_meant (void)
     VvError code;
     const char *message;
   } cases[] = {
-      {"0000:ff:00.0", VV_ERROR_NO_DEVICE, "0000:ff:00.0: no such PCI device (lspci -D lists them)"},
-      {"ff:*", VV_ERROR_NO_DEVICE, "no PCI device matches 'ff:?' (lspci -D lists them)"},
-      {"[", VV_ERROR_NO_DEVICE, "no PCI device matches '?' (*"},
-      {"*\x1b[31m", VV_ERROR_NO_DEVICE, "no PCI device matches '*\\033[31m' (*"},
+      {"0000:ff:00.0", VV_ERROR_NO_DEVICE, "0000:ff:00.0: no such PCI device; 'lspci -D' lists them"},
+      {"ff:*", VV_ERROR_NO_DEVICE, "no PCI device matches 'ff:?'; 'lspci -D' lists them"},
+      {"[", VV_ERROR_NO_DEVICE, "no PCI device matches '?'; *"},
+      {"*\x1b[31m", VV_ERROR_NO_DEVICE, "no PCI device matches '*\\033[31m'; *"},
       {"eth0", VV_ERROR_INVALID, "'eth0' is no PCI address*"},
   };
 
@@ -284,7 +284,7 @@ test_group_obstacles (void)
       {"a bridge", "pcieport", FALSE, NULL},
       {"kept by pci-stub", "pci-stub", FALSE, NULL},
       {"on a driver of the host", "mlx5_core", FALSE,
-       "0000:3b:00.2 in the same IOMMU group " NIC_GROUP " is on mlx5_core: give it to the guest too, *"},
+       "0000:3b:00.2 in the same IOMMU group " NIC_GROUP " is on mlx5_core; give it to the guest, too, *"},
       {"on a driver of the host, but comes along", "mlx5_core", TRUE, NULL},
   };
 
@@ -313,7 +313,7 @@ test_no_iommu (void)
   g_autoptr (VvPciDevice) d = open_device (f, "0000:05:00.0");
   g_autoptr (GPtrArray) obstacles = vv_pci_group_obstacles (f->host, d, NULL);
   g_assert_cmpuint (obstacles->len, ==, 1);
-  fake_assert_matches (obstacles->pdata[0], "it has no IOMMU group: enable the IOMMU *");
+  fake_assert_matches (obstacles->pdata[0], "it has no IOMMU group; enable the IOMMU *");
   fake_write (f->k, "sys/module/vfio/parameters/enable_unsafe_noiommu_mode", "Y\n");
   g_autoptr (GPtrArray) unsafe = vv_pci_group_obstacles (f->host, d, NULL);
   g_assert_cmpuint (unsafe->len, ==, 0);

@@ -424,10 +424,10 @@ test_bounds (void)
   g_string_truncate (text, text->len - strlen ("</vfio-variant>"));
   g_string_append (text, "<default driver='a'/></vfio-variant>");
   g_assert_false (vv_policy_add_text (policy, "p.xml", text->str, text->len, &error));
-  fake_assert_error (error, VV_ERROR_INVALID, "p.xml:4098:1: over 4096 rules");
+  fake_assert_error (error, VV_ERROR_INVALID, "p.xml:4098:1: it has over 4096 rules");
   g_autofree char *blanks = g_strnfill (VV_POLICY_FILE_LIMIT + 1, ' ');
   g_assert_false (vv_policy_add_text (policy, "p.xml", blanks, VV_POLICY_FILE_LIMIT + 1, &too_long));
-  fake_assert_error (too_long, VV_ERROR_INVALID, "p.xml: over 1 MiB");
+  fake_assert_error (too_long, VV_ERROR_INVALID, "p.xml: it is over 1 MiB");
 }
 
 static void

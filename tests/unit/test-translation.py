@@ -28,8 +28,8 @@ KEYWORDS = ["_", "N_", "C_:1c,2", "NC_:1c,2", "g_dcgettext:2", "g_dngettext:2,3"
 
 def sources():
     """Path and text of what may have messages for users."""
-    for path in sorted(glob.glob(os.path.join(SOURCE, "plugin/lib/*.[ch]")) +
-                       glob.glob(os.path.join(SOURCE, "plugin/command/*.[ch]"))):
+    # command, lib and udev
+    for path in sorted(glob.glob(os.path.join(SOURCE, "plugin/[clu]*/*.[ch]"))):
         with open(path, encoding="utf-8") as file:
             yield os.path.relpath(path, SOURCE), file.read()
 

@@ -96,7 +96,7 @@ test_too_long (void)
 
   memcpy (text, "<a/>", strlen ("<a/>"));
   g_assert_null (vv_xml_parse ("a.xml", text, LIMIT + 1, LIMIT, &error));
-  fake_assert_error (error, VV_ERROR_INVALID, "a.xml: over *");
+  fake_assert_error (error, VV_ERROR_INVALID, "a.xml: it is over *");
   g_autoptr (VvXml) longest = vv_xml_parse ("a.xml", text, LIMIT, LIMIT, NULL);
   g_assert_nonnull (longest);
 }
