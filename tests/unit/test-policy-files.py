@@ -6,15 +6,14 @@ documentation.
 Usage: test-policy-files.py VFIO-VARIANT DOMAIN-WISHES SOURCE; prints TAP. xmllint, where there is one, checks that the
 schemas say the same, as far as they can.
 """
-import glob
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-import textwrap
 
+from doc_blocks import blocks
 from tap import Skip, equal, run_tests
 
 COMMAND, WISHES, SOURCE = sys.argv[1:4]
@@ -233,24 +232,12 @@ def bad_files_are_not_valid_by_the_schema():
 # --- examples in the documentation ---
 
 
-def literal_blocks():
-    """(PLACE, TEXT) of each block that is indented below a '::'."""
-    paths = sorted(glob.glob(f"{SOURCE}/docs/**/*.rst", recursive=True))
-    for path in paths:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-        for block in re.finditer(r"::[ ]*\n\n((?:(?:[ ]+[^\n]*)?\n)+)", text):
-            line = text.count("\n", 0, block.start()) + 1
-            yield f"{os.path.relpath(path, SOURCE)}:{line}", textwrap.dedent(block.group(1)).strip()
-    assert paths
-
-
 def policy_examples():
-    return [(place, text) for place, text in literal_blocks() if text.startswith("<vfio-variant")]
+    return [(block.place, block.text) for block in blocks(SOURCE) if block.text.startswith("<vfio-variant")]
 
 
 def metadata_examples():
-    return [(place, text) for place, text in literal_blocks() if f"'{NAMESPACE}'" in text]
+    return [(block.place, block.text) for block in blocks(SOURCE) if f"'{NAMESPACE}'" in block.text]
 
 
 def examples_of_policies_are_good():

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The literal blocks of the documentation, and of what kind each is.
+
+A block's kind is the language of its code-block directive, or else what it looks like. A block of which nothing can be
+checked is a ".. code-block:: text", in Markdown one below "<!-- text -->".
+"""
+import functools
+import glob
+import os
+import re
+import textwrap
+
+import docutils.core
+from docutils import nodes
+from docutils.parsers.rst import Directive, directives, roles
+
+# As a block begins; the first that fits
+LOOKS = [
+    ("xml", r"<"),
+    ("keyfile", r"\[[a-z]+( \d+)?\]\n"),
+    ("json", r"[{\[]"),
+    ("console", r"(?:[\w:/]*# |\$ )"),
+    ("script", r"#!"),
+    ("environment", r"[A-Z]+=\""),
+    ("log", r"(?:vfio-variant\[\d+\]: )?(?:[0-9a-f]{4}:[0-9a-f]{2}:\S+ |gate, |hook /|domain )"),
+]
+CHECKED = {kind for kind, _ in LOOKS} | {"ini", "sh", "text", "yaml"}
+
+
+class Nothing(Directive):
+    """Stands in for Sphinx's and our own directives."""
+
+    optional_arguments = 1
+    final_argument_whitespace = True
+    has_content = True
+    option_spec = {name: directives.unchanged for name in ("caption", "glob", "hidden", "maxdepth", "start-after",
+                                                           "end-before")}
+
+    def run(self):
+        return []
+
+
+for _name in ("include", "schemas", "toctree"):
+    directives.register_directive(_name, Nothing)
+for _name in ("doc", "download", "ref"):
+    roles.register_generic_role(_name, nodes.emphasis)
+
+
+class Block:
+    """A block: where it stands, its kind, its text."""
+
+    def __init__(self, path, line, kind, text):
+        self.path, self.place, self.kind, self.text = path, f"{path}:{line}", kind or look(text), text
+
+
+def look(text):
+    for kind, pattern in LOOKS:
+        if re.match(pattern, text):
+            return kind
+    return "sh"
+
+
+def pages(source):
+    """The paths of the pages, below the source's root."""
+    found = glob.glob(f"{source}/docs/**/*.rst", recursive=True)
+    assert found, source
+    return sorted(os.path.relpath(path, source) for path in found)
+
+
+def read(source, path):
+    with open(os.path.join(source, path), encoding="utf-8") as file:
+        return file.read()
+
+
+@functools.lru_cache(maxsize=None)
+def tree(source, path):
+    """A page as docutils' tree. What it finds fault with is for sphinx-build and rst2man to tell."""
+    return docutils.core.publish_doctree(
+        read(source, path), settings_overrides={"report_level": 5, "halt_level": 5, "syntax_highlight": "none",
+                                                "input_encoding": "unicode"})
+
+
+def line_of(text, block):
+    first = block.split("\n", 1)[0]
+    return text.count("\n", 0, text.index(first)) + 1
+
+
+def rst_blocks(source, path):
+    text = read(source, path)
+    for node in tree(source, path).findall(nodes.literal_block):
+        languages = [name for name in node["classes"] if name != "code"]
+        yield Block(path, line_of(text, node.astext()), languages[0] if languages else None, node.astext())
+
+
+def markdown_blocks(source, path):
+    text = read(source, path)
+    for match in re.finditer(r"(?:\n<!-- (\w+) -->)?\n\n((?:    [^\n]*\n|\n(?=    ))+)", text):
+        line = text.count("\n", 0, match.start(2)) + 1
+        yield Block(path, line, match[1], textwrap.dedent(match[2]).strip("\n"))
+
+
+def blocks(source):
+    for path in pages(source):
+        yield from rst_blocks(source, path)
+    for path in ("README.md", "CONTRIBUTING.md"):
+        yield from markdown_blocks(source, path)
