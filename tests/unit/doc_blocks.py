@@ -17,10 +17,11 @@ from docutils.parsers.rst import Directive, directives, roles
 # As a block begins; the first that fits
 LOOKS = [
     ("xml", r"<"),
-    ("keyfile", r"\[[a-z]+( \d+)?\]\n"),
+    ("keyfile", r"\[\w+( \d+)?\]\n"),
     ("json", r"[{\[]"),
     ("console", r"(?:[\w:/]*# |\$ )"),
     ("script", r"#!"),
+    ("udev", r"[A-Z]+(?:\{[^}]*\})?[=!]="),
     ("environment", r"[A-Z]+=\""),
     ("log", r"(?:vfio-variant\[\d+\]: )?(?:[0-9a-f]{4}:[0-9a-f]{2}:\S+ |gate, |hook /|domain )"),
 ]

@@ -61,7 +61,9 @@ def each_link_inside_leads_somewhere():
             parts = urllib.parse.urlsplit(link)
             if parts.scheme:
                 continue
-            target = os.path.normpath(os.path.join(os.path.dirname(path), urllib.parse.unquote(parts.path))) if parts.path else path
+            target = path
+            if parts.path:
+                target = os.path.normpath(os.path.join(os.path.dirname(path), urllib.parse.unquote(parts.path)))
             if not os.path.exists(target):
                 lost.append(f"{os.path.relpath(path, OUTPUT.name)}: {link}")
             elif target in pages and urllib.parse.unquote(parts.fragment) not in pages[target].anchors:

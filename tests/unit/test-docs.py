@@ -41,9 +41,11 @@ UNCHECKED = {
 OF_WHOLE_SCRIPTS = "SC2164,SC2154,SC2046"
 
 # Commands of which no more is known than that they are one
-OTHER_COMMANDS = set("""apt apt-get awk bash cat chmod chown cp cut dmesg dpkg echo env exit export find grep head jq ln logger ls
-                        make meson mkdir mstconfig mv ninja ps readlink rm sed sh sleep sort sudo tail tee test touch true uname
-                        xmllint depmod dnf ip lspci modinfo modprobe rpm update-initramfs""".split())
+OTHER_COMMANDS = set("""
+    apparmor_parser apt apt-get awk bash cat chmod chown cp cut depmod dmesg dnf dpkg dpkg-buildpackage echo env exit export
+    find grep head ip jq ln logger ls lspci make meson mkdir modinfo modprobe mstconfig mv ninja ps readlink restorecon rm rpm
+    rpmbuild sed semodule sh sleep sort sudo tail tee test touch true udevadm uname update-initramfs xmllint
+""".split())
 HELPERS = set("bdf start_libvirt devices start_domain qemu_vfio_driver".split())  # of tests/host/lib.sh
 DEVLINK = ["dev eswitch set", "dev eswitch show", "dev info", "port function set", "port show"]
 
@@ -180,6 +182,12 @@ def virsh(words):
     known_options(words, text)
 
 
+def of_virt_manager(words):
+    text = help_of(words[0], "--help")
+    if text is not None:
+        known_options(words, text)
+
+
 def devlink(words):
     if words[1:] == ["-V"]:
         return
@@ -218,6 +226,8 @@ KNOWN = {
     "systemd-analyze": of_systemd,
     "vfio-variant": lambda words: our_command(*words[1:]),
     "virsh": virsh,
+    "virt-install": of_virt_manager,
+    "virt-xml": of_virt_manager,
 }
 
 
@@ -287,7 +297,8 @@ class LibvirtSchema:
         self.file.close()
 
 
-MODEL = "<hostdev mode='subsystem' type='pci'><driver model='x'/><source><address domain='0' bus='1' slot='0' function='0'/></source></hostdev>"
+MODEL = ("<hostdev mode='subsystem' type='pci'><driver model='x'/>"
+         "<source><address domain='0' bus='1' slot='0' function='0'/></source></hostdev>")
 
 
 def valid_by_libvirt(text, element):
@@ -338,13 +349,23 @@ def json_is_valid():
 
 def key_files_can_be_read():
     def check(block):
-        parser = configparser.ConfigParser(interpolation=None, strict=True)
+        parser = configparser.ConfigParser(interpolation=None, strict=False)
         try:
             parser.read_string(block.text)
         except configparser.Error as error:
             raise AssertionError(error) from error
 
     for_each(of_kind("keyfile", "ini"), check)
+
+
+def rules_of_udev_have_its_form():
+    part = r'[A-Z_]+(?:\{[^}]+\})?(?:==|!=|\+=|-=|:=|=)"[^"]*"'
+
+    def check(block):
+        for line in block.text.replace("\\\n", " ").splitlines():
+            assert not line or line.startswith("#") or re.fullmatch(rf"{part}(?:\s*,\s*{part})*\s*", line), line
+
+    for_each([block for block in ALL if block.kind == "udev"], check)
 
 
 def rules_of_alerts_name_metrics_that_there_are():
@@ -440,8 +461,10 @@ def messages_that_are_explained_are_in_the_sources():
     assert count > 60, count
 
 
-EXAMPLES = re.compile(r"\b(?:[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]|vfio_pci:\S+|(?:test_)?vfio[-_]pci|e1000e|virtio-pci|guest"
-                      r"|\d[\d.]*|N|modules\.alias|no licence for this card|bind|Input/output error)(?![\w/])|/\S+|\([^()]*\)\s*$")
+# Of a line as an example shows it: addresses, aliases, drivers and so on, and the time that it took
+EXAMPLES = re.compile(r"\b(?:[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]|vfio_pci:\S+|(?:test_)?vfio[-_]pci|e1000e"
+                      r"|virtio-pci|guest|\d[\d.]*|N|modules\.alias|no licence for this card|bind|Input/output error)(?![\w/])"
+                      r"|/\S+|\([^()]*\)\s*$")
 
 
 def lines_of_logs_are_in_the_sources():
@@ -476,8 +499,8 @@ def pages_that_are_named_exist():
 TESTS = [
     each_block_is_of_a_kind_that_is_checked, blocks_that_are_not_checked_do_not_become_more, shell_blocks_are_shell,
     each_command_is_one, options_of_the_daemon_are_its_own, what_is_shown_has_the_form_of_today, xml_is_valid, json_is_valid,
-    key_files_can_be_read, rules_of_alerts_name_metrics_that_there_are, messages_that_are_explained_are_in_the_sources,
-    lines_of_logs_are_in_the_sources, pages_that_are_named_exist,
+    key_files_can_be_read, rules_of_udev_have_its_form, rules_of_alerts_name_metrics_that_there_are,
+    messages_that_are_explained_are_in_the_sources, lines_of_logs_are_in_the_sources, pages_that_are_named_exist,
 ]
 
 run_tests(TESTS)
