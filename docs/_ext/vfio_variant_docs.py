@@ -10,6 +10,7 @@ a man page: title, subtitle, :Manual section: N         the title NAME(N), and t
 an SVG with the class diagram                           part of the page, so that it takes on the colours of the theme
 .. schemas::                                            what the schemas in schemas/ are, with links to them
 """
+import html
 import json
 import pathlib
 import re
@@ -109,8 +110,8 @@ class Diagrams(SphinxTransform):
             path = folder / node["uri"]
             self.env.note_dependency(str(path))
             svg = re.search(r"<svg.*</svg>", path.read_text(encoding="utf-8"), re.DOTALL)[0]
-            html = f'<div class="diagram">{svg}</div>'
-            node.parent.replace(node, nodes.raw("", html, format="html"))
+            svg = svg.replace("<svg ", f'<svg role="img" aria-label="{html.escape(node["alt"])}" ', 1)
+            node.parent.replace(node, nodes.raw("", f'<div class="diagram">{svg}</div>', format="html"))
 
 
 class Schemas(SphinxDirective):

@@ -68,6 +68,11 @@ def pages(source):
     return sorted(os.path.relpath(path, source) for path in found)
 
 
+def markdown_pages(source):
+    """The same for those beside docs/; not the releases, which only tell."""
+    return sorted({os.path.basename(path) for path in glob.glob(f"{source}/*.md")} - {"NEWS.md"})
+
+
 def read(source, path):
     with open(os.path.join(source, path), encoding="utf-8") as file:
         return file.read()
@@ -103,5 +108,5 @@ def markdown_blocks(source, path):
 def blocks(source):
     for path in pages(source):
         yield from rst_blocks(source, path)
-    for path in ("README.md", "CONTRIBUTING.md"):
+    for path in markdown_pages(source):
         yield from markdown_blocks(source, path)

@@ -20,7 +20,7 @@ import xml.etree.ElementTree
 
 from docutils import nodes
 
-from doc_blocks import CHECKED, blocks, pages, read, tree
+from doc_blocks import CHECKED, blocks, markdown_pages, pages, read, tree
 from programs import COMMAND, DAEMON, SCHEMAS, STATUS, Daemon, Host, exits, run
 from tap import Skip, equal, run_tests
 
@@ -485,8 +485,10 @@ PAGES_TO_COME = {"install.rst"}
 
 
 def pages_that_are_named_exist():
-    """*gate.rst* becomes a link where there is such a page, and nothing where there is none."""
-    wrong = []
+    """*gate.rst* becomes a link where there is such a page, and nothing where there is none. In Markdown links are links."""
+    wrong = [f"{path}: {link}" for path in markdown_pages(SOURCE)
+             for link in re.findall(r"\]\(([^)#:]+)\)", read(SOURCE, path))
+             if not os.path.exists(os.path.join(SOURCE, link))]
     for path in pages(SOURCE):
         for node in tree(SOURCE, path).findall(nodes.emphasis):
             name = node.astext()
