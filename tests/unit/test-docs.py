@@ -15,6 +15,7 @@ import os
 import re
 import shlex
 import shutil
+import sys
 import tempfile
 import xml.etree.ElementTree
 
@@ -50,7 +51,6 @@ HELPERS = set("bdf start_libvirt devices start_domain qemu_vfio_driver".split())
 DEVLINK = ["dev eswitch set", "dev eswitch show", "dev info", "port function set", "port show"]
 
 ADDRESS = re.compile(r"^(?:[0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f*]")
-
 
 ALL = list(blocks(SOURCE))
 
@@ -338,13 +338,13 @@ def json_is_valid():
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
             json.dump(document, file)
             file.flush()
-            results = [run("/usr/bin/python3", "-W", "ignore", "-m", "jsonschema", "-i", file.name, schema)
+            results = [run(sys.executable, "-W", "ignore", "-m", "jsonschema", "-i", file.name, schema)
                        for schema in glob.glob(f"{SCHEMAS}/*.schema.json")]
         if any("No module named" in result.stderr for result in results):
             raise Skip("no jsonschema")
         assert any(result.returncode == 0 for result in results), "valid by no schema"
 
-    for_each([block for block in ALL if block.kind == "json"], check)
+    for_each(of_kind("json"), check)
 
 
 def key_files_can_be_read():
