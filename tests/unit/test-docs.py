@@ -143,7 +143,7 @@ def shell_blocks_are_shell():
 @functools.lru_cache(maxsize=None)
 def our_command(*words):
     """Its options are those of the real one; what only looks is run, on a fake host."""
-    if words[0] in ("bind", "restore", "probe"):
+    if words[0] in ("bind", "restore", "probe") or "--watch" in words:
         exits(run(COMMAND, *words, "--help"), 0, "Usage:")
         words = ("match", *(word for word in words[1:] if ADDRESS.match(word)))
     if words in (("match",), ("--help",), ("--version",)):
