@@ -260,6 +260,8 @@ json_rules (JsonBuilder *b, const char *name, const GPtrArray *rules, gboolean w
     vv_json_string (b, "migratable", term_text (&rule->terms, VV_TERM_MIGRATABLE));
     vv_json_string (b, "unmanaged", term_text (&rule->terms, VV_TERM_UNMANAGED));
     vv_json_string (b, "host_use", term_text (&rule->terms, VV_TERM_HOST_USE));
+    if (with_match) /* a default cannot say it */
+      vv_json_string (b, "at_boot", term_text (&rule->terms, VV_TERM_AT_BOOT));
     json_builder_end_object (b);
   }
   json_builder_end_array (b);

@@ -184,6 +184,7 @@ static const VvXmlAttribute device_attributes[] = {
     {"iommu-group", N_ ("a number, without leading zeros"), is_group},
     VV_TERMS_OF_DOMAIN,
     VV_TERMS_OF_HOST,
+    VV_TERMS_OF_RULE,
     {NULL},
 };
 static const VvXmlAttribute default_attributes[] = {VV_TERMS_OF_DOMAIN, VV_TERMS_OF_HOST, {NULL}};
@@ -284,8 +285,13 @@ add_rule (VvPolicy *policy, const VvXml *xml, const char *path, const xmlNode *n
   if (vv_terms_are_empty (&rule->terms))
     return vv_xml_fail (xml, node, error,
                         _ ("<%s> wants nothing: it needs one of driver, fallback, migratable, unmanaged, "
-                           "host-use"),
-                        (const char *)node->name);
+                           "host-use%s"),
+                        (const char *)node->name, is_default ? "" : ", at-boot");
+  if (rule->native_driver && rule->terms.values[VV_TERM_AT_BOOT] == VV_AT_BOOT_YES)
+    return vv_xml_fail (
+        xml, node, error,
+        _ ("at-boot='yes' does not go together with native-driver: a device that has just appeared "
+           "is on no driver yet; say which by other attributes"));
   g_ptr_array_add (is_default ? policy->defaults : policy->rules, g_steal_pointer (&rule));
   return TRUE;
 }

@@ -19,6 +19,7 @@ static const struct {
     [VV_TERM_MIGRATABLE] = {"migratable", {"", "ignore", "prefer", "require"}, VV_MIGRATABLE_IGNORE},
     [VV_TERM_UNMANAGED] = {"unmanaged", {"", "ignore", "manage"}, VV_UNMANAGED_IGNORE},
     [VV_TERM_HOST_USE] = {"host-use", {"", "refuse", "warn"}, VV_HOST_USE_UNSET},
+    [VV_TERM_AT_BOOT] = {"at-boot", {"", "no", "yes"}, VV_AT_BOOT_NO},
 };
 
 const char *
@@ -120,6 +121,15 @@ vv_policy_add_file (VvPolicy *policy, const char *path, const char *problem)
   file->path = g_strdup (path);
   file->problem = g_strdup (problem);
   g_ptr_array_add (policy->files, file);
+}
+
+gboolean
+vv_policy_has_at_boot (const VvPolicy *policy)
+{
+  for (guint i = 0; i < policy->rules->len; i++)
+    if (((const VvRule *)policy->rules->pdata[i])->terms.values[VV_TERM_AT_BOOT] == VV_AT_BOOT_YES)
+      return TRUE;
+  return FALSE;
 }
 
 void

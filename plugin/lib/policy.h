@@ -22,6 +22,7 @@
  * @VV_TERM_MIGRATABLE: whether live migration is asked for (VvMigratable)
  * @VV_TERM_UNMANAGED: what becomes of devices that a domain has with managed='no' (VvUnmanaged)
  * @VV_TERM_HOST_USE: what becomes of a device that the host uses (VvHostUse)
+ * @VV_TERM_AT_BOOT: whether a device goes to VFIO when it appears, without being asked for (VvAtBoot)
  *
  * What can be said of a device besides its drivers; each value 0 means that nothing is said.
  */
@@ -30,6 +31,7 @@ typedef enum {
   VV_TERM_MIGRATABLE,
   VV_TERM_UNMANAGED,
   VV_TERM_HOST_USE,
+  VV_TERM_AT_BOOT,
   VV_TERMS,
 } VvTerm;
 
@@ -66,7 +68,15 @@ typedef enum {
   VV_HOST_USE_WARN,
 } VvHostUse;
 
-/** vv_term_name: Returns: the attribute that says it: "fallback", "migratable", "unmanaged", "host-use" */
+/** VvAtBoot: it stays on the host until somebody asks for it; it goes to VFIO as soon as it is there */
+typedef enum {
+  VV_AT_BOOT_UNSET,
+  VV_AT_BOOT_NO,
+  VV_AT_BOOT_YES,
+} VvAtBoot;
+
+/** vv_term_name: Returns: the attribute that says it: "fallback", "migratable", "unmanaged", "host-use",
+ * "at-boot" */
 const char *vv_term_name (VvTerm term);
 
 /** vv_term_value: Returns: the spelling of a value ("next"), "" for 0 */
@@ -166,6 +176,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvPolicy, vv_policy_free)
 
 /** vv_policy_add_file: notes that a file was read; @problem: (nullable): why it does not count */
 void vv_policy_add_file (VvPolicy *policy, const char *path, const char *problem);
+
+/** vv_policy_has_at_boot: Returns: whether any rule wants devices on VFIO from boot on */
+gboolean vv_policy_has_at_boot (const VvPolicy *policy);
 
 /** vv_policy_warn: logs what is wrong with files of the policy */
 void vv_policy_warn (const VvPolicy *policy);

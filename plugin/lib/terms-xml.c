@@ -57,6 +57,12 @@ vv_is_host_use (const char *value)
   return vv_term_parse (VV_TERM_HOST_USE, value) != 0;
 }
 
+gboolean
+vv_is_at_boot (const char *value)
+{
+  return vv_term_parse (VV_TERM_AT_BOOT, value) != 0;
+}
+
 VvTerms
 vv_terms_from_xml (const xmlNode *element)
 {

@@ -20,6 +20,7 @@ gboolean vv_is_fallback (const char *value);
 gboolean vv_is_migratable (const char *value);
 gboolean vv_is_unmanaged (const char *value);
 gboolean vv_is_host_use (const char *value);
+gboolean vv_is_at_boot (const char *value);
 
 /** VV_TERMS_OF_DOMAIN: rows of a table of VvXmlAttribute: what the owner of a domain can say, too */
 #define VV_TERMS_OF_DOMAIN                                                                                   \
@@ -35,6 +36,13 @@ gboolean vv_is_host_use (const char *value);
   {"unmanaged", N_ ("ignore or manage"), vv_is_unmanaged},                                                   \
   {                                                                                                          \
     "host-use", N_ ("refuse or warn"), vv_is_host_use                                                        \
+  }
+
+/** VV_TERMS_OF_RULE: rows of a table of VvXmlAttribute: what has to be said of certain devices, never of all
+ */
+#define VV_TERMS_OF_RULE                                                                                     \
+  {                                                                                                          \
+    "at-boot", "yes or no", vv_is_at_boot                                                                    \
   }
 
 /** vv_terms_from_xml: Returns: (transfer full): by vv_terms_clear(): the terms that @element, which was

@@ -487,7 +487,8 @@ def policy_json():
         equal(found["files"], [{"path": main, "problem": None}, {"path": broken, "problem": problem}])
         match = {**dict.fromkeys(MATCH_KEYS), "address": "0000:3b:00.*", "vendor": "0x15b3"}
         equal(found["rules"], [{"file": main, "line": 2, "match": match, "drivers": ["mlx5_vfio_pci", "generic"],
-                                "fallback": "none", "migratable": None, "unmanaged": None, "host_use": None}])
+                                "fallback": "none", "migratable": None, "unmanaged": None, "host_use": None,
+                                "at_boot": None}])
         equal(found["defaults"], [{"file": main, "line": 3, "drivers": None, "fallback": None, "migratable": None,
                                    "unmanaged": None, "host_use": "warn"}])
         equal((found["gate"], found["deadline_s"], found["executables"]), (False, 20, ["libvirtd"]))
@@ -1084,9 +1085,10 @@ def match_tells_the_rule():
     with Host() as host:
         found = json.loads(host.look("match", "--json", NIC).stdout)
         valid(found, "match.schema.json")
-        equal({name: found[name] for name in ("rule", "drivers", "fallback", "migratable", "unmanaged", "host_use")},
+        equal({name: found[name] for name in ("rule", "drivers", "fallback", "migratable", "unmanaged", "host_use",
+                                                "at_boot")},
               {"rule": None, "drivers": ["auto"], "fallback": "next", "migratable": "ignore", "unmanaged": "ignore",
-               "host_use": None})
+               "host_use": None, "at_boot": "no"})
 
         path = host.policy(f"<device address='{NIC}' driver='mlx5_vfio_pci generic' fallback='none'/>\n"
                            "<default host-use='warn' unmanaged='manage' migratable='prefer'/>")
@@ -1115,9 +1117,10 @@ def match_under_every_term():
     """Each value there is comes out as the schema has it."""
     with Host() as host:
         for name, values in {"fallback": ["next", "generic", "none"], "migratable": ["ignore", "prefer", "require"],
-                             "unmanaged": ["ignore", "manage"], "host-use": ["refuse", "warn"]}.items():
+                             "unmanaged": ["ignore", "manage"], "host-use": ["refuse", "warn"],
+                             "at-boot": ["no", "yes"]}.items():
             for value in values:
-                host.policy(f"<default {name}='{value}'/>")
+                host.policy(f"<device address='{NIC}' {name}='{value}'/>")
                 found = json.loads(host.look("match", "--json", NIC).stdout)
                 valid(found, "match.schema.json")
                 equal(found[name.replace("-", "_")], value)

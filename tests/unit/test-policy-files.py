@@ -39,6 +39,8 @@ GOOD = [
     "<device iommu-group='0' unmanaged='ignore'/>",
     "<device iommu-group='41' unmanaged='manage'/>",
     "<device vendor='0x8086' host-use='refuse'/>",
+    "<device vendor='0x8086' at-boot='yes'/>",
+    "<device native-driver='mlx5*' at-boot='no'/>",
     "<default host-use='warn'/>",
     "<default driver='&#10; auto  '/><default driver='a\n b'/>",
     "<gate/>",
@@ -82,18 +84,22 @@ BAD = [
      SCHEMA),
     ("<device vendor='0x15b3' driver='a'><serve executable='x'/></device>",
      "2:36: <serve> is not allowed in <device>; it can have no elements", SCHEMA),
-    ("<device vendor='0x15b3' drivers='a'/>", f"2:1: <device> has no attribute 'drivers'; it can have {MATCHES}, {TERMS}",
+    ("<device vendor='0x15b3' drivers='a'/>", f"2:1: <device> has no attribute 'drivers'; it can have {MATCHES}, {TERMS}, at-boot",
      SCHEMA),
     ("<default vendor='0x15b3' driver='a'/>", f"2:1: <default> has no attribute 'vendor'; it can have {TERMS}", SCHEMA),
+    ("<default at-boot='yes'/>", f"2:1: <default> has no attribute 'at-boot'; it can have {TERMS}", SCHEMA),
     ("<default xml:id='x' driver='a'/>", f"2:1: <default> has no attribute 'xml:id'; it can have {TERMS}", SCHEMA),
     ("<gate on='yes'/>", "2:1: <gate> has no attribute 'on'; it can have enabled, deadline", SCHEMA),
     # at least one of each
     ("<device driver='a'/>", "2:1: <device> does not say which: it needs one of address, vendor, class and so on; what "
      "is to hold for all devices is <default>", CHECK),
     ("<device vendor='0x15b3'/>", "2:1: <device> wants nothing: it needs one of driver, fallback, migratable, "
-     "unmanaged, host-use", CHECK),
+     "unmanaged, host-use, at-boot", CHECK),
     ("<default/>", "2:1: <default> wants nothing: it needs one of driver, fallback, migratable, unmanaged, host-use",
      CHECK),
+    # what has just appeared is on no driver
+    ("<device native-driver='mlx5*' at-boot='yes'/>", "2:1: at-boot='yes' does not go together with native-driver: a "
+     "device that has just appeared is on no driver yet; say which by other attributes", CHECK),
     # at most one
     ("<gate/>\n<hooks/><gate/>", "3:9: <gate> can be there only once", SCHEMA),
     ("<hooks/><hooks/>", "2:9: <hooks> can be there only once", SCHEMA),
@@ -113,6 +119,7 @@ BAD = [
     bad_attribute("default", "migratable", "yes", "migratable is ignore, prefer or require"),
     bad_attribute("default", "unmanaged", "Manage", "unmanaged is ignore or manage"),
     bad_attribute("default", "host-use", "force", "host-use is refuse or warn"),
+    bad_attribute("device", "at-boot", "true", "at-boot is yes or no", rest=" vendor='0x8086'"),
     # matches
     bad_attribute("device", "vendor", "15b3", "vendor " + ID),
     bad_attribute("device", "vendor", "0x15b", "vendor " + ID),
@@ -294,7 +301,7 @@ def examples_of_wishes_are_valid_by_the_schema():
 BAD_WISHES = [
     "driver='a'", "alias='ua-x'/><x", "alias='ua-x' address='3b:00.1' driver='a'", "alias='u x' driver='a'",
     "address='3b:*' driver='a'", "address='3b:00.8' driver='a'", "alias='x' driver='auto a'", "alias='x' fallback='no'",
-    "alias='x' unmanaged='manage'", "alias='x' host-use='warn'", "alias='x' v:driver='a'",
+    "alias='x' unmanaged='manage'", "alias='x' host-use='warn'", "alias='x' at-boot='yes'", "alias='x' v:driver='a'",
 ]
 GOOD_WISHES = [
     "alias='ua-x' driver='a b generic'", "alias='hostdev0' fallback='none' migratable='require'",

@@ -46,7 +46,7 @@ test_rule (void)
       "<device address='3B:00.*' vendor='0x15B3' product='0x101e' subsystem-vendor='0x15b3'\n"
       "  subsystem-product='0x0058' class='0x0200' physical-function='0000:3b:00.0' native-driver='mlx5*'\n"
       "  modalias='pci:v000015B3d*' iommu-group='41' driver=' mlx5_vfio_pci \n generic' fallback='none'\n"
-      "  migratable='require' unmanaged='manage' host-use='refuse'/>"));
+      "  migratable='require' unmanaged='manage' host-use='refuse' at-boot='no'/>"));
 
   g_assert_cmpuint (policy->rules->len, ==, 1);
   const VvRule *r = policy->rules->pdata[0];

@@ -69,6 +69,8 @@ test_terms_are_spelled (void)
       {VV_TERM_UNMANAGED, VV_UNMANAGED_MANAGE, "unmanaged", "manage"},
       {VV_TERM_HOST_USE, VV_HOST_USE_REFUSE, "host-use", "refuse"},
       {VV_TERM_HOST_USE, VV_HOST_USE_WARN, "host-use", "warn"},
+      {VV_TERM_AT_BOOT, VV_AT_BOOT_NO, "at-boot", "no"},
+      {VV_TERM_AT_BOOT, VV_AT_BOOT_YES, "at-boot", "yes"},
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
@@ -193,29 +195,29 @@ assert_terms (const VvDecision *d, const char *expected)
 static const struct {
   const char *says, *rules, *rule, *terms;
 } decisions[] = {
-    {"nothing is said", "", "no rule", "[auto] next ignore ignore "},
+    {"nothing is said", "", "no rule", "[auto] next ignore ignore  no"},
     {"a rule for others", "<device address='04:00.0' driver='generic'/>\n", "no rule",
-     "[auto] next ignore ignore "},
+     "[auto] next ignore ignore  no"},
     {"a rule with drivers", "<device vendor='0x15b3' driver='mlx5_vfio_pci generic'/>\n", "policy /p.xml:2",
-     "[mlx5_vfio_pci generic] next ignore ignore "},
+     "[mlx5_vfio_pci generic] next ignore ignore  no"},
     {"a rule that says all",
      "<device vendor='0x15b3' driver='auto' fallback='none' migratable='require' unmanaged='manage' "
-     "host-use='refuse'/>\n",
-     "policy /p.xml:2", "[auto] none! require! manage! refuse!"},
+     "host-use='refuse' at-boot='yes'/>\n",
+     "policy /p.xml:2", "[auto] none! require! manage! refuse! yes!"},
     {"the first rule that matches is the only one",
      "<device address='04:00.0' fallback='none'/>\n<device address='3b:*' fallback='generic'/>\n"
      "<device address='3b:00.1' driver='generic' fallback='none' host-use='warn'/>\n",
-     "policy /p.xml:3", "[auto] generic! ignore ignore "},
+     "policy /p.xml:3", "[auto] generic! ignore ignore  no"},
     {"defaults fill what the rule leaves",
      "<default driver='generic' host-use='warn'/>\n<device vendor='0x15b3' fallback='none'/>\n",
-     "policy /p.xml:3", "[generic] none! ignore ignore warn!"},
+     "policy /p.xml:3", "[generic] none! ignore ignore warn! no"},
     {"a default changes nothing that the rule says",
      "<default driver='generic' fallback='generic'/>\n<device vendor='0x15b3' driver='auto' "
      "fallback='none'/>\n",
-     "policy /p.xml:3", "[auto] none! ignore ignore "},
+     "policy /p.xml:3", "[auto] none! ignore ignore  no"},
     {"the first default that says it counts",
      "<default fallback='none'/>\n<default fallback='generic' migratable='prefer'/>\n", "policy /p.xml:2",
-     "[auto] none! prefer! ignore "},
+     "[auto] none! prefer! ignore  no"},
 };
 
 static void
@@ -226,6 +228,25 @@ test_decisions (void)
     g_autoptr (VvDecision) d = decide (decisions[i].rules);
     assert_rule (d, decisions[i].rule);
     assert_terms (d, decisions[i].terms);
+  }
+}
+
+static void
+test_at_boot_is_asked_for (void)
+{
+  static const struct {
+    const char *rules;
+    gboolean asked;
+  } cases[] = {
+      {"", FALSE},
+      {"<device vendor='0x15b3' fallback='none'/>", FALSE},
+      {"<device vendor='0x15b3' at-boot='no'/>", FALSE},
+      {"<device vendor='0x15b3' at-boot='no'/><device vendor='0x8086' at-boot='yes'/>", TRUE},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (VvPolicy) policy = policy_of (cases[i].rules);
+    g_assert_cmpint (vv_policy_has_at_boot (policy), ==, cases[i].asked);
   }
 }
 
@@ -308,31 +329,32 @@ static const struct {
   VvMigratable migratable;
   const char *terms, *refused;
 } wishes[] = {
-    {"nothing is wished", "", NULL, 0, 0, "[auto] next ignore ignore ", ""},
-    {"auto is no wish", "<default driver='generic'/>", "auto", 0, 0, "[generic] next ignore ignore ", ""},
+    {"nothing is wished", "", NULL, 0, 0, "[auto] next ignore ignore  no", ""},
+    {"auto is no wish", "<default driver='generic'/>", "auto", 0, 0, "[generic] next ignore ignore  no", ""},
     {"any driver where none is listed", "", "my_driver generic", 0, 0,
-     "[my_driver generic] next ignore ignore ", ""},
-    {"one of those that are listed", "<default driver='a b generic'/>", "b", 0, 0, "[b] next ignore ignore ",
-     ""},
+     "[my_driver generic] next ignore ignore  no", ""},
+    {"one of those that are listed", "<default driver='a b generic'/>", "b", 0, 0,
+     "[b] next ignore ignore  no", ""},
     {"the same in another order", "<default driver='a b generic'/>", "generic b a", 0, 0,
-     "[generic b a] next ignore ignore ", ""},
+     "[generic b a] next ignore ignore  no", ""},
     {"one that is listed and one that is not", "<default driver='a b'/>", "c b", 0, 0,
-     "[b] next ignore ignore ", "domain d asks for c, which policy /p.xml:2 does not allow"},
-    {"none that is listed", "<default driver='a b'/>", "c d", 0, 0, "[a b] next ignore ignore ",
+     "[b] next ignore ignore  no", "domain d asks for c, which policy /p.xml:2 does not allow"},
+    {"none that is listed", "<default driver='a b'/>", "c d", 0, 0, "[a b] next ignore ignore  no",
      "domain d asks for c, which policy /p.xml:2 does not allow|domain d asks for d, which policy /p.xml:2 "
      "does not allow"},
     {"stricter than what is built in", "", NULL, VV_FALLBACK_NONE, VV_MIGRATABLE_REQUIRE,
-     "[auto] none require ignore ", ""},
+     "[auto] none require ignore  no", ""},
     {"stricter than the policy", "<default fallback='generic' migratable='prefer'/>", NULL, VV_FALLBACK_NONE,
-     VV_MIGRATABLE_REQUIRE, "[auto] none! require! ignore ", ""},
+     VV_MIGRATABLE_REQUIRE, "[auto] none! require! ignore  no", ""},
     {"the same as the policy", "<default fallback='none' migratable='require'/>", NULL, VV_FALLBACK_NONE,
-     VV_MIGRATABLE_REQUIRE, "[auto] none! require! ignore ", ""},
+     VV_MIGRATABLE_REQUIRE, "[auto] none! require! ignore  no", ""},
     {"laxer than the policy", "<default fallback='none' migratable='require'/>", NULL, VV_FALLBACK_NEXT,
-     VV_MIGRATABLE_IGNORE, "[auto] none! require! ignore ",
+     VV_MIGRATABLE_IGNORE, "[auto] none! require! ignore  no",
      "domain d asks for fallback='next', but policy /p.xml:2 says 'none'|domain d asks for "
      "migratable='ignore', but policy /p.xml:2 says 'require'"},
     {"one of them laxer", "<default fallback='generic'/>", "b", VV_FALLBACK_NEXT, VV_MIGRATABLE_PREFER,
-     "[b] generic! prefer ignore ", "domain d asks for fallback='next', but policy /p.xml:2 says 'generic'"},
+     "[b] generic! prefer ignore  no",
+     "domain d asks for fallback='next', but policy /p.xml:2 says 'generic'"},
 };
 
 static void
@@ -391,7 +413,7 @@ test_a_wish_never_speaks_for_the_host (void)
   wish.values[VV_TERM_HOST_USE] = VV_HOST_USE_WARN;
   wish.values[VV_TERM_UNMANAGED] = VV_UNMANAGED_MANAGE;
   g_autoptr (GPtrArray) refused = vv_decision_narrow (d, &wish, "domain d");
-  assert_terms (d, "[auto] next ignore ignore refuse!");
+  assert_terms (d, "[auto] next ignore ignore refuse! no");
 }
 
 /* --- the candidates --- */
@@ -544,6 +566,7 @@ main (int argc, char **argv)
   g_test_add_func ("/policy/rule/what-it-matches", test_what_a_rule_matches);
   g_test_add_func ("/policy/rule/what-is-not-known-does-not-match", test_what_is_not_known_does_not_match);
   g_test_add_func ("/policy/decision/who-decides-what", test_decisions);
+  g_test_add_func ("/policy/at-boot", test_at_boot_is_asked_for);
   g_test_add_func ("/policy/decision/strictness", test_strictness);
   g_test_add_func ("/policy/decision/allows", test_allows);
   g_test_add_func ("/policy/wish/narrows", test_wishes);
