@@ -4,6 +4,9 @@
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
+#define REGISTERING_LIMIT_US (30 * G_USEC_PER_SEC)
+#define REGISTERING_LOOK_US 5000
+
 static gboolean
 same (const char *a, const char *b)
 {
@@ -116,14 +119,43 @@ vv_driver_registered (const VvHost *host, const char *driver)
   return vv_io_exists (host->sys, path);
 }
 
+/* A driver whose module is being loaded takes devices before it has files: "uevent" comes after that, and
+ * "bind" and "unbind", if it has them, after "uevent" (bus_add_driver() in drivers/base/bus.c). */
+static void
+wait_for_files (const VvBinding *b, const char *driver)
+{
+  g_autofree char *folder = driver_file (driver, NULL);
+  g_autofree char *unbind = driver_file (driver, "unbind");
+  g_autofree char *uevent = driver_file (driver, "uevent");
+  gint64 end = g_get_monotonic_time () + REGISTERING_LIMIT_US;
+  gboolean last = FALSE;
+
+  if (b->patience.until)
+    end = MIN (end, b->patience.until);
+  while (!vv_io_exists (b->host->sys, unbind) && !last) {
+    last = !vv_io_exists (b->host->sys, folder) || vv_io_exists (b->host->sys, uevent) ||
+           g_get_monotonic_time () >= end;
+    g_usleep (REGISTERING_LOOK_US);
+  }
+}
+
 gboolean
 vv_step_unbind (VvBinding *b, GError **error)
 {
   if (!b->device->driver)
     return TRUE;
   g_autofree char *path = driver_file (b->device->driver, "unbind");
-  if (!step_write (b, b->host->sys, path, b->device->address, error))
-    return FALSE;
+  g_autoptr (GError) problem = NULL;
+  if (!b->dry_run)
+    wait_for_files (b, b->device->driver);
+  if (!step_write (b, b->host->sys, path, b->device->address, &problem)) {
+    /* ENODEV: it has let go of the device itself, as nvme does of what it cannot start */
+    if (!g_error_matches (problem, VV_ERROR, VV_ERROR_NO_DEVICE) ||
+        !vv_pci_device_reload_driver (b->device, NULL) || b->device->driver) {
+      g_propagate_error (error, g_steal_pointer (&problem));
+      return FALSE;
+    }
+  }
   vv_binding_assign (&b->device->driver, NULL);
   vv_binding_assign (&b->device->vfio_dev, NULL);
   return TRUE;

@@ -6,6 +6,7 @@
 
 #include "binding-steps.h"
 #include "in-use.h"
+#include "newcomer.h"
 #include "recovery.h"
 
 #define LOCK_TIMEOUT_MS 30000
@@ -118,11 +119,20 @@ present (const VvBinding *b)
 }
 
 void
+vv_binding_expect_newcomer (VvBinding *b)
+{
+  b->is_newcomer = !b->device->driver && !b->device->driver_override;
+}
+
+void
 vv_binding_note (VvBinding *b)
 {
   VvHome home = present (b);
+  gboolean is_first = !b->entry;
 
   vv_binding_note_home (b, &home);
+  if (is_first && b->is_newcomer)
+    b->entry->home_known = vv_newcomer_is_left_alone (b->device);
 }
 
 gboolean
@@ -272,6 +282,29 @@ vv_binding_stand_back (const VvHost *host, const VvJournal *journal, const char 
     vv_io_write (device->dir, "driver_override", detaching ? VV_GENERIC_DRIVER : VV_NO_OVERRIDE, NULL);
 }
 
+/* Once more is enough: since driver_override was written no other driver is matched. What was trying the
+ * device just then may have it now; or the kernel has put it where the override says, before us. */
+static gboolean
+bind_in_turn (VvBinding *b, const char *driver, GError **error)
+{
+  g_autoptr (GError) lost = NULL;
+  gboolean again;
+
+  if (vv_step_bind (b, driver, &lost))
+    return TRUE;
+  again = b->is_newcomer && g_error_matches (lost, VV_ERROR, VV_ERROR_NO_DEVICE);
+  if (again)
+    vv_newcomer_wait_tried (b->device);
+  if (vv_pci_device_reload_driver (b->device, NULL)) {
+    if (same (b->device->driver, driver))
+      return TRUE;
+    if (b->device->driver || again)
+      return vv_step_unbind (b, error) && vv_step_bind (b, driver, error);
+  }
+  g_propagate_error (error, g_steal_pointer (&lost));
+  return FALSE;
+}
+
 static gboolean
 try_candidate (VvBinding *b, const VvCandidate *c, const char **step, GError **error)
 {
@@ -296,7 +329,7 @@ try_candidate (VvBinding *b, const VvCandidate *c, const char **step, GError **e
   if (!vv_step_hooks (b, VV_DETACH, "begin", driver, error))
     return FALSE;
   *step = "bind";
-  if (!vv_step_bind (b, driver, error))
+  if (!bind_in_turn (b, driver, error))
     return FALSE;
   *step = "verify";
   if (!verify_vfio (b, error))
@@ -376,6 +409,24 @@ went_away (VvBinding *b, const char *what, const char *why, GError **error)
   return TRUE;
 }
 
+static gboolean
+let_kernel_choose (VvBinding *b, GError **error)
+{
+  vv_binding_tell_hooks (b, VV_REATTACH, "begin", NULL);
+  if (!vv_step_probe (b, error))
+    return FALSE;
+  vv_binding_tell_hooks (b, VV_REATTACH, "end", b->device->driver);
+  return TRUE;
+}
+
+/* Where a newcomer was, on no driver, it would not have stayed. */
+static gboolean
+go_back (VvBinding *b, const VvPciDevice *before, GError **error)
+{
+  return vv_settle (b, before->driver, before->driver_module, before->driver_override, error) &&
+         (before->driver || !b->is_newcomer || let_kernel_choose (b, error));
+}
+
 /* All candidates failed: the device goes back to what it was when the call came. */
 static void
 roll_back (VvBinding *b, const VvPciDevice *before, VvEntry **entry_before, GError **error)
@@ -386,7 +437,7 @@ roll_back (VvBinding *b, const VvPciDevice *before, VvEntry **entry_before, GErr
 
   if (went_away (b, "detach", failed, error))
     return;
-  if (!vv_settle (b, before->driver, before->driver_module, before->driver_override, &problem)) {
+  if (!go_back (b, before, &problem)) {
     if (went_away (b, "detach", failed, error))
       return;
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
@@ -404,9 +455,10 @@ roll_back (VvBinding *b, const VvPciDevice *before, VvEntry **entry_before, GErr
   } else {
     vv_binding_forget (b, NULL);
   }
-  g_set_error (
-      error, VV_ERROR, VV_ERROR_FAILED, _ ("%s: no VFIO driver could be bound, it is back on %s: %s"), device,
-      before->driver ? before->driver : _ ("no driver"), failed ? failed : _ ("no candidate is allowed"));
+  g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
+               _ ("%s: no VFIO driver could be bound, it is back on %s: %s"), device,
+               b->device->driver ? b->device->driver : _ ("no driver"),
+               failed ? failed : _ ("no candidate is allowed"));
 }
 
 /* A driver of the vendor's that is a VFIO driver itself, as nvidia for vGPU virtual functions (rule R8) */
@@ -505,16 +557,6 @@ vv_binding_undo (VvBinding *b, const VvHome *before, const VvEntry *entry, const
 
 /* --- reattach --- */
 
-static gboolean
-let_kernel_choose (VvBinding *b, GError **error)
-{
-  vv_binding_tell_hooks (b, VV_REATTACH, "begin", NULL);
-  if (!vv_step_probe (b, error))
-    return FALSE;
-  vv_binding_tell_hooks (b, VV_REATTACH, "end", b->device->driver);
-  return TRUE;
-}
-
 /* Without an entry: only a device that somebody sent away by hand has anything to come back from. */
 static VvChange *
 reattach_unknown (VvBinding *b, const VvPciDevice *before, GError **error)
@@ -529,7 +571,9 @@ reattach_unknown (VvBinding *b, const VvPciDevice *before, GError **error)
     return NULL;
   }
   b->change->changed = TRUE;
-  return vv_binding_finish (b, _ ("no journal entry: driver_override cleared, the kernel chose"));
+  return vv_binding_finish (
+      b, b->entry ? _ ("its driver on the host was not known: driver_override cleared, the kernel chose")
+                  : _ ("no journal entry: driver_override cleared, the kernel chose"));
 }
 
 /* Home cannot be reached: back to where the device was, which is better than no driver at all. */

@@ -69,6 +69,7 @@ typedef struct {
   VvPatience patience;
   gint64 begun;
   gboolean is_touched;
+  gboolean is_newcomer;
   gboolean dry_run;
 } VvBinding;
 
@@ -102,6 +103,16 @@ VvBinding *vv_binding_open_between (const VvHost *host, VvModules *modules, VvJo
                                     const VvPatience *patience, GError **error);
 void vv_binding_free (VvBinding *binding);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvBinding, vv_binding_free)
+
+/**
+ * vv_binding_expect_newcomer:
+ *
+ * The device has appeared just now: when it is on no driver, and has no driver_override, perhaps none had its
+ * turn yet (see newcomer). Then its home is not known but chosen by the kernel, as it would have been, unless
+ * the kernel is told to leave it alone: the reattach lets it choose, and so does a detach that fails. A bind
+ * that the kernel is not ready for is done again when it is.
+ */
+void vv_binding_expect_newcomer (VvBinding *binding);
 
 /**
  * vv_binding_note:
@@ -148,10 +159,11 @@ void vv_binding_stand_back (const VvHost *host, const VvJournal *journal, const 
  * @selection: the candidates, best first
  *
  * Puts the device on the first candidate that works: load its module, write driver_override, unbind, ask the
- * hook point, bind, verify the driver link and, where the kernel has it, vfio-dev/. When all fail the device
- * is put back on the driver and the driver_override it had at the call, and the error says which candidate
- * failed at which step. A device that is already on the best candidate, or is a VFIO device of a vendor's own
- * driver, is left alone. One that a process holds through VFIO is refused (VV_ERROR_REFUSED).
+ * hook point, bind, verify the driver link and, where the kernel has it, vfio-dev/. A native driver that was
+ * trying the device when the override was written, and got it, is unbound. When all fail the device is put
+ * back on the driver and the driver_override it had at the call, and the error says which candidate failed at
+ * which step. A device that is already on the best candidate, or is a VFIO device of a vendor's own driver,
+ * is left alone. One that a process holds through VFIO is refused (VV_ERROR_REFUSED).
  *
  * Returns: (transfer full): what happened, or NULL with @error set
  */

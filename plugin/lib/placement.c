@@ -211,17 +211,20 @@ try_drivers (const VvSession *s, VvBinding *b, VvChoice *choice, GError **error)
   }
 }
 
-/* A device that came between drivers stays there for its caller, who knows where it was before. */
+/* A device that came between drivers stays there for its caller, who knows where it was before; of a newcomer
+ * only the kernel does. */
 static void
 go_back (const VvSession *s, VvBinding *b, const VvPciDevice *before, const VvEntry *entry)
 {
   const VvHome was = {before->driver, before->driver_module, before->driver_override};
   g_autoptr (GError) error = NULL;
 
-  if (!before->driver || !b->entry || g_strcmp0 (b->device->driver, before->driver) == 0)
+  if (!b->entry || g_strcmp0 (b->device->driver, before->driver) == 0 || (!before->driver && !b->is_newcomer))
     return;
   g_autoptr (VvChange) change =
-      vv_binding_undo (b, &was, entry, _ ("it cannot have what was asked for strictly"), &error);
+      before->driver
+          ? vv_binding_undo (b, &was, entry, _ ("it cannot have what was asked for strictly"), &error)
+          : vv_binding_reattach (b, &error);
   if (change)
     vv_session_log_change (s, change);
   else

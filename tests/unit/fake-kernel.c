@@ -266,6 +266,16 @@ release (const FakeKernel *k, const char *driver, const char *address)
   fake_remove (k, back);
 }
 
+/* pci_device_can_probe() in drivers/pci/pci-driver.c */
+static gboolean
+is_left_alone (const FakeKernel *k, const char *address)
+{
+  g_autofree char *path = fake_device_path (address, "physfn/sriov_drivers_autoprobe");
+  g_autofree char *text = fake_read (k, path);
+
+  return g_strcmp0 (text, "0") == 0;
+}
+
 static gboolean
 driver_matches (const FakeKernel *k, const FakeDriver *d, const char *address)
 {
@@ -275,7 +285,7 @@ driver_matches (const FakeKernel *k, const FakeDriver *d, const char *address)
 
   if (override)
     return strcmp (override, d->name) == 0;
-  return d->ids && fnmatch (d->ids, modalias, 0) == 0;
+  return !is_left_alone (k, address) && d->ids && fnmatch (d->ids, modalias, 0) == 0;
 }
 
 /* Opening a fifo for reading waits for the writer. */
@@ -304,6 +314,17 @@ store_bind (const FakeKernel *k, const char *driver, const char *address)
   if (!d->silent)
     attach (k, d, address);
   return 0;
+}
+
+/* bind_store() asks the bus whether the driver matches, and that says no (pci_bus_match()) until the device
+ * is added. */
+static int
+store_bind_by_hand (FakeKernel *k, const char *driver, const char *address)
+{
+  if (k->unready == 0)
+    return store_bind (k, driver, address);
+  k->unready--;
+  return ENODEV;
 }
 
 static int
@@ -359,7 +380,7 @@ store_override (const FakeKernel *k, const char *address, const char *value)
 
 /* @path: relative to sys/ */
 static int
-store (const FakeKernel *k, const char *path, const char *value)
+store (FakeKernel *k, const char *path, const char *value)
 {
   g_auto (GStrv) parts = g_strsplit (path, "/", -1);
   guint n = g_strv_length (parts);
@@ -367,7 +388,7 @@ store (const FakeKernel *k, const char *path, const char *value)
   if (strcmp (path, "bus/pci/drivers_probe") == 0)
     return store_probe (k, value);
   if (n == 5 && strcmp (parts[2], "drivers") == 0 && strcmp (parts[4], "bind") == 0)
-    return store_bind (k, parts[3], value);
+    return store_bind_by_hand (k, parts[3], value);
   if (n == 5 && strcmp (parts[2], "drivers") == 0 && strcmp (parts[4], "unbind") == 0)
     return store_unbind (k, parts[3], value);
   if (n == 5 && strcmp (parts[2], "devices") == 0 && strcmp (parts[4], "driver_override") == 0)
@@ -430,6 +451,7 @@ fake_register (const FakeKernel *k, const char *driver)
   const FakeDriver *d = fake_driver (k, driver);
   g_autofree char *bind = driver_path (driver, "bind");
   g_autofree char *unbind = driver_path (driver, "unbind");
+  g_autofree char *uevent = driver_path (driver, "uevent");
   g_autofree char *devices = below (k, PCI "/devices");
   g_autoptr (GDir) dir = g_dir_open (devices, 0, NULL);
 
@@ -437,6 +459,7 @@ fake_register (const FakeKernel *k, const char *driver)
     return;
   fake_write (k, bind, "");
   fake_write (k, unbind, "");
+  fake_write (k, uevent, "");
   if (d->module)
     show_module (k, d);
   for (const char *address = g_dir_read_name (dir); address; address = g_dir_read_name (dir))
@@ -547,6 +570,10 @@ begin_step (FakeKernel *k)
     raise (SIGSTOP);
   if (is_due (k, FAKE_VANISH_BEFORE))
     fake_remove_device (k, NIC);
+  if (is_due (k, FAKE_PROBE_BEFORE))
+    fake_probe (k, NIC);
+  if (is_due (k, FAKE_LET_GO_BEFORE))
+    fake_unbind (k, NIC);
   return is_due (k, FAKE_FAIL) ? k->fault_errno : 0;
 }
 
@@ -560,6 +587,8 @@ end_step (FakeKernel *k)
     raise (SIGSTOP);
   if (is_due (k, FAKE_VANISH_AFTER))
     fake_remove_device (k, NIC);
+  if (is_due (k, FAKE_PROBE_AFTER))
+    fake_probe (k, NIC);
   return is_due (k, FAKE_FAIL_AFTER) ? k->fault_errno : 0;
 }
 

@@ -44,6 +44,8 @@ typedef struct {
  * @FAKE_FAIL: the step fails and does nothing
  * @FAKE_FAIL_AFTER: it does all, and says that it failed
  * @FAKE_STALL_BEFORE: the process stands still, for fake_stalls(); for as long as the test likes
+ * @FAKE_PROBE_BEFORE: the kernel lets the drivers try NIC
+ * @FAKE_LET_GO_BEFORE: the driver that NIC is on lets go of it
  */
 typedef enum {
   FAKE_NO_FAULT,
@@ -55,6 +57,9 @@ typedef enum {
   FAKE_VANISH_AFTER,
   FAKE_STALL_BEFORE,
   FAKE_STALL_AFTER,
+  FAKE_PROBE_BEFORE,
+  FAKE_PROBE_AFTER,
+  FAKE_LET_GO_BEFORE,
 } FakeFault;
 
 typedef struct {
@@ -65,6 +70,7 @@ typedef struct {
   guint fault_step;
   int fault_errno;
   gboolean journal_full; /* every journal write fails with ENOSPC */
+  guint unready;         /* so many binds come before the kernel lets NIC have a driver (match_driver) */
 } FakeKernel;
 
 /** fake_new: an empty host: no devices, no drivers, no module tables */

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * newcomer: a device that has just appeared is on its variant in the end, whoever was trying it meanwhile;
+ * and has what the kernel would have given it when it comes back.
+ */
+#include "newcomer.h"
+
+#include "fake-migration.h"
+#include "nic-fixture.h"
+#include "placement.h"
+
+#define PF "physfn/"
+#define DRIVER "sys/bus/pci/drivers/mlx5_core/"
+#define HAND_STEPS 4 /* journal, load, override, bind */
+
+/* NIC as the kernel tells of it: no driver had its turn. @autoprobe: of its physical function */
+static Fixture *
+newcomer_new (const char *autoprobe)
+{
+  Fixture *f = fixture_new ();
+  g_autofree char *numvfs = fake_device_path (NIC, PF "sriov_numvfs");
+  g_autofree char *probed = fake_device_path (NIC, PF "sriov_drivers_autoprobe");
+
+  fake_unbind (f->k, NIC);
+  fake_write (f->k, numvfs, "1\n");
+  fake_write (f->k, probed, autoprobe);
+  return f;
+}
+
+static VvChange *
+place_newcomer (const Fixture *f, GError **error)
+{
+  g_autoptr (VvBinding) b = open_nic (f);
+  g_autoptr (VvChoice) choice = NULL;
+
+  vv_binding_expect_newcomer (b);
+  choice = vv_choose (f->s, b->device, b->entry, NULL, NULL, NULL, error);
+  return vv_place (f->s, b, choice, error);
+}
+
+static void
+must_place_newcomer (const Fixture *f)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (VvChange) change = place_newcomer (f, &error);
+
+  g_assert_no_error (error);
+  g_assert_true (change->changed);
+  g_assert_cmpuint (change->attempts->len, ==, 0);
+  g_assert_cmpstr (change->to, ==, "special-vfio");
+  fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
+}
+
+static void
+must_reattach (const Fixture *f, const char *driver)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (VvChange) change = reattach_nic (f, &error);
+
+  g_assert_no_error (error);
+  fake_assert_device (f->k, NIC, driver, NULL);
+  assert_no_entry (f);
+}
+
+/* --- whoever else was there --- */
+
+static void
+test_native_driver_at_every_moment (void)
+{
+  for (guint step = 1; step <= HAND_STEPS; step++) {
+    g_autoptr (Fixture) f = newcomer_new ("1\n");
+    fake_fault (f->k, FAKE_PROBE_BEFORE, step, 0);
+    must_place_newcomer (f);
+    must_reattach (f, "mlx5_core");
+  }
+}
+
+/* The kernel goes by the override and is faster than we. */
+static void
+test_kernel_binds_by_the_override (void)
+{
+  g_autoptr (Fixture) f = newcomer_new ("1\n");
+
+  fake_fault (f->k, FAKE_PROBE_AFTER, 3, 0);
+  must_place_newcomer (f);
+  g_assert_cmpuint (f->k->steps, ==, HAND_STEPS + 1); /* and the entry */
+}
+
+static void
+test_native_driver_that_lets_go (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+
+  fake_fault (f->k, FAKE_LET_GO_BEFORE, 4, 0); /* journal, load, override, unbind */
+  must_detach_nic (f);
+  fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
+}
+
+static gpointer
+register_later (gpointer k)
+{
+  g_usleep (50000);
+  fake_write (k, DRIVER "uevent", "");
+  fake_write (k, DRIVER "unbind", "");
+  return NULL;
+}
+
+/* Its module is being loaded: it has the device already, and no files yet. */
+static void
+test_native_driver_that_is_being_loaded (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+
+  fake_remove (f->k, DRIVER "uevent");
+  fake_remove (f->k, DRIVER "unbind");
+  g_autoptr (GThread) thread = g_thread_new ("kernel", register_later, f->k);
+  must_detach_nic (f);
+  g_thread_join (g_steal_pointer (&thread));
+  fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
+}
+
+/* One that cannot be unbound by hand (suppress_bind_attrs) is not waited for. */
+static void
+test_native_driver_without_files (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (GError) error = NULL;
+  gint64 begin = g_get_monotonic_time ();
+
+  fake_remove (f->k, DRIVER "unbind");
+  g_assert_null (detach_nic (f, &error));
+  fake_assert_error (error, VV_ERROR_FAILED, "*failed at unbind (*: No such file or directory)*");
+  g_assert_cmpint (g_get_monotonic_time () - begin, <, 5 * G_USEC_PER_SEC);
+  fake_assert_device (f->k, NIC, "mlx5_core", NULL);
+}
+
+static void
+test_kernel_that_is_not_ready (void)
+{
+  g_autoptr (Fixture) f = newcomer_new ("1\n");
+
+  f->k->unready = 1;
+  must_place_newcomer (f);
+}
+
+/* Any other device that a driver refuses with ENODEV is refused: it is not tried again. */
+static void
+test_only_a_newcomer_is_tried_again (void)
+{
+  g_autoptr (Fixture) f = newcomer_new ("1\n");
+
+  f->k->unready = 1;
+  g_autoptr (VvChange) change = detach_nic (f, NULL);
+  g_assert_cmpuint (change->attempts->len, ==, 1);
+  fake_assert_device (f->k, NIC, "mlx5_vfio_pci", "mlx5_vfio_pci");
+}
+
+/* --- what it comes back to --- */
+
+static void
+test_home_is_what_the_kernel_chooses (void)
+{
+  g_autoptr (Fixture) f = newcomer_new ("1\n");
+
+  must_place_newcomer (f);
+  g_autoptr (VvEntry) entry = entry_of_nic (f);
+  g_assert_false (entry->home_known);
+  must_reattach (f, "mlx5_core");
+}
+
+static void
+test_home_of_what_is_left_alone_is_no_driver (void)
+{
+  g_autoptr (Fixture) f = newcomer_new ("0\n");
+  g_autofree char *probed = fake_device_path (NIC, PF "sriov_drivers_autoprobe");
+
+  must_place_newcomer (f);
+  g_autoptr (VvEntry) entry = entry_of_nic (f);
+  g_assert_true (entry->home_known);
+  g_assert_null (entry->home_driver);
+  fake_write (f->k, probed, "1\n"); /* said later: it is about those that come */
+  must_reattach (f, NULL);
+}
+
+/* Somebody has said where it is to go: that is its home. */
+static void
+test_home_with_an_override_is_that (void)
+{
+  g_autoptr (Fixture) f = newcomer_new ("1\n");
+
+  set_override (f, "nobody");
+  must_place_newcomer (f);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (VvChange) change = reattach_nic (f, &error);
+  g_assert_no_error (error);
+  fake_assert_device (f->k, NIC, NULL, "nobody");
+}
+
+static void
+test_failure_leaves_it_to_the_kernel (void)
+{
+  static const struct {
+    const char *autoprobe, *driver;
+  } cases[] = {{"1\n", "mlx5_core"}, {"0\n", NULL}};
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (Fixture) f = newcomer_new (cases[i].autoprobe);
+    g_autoptr (GError) error = NULL;
+    g_autofree char *pattern = g_strdup_printf (NIC ": no VFIO driver could be bound, it is back on %s: *",
+                                                cases[i].driver ? cases[i].driver : "no driver");
+    fail_all_vfio (f, EINVAL);
+    g_assert_null (place_newcomer (f, &error));
+    fake_assert_error (error, VV_ERROR_FAILED, pattern);
+    fake_assert_device (f->k, NIC, cases[i].driver, NULL);
+    assert_no_entry (f);
+  }
+}
+
+/* The native driver had it for a moment, and gets it back. */
+static void
+test_failure_after_the_native_driver_had_it (void)
+{
+  g_autoptr (Fixture) f = newcomer_new ("1\n");
+
+  fail_all_vfio (f, EINVAL);
+  fake_fault (f->k, FAKE_PROBE_BEFORE, 2, 0);
+  g_assert_null (place_newcomer (f, NULL));
+  fake_assert_device (f->k, NIC, "mlx5_core", NULL);
+  assert_no_entry (f);
+}
+
+/* It is bound, and turns out not to be what was asked for. */
+static void
+test_refusal_leaves_it_to_the_kernel (void)
+{
+  g_autoptr (Fixture) f = newcomer_new ("1\n");
+  g_autoptr (GError) error = NULL;
+
+  fake_migration ("special-vfio=no mlx5_vfio_pci=no");
+  fake_policy (f->s, "<device address='" NIC "' migratable='require' at-boot='yes'/>");
+  g_assert_null (place_newcomer (f, &error));
+  fake_assert_error (error, VV_ERROR_POLICY, NIC ": no VFIO driver is left: *");
+  fake_assert_device (f->k, NIC, "mlx5_core", NULL);
+  assert_no_entry (f);
+  while (fake_was_logged ("*")) /* each change of hands */
+    ;
+}
+
+/* --- the waits --- */
+
+static gpointer
+show_later (gpointer k)
+{
+  g_usleep (50000);
+  fake_write (k, "proc/bus/pci/3b/00.1", "");
+  return NULL;
+}
+
+/* A session opens /proc when it begins. */
+static gint64
+time_until_shown (FakeKernel *k, const char *address)
+{
+  g_autoptr (VvHost) host = vv_host_new (k->root, NULL, NULL);
+  gint64 begin = g_get_monotonic_time ();
+
+  vv_newcomer_wait_shown (host, address);
+  return g_get_monotonic_time () - begin;
+}
+
+static void
+test_waits_until_it_is_shown (void)
+{
+  g_autoptr (FakeKernel) k = fake_standard ();
+
+  fake_mkdir (k, "proc/bus/pci");
+  g_autoptr (GThread) thread = g_thread_new ("kernel", show_later, k);
+  g_assert_cmpint (time_until_shown (k, NIC), >=, 50000);
+  g_assert_true (fake_exists (k, "proc/bus/pci/3b/00.1"));
+  g_thread_join (g_steal_pointer (&thread));
+}
+
+static void
+test_does_not_wait_for_what_there_is (void)
+{
+  static const char *const shown[] = {"proc/bus/pci/3b/00.1", "proc/bus/pci/0000:3b/00.1"};
+
+  for (gsize i = 0; i < G_N_ELEMENTS (shown); i++) {
+    g_autoptr (FakeKernel) k = fake_standard ();
+    fake_write (k, shown[i], "");
+    g_assert_cmpint (time_until_shown (k, NIC), <, G_USEC_PER_SEC);
+  }
+}
+
+static void
+test_does_not_wait_for_what_never_comes (void)
+{
+  g_autoptr (FakeKernel) k = fake_standard ();
+
+  g_assert_cmpint (time_until_shown (k, NIC), <, G_USEC_PER_SEC); /* there is no procfs to tell by */
+  fake_mkdir (k, "proc/bus/pci");
+  fake_remove_device (k, NIC);
+  g_assert_cmpint (time_until_shown (k, NIC), <, G_USEC_PER_SEC);
+}
+
+int
+main (int argc, char **argv)
+{
+  fake_test_init (&argc, &argv);
+  g_test_add_func ("/newcomer/others/native-driver-at-every-moment", test_native_driver_at_every_moment);
+  g_test_add_func ("/newcomer/others/kernel-binds-by-the-override", test_kernel_binds_by_the_override);
+  g_test_add_func ("/newcomer/others/native-driver-lets-go", test_native_driver_that_lets_go);
+  g_test_add_func ("/newcomer/others/native-driver-is-being-loaded", test_native_driver_that_is_being_loaded);
+  g_test_add_func ("/newcomer/others/native-driver-without-files", test_native_driver_without_files);
+  g_test_add_func ("/newcomer/others/kernel-is-not-ready", test_kernel_that_is_not_ready);
+  g_test_add_func ("/newcomer/others/only-a-newcomer-is-tried-again", test_only_a_newcomer_is_tried_again);
+  g_test_add_func ("/newcomer/home/kernel-chooses", test_home_is_what_the_kernel_chooses);
+  g_test_add_func ("/newcomer/home/left-alone", test_home_of_what_is_left_alone_is_no_driver);
+  g_test_add_func ("/newcomer/home/override", test_home_with_an_override_is_that);
+  g_test_add_func ("/newcomer/home/failure", test_failure_leaves_it_to_the_kernel);
+  g_test_add_func ("/newcomer/home/failure-after-the-native-driver",
+                   test_failure_after_the_native_driver_had_it);
+  g_test_add_func ("/newcomer/home/refusal", test_refusal_leaves_it_to_the_kernel);
+  g_test_add_func ("/newcomer/wait/shown", test_waits_until_it_is_shown);
+  g_test_add_func ("/newcomer/wait/there", test_does_not_wait_for_what_there_is);
+  g_test_add_func ("/newcomer/wait/never", test_does_not_wait_for_what_never_comes);
+  return g_test_run ();
+}
