@@ -7,10 +7,12 @@
 
 #include "in-use.h"
 #include "move.h"
+#include "newcomer.h"
 #include "placement.h"
 
 typedef struct {
   const char *driver;
+  gboolean at_boot;
   gboolean force;
   gboolean dry_run;
   int jobs;
@@ -52,6 +54,16 @@ iommu_allows (const VvSession *session, const VvPciDevice *device, GError **erro
   return FALSE;
 }
 
+/* A virtual function that was destroyed and made anew has nothing to do with what it was. */
+static gboolean
+forget_stale (const VvSession *session, VvBinding *b, const VvChoice *choice, GError **error)
+{
+  const VvHome now = {b->device->driver, b->device->driver_module, b->device->driver_override};
+  gboolean on_vfio = vv_on_vfio (session->host, b->device, choice->selection);
+
+  return !vv_binding_is_stale (b, &now, on_vfio) || vv_binding_forget (b, error);
+}
+
 static void
 tell (const VvSession *session, VvBinding *binding, const VvChange *change, const char *driver,
       GError **error)
@@ -63,13 +75,17 @@ tell (const VvSession *session, VvBinding *binding, const VvChange *change, cons
 }
 
 static VvChange *
-bind_device (const VvSession *session, const char *address, gpointer data, GError **error)
+bind_device (const VvSession *session, const char *address, const Options *options, GError **error)
 {
-  const Options *options = data;
   g_autoptr (VvBinding) binding = vv_session_binding (session, address, options->dry_run, error);
   g_autoptr (VvChoice) choice =
       binding ? vv_choose (session, binding->device, binding->entry, NULL, NULL, NULL, error) : NULL;
 
+  if (choice && options->at_boot) {
+    if (!forget_stale (session, binding, choice, error))
+      return NULL;
+    vv_binding_expect_newcomer (binding);
+  }
   if (!choice || (options->driver && !vv_selection_force (choice->selection, options->driver, error)) ||
       !iommu_allows (session, binding->device, error) ||
       (!options->force && (!vv_domain_allows (binding->entry, error) ||
@@ -81,10 +97,60 @@ bind_device (const VvSession *session, const char *address, gpointer data, GErro
     tell (session, binding, change, options->driver, error);
   if (change && binding->entry && !binding->entry->held) {
     binding->entry->held = TRUE;
+    binding->entry->at_boot = options->at_boot;
     if (!vv_binding_save (binding, error))
       return NULL;
   }
   return g_steal_pointer (&change);
+}
+
+static VvChange *
+bind_and_say (const VvSession *session, const char *address, gpointer data, GError **error)
+{
+  const Options *options = data;
+  VvChange *change = bind_device (session, address, options, error);
+
+  if (!change && options->at_boot) /* what a program that udev runs prints is read by nobody */
+    g_warning ("%s", (*error)->message);
+  return change;
+}
+
+/* --- at boot --- */
+
+/* What a domain has, or the policy had bound before, is where it should be. */
+static gboolean
+is_done (const VvSession *session, const VvPciDevice *device, const VvEntry *entry, const VvChoice *choice)
+{
+  return entry && (entry->held || entry->domain) && vv_on_vfio (session->host, device, choice->selection);
+}
+
+/* Looked at without its lock: most devices of a host are none of ours. */
+static gboolean
+is_wanted_at_boot (const VvSession *session, const char *address)
+{
+  vv_newcomer_wait_shown (session->host, address);
+  g_autoptr (VvPciDevice) device = vv_pci_device_look (session->host, address, NULL);
+  g_autoptr (VvEntry) entry = device ? vv_journal_load (session->journal, address, NULL) : NULL;
+  g_autoptr (VvChoice) choice = device ? vv_choose (session, device, entry, NULL, NULL, NULL, NULL) : NULL;
+
+  return choice && choice->decision->terms.values[VV_TERM_AT_BOOT] == VV_AT_BOOT_YES &&
+         !is_done (session, device, entry, choice);
+}
+
+/* Returns: (transfer full) (nullable): those of the devices meant, or of all, that are to be bound at boot */
+static GPtrArray *
+wanted_at_boot (const VvSession *session, int argc, char **argv, int *code)
+{
+  GPtrArray *addresses;
+
+  if (!vv_policy_has_at_boot (session->policy))
+    return g_ptr_array_new ();
+  addresses = argc > 1 ? vv_device_arguments (session->host, argc, argv, code)
+                       : vv_io_list (session->host->sys, "bus/pci/devices");
+  for (guint i = addresses ? addresses->len : 0; i-- > 0;)
+    if (!is_wanted_at_boot (session, addresses->pdata[i]))
+      g_ptr_array_remove_index (addresses, i);
+  return addresses;
 }
 
 int
@@ -94,6 +160,8 @@ vv_cmd_bind (int argc, char **argv)
   Options options = {.jobs = 1};
   g_autofree char *driver = NULL;
   const GOptionEntry entries[] = {
+      {"at-boot", 0, 0, G_OPTION_ARG_NONE, &options.at_boot,
+       N_ ("Of the DEVICEs, or of all, those for which the policy says at-boot='yes'"), NULL},
       {"driver", 'd', 0, G_OPTION_ARG_STRING, &driver,
        N_ ("This driver and no other, whatever the policy says"), "NAME"},
       {"force", 'f', 0, G_OPTION_ARG_NONE, &options.force,
@@ -105,19 +173,24 @@ vv_cmd_bind (int argc, char **argv)
       {NULL},
   };
   int code = vv_parse_options (
-      &argc, &argv, "DEVICE...",
+      &argc, &argv, "DEVICE... | --at-boot [DEVICE...]",
       N_ ("Detaches devices from the host: puts each on the best VFIO driver that works, and notes "
           "in the journal what it was, for 'vfio-variant restore'."),
       entries, FALSE, &common);
 
   if (code >= 0)
     return code;
-  if (argc < 2)
+  if (argc < 2 && !options.at_boot)
     return vv_usage_error (argv[0], _ ("a DEVICE is missing"));
+  if (options.at_boot && (driver || options.force))
+    return vv_usage_error (argv[0], _ ("--at-boot goes by the policy: neither --driver nor --force"));
   options.driver = driver;
   g_autoptr (VvSession) session = vv_open_to_move (&common, argv[0], options.jobs, options.dry_run, &code);
-  g_autoptr (GPtrArray) addresses = session ? vv_device_arguments (session->host, argc, argv, &code) : NULL;
+  if (!session)
+    return code;
+  g_autoptr (GPtrArray) addresses = options.at_boot ? wanted_at_boot (session, argc, argv, &code)
+                                                    : vv_device_arguments (session->host, argc, argv, &code);
   if (!addresses)
     return code;
-  return vv_move_all (session, addresses, options.jobs, common.json, options.dry_run, bind_device, &options);
+  return vv_move_all (session, addresses, options.jobs, common.json, options.dry_run, bind_and_say, &options);
 }

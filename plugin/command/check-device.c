@@ -487,5 +487,6 @@ vv_check_device (const VvSurroundings *s, const VvPlan *plan, const char *addres
   }
   check_reset (&l);
   check_migration (&l);
+  vv_find_at_boot (s, l.device, l.entry, l.check->findings);
   return g_steal_pointer (&l.check);
 }

@@ -226,6 +226,21 @@ check_journal (const VvSurroundings *s, GPtrArray *findings)
   }
 }
 
+static void
+check_at_boot (const VvSurroundings *s, GPtrArray *findings)
+{
+  g_autoptr (GPtrArray) addresses = vv_policy_has_at_boot (s->session->policy)
+                                        ? vv_io_list (s->session->host->sys, "bus/pci/devices")
+                                        : g_ptr_array_new ();
+
+  for (guint i = 0; i < addresses->len; i++) {
+    g_autoptr (VvPciDevice) device = vv_pci_device_look (s->session->host, addresses->pdata[i], NULL);
+    g_autoptr (VvEntry) entry = vv_journal_load (s->session->journal, addresses->pdata[i], NULL);
+    if (device)
+      vv_find_at_boot (s, device, entry, findings);
+  }
+}
+
 void
 vv_check_host (const VvSurroundings *s, const VvReport *report, GPtrArray *findings)
 {
@@ -236,6 +251,7 @@ vv_check_host (const VvSurroundings *s, const VvReport *report, GPtrArray *findi
   check_nodedev_hooks (s, findings);
   vv_find_libvirt (s, findings);
   check_journal (s, findings);
+  check_at_boot (s, findings);
   vv_find_denials (s, findings);
   vv_find_privilege (s, findings);
 }

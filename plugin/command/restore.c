@@ -9,6 +9,7 @@
 
 typedef struct {
   gboolean all;
+  gboolean at_boot;
   gboolean force;
   gboolean dry_run;
   int jobs;
@@ -32,15 +33,15 @@ restore_device (const VvSession *session, const char *address, gpointer data, GE
   return change;
 }
 
-/* What is in the journal and not in a domain's hands. */
+/* What is in the journal and not in a domain's hands; with @at_boot, of that what the policy had bound. */
 static GPtrArray *
-journalled (const VvSession *session)
+journalled (const VvSession *session, gboolean at_boot)
 {
   GPtrArray *addresses = vv_journal_addresses (session->journal);
 
   for (guint i = addresses->len; i-- > 0;) {
     g_autoptr (VvEntry) entry = vv_journal_load (session->journal, addresses->pdata[i], NULL);
-    if (entry && entry->domain)
+    if (entry ? entry->domain || (at_boot && !entry->at_boot) : at_boot)
       g_ptr_array_remove_index (addresses, i);
   }
   return addresses;
@@ -54,6 +55,8 @@ vv_cmd_restore (int argc, char **argv)
   const GOptionEntry entries[] = {
       {"all", 'a', 0, G_OPTION_ARG_NONE, &options.all, N_ ("Every device in the journal that no domain has"),
        NULL},
+      {"at-boot", 0, 0, G_OPTION_ARG_NONE, &options.at_boot,
+       N_ ("Every device that 'bind --at-boot' has bound and no domain has"), NULL},
       {"force", 'f', 0, G_OPTION_ARG_NONE, &options.force,
        N_ ("Even if the journal says that a domain has the device"), NULL},
       {"jobs", 'j', 0, G_OPTION_ARG_INT, &options.jobs,
@@ -63,22 +66,22 @@ vv_cmd_restore (int argc, char **argv)
       {NULL},
   };
   int code = vv_parse_options (
-      &argc, &argv, "DEVICE... | --all",
+      &argc, &argv, "DEVICE... | --all | --at-boot",
       N_ ("Gives devices back to the host: the driver and the driver_override that the journal "
           "holds; without an entry, what the kernel chooses. A device of a running guest is refused."),
       entries, FALSE, &common);
 
   if (code >= 0)
     return code;
-  if (argc < 2 && !options.all)
-    return vv_usage_error (argv[0], _ ("a DEVICE or --all is missing"));
-  if (argc > 1 && options.all)
-    return vv_usage_error (argv[0], _ ("--all or DEVICEs, not both"));
+  if (argc < 2 && !options.all && !options.at_boot)
+    return vv_usage_error (argv[0], _ ("a DEVICE, --all or --at-boot is missing"));
+  if ((argc > 1) + options.all + options.at_boot > 1)
+    return vv_usage_error (argv[0], _ ("only one of DEVICEs, --all and --at-boot"));
   g_autoptr (VvSession) session = vv_open_to_move (&common, argv[0], options.jobs, options.dry_run, &code);
   if (!session)
     return code;
-  g_autoptr (GPtrArray) addresses =
-      options.all ? journalled (session) : vv_device_arguments (session->host, argc, argv, &code);
+  g_autoptr (GPtrArray) addresses = argc < 2 ? journalled (session, options.at_boot)
+                                             : vv_device_arguments (session->host, argc, argv, &code);
   if (!addresses)
     return code;
   if (!addresses->len && !common.json)

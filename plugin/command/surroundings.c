@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "denials.h"
+#include "placement.h"
 #include "policy-xml.h"
 
 /* Why the kernel refuses unsigned modules (module_sig_check() in its kernel/module/signing.c) */
@@ -291,4 +292,23 @@ vv_find_entry (const VvEntry *entry, const char *driver, GPtrArray *findings)
                   "that moves devices mends it")
              : _ ("somebody else unbound it"),
       g_strdup_printf ("vfio-variant restore %s", entry->address));
+}
+
+void
+vv_find_at_boot (const VvSurroundings *s, const VvPciDevice *device, const VvEntry *entry,
+                 GPtrArray *findings)
+{
+  g_autoptr (VvChoice) choice = vv_choose (s->session, device, entry, NULL, NULL, NULL, NULL);
+
+  if (!choice || choice->decision->terms.values[VV_TERM_AT_BOOT] != VV_AT_BOOT_YES ||
+      vv_on_vfio (s->session->host, device, choice->selection))
+    return;
+  g_autofree char *rule = vv_decision_rule (choice->decision);
+  vv_findings_add (
+      findings, "at-boot-missed", VV_WARNING, device->address,
+      g_strdup_printf ("%s wants it on VFIO from boot on, and it is on %s", rule,
+                       device->driver ? device->driver : "no driver"),
+      "neither udev nor vfio-variant-boot.service has put it there, or it was given back since; a guest with "
+      "managed='no' does not start with it",
+      g_strdup_printf ("vfio-variant bind --at-boot %s", device->address));
 }

@@ -202,6 +202,7 @@ entry_from_text (const char *address, const char *text)
   entry->home_override = get (file, "home-driver-override");
   entry->vfio_driver = get (file, "vfio-driver");
   entry->held = g_key_file_get_boolean (file, GROUP, "held", NULL);
+  entry->at_boot = g_key_file_get_boolean (file, GROUP, "at-boot", NULL);
   entry->domain = get (file, "domain");
   entry->domain_uuid = get (file, "domain-uuid");
   entry->in_use = g_key_file_get_boolean (file, GROUP, "in-use", NULL);
@@ -274,6 +275,7 @@ vv_journal_store (const VvJournal *journal, const VvEntry *entry, GError **error
   put (file, "home-driver-override", entry->home_override);
   put (file, "vfio-driver", entry->vfio_driver);
   g_key_file_set_boolean (file, GROUP, "held", entry->held);
+  g_key_file_set_boolean (file, GROUP, "at-boot", entry->at_boot);
   put (file, "domain", entry->domain);
   put (file, "domain-uuid", entry->domain_uuid);
   g_key_file_set_boolean (file, GROUP, "in-use", entry->in_use);

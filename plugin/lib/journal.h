@@ -38,6 +38,7 @@ const char *vv_state_name (VvState state);
  * @home_override: (nullable): the driver_override it had
  * @vfio_driver: (nullable): where it is, or is going
  * @held: detached by the administrator: it stays on VFIO when a domain is done with it
+ * @at_boot: held, because the policy wants it on VFIO from boot on
  * @domain: (nullable): name of the domain that has it or is about to
  * @domain_uuid: (nullable): that domain's UUID
  * @in_use: the domain runs
@@ -53,6 +54,7 @@ typedef struct {
   char *home_override;
   char *vfio_driver;
   gboolean held;
+  gboolean at_boot;
   char *domain;
   char *domain_uuid;
   gboolean in_use;

@@ -44,6 +44,24 @@ vv_session_binding (const VvSession *s, const char *address, gboolean dry_run, G
   return binding;
 }
 
+/* What comes back at the address is another device, and never was what its entry says. What a domain had is
+ * for vfio-variant-minder. Returns: whether there is no device to be recovered */
+static gboolean
+drop_vanished (const VvSession *s, const char *address)
+{
+  g_autofree char *device = g_build_filename ("bus/pci/devices", address, NULL);
+  g_autoptr (VvEntry) entry = NULL;
+  g_autoptr (VvLock) lock = NULL;
+
+  if (vv_io_exists (s->host->sys, device))
+    return FALSE;
+  lock = vv_journal_lock (s->journal, address, 0, NULL);
+  entry = lock ? vv_journal_load (s->journal, address, NULL) : NULL;
+  if (entry && !entry->domain && vv_journal_drop (s->journal, address, NULL))
+    g_message ("%s is gone from the host: its journal entry is dropped", address);
+  return TRUE;
+}
+
 /* A look without the lock: most entries are at rest, and opening the others recovers them. One that is
  * damaged is for whoever comes for its device. */
 void
@@ -52,7 +70,7 @@ vv_session_recover (const VvSession *s)
   g_autoptr (GPtrArray) addresses = vv_journal_addresses (s->journal);
 
   for (guint i = 0; i < addresses->len; i++) {
-    if (vv_journal_at_rest (s->journal, addresses->pdata[i]))
+    if (drop_vanished (s, addresses->pdata[i]) || vv_journal_at_rest (s->journal, addresses->pdata[i]))
       continue;
     g_autoptr (VvEntry) entry = vv_journal_load (s->journal, addresses->pdata[i], NULL);
     if (!entry)

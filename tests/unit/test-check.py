@@ -571,6 +571,15 @@ def entry_of_a_device_that_is_gone():
         expect(status(host), "journal-gone", "warning", "rm ", subject="0000:ff:00.0")
 
 
+def not_on_vfio_though_at_boot():
+    with Well() as host:
+        host.policy(f"<device address='{NIC}' at-boot='yes'/><device address='{ON_VFIO}' at-boot='yes'/>")
+        found = status(host)
+        for report in (found, check(host, NIC)):
+            expect(report, "at-boot-missed", "warning", f"bind --at-boot {NIC}", subject=NIC)
+        equal([one["subject"] for one in found["findings"] if one["id"] == "at-boot-missed"], [NIC])
+
+
 def driver_of_a_vendor():
     with Well() as host:
         os.makedirs(host.path("sys/bus/pci/drivers/nvidia_vgpu"))
@@ -984,7 +993,8 @@ TESTS = [
     module_that_is_not_signed, module_that_is_signed, module_that_is_blacklisted, tables_that_are_missing,
     a_kernel_that_is_old, the_policy_decides, a_policy_that_is_damaged, wish_that_is_refused, wish_that_is_invalid,
     model_in_the_domain, devices_that_nobody_manages, use_by_the_host, use_by_a_guest, claim_in_the_journal,
-    entry_that_is_half_done, entry_that_is_damaged, entry_of_a_device_that_is_gone, driver_of_a_vendor, no_way_to_reset,
+    entry_that_is_half_done, entry_that_is_damaged, entry_of_a_device_that_is_gone, not_on_vfio_though_at_boot,
+    driver_of_a_vendor, no_way_to_reset,
     no_flr_and_an_old_libvirt, which_libvirt, libvirt_that_sees_no_modules, libvirt_that_refuses,
     what_is_known_of_migration,
     migration_that_is_required, qemu_that_is_old, qemu_that_cannot_be_asked, emulator_of_others_is_not_run,

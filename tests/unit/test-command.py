@@ -1195,6 +1195,85 @@ def bind_with_a_driver_gets_past_the_policy():
         exits(host.inside(COMMAND, "bind", "--driver", "vfio-pci", NIC), 1, "the kernel accepted the bind to vfio-pci")
 
 
+def journal_entry(device, modalias, more):
+    return f"[device]\naddress={device}\nmodalias={modalias}\nstate=detached\n{more}"
+
+
+def bind_at_boot_goes_by_the_policy():
+    needs_policy()
+    with Host() as host:
+        for rules in ("", f"<device address='{NIC}' at-boot='no'/>"):
+            host.policy(rules)
+            result = host.inside(COMMAND, "bind", "--at-boot")
+            exits(result, 0)
+            equal(result.stdout, "")
+        host.policy(f"<device address='{NIC}' driver='generic' at-boot='yes'/>")
+        script = host.inside(COMMAND, "bind", "--dry-run", NIC).stdout
+        for devices in ([], [NIC], [DISK, NIC], ["0000:*"]):
+            result = host.inside(COMMAND, "bind", "--at-boot", "--dry-run", *devices)
+            exits(result, 0)
+            equal(result.stdout, script)
+        exits(host.inside(COMMAND, "bind", "--at-boot", NIC), 1, "the kernel accepted the bind")
+        result = host.inside(COMMAND, "bind", "--at-boot", "--json", DISK)
+        exits(result, 0)
+        equal(json.loads(result.stdout), [])
+        equal([name for name in os.listdir(host.path("run/vfio-variant")) if DISK in name], [])  # not even a lock
+
+
+def bind_at_boot_is_asked_for_in_vain():
+    needs_policy()
+    with Host() as host:
+        host.policy(f"<device address='{NIC}' at-boot='yes'/>")
+        for option in (["--force"], ["--driver", "vfio-pci"]):
+            exits(host.inside(COMMAND, "bind", "--at-boot", *option, NIC), 2, "--at-boot goes by the policy")
+        exits(host.inside(COMMAND, "bind", "--at-boot", "99:00.0"), 3, "no such PCI device")
+        host.write(f"run/vfio-variant/{NIC}", journal_entry(NIC, KEY[5:], "").replace("detached", "noted") +
+                   "home-known=true\nhome-driver=mlx5_core\ndomain=vm1\ndomain-uuid=77\n")
+        exits(host.inside(COMMAND, "bind", "--at-boot"), 4, f"{NIC} belongs to domain vm1")
+        os.unlink(host.path(f"run/vfio-variant/{NIC}"))
+        use_by_the_host(host)
+        exits(host.inside(COMMAND, "bind", "--at-boot"), 4, f"{NIC} is in use by the host")
+
+
+def bind_at_boot_passes_over_what_is_done():
+    """What a domain has, too, if it is where it should be."""
+    needs_policy()
+    with Host() as host:
+        host.policy(f"<device address='{ON_VFIO}' at-boot='yes'/>")
+        modalias = json.loads(host.look("match", "--json", ON_VFIO).stdout)["modalias"]
+        for more in ("held=true\nat-boot=true\n", "held=true\n", "held=true\nat-boot=true\ndomain=vm1\ndomain-uuid=77\n"):
+            host.write(f"run/vfio-variant/{ON_VFIO}", journal_entry(ON_VFIO, modalias, more))
+            result = host.inside(COMMAND, "bind", "--at-boot")
+            exits(result, 0)
+            equal(result.stdout, "")
+
+
+def restore_at_boot_knows_what_was_bound_by_hand():
+    needs_policy()
+    with Host() as host:
+        exits(host.inside(COMMAND, "restore", "--at-boot"), 0, "Nothing to restore.")
+        exits(host.inside(COMMAND, "restore", "--at-boot", NIC), 2, "either DEVICEs, --all or --at-boot")
+        exits(host.inside(COMMAND, "restore", "--at-boot", "--all"), 2, "either DEVICEs, --all or --at-boot")
+        home = "home-known=true\nhome-driver=mlx5_core\nheld=true\n"
+        for more, restored in (("", False), ("at-boot=true\ndomain=vm1\ndomain-uuid=77\n", False),
+                               ("at-boot=true\n", True)):
+            host.write(f"run/vfio-variant/{NIC}", journal_entry(NIC, KEY[5:], home + more))
+            equal(json.loads(host.look("list", "--json", NIC).stdout)[0]["at_boot"], "at-boot" in more)
+            exits(host.inside(COMMAND, "restore", "--at-boot"), 0,
+                  "it already is at home" if restored else "Nothing to restore.")
+            equal(os.path.exists(host.path(f"run/vfio-variant/{NIC}")), not restored)
+
+
+def entries_go_with_their_devices():
+    """But for those of a domain, which vfio-variant-minder sees to."""
+    needs_policy()
+    with Host() as host:
+        for more, left in (("held=true\n", False), ("domain=vm1\ndomain-uuid=77\n", True)):
+            host.write("run/vfio-variant/0000:99:00.0", journal_entry("0000:99:00.0", "pci:v1", more))
+            exits(host.inside(COMMAND, "bind", "--at-boot"), 0)
+            equal(os.path.exists(host.path("run/vfio-variant/0000:99:00.0")), left)
+
+
 def bind_under_a_broken_policy():
     needs_policy()
     with Host() as host:
@@ -1312,6 +1391,8 @@ TESTS = [
     hook_leaves_other_domains_alone, what_the_hook_runs_is_for_the_hook,
     match_tells_the_rule, match_under_every_term, match_of_nothing_left, list_shows_the_best_by_the_policy,
     a_broken_policy_is_warned_of_and_ignored, bind_goes_by_host_use, bind_with_a_driver_gets_past_the_policy,
+    bind_at_boot_goes_by_the_policy, bind_at_boot_is_asked_for_in_vain, bind_at_boot_passes_over_what_is_done,
+    restore_at_boot_knows_what_was_bound_by_hand, entries_go_with_their_devices,
     bind_under_a_broken_policy, bind_of_what_cannot_migrate_exits_4, hook_refuses_where_a_domain_may_be_refused,
     hook_refuses_at_prepare_and_leaves_nothing, hook_goes_by_host_use, hook_never_fails_for_a_broken_policy,
     hook_lets_what_runs_be,
