@@ -23,6 +23,10 @@ journal_of() { # journal_of BDF KEY: what the entry says; nothing when it says n
   [ ! -e "/run/vfio-variant/$1" ] || sed -n "s/^$2=//p" "/run/vfio-variant/$1"
 }
 
+journal_says() { # journal_says BDF KEY VALUE, for wait_for
+  [ "$(journal_of "$1" "$2")" = "$3" ]
+}
+
 expect_no_journal() { # expect_no_journal BDF
   [ ! -e "/run/vfio-variant/$1" ] || fail "a journal entry was left: $(cat "/run/vfio-variant/$1")"
 }

@@ -52,10 +52,6 @@ plug() { # plug BLOCK with|without DRIVER
   is_expected 'driver at home' "$(driver_of "$nic")" virtio-pci
 }
 
-journal_says() { # journal_says BDF KEY VALUE, for wait_for
-  [ "$(journal_of "$1" "$2")" = "$3" ]
-}
-
 # What the daemon says of the two moves of a round
 # shellcheck disable=SC2016 # the dollar is jq's
 held_times() { # held_times BLOCK

@@ -85,10 +85,6 @@ guest_is_destroyed() {
   comes_home "$virtio_nic" 'virtio-pci (null)'
 }
 
-journal_says() { # journal_says BDF KEY VALUE, for wait_for
-  [ "$(journal_of "$1" "$2")" = "$3" ]
-}
-
 domain_is_told() {
   start_domain guest
   attach_hostdev guest "$virtio_nic"

@@ -208,10 +208,6 @@ domain_is_told() {
   wait_for 20 gate_is '.minder == "idle"'
 }
 
-journal_says() { # journal_says BDF KEY VALUE, for wait_for
-  [ "$(journal_of "$1" "$2")" = "$3" ]
-}
-
 # Everybody may read the journal, in spite of the unit's UMask=.
 everybody_reads() {
   start_domain guest
