@@ -73,7 +73,8 @@ gboolean vv_find_module (const VvSurroundings *s, const char *module, gboolean b
  * @driver: (nullable): what its device is on */
 void vv_find_entry (const VvEntry *entry, const char *driver, GPtrArray *findings);
 
-/** vv_find_at_boot: that a device should be on VFIO from boot on and is not; nothing when it is, or should not.
+/** vv_find_at_boot: that a device should be on VFIO from boot on and is not; nothing when it is, or should
+ * not.
  * @entry: (nullable): its journal entry */
 void vv_find_at_boot (const VvSurroundings *s, const VvPciDevice *device, const VvEntry *entry,
                       GPtrArray *findings);
