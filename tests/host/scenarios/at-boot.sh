@@ -87,7 +87,7 @@ none_stays_without_a_driver() { # none_stays_without_a_driver AUTOPROBE STATE
   set -- "$2" $(make_vfs "$igb" 2 "$1")
   expect_state "$@"
   expect_no_journal "$2"
-  log_says "$2: no VFIO driver could be bound, it is back on ${1% *}"
+  log_says "$2: no VFIO driver could be bound, it is back on (no driver|igbvf)"
 }
 
 # What is there already is told by "udevadm trigger", too, and is no news.

@@ -349,6 +349,64 @@ stays_away_after_wrong_options() {
   expect 'state' "$(unit_says ActiveState) $(unit_says ExecMainStatus) $(unit_says NRestarts)" 'failed 2 0'
 }
 
+# --- at boot ---------------------------------------------------------------------------------------------
+
+nvme=$(bdf 1b36:0010)
+no_functions() {
+  echo 0 >"$sysfs/$nvme/sriov_numvfs"
+  rm -f "$policy_file"
+}
+
+want_functions_at_boot() {
+  set_policy "<device physical-function='$nvme' at-boot='yes'/>"
+  trap 'no_functions; remove_hook_scripts' EXIT
+}
+
+on_the_variant() { # on_the_variant BDF...
+  for vf in "$@"; do
+    expect "state of $vf" "$(state_of "$vf")" 'test_vfio_pci test_vfio_pci'
+  done
+}
+
+# What udev runs is in the sandbox of systemd-udevd: modules are loaded from within, and the scripts work.
+udevd_is_no_obstacle() {
+  want_functions_at_boot
+  unload_variants
+  hook_script 10-work <<'SCRIPT'
+#!/bin/sh
+devlink dev show && logger -t hook-boot "$3 $(grep Seccomp: /proc/self/status | xargs)"
+SCRIPT
+  mark_records
+  # shellcheck disable=SC2046 # words
+  on_the_variant $(make_vfs "$nvme" 2 1)
+  expect 'what the scripts logged' "$(records -o cat -t hook-boot | sort | uniq -c | xargs)" \
+    '2 begin Seccomp: 2 2 end Seccomp: 2'
+  records -o cat -k >kernel
+  ! grep -E 'type=1326|SIGSYS' kernel || fail 'the kernel denied a system call'
+  records -o cat -u systemd-udevd.service >said
+  ! grep -iE 'vfio-variant.*(failed|timed out|killed)' said || fail 'udev was not content'
+}
+
+# The unit itself, for what was there before: it is not given back when the unit is stopped.
+boot_unit_binds() {
+  unit=vfio-variant-boot.service
+  systemd-analyze verify "$unit"
+  for libvirt in libvirtd.service virtqemud.service; do
+    unit_says Before | grep -w "$libvirt"
+  done
+  systemctl start "$unit"
+  expect 'without a policy' "$(unit_says ActiveState) $(unit_says ConditionResult)" 'inactive no'
+  vfs=$(make_vfs "$nvme" 2)
+  want_functions_at_boot
+  systemctl start "$unit"
+  expect 'with one' "$(unit_says ActiveState) $(unit_says Result)" 'active success'
+  # shellcheck disable=SC2086 # words
+  on_the_variant $vfs
+  systemctl stop "$unit"
+  # shellcheck disable=SC2086
+  on_the_variant $vfs
+}
+
 # --- both variants -------------------------------------------------------------------------------------
 
 whole_life() { # whole_life VARIANT
@@ -377,6 +435,8 @@ whole_life systemd
 unit_scenario 'hook point: what a script is kept from' hook_is_shut_in
 scenario 'systemd: restart after kill -9, with a guest' comes_back_after_kill
 scenario 'systemd: wrong options: no restart' stays_away_after_wrong_options
+scenario 'systemd: at boot: functions that appear, by udev' udevd_is_no_obstacle
+scenario 'systemd: at boot: the unit' boot_unit_binds
 be_strict
 scenario 'strict: a call that is not in the filter kills' filter_kills
 whole_life strict
