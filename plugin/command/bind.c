@@ -54,14 +54,15 @@ iommu_allows (const VvSession *session, const VvPciDevice *device, GError **erro
   return FALSE;
 }
 
-/* A virtual function that was destroyed and made anew has nothing to do with what it was. */
+/* A virtual function that was destroyed and made anew has nothing to do with what it was. What a domain has
+ * is between libvirt's hands at times. */
 static gboolean
 forget_stale (const VvSession *session, VvBinding *b, const VvChoice *choice, GError **error)
 {
   const VvHome now = {b->device->driver, b->device->driver_module, b->device->driver_override};
   gboolean on_vfio = vv_on_vfio (session->host, b->device, choice->selection);
 
-  return !vv_binding_is_stale (b, &now, on_vfio) || vv_binding_forget (b, error);
+  return !vv_binding_is_stale (b, &now, on_vfio) || b->entry->domain || vv_binding_forget (b, error);
 }
 
 static void

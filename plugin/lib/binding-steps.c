@@ -122,10 +122,9 @@ vv_driver_registered (const VvHost *host, const char *driver)
 /* A driver whose module is being loaded takes devices before it has files: "uevent" comes after that, and
  * "bind" and "unbind", if it has them, after "uevent" (bus_add_driver() in drivers/base/bus.c). */
 static void
-wait_for_files (const VvBinding *b, const char *driver)
+wait_for_files (const VvBinding *b, const char *driver, const char *unbind)
 {
   g_autofree char *folder = driver_file (driver, NULL);
-  g_autofree char *unbind = driver_file (driver, "unbind");
   g_autofree char *uevent = driver_file (driver, "uevent");
   gint64 end = g_get_monotonic_time () + REGISTERING_LIMIT_US;
   gboolean last = FALSE;
@@ -146,8 +145,8 @@ vv_step_unbind (VvBinding *b, GError **error)
     return TRUE;
   g_autofree char *path = driver_file (b->device->driver, "unbind");
   g_autoptr (GError) problem = NULL;
-  if (!b->dry_run)
-    wait_for_files (b, b->device->driver);
+  if (!b->dry_run && !vv_io_exists (b->host->sys, path))
+    wait_for_files (b, b->device->driver, path);
   if (!step_write (b, b->host->sys, path, b->device->address, &problem)) {
     /* ENODEV: it has let go of the device itself, as nvme does of what it cannot start */
     if (!g_error_matches (problem, VV_ERROR, VV_ERROR_NO_DEVICE) ||

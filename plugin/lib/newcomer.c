@@ -25,8 +25,9 @@ vv_newcomer_wait_shown (const VvHost *host, const char *address)
 {
   gint64 end = g_get_monotonic_time () + SHOWN_LIMIT_US;
   g_autofree char *device = g_build_filename ("bus/pci/devices", address, NULL);
+  g_autofree char *driver = g_build_filename (device, "driver", NULL);
 
-  if (!host->proc || !vv_io_exists (host->proc, "bus/pci"))
+  if (!host->proc || !vv_io_exists (host->proc, "bus/pci") || vv_io_exists (host->sys, driver))
     return;
   while (!is_shown (host, address) && vv_io_exists (host->sys, device) && g_get_monotonic_time () < end)
     g_usleep (LOOK_US);

@@ -19,7 +19,8 @@
  * vv_newcomer_wait_shown:
  *
  * Waits until the kernel has shown all of the device, its link to the physical function among it; for 2
- * seconds at most. Returns at once for any other device, and where there is no /proc/bus/pci to tell by.
+ * seconds at most. Returns at once for any other device, one with a driver among them, and where there is no
+ * /proc/bus/pci to tell by.
  */
 void vv_newcomer_wait_shown (const VvHost *host, const char *address);
 

@@ -44,19 +44,27 @@ vv_session_binding (const VvSession *s, const char *address, gboolean dry_run, G
   return binding;
 }
 
-/* What comes back at the address is another device, and never was what its entry says. What a domain had is
- * for vfio-variant-minder. Returns: whether there is no device to be recovered */
+static gboolean
+is_present (const VvSession *s, const char *address)
+{
+  g_autofree char *device = g_build_filename ("bus/pci/devices", address, NULL);
+
+  return vv_io_exists (s->host->sys, device);
+}
+
+/* What comes back at the address is another device, and never was what its entry says; it may have come, and
+ * have an entry of its own, while the lock was taken. What a domain had is for vfio-variant-minder. Returns:
+ * whether there is no device to be recovered */
 static gboolean
 drop_vanished (const VvSession *s, const char *address)
 {
-  g_autofree char *device = g_build_filename ("bus/pci/devices", address, NULL);
   g_autoptr (VvEntry) entry = NULL;
   g_autoptr (VvLock) lock = NULL;
 
-  if (vv_io_exists (s->host->sys, device))
+  if (is_present (s, address))
     return FALSE;
   lock = vv_journal_lock (s->journal, address, 0, NULL);
-  entry = lock ? vv_journal_load (s->journal, address, NULL) : NULL;
+  entry = lock && !is_present (s, address) ? vv_journal_load (s->journal, address, NULL) : NULL;
   if (entry && !entry->domain && vv_journal_drop (s->journal, address, NULL))
     g_message ("%s is gone from the host: its journal entry is dropped", address);
   return TRUE;
