@@ -390,7 +390,7 @@ SCRIPT
 # The unit itself, for what was there before: it is not given back when the unit is stopped.
 boot_unit_binds() {
   unit=vfio-variant-boot.service
-  systemd-analyze verify "$unit"
+  systemd-analyze verify --man=no "$unit"
   for libvirt in libvirtd.service virtqemud.service; do
     unit_says Before | grep -w "$libvirt"
   done
