@@ -304,11 +304,11 @@ vv_find_at_boot (const VvSurroundings *s, const VvPciDevice *device, const VvEnt
       vv_on_vfio (s->session->host, device, choice->selection))
     return;
   g_autofree char *rule = vv_decision_rule (choice->decision);
-  vv_findings_add (
-      findings, "at-boot-missed", VV_WARNING, device->address,
-      g_strdup_printf ("%s wants it on VFIO from boot on, and it is on %s", rule,
-                       device->driver ? device->driver : "no driver"),
-      "neither udev nor vfio-variant-boot.service has put it there, or it was given back since; a guest with "
-      "managed='no' does not start with it",
-      g_strdup_printf ("vfio-variant bind --at-boot %s", device->address));
+  vv_findings_add (findings, "at-boot-missed", VV_WARNING, device->address,
+                   g_strdup_printf (_ ("%s wants it on VFIO from boot on, and it is on %s"), rule,
+                                    device->driver ? device->driver : _ ("no driver")),
+                   _ ("neither udev nor vfio-variant-boot.service has put it there, or it was given back "
+                      "since; a guest with "
+                      "managed='no' does not start with it"),
+                   g_strdup_printf (_ ("vfio-variant bind --at-boot %s"), device->address));
 }

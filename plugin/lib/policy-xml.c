@@ -284,9 +284,11 @@ add_rule (VvPolicy *policy, const VvXml *xml, const char *path, const xmlNode *n
            "is to hold for all devices is <default>"));
   if (vv_terms_are_empty (&rule->terms))
     return vv_xml_fail (xml, node, error,
-                        _ ("<%s> wants nothing: it needs one of driver, fallback, migratable, unmanaged, "
-                           "host-use%s"),
-                        (const char *)node->name, is_default ? "" : ", at-boot");
+                        is_default ? _ ("<%s> wants nothing: it needs one of driver, fallback, migratable, "
+                                        "unmanaged, host-use")
+                                   : _ ("<%s> wants nothing: it needs one of driver, fallback, migratable, "
+                                        "unmanaged, host-use, at-boot"),
+                        (const char *)node->name);
   if (rule->native_driver && rule->terms.values[VV_TERM_AT_BOOT] == VV_AT_BOOT_YES)
     return vv_xml_fail (
         xml, node, error,

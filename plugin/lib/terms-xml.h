@@ -42,7 +42,7 @@ gboolean vv_is_at_boot (const char *value);
  */
 #define VV_TERMS_OF_RULE                                                                                     \
   {                                                                                                          \
-    "at-boot", "yes or no", vv_is_at_boot                                                                    \
+    "at-boot", N_ ("yes or no"), vv_is_at_boot                                                               \
   }
 
 /** vv_terms_from_xml: Returns: (transfer full): by vv_terms_clear(): the terms that @element, which was

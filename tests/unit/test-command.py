@@ -1251,7 +1251,7 @@ def bind_at_boot_passes_over_what_is_done():
 def restore_at_boot_knows_what_was_bound_by_hand():
     needs_policy()
     with Host() as host:
-        exits(host.inside(COMMAND, "restore", "--at-boot"), 0, "Nothing to restore.")
+        exits(host.inside(COMMAND, "restore", "--at-boot"), 0, "nothing to restore")
         exits(host.inside(COMMAND, "restore", "--at-boot", NIC), 2, "either DEVICEs, --all or --at-boot")
         exits(host.inside(COMMAND, "restore", "--at-boot", "--all"), 2, "either DEVICEs, --all or --at-boot")
         home = "home-known=true\nhome-driver=mlx5_core\nheld=true\n"
@@ -1260,7 +1260,7 @@ def restore_at_boot_knows_what_was_bound_by_hand():
             host.write(f"run/vfio-variant/{NIC}", journal_entry(NIC, KEY[5:], home + more))
             equal(json.loads(host.look("list", "--json", NIC).stdout)[0]["at_boot"], "at-boot" in more)
             exits(host.inside(COMMAND, "restore", "--at-boot"), 0,
-                  "it already is at home" if restored else "Nothing to restore.")
+                  "it already is at home" if restored else "nothing to restore")
             equal(os.path.exists(host.path(f"run/vfio-variant/{NIC}")), not restored)
 
 

@@ -44,7 +44,7 @@ OF_WHOLE_SCRIPTS = "SC2164,SC2154,SC2046"
 # Commands of which no more is known than that they are one
 OTHER_COMMANDS = set("""
     apparmor_parser apt apt-get awk bash cat chmod chown cp cut depmod dmesg dnf dpkg dpkg-buildpackage echo env exit export
-    find grep head ip jq ln logger ls lspci make meson mkdir modinfo modprobe mstconfig mv ninja ps readlink restorecon rm rpm
+    find grep head ip jq ln logger ls lspci make meson mkdir modinfo modprobe msginit mstconfig mv ninja ps readlink restorecon rm rpm
     rpmbuild sed semodule sh sleep sort sudo tail tee test touch true udevadm uname update-initramfs xmllint
 """.split())
 HELPERS = set("bdf start_libvirt devices start_domain qemu_vfio_driver".split())  # of tests/host/lib.sh
