@@ -1252,8 +1252,8 @@ def restore_at_boot_knows_what_was_bound_by_hand():
     needs_policy()
     with Host() as host:
         exits(host.inside(COMMAND, "restore", "--at-boot"), 0, "nothing to restore")
-        exits(host.inside(COMMAND, "restore", "--at-boot", NIC), 2, "either DEVICEs, --all or --at-boot")
-        exits(host.inside(COMMAND, "restore", "--at-boot", "--all"), 2, "either DEVICEs, --all or --at-boot")
+        exits(host.inside(COMMAND, "restore", "--at-boot", NIC), 2, "only one of DEVICEs, --all and --at-boot")
+        exits(host.inside(COMMAND, "restore", "--at-boot", "--all"), 2, "only one of DEVICEs, --all and --at-boot")
         home = "home-known=true\nhome-driver=mlx5_core\nheld=true\n"
         for more, restored in (("", False), ("at-boot=true\ndomain=vm1\ndomain-uuid=77\n", False),
                                ("at-boot=true\n", True)):
