@@ -295,6 +295,17 @@ test_environment (void)
   g_assert_cmpint (g_ascii_strtoll (mask, NULL, 8), ==, 022);
 }
 
+/* Two signals are glibc's own: sigaction() refuses to reset them, and GNU make leaves them ignored. */
+static guint64
+signals_of (const char *status, const char *which)
+{
+  const char *line = strstr (status, which);
+  guint64 own = G_GUINT64_CONSTANT (3) << (__SIGRTMIN - 1);
+
+  g_assert_nonnull (line);
+  return g_ascii_strtoull (line + strlen (which), NULL, 16) & ~own;
+}
+
 /* Blocked and ignored signals and open files are inherited by nature. */
 static void
 test_nothing_is_inherited (void)
@@ -322,7 +333,8 @@ test_nothing_is_inherited (void)
   close (50);
   g_autofree char *signals = fake_read (f->k, "out/signals");
   g_autofree char *files = fake_read (f->k, "out/files");
-  g_assert_cmpstr (signals, ==, "SigBlk: 0000000000000000\nSigIgn: 0000000000000000");
+  g_assert_cmphex (signals_of (signals, "SigBlk:"), ==, 0);
+  g_assert_cmphex (signals_of (signals, "SigIgn:"), ==, 0);
   g_assert_cmpstr (files, ==, "0\n1\n2\n3");
 }
 
