@@ -9,6 +9,8 @@
 #   DIR/work/           sources, meson's and kbuild's build directories     (make-image)
 #   DIR/cache/          what libvirt keeps about QEMU, put into images      (make-image)
 #   DIR/image/          disk.img, initrd, vmlinuz                           (make-image)
+#   DIR/bare/           the same without the project                        (make-image)
+#   DIR/packages/       Debian packages of the project                      (make-packages)
 #
 # Beside it, for all hosts there, can lie a newer QEMU than the machine has:
 #
@@ -87,6 +89,53 @@ kernel_release() {
     die "$1 holds not exactly one kernel"
   fi
   basename "${releases[0]}"
+}
+
+# --- this source tree, and the builder ---
+
+# source_files: their names, each with a NUL after it
+source_files() {
+  (
+    cd "$source_dir"
+    if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
+      git ls-files -z --cached --others --exclude-standard
+    else
+      find . -path ./build -prune -o -type f -printf '%P\0'
+    fi
+  ) | sort -zu | while IFS= read -r -d '' file; do
+    [ ! -f "$source_dir/$file" ] || printf '%s\0' "$file"
+  done
+}
+
+# copy_sources DIRECTORY: the files that are named on standard input. Their times are kept: ninja and make build only what
+# changed.
+copy_sources() {
+  rm -rf "$1.new"
+  mkdir -p "$1.new"
+  (cd "$source_dir" && cpio --quiet -0pdm "$1.new")
+  rm -rf "$1"
+  mv "$1.new" "$1"
+}
+
+# in_builder SCRIPT [ARGUMENT...]: in the builder of $roots, with $work on /mnt. Its mounts are those
+# of a mount namespace and vanish with it, even when it is killed.
+in_builder() {
+  # shellcheck disable=SC2016,SC2154 # expanded by the inner shell; set by who calls
+  unshare --mount --propagation private sh -euc '
+    root=$1 work=$2
+    shift 2
+    mount --bind "$work" "$root/mnt"
+    mount -t proc proc "$root/proc"
+    exec chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
+      sh -euc "$@"' sh "$roots/builder" "$work" "$1" sh "${@:2}"
+}
+
+# logged WHAT COMMAND...: its messages are shown if it fails
+logged() {
+  local log=$work/$1.log
+  "${@:2}" >"$log" 2>&1 && return
+  cat "$log" >&2
+  die "building the $1 failed"
 }
 
 # --- from a Debian mirror ---
