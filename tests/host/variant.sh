@@ -56,6 +56,16 @@ show_module() {
   mv "$hidden.hidden" "$hidden"
 }
 
+# --- the policy ------------------------------------------------------------------------------
+
+policy_file=/etc/libvirt/vfio-variant.xml
+
+# set_policy XML: what the rules say, for as long as the scenario takes
+set_policy() {
+  printf '<vfio-variant>\n%s\n</vfio-variant>\n' "$1" >"$policy_file"
+  trap 'rm -f "$policy_file"' EXIT
+}
+
 # --- the daemon -------------------------------------------------------------------------------
 
 gate_status() { # gate_status JQ-EXPRESSION

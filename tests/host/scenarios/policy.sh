@@ -5,13 +5,6 @@
 
 virtio_nic=$(bdf 1af4:1041 1)
 e1000e=$(bdf 8086:10d3 1)
-policy_file=/etc/libvirt/vfio-variant.xml
-
-# set_policy XML: what the rules say, for as long as the scenario takes
-set_policy() {
-  printf '<vfio-variant>\n%s\n</vfio-variant>\n' "$1" >"$policy_file"
-  trap 'rm -f "$policy_file"' EXIT
-}
 
 virtio_rule() { # virtio_rule TERMS...: for both virtio-net devices
   echo "<device vendor='0x1af4' product='0x1041' $*/>"

@@ -11,7 +11,6 @@
 virtio_nic=$(bdf 1af4:1041 1)
 unit=vfio-variantd.service
 drop_ins=/run/systemd/system/$unit.d
-policy_file=/etc/libvirt/vfio-variant.xml
 exposure_limit=30 # tenths, see the end of the unit
 
 # --- what systemd and journald say -----------------------------------------------------------------
@@ -91,11 +90,6 @@ plugs() {
   expect 'home in the journal' "$(journal_of "$2" home-driver)" "$(echo "$before" | sed 's/ .*//; s/^none$//')"
   detach_hostdev guest "$2"
   comes_home "$2" "$before"
-}
-
-set_policy() { # set_policy XML: for as long as the scenario takes
-  printf '<vfio-variant>\n%s\n</vfio-variant>\n' "$1" >"$policy_file"
-  trap 'rm -f "$policy_file"' EXIT
 }
 
 # --- how it starts, and what it is kept from --------------------------------------------------------
