@@ -71,8 +71,17 @@ def installed():
         return found
 
 
-def unit_dir(files):
-    return os.path.dirname(next(file for file in files if file.endswith("/vfio-variantd.service")))
+def folder_of(name, files):
+    return os.path.dirname(next(file for file in files if file.endswith("/" + name)))
+
+
+def places(files):
+    """Where this build puts what each system has a place of its own for."""
+    return {
+        "UNIT_DIR": folder_of("vfio-variantd.service", files),
+        "RULES_DIR": folder_of("70-vfio-variant.rules", files),
+        "ZSH_DIR": folder_of("_vfio-variant", files),
+    }
 
 
 def lines(path):
@@ -107,7 +116,7 @@ def nothing_outside_of_destdir():
 def debian_has_every_file():
     files = installed()
     patterns = lines("debian/vfio-variant.install") + lines("debian/not-installed")
-    expect_agreement(files, [pattern.replace("${env:UNIT_DIR}", unit_dir(files)) for pattern in patterns])
+    expect_agreement(files, [re.sub(r"\${env:(\w+)}", lambda m: places(files)[m[1]], p) for p in patterns])
 
 
 def rpm_has_every_file():
@@ -115,7 +124,7 @@ def rpm_has_every_file():
     files = {file for file in installed() if not file.startswith("etc/apparmor.d/")}
     spec = lines("packaging/rpm/vfio-variant.spec")
     section = spec[spec.index("%files") + 1 : spec.index("%files doc")]
-    macros = dict(MACROS, _unitdir=unit_dir(files))
+    macros = dict(MACROS, _unitdir=places(files)["UNIT_DIR"], _udevrulesdir=places(files)["RULES_DIR"])
     patterns = [line.split()[-1] for line in section if not line.startswith(("%license", "%doc", "%dir"))]
     expect_agreement(files, [re.sub(r"%{(\w+)}/", lambda m: macros[m[1]].strip("/") + "/", p) for p in patterns])
 
