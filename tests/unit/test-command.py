@@ -742,6 +742,25 @@ def help_tells():
     assert "DEVICE" not in result.stdout, "it takes none"
 
 
+def every_json_has_its_schema():
+    """A command that has --json is named here, with its schema, which is installed and in the man page."""
+    schemas = {"list": "list", "match": "match", "probe": "probe", "check": "check", "bind": "change", "restore": "change",
+               "policy": "policy", "status": "status"}
+    names = re.findall(r"^  ([a-z]+) ", run(COMMAND, "--help").stdout, re.MULTILINE)
+    equal(sorted(name for name in names if "--json" in run(COMMAND, name, "--help").stdout), sorted(schemas))
+    source = os.path.dirname(SCHEMAS)
+    with open(os.path.join(source, "docs/man/vfio-variant.rst"), encoding="utf-8") as file:
+        manual = file.read()
+    with open(os.path.join(SCHEMAS, "meson.build"), encoding="utf-8") as file:
+        installed = file.read()
+    for schema in schemas.values():
+        assert f"*{schema}.schema.json*" in manual and f"'{schema}.schema.json'" in installed, schema
+    with Host() as host:
+        for arguments in (["list", "--all"], ["list", "--all", "--tree"], ["match", NIC], ["match", "*"], ["check", NIC],
+                          ["status"], ["policy"]):
+            valid(json.loads(host.look(*arguments, "--json").stdout), f"{schemas[arguments[0]]}.schema.json")
+
+
 def options_are_the_same_everywhere():
     """In --help, in the man page, and in the completion."""
     source = os.path.dirname(SCHEMAS)
@@ -1382,7 +1401,7 @@ TESTS = [
     metrics_usage, what_is_done_is_counted, wrong_usage_exits_2, policy_for_people, policy_of_nothing, policy_json,
     policy_key_file, policy_of_given_files,
     absent_device_exits_3, no_sysfs_exits_1, moving_without_privilege_exits_5, help_tells,
-    options_are_the_same_everywhere, the_daemon_helps, the_daemon_without_privilege_exits_5,
+    every_json_has_its_schema, options_are_the_same_everywhere, the_daemon_helps, the_daemon_without_privilege_exits_5,
     the_daemons_options_are_the_same_everywhere, bind_of_what_is_bound,
     bind_dry_run_prints_a_script, bind_that_fails_exits_1, bind_of_many_at_once, bind_of_what_the_host_uses_exits_4,
     bind_without_an_iommu_exits_4, restore_respects_domains, probe_of_the_generic_driver,
