@@ -8,6 +8,8 @@
 #include "policy-xml.h"
 #include "watch.h"
 
+#define CELL_CHARACTERS 1000
+
 /* @rows, @nodes: as they were told last; @session: what they were read from */
 typedef struct {
   const VvHost *host;
@@ -60,6 +62,16 @@ tell_json (JsonNode *node, const char *event)
   vv_json_print_line (b);
 }
 
+/* What is quoted may be in any encoding, and acts on no terminal. */
+static void
+print_cell (const char *text)
+{
+  g_autofree char *valid = text ? g_utf8_make_valid (text, -1) : NULL;
+  g_autofree char *safe = valid ? vv_printable (valid, CELL_CHARACTERS) : NULL;
+
+  printf (" %s", safe ? safe : "-");
+}
+
 static void
 tell_line (const VvRow *row, const char *event, const GArray *columns)
 {
@@ -69,7 +81,7 @@ tell_line (const VvRow *row, const char *event, const GArray *columns)
   printf ("%s %-7s", time, event);
   for (guint i = 0; i < columns->len; i++) {
     g_autofree char *text = vv_row_text (row, g_array_index (columns, VvColumn, i));
-    printf (" %s", text ? text : "-");
+    print_cell (text);
   }
   putchar ('\n');
 }

@@ -266,6 +266,14 @@ def watch_tells_of_device_events():
         watch.ends(signal.SIGTERM)
 
 
+def watch_passes_nothing_to_the_terminal():
+    needs_namespace()
+    with Host() as host:
+        host.write(f"run/vfio-variant/{NIC}", ENTRY.replace("vm1", "v\x1b[2Jm\\n1\u202e"))
+        with Watch(host, "--output", "DOMAIN,DEVICE", NIC) as watch:
+            equal(watch.line().split(None, 2)[2], f"v?[2Jm 1? {NIC}")
+
+
 def watch_sleeps():
     """Nothing wakes it up when nothing happens."""
     needs_namespace()
@@ -363,7 +371,7 @@ def version_tells_what_it_was_built_with():
 TESTS = [
     list_shows_the_columns_asked_for, list_tells_who_could_not_be_given_out, list_knows_names, tree_shows_whole_groups,
     tree_shows_what_has_no_group, colours_are_for_terminals, colours_have_a_meaning, watch_tells_of_the_journal,
-    watch_tells_of_device_events, watch_sleeps, watch_ends_with_its_reader, watch_draws_on_a_terminal,
+    watch_tells_of_device_events, watch_passes_nothing_to_the_terminal, watch_sleeps, watch_ends_with_its_reader, watch_draws_on_a_terminal,
     watch_is_of_the_running_system, what_cannot_be_written_is_a_failure, who_stops_reading_is_no_failure,
     commands_are_guessed, help_is_a_command, version_tells_what_it_was_built_with,
 ]
