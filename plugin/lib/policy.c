@@ -425,6 +425,20 @@ fall_back (const VvDecision *d, const VvHost *host, GPtrArray *chosen, GPtrArray
     }
 }
 
+/* @immobile, @rest: those that are out, mostly none: the words cost more than the choice */
+static void
+exclude (VvSelection *selection, GPtrArray *immobile, GPtrArray *rest, const char *rule)
+{
+  if (immobile->len) {
+    g_autofree char *why = g_strdup_printf (_ ("it cannot migrate, which %s requires"), rule);
+    exclude_all (selection, immobile, why);
+  }
+  if (rest->len) {
+    g_autofree char *why = g_strdup_printf (_ ("%s does not take it"), rule);
+    exclude_all (selection, rest, why);
+  }
+}
+
 void
 vv_decision_apply (const VvDecision *d, const VvHost *host, VvSelection *selection, VvCannotMigrate cannot,
                    gpointer data)
@@ -433,8 +447,6 @@ vv_decision_apply (const VvDecision *d, const VvHost *host, VvSelection *selecti
   g_autoptr (GPtrArray) rest = g_ptr_array_new ();
   g_autoptr (GPtrArray) immobile = g_ptr_array_new ();
   g_autofree char *rule = vv_decision_rule (d);
-  g_autofree char *not_taken = g_strdup_printf (_ ("%s does not take it"), rule);
-  g_autofree char *not_migratable = g_strdup_printf (_ ("it cannot migrate, which %s requires"), rule);
   int migratable = d->terms.values[VV_TERM_MIGRATABLE];
 
   move_all (selection->candidates, rest);
@@ -451,8 +463,7 @@ vv_decision_apply (const VvDecision *d, const VvHost *host, VvSelection *selecti
   }
   fall_back (d, host, chosen, rest);
   move_all (chosen, selection->candidates);
-  exclude_all (selection, immobile, not_migratable);
-  exclude_all (selection, rest, not_taken);
+  exclude (selection, immobile, rest, rule);
   if (d->file || d->whose)
     selection->ruled_by = g_strdup (rule);
 }
