@@ -190,7 +190,8 @@ managed_at_hot_plug() {
   start_domain guest
   attach_hostdev guest "$vf"
   expect 'driver that QEMU uses' "$(qemu_vfio_devices guest)" "$vf test_vfio_pci"
-  wait_for 20 journal_says "$vf" domain guest
+  # From 10.0 on libvirt finds it where it wants it, and moves nothing: nobody tells the gate.
+  libvirt_chooses || wait_for 20 journal_says "$vf" domain guest
   detach_hostdev guest "$vf"
   comes_back_to_the_variant "$vf"
 }
