@@ -73,6 +73,7 @@ feature() {
   feature_title=$1 feature_wanted=$2
   [ "$who" = 'plain libvirt' ] || feature_wanted=$3
   shift 3
+  rm -f /run/tests/result # of the one before: with --only this one may not be run
   scenario "$who: $feature_title" comes_to "$feature_wanted" "$@"
   set_right
   [ ! -s /run/tests/result ] || diag "result: $who | $feature_title | $(cat /run/tests/result)"
@@ -92,7 +93,7 @@ set_right() {
 }
 
 comes_to() {
-  rm -f came reason /run/tests/result
+  rm -f came reason
   comes_to_wanted=$1
   shift
   "$@"
