@@ -831,6 +831,8 @@ APPARMOR = ('6,1,2,-;audit: type=1400 audit(1700000100.000:7): apparmor="DENIED"
             'name="/usr/sbin/vfio-variant-hook" comm="libvirtd"')
 SELINUX = ('type=AVC msg=audit(1700000200.500:9): avc:  denied  { read } for pid=4 comm="vfio-variantd" '
            'name="modules.alias" permissive=0')
+CLIENT = ('type=AVC msg=audit(1700000300.000:7): apparmor="DENIED" operation="ptrace" profile="libvirtd" pid=4 '
+          'comm="rpc-libvirtd" requested_mask="read" denied_mask="read" peer="vfio-variantd"')
 
 
 def accesses_that_were_denied():
@@ -845,7 +847,7 @@ def accesses_that_were_denied():
         expect(check(host, NIC), "denied", "warning", "apparmor")
         os.unlink(host.path("dev/kmsg"))
         for line in (SELINUX.replace("permissive=0", "permissive=1"), SELINUX.replace("denied", "granted"),
-                     SELINUX.replace("vfio-variantd", "httpd").replace("modules.alias", "x"), "\x1b[2J", "\0"):
+                     SELINUX.replace("vfio-variantd", "httpd").replace("modules.alias", "x"), CLIENT, "\x1b[2J", "\0"):
             host.write("var/log/audit/audit.log", line + "\n")
             lacks(check(host, NIC), "denied")
         host.write("var/log/audit/audit.log", SELINUX + " \x1b[2J\n")

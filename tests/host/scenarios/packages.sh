@@ -96,7 +96,7 @@ journal_says() { # journal_says BDF KEY VALUE, for wait_for
 # denials: what AppArmor kept our programs from, in this boot
 denials() {
   journalctl -q --sync
-  { dmesg && journalctl -q --no-pager -o cat; } | grep 'apparmor="DENIED"' | grep 'vfio-variant' | sort -u
+  { dmesg && journalctl -q --no-pager -o cat; } | grep 'apparmor="DENIED".* profile="vfio-variant' | sort -u
 }
 
 # --- before ------------------------------------------------------------------------------------
@@ -128,6 +128,7 @@ $virtio_nic test_vfio_pci"
   vfio-variant list
   vfio-variant status | tee said
   grep "$virtio_nic.*detached" said
+  ! grep '\[denied\]' said || fail 'it tells of denials'
   journalctl -q --sync
   journalctl -q -o cat -u "$unit" | grep "$virtio_nic: detach: virtio-pci -> test_vfio_pci"
   detach_hostdev guest "$virtio_nic"
