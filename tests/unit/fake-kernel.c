@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
@@ -682,6 +683,7 @@ run_in_process (FakeKernel *k, FakeFunc func, gpointer data)
 
   g_assert_cmpint (pid, >=, 0);
   if (pid == 0) {
+    prctl (PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nobody behind who stands still */
     func (k, data);
     _exit (0);
   }

@@ -551,7 +551,7 @@ assert_locked (const Fixture *f)
 
   g_assert_null (
       vv_binding_open_between (f->s->host, f->s->modules, f->s->journal, NULL, NIC, &none, &error));
-  fake_assert_error (error, VV_ERROR_REFUSED, NIC ": another process is moving this device *");
+  fake_assert_error (error, VV_ERROR_REFUSED, NIC ": another process is moving this device*");
   fake_assert_unchanged (f->k, before);
 }
 
