@@ -8,7 +8,7 @@
 nvme=$(bdf 1b36:0010)
 igb=$(bdf 8086:10c9) || igb=''
 policy_file=/etc/libvirt/vfio-variant.xml
-rounds=5 # of VFs that appear and go
+rounds=3 # of VFs that appear and go
 
 set_policy() { # set_policy XML: for as long as the scenario takes
   printf '<vfio-variant>\n%s\n</vfio-variant>\n' "$1" >"$policy_file"
