@@ -17,7 +17,7 @@ special_nic=$(bdf 8086:10d3 2)
 nvme=$(bdf 1b36:0010)
 edu=$(bdf 1234:11e8 1),$(bdf 1234:11e8 2) # one IOMMU group: they go together
 
-cycles=8 quiet_cycles=4 kill_percent=12 seed=1
+cycles=4 quiet_cycles=2 kill_percent=12 seed=1
 # shellcheck disable=SC1091 # comes with boot --with
 [ ! -e soak.conf ] || . ./soak.conf
 
