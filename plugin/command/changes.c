@@ -10,7 +10,8 @@
 
 #define CELL_CHARACTERS 1000
 
-/* @rows, @nodes: as they were told last; @session: what they were read from */
+/* @rows, @nodes: as they were told last; no nodes where the table is drawn; @session: what they were read
+ * from */
 typedef struct {
   const VvHost *host;
   const VvListing *listing;
@@ -163,7 +164,7 @@ look (gpointer data)
   }
   vv_session_set_policy (session, vv_policy_read (session->host));
   GPtrArray *rows = rows_now (f, session);
-  GHashTable *nodes = nodes_of (rows);
+  GHashTable *nodes = f->terminal ? NULL : nodes_of (rows);
   if (f->terminal)
     draw (f, rows);
   else

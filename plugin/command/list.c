@@ -58,19 +58,21 @@ say_nothing_is_listed (void)
   return VV_EXIT_DONE;
 }
 
+/* Rows, or groups of them: each with its two forms */
 static int
-print_rows (const GPtrArray *rows, const VvStyle *style, gboolean json)
+print_listed (const GPtrArray *listed, const VvStyle *style, gboolean json,
+              void (*as_json) (JsonBuilder *b, const GPtrArray *listed),
+              void (*as_table) (const GPtrArray *listed, const VvStyle *style))
 {
-  g_autoptr (JsonBuilder) builder = json_builder_new ();
-
   if (json) {
-    json_rows (builder, rows);
+    g_autoptr (JsonBuilder) builder = json_builder_new ();
+    as_json (builder, listed);
     vv_json_print (builder);
     return VV_EXIT_DONE;
   }
-  if (!rows->len)
+  if (!listed->len)
     return say_nothing_is_listed ();
-  vv_table_print (rows, style);
+  as_table (listed, style);
   return VV_EXIT_DONE;
 }
 
@@ -99,22 +101,6 @@ listed_groups (const GPtrArray *rows, const VvListing *listing)
       g_ptr_array_remove_index (groups, i);
   }
   return groups;
-}
-
-static int
-print_groups (const GPtrArray *groups, const VvStyle *style, gboolean json)
-{
-  g_autoptr (JsonBuilder) builder = json_builder_new ();
-
-  if (json) {
-    json_groups (builder, groups);
-    vv_json_print (builder);
-    return VV_EXIT_DONE;
-  }
-  if (!groups->len)
-    return say_nothing_is_listed ();
-  vv_tree_print (groups, style);
-  return VV_EXIT_DONE;
 }
 
 /* --- the command --- */
@@ -157,9 +143,9 @@ list (const Options *o, const VvCommon *common, const VvStyle *style, int argc, 
     return vv_changes_follow (session, &listing, style, common->json);
   g_autoptr (GPtrArray) rows = vv_rows_read (session, &listing, o->tree);
   if (!o->tree)
-    return print_rows (rows, style, common->json);
+    return print_listed (rows, style, common->json, json_rows, vv_table_print);
   g_autoptr (GPtrArray) groups = listed_groups (rows, &listing);
-  return print_groups (groups, style, common->json);
+  return print_listed (groups, style, common->json, json_groups, vv_tree_print);
 }
 
 int

@@ -130,9 +130,7 @@ close_output (int code)
   gboolean failed = ferror (stdout);
 
   errno = 0;
-  if (fclose (stdout) == 0 && !failed)
-    return code;
-  if (errno == EPIPE)
+  if ((fclose (stdout) == 0 && !failed) || errno == EPIPE)
     return code;
   fprintf (stderr, _ ("vfio-variant: standard output: %s\n"), errno ? g_strerror (errno) : _ ("write error"));
   return code == VV_EXIT_DONE ? VV_EXIT_FAILED : code;
