@@ -81,9 +81,9 @@ broken_policy() {
 drop_in() {
   set_policy "<default driver='auto'/>"
   mkdir -p /etc/libvirt/vfio-variant.d
+  trap 'rm -rf "$policy_file" /etc/libvirt/vfio-variant.d' EXIT
   echo "<vfio-variant>$(virtio_rule "driver='generic'")</vfio-variant>" >/etc/libvirt/vfio-variant.d/50-virtio.xml
   goes_and_comes_home vfio-pci "$virtio_nic"
-  rm -r /etc/libvirt/vfio-variant.d
 }
 
 unmanaged_by_us() {
