@@ -11,6 +11,7 @@
 #   DIR/image/          disk.img, initrd, vmlinuz                           (make-image)
 #   DIR/bare/           the same without the project                        (make-image)
 #   DIR/packages/       Debian packages of the project                      (make-packages)
+#   DIR/variants/       the kernel's own variant drivers                    (make-variants)
 #
 # Beside it, for all hosts there, can lie a newer QEMU than the machine has:
 #
