@@ -14,6 +14,7 @@
 
 #define OUTPUT_LIMIT 65536
 #define TIME_LIMIT_MS 10000
+#define SYSTEM_PREFIX "/usr/bin/qemu-system-"
 
 void
 vv_qemu_clear (VvQemu *qemu)
@@ -42,18 +43,27 @@ find_emulator (void)
   struct utsname running;
 
   uname (&running); /* fails only for a bad pointer */
-  g_autofree char *name = g_strconcat ("qemu-system-", architecture (running.machine), NULL);
-  const char *const names[] = {name, "qemu-kvm", "/usr/libexec/qemu-kvm"};
-  for (gsize i = 0; i < G_N_ELEMENTS (names); i++) {
-    char *path = g_find_program_in_path (names[i]);
-    if (path)
-      return path;
-  }
+  g_autofree char *native = g_strconcat (SYSTEM_PREFIX, architecture (running.machine), NULL);
+  const char *const paths[] = {native, "/usr/libexec/qemu-kvm", "/usr/bin/qemu-kvm"};
+  for (gsize i = 0; i < G_N_ELEMENTS (paths); i++)
+    if (access (paths[i], X_OK) == 0)
+      return g_strdup (paths[i]);
   return NULL;
 }
 
-/* Whether nobody but root and the caller can have put there what is at @path; a sticky directory keeps others
- * from replacing what is not theirs. */
+/* Whether a distribution installs a QEMU at @path. Who defines a domain may name any program of root's, and
+ * few of them are harmless with --version. */
+static gboolean
+is_qemu (const char *path)
+{
+  static const char *const others[] = {"/usr/libexec/qemu-kvm", "/usr/bin/qemu-kvm", "/usr/bin/kvm", NULL};
+
+  return g_strv_contains (others, path) ||
+         (g_str_has_prefix (path, SYSTEM_PREFIX) && !strchr (path + strlen (SYSTEM_PREFIX), '/'));
+}
+
+/* Whether only root can have put there what is at @path; a sticky directory keeps others from replacing what
+ * is not theirs. */
 static gboolean
 is_trusted (const char *path)
 {
@@ -61,8 +71,7 @@ is_trusted (const char *path)
   struct stat st;
 
   for (gboolean above = FALSE; at; above = TRUE) {
-    if (lstat (at, &st) < 0 || (st.st_uid != 0 && st.st_uid != geteuid ()) ||
-        ((st.st_mode & 022) && !(above && (st.st_mode & S_ISVTX))))
+    if (lstat (at, &st) < 0 || st.st_uid != 0 || ((st.st_mode & 022) && !(above && (st.st_mode & S_ISVTX))))
       return FALSE;
     if (strcmp (at, "/") == 0)
       return TRUE;
@@ -102,10 +111,14 @@ vv_qemu_ask (const VvHost *host, const char *emulator, VvQemu *qemu)
   if (host->sysroot)
     qemu->problem = g_strdup (_ ("nothing of another system is run"));
   else if (!qemu->path)
-    qemu->problem = g_strdup (_ ("there is no QEMU in PATH"));
+    qemu->problem = g_strdup (_ ("there is no QEMU in /usr/bin or /usr/libexec"));
+  else if (!is_qemu (qemu->path))
+    qemu->problem = g_strdup_printf (_ ("%s is not run: it is not where distributions install QEMU "
+                                        "(/usr/bin/qemu-system-*, /usr/libexec/qemu-kvm)"),
+                                     qemu->path);
   else if (access (qemu->path, X_OK) < 0)
     qemu->problem = g_strdup_printf ("%s: %s", qemu->path, g_strerror (errno));
-  else if (*qemu->path != '/' || !is_trusted (qemu->path))
+  else if (!is_trusted (qemu->path))
     qemu->problem =
         g_strdup_printf (_ ("%s is not run, since others than root could have written it"), qemu->path);
   else

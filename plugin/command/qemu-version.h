@@ -30,7 +30,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (VvQemu, vv_qemu_clear)
  * found
  * @qemu: (out): what was found out; to be cleared
  *
- * Runs it with --version, for 10 seconds at most. XML may come from users: a program that somebody else than
- * root (or the caller) could have written is not run, and none of another system (--sysroot).
+ * Runs it with --version, for 10 seconds at most. Domain XML may come from users, so only what is where
+ * distributions install QEMU, and what only root can have written, is run, and nothing of another system
+ * (--sysroot).
  */
 void vv_qemu_ask (const VvHost *host, const char *emulator, VvQemu *qemu);

@@ -23,6 +23,7 @@ RELEASE = "6.1.0-test"
 MODULES = f"lib/modules/{RELEASE}"
 UUID = "6695eb01-f6a4-8304-79aa-97f2502e193f"
 LIBVIRT = f"{SYSCONFDIR}/libvirt"
+QEMU = "usr/libexec/qemu-kvm"
 HOOK_LINK = f"{LIBVIRT}/hooks/qemu.d/vfio-variant"
 LIBVIRT_PID = 4711
 
@@ -91,6 +92,14 @@ class Well(Host):
         self.link(HOOK_LINK, "/usr/sbin/vfio-variant-hook")
         self.add_libvirt(9009, started=time.time() + 3600)
         return self
+
+    def policy_mount(self):
+        """And what shows QEMU there, where the host has one"""
+        if not os.path.exists(self.path(QEMU)):
+            return super().policy_mount()
+        folder = f"/{os.path.dirname(QEMU)}"
+        return (super().policy_mount() +
+                f" && mount -t overlay -o lowerdir={self.path(folder.lstrip('/'))}:{folder} none {folder}")
 
     def add_modules(self, **manner):
         add_module(self, "vfio_pci", "vfio_pci:v*d*sv*sd*bc*sc*i*")
@@ -706,15 +715,16 @@ def migration_that_is_required():
         expect(found, "not-migratable", "problem", "vfio-pci", subject=ON_VFIO)
 
 
-def emulator(host, text, path="qemu"):
+def emulator(host, text, path=QEMU):
     host.write(path, f"#!/bin/sh\n{text}\n")
     os.chmod(host.path(path), 0o755)
     return host.path(path)
 
 
 def check_inside(host, xml):
-    """On the host as the running system, where programs are run. The one driver that is there is named by the XML."""
+    """On the host as the running system, where programs are run. The one driver that is there is the policy's."""
     os.makedirs(host.path("sys/bus/pci/drivers/special-vfio"), exist_ok=True)
+    host.policy("<default driver='special-vfio'/>")
     host.write("vm.xml", xml)
     found = document(host.inside(COMMAND, "check", "--json", host.path("vm.xml")), "check.schema.json")
     equal(found["devices"][0]["driver"], "special-vfio")
@@ -724,11 +734,10 @@ def check_inside(host, xml):
 @triggers("qemu-old")
 def qemu_that_is_old():
     needs_namespace()
-    model = hostdev(more="<driver model='special-vfio'/>")
     with Well() as host:
         for version, old in (("7.2.11 (Debian 1:7.2+dfsg-7)", True), ("8.0.0", False), ("10.1.50 (v10.1.0-1)", False)):
-            path = emulator(host, f"[ \"$*\" = --version ] && echo 'QEMU emulator version {version}'")
-            found = check_inside(host, domain(model, more=f"<emulator>{path}</emulator>"))
+            emulator(host, f"[ \"$*\" = --version ] && echo 'QEMU emulator version {version}'")
+            found = check_inside(host, domain(hostdev(), more=f"<emulator>/{QEMU}</emulator>"))
             lacks(found, "qemu-unknown")
             if old:
                 expect(found, "qemu-old", "warning", "QEMU 7.2", subject=NIC)
@@ -737,7 +746,7 @@ def qemu_that_is_old():
         emulator(host, "echo 'QEMU emulator version 6.0'")
         wishes = ("<metadata><v:hostdevs xmlns:v='urn:vfio-variant:domain:1'><v:hostdev alias='ua-nic' "
                   "migratable='require'/></v:hostdevs></metadata>")
-        found = check_inside(host, domain(model, more=f"<emulator>{path}</emulator>", metadata=wishes))
+        found = check_inside(host, domain(hostdev(), more=f"<emulator>/{QEMU}</emulator>", metadata=wishes))
         expect(found, "qemu-old", "problem", "required", subject=NIC)
 
 
@@ -750,19 +759,34 @@ def emulator_of_others_is_not_run():
     """Domain XML may come from users."""
     needs_namespace()
     with Well() as host:
-        path = emulator(host, f"touch {host.path('was-run')}; echo 'QEMU emulator version 9.0'", "bin/qemu")
-        xml = domain(hostdev(more="<driver model='special-vfio'/>"), more=f"<emulator>{path}</emulator>")
+        path = emulator(host, f"touch {host.path('was-run')}; echo 'QEMU emulator version 9.0'")
+        xml = domain(hostdev(), more=f"<emulator>/{QEMU}</emulator>")
         lacks(check_inside(host, xml), "qemu-unknown")
         os.unlink(host.path("was-run"))
         for spoil in (lambda: os.chmod(path, 0o777), lambda: os.chown(path, 65534, 0),
                       lambda: os.chmod(os.path.dirname(path), 0o777), lambda: os.unlink(path)):
             spoil()
-            expect(check_inside(host, xml), "qemu-unknown", "note", path)
+            expect(check_inside(host, xml), "qemu-unknown", "note", QEMU)
             assert not os.path.exists(host.path("was-run"))
             if os.path.exists(path):
                 os.chown(path, 0, 0)
                 os.chmod(path, 0o755)
                 os.chmod(os.path.dirname(path), 0o755)
+
+
+def emulator_elsewhere_is_not_run():
+    """Root's own programs are not all harmless with --version."""
+    needs_namespace()
+    with Well() as host:
+        emulator(host, f"touch {host.path('was-run')}; echo 'QEMU emulator version 9.0'")
+        paths = [emulator(host, f"touch {host.path('was-run')}; echo 'QEMU emulator version 9.0'", "usr/libexec/other"),
+                 "/usr/libexec/other", f"/usr/libexec/../libexec/{os.path.basename(QEMU)}", "/usr/libexec/qemu-kvm/",
+                 "qemu-kvm", "/usr/bin/qemu-system-/../../libexec/other", ""]
+        for path in paths:
+            found = check_inside(host, domain(hostdev(), more=f"<emulator>{path}</emulator>"))
+            if path:
+                expect(found, "qemu-unknown", "note", path, "not where distributions install QEMU")
+                assert not os.path.exists(host.path("was-run")), path
 
 
 # --- the domain ---
@@ -999,7 +1023,7 @@ TESTS = [
     driver_of_a_vendor, no_way_to_reset,
     no_flr_and_an_old_libvirt, which_libvirt, libvirt_that_sees_no_modules, libvirt_that_refuses,
     what_is_known_of_migration,
-    migration_that_is_required, qemu_that_is_old, qemu_that_cannot_be_asked, emulator_of_others_is_not_run,
+    migration_that_is_required, qemu_that_is_old, qemu_that_cannot_be_asked, emulator_of_others_is_not_run, emulator_elsewhere_is_not_run,
     domain_by_its_name, domain_that_virsh_does_not_give, domain_without_devices, domain_with_an_absent_device,
     arguments_that_are_wrong, accesses_that_were_denied, without_privilege, the_daemon_is_off, the_gate_is_off,
     a_reload_is_due, the_hook_is_missing_or_broken, the_hook_is_newer_than_libvirt, the_hook_notes_who_runs_it,
