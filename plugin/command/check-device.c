@@ -358,7 +358,7 @@ tell_choice (const Look *l)
 
   l->check->driver = c ? vv_candidate_driver (l->s->session->host, c) : NULL;
   l->check->module = c ? g_strdup (c->module) : NULL;
-  l->check->why = l->hostdev && l->hostdev->model && c && c->source == VV_SOURCE_FORCED
+  l->check->why = l->hostdev && l->hostdev->model && vv_decision_lists (d, l->hostdev->model)
                       ? g_strdup (_ ("the domain's <driver model=>"))
                   : d->file ? g_strdup (rule)
                   : c && c->alias

@@ -343,6 +343,33 @@ vv_candidate_driver (const VvHost *host, const VvCandidate *candidate)
   return vv_module_driver (host, "pci", candidate->module);
 }
 
+static char *
+plain_name (const char *name)
+{
+  return vv_module_name (strcmp (name, VV_DRIVER_GENERIC) == 0 ? VV_GENERIC_DRIVER : name);
+}
+
+gboolean
+vv_driver_same (const char *a, const char *b)
+{
+  g_autofree char *x = plain_name (a);
+  g_autofree char *y = plain_name (b);
+
+  return strcmp (x, y) == 0;
+}
+
+VvCandidate *
+vv_candidate_named (const VvHost *host, const GPtrArray *candidates, const char *name)
+{
+  for (guint i = 0; i < candidates->len; i++) {
+    VvCandidate *c = candidates->pdata[i];
+    g_autofree char *driver = vv_candidate_driver (host, c);
+    if (vv_driver_same (c->module, name) || (driver && vv_driver_same (driver, name)))
+      return c;
+  }
+  return NULL;
+}
+
 /* @module: (nullable): the driver's own. It rules most candidates out without a look at sysfs. */
 static const VvCandidate *
 find_driver (const VvHost *host, const GPtrArray *candidates, const char *driver, const char *module)

@@ -15,6 +15,9 @@
 #define VV_GENERIC_MODULE "vfio_pci"
 #define VV_GENERIC_DRIVER "vfio-pci"
 
+/** What policies and domains may call the generic driver. */
+#define VV_DRIVER_GENERIC "generic"
+
 /**
  * VvSource:
  * @VV_SOURCE_MODPROBE: an alias line of modprobe.d, the administrator's
@@ -136,6 +139,19 @@ void vv_selection_exclude (VvSelection *selection, VvCandidate *candidate, const
 /** vv_candidate_driver: Returns: (transfer full) (nullable): its driver's name; NULL while the module is not
  * loaded */
 char *vv_candidate_driver (const VvHost *host, const VvCandidate *candidate);
+
+/** vv_driver_same: Returns: whether @a and @b name the same driver or module: dashes and underscores are one,
+ * and "generic" (VV_DRIVER_GENERIC) is vfio-pci */
+gboolean vv_driver_same (const char *a, const char *b);
+
+/**
+ * vv_candidate_named:
+ * @candidates: (element-type VvCandidate): of a selection, the candidates or the excluded
+ * @name: a driver or a module, as for vv_driver_same()
+ *
+ * Returns: (transfer none) (nullable): the first whose module, or loaded driver, has this name
+ */
+VvCandidate *vv_candidate_named (const VvHost *host, const GPtrArray *candidates, const char *name);
 
 /**
  * vv_candidates_find:

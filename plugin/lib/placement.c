@@ -57,7 +57,8 @@ vv_choose (const VvSession *s, const VvPciDevice *device, const VvEntry *entry, 
   choice->selection = selection;
   choice->decision =
       vv_policy_decide (s->policy, device, native_driver (s, device, entry, seen_driver, selection));
-  choice->refused = wish ? vv_decision_narrow (choice->decision, wish, whose) : g_ptr_array_new ();
+  choice->refused =
+      wish ? vv_decision_narrow (choice->decision, s->host, selection, wish, whose) : g_ptr_array_new ();
   vv_decision_apply (choice->decision, s->host, selection, is_known_not_to_migrate, &asked);
   return choice;
 }
@@ -78,6 +79,19 @@ vv_choice_takes (const VvSession *s, const VvPciDevice *device, const VvChoice *
            vv_migration_known (s->journal, driver, device->modalias, NULL) == VV_MIGRATION_NO);
 }
 
+static void
+leave_only (const VvSession *s, VvSelection *selection, const char *model)
+{
+  const VvCandidate *wanted = vv_candidate_named (s->host, selection->candidates, model);
+  g_autofree char *why = g_strdup_printf (_ ("'%s' was asked for"), model);
+
+  for (guint i = 0; i < selection->candidates->len;)
+    if (selection->candidates->pdata[i] == wanted)
+      i++;
+    else
+      vv_selection_exclude (selection, g_ptr_array_steal_index (selection->candidates, i), why);
+}
+
 VvChoice *
 vv_choose_model (const VvSession *s, const VvPciDevice *device, const VvEntry *entry, const char *model,
                  const VvTerms *wish, const char *whose, GError **error)
@@ -95,14 +109,9 @@ vv_choose_model (const VvSession *s, const VvPciDevice *device, const VvEntry *e
   }
   narrowed.drivers = drivers;
   g_autoptr (VvChoice) choice = vv_choose (s, device, entry, NULL, &narrowed, whose, error);
-  if (!choice || !vv_decision_allows (choice->decision, model)) /* refused: the policy's list stands */
-    return g_steal_pointer (&choice);
-  if (!vv_selection_force (choice->selection, model, error))
-    return NULL;
-  g_autofree char *driver = vv_candidate_driver (s->host, choice->selection->candidates->pdata[0]);
-  if (!vv_choice_takes (s, device, choice, driver ? driver : model))
-    vv_selection_exclude (choice->selection, g_ptr_array_steal_index (choice->selection->candidates, 0),
-                          _ ("it was asked for, and is known not to migrate the device"));
+  if (choice &&
+      vv_decision_lists (choice->decision, model)) /* else it was refused: the policy's list stands */
+    leave_only (s, choice->selection, model);
   return g_steal_pointer (&choice);
 }
 
@@ -124,9 +133,11 @@ none_is_left (const VvPciDevice *device, const VvChoice *choice, GError **error)
 {
   g_autoptr (GString) text = g_string_new (NULL);
 
+  for (guint i = 0; i < choice->refused->len; i++)
+    g_string_append_printf (text, "%s%s", text->len ? "; " : "", (const char *)choice->refused->pdata[i]);
   for (guint i = 0; i < choice->selection->excluded->len; i++) {
     const VvCandidate *c = choice->selection->excluded->pdata[i];
-    g_string_append_printf (text, "%s%s (%s)", i ? "; " : "", c->module, c->excluded);
+    g_string_append_printf (text, "%s%s (%s)", text->len ? "; " : "", c->module, c->excluded);
   }
   g_set_error (error, VV_ERROR, VV_ERROR_POLICY, _ ("%s: no VFIO driver is left: %s"), device->address,
                text->len ? text->str : _ ("the kernel offers none"));

@@ -45,7 +45,8 @@ gboolean vv_choice_takes (const VvSession *session, const VvPciDevice *device, c
 
 /**
  * vv_choose_model:
- * @model: (nullable): what <driver model='...'/> of a hostdev says; a wish, too, and one that admits no other
+ * @model: (nullable): what <driver model='...'/> of a hostdev says; a wish, too, and one that, when it is
+ * granted, admits no other
  *
  * As vv_choose() for a device as it is now.
  */

@@ -266,49 +266,68 @@ is_auto (const VvTerms *terms)
   return terms->drivers && g_strcmp0 (terms->drivers[0], VV_DRIVER_AUTO) == 0;
 }
 
-/* "mlx5-vfio-pci" and the module "mlx5_vfio_pci" mean the same to who writes a rule. */
-static gboolean
-same_driver (const char *a, const char *b)
-{
-  g_autofree char *x = vv_module_name (strcmp (a, VV_DRIVER_GENERIC) == 0 ? VV_GENERIC_DRIVER : a);
-  g_autofree char *y = vv_module_name (strcmp (b, VV_DRIVER_GENERIC) == 0 ? VV_GENERIC_DRIVER : b);
-
-  return strcmp (x, y) == 0;
-}
-
-static gboolean
-lists (char *const *drivers, const char *driver)
+/* @driver as the list spells it; NULL: it is not there */
+static const char *
+listed (char *const *drivers, const char *driver)
 {
   for (; *drivers; drivers++)
-    if (same_driver (*drivers, driver))
-      return TRUE;
-  return FALSE;
+    if (vv_driver_same (*drivers, driver))
+      return *drivers;
+  return NULL;
+}
+
+gboolean
+vv_decision_lists (const VvDecision *d, const char *driver)
+{
+  return !is_auto (&d->terms) && listed (d->terms.drivers, driver) != NULL;
 }
 
 gboolean
 vv_decision_allows (const VvDecision *d, const char *driver)
 {
-  return is_auto (&d->terms) || lists (d->terms.drivers, driver);
+  return is_auto (&d->terms) || listed (d->terms.drivers, driver) != NULL;
+}
+
+/* Returns: (nullable): @name as a decision may have it: a driver that the policy lists, else a candidate's */
+static const char *
+grantable (const VvDecision *d, const VvHost *host, const VvSelection *selection, const char *name)
+{
+  if (!is_auto (&d->terms))
+    return listed (d->terms.drivers, name);
+  return vv_candidate_named (host, selection->candidates, name) ? name : NULL;
+}
+
+static char *
+why_not (const VvDecision *d, const VvHost *host, const VvSelection *selection, const char *whose,
+         const char *name)
+{
+  const VvCandidate *out = vv_candidate_named (host, selection->excluded, name);
+  g_autofree char *rule = vv_decision_rule (d);
+
+  if (!is_auto (&d->terms))
+    return g_strdup_printf (_ ("%s asks for %s, which %s does not allow"), whose, name, rule);
+  if (out)
+    return g_strdup_printf (_ ("%s asks for %s, which is excluded: %s"), whose, name, out->excluded);
+  return g_strdup_printf (_ ("%s asks for %s, which no alias offers for the device"), whose, name);
 }
 
 /* Returns: whether it changes anything */
 static gboolean
-narrow_drivers (VvDecision *d, const VvTerms *wish, const char *whose, GPtrArray *refused)
+narrow_drivers (VvDecision *d, const VvHost *host, const VvSelection *selection, const VvTerms *wish,
+                const char *whose, GPtrArray *refused)
 {
   g_autoptr (GPtrArray) granted = g_ptr_array_new_with_free_func (g_free);
 
   if (!wish->drivers || is_auto (wish))
     return FALSE;
   for (char *const *name = wish->drivers; *name; name++) {
-    if (vv_decision_allows (d, *name)) {
-      g_ptr_array_add (granted, g_strdup (*name));
-      continue;
-    }
-    g_autofree char *rule = vv_decision_rule (d);
-    g_ptr_array_add (refused,
-                     g_strdup_printf (_ ("%s asks for %s, which %s does not allow"), whose, *name, rule));
+    const char *may = grantable (d, host, selection, *name);
+    if (may)
+      g_ptr_array_add (granted, g_strdup (may));
+    else
+      g_ptr_array_add (refused, why_not (d, host, selection, whose, *name));
   }
-  if (!granted->len)
+  if (!granted->len && wish->values[VV_TERM_FALLBACK] != VV_FALLBACK_NONE)
     return FALSE;
   g_ptr_array_add (granted, NULL);
   g_strfreev (d->terms.drivers);
@@ -336,10 +355,11 @@ narrow_value (VvDecision *d, VvTerm term, int wanted, const char *whose, GPtrArr
 }
 
 GPtrArray *
-vv_decision_narrow (VvDecision *d, const VvTerms *wish, const char *whose)
+vv_decision_narrow (VvDecision *d, const VvHost *host, const VvSelection *selection, const VvTerms *wish,
+                    const char *whose)
 {
   GPtrArray *refused = g_ptr_array_new_with_free_func (g_free);
-  gboolean narrowed = narrow_drivers (d, wish, whose, refused);
+  gboolean narrowed = narrow_drivers (d, host, selection, wish, whose, refused);
 
   narrowed |= narrow_value (d, VV_TERM_FALLBACK, wish->values[VV_TERM_FALLBACK], whose, refused);
   narrowed |= narrow_value (d, VV_TERM_MIGRATABLE, wish->values[VV_TERM_MIGRATABLE], whose, refused);
@@ -351,14 +371,6 @@ vv_decision_narrow (VvDecision *d, const VvTerms *wish, const char *whose)
 }
 
 /* --- what becomes of the candidates --- */
-
-static gboolean
-candidate_is (const VvHost *host, const VvCandidate *c, const char *name)
-{
-  g_autofree char *driver = vv_candidate_driver (host, c);
-
-  return same_driver (c->module, name) || (driver && same_driver (driver, name));
-}
 
 static void
 move_all (GPtrArray *from, GPtrArray *to)
@@ -372,9 +384,12 @@ move_all (GPtrArray *from, GPtrArray *to)
 static VvCandidate *
 take_named (const VvHost *host, GPtrArray *rest, const char *name)
 {
-  for (guint i = 0; i < rest->len; i++)
-    if (candidate_is (host, rest->pdata[i], name))
-      return g_ptr_array_steal_index (rest, i);
+  VvCandidate *named = vv_candidate_named (host, rest, name);
+
+  if (named) {
+    g_ptr_array_remove (rest, named);
+    return named;
+  }
   return vv_candidate_forced (strcmp (name, VV_DRIVER_GENERIC) == 0 ? VV_GENERIC_DRIVER : name);
 }
 
@@ -418,11 +433,10 @@ fall_back (const VvDecision *d, const VvHost *host, GPtrArray *chosen, GPtrArray
   }
   if (fallback == VV_FALLBACK_NEXT)
     move_all (rest, chosen);
-  for (guint i = 0; fallback == VV_FALLBACK_GENERIC && i < rest->len; i++)
-    if (candidate_is (host, rest->pdata[i], VV_DRIVER_GENERIC)) {
-      g_ptr_array_add (chosen, g_ptr_array_steal_index (rest, i));
-      break;
-    }
+  VvCandidate *generic =
+      fallback == VV_FALLBACK_GENERIC ? vv_candidate_named (host, rest, VV_DRIVER_GENERIC) : NULL;
+  if (generic && g_ptr_array_remove (rest, generic))
+    g_ptr_array_add (chosen, generic);
 }
 
 /* @immobile, @rest: those that are out, mostly none: the words cost more than the choice */

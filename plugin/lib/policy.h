@@ -12,9 +12,8 @@
 #include "catalog.h"
 #include "pci-device.h"
 
-/** What a driver list can say besides names: the catalog's order, and the driver that takes any device. */
+/** What a driver list can say besides names and VV_DRIVER_GENERIC: the catalog's order. */
 #define VV_DRIVER_AUTO "auto"
-#define VV_DRIVER_GENERIC "generic"
 
 /**
  * VvTerm:
@@ -219,17 +218,23 @@ gboolean vv_decision_is_strict (const VvDecision *decision);
 
 /**
  * vv_decision_narrow:
+ * @selection: what the catalog offers for the device
  * @wish: what a domain wants of the device
  * @whose: whose wish that is, for the messages
  *
- * A wish may be stricter than the policy, and choose among the drivers that it allows; it never gets around
- * it.
+ * A wish may be stricter than the policy, and choose among the drivers that it lists; where it lists none,
+ * among the candidates of @selection. Only the administrator can name another module. A wish for drivers of
+ * which none is granted, and for no fallback, leaves no driver at all.
  *
  * Returns: (transfer full) (element-type utf8): what was not granted, a sentence each; empty when all was
  */
-GPtrArray *vv_decision_narrow (VvDecision *decision, const VvTerms *wish, const char *whose);
+GPtrArray *vv_decision_narrow (VvDecision *decision, const VvHost *host, const VvSelection *selection,
+                               const VvTerms *wish, const char *whose);
 
-/** vv_decision_allows: Returns: whether somebody may choose @driver: with "auto" any, else one of those that
+/** vv_decision_lists: Returns: whether @driver is one of those that are listed by name */
+gboolean vv_decision_lists (const VvDecision *decision, const char *driver);
+
+/** vv_decision_allows: Returns: whether libvirt may choose @driver: with "auto" any, else one of those that
  * are listed */
 gboolean vv_decision_allows (const VvDecision *decision, const char *driver);
 

@@ -709,7 +709,7 @@ def migration_that_is_required():
         host.noted("mlx5_vfio_pci", "false")
         expect(check(host, NIC), "no-driver", "problem", "it cannot migrate", "would not start", subject=NIC)
         found = check_domain(host, domain(hostdev(more="<driver model='mlx5_vfio_pci'/>")))
-        expect(found, "no-driver", "problem", "known not to migrate", subject=NIC)
+        expect(found, "no-driver", "problem", "it cannot migrate", subject=NIC)
         host.policy("<default migratable='require'/>")
         found = check_domain(host, domain(hostdev("no", bus="5", function="0")))  # it stays on vfio-pci
         expect(found, "not-migratable", "problem", "vfio-pci", subject=ON_VFIO)

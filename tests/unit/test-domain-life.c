@@ -1127,8 +1127,8 @@ static const struct {
 } granted[] = {
     {"one that is allowed", "driver='special_vfio_pci mlx5_vfio_pci generic'", "mlx5_vfio_pci", 0, 0,
      "mlx5_vfio_pci", NULL},
-    {"any where none is listed", "host-use='warn'", "mlx5_vfio_pci", VV_FALLBACK_NONE, 0, "mlx5_vfio_pci",
-     NULL},
+    {"a candidate where none is listed", "host-use='warn'", "mlx5_vfio_pci", VV_FALLBACK_NONE, 0,
+     "mlx5_vfio_pci", NULL},
     {"one that is not allowed", "driver='special_vfio_pci' fallback='generic'", "mlx5_vfio_pci", 0, 0,
      "special-vfio", "domain vm1 asks for mlx5_vfio_pci, which policy /p.xml:2 does not allow"},
     {"laxer than the policy", "fallback='none'", NULL, VV_FALLBACK_NEXT, 0, "special-vfio",
@@ -1152,6 +1152,96 @@ test_wishes (void)
       fake_assert_logged (line);
     logged_move ("vfio-pci", granted[i].gets);
     fake_assert_device (f->k, NIC, granted[i].gets, granted[i].gets);
+  }
+}
+
+/* Modules that the device has no alias for, or that modprobe.d blacklists: with "install" lines, so that a
+ * load would be seen. */
+static char *
+forbid_modules (const Fixture *f)
+{
+  char *loaded = g_build_filename (f->k->root, "loaded", NULL);
+  g_autofree char *lines = g_strdup_printf ("install evil_mod touch %s\nblacklist evil_mod\n"
+                                            "alias innocent evil_mod\nblacklist mlx5_vfio_pci\n",
+                                            loaded);
+
+  fake_write (f->k, "etc/modprobe.d/evil.conf", lines);
+  g_assert_true (vv_session_reload (f->s, NULL));
+  return loaded;
+}
+
+static const struct {
+  const char *says, *terms, *asks, *why;
+} ungranted[] = {
+    {"no alias of the device names it", "host-use='warn'", "evil_mod",
+     "which no alias offers for the device"},
+    {"modprobe.d has another name for it", "host-use='warn'", "innocent",
+     "which no alias offers for the device"},
+    {"a driver of the host", "host-use='warn'", "mlx5_core", "which no alias offers for the device"},
+    {"one that is blacklisted", "host-use='warn'", "mlx5_vfio_pci",
+     "which is excluded: blacklisted in modprobe.d or on the kernel command line"},
+    {"under a rule that says auto", "driver='auto' fallback='next'", "evil_mod",
+     "which no alias offers for the device"},
+    {"under a rule that names drivers", "driver='special_vfio_pci'", "evil_mod",
+     "which policy /p.xml:2 does not allow"},
+};
+
+static void
+assert_said (const char *asks, const char *why)
+{
+  g_autofree char *line = g_strdup_printf (NIC ": domain vm1 asks for %s, %s", asks, why);
+
+  fake_assert_logged (line);
+}
+
+/* Whoever may define domains makes root load no module but a candidate's. */
+static void
+test_what_is_no_candidate_is_not_granted (void)
+{
+  for (gsize i = 0; i < 2 * G_N_ELEMENTS (ungranted); i++) {
+    gboolean by_model = i >= G_N_ELEMENTS (ungranted);
+    const char *asks = ungranted[i % G_N_ELEMENTS (ungranted)].asks;
+    const char *why = ungranted[i % G_N_ELEMENTS (ungranted)].why;
+    g_test_message ("%s%s", ungranted[i % G_N_ELEMENTS (ungranted)].says, by_model ? ", by model" : "");
+    g_autofree char *driver = by_model ? g_strdup_printf ("<driver model='%s'/>", asks) : g_strdup ("");
+    g_autoptr (Fixture) f =
+        fixture_under_with (ungranted[i % G_N_ELEMENTS (ungranted)].terms, "managed='yes'", driver);
+    g_autofree char *loaded = forbid_modules (f);
+    if (!by_model)
+      wishes (f, asks, 0, 0);
+    assert_goes_on (f, vv_domain_foresee);
+    assert_said (asks, why);
+    assert_goes_on (f, vv_domain_prepare);
+    assert_said (asks, why);
+    libvirt_detaches_to (f, "vfio-pci");
+    assert_goes_on (f, vv_domain_start);
+    assert_said (asks, why);
+    logged_move ("vfio-pci", "special-vfio");
+    g_assert_false (g_file_test (loaded, G_FILE_TEST_EXISTS));
+  }
+}
+
+/* A domain that asks for that and nothing else does not start without it. */
+static void
+test_what_is_asked_strictly_is_refused (void)
+{
+  static const Station stations[] = {vv_domain_foresee, vv_domain_prepare};
+
+  for (guint i = 0; i < 4; i++) {
+    g_autoptr (Fixture) f =
+        fixture_under_with ("host-use='warn'", "managed='yes'", i % 2 ? "<driver model='evil_mod'/>" : "");
+    g_autofree char *loaded = forbid_modules (f);
+    wishes (f, i % 2 ? NULL : "evil_mod", VV_FALLBACK_NONE, 0);
+    g_autoptr (GError) refusal = NULL;
+    g_assert_false (stations[i / 2](f->s, f->domain, &refusal));
+    fake_assert_error (refusal, VV_ERROR_POLICY,
+                       NIC
+                       ": no VFIO driver is left: domain vm1 asks for evil_mod, which no alias offers for "
+                       "the device; *special_vfio_pci (*domain vm1 does not take it)*");
+    assert_said ("evil_mod", "which no alias offers for the device");
+    fake_assert_logged ("domain vm1, *no VFIO driver is left*");
+    assert_untouched (f, "mlx5_core", NULL);
+    g_assert_false (g_file_test (loaded, G_FILE_TEST_EXISTS));
   }
 }
 
@@ -1249,7 +1339,8 @@ test_a_model_that_must_migrate (void)
   g_autoptr (Fixture) f =
       fixture_under_with ("migratable='require'", "managed='yes'", "<driver model='vfio-pci'/>");
   static const char problem[] =
-      NIC ": no VFIO driver is left: *vfio_pci (it was asked for, and is known not to migrate the device)*";
+      NIC ": no VFIO driver is left: *vfio_pci (it cannot migrate, which policy /p.xml:2 with domain vm1 "
+          "requires)*";
 
   assert_refused (f, vv_domain_foresee, "incoming migration or restore", problem);
   assert_refused (f, vv_domain_prepare, "prepare", problem);
@@ -1269,6 +1360,9 @@ test_a_model_that_is_none_under_a_policy (void)
 static void
 add_policy_tests (void)
 {
+  g_test_add_func ("/domain-life/policy/wishes/no-candidate", test_what_is_no_candidate_is_not_granted);
+  g_test_add_func ("/domain-life/policy/wishes/no-candidate-strictly",
+                   test_what_is_asked_strictly_is_refused);
   g_test_add_func ("/domain-life/policy/prepare/refuses-what-cannot-be-had",
                    test_prepare_refuses_what_cannot_be_had);
   g_test_add_func ("/domain-life/policy/prepare/goes-on-with-less", test_prepare_goes_on_with_less);

@@ -331,8 +331,20 @@ static const struct {
 } wishes[] = {
     {"nothing is wished", "", NULL, 0, 0, "[auto] next ignore ignore  no", ""},
     {"auto is no wish", "<default driver='generic'/>", "auto", 0, 0, "[generic] next ignore ignore  no", ""},
-    {"any driver where none is listed", "", "my_driver generic", 0, 0,
-     "[my_driver generic] next ignore ignore  no", ""},
+    {"candidates where none is listed", "", "mlx5-vfio-pci generic", 0, 0,
+     "[mlx5-vfio-pci generic] next ignore ignore  no", ""},
+    {"a driver by its own name, not its module's", "", "special-vfio", 0, 0,
+     "[special-vfio] next ignore ignore  no", ""},
+    {"what no alias offers", "", "my_driver generic", 0, 0, "[generic] next ignore ignore  no",
+     "domain d asks for my_driver, which no alias offers for the device"},
+    {"what no alias offers, and nothing else", "", "my_driver", VV_FALLBACK_GENERIC, 0,
+     "[auto] generic ignore ignore  no", "domain d asks for my_driver, which no alias offers for the device"},
+    {"what no alias offers, strictly", "", "my_driver", VV_FALLBACK_NONE, 0, "[] none ignore ignore  no",
+     "domain d asks for my_driver, which no alias offers for the device"},
+    {"what the policy says auto for", "<default driver='auto'/>", "my_driver", 0, 0,
+     "[auto] next ignore ignore  no", "domain d asks for my_driver, which no alias offers for the device"},
+    {"the policy's own spelling counts", "<default driver='my_driver generic'/>", "my-driver", 0, 0,
+     "[my_driver] next ignore ignore  no", ""},
     {"one of those that are listed", "<default driver='a b generic'/>", "b", 0, 0,
      "[b] next ignore ignore  no", ""},
     {"the same in another order", "<default driver='a b generic'/>", "generic b a", 0, 0,
@@ -352,8 +364,8 @@ static const struct {
      VV_MIGRATABLE_IGNORE, "[auto] none! require! ignore  no",
      "domain d asks for fallback='next', but policy /p.xml:2 says 'none'|domain d asks for "
      "migratable='ignore', but policy /p.xml:2 says 'require'"},
-    {"one of them laxer", "<default fallback='generic'/>", "b", VV_FALLBACK_NEXT, VV_MIGRATABLE_PREFER,
-     "[b] generic! prefer ignore  no",
+    {"one of them laxer", "<default driver='a b' fallback='generic'/>", "b", VV_FALLBACK_NEXT,
+     VV_MIGRATABLE_PREFER, "[b] generic! prefer ignore  no",
      "domain d asks for fallback='next', but policy /p.xml:2 says 'generic'"},
 };
 
@@ -362,9 +374,12 @@ test_wishes (void)
 {
   for (gsize i = 0; i < G_N_ELEMENTS (wishes); i++) {
     g_test_message ("%s", wishes[i].says);
+    g_autoptr (Fixture) f = fixture_new ();
+    fake_register (f->k, "special-vfio"); /* its name is not its module's */
+    g_autoptr (VvSelection) selection = select_nic (f);
     g_autoptr (VvDecision) d = decide (wishes[i].rules);
     VvTerms wish = wish_of (wishes[i].drivers, wishes[i].fallback, wishes[i].migratable);
-    g_autoptr (GPtrArray) refused = vv_decision_narrow (d, &wish, "domain d");
+    g_autoptr (GPtrArray) refused = vv_decision_narrow (d, f->s->host, selection, &wish, "domain d");
     assert_terms (d, wishes[i].terms);
     g_ptr_array_add (refused, NULL);
     g_autofree char *text = g_strjoinv ("|", (char **)refused->pdata);
@@ -396,7 +411,7 @@ test_a_wish_has_its_part (void)
     g_autoptr (VvSelection) selection = select_nic (f);
     g_autoptr (VvDecision) d = decide (cases[i].rules);
     VvTerms wish = wish_of (NULL, VV_FALLBACK_UNSET, cases[i].wanted);
-    g_autoptr (GPtrArray) refused = vv_decision_narrow (d, &wish, "domain d");
+    g_autoptr (GPtrArray) refused = vv_decision_narrow (d, f->s->host, selection, &wish, "domain d");
     assert_rule (d, cases[i].rule);
     vv_decision_apply (d, f->s->host, selection, is_listed, (gpointer) "vfio-pci");
     g_assert_cmpstr (selection->ruled_by, ==, strcmp (cases[i].rule, "no rule") == 0 ? NULL : cases[i].rule);
@@ -407,12 +422,14 @@ test_a_wish_has_its_part (void)
 static void
 test_a_wish_never_speaks_for_the_host (void)
 {
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvSelection) selection = select_nic (f);
   g_autoptr (VvDecision) d = decide ("<default host-use='refuse'/>");
   VvTerms wish = {0};
 
   wish.values[VV_TERM_HOST_USE] = VV_HOST_USE_WARN;
   wish.values[VV_TERM_UNMANAGED] = VV_UNMANAGED_MANAGE;
-  g_autoptr (GPtrArray) refused = vv_decision_narrow (d, &wish, "domain d");
+  g_autoptr (GPtrArray) refused = vv_decision_narrow (d, f->s->host, selection, &wish, "domain d");
   assert_terms (d, "[auto] next ignore ignore refuse! no");
 }
 
