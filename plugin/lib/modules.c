@@ -12,6 +12,7 @@
 struct VvModules {
   struct kmod_ctx *kmod;
   const VvHost *host;
+  GPtrArray *blacklist; /* of module names */
 };
 
 /* libkmod's own list names the running system's folders; this is the same list below a sysroot
@@ -44,6 +45,51 @@ new_context (const VvHost *host, GError **error)
   return kmod;
 }
 
+/* The modules that "blacklist" lines and modprobe.blacklist= name, as often as they do */
+static GPtrArray *
+blacklist_of (const struct kmod_ctx *kmod)
+{
+  GPtrArray *names = g_ptr_array_new_with_free_func (g_free);
+  struct kmod_config_iter *i = kmod_config_get_blacklists (kmod);
+
+  while (i && kmod_config_iter_next (i))
+    g_ptr_array_add (names, vv_module_name (kmod_config_iter_get_key (i)));
+  if (i)
+    kmod_config_iter_free_iter (i);
+  return names;
+}
+
+/* libkmod always adds what /proc/cmdline has, the running kernel's: with no folders, it has nothing else. */
+static void
+forget_running_command_line (VvModules *modules)
+{
+  static const char *const no_folders[] = {NULL};
+  struct kmod_ctx *kmod = kmod_new (modules->host->modules_path, no_folders);
+  g_autoptr (GPtrArray) running = kmod ? blacklist_of (kmod) : g_ptr_array_new ();
+  guint at;
+
+  for (guint i = 0; i < running->len; i++)
+    if (g_ptr_array_find_with_equal_func (modules->blacklist, running->pdata[i], g_str_equal, &at))
+      g_ptr_array_remove_index (modules->blacklist, at);
+  if (kmod)
+    kmod_unref (kmod);
+}
+
+static void
+add_command_line (VvModules *modules)
+{
+  static const char key[] = "modprobe.blacklist=";
+  const VvHost *host = modules->host;
+  g_autofree char *line = host->proc ? vv_io_attribute (host->proc, "cmdline") : NULL;
+  g_auto (GStrv) words = g_strsplit_set (line ? line : "", " \t\n", -1);
+
+  for (char **word = words; *word; word++) {
+    g_auto (GStrv) names = g_strsplit (g_str_has_prefix (*word, key) ? *word + strlen (key) : "", ",", -1);
+    for (char **name = names; *name; name++)
+      g_ptr_array_add (modules->blacklist, vv_module_name (*name));
+  }
+}
+
 VvModules *
 vv_modules_new (const VvHost *host, GError **error)
 {
@@ -53,6 +99,11 @@ vv_modules_new (const VvHost *host, GError **error)
   modules->kmod = new_context (host, error);
   if (!modules->kmod)
     return NULL;
+  modules->blacklist = blacklist_of (modules->kmod);
+  if (host->sysroot) {
+    forget_running_command_line (modules);
+    add_command_line (modules);
+  }
   kmod_load_resources (modules->kmod); /* for vv_modules_changed(); a missing index shows at the load */
   return g_steal_pointer (&modules);
 }
@@ -63,6 +114,8 @@ vv_modules_free (VvModules *modules)
   if (!modules)
     return;
   kmod_unref (modules->kmod);
+  if (modules->blacklist)
+    g_ptr_array_unref (modules->blacklist);
   g_free (modules);
 }
 
@@ -80,17 +133,9 @@ vv_modules_each_alias (VvModules *modules, VvAliasFunc func, gpointer data)
 gboolean
 vv_modules_blacklisted (VvModules *modules, const char *module)
 {
-  struct kmod_config_iter *i = kmod_config_get_blacklists (modules->kmod);
-  g_autofree char *wanted = vv_module_name (module);
-  gboolean found = FALSE;
+  g_autofree char *name = vv_module_name (module);
 
-  while (i && !found && kmod_config_iter_next (i)) {
-    g_autofree char *name = vv_module_name (kmod_config_iter_get_key (i));
-    found = strcmp (name, wanted) == 0;
-  }
-  if (i)
-    kmod_config_iter_free_iter (i);
-  return found;
+  return g_ptr_array_find_with_equal_func (modules->blacklist, name, g_str_equal, NULL);
 }
 
 /* libkmod returns what an "install" command exited with as an errno, which would read as a lie. */

@@ -14,8 +14,8 @@ typedef struct VvModules VvModules;
 /**
  * vv_modules_new:
  *
- * Reads modprobe.d (below the host's sysroot when it has one). A missing modules directory is no error here:
- * every load will fail and say so.
+ * Reads modprobe.d and the kernel command line, both below the host's sysroot when it has one. A missing
+ * modules directory is no error here: every load will fail and say so.
  *
  * Returns: (transfer full): the modules of @host, which must live longer; or NULL with @error set
  */
@@ -30,7 +30,8 @@ typedef void (*VvAliasFunc) (const char *pattern, const char *module, gpointer d
  */
 void vv_modules_each_alias (VvModules *modules, VvAliasFunc func, gpointer data);
 
-/** vv_modules_blacklisted: Returns: whether modprobe.d (or modprobe.blacklist=) blacklists @module */
+/** vv_modules_blacklisted: Returns: whether modprobe.d, or modprobe.blacklist= of the kernel command line,
+ * blacklists @module */
 gboolean vv_modules_blacklisted (VvModules *modules, const char *module);
 
 /**

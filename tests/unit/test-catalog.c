@@ -273,6 +273,38 @@ test_default_comes_last (void)
   g_assert_null (last->alias);
 }
 
+/* With a sysroot, of the command line in there. */
+static void
+test_blacklist_of_the_command_line (void)
+{
+  static const struct {
+    const char *line;
+    gboolean out;
+  } cases[] = {
+      {"quiet modprobe.blacklist=mlx5_vfio_pci", TRUE},
+      {"modprobe.blacklist=nouveau,mlx5-vfio-pci ro\n", TRUE},
+      {"modprobe.blacklist=nouveau modprobe.blacklist=mlx5_vfio_pci", TRUE},
+      {"modprobe.blacklist=nouveau", FALSE},
+      {"modprobe.blacklist=", FALSE},
+      {"modprobe.blacklist", FALSE},
+      {"other.blacklist=mlx5_vfio_pci mlx5_vfio_pci", FALSE},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_test_message ("%s", cases[i].line);
+    g_autoptr (Tables) t = g_new0 (Tables, 1);
+    t->k = fake_new ();
+    fake_write (t->k, "proc/cmdline", cases[i].line);
+    fake_write (t->k, MODULES "modules.alias", "alias " MLX5 " mlx5_vfio_pci\nalias " ANY " vfio_pci\n");
+    fake_write (t->k, MODULES "modules.builtin.modinfo", "");
+    tables_open (t);
+    if (cases[i].out)
+      assert_offers (t, "vfio_pci:modules.alias", "mlx5_vfio_pci:modules.alias");
+    else
+      assert_offers (t, "mlx5_vfio_pci:modules.alias vfio_pci:modules.alias", "");
+  }
+}
+
 static void
 test_other_bus (void)
 {
@@ -623,6 +655,7 @@ main (int argc, char **argv)
   g_test_add_func ("/catalog/an-unreadable-table-leaves-the-generic-driver", test_unreadable_table);
   g_test_add_func ("/catalog/a-kernel-before-5.16-has-the-generic-driver", test_kernel_without_vfio_aliases);
   g_test_add_func ("/catalog/the-default-comes-last", test_default_comes_last);
+  g_test_add_func ("/catalog/the-command-line-blacklists", test_blacklist_of_the_command_line);
   g_test_add_func ("/catalog/another-bus-goes-the-same-way", test_other_bus);
   g_test_add_func ("/catalog/another-prefix-goes-the-same-way", test_other_prefix);
   g_test_add_func ("/catalog/a-malformed-modalias-is-refused", test_malformed_modalias);

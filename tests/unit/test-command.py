@@ -146,6 +146,22 @@ def match_shows_what_is_out():
         exits(host.look("match", DISK), 0, "no VFIO driver is left")
 
 
+def match_below_a_root_has_the_command_line_in_there():
+    """libkmod reads /proc/cmdline, which is the running kernel's."""
+    needs_namespace()
+    with Host() as host:
+        host.write("running", "modprobe.blacklist=special-vfio-pci,mlx5_vfio_pci ro\n")
+        host.write("etc/modprobe.d/test.conf", "blacklist mlx5-vfio-pci\n")
+        host.write("proc/cmdline", "modprobe.blacklist=other\n")
+        look = [COMMAND, "match", "--json", "--sysroot", host.root, NIC]
+        result = run("unshare", "--mount", "--propagation", "private", "sh", "-c",
+                     f"mount --bind {host.path('running')} /proc/cmdline && exec \"$@\"", "sh", *look)
+        exits(result, 0)
+        found = json.loads(result.stdout)
+        equal([candidate["module"] for candidate in found["candidates"]], ["special_vfio_pci", "vfio_pci"])
+        equal([out["module"] for out in found["excluded"]], ["mlx5_vfio_pci"])
+
+
 def match_json():
     with Host() as host:
         host.write("etc/modprobe.d/test.conf", "blacklist special_vfio_pci\n")
@@ -1391,7 +1407,8 @@ def hook_lets_what_runs_be():
 TESTS = [
     list_shows_what_matters, list_all_shows_all, list_of_nothing_says_so, list_json, list_shows_who_can_migrate,
     list_shows_the_journal,
-    match_shows_the_order, match_shows_what_is_out, match_json, match_json_of_several_is_an_array,
+    match_shows_the_order, match_shows_what_is_out,
+    match_below_a_root_has_the_command_line_in_there, match_json, match_json_of_several_is_an_array,
     match_takes_every_spelling, match_warns_of_missing_tables, match_of_another_kernel, status_for_people,
     status_of_a_quiet_daemon_is_short, status_tells_why_the_gate_is_off, status_json, status_of_another_version,
     status_without_a_daemon_exits_1, status_without_privilege_exits_5, status_that_is_malformed_exits_1,
