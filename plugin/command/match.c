@@ -9,8 +9,37 @@
 #include "command.h"
 #include "placement.h"
 
+/* Returns: (nullable): the first other candidate whose alias has as many wildcards */
+static const VvCandidate *
+tied_with (const VvSelection *selection, const VvCandidate *c)
+{
+  for (guint i = 0; c->alias && i < selection->candidates->len; i++) {
+    const VvCandidate *other = selection->candidates->pdata[i];
+    if (other != c && other->alias && other->wildcards == c->wildcards)
+      return other;
+  }
+  return NULL;
+}
+
+/* Returns: (transfer full): what else is to be told of @c */
+static char *
+note_on (const VvSelection *selection, const VvCandidate *c, const char *driver)
+{
+  const VvCandidate *tied = c->excluded ? NULL : tied_with (selection, c);
+  g_autoptr (GString) note = g_string_new (c->excluded || driver ? NULL : _ ("module, not loaded"));
+
+  if (c->excluded)
+    g_string_printf (note, _ ("out: %s"), c->excluded);
+  if (tied && note->len)
+    g_string_append (note, "; ");
+  if (tied)
+    g_string_append_printf (note, _ ("tie with %s"), tied->module);
+  return g_string_free (g_steal_pointer (&note), FALSE);
+}
+
 static void
-add_row (struct libscols_table *table, const VvHost *host, const VvCandidate *c, guint rank)
+add_row (struct libscols_table *table, const VvHost *host, const VvSelection *selection, const VvCandidate *c,
+         guint rank)
 {
   g_autofree char *driver = vv_candidate_driver (host, c);
   g_autofree char *number = rank ? g_strdup_printf ("%u", rank) : g_strdup ("-");
@@ -18,16 +47,14 @@ add_row (struct libscols_table *table, const VvHost *host, const VvCandidate *c,
       c->alias ? g_strdup_printf (g_dngettext (GETTEXT_PACKAGE, "%u wildcard", "%u wildcards", c->wildcards),
                                   c->wildcards)
                : g_strdup (_ ("no alias"));
-  g_autofree char *note = c->excluded ? g_strdup_printf (_ ("out: %s"), c->excluded) : NULL;
+  g_autofree char *note = note_on (selection, c, driver);
   const char *const cells[] = {"",
                                number,
                                driver ? driver : c->module,
                                wildcards,
                                c->alias ? c->alias : "-",
                                vv_source_name (c->source),
-                               note     ? note
-                               : driver ? ""
-                                        : _ ("module, not loaded")};
+                               note};
   struct libscols_line *line = scols_table_new_line (table, NULL);
 
   for (gsize i = 0; i < G_N_ELEMENTS (cells); i++)
@@ -61,9 +88,9 @@ print_text (const VvHost *host, const VvPciDevice *device, const VvChoice *choic
     scols_table_new_column (table, columns[i], 0, 0);
   scols_table_enable_noheadings (table, TRUE);
   for (guint i = 0; i < selection->candidates->len; i++)
-    add_row (table, host, selection->candidates->pdata[i], i + 1);
+    add_row (table, host, selection, selection->candidates->pdata[i], i + 1);
   for (guint i = 0; i < selection->excluded->len; i++)
-    add_row (table, host, selection->excluded->pdata[i], 0);
+    add_row (table, host, selection, selection->excluded->pdata[i], 0);
 
   if (several)
     printf ("%s  ", device->address);
@@ -76,13 +103,14 @@ print_text (const VvHost *host, const VvPciDevice *device, const VvChoice *choic
 }
 
 static void
-json_candidate (JsonBuilder *b, const VvHost *host, const VvCandidate *c, guint rank)
+json_candidate (JsonBuilder *b, const VvHost *host, const VvSelection *selection, guint i)
 {
+  const VvCandidate *c = selection->candidates->pdata[i];
   g_autofree char *driver = vv_candidate_driver (host, c);
 
   json_builder_begin_object (b);
   json_builder_set_member_name (b, "rank");
-  json_builder_add_int_value (b, rank);
+  json_builder_add_int_value (b, i + 1);
   vv_json_string (b, "module", c->module);
   vv_json_string (b, "driver", driver);
   vv_json_string (b, "alias", c->alias);
@@ -92,6 +120,8 @@ json_candidate (JsonBuilder *b, const VvHost *host, const VvCandidate *c, guint 
   else
     json_builder_add_null_value (b);
   vv_json_string (b, "source", vv_source_name (c->source));
+  json_builder_set_member_name (b, "tie");
+  json_builder_add_boolean_value (b, tied_with (selection, c) != NULL);
   json_builder_end_object (b);
 }
 
@@ -149,7 +179,7 @@ json_match (JsonBuilder *b, const VvHost *host, const VvPciDevice *device, const
   json_builder_set_member_name (b, "candidates");
   json_builder_begin_array (b);
   for (guint i = 0; i < selection->candidates->len; i++)
-    json_candidate (b, host, selection->candidates->pdata[i], i + 1);
+    json_candidate (b, host, selection, i);
   json_builder_end_array (b);
   json_builder_set_member_name (b, "excluded");
   json_builder_begin_array (b);

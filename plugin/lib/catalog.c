@@ -147,6 +147,8 @@ read_builtin (VvCatalog *catalog, const VvHost *host)
   }
 }
 
+/* Equal in rank: they stay in the order in which they were read, for the sort is stable. libvirt takes the
+ * first line of modules.alias with the fewest wildcards, too (virPCIDeviceFindBestVFIOVariant()). */
 static int
 compare_rank (gconstpointer a, gconstpointer b)
 {
@@ -154,9 +156,7 @@ compare_rank (gconstpointer a, gconstpointer b)
 
   if (x->wildcards != y->wildcards)
     return x->wildcards < y->wildcards ? -1 : 1;
-  if (x->source != y->source)
-    return x->source < y->source ? -1 : 1;
-  return strcmp (x->module, y->module);
+  return (x->source > y->source) - (x->source < y->source);
 }
 
 VvCatalog *

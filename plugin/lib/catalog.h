@@ -97,10 +97,10 @@ const char *vv_catalog_warning (const VvCatalog *catalog);
  * vv_catalog_select:
  * @modalias: a device's modalias, of any bus
  *
- * Every module with an alias for the device, fewest wildcards first; on a tie by source, then by the module's
- * name. Blacklisted modules, and all aliases of a module but its best, are listed as excluded. For a PCI
- * device and the prefix "vfio" the generic driver comes last where no table speaks of it. May be called from
- * several threads.
+ * Every module with an alias for the device, fewest wildcards first; on a tie by source, then in the order of
+ * the lines there. Blacklisted modules, and all aliases of a module but its best, are listed as excluded. For
+ * a PCI device and the prefix "vfio" the generic driver comes last where no table offers it for the device.
+ * May be called from several threads.
  *
  * Returns: (transfer full): the selection, or NULL with @error set when @modalias is malformed
  */

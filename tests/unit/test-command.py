@@ -138,6 +138,25 @@ def match_shows_the_order():
         equal(len(lines), 4)
 
 
+def match_shows_a_tie():
+    """Of as many wildcards, the line that comes first, as libvirt takes it."""
+    with Host() as host:
+        pattern = "vfio_pci:v000015B3d0000101Esv*sd*bc*sc*i*"
+        host.write("lib/modules/6.1.0-test/modules.alias",
+                   f"alias {pattern} z_vfio\nalias vfio_pci:v*d*sv*sd*bc*sc*i* vfio_pci\nalias {pattern} a_vfio\n")
+        lines = [" ".join(line.split()) for line in host.look("match", NIC).stdout.splitlines()]
+        equal(lines[1:], [f"1 z_vfio 5 wildcards {pattern} modules.alias module, not loaded; tie with a_vfio",
+                          f"2 a_vfio 5 wildcards {pattern} modules.alias module, not loaded; tie with z_vfio",
+                          "3 vfio-pci 7 wildcards vfio_pci:v*d*sv*sd*bc*sc*i* modules.alias"])
+        found = json.loads(host.look("match", "--json", NIC).stdout)
+        valid(found, "match.schema.json")
+        equal([(c["module"], c["tie"]) for c in found["candidates"]],
+              [("z_vfio", True), ("a_vfio", True), ("vfio_pci", False)])
+        host.write("etc/modprobe.d/test.conf", "blacklist z_vfio\n")
+        found = json.loads(host.look("match", "--json", NIC).stdout)
+        equal([(c["module"], c["tie"]) for c in found["candidates"]], [("a_vfio", False), ("vfio_pci", False)])
+
+
 def match_shows_what_is_out():
     with Host() as host:
         host.write("etc/modprobe.d/test.conf", "blacklist mlx5-vfio-pci\n")
@@ -174,7 +193,7 @@ def match_json():
         equal(found["key"], KEY)
         equal(found["candidates"][0],
               {"rank": 1, "module": "mlx5_vfio_pci", "driver": None,
-               "alias": "vfio_pci:v000015B3d0000101Esv*sd*bc*sc*i*", "wildcards": 5, "source": "modules.alias"})
+               "alias": "vfio_pci:v000015B3d0000101Esv*sd*bc*sc*i*", "wildcards": 5, "source": "modules.alias", "tie": False})
         equal(found["candidates"][1]["driver"], "vfio-pci")
         equal([out["module"] for out in found["excluded"]], ["special_vfio_pci"])
 
@@ -1407,7 +1426,7 @@ def hook_lets_what_runs_be():
 TESTS = [
     list_shows_what_matters, list_all_shows_all, list_of_nothing_says_so, list_json, list_shows_who_can_migrate,
     list_shows_the_journal,
-    match_shows_the_order, match_shows_what_is_out,
+    match_shows_the_order, match_shows_a_tie, match_shows_what_is_out,
     match_below_a_root_has_the_command_line_in_there, match_json, match_json_of_several_is_an_array,
     match_takes_every_spelling, match_warns_of_missing_tables, match_of_another_kernel, status_for_people,
     status_of_a_quiet_daemon_is_short, status_tells_why_the_gate_is_off, status_json, status_of_another_version,
