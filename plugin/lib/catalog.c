@@ -15,7 +15,6 @@ struct VvCatalog {
   VvModules *modules;
   char *prefix;       /* "vfio_" */
   GPtrArray *entries; /* of VvCandidate, by rank: every prefixed alias of every bus, blacklisted or not */
-  gboolean generic;   /* some table speaks of the generic PCI driver */
   GString *warning;
 };
 
@@ -56,7 +55,6 @@ add_entry (VvCatalog *catalog, const char *pattern, const char *module, VvSource
       strnlen (pattern, ALIAS_LIMIT) == ALIAS_LIMIT) /* modprobe.d's lines know no limit */
     return;
   VvCandidate *c = candidate_new (module, pattern, source);
-  catalog->generic |= strcmp (c->module, VV_GENERIC_MODULE) == 0;
   if (vv_modules_blacklisted (catalog->modules, c->module))
     c->excluded = g_strdup (_ (BLACKLISTED));
   g_ptr_array_add (catalog->entries, c);
@@ -219,7 +217,8 @@ take (VvSelection *selection, const VvCandidate *e)
   g_ptr_array_add (c->excluded ? selection->excluded : selection->candidates, c);
 }
 
-/* Where no table speaks of the generic driver it is there all the same, or may be: the last resort. */
+/* Where no table offers the generic driver for the device it is there all the same, or may be: the last
+ * resort. */
 static void
 take_default (const VvCatalog *catalog, VvSelection *selection)
 {
@@ -247,7 +246,9 @@ vv_catalog_select (const VvCatalog *catalog, const char *modalias, GError **erro
     if (vv_modalias_match (e->alias, key))
       take (selection, e);
   }
-  if (!catalog->generic && g_str_has_prefix (key, VV_PREFIX_VFIO "_pci:"))
+  if (g_str_has_prefix (key, VV_PREFIX_VFIO "_pci:") &&
+      !find_module (selection->candidates, VV_GENERIC_MODULE) &&
+      !find_module (selection->excluded, VV_GENERIC_MODULE))
     take_default (catalog, selection);
   return selection;
 }

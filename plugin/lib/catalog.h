@@ -23,8 +23,8 @@
  * @VV_SOURCE_MODPROBE: an alias line of modprobe.d, the administrator's
  * @VV_SOURCE_ALIAS: modules.alias, by depmod from the modules
  * @VV_SOURCE_BUILTIN: modules.builtin.modinfo, of the modules inside the kernel image
- * @VV_SOURCE_DEFAULT: no alias: the generic driver where no table names it (a kernel before 5.16, no modules
- * directory)
+ * @VV_SOURCE_DEFAULT: no alias: the generic driver where no table names it for the device (a kernel before
+ * 5.16, no modules directory)
  * @VV_SOURCE_FORCED: no alias: named by the administrator
  *
  * Where a candidate comes from; on equal wildcards the lower one wins.

@@ -279,6 +279,32 @@ test_default_comes_last (void)
   g_assert_null (last->alias);
 }
 
+/* Each device gets the generic driver, whatever a table says of others. */
+static void
+test_default_for_each_device (void)
+{
+  static const struct {
+    const char *says, *modprobe, *alias, *builtin;
+    const char *candidates, *excluded;
+  } cases[] = {
+      {"an alias line for another device", "alias vfio_pci:v00008086d*sv*sd*bc*sc*i* vfio_pci\n", "", "",
+       "vfio_pci:default", ""},
+      {"one of modules.alias", "", "alias vfio_pci:v00008086d*sv*sd*bc*sc*i* vfio_pci\n", "",
+       "vfio_pci:default", ""},
+      {"one of a built-in module", "", "", "vfio_pci.alias=vfio_pci:v00008086d*sv*sd*bc*sc*i*;",
+       "vfio_pci:default", ""},
+      {"one for this device", "alias " MLX5 " vfio_pci\n", "", "", "vfio_pci:modprobe.d", ""},
+      {"one for this device, and it is blacklisted", "alias " MLX5 " vfio_pci\nblacklist vfio_pci\n", "", "",
+       "", "vfio_pci:modprobe.d"},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_test_message ("%s", cases[i].says);
+    g_autoptr (Tables) t = tables_new (cases[i].modprobe, cases[i].alias, cases[i].builtin);
+    assert_offers (t, cases[i].candidates, cases[i].excluded);
+  }
+}
+
 /* With a sysroot, of the command line in there. */
 static void
 test_blacklist_of_the_command_line (void)
@@ -661,6 +687,7 @@ main (int argc, char **argv)
   g_test_add_func ("/catalog/an-unreadable-table-leaves-the-generic-driver", test_unreadable_table);
   g_test_add_func ("/catalog/a-kernel-before-5.16-has-the-generic-driver", test_kernel_without_vfio_aliases);
   g_test_add_func ("/catalog/the-default-comes-last", test_default_comes_last);
+  g_test_add_func ("/catalog/the-default-is-for-each-device", test_default_for_each_device);
   g_test_add_func ("/catalog/the-command-line-blacklists", test_blacklist_of_the_command_line);
   g_test_add_func ("/catalog/another-bus-goes-the-same-way", test_other_bus);
   g_test_add_func ("/catalog/another-prefix-goes-the-same-way", test_other_prefix);
