@@ -161,10 +161,37 @@ read_own (const VvJournal *journal, const char *name, gsize limit, GError **erro
   return vv_io_read (journal->dir, name, limit, error);
 }
 
-static char *
-get (GKeyFile *file, const char *key)
+static gboolean
+set_damaged (GError **error, const char *key)
 {
-  return g_key_file_get_string (file, GROUP, key, NULL);
+  g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("the value of %s is damaged"), key);
+  return FALSE;
+}
+
+/* Only a key that is not there says "none": a guess could leave a device without its driver. */
+static gboolean
+is_none (const GError *problem)
+{
+  return g_error_matches (problem, G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_KEY_NOT_FOUND) ||
+         g_error_matches (problem, G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_GROUP_NOT_FOUND);
+}
+
+static gboolean
+get (GKeyFile *file, const char *key, char **value, GError **error)
+{
+  g_autoptr (GError) problem = NULL;
+
+  *value = g_key_file_get_string (file, GROUP, key, &problem);
+  return !problem || is_none (problem) || set_damaged (error, key); /* GLib may give a value all the same */
+}
+
+static gboolean
+get_flag (GKeyFile *file, const char *key, gboolean *value, GError **error)
+{
+  g_autoptr (GError) problem = NULL;
+
+  *value = g_key_file_get_boolean (file, GROUP, key, &problem);
+  return !problem || is_none (problem) || set_damaged (error, key);
 }
 
 static gboolean
@@ -185,29 +212,39 @@ is_name (const char *text)
   return !text || (*text && *text != '.' && !strchr (text, '/'));
 }
 
+static gboolean
+read_strings (VvEntry *entry, GKeyFile *file, GError **error)
+{
+  return get (file, "modalias", &entry->modalias, error) &&
+         get (file, "home-driver", &entry->home_driver, error) &&
+         get (file, "home-module", &entry->home_module, error) &&
+         get (file, "home-driver-override", &entry->home_override, error) &&
+         get (file, "vfio-driver", &entry->vfio_driver, error) &&
+         get (file, "domain", &entry->domain, error) && get (file, "domain-uuid", &entry->domain_uuid, error);
+}
+
+static gboolean
+read_flags (VvEntry *entry, GKeyFile *file, GError **error)
+{
+  return get_flag (file, "home-known", &entry->home_known, error) &&
+         get_flag (file, "held", &entry->held, error) && get_flag (file, "at-boot", &entry->at_boot, error) &&
+         get_flag (file, "in-use", &entry->in_use, error) &&
+         get_flag (file, "unmanaged", &entry->unmanaged, error);
+}
+
+/* NULL with @error: a value is damaged; NULL without: it is no entry of this device */
 static VvEntry *
-entry_from_text (const char *address, const char *text)
+entry_from_text (const char *address, const char *text, GError **error)
 {
   g_autoptr (GKeyFile) file = g_key_file_new ();
   g_autoptr (VvEntry) entry = vv_entry_new (address, NULL);
+  g_autofree char *state = NULL;
+  g_autofree char *of = NULL;
 
-  if (!g_key_file_load_from_data (file, text, -1, G_KEY_FILE_NONE, NULL))
-    return NULL;
-  g_autofree char *state = get (file, "state");
-  g_autofree char *of = get (file, "address");
-  entry->modalias = get (file, "modalias");
-  entry->home_known = g_key_file_get_boolean (file, GROUP, "home-known", NULL);
-  entry->home_driver = get (file, "home-driver");
-  entry->home_module = get (file, "home-module");
-  entry->home_override = get (file, "home-driver-override");
-  entry->vfio_driver = get (file, "vfio-driver");
-  entry->held = g_key_file_get_boolean (file, GROUP, "held", NULL);
-  entry->at_boot = g_key_file_get_boolean (file, GROUP, "at-boot", NULL);
-  entry->domain = get (file, "domain");
-  entry->domain_uuid = get (file, "domain-uuid");
-  entry->in_use = g_key_file_get_boolean (file, GROUP, "in-use", NULL);
-  entry->unmanaged = g_key_file_get_boolean (file, GROUP, "unmanaged", NULL);
-  if (!parse_state (state, &entry->state) || g_strcmp0 (of, address) != 0 || !entry->modalias ||
+  if (!g_key_file_load_from_data (file, text, -1, G_KEY_FILE_NONE, NULL) ||
+      !get (file, "state", &state, error) || !get (file, "address", &of, error) ||
+      !read_strings (entry, file, error) || !read_flags (entry, file, error) ||
+      !parse_state (state, &entry->state) || g_strcmp0 (of, address) != 0 || !entry->modalias ||
       !is_name (entry->home_driver) || !is_name (entry->home_module) || !is_name (entry->vfio_driver))
     return NULL;
   return g_steal_pointer (&entry);
@@ -230,7 +267,7 @@ vv_journal_load (const VvJournal *journal, const char *address, GError **error)
   if (!journal->dir || !is_there (journal, address))
     return NULL;
   g_autofree char *text = read_own (journal, address, ENTRY_LIMIT, &local);
-  VvEntry *entry = text ? entry_from_text (address, text) : NULL;
+  VvEntry *entry = text ? entry_from_text (address, text, &local) : NULL;
   if (!entry)
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
                  _ ("%s/%s is not readable as a journal entry (%s): what the device was before is not known; "

@@ -86,8 +86,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvJournal, vv_journal_free)
 /**
  * vv_journal_load:
  *
+ * A key that is not there says "none". A value that cannot be read (no UTF-8, an unfinished escape, neither
+ * true nor false) does not.
+ *
  * Returns: (transfer full) (nullable): the entry; NULL without @error when the device has none, NULL with
- * @error set when it has one that cannot be read (the message names the file and the remedy)
+ * @error set when it has one that cannot be read (the message names the file, a damaged value's key, and the
+ * remedy)
  */
 VvEntry *vv_journal_load (const VvJournal *journal, const char *address, GError **error);
 

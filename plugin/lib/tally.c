@@ -91,10 +91,20 @@ read_number (GKeyFile *file, const char *group, const char *key, guint64 *number
   return text && g_ascii_string_to_unsigned (text, 10, 0, VV_COUNT_MAX, number, NULL);
 }
 
+/* GLib may give a damaged value beside its error. */
+static char *
+read_text (GKeyFile *file, const char *group, const char *key)
+{
+  g_autoptr (GError) damage = NULL;
+  g_autofree char *text = g_key_file_get_string (file, group, key, &damage);
+
+  return damage ? NULL : g_steal_pointer (&text);
+}
+
 static gboolean
 read_operation (GKeyFile *file, const char *group, VvOperation *operation)
 {
-  g_autofree char *name = g_key_file_get_string (file, group, "operation", NULL);
+  g_autofree char *name = read_text (file, group, "operation");
 
   for (gsize i = 0; name && i < G_N_ELEMENTS (operations); i++)
     if (strcmp (name, vv_operation_name (operations[i])) == 0) {
@@ -107,7 +117,7 @@ read_operation (GKeyFile *file, const char *group, VvOperation *operation)
 static gboolean
 read_row (VvTally *tally, GKeyFile *file, const char *group)
 {
-  g_autofree char *driver = g_key_file_get_string (file, group, "driver", NULL);
+  g_autofree char *driver = read_text (file, group, "driver");
   VvOperation operation;
 
   if (!driver || !*driver || strlen (driver) > DRIVER_LIMIT || !read_operation (file, group, &operation) ||

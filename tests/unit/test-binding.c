@@ -509,6 +509,26 @@ test_damaged_entry_is_said (void)
   }
 }
 
+/* The value is not "none": the device would be left without a driver. */
+static void
+test_a_damaged_home_is_not_guessed_at (void)
+{
+  static const char text[] = "[device]\naddress=" NIC "\nmodalias=" NIC_MODALIAS
+                             "\nstate=detached\nhome-known=true\nhome-driver=\xffvme\nvfio-driver=vfio-pci\n";
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (GError) error = NULL;
+
+  put_on (f, "vfio-pci", "vfio-pci");
+  fake_write_bytes (f->k, ENTRY, text, sizeof text - 1);
+  g_assert_null (vv_session_binding (f->s, NIC, FALSE, &error));
+  fake_assert_error (error, VV_ERROR_FAILED,
+                     "*/" ENTRY " *(the value of home-driver is damaged): *remove that file*");
+  fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
+  fake_remove (f->k, ENTRY); /* the remedy */
+  g_autoptr (VvChange) change = reattach_nic (f, NULL);
+  fake_assert_device (f->k, NIC, "mlx5_core", NULL);
+}
+
 static void
 test_no_such_device (void)
 {
@@ -874,6 +894,7 @@ main (int argc, char **argv)
   g_test_add_func ("/binding/open/entry-of-another-device-is-dropped",
                    test_entry_of_another_device_is_dropped);
   g_test_add_func ("/binding/open/a-damaged-entry-is-said", test_damaged_entry_is_said);
+  g_test_add_func ("/binding/a-damaged-home-is-not-guessed-at", test_a_damaged_home_is_not_guessed_at);
   g_test_add_func ("/binding/open/no-such-device", test_no_such_device);
   g_test_add_func ("/binding/open/gone-since", test_device_gone_since_it_was_opened);
   g_test_add_func ("/binding/reattach/is-exact", test_reattach_is_exact);

@@ -226,6 +226,43 @@ test_damaged (void)
   }
 }
 
+/* A value that cannot be read is not the same as none (rule R5): "no driver" would be taken for home. */
+static void
+test_damaged_values (void)
+{
+  static const char *const values[] = {"\xffvme", "nvme\xc3", "nvme\\", "nv\\me", "\\x6e"};
+  static const char *const strings[] = {"home-driver", "home-module", "home-driver-override",
+                                        "vfio-driver", "domain",      "domain-uuid",
+                                        "modalias",    "address",     "state"};
+  static const char *const flags[] = {"home-known", "held", "at-boot", "in-use", "unmanaged"};
+  static const char *const no_flags[] = {"", "yes", "maybe", "2", "tru", "\xff"};
+  g_autoptr (GPtrArray) lines = g_ptr_array_new_with_free_func (g_free);
+
+  for (gsize i = 0; i < G_N_ELEMENTS (strings) * G_N_ELEMENTS (values); i++)
+    g_ptr_array_add (lines, g_strdup_printf ("%s=%s", strings[i / G_N_ELEMENTS (values)],
+                                             values[i % G_N_ELEMENTS (values)]));
+  for (gsize i = 0; i < G_N_ELEMENTS (flags) * G_N_ELEMENTS (no_flags); i++)
+    g_ptr_array_add (lines, g_strdup_printf ("%s=%s", flags[i / G_N_ELEMENTS (no_flags)],
+                                             no_flags[i % G_N_ELEMENTS (no_flags)]));
+  for (guint i = 0; i < lines->len; i++) {
+    g_autofree char *shown = g_strescape (lines->pdata[i], NULL);
+    g_autoptr (Fixture) f = fixture_new (TRUE);
+    g_autoptr (GError) error = NULL;
+    g_autofree char *text =
+        g_strdup_printf (HEAD "state=detached\nhome-known=true\n%s\n", (char *)lines->pdata[i]);
+    g_autofree char *key = g_strndup (lines->pdata[i], strcspn (lines->pdata[i], "="));
+    g_autofree char *message = g_strdup_printf (
+        "/*/" FOLDER "/" NIC
+        " is not readable as a journal entry (the value of %s is damaged): *remove that file "
+        "and run 'vfio-variant restore " NIC "' *",
+        key);
+    g_test_message ("%s", shown);
+    fake_write_bytes (f->k, FOLDER "/" NIC, text, strlen (text));
+    g_assert_null (vv_journal_load (f->journal, NIC, &error));
+    fake_assert_error (error, VV_ERROR_FAILED, message);
+  }
+}
+
 static void
 test_truncated (void)
 {
@@ -592,6 +629,7 @@ main (int argc, char **argv)
   g_test_add_func ("/journal/drop", test_drop);
   g_test_add_func ("/journal/only-addresses-are-entries", test_addresses);
   g_test_add_func ("/journal/damage-is-told", test_damaged);
+  g_test_add_func ("/journal/damaged-values-are-told", test_damaged_values);
   g_test_add_func ("/journal/truncation-is-told", test_truncated);
   g_test_add_func ("/journal/what-cannot-be-read-is-told", test_unreadable);
   g_test_add_func ("/journal/no-directory-is-an-empty-journal", test_no_directory);
