@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "in-use.h"
+#include "vfio-pci.h"
 
 #define QEMU_MIGRATES 8000 /* QEMU 8.0: its VFIO migration is no experiment any more, and is version 2 */
 
@@ -188,7 +189,9 @@ check_excluded (const Look *l, const VvCandidate *out)
 
   for (guint i = 0; i < candidates->len; i++)
     if (strcmp (((const VvCandidate *)candidates->pdata[i])->module, out->module) == 0)
-      return; /* the same by a lesser alias */
+      return;                                       /* the same by a lesser alias */
+  if (strcmp (out->module, VV_GENERIC_MODULE) == 0) /* it takes any device: it is never the better one */
+    return;
   if (!out->alias || (l->chosen && l->chosen->alias && l->chosen->wildcards <= out->wildcards))
     return;
   g_autofree char *driver = vv_candidate_driver (l->s->session->host, out);
@@ -280,6 +283,7 @@ static void
 check_choice (const Look *l)
 {
   g_autofree char *rule = vv_decision_rule (l->choice->decision);
+  VvVfioPciRefusal refusal = vv_vfio_pci_refuses (l->s->session->host, l->s->session->modules, l->device);
 
   for (guint i = 0; i < l->choice->refused->len; i++)
     find (l, "wish-refused", VV_WARNING, g_strdup (l->choice->refused->pdata[i]),
@@ -294,10 +298,15 @@ check_choice (const Look *l)
     find (l, "no-driver", VV_PROBLEM,
           *text ? g_strdup_printf (_ ("no VFIO driver is left: %s"), text)
                 : g_strdup (_ ("no VFIO driver is left")),
-          vv_decision_is_strict (l->choice->decision)
+          refusal
+              ? _ ("the kernel refuses it on vfio-pci (EINVAL), whoever tries: the domain would not start")
+          : vv_decision_is_strict (l->choice->decision)
               ? _ ("the domain would not start")
               : _ ("at a start it would stay where libvirt puts it, if libvirt can"),
-          NULL);
+          refusal == VV_VFIO_PCI_DENYLISTED
+              ? g_strdup (_ ("if its guests are trusted: echo options vfio-pci disable_denylist=1 > "
+                             "/etc/modprobe.d/vfio-pci-denylist.conf; then load vfio_pci again, or reboot"))
+              : NULL);
     return;
   }
   if (vv_decision_is_strict (l->choice->decision))

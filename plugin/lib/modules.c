@@ -12,7 +12,8 @@
 struct VvModules {
   struct kmod_ctx *kmod;
   const VvHost *host;
-  GPtrArray *blacklist; /* of module names */
+  struct kmod_ctx *running; /* with a sysroot: what /proc/cmdline has; NULL without */
+  GPtrArray *blacklist;     /* of module names */
 };
 
 /* libkmod's own list names the running system's folders; this is the same list below a sysroot
@@ -45,43 +46,57 @@ new_context (const VvHost *host, GError **error)
   return kmod;
 }
 
-/* The modules that "blacklist" lines and modprobe.blacklist= name, as often as they do */
-static GPtrArray *
-blacklist_of (const struct kmod_ctx *kmod)
-{
-  GPtrArray *names = g_ptr_array_new_with_free_func (g_free);
-  struct kmod_config_iter *i = kmod_config_get_blacklists (kmod);
+typedef struct kmod_config_iter *(*Settings) (const struct kmod_ctx *kmod);
 
-  while (i && kmod_config_iter_next (i))
-    g_ptr_array_add (names, vv_module_name (kmod_config_iter_get_key (i)));
+/* "MODULE", or "MODULE VALUE", for each, as often as it is there */
+static GPtrArray *
+settings_in (const struct kmod_ctx *kmod, Settings which)
+{
+  GPtrArray *settings = g_ptr_array_new_with_free_func (g_free);
+  struct kmod_config_iter *i = which (kmod);
+
+  while (i && kmod_config_iter_next (i)) {
+    char *module = vv_module_name (kmod_config_iter_get_key (i));
+    const char *value = kmod_config_iter_get_value (i);
+    g_ptr_array_add (settings, value ? g_strconcat (module, " ", value, NULL) : g_strdup (module));
+    g_free (module);
+  }
   if (i)
     kmod_config_iter_free_iter (i);
-  return names;
+  return settings;
 }
 
-/* libkmod always adds what /proc/cmdline has, the running kernel's: with no folders, it has nothing else. */
-static void
-forget_running_command_line (VvModules *modules)
+/* Those of the host: libkmod adds to modprobe.d what /proc/cmdline has, the running kernel's. */
+static GPtrArray *
+settings_of (const VvModules *modules, Settings which)
 {
-  static const char *const no_folders[] = {NULL};
-  struct kmod_ctx *kmod = kmod_new (modules->host->modules_path, no_folders);
-  g_autoptr (GPtrArray) running = kmod ? blacklist_of (kmod) : g_ptr_array_new ();
+  GPtrArray *settings = settings_in (modules->kmod, which);
+  g_autoptr (GPtrArray) running =
+      modules->running ? settings_in (modules->running, which) : g_ptr_array_new ();
   guint at;
 
   for (guint i = 0; i < running->len; i++)
-    if (g_ptr_array_find_with_equal_func (modules->blacklist, running->pdata[i], g_str_equal, &at))
-      g_ptr_array_remove_index (modules->blacklist, at);
-  if (kmod)
-    kmod_unref (kmod);
+    if (g_ptr_array_find_with_equal_func (settings, running->pdata[i], g_str_equal, &at))
+      g_ptr_array_remove_index (settings, at);
+  return settings;
+}
+
+/* Returns: (transfer full): what the kernel command line below a sysroot says; libkmod has the running one's
+ */
+static char **
+words_of_command_line (const VvModules *modules)
+{
+  const VvHost *host = modules->host;
+  g_autofree char *line = host->sysroot && host->proc ? vv_io_attribute (host->proc, "cmdline") : NULL;
+
+  return g_strsplit_set (line ? line : "", " \t\n", -1);
 }
 
 static void
 add_command_line (VvModules *modules)
 {
   static const char key[] = "modprobe.blacklist=";
-  const VvHost *host = modules->host;
-  g_autofree char *line = host->proc ? vv_io_attribute (host->proc, "cmdline") : NULL;
-  g_auto (GStrv) words = g_strsplit_set (line ? line : "", " \t\n", -1);
+  g_auto (GStrv) words = words_of_command_line (modules);
 
   for (char **word = words; *word; word++) {
     g_auto (GStrv) names = g_strsplit (g_str_has_prefix (*word, key) ? *word + strlen (key) : "", ",", -1);
@@ -93,17 +108,17 @@ add_command_line (VvModules *modules)
 VvModules *
 vv_modules_new (const VvHost *host, GError **error)
 {
+  static const char *const no_folders[] = {NULL};
   g_autoptr (VvModules) modules = g_new0 (VvModules, 1);
 
   modules->host = host;
   modules->kmod = new_context (host, error);
   if (!modules->kmod)
     return NULL;
-  modules->blacklist = blacklist_of (modules->kmod);
-  if (host->sysroot) {
-    forget_running_command_line (modules);
-    add_command_line (modules);
-  }
+  if (host->sysroot) /* with no folders it has nothing but the command line */
+    modules->running = kmod_new (host->modules_path, no_folders);
+  modules->blacklist = settings_of (modules, kmod_config_get_blacklists);
+  add_command_line (modules);
   kmod_load_resources (modules->kmod); /* for vv_modules_changed(); a missing index shows at the load */
   return g_steal_pointer (&modules);
 }
@@ -114,6 +129,7 @@ vv_modules_free (VvModules *modules)
   if (!modules)
     return;
   kmod_unref (modules->kmod);
+  kmod_unref (modules->running);
   if (modules->blacklist)
     g_ptr_array_unref (modules->blacklist);
   g_free (modules);
@@ -136,6 +152,42 @@ vv_modules_blacklisted (VvModules *modules, const char *module)
   g_autofree char *name = vv_module_name (module);
 
   return g_ptr_array_find_with_equal_func (modules->blacklist, name, g_str_equal, NULL);
+}
+
+/* Whether @word says "@option" or "@option=VALUE"; *@on: with what a bool is turned on by (kstrtobool()) */
+static gboolean
+read_option (const char *word, const char *option, gboolean *on)
+{
+  gsize length = strlen (option);
+
+  if (strncmp (word, option, length) != 0 || (word[length] && word[length] != '='))
+    return FALSE;
+  const char *value = word[length] ? word + length + 1 : "1";
+  *on = strchr ("1yYtT", *value) ? *value != '\0' : g_ascii_strncasecmp (value, "on", 2) == 0;
+  return TRUE;
+}
+
+gboolean
+vv_modules_option_is_on (VvModules *modules, const char *module, const char *option)
+{
+  g_autoptr (GPtrArray) settings = settings_of (modules, kmod_config_get_options);
+  g_auto (GStrv) command_line = words_of_command_line (modules);
+  g_autofree char *name = vv_module_name (module);
+  gsize length = strlen (name);
+  gboolean on = FALSE;
+
+  for (guint i = 0; i < settings->len; i++) {
+    g_auto (GStrv) words = g_strsplit_set (settings->pdata[i], " \t", -1);
+    for (char **word = strcmp (words[0], name) == 0 ? words + 1 : NULL; word && *word; word++)
+      read_option (*word, option, &on);
+  }
+  for (char **word = command_line; *word; word++) { /* MODULE.OPTION */
+    g_autofree char *its = g_strndup (*word, strcspn (*word, "."));
+    g_autofree char *spelled = vv_module_name (its);
+    if (strcmp (spelled, name) == 0 && (*word)[length] == '.')
+      read_option (*word + length + 1, option, &on);
+  }
+  return on;
 }
 
 /* libkmod returns what an "install" command exited with as an errno, which would read as a lie. */

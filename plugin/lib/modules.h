@@ -34,6 +34,10 @@ void vv_modules_each_alias (VvModules *modules, VvAliasFunc func, gpointer data)
  * blacklists @module */
 gboolean vv_modules_blacklisted (VvModules *modules, const char *module);
 
+/** vv_modules_option_is_on: Returns: whether @module, when it is loaded, gets the bool parameter @option
+ * turned on by modprobe.d or the kernel command line */
+gboolean vv_modules_option_is_on (VvModules *modules, const char *module, const char *option);
+
 /**
  * vv_modules_load:
  * @module: a module's name, with dashes or underscores

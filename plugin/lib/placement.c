@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "modalias.h"
+#include "vfio-pci.h"
 
 void
 vv_choice_free (VvChoice *choice)
@@ -44,6 +45,19 @@ native_driver (const VvSession *s, const VvPciDevice *device, const VvEntry *ent
   return device->vfio_dev || vv_selection_has_driver (s->host, selection, now, module) ? NULL : now;
 }
 
+/* @why: (nullable): why the kernel refuses the device with it, whoever names it */
+static void
+exclude_generic (VvSelection *selection, const char *why)
+{
+  for (guint i = 0; why && i < selection->candidates->len; i++) {
+    const VvCandidate *c = selection->candidates->pdata[i];
+    if (strcmp (c->module, VV_GENERIC_MODULE) != 0)
+      continue;
+    vv_selection_exclude (selection, g_ptr_array_steal_index (selection->candidates, i), why);
+    return;
+  }
+}
+
 VvChoice *
 vv_choose (const VvSession *s, const VvPciDevice *device, const VvEntry *entry, const char *seen_driver,
            const VvTerms *wish, const char *whose, GError **error)
@@ -60,6 +74,7 @@ vv_choose (const VvSession *s, const VvPciDevice *device, const VvEntry *entry, 
   choice->refused =
       wish ? vv_decision_narrow (choice->decision, s->host, selection, wish, whose) : g_ptr_array_new ();
   vv_decision_apply (choice->decision, s->host, selection, is_known_not_to_migrate, &asked);
+  exclude_generic (selection, vv_vfio_pci_reason (vv_vfio_pci_refuses (s->host, s->modules, device)));
   return choice;
 }
 

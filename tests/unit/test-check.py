@@ -462,6 +462,25 @@ def the_policy_decides():
         expect(check(host, NIC), "strict", "note", "fallback='none'", subject=NIC)
 
 
+def devices_that_vfio_pci_refuses():
+    """EINVAL from its probe: a bridge, and what is on its denylist."""
+    cases = {"bc06sc04": ("pci:v0000111Dd00008018sv00000000sd00000000bc06sc04i00", "takes no bridges", ""),
+             "QAT": ("pci:v00008086d000037C9sv00008086sd00000000bc0Bsc40i00", "denylist", "disable_denylist=1 >")}
+    with Well() as host:
+        for modalias, text, cure in cases.values():
+            host.write(host.device("modalias", DISK), f"{modalias}\n")
+            found = check(host, DISK)
+            expect(found, "no-driver", "problem", text, "EINVAL", "would not start", cure, subject=DISK)
+            lacks(found, "passed-over")
+            equal((found["devices"][0]["driver"], found["devices"][0]["module"]), (None, None))
+            exits(host.look("check", DISK), 1, "would get no VFIO driver")
+            exits(host.look("match", DISK), 0, "out: ", text, "no VFIO driver is left")
+            exits(host.look("list", DISK), 0, DISK)
+        host.write("etc/modprobe.d/a.conf", "options vfio-pci disable_denylist=1\n")
+        shutil.rmtree(host.path("sys/module/vfio_pci"), ignore_errors=True)
+        lacks(check(host, DISK), "no-driver")
+
+
 def a_policy_that_is_damaged():
     with Well() as host:
         host.policy("<device adress='3b:00.1'/>")
@@ -1017,7 +1036,7 @@ TESTS = [
     no_iommu_mode, a_neighbour_in_the_group, module_that_is_missing, module_that_another_needs,
     module_of_another_kernel, module_that_is_forbidden,
     module_that_is_not_signed, module_that_is_signed, module_that_is_blacklisted, tables_that_are_missing,
-    a_kernel_that_is_old, the_policy_decides, a_policy_that_is_damaged, wish_that_is_refused, wish_that_is_invalid,
+    a_kernel_that_is_old, the_policy_decides, devices_that_vfio_pci_refuses, a_policy_that_is_damaged, wish_that_is_refused, wish_that_is_invalid,
     model_in_the_domain, devices_that_nobody_manages, use_by_the_host, use_by_a_guest, claim_in_the_journal,
     entry_that_is_half_done, entry_that_is_damaged, entry_of_a_device_that_is_gone, not_on_vfio_though_at_boot,
     driver_of_a_vendor, no_way_to_reset,

@@ -162,6 +162,124 @@ test_malformed_modalias (void)
   vv_choice_free (NULL);
 }
 
+/* --- what vfio-pci refuses --- */
+
+#define BRIDGE "0000:04:02.0"
+#define QAT_VF "pci:v00008086d000037C9sv00008086sd00000002bc0Bsc40i00"
+#define DENYLISTED                                                                                           \
+  "it is on vfio-pci's denylist of devices with errata; 'options vfio-pci disable_denylist=1' *"
+#define NO_BRIDGES "vfio-pci takes no bridges; *"
+
+static const struct {
+  const char *says, *modalias;
+  const char *parameter; /* of the loaded module: its file, "none", or NULL: it is not loaded */
+  const char *modprobe, *cmdline;
+  const char *config; /* the header type, or NULL */
+  const char *driver, *why;
+} refused_devices[] = {
+    {"a switch port", "pci:v0000111Dd00008018sv00000000sd00000000bc06sc04i00", "N", "", "", "\x01",
+     "pcieport", NO_BRIDGES},
+    {"one with several functions", "pci:v0000111Dd00008018sv00000000sd00000000bc06sc04i00", "N", "", "",
+     "\x81", "pcieport", NO_BRIDGES},
+    {"one whose header cannot be read", "pci:v0000111Dd00008018sv00000000sd00000000bc06sc04i01", "N", "", "",
+     NULL, "pcieport", NO_BRIDGES},
+    {"a CardBus bridge", "pci:v0000104Cd0000AC56sv00000000sd00000000bc06sc07i00", "N", "", "", "\x02", NULL,
+     NO_BRIDGES},
+    {"a host bridge has no bridge's header", "pci:v00008086d000029C0sv00000000sd00000000bc06sc00i00", "N", "",
+     "", "\x00", NULL, NULL},
+    {"nor has an ISA bridge", "pci:v00008086d00002918sv00000000sd00000000bc06sc01i00", "N", "", "", NULL,
+     NULL, NULL},
+    {"a semi-transparent one goes by its header", "pci:v00003388d00000029sv00000000sd00000000bc06sc09i00",
+     "N", "", "", "\x01", NULL, NO_BRIDGES},
+    {"and may have none", "pci:v00001011d00000046sv00000000sd00000000bc06sc09i00", "N", "", "", "\x00", NULL,
+     NULL},
+    {"on the denylist", QAT_VF, "N", "", "", NULL, "c6xxvf", DENYLISTED},
+    {"its physical function", "pci:v00008086d000037C8sv00008086sd00000000bc0Bsc40i00", "N", "", "", NULL,
+     NULL, DENYLISTED},
+    {"QAT C3XXX", "pci:v00008086d000019E2sv00008086sd00000000bc0Bsc40i00", "N", "", "", NULL, NULL,
+     DENYLISTED},
+    {"its virtual function", "pci:v00008086d000019E3sv00008086sd00000000bc0Bsc40i00", "N", "", "", NULL, NULL,
+     DENYLISTED},
+    {"QAT DH895XCC", "pci:v00008086d00000435sv00008086sd00000000bc0Bsc40i00", "N", "", "", NULL, NULL,
+     DENYLISTED},
+    {"its virtual function", "pci:v00008086d00000443sv00008086sd00000000bc0Bsc40i00", "N", "", "", NULL, NULL,
+     DENYLISTED},
+    {"DSA", "pci:v00008086d00000B25sv00008086sd00000000bc08sc80i00", "N", "", "", NULL, "idxd", DENYLISTED},
+    {"IAX", "pci:v00008086d00000CFEsv00008086sd00000000bc08sc80i00", "N", "", "", NULL, "idxd", DENYLISTED},
+    {"QAT 4XXX is not", "pci:v00008086d00004941sv00008086sd00000000bc0Bsc40i00", "N", "", "", NULL, NULL,
+     NULL},
+    {"the same id of another vendor", "pci:v000019E5d000037C9sv00008086sd00000002bc0Bsc40i00", "N", "", "",
+     NULL, NULL, NULL},
+    {"the parameter lifts it", QAT_VF, "Y", "", "", NULL, NULL, NULL},
+    {"a kernel before 5.9 has none", QAT_VF, "none", "", "", NULL, NULL, NULL},
+    {"the loaded module counts, not modprobe.d", QAT_VF, "N", "options vfio-pci disable_denylist=1\n", "",
+     NULL, NULL, DENYLISTED},
+    {"not loaded", QAT_VF, NULL, "", "", NULL, NULL, DENYLISTED},
+    {"modprobe.d lifts it", QAT_VF, NULL, "options vfio-pci ids=8086:37c9 disable_denylist=1\n", "", NULL,
+     NULL, NULL},
+    {"in other words", QAT_VF, NULL, "options vfio_pci disable_denylist\n", "", NULL, NULL, NULL},
+    {"modprobe.d does not", QAT_VF, NULL, "options vfio-pci disable_denylist=0 disable_idle_d3=1\n", "", NULL,
+     NULL, DENYLISTED},
+    {"of another module", QAT_VF, NULL, "options vfio disable_denylist=1\n", "", NULL, NULL, DENYLISTED},
+    {"another option", QAT_VF, NULL, "options vfio-pci disable_denylists=1\n", "", NULL, NULL, DENYLISTED},
+    {"the last one counts", QAT_VF, NULL,
+     "options vfio-pci disable_denylist=Y\noptions vfio-pci disable_denylist=off\n", "", NULL, NULL,
+     DENYLISTED},
+    {"the command line lifts it", QAT_VF, NULL, "", "ro vfio-pci.disable_denylist=on quiet", NULL, NULL,
+     NULL},
+    {"vfio-pci has it already", QAT_VF, NULL, "", "vfio vfio-pci vfio_pci.", NULL, "vfio-pci", NULL},
+};
+
+static void
+load_vfio_pci (const Fixture *f, const char *parameter)
+{
+  fake_remove (f->k, "sys/module/vfio_pci");
+  if (parameter)
+    fake_write (f->k, "sys/module/vfio_pci/parameters/disable_idle_d3", "N\n");
+  if (parameter && strcmp (parameter, "none") != 0)
+    fake_write (f->k, "sys/module/vfio_pci/parameters/disable_denylist", parameter);
+}
+
+static void
+write_header (const Fixture *f, const char *type)
+{
+  g_autofree char *path = fake_device_path (BRIDGE, "config");
+  char header[64] = {0};
+
+  header[0x0e] = *type;
+  fake_write_bytes (f->k, path, header, sizeof header);
+}
+
+static void
+test_refused_devices (void)
+{
+  static const char *const policies[] = {"", "<default driver='generic' fallback='none'/>",
+                                         "<default driver='vfio-pci mlx5_vfio_pci'/>"};
+
+  for (gsize i = 0; i < G_N_ELEMENTS (refused_devices) * G_N_ELEMENTS (policies); i++) {
+    gsize n = i / G_N_ELEMENTS (policies);
+    g_test_message ("%s", refused_devices[n].says);
+    g_autoptr (Fixture) f = fixture_new ();
+    fake_policy (f->s, policies[i % G_N_ELEMENTS (policies)]);
+    fake_add_device (f->k, BRIDGE, refused_devices[n].modalias, "30", NULL);
+    load_vfio_pci (f, refused_devices[n].parameter);
+    fake_write (f->k, "etc/modprobe.d/test.conf", refused_devices[n].modprobe);
+    fake_write (f->k, "proc/cmdline", refused_devices[n].cmdline);
+    if (refused_devices[n].config)
+      write_header (f, refused_devices[n].config);
+    g_assert_true (vv_session_reload (f->s, NULL));
+    g_autoptr (VvPciDevice) device = vv_pci_device_open (f->s->host, BRIDGE, NULL);
+    device->driver = g_strdup (refused_devices[n].driver);
+    g_autoptr (VvChoice) choice = vv_choose (f->s, device, NULL, NULL, NULL, NULL, NULL);
+    const VvCandidate *out = vv_candidate_named (f->s->host, choice->selection->excluded, "vfio-pci");
+    const VvCandidate *in = vv_candidate_named (f->s->host, choice->selection->candidates, "vfio-pci");
+    g_assert_true ((in != NULL) == (refused_devices[n].why == NULL));
+    g_assert_true ((out != NULL) == (refused_devices[n].why != NULL));
+    if (out)
+      fake_assert_matches (out->excluded, refused_devices[n].why);
+  }
+}
+
 /* --- checking ahead --- */
 
 static const struct {
@@ -524,6 +642,7 @@ int
 main (int argc, char **argv)
 {
   fake_test_init (&argc, &argv);
+  g_test_add_func ("/placement/choice/what-vfio-pci-refuses", test_refused_devices);
   g_test_add_func ("/placement/choose/nothing-is-said", test_nothing_is_said);
   g_test_add_func ("/placement/choose/a-wish-is-narrowed", test_a_wish_is_narrowed);
   g_test_add_func ("/placement/choose/notes-count", test_notes_count);

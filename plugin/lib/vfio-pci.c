@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "vfio-pci.h"
+
+#include <fcntl.h>
+#include <glib/gi18n-lib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "catalog.h"
+
+#define INTEL "pci:v00008086d"
+#define HEADER_TYPE 0x0e      /* in a device's configuration space */
+#define HEADER_TYPE_MASK 0x7f /* without the bit for several functions */
+#define PCI_BRIDGE "sc04"
+#define CARDBUS_BRIDGE "sc07"
+
+/* vfio_pci_dev_in_denylist(): all are Intel's. The ids as a modalias has them */
+static const char *const denylist[] = {
+    "000019E2", "000019E3", /* QAT C3XXX and its virtual functions */
+    "000037C8", "000037C9", /* QAT C62X */
+    "00000435", "00000443", /* QAT DH895XCC */
+    "00000B25", "00000CFE", /* DSA and IAX of Sapphire Rapids, since 6.9 */
+};
+
+static gboolean
+is_on_denylist (const char *modalias)
+{
+  if (!g_str_has_prefix (modalias, INTEL))
+    return FALSE;
+  for (gsize i = 0; i < G_N_ELEMENTS (denylist); i++)
+    if (g_str_has_prefix (modalias + strlen (INTEL), denylist[i]))
+      return TRUE;
+  return FALSE;
+}
+
+/* A kernel without that parameter has no denylist. */
+static gboolean
+denylist_is_off (const VvHost *host, VvModules *modules)
+{
+  static const char parameters[] = "module/" VV_GENERIC_MODULE "/parameters";
+  g_autofree char *value =
+      vv_io_attribute (host->sys, "module/" VV_GENERIC_MODULE "/parameters/disable_denylist");
+
+  if (vv_io_exists (host->sys, parameters))
+    return !value || *value == 'Y';
+  return vv_modules_option_is_on (modules, VV_GENERIC_MODULE, "disable_denylist");
+}
+
+/* The kernel goes by the header; it makes sure that the class fits (pci_setup_device()). */
+static gboolean
+is_bridge (const VvPciDevice *device)
+{
+  const char *bridge = strstr (device->modalias, "bc06");
+  guint8 type;
+
+  if (!bridge)
+    return FALSE;
+  int fd = openat (device->dir->fd, "config", O_RDONLY | O_CLOEXEC);
+  gboolean is_read = fd >= 0 && pread (fd, &type, 1, HEADER_TYPE) == 1;
+  if (fd >= 0)
+    close (fd);
+  bridge += strlen ("bc06");
+  return is_read ? (type & HEADER_TYPE_MASK) != 0
+                 : g_str_has_prefix (bridge, PCI_BRIDGE) || g_str_has_prefix (bridge, CARDBUS_BRIDGE);
+}
+
+VvVfioPciRefusal
+vv_vfio_pci_refuses (const VvHost *host, VvModules *modules, const VvPciDevice *device)
+{
+  if (g_strcmp0 (device->driver, VV_GENERIC_DRIVER) == 0)
+    return VV_VFIO_PCI_TAKES_IT;
+  if (is_bridge (device))
+    return VV_VFIO_PCI_BRIDGE;
+  return is_on_denylist (device->modalias) && !denylist_is_off (host, modules) ? VV_VFIO_PCI_DENYLISTED
+                                                                               : VV_VFIO_PCI_TAKES_IT;
+}
+
+const char *
+vv_vfio_pci_reason (VvVfioPciRefusal refusal)
+{
+  switch (refusal) {
+  case VV_VFIO_PCI_BRIDGE:
+    return _ ("vfio-pci takes no bridges; give the devices behind it to the guest");
+  case VV_VFIO_PCI_DENYLISTED:
+    return _ ("it is on vfio-pci's denylist of devices with errata; 'options vfio-pci disable_denylist=1' in "
+              "modprobe.d lifts that, for guests that are trusted");
+  default:
+    return NULL;
+  }
+}
