@@ -57,7 +57,20 @@ vv_host_new (const char *sysroot, const char *release, GError **error)
   host->run_path = vv_host_path (host, "/run/vfio-variant");
   host->sys = vv_dir_open (NULL, sys, error);
   host->proc = vv_dir_open (NULL, proc, NULL);
+  host->proc_look = g_new0 (VvProcLook, 1);
+  g_mutex_init (&host->proc_look->lock);
   return host->sys ? g_steal_pointer (&host) : NULL;
+}
+
+static void
+proc_look_free (VvProcLook *look)
+{
+  if (!look)
+    return;
+  if (look->open)
+    g_array_unref (look->open);
+  g_mutex_clear (&look->lock);
+  g_free (look);
 }
 
 void
@@ -71,5 +84,6 @@ vv_host_free (VvHost *host)
   g_free (host->run_path);
   vv_dir_free (host->sys);
   vv_dir_free (host->proc);
+  proc_look_free (host->proc_look);
   g_free (host);
 }

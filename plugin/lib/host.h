@@ -13,6 +13,18 @@
 #define VV_DAEMON_SOCKET "vfio-variantd.sock"
 
 /**
+ * VvProcLook: what in-use keeps of its last look through /proc, for all calls with the same host
+ * @lock: for the fields below
+ * @open: (nullable): the character devices that processes had open; NULL: there was no look yet
+ * @taken: when, by g_get_monotonic_time()
+ */
+typedef struct {
+  GMutex lock;
+  GArray *open;
+  gint64 taken;
+} VvProcLook;
+
+/**
  * VvHost:
  * @sysroot: (nullable): the root of another system, NULL for the running one
  * @release: the kernel release whose modules count
@@ -20,6 +32,7 @@
  * @run_path: directory of the journal and the locks, which may be missing
  * @sys: the open sysfs
  * @proc: (nullable): the open procfs
+ * @proc_look: the last look through it
  */
 typedef struct {
   char *sysroot;
@@ -28,6 +41,7 @@ typedef struct {
   char *run_path;
   VvDir *sys;
   VvDir *proc;
+  VvProcLook *proc_look;
 } VvHost;
 
 /**

@@ -2,10 +2,12 @@
 #include "in-use.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gi18n-lib.h>
 #include <ifaddrs.h>
+#include <limits.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -173,6 +175,7 @@ mount_point (const VvHost *host, const char *number, const char *name)
   return NULL;
 }
 
+/* Path, type, size, used, priority (proc(5)). A swap file may be on a file server, which is not asked. */
 static gboolean
 is_swap (const VvHost *host, const char *number, const char *name)
 {
@@ -180,8 +183,10 @@ is_swap (const VvHost *host, const char *number, const char *name)
   g_auto (GStrv) lines = g_strsplit (text ? text : "", "\n", -1);
 
   for (char **line = lines; *line; line++) {
+    char type[16] = "";
+    sscanf (*line, "%*s %15s", type);
     g_auto (GStrv) words = g_strsplit_set (*line, " \t", 2);
-    if (words[0] && *words[0] == '/' && same_block_device (number, name, words[0]))
+    if (strcmp (type, "partition") == 0 && same_block_device (number, name, words[0]))
       return TRUE;
   }
   return FALSE;
@@ -333,10 +338,22 @@ vv_host_use (const VvHost *host, const VvPciDevice *device)
 
 /* --- VFIO --- */
 
+#define LOOK_AGE_US (10 * G_USEC_PER_SEC)
+
+/* The group's node, the same without an IOMMU, and the device's own */
+#define NODES 3
+
+/* A character device that a process has open */
+typedef struct {
+  int pid;
+  dev_t number;
+} OpenNode;
+
 /* The number of a character device from its "dev" attribute, 0 when there is none. */
 static dev_t
-char_number (const VvDir *dir, const char *path)
+char_number (const VvDir *dir, const char *class, const char *prefix, const char *name)
 {
+  g_autofree char *path = g_strdup_printf ("class/%s/%s%s/dev", class, prefix, name ? name : "-");
   g_autofree char *text = vv_io_attribute (dir, path);
   guint major_number, minor_number;
 
@@ -345,53 +362,184 @@ char_number (const VvDir *dir, const char *path)
   return makedev (major_number, minor_number);
 }
 
+/* vfio_create_group() in drivers/vfio/group.c names the groups. Returns: whether there are any */
+static gboolean
+find_nodes (const VvHost *host, const VvPciDevice *device, dev_t nodes[NODES])
+{
+  nodes[0] = char_number (host->sys, "vfio", "", device->iommu_group);
+  nodes[1] = char_number (host->sys, "vfio", "noiommu-", device->iommu_group);
+  nodes[2] = char_number (host->sys, "vfio-dev", "", device->vfio_dev);
+  return nodes[0] || nodes[1] || nodes[2];
+}
+
 /* Kernel threads, of which a large host has thousands, have no program and no files (proc_exe_link() in
  * fs/proc/base.c): one question instead of a look into a folder. */
 static gboolean
-is_kernel_thread (const VvDir *proc, const char *pid)
+is_kernel_thread (const VvDir *proc, int pid)
 {
-  g_autofree char *program = g_build_filename (pid, "exe", NULL);
-  char first;
+  char program[32], first;
 
+  snprintf (program, sizeof program, "%d/exe", pid);
   return readlinkat (proc->fd, program, &first, sizeof first) < 0 && errno == ENOENT;
 }
 
+/* The name of an open file costs nothing but the name. Containers and chroots have their nodes elsewhere, but
+ * below a folder of that name; in /dev itself a node may be called anything. */
 static gboolean
-process_holds (const VvDir *proc, const char *pid, dev_t group, dev_t cdev)
+may_be_node (const char *name)
 {
-  g_autofree char *folder = g_build_filename (pid, "fd", NULL);
-  g_autoptr (VvDir) dir = is_kernel_thread (proc, pid) ? NULL : vv_dir_open (proc, folder, NULL);
-  g_autoptr (GPtrArray) fds = dir ? vv_io_list (dir, ".") : NULL;
+  static const char deleted[] = " (deleted)"; /* d_path() in fs/d_path.c */
+  gsize length = strlen (name);
 
-  for (guint i = 0; fds && i < fds->len; i++) {
-    struct stat st;
-    if (fstatat (dir->fd, fds->pdata[i], &st, 0) == 0 && S_ISCHR (st.st_mode) &&
-        ((group && st.st_rdev == group) || (cdev && st.st_rdev == cdev)))
-      return TRUE;
+  if (g_str_has_prefix (name, "/dev/") && !g_str_has_prefix (name, "/dev/shm/"))
+    return TRUE;
+  if (g_str_has_suffix (name, deleted))
+    length -= strlen (deleted);
+  return length > 0 && g_ascii_isdigit (name[length - 1]) && strstr (name, "/vfio/");
+}
+
+/* A plain stat(2) asks the server of a network or FUSE file system, which may be dead, also when it is only
+ * called like a node of VFIO. Returns: 0: no character device */
+static dev_t
+open_number (int folder, const char *fd)
+{
+  char name[PATH_MAX];
+  struct statx stx;
+  ssize_t n = readlinkat (folder, fd, name, sizeof name - 1);
+
+  name[MAX (n, 0)] = '\0';
+  if (n <= 0 || !may_be_node (name) ||
+      statx (folder, fd, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE, &stx) < 0 ||
+      !S_ISCHR (stx.stx_mode))
+    return 0;
+  return makedev (stx.stx_rdev_major, stx.stx_rdev_minor);
+}
+
+/* Adds what a process has open. Not by vv_io_list(): of a hundred thousand names none is kept. */
+static void
+look_at_process (const VvDir *proc, int pid, GArray *open)
+{
+  char path[32];
+
+  snprintf (path, sizeof path, "%d/fd", pid);
+  int folder =
+      is_kernel_thread (proc, pid) ? -1 : openat (proc->fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR *stream = folder < 0 ? NULL : fdopendir (folder);
+  if (!stream) {
+    if (folder >= 0)
+      close (folder);
+    return;
   }
+  for (const struct dirent *e = readdir (stream); e; e = readdir (stream)) {
+    const OpenNode node = {pid, open_number (folder, e->d_name)};
+    if (node.number)
+      g_array_append_val (open, node);
+  }
+  closedir (stream);
+}
+
+static void
+look_through_proc (const VvHost *host)
+{
+  VvProcLook *look = host->proc_look;
+  g_autoptr (GPtrArray) names = vv_io_list (host->proc, ".");
+
+  look->taken = g_get_monotonic_time ();
+  g_clear_pointer (&look->open, g_array_unref);
+  look->open = g_array_new (FALSE, FALSE, sizeof (OpenNode));
+  for (guint i = 0; i < names->len; i++) {
+    guint64 pid;
+    if (g_ascii_string_to_unsigned (names->pdata[i], 10, 1, G_MAXINT, &pid, NULL))
+      look_at_process (host->proc, (int)pid, look->open);
+  }
+}
+
+static gboolean
+is_among (const dev_t nodes[NODES], dev_t number)
+{
+  return number && (number == nodes[0] || number == nodes[1] || number == nodes[2]);
+}
+
+/* VFIO has one major number for its groups and one for its devices. */
+static gboolean
+is_vfio (const dev_t nodes[NODES], dev_t number)
+{
+  for (guint i = 0; i < NODES; i++)
+    if (nodes[i] && major (nodes[i]) == major (number))
+      return TRUE;
   return FALSE;
+}
+
+static gboolean
+process_holds (const VvHost *host, int pid, const dev_t nodes[NODES])
+{
+  g_autoptr (GArray) open = g_array_new (FALSE, FALSE, sizeof (OpenNode));
+  gboolean holds = FALSE;
+
+  look_at_process (host->proc, pid, open);
+  for (guint i = 0; !holds && i < open->len; i++)
+    holds = is_among (nodes, g_array_index (open, OpenNode, i).number);
+  return holds;
+}
+
+/* Who had something of VFIO open at the last look is asked what it has open now. */
+static int
+holder_of (const VvHost *host, const dev_t nodes[NODES])
+{
+  const GArray *open = host->proc_look->open;
+  int asked = 0;
+
+  for (guint i = 0; i < open->len; i++) {
+    const OpenNode *node = &g_array_index (open, OpenNode, i);
+    if (node->pid == asked || !is_vfio (nodes, node->number))
+      continue;
+    asked = node->pid;
+    if (process_holds (host, asked, nodes))
+      return asked;
+  }
+  return 0;
+}
+
+/* vfio_pci_core_enable() in drivers/vfio/pci/vfio_pci_core.c enables the device when it is opened,
+ * vfio_pci_core_disable() disables it. A driver that it had before may have left it enabled. */
+static gboolean
+is_enabled (const VvPciDevice *device)
+{
+  g_autofree char *count = device->dir ? vv_io_attribute (device->dir, "enable") : NULL;
+
+  return count && g_ascii_strtoull (count, NULL, 10) > 0;
+}
+
+pid_t
+vv_vfio_holder (const VvHost *host, const VvPciDevice *device)
+{
+  gint64 begun = g_get_monotonic_time ();
+  VvProcLook *look = host->proc_look;
+  dev_t nodes[NODES];
+
+  if (!host->proc || !find_nodes (host, device, nodes))
+    return 0;
+  g_mutex_lock (&look->lock);
+  if (!look->open || begun - look->taken > LOOK_AGE_US)
+    look_through_proc (host);
+  int pid = holder_of (host, nodes);
+  if (!pid && look->taken < begun && is_enabled (device)) { /* opened since then? */
+    look_through_proc (host);
+    pid = holder_of (host, nodes);
+  }
+  g_mutex_unlock (&look->lock);
+  return pid;
 }
 
 char *
 vv_vfio_user (const VvHost *host, const VvPciDevice *device)
 {
-  g_autofree char *group_path =
-      g_build_filename ("class/vfio", device->iommu_group ? device->iommu_group : "-", "dev", NULL);
-  g_autofree char *cdev_path =
-      g_build_filename ("class/vfio-dev", device->vfio_dev ? device->vfio_dev : "-", "dev", NULL);
-  dev_t group = char_number (host->sys, group_path), cdev = char_number (host->sys, cdev_path);
+  int pid = vv_vfio_holder (host, device);
 
-  if ((!group && !cdev) || !host->proc)
+  if (!pid)
     return NULL;
-  g_autoptr (GPtrArray) pids = vv_io_list (host->proc, ".");
-  for (guint i = 0; i < pids->len; i++) {
-    const char *pid = pids->pdata[i];
-    if (!g_ascii_isdigit (*pid) || !process_holds (host->proc, pid, group, cdev))
-      continue;
-    g_autofree char *path = g_build_filename (pid, "comm", NULL);
-    g_autofree char *comm = vv_io_attribute (host->proc, path);
-    g_autofree char *shown = comm ? vv_one_line (comm, strlen (comm), FALSE) : NULL;
-    return g_strdup_printf ("%s (pid %s)", shown ? shown : _ ("a process"), pid);
-  }
-  return NULL;
+  g_autofree char *path = g_strdup_printf ("%d/comm", pid);
+  g_autofree char *comm = vv_io_attribute (host->proc, path);
+  g_autofree char *shown = comm ? vv_one_line (comm, strlen (comm), FALSE) : NULL;
+  return g_strdup_printf ("%s (pid %d)", shown ? shown : _ ("a process"), pid);
 }

@@ -8,6 +8,8 @@
  */
 #pragma once
 
+#include <sys/types.h>
+
 #include "pci-device.h"
 
 /**
@@ -23,12 +25,28 @@
 GPtrArray *vv_host_use (const VvHost *host, const VvPciDevice *device);
 
 /**
- * vv_vfio_user:
+ * vv_vfio_holder:
  *
- * The process that holds the device's VFIO group (/dev/vfio/N) or VFIO device (/dev/vfio/devices/vfioN) open,
- * found by device number below /proc/PID/fd, so in any mount namespace. Processes of others are seen by root
- * only.
+ * The process that has the device's VFIO group (/dev/vfio/N, without an IOMMU /dev/vfio/noiommu-N) or its
+ * VFIO device (/dev/vfio/devices/vfioN) open, found by device number below /proc/PID/fd, so in any mount
+ * namespace. Processes of other users are seen by root only. No file system is asked anything: only names,
+ * and what the kernel knows itself of files that are called like nodes of VFIO.
  *
- * Returns: (transfer full) (nullable): "qemu-system-x86 (pid 812)", or NULL when nobody does
+ * All calls with the same @host share one look through /proc, for ten seconds. Processes that had something
+ * of VFIO open then are asked again at each call. A process that opened the device later is found too, for
+ * the device is enabled while it is open ("enable" in sysfs); one that later opened its group, but no device,
+ * is not. Against that the kernel has its own guard: it takes a device from its driver only when no process
+ * has it open (vfio_unregister_group_dev() in drivers/vfio/vfio_main.c waits).
+ *
+ * May be called from several threads at the same time.
+ *
+ * Returns: its process id; 0: no process has it open
+ */
+pid_t vv_vfio_holder (const VvHost *host, const VvPciDevice *device);
+
+/**
+ * vv_vfio_user: vv_vfio_holder(), in words
+ *
+ * Returns: (transfer full) (nullable): "qemu-system-x86 (pid 812)", or NULL when no process has it open
  */
 char *vv_vfio_user (const VvHost *host, const VvPciDevice *device);

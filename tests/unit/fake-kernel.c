@@ -746,9 +746,9 @@ fake_add_process (const FakeKernel *k, const char *pid, const char *comm, const 
   g_autofree char *comm_path = g_build_filename ("proc", pid, "comm", NULL);
   g_autofree char *fd_path = g_build_filename ("proc", pid, "fd/7", NULL);
   g_autofree char *exe_path = g_build_filename ("proc", pid, "exe", NULL);
-  g_autofree char *node_path = g_build_filename ("dev", pid, NULL);
-  g_autofree char *node = make_way (k, node_path);
   g_auto (GStrv) numbers = g_strsplit (device_number, ":", 2);
+  g_autofree char *node_path = g_build_filename ("dev", pid, "vfio", numbers[1], NULL);
+  g_autofree char *node = make_way (k, node_path);
 
   fake_write (k, comm_path, comm);
   fake_link (k, exe_path, "/usr/bin/program");

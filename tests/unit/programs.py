@@ -117,6 +117,41 @@ class Daemon:
             caller.close()
 
 
+# In a mount namespace of its own: a file system whose server never answers, and a process that has its root open
+DEAD_SERVER = """
+import ctypes, os, signal, sys
+options = f"fd={os.open('/dev/fuse', os.O_RDWR)},rootmode=40000,user_id=0,group_id=0"
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.mount(b"dead", sys.argv[1].encode(), b"fuse", 0, options.encode()) != 0:
+    sys.exit(os.strerror(ctypes.get_errno()))
+os.open(sys.argv[1], os.O_PATH)
+print("open", flush=True)
+signal.pause()
+"""
+
+
+class DeadServer:
+    """Within its with block, a process has a folder open that is on a dead server."""
+
+    def __init__(self, folder):
+        os.makedirs(folder)
+        self.folder = folder
+
+    def __enter__(self):
+        self.process = subprocess.Popen(["unshare", "--mount", "--propagation", "private", sys.executable, "-c", DEAD_SERVER,
+                                         self.folder], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        said = self.process.stdout.readline().strip()
+        if said != "open":
+            self.process.wait()
+            raise Skip(f"no FUSE: {said}")
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
 STATUS = """[daemon]
 version=0.1.0
 pid=123

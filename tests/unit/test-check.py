@@ -133,8 +133,11 @@ class Well(Host):
         self.write(f"proc/{pid}/comm", "qemu-system-x86\n")
         os.makedirs(self.path(f"proc/{pid}/fd"))
         os.symlink("/usr/bin/program", self.path(f"proc/{pid}/exe"))
+        node = self.path(f"dev/{pid}/vfio/{number[1]}")
+        os.makedirs(os.path.dirname(node))
+        os.symlink(node, self.path(f"proc/{pid}/fd/7"))
         try:
-            os.mknod(self.path(f"proc/{pid}/fd/7"), stat.S_IFCHR | 0o600, os.makedev(*number))
+            os.mknod(node, stat.S_IFCHR | 0o600, os.makedev(*number))
         except PermissionError as reason:
             raise Skip("mknod is not allowed") from reason
 

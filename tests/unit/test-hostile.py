@@ -15,7 +15,8 @@ import subprocess
 import sys
 import time
 
-from programs import COMMAND, DAEMON, HOOK, NOBODY, Host, as_nobody, exits, needs_namespace, needs_policy, run
+from programs import (COMMAND, DAEMON, HOOK, NOBODY, DeadServer, Host, as_nobody, exits, needs_namespace, needs_policy,
+                      run)
 from tap import equal, run_tests
 
 MINDER = sys.argv[7]
@@ -516,6 +517,23 @@ def nobody_calls_the_hook():
         equal(snapshot(host.root), before)
 
 
+GUEST = """<domain type='qemu'><name>guest</name><uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid><devices><hostdev
+mode='subsystem' type='pci' managed='yes'><source><address domain='0' bus='5' slot='0' function='0'/></source></hostdev>
+</devices></domain>"""
+
+
+def files_on_a_dead_server():
+    """Whether a process has a device open is found out without asking a file server for what it has open: neither root's
+    nor that of a user, who calls his file like a node of VFIO."""
+    needs_namespace()
+    for folder in ("mnt", "vfio/12"):
+        with Attacked() as host, DeadServer(host.path(folder)):
+            print(f"# {folder}")
+            for operation in ("prepare", "start"):
+                exits(host.inside_in_time(HOOK, "guest", operation, "begin", "-", stdin=GUEST), 0)
+            exits(host.inside_in_time(COMMAND, "restore", "--force", ON_VFIO), 0, "already is at home")
+
+
 def nobody_runs_the_minder():
     """It is a program like any other, without libvirt's ear: it gets its orders from its standard input alone, and the
     journal of root is not his to write."""
@@ -593,6 +611,7 @@ TESTS = [
     nobody_changes_anything,
     nobody_and_the_running_daemon,
     nobody_calls_the_hook,
+    files_on_a_dead_server,
     nobody_runs_the_minder,
     programs_have_no_privilege_of_their_own,
     path_of_a_user,

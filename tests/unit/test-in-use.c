@@ -450,17 +450,125 @@ static void
 test_block_device_of_that_number (void)
 {
   g_autoptr (HostFixture) f = fixture_new ();
-  g_autofree char *node = g_build_filename (f->k->root, "proc/812/fd/3", NULL);
+  g_autofree char *node = g_build_filename (f->k->root, "vfio/41", NULL);
 
   put_on_vfio (f);
   fake_link (f->k, "proc/812/exe", "/usr/bin/program");
-  fake_mkdir (f->k, "proc/812/fd");
+  fake_link (f->k, "proc/812/fd/3", node);
+  fake_mkdir (f->k, "vfio");
   if (mknod (node, S_IFBLK | 0600, makedev (240, atoi (NIC_GROUP))) != 0) {
     g_test_skip ("mknod(2) is not allowed");
     return;
   }
   g_autofree char *user = user_of (f, NIC);
   g_assert_null (user);
+}
+
+/* Without an IOMMU the group's node has another name; the device has none of its own then. */
+static void
+test_vfio_user_without_an_iommu (void)
+{
+  g_autoptr (HostFixture) f = fixture_new ();
+
+  put_on_vfio (f);
+  fake_remove (f->k, "sys/class/vfio/" NIC_GROUP);
+  fake_remove (f->k, "sys/class/vfio-dev");
+  fake_write (f->k, "sys/class/vfio/noiommu-" NIC_GROUP "/dev", "240:3\n");
+  if (!fake_add_process (f->k, "812", "dpdk-testpmd\n", "240:3")) {
+    g_test_skip ("mknod(2) is not allowed");
+    return;
+  }
+  g_autofree char *user = user_of (f, NIC);
+  g_assert_cmpstr (user, ==, "dpdk-testpmd (pid 812)");
+}
+
+/* Opens @number in process 812 by a node at @path, relative to the fake root. */
+static gboolean
+open_in_process (const HostFixture *f, const char *path, guint number)
+{
+  g_autofree char *node = g_build_filename (f->k->root, path, NULL);
+  g_autofree char *folder = g_path_get_dirname (path);
+
+  fake_link (f->k, "proc/812/exe", "/usr/bin/program");
+  fake_write (f->k, "proc/812/comm", "program\n");
+  fake_link (f->k, "proc/812/fd/3", node);
+  fake_mkdir (f->k, folder);
+  return mknod (node, S_IFCHR | 0600, makedev (240, number)) == 0;
+}
+
+/* A file is only looked at for its name; a container has the nodes in other places. */
+static void
+test_names_of_nodes (void)
+{
+  static const struct {
+    const char *path;
+    gboolean counts;
+  } cases[] = {
+      {"host/dev/vfio/41", TRUE},
+      {"srv/chroot/dev/vfio/noiommu-41", TRUE},
+      {"dev/vfio/devices/vfio3", TRUE},
+      {"dev/vfio/41 (deleted)", TRUE}, /* by umount --lazy, or when the group went and came */
+      {"home/vfio/readme", FALSE},
+      {"home/41", FALSE},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_test_message ("%s", cases[i].path);
+    g_autoptr (HostFixture) f = fixture_new ();
+    put_on_vfio (f);
+    if (!open_in_process (f, cases[i].path, 41)) {
+      g_test_skip ("mknod(2) is not allowed");
+      return;
+    }
+    g_autofree char *user = user_of (f, NIC);
+    g_assert_cmpstr (user, ==, cases[i].counts ? "program (pid 812)" : NULL);
+  }
+}
+
+/* One look through /proc for all devices. Who had nothing of VFIO then is looked for again only for a device
+ * that is open; who had something is asked at each call, also for what it opened since. */
+static void
+test_one_look_for_all (void)
+{
+  g_autoptr (HostFixture) f = fixture_new ();
+  g_autofree char *enable = fake_device_path (NIC, "enable");
+
+  put_on_vfio (f);
+  fake_write (f->k, enable, "0\n");
+  g_autofree char *before = user_of (f, NIC);
+  g_assert_null (before);
+  if (!fake_add_process (f->k, "812", "qemu-system-x86\n", "240:" NIC_GROUP)) {
+    g_test_skip ("mknod(2) is not allowed");
+    return;
+  }
+  g_autofree char *not_open = user_of (f, NIC);
+  g_assert_null (not_open);
+  fake_write (f->k, enable, "1\n");
+  g_autofree char *open = user_of (f, NIC);
+  g_assert_cmpstr (open, ==, "qemu-system-x86 (pid 812)");
+  fake_write (f->k, enable, "0\n");
+  g_autofree char *known = user_of (f, NIC);
+  g_assert_cmpstr (known, ==, "qemu-system-x86 (pid 812)");
+  fake_remove (f->k, "proc/812/fd/7");
+  g_autofree char *closed = user_of (f, NIC);
+  g_assert_null (closed);
+}
+
+/* It is a file: its name may be on a server, and says nothing of a block device's. */
+static void
+test_swap_file (void)
+{
+  g_autoptr (HostFixture) f = fixture_new ();
+  g_autofree char *node = g_build_filename (f->k->root, "swapfile", NULL);
+  g_autofree char *swaps = g_strdup_printf ("Filename\n%s\t\t\tfile\t\t100\t0\t-2\n", node);
+
+  add_block (f, "nvme/nvme0/nvme0n1", "259:0\n");
+  if (mknod (node, S_IFBLK | 0600, makedev (259, 0)) != 0) {
+    g_test_skip ("mknod(2) is not allowed");
+    return;
+  }
+  fake_write (f->k, "proc/swaps", swaps);
+  assert_reasons (f, DISK, "");
 }
 
 /* It has no program, and is not asked for its files; who has one that is gone by now is. */
@@ -506,6 +614,7 @@ main (int argc, char **argv)
   g_test_add_func ("/in-use/network/neighbours-count-for-nothing", test_neighbours_count_for_nothing);
   g_test_add_func ("/in-use/disk/mounted", test_mounted);
   g_test_add_func ("/in-use/disk/swap", test_swap);
+  g_test_add_func ("/in-use/disk/swap-file", test_swap_file);
   g_test_add_func ("/in-use/disk/held", test_held);
   g_test_add_func ("/in-use/disk/nvme-multipath", test_nvme_multipath);
   g_test_add_func ("/in-use/disk/no-procfs", test_no_procfs);
@@ -515,6 +624,9 @@ main (int argc, char **argv)
   g_test_add_func ("/in-use/all-at-once", test_all_at_once);
   g_test_add_func ("/in-use/vfio/user", test_vfio_user);
   g_test_add_func ("/in-use/vfio/nobody", test_no_vfio_user);
+  g_test_add_func ("/in-use/vfio/user-without-an-iommu", test_vfio_user_without_an_iommu);
+  g_test_add_func ("/in-use/vfio/names-of-nodes", test_names_of_nodes);
+  g_test_add_func ("/in-use/vfio/one-look-for-all", test_one_look_for_all);
   g_test_add_func ("/in-use/vfio/a-disk-of-that-number", test_block_device_of_that_number);
   g_test_add_func ("/in-use/vfio/kernel-thread", test_kernel_thread);
   g_test_add_func ("/in-use/vfio/user-without-a-name", test_vfio_user_without_a_name);

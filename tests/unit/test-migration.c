@@ -540,6 +540,7 @@ test_a_process_has_another_of_the_group (void)
   g_autoptr (Fixture) f = stage_new ();
   g_autofree char *folder = fake_device_path (PEER, "vfio-dev");
   g_autofree char *dev = g_build_filename (folder, "vfio77", "dev", NULL);
+  g_autofree char *enable = fake_device_path (PEER, "enable");
   g_autofree char *target = g_strconcat ("../../", folder + strlen ("sys/"), "/vfio77", NULL);
 
   fake_add_device (f->k, PEER, NIC_MODALIAS, NIC_GROUP, "mlx5_vfio_pci");
@@ -551,6 +552,7 @@ test_a_process_has_another_of_the_group (void)
     g_test_skip ("mknod(2) is not allowed");
     return;
   }
+  fake_write (f->k, enable, "1\n"); /* the kernel does so when it is opened */
   g_string_truncate (kernel.done, 0);
   assert_probe_fails (f, VV_ERROR_REFUSED, NIC ": IOMMU group " NIC_GROUP " is in use by qemu-system-x86*");
   g_assert_cmpstr (kernel.done->str, ==, "");
