@@ -26,6 +26,8 @@ METRICS = [
            ("median", "ours", 5), ("ratio", "ours", "modprobe-awk", 1)),
     metric("selection.cold.*", "modalias to driver, a whole process", "ms", "ours"),
     # hook-bench
+    metric("hook.crowd.2000", "the hook at start, 8 devices, among that many processes", "ms", "ours", ("median", "ours", 500)),
+    metric("hook.crowd.*", "the hook at start, 8 devices, among that many processes", "ms", "ours"),
     metric("hook.*.0", "the hook of a domain, a whole process", "ms", "ours",
            ("median", "ours", 2), ("ratio", "ours", "bash", 0.1)),
     metric("hook.*.64", "the hook of a domain, a whole process", "ms", "ours",
