@@ -33,9 +33,10 @@ drop_foreign_entry (VvBinding *b, GError **error)
   return vv_binding_forget (b, error);
 }
 
+/* @lock: (transfer full) (nullable): of the device; NULL: nothing is going to change */
 static VvBinding *
-open_binding (const VvHost *host, VvModules *modules, VvJournal *journal, const char *address,
-              gboolean dry_run, guint lock_timeout_ms, GError **error)
+open_binding (const VvHost *host, VvModules *modules, VvJournal *journal, const VvNodedevHooks *hooks,
+              const char *address, VvLock *lock, GError **error)
 {
   g_autoptr (VvBinding) b = g_new0 (VvBinding, 1);
   g_autoptr (GError) local = NULL;
@@ -43,12 +44,9 @@ open_binding (const VvHost *host, VvModules *modules, VvJournal *journal, const 
   b->host = host;
   b->modules = modules;
   b->journal = journal;
-  b->dry_run = dry_run;
-  if (!dry_run) {
-    b->lock = vv_journal_lock (journal, address, lock_timeout_ms, error);
-    if (!b->lock)
-      return NULL;
-  }
+  b->hooks = hooks;
+  b->lock = lock;
+  b->dry_run = !lock;
   b->device = vv_pci_device_open (host, address, error);
   if (!b->device)
     return NULL;
@@ -61,15 +59,23 @@ open_binding (const VvHost *host, VvModules *modules, VvJournal *journal, const 
 }
 
 VvBinding *
+vv_binding_open_locked (const VvHost *host, VvModules *modules, VvJournal *journal,
+                        const VvNodedevHooks *hooks, const char *address, VvLock *lock, GError **error)
+{
+  g_autoptr (VvBinding) b = open_binding (host, modules, journal, hooks, address, lock, error);
+
+  return b && vv_binding_recover (b, error) ? g_steal_pointer (&b) : NULL;
+}
+
+VvBinding *
 vv_binding_open (const VvHost *host, VvModules *modules, VvJournal *journal, const VvNodedevHooks *hooks,
                  const char *address, gboolean dry_run, GError **error)
 {
-  g_autoptr (VvBinding) b = open_binding (host, modules, journal, address, dry_run, LOCK_TIMEOUT_MS, error);
+  VvLock *lock = dry_run ? NULL : vv_journal_lock (journal, address, LOCK_TIMEOUT_MS, error);
 
-  if (!b)
+  if (!dry_run && !lock)
     return NULL;
-  b->hooks = hooks;
-  return vv_binding_recover (b, error) ? g_steal_pointer (&b) : NULL;
+  return vv_binding_open_locked (host, modules, journal, hooks, address, lock, error);
 }
 
 VvBinding *
@@ -78,12 +84,11 @@ vv_binding_open_between (const VvHost *host, VvModules *modules, VvJournal *jour
                          GError **error)
 {
   gint64 left = MAX (patience->until - g_get_monotonic_time (), 0) / G_TIME_SPAN_MILLISECOND;
-  VvBinding *b = open_binding (host, modules, journal, address, FALSE, MIN (left, LOCK_TIMEOUT_MS), error);
+  VvLock *lock = vv_journal_lock (journal, address, MIN (left, LOCK_TIMEOUT_MS), error);
+  VvBinding *b = lock ? open_binding (host, modules, journal, hooks, address, lock, error) : NULL;
 
-  if (b) {
-    b->hooks = hooks;
+  if (b)
     b->patience = *patience;
-  }
   return b;
 }
 

@@ -91,6 +91,16 @@ VvBinding *vv_binding_open (const VvHost *host, VvModules *modules, VvJournal *j
                             GError **error);
 
 /**
+ * vv_binding_open_locked:
+ * @lock: (transfer full): the device's lock, which is freed also when this fails
+ *
+ * As vv_binding_open(), for a caller that does not wait for another process.
+ */
+VvBinding *vv_binding_open_locked (const VvHost *host, VvModules *modules, VvJournal *journal,
+                                   const VvNodedevHooks *hooks, const char *address, VvLock *lock,
+                                   GError **error);
+
+/**
  * vv_binding_open_between:
  * @patience: copied
  *

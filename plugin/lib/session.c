@@ -34,14 +34,19 @@ vv_session_binding_failed (const VvSession *s, VvBinding *binding, const char *d
   return vv_session_count_failure (s, failed, driver, error ? *error : NULL);
 }
 
-VvBinding *
-vv_session_binding (const VvSession *s, const char *address, gboolean dry_run, GError **error)
+static VvBinding *
+log_recovered (const VvSession *s, VvBinding *binding)
 {
-  VvBinding *binding = vv_binding_open (s->host, s->modules, s->journal, s->hooks, address, dry_run, error);
-
   if (binding && binding->recovered)
     vv_session_log_change (s, binding->recovered);
   return binding;
+}
+
+VvBinding *
+vv_session_binding (const VvSession *s, const char *address, gboolean dry_run, GError **error)
+{
+  return log_recovered (s,
+                        vv_binding_open (s->host, s->modules, s->journal, s->hooks, address, dry_run, error));
 }
 
 static gboolean
@@ -70,27 +75,38 @@ drop_vanished (const VvSession *s, const char *address)
   return TRUE;
 }
 
-/* A look without the lock: most entries are at rest, and opening the others recovers them. One that is
- * damaged is for whoever comes for its device. */
+/* A look without the lock: most entries are at rest, and opening the others recovers them. The process that
+ * has a device's lock lives, and ends its work itself. An entry that is damaged is for the caller who wants
+ * its device. */
+static void
+recover_device (const VvSession *s, const char *address)
+{
+  g_autoptr (VvEntry) entry = NULL;
+  g_autoptr (GError) problem = NULL;
+
+  if (drop_vanished (s, address) || vv_journal_at_rest (s->journal, address))
+    return;
+  entry = vv_journal_load (s->journal, address, NULL);
+  VvLock *lock = entry ? vv_journal_lock (s->journal, address, 0, &problem) : NULL;
+  if (!lock && (!problem || g_error_matches (problem, VV_ERROR, VV_ERROR_REFUSED)))
+    return;
+  g_autoptr (VvBinding) binding =
+      lock ? vv_binding_open_locked (s->host, s->modules, s->journal, s->hooks, address, lock, &problem)
+           : NULL;
+  if (log_recovered (s, binding))
+    return;
+  g_warning ("%s", problem->message);
+  if (is_failure (problem)) /* whatever was begun, it was to come home now */
+    vv_tally_failure (s->journal, VV_REATTACH, entry->home_driver, NULL);
+}
+
 void
 vv_session_recover (const VvSession *s)
 {
   g_autoptr (GPtrArray) addresses = vv_journal_addresses (s->journal);
 
-  for (guint i = 0; i < addresses->len; i++) {
-    if (drop_vanished (s, addresses->pdata[i]) || vv_journal_at_rest (s->journal, addresses->pdata[i]))
-      continue;
-    g_autoptr (VvEntry) entry = vv_journal_load (s->journal, addresses->pdata[i], NULL);
-    if (!entry)
-      continue;
-    g_autoptr (GError) problem = NULL;
-    g_autoptr (VvBinding) binding = vv_session_binding (s, addresses->pdata[i], FALSE, &problem);
-    if (binding)
-      continue;
-    g_warning ("%s", problem->message);
-    if (is_failure (problem)) /* whatever was begun, it was to come home now */
-      vv_tally_failure (s->journal, VV_REATTACH, entry->home_driver, NULL);
-  }
+  for (guint i = 0; i < addresses->len; i++)
+    recover_device (s, addresses->pdata[i]);
 }
 
 void

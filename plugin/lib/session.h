@@ -61,7 +61,12 @@ gboolean vv_session_reload (VvSession *session, GError **error);
  */
 void vv_session_set_policy (VvSession *session, VvPolicy *policy);
 
-/** vv_session_recover: finishes or undoes what processes that died left half done, and logs it */
+/**
+ * vv_session_recover:
+ *
+ * Finishes or undoes what processes that died left half done, and logs it. A device whose lock another
+ * process has is passed over: that process lives.
+ */
 void vv_session_recover (const VvSession *session);
 
 /** vv_session_binding: as vv_binding_open(); what had to be recovered is logged */

@@ -649,6 +649,23 @@ test_session_recovers_all (void)
   fake_assert_logged (NIC ": reattach: no driver -> mlx5_core*");
 }
 
+/* The process that has the lock lives: it is neither waited for, nor told of. */
+static void
+test_recovery_leaves_the_living_alone (void)
+{
+  g_autoptr (Fixture) f = cut_off_detach ();
+  g_autofree char *before = fake_snapshot (f->k);
+  g_autoptr (VvLock) lock = vv_journal_lock (f->s->journal, NIC, 0, NULL);
+  g_autoptr (VvSession) s = vv_session_new (f->k->root, NULL, VV_SESSION_MOVE, NULL);
+
+  fake_assert_log_empty ();
+  fake_assert_unchanged (f->k, before);
+  g_clear_pointer (&lock, vv_lock_free);
+  vv_session_recover (s);
+  fake_assert_device (f->k, NIC, "mlx5_core", NULL);
+  fake_assert_logged (NIC ": reattach: no driver -> mlx5_core*");
+}
+
 static void
 test_recovery_that_fails_is_said (void)
 {
@@ -747,6 +764,7 @@ main (int argc, char **argv)
   g_test_add_func ("/crash/recovery/is-told", test_recovery_is_told);
   g_test_add_func ("/crash/recovery/not-by-looking", test_looking_recovers_nothing);
   g_test_add_func ("/crash/recovery/a-session-recovers-all", test_session_recovers_all);
+  g_test_add_func ("/crash/recovery/leaves-the-living-alone", test_recovery_leaves_the_living_alone);
   g_test_add_func ("/crash/recovery/that-fails-is-said", test_recovery_that_fails_is_said);
   g_test_add_func ("/crash/recovery/without-a-home-stays-on-vfio",
                    test_recovery_without_a_home_stays_on_vfio);
