@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "modalias.h"
+#include "script.h"
 
 struct VvModules {
   struct kmod_ctx *kmod;
@@ -190,16 +191,37 @@ vv_modules_option_is_on (VvModules *modules, const char *module, const char *opt
   return on;
 }
 
-/* libkmod returns what an "install" command exited with as an errno, which would read as a lie. */
-static gboolean
-load_failed (VvModules *modules, struct kmod_module *mod, int errnum, GError **error)
+/* libkmod itself would have the command write to our standard output, which may be libvirt's or a reader's of
+ * JSON, and keep our other files. Called in its place, with modprobe's variable (modprobe.d(5)). */
+static int
+run_install (struct kmod_module *mod, const char *command, void *data)
 {
   const char *name = kmod_module_get_name (mod);
-  const char *command = kmod_module_get_install_commands (mod);
+  g_autofree char *variable = g_strconcat ("MODPROBE_MODULE=", name, NULL);
+  const char *const argv[] = {"env", variable, "/bin/sh", "-c", command, NULL};
+  g_autofree char *output = NULL;
+  GError **problem = data;
 
-  if (command) {
-    g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
-                 _ ("module %s: its install command in modprobe.d, '%s', failed"), name, command);
+  g_clear_error (problem); /* of a module that can be done without */
+  if (!vv_script_run ("/usr/bin/env", argv, "", G_MAXUINT, &output, problem)) {
+    g_prefix_error (problem, _ ("module %s: its install command in modprobe.d, '%s', failed: "), name,
+                    command);
+    return -EIO;
+  }
+  if (output)
+    g_message ("module %s: its install command in modprobe.d printed: %s", name, output);
+  return 0;
+}
+
+/* @problem: (nullable): of an "install" command */
+static gboolean
+load_failed (VvModules *modules, struct kmod_module *mod, int errnum, const GError *problem, GError **error)
+{
+  const char *name = kmod_module_get_name (mod);
+
+  if (problem) {
+    if (error)
+      *error = g_error_copy (problem);
     return FALSE;
   }
   if (errnum == ENOENT) {
@@ -218,14 +240,15 @@ vv_modules_load (VvModules *modules, const char *module, GError **error)
 {
   struct kmod_ctx *kmod = new_context (modules->host, error);
   struct kmod_module *mod = NULL;
+  g_autoptr (GError) problem = NULL;
 
   if (!kmod)
     return FALSE;
   int r = kmod_module_new_from_name (kmod, module, &mod);
   gboolean done = r == 0 || vv_set_errno (error, -r, _ ("module %s"), module);
   if (done) {
-    r = kmod_module_probe_insert_module (mod, 0, NULL, NULL, NULL, NULL);
-    done = r == 0 || load_failed (modules, mod, r < 0 ? -r : EIO, error);
+    r = kmod_module_probe_insert_module (mod, 0, NULL, run_install, &problem, NULL);
+    done = r == 0 || load_failed (modules, mod, r < 0 ? -r : EIO, problem, error);
     kmod_module_unref (mod);
   }
   kmod_unref (kmod);

@@ -42,9 +42,10 @@ gboolean vv_modules_option_is_on (VvModules *modules, const char *module, const 
  * vv_modules_load:
  * @module: a module's name, with dashes or underscores
  *
- * Loads a module and what it depends on, as modprobe NAME does: "install" commands are run, a blacklist does
- * not count (it is for aliases, modprobe.d(5)), a loaded or built-in module is success. May be called from
- * several threads at the same time.
+ * Loads a module and what it depends on, as modprobe NAME does: "install" commands are run, by
+ * vv_script_run() and for as long as they take, and what they print is logged; a blacklist does not count (it
+ * is for aliases, modprobe.d(5)), a loaded or built-in module is success. May be called from several threads
+ * at the same time.
  *
  * Returns: TRUE, or FALSE with @error set
  */

@@ -5,7 +5,10 @@
  */
 #include "catalog.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fake-kernel.h"
 #include "modalias.h"
@@ -587,7 +590,11 @@ test_load_failures (void)
       {"no such module", "", "vv-test-none", VV_ERROR_NOT_FOUND,
        "module vv_test_none is not below *lib/modules/" FAKE_RELEASE "; if it was just added, run 'depmod'"},
       {"its install command fails", "install vv_test_none /bin/false\n", "vv_test_none", VV_ERROR_FAILED,
-       "module vv_test_none: its install command in modprobe.d, '/bin/false', failed"},
+       "module vv_test_none: its install command in modprobe.d, '/bin/false', failed: exit status 1"},
+      {"what its install command says", "install vv_test_none echo why; exit 17\n", "vv_test_none",
+       VV_ERROR_FAILED,
+       "module vv_test_none: its install command in modprobe.d, 'echo why; exit 17', failed: exit status 17: "
+       "why"},
       {"no name", "", "", VV_ERROR_FAILED, "module*"},
   };
 
@@ -613,6 +620,31 @@ test_install_command_is_run (void)
 
   g_assert_true (vv_modules_load (t->modules, "vv-test-none", &error));
   g_assert_no_error (error);
+}
+
+/* Standard output may be what libvirt takes for XML; no other file is the command's either. */
+static void
+test_install_command_has_files_of_its_own (void)
+{
+  g_autoptr (Tables) t = tables_new (
+      "install vv_test_none test ! -e /proc/self/fd/77 && echo $MODPROBE_MODULE; echo 2 >&2\n", "", "");
+  g_autoptr (GError) error = NULL;
+  char path[] = "/tmp/vv-test-XXXXXX", byte;
+  int output = mkstemp (path), kept = dup (STDOUT_FILENO);
+
+  fflush (stdout);
+  unlink (path);
+  g_assert_cmpint (dup2 (output, STDOUT_FILENO), ==, STDOUT_FILENO);
+  g_assert_cmpint (dup2 (output, 77), ==, 77);
+  gboolean done = vv_modules_load (t->modules, "vv-test-none", &error);
+  g_assert_cmpint (dup2 (kept, STDOUT_FILENO), ==, STDOUT_FILENO);
+  g_assert_no_error (error);
+  g_assert_true (done);
+  g_assert_cmpint (pread (output, &byte, 1, 0), ==, 0);
+  close (77);
+  close (kept);
+  close (output);
+  fake_assert_logged ("module vv_test_none: its install command in modprobe.d printed: vv_test_none; 2");
 }
 
 /* --- host: where the tables are --- */
@@ -703,6 +735,8 @@ main (int argc, char **argv)
   g_test_add_func ("/catalog/forced/nonsense-is-refused", test_forced_nonsense);
   g_test_add_func ("/modules/what-fails-to-load-says-why", test_load_failures);
   g_test_add_func ("/modules/an-install-command-is-run", test_install_command_is_run);
+  g_test_add_func ("/modules/an-install-command-has-files-of-its-own",
+                   test_install_command_has_files_of_its_own);
   g_test_add_func ("/host/the-release-is-found", test_release);
   g_test_add_func ("/host/a-release-cannot-lead-out", test_bad_release);
   g_test_add_func ("/host/no-sysfs-is-an-error", test_no_sysfs);

@@ -1054,6 +1054,25 @@ def hook_follows_a_life():
                 assert text in written, f"{operation}: no {text} in {written}"
 
 
+NOISY = """alias vfio_pci:v000015B3d0000101Esv*sd*bc*sc*i* noisy_vfio_pci
+install noisy_vfio_pci echo '<domain>not ours</domain>'
+"""
+
+
+def install_commands_print_nowhere():
+    """What modprobe.d has run in the place of loading a module is neither libvirt's XML nor part of a document."""
+    needs_namespace()
+    with Host() as host:
+        host.write("run/modprobe.d/noisy.conf", NOISY)
+        for operation in ("prepare", "migrate", "restore", "start"):
+            result = host.inside(HOOK, "vm1", operation, "begin", "-", stdin=DOMAIN % "yes")
+            exits(result, 0)
+            equal(result.stdout, "")
+        result = host.inside(COMMAND, "bind", "--force", "--json", NIC)
+        moved = json.loads(result.stdout)
+        assert "noisy_vfio_pci" in moved["error"], moved
+
+
 def hook_lets_the_guest_go_on():
     needs_namespace()
     with Host() as host:
@@ -1442,7 +1461,7 @@ TESTS = [
     bind_dry_run_prints_a_script, bind_that_fails_exits_1, bind_of_many_at_once, bind_of_what_the_host_uses_exits_4,
     bind_without_an_iommu_exits_4, restore_respects_domains, probe_of_the_generic_driver,
     probe_of_a_native_driver_exits_4, probe_respects_domains, probe_that_cannot_ask_exits_1, hook_usage, hook_never_fails, hook_with_endless_input,
-    hook_follows_a_life, hook_lets_the_guest_go_on, hook_outlives_what_it_runs,
+    hook_follows_a_life, install_commands_print_nowhere, hook_lets_the_guest_go_on, hook_outlives_what_it_runs,
     hook_leaves_other_domains_alone, what_the_hook_runs_is_for_the_hook,
     match_tells_the_rule, match_under_every_term, match_of_nothing_left, list_shows_the_best_by_the_policy,
     a_broken_policy_is_warned_of_and_ignored, bind_goes_by_host_use, bind_with_a_driver_gets_past_the_policy,
