@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import tempfile
 import threading
 import time
@@ -1442,6 +1443,32 @@ def hook_lets_what_runs_be():
             equal(result.stdout, "")
 
 
+# --- JSON of any bytes ---
+
+
+def json_is_utf8_whatever_it_quotes():
+    """Sysfs, a link's target and names of files have the bytes that somebody wrote."""
+    needs_namespace()
+    odd = b"a\xff\x1f\x01\"\\b"
+    with Host() as host:
+        folder = os.fsencode(host.path(f"sys/devices/pci0000:00/0000:00:01.0/{NIC}"))
+        with open(os.path.join(folder, b"driver_override"), "wb") as file:
+            file.write(odd + b"\n")
+        os.unlink(os.path.join(folder, b"driver"))
+        os.symlink(b"../../../../bus/pci/drivers/" + odd, os.path.join(folder, b"driver"))
+        policy = os.fsencode(host.policy("")) + b".d"
+        os.makedirs(os.path.dirname(policy) + b"/vfio-variant.d")
+        with open(os.path.dirname(policy) + b"/vfio-variant.d/" + odd + b".xml", "wb") as file:
+            file.write(b"<vfio-variant><device>" + odd)
+        for arguments in (["list", "--tree", NIC], ["list", "--all"], ["match", NIC], ["check", NIC], ["policy"], ["status"],
+                          ["probe", NIC], ["bind", "--dry-run", NIC], ["restore", "--dry-run", NIC]):
+            result = subprocess.run(host.entering(COMMAND, *arguments, "--json"), capture_output=True, check=False)
+            found = json.loads(result.stdout.decode("utf-8"))  # neither raises
+            if arguments == ["list", "--all"]:
+                overrides = [one["driver_override"] for one in found if one["device"] == NIC]
+        equal(overrides, ["a\ufffd\x1f\x01\"\\b"])
+
+
 TESTS = [
     list_shows_what_matters, list_all_shows_all, list_of_nothing_says_so, list_json, list_shows_who_can_migrate,
     list_shows_the_journal,
@@ -1470,6 +1497,7 @@ TESTS = [
     bind_under_a_broken_policy, bind_of_what_cannot_migrate_exits_4, hook_refuses_where_a_domain_may_be_refused,
     hook_refuses_at_prepare_and_leaves_nothing, hook_goes_by_host_use, hook_never_fails_for_a_broken_policy,
     hook_lets_what_runs_be,
+    json_is_utf8_whatever_it_quotes,
 ]
 
 run_tests(TESTS)
