@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "group.h"
 #include "in-use.h"
 #include "modalias.h"
 #include "placement.h"
@@ -113,7 +114,7 @@ static void
 warn_of_obstacles (const VvSession *session, const VvDomain *domain, const VvPciDevice *device)
 {
   g_autoptr (GPtrArray) along = addresses_of (domain);
-  g_autoptr (GPtrArray) obstacles = vv_pci_group_obstacles (session->host, device, along);
+  g_autoptr (GPtrArray) obstacles = vv_group_obstacles (session->host, session->catalog, device, along);
 
   for (guint i = 0; i < obstacles->len; i++)
     g_warning ("domain %s: %s: %s", domain->name, device->address, (char *)obstacles->pdata[i]);

@@ -5,6 +5,7 @@
 #include <glib/gi18n-lib.h>
 #include <stdio.h>
 
+#include "group.h"
 #include "in-use.h"
 #include "move.h"
 #include "newcomer.h"
@@ -47,7 +48,7 @@ iommu_allows (const VvSession *session, const VvPciDevice *device, GError **erro
 
   if (device->iommu_group)
     return TRUE; /* what else is in the group matters when a guest starts, not now */
-  obstacles = vv_pci_group_obstacles (session->host, device, NULL);
+  obstacles = vv_group_obstacles (session->host, session->catalog, device, NULL);
   if (!obstacles->len)
     return TRUE;
   g_set_error (error, VV_ERROR, VV_ERROR_REFUSED, "%s: %s", device->address, (char *)obstacles->pdata[0]);

@@ -4,6 +4,7 @@
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
+#include "group.h"
 #include "in-use.h"
 #include "vfio-pci.h"
 
@@ -98,7 +99,8 @@ check_iommu (const Look *l)
 static void
 check_group (const Look *l)
 {
-  g_autoptr (GPtrArray) blockers = vv_pci_group_blockers (l->s->session->host, l->device, l->plan->along);
+  g_autoptr (GPtrArray) blockers =
+      vv_group_blockers (l->s->session->host, l->s->session->catalog, l->device, l->plan->along);
 
   for (guint i = 0; i < blockers->len; i++) {
     const VvPciDevice *member = blockers->pdata[i];

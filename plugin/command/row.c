@@ -4,6 +4,8 @@
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
+#include "group.h"
+
 void
 vv_row_free (VvRow *row)
 {
@@ -77,7 +79,8 @@ native (const VvRow *row)
 static gboolean
 is_viable (const VvRow *row)
 {
-  g_autoptr (GPtrArray) obstacles = vv_pci_group_obstacles (row->session->host, row->device, NULL);
+  g_autoptr (GPtrArray) obstacles =
+      vv_group_obstacles (row->session->host, row->session->catalog, row->device, NULL);
 
   return obstacles->len == 0;
 }

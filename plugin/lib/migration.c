@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "catalog.h"
+#include "group.h"
 #include "in-use.h"
 #include "modalias.h"
 
@@ -132,7 +133,7 @@ open_container (const VvHost *host, const VvPciDevice *device, Opened *o, guint 
 static gboolean
 refuse_not_viable (const VvHost *host, const VvPciDevice *device, GError **error)
 {
-  g_autoptr (GPtrArray) obstacles = vv_pci_group_obstacles (host, device, NULL);
+  g_autoptr (GPtrArray) obstacles = vv_group_obstacles (host, NULL, device, NULL);
 
   g_set_error (error, VV_ERROR, VV_ERROR_REFUSED, "%s: %s", device->address,
                obstacles->len ? (char *)obstacles->pdata[0]

@@ -125,24 +125,3 @@ gboolean vv_pci_has_flr (const VvPciDevice *device);
 /** vv_pci_group_members: Returns: (transfer full) (element-type utf8): addresses in @device's IOMMU group,
  * itself included */
 GPtrArray *vv_pci_group_members (const VvHost *host, const VvPciDevice *device);
-
-/**
- * vv_pci_group_blockers:
- * @along: (nullable) (element-type utf8): addresses of devices that go to VFIO together with @device
- *
- * Returns: (transfer full) (element-type VvPciDevice): the other members of its IOMMU group that are on a
- * driver of the host, so that QEMU could not use it
- */
-GPtrArray *vv_pci_group_blockers (const VvHost *host, const VvPciDevice *device, const GPtrArray *along);
-
-/**
- * vv_pci_group_obstacles:
- * @along: (nullable) (element-type utf8): addresses of devices that go to VFIO together with @device
- *
- * Why QEMU could not use @device even on a VFIO driver: it has no IOMMU group, or another member of the group
- * is on a driver of the host (vfio_group_viable() of the kernel before 6.0, iommu_group_claim_dma_owner()
- * since).
- *
- * Returns: (transfer full) (element-type utf8): the reasons, each with the remedy; empty when there are none
- */
-GPtrArray *vv_pci_group_obstacles (const VvHost *host, const VvPciDevice *device, const GPtrArray *along);

@@ -116,6 +116,21 @@ class Well(Host):
     def device(self, file, address=NIC):
         return f"sys/devices/pci0000:00/0000:00:01.0/{address}/{file}"
 
+    def add_device(self, address, modalias=MODALIAS, driver=None):
+        self.write(self.device("modalias", address), modalias + "\n")
+        self.write(self.device("driver_override", address), "(null)\n")
+        self.write(self.device("reset_method", address), "flr bus\n")
+        self.link(f"sys/bus/pci/devices/{address}", f"../../../devices/pci0000:00/0000:00:01.0/{address}")
+        if driver:
+            self.set_driver(address, driver)
+
+    def set_driver(self, address, driver, module=None):
+        os.makedirs(self.path(f"sys/bus/pci/drivers/{driver}"), exist_ok=True)
+        module = module or driver.replace("-", "_")
+        self.link(f"sys/bus/pci/drivers/{driver}/module", f"../../../../module/{module}")
+        self.link(f"sys/module/{module}/drivers/pci:{driver}", f"../../../bus/pci/drivers/{driver}")
+        self.link(self.device("driver", address), f"../../../../bus/pci/drivers/{driver}")
+
     def add_libvirt(self, version, started, name="libvirtd"):
         """@version: MAJOR * 1000 + MINOR; 0: it cannot be seen"""
         boot = 1700000000
@@ -329,6 +344,26 @@ def a_neighbour_in_the_group():
         found = check_domain(host, domain(hostdev(), hostdev(bus="4", function="0")))
         lacks(found, "group")
         equal([device["device"] for device in found["devices"]], [NIC, DISK])
+
+
+def group_of(host, *members, number="41", driver=None):
+    """Devices that join the IOMMU group of NIC, on this driver."""
+    for address in members:
+        host.add_device(address, driver=driver)
+        host.link(host.device("iommu_group", address), f"../../../../kernel/iommu_groups/{number}")
+        host.link(f"sys/kernel/iommu_groups/{number}/devices/{address}", f"../../../../bus/pci/devices/{address}")
+
+
+def a_neighbour_on_a_variant_before_6_1():
+    """Kernels from 5.16 on have aliases for VFIO, and show vfio-dev/ only from 6.1 on."""
+    sibling = "0000:3b:00.2"
+    with Well() as host:
+        group_of(host, sibling, driver="mlx5_vfio_pci")
+        shutil.rmtree(host.path("sys/class/vfio-dev"), ignore_errors=True)
+        lacks(check(host, NIC), "group")
+        equal(host.look("list", "-n", "-o", "DEVICE,VIABLE", NIC, sibling).stdout.split(), [NIC, "yes", sibling, "no"])  # NIC itself
+        host.set_driver(sibling, "mlx5_core")
+        expect(check(host, NIC), "group", "problem", f"{sibling}, in the same IOMMU group 41, is on mlx5_core", subject=NIC)
 
 
 # --- modules ---
@@ -1036,7 +1071,7 @@ def every_id_is_documented_and_triggered():
 
 TESTS = [
     a_device_that_is_well, a_host_that_is_well, nothing_is_changed, text_has_the_worst_first, iommu_that_is_off,
-    no_iommu_mode, a_neighbour_in_the_group, module_that_is_missing, module_that_another_needs,
+    no_iommu_mode, a_neighbour_in_the_group, a_neighbour_on_a_variant_before_6_1, module_that_is_missing, module_that_another_needs,
     module_of_another_kernel, module_that_is_forbidden,
     module_that_is_not_signed, module_that_is_signed, module_that_is_blacklisted, tables_that_are_missing,
     a_kernel_that_is_old, the_policy_decides, devices_that_vfio_pci_refuses, a_policy_that_is_damaged, wish_that_is_refused, wish_that_is_invalid,

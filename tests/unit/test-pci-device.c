@@ -270,55 +270,6 @@ test_group_members (void)
   fake_assert_names (none, "");
 }
 
-static void
-test_group_obstacles (void)
-{
-  static const struct {
-    const char *says, *driver;
-    gboolean along;
-    const char *obstacle; /* or NULL */
-  } cases[] = {
-      {"on no driver", NULL, FALSE, NULL},
-      {"on vfio-pci", "vfio-pci", FALSE, NULL},
-      {"on a variant", "special-vfio", FALSE, NULL},
-      {"a bridge", "pcieport", FALSE, NULL},
-      {"kept by pci-stub", "pci-stub", FALSE, NULL},
-      {"on a driver of the host", "mlx5_core", FALSE,
-       "0000:3b:00.2 in the same IOMMU group " NIC_GROUP " is on mlx5_core; give it to the guest, too, *"},
-      {"on a driver of the host, but comes along", "mlx5_core", TRUE, NULL},
-  };
-
-  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
-    g_test_message ("%s", cases[i].says);
-    g_autoptr (HostFixture) f = fixture_new ();
-    g_autoptr (GPtrArray) along = g_ptr_array_new ();
-    fake_add_driver (f->k, "pcieport", NULL, NULL, FALSE);
-    fake_add_driver (f->k, "pci-stub", NULL, NULL, FALSE);
-    fake_add_device (f->k, "0000:3b:00.2", NIC_MODALIAS, NIC_GROUP, cases[i].driver);
-    g_ptr_array_add (along, (gpointer) "0000:3b:00.2");
-    g_autoptr (VvPciDevice) nic = open_device (f, NIC);
-    g_autoptr (GPtrArray) obstacles = vv_pci_group_obstacles (f->host, nic, cases[i].along ? along : NULL);
-    g_assert_cmpuint (obstacles->len, ==, cases[i].obstacle ? 1 : 0);
-    if (cases[i].obstacle)
-      fake_assert_matches (obstacles->pdata[0], cases[i].obstacle);
-  }
-}
-
-static void
-test_no_iommu (void)
-{
-  g_autoptr (HostFixture) f = fixture_new ();
-
-  fake_add_device (f->k, "0000:05:00.0", NIC_MODALIAS, NULL, NULL);
-  g_autoptr (VvPciDevice) d = open_device (f, "0000:05:00.0");
-  g_autoptr (GPtrArray) obstacles = vv_pci_group_obstacles (f->host, d, NULL);
-  g_assert_cmpuint (obstacles->len, ==, 1);
-  fake_assert_matches (obstacles->pdata[0], "it has no IOMMU group; enable the IOMMU *");
-  fake_write (f->k, "sys/module/vfio/parameters/enable_unsafe_noiommu_mode", "Y\n");
-  g_autoptr (GPtrArray) unsafe = vv_pci_group_obstacles (f->host, d, NULL);
-  g_assert_cmpuint (unsafe->len, ==, 0);
-}
-
 int
 main (int argc, char **argv)
 {
@@ -334,7 +285,5 @@ main (int argc, char **argv)
   g_test_add_func ("/pci-device/gone-is-gone", test_gone_is_gone);
   g_test_add_func ("/pci-device/without-a-modalias-is-none", test_half_a_device);
   g_test_add_func ("/pci-device/group/members", test_group_members);
-  g_test_add_func ("/pci-device/group/obstacles", test_group_obstacles);
-  g_test_add_func ("/pci-device/group/none", test_no_iommu);
   return g_test_run ();
 }

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "group.h"
+
+#include <glib/gi18n-lib.h>
+#include <string.h>
+
+static gboolean
+contains (const GPtrArray *names, const char *name)
+{
+  for (guint i = 0; names && i < names->len; i++)
+    if (strcmp (names->pdata[i], name) == 0)
+      return TRUE;
+  return FALSE;
+}
+
+/* Before Linux 6.1 there is no vfio-dev/: a VFIO driver is one whose module has an alias for VFIO. */
+static gboolean
+is_vfio_by_alias (const VvHost *host, const VvCatalog *catalog, const VvPciDevice *member)
+{
+  g_autoptr (VvSelection) selection = catalog ? vv_catalog_select (catalog, member->modalias, NULL) : NULL;
+
+  return selection && vv_selection_has_driver (host, selection, member->driver, member->driver_module);
+}
+
+/* Drivers that leave DMA to VFIO (struct pci_driver.driver_managed_dma in the kernel), and VFIO's own */
+static gboolean
+shares_group (const VvHost *host, const VvCatalog *catalog, const VvPciDevice *member)
+{
+  return !member->driver || member->vfio_dev || strcmp (member->driver, "vfio-pci") == 0 ||
+         strcmp (member->driver, "pci-stub") == 0 || strcmp (member->driver, "pcieport") == 0 ||
+         is_vfio_by_alias (host, catalog, member);
+}
+
+GPtrArray *
+vv_group_blockers (const VvHost *host, const VvCatalog *catalog, const VvPciDevice *device,
+                   const GPtrArray *along)
+{
+  GPtrArray *blockers = g_ptr_array_new_with_free_func ((GDestroyNotify)vv_pci_device_free);
+  g_autoptr (GPtrArray) members = vv_pci_group_members (host, device);
+
+  for (guint i = 0; i < members->len; i++) {
+    const char *address = members->pdata[i];
+    g_autoptr (VvPciDevice) member = vv_pci_device_look (host, address, NULL);
+    if (member && strcmp (address, device->address) != 0 && !contains (along, address) &&
+        !shares_group (host, catalog, member))
+      g_ptr_array_add (blockers, g_steal_pointer (&member));
+  }
+  return blockers;
+}
+
+GPtrArray *
+vv_group_obstacles (const VvHost *host, const VvCatalog *catalog, const VvPciDevice *device,
+                    const GPtrArray *along)
+{
+  GPtrArray *reasons = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GPtrArray) blockers = vv_group_blockers (host, catalog, device, along);
+  g_autofree char *unsafe = vv_io_attribute (host->sys, "module/vfio/parameters/enable_unsafe_noiommu_mode");
+
+  if (!device->iommu_group && g_strcmp0 (unsafe, "Y") != 0)
+    g_ptr_array_add (reasons,
+                     g_strdup (_ ("it has no IOMMU group; enable the IOMMU in the firmware and on the kernel "
+                                  "command line (intel_iommu=on; AMD: on by default)")));
+  for (guint i = 0; i < blockers->len; i++) {
+    const VvPciDevice *member = blockers->pdata[i];
+    g_ptr_array_add (
+        reasons,
+        g_strdup_printf (
+            _ ("%s in the same IOMMU group %s is on %s; give it to the guest, too, or bind it as well"),
+            member->address, device->iommu_group, member->driver));
+  }
+  return reasons;
+}
