@@ -320,12 +320,55 @@ check_choice (const Look *l)
           _ ("nothing but a driver that fails, or that cannot migrate it, is to be expected here"), NULL);
 }
 
-/* Another variant of VFIO that no alias names is the vendor's own. */
+/* --- a VFIO driver that no alias names: the vendor's own --- */
+
 static gboolean
 is_vendors (const Look *l)
 {
   return l->device->vfio_dev && !vv_selection_has_driver (l->s->session->host, l->choice->selection,
                                                           l->device->driver, l->device->driver_module);
+}
+
+static gboolean
+libvirt_is_before (const Look *l, guint version)
+{
+  return l->s->libvirt && l->s->libvirt->version && l->s->libvirt->version < version;
+}
+
+/* Measured with libvirt 9.0 and 11.3: virPCIDeviceBindToStub() looks whether the device is on the driver that
+ * it wants, and unbinds any other. */
+static void
+find_taken_from_vendor (const Look *l)
+{
+  g_autofree char *domain = g_shell_quote (l->plan->domain->name);
+
+  find (l, "vendor-driver", VV_PROBLEM,
+        g_strdup_printf (_ ("libvirt takes it from %s, its vendor's VFIO driver"), l->device->driver),
+        _ ("managed='yes': libvirt unbinds that driver; what it set up in the device, such as a vGPU, is "
+           "lost, and "
+           "the start may fail"),
+        libvirt_is_before (l, VV_LIBVIRT_ACCEPTS)
+            ? g_strdup (_ ("install libvirt 9.7 or later, which takes it with managed='no'"))
+            : g_strdup_printf (_ ("virsh edit %s  # managed='no' for this device"), domain));
+}
+
+static void
+find_left_to_vendor (const Look *l)
+{
+  const char *driver = l->device->driver;
+
+  if (!l->hostdev)
+    find (l, "vendor-driver", VV_NOTE, g_strdup_printf (_ ("it is on %s, its vendor's VFIO driver"), driver),
+          _ ("vfio-variant leaves it there; a domain with managed='yes' makes libvirt take it"), NULL);
+  else if (libvirt_is_before (l, VV_LIBVIRT_ACCEPTS))
+    find (l, "vendor-driver", VV_PROBLEM,
+          g_strdup_printf (_ ("libvirt does not accept it on %s, its vendor's VFIO driver"), driver),
+          _ ("before 9.7 libvirt accepts managed='no' devices on vfio-pci only"),
+          g_strdup (_ ("install libvirt 9.7 or later")));
+  else
+    find (l, "vendor-driver", VV_NOTE,
+          g_strdup_printf (_ ("it stays on %s, its vendor's VFIO driver"), driver),
+          _ ("managed='no': neither libvirt nor vfio-variant moves it"), NULL);
 }
 
 static gboolean
@@ -340,11 +383,13 @@ check_stays (const Look *l)
 {
   VvCheck *check = l->check;
 
+  if (is_vendors (l) && l->hostdev && l->hostdev->managed) {
+    find_taken_from_vendor (l);
+    return FALSE;
+  }
   if (is_vendors (l)) {
     check->why = g_strdup (_ ("it is there now"));
-    find (l, "vendor-driver", VV_NOTE,
-          g_strdup_printf (_ ("it is a VFIO device of %s, which no alias names for it"), l->device->driver),
-          _ ("the vendor's own tools put it there: it is left alone"), NULL);
+    find_left_to_vendor (l);
   } else if (stays (l)) {
     check->why = g_strdup (_ ("managed='no': it stays where it is"));
     find (l, "unmanaged", l->on_vfio ? VV_NOTE : VV_PROBLEM,

@@ -647,15 +647,26 @@ def not_on_vfio_though_at_boot():
 
 
 def driver_of_a_vendor():
+    """A VFIO driver that no alias names: libvirt takes the device from it at managed='yes', and only then."""
     with Well() as host:
-        os.makedirs(host.path("sys/bus/pci/drivers/nvidia_vgpu"))
-        host.link(host.device("driver"), "../../../../bus/pci/drivers/nvidia_vgpu")
+        host.set_driver(NIC, "nvidia")
         lacks(check(host, NIC), "vendor-driver")
         os.makedirs(host.path(host.device("vfio-dev/vfio41")))
         found = check(host, NIC)
-        expect(found, "vendor-driver", "note", "nvidia_vgpu", subject=NIC)
-        equal((found["devices"][0]["driver"], found["devices"][0]["module"]), ("nvidia_vgpu", None))
-        exits(host.look("check", NIC), 0, f"{NIC}: stays on nvidia_vgpu")
+        expect(found, "vendor-driver", "note", "on nvidia", "managed='yes'", subject=NIC)
+        equal((found["devices"][0]["driver"], found["devices"][0]["module"]), ("nvidia", None))
+        exits(host.look("check", NIC), 0, f"{NIC}: stays on nvidia")
+        found = check_domain(host, domain(hostdev("no")))
+        expect(found, "vendor-driver", "note", "stays on nvidia", subject=NIC)
+        equal(found["devices"][0]["driver"], "nvidia")
+        found = check_domain(host, domain(hostdev(), name="vm '1"))
+        expect(found, "vendor-driver", "problem", "takes it from nvidia", "virsh edit 'vm '\\''1'  # managed='no'",
+               subject=NIC)
+        equal(found["devices"][0]["module"], "special_vfio_pci")
+        host.add_libvirt(9000, time.time())
+        for managed in ("yes", "no"):
+            found = check_domain(host, domain(hostdev(managed)))
+            expect(found, "vendor-driver", "problem", "libvirt 9.7 or later", subject=NIC)
 
 
 # --- reset, libvirt ---

@@ -140,6 +140,51 @@ bound_by_hand_and_unmanaged() {
   expect 'state after restore' "$(state_of "$nic")" 'e1000e (null)'
 }
 
+# begin_vendor: test_vfio_pci stands for a vendor's own VFIO driver: it takes its devices by itself, and no alias names
+# it. The daemon, if it runs, notices the table by the time of its index.
+begin_vendor() {
+  table=/lib/modules/$(uname -r)/modules.alias
+  unload_variants
+  mv "$table" "$table.away"
+  trap end_vendor EXIT
+  grep -v ' test_vfio_pci$' "$table.away" >"$table"
+  touch "$table.bin"
+  modprobe test_vfio_pci
+  modprobe -r e1000e
+  echo 8086 10d3 >/sys/bus/pci/drivers/test_vfio_pci/new_id
+}
+
+end_vendor() {
+  mv "$table.away" "$table"
+  touch "$table.bin"
+  unload_variants
+  modprobe e1000e
+}
+
+# vendor_finding MANAGED: the severity that check gives to it
+vendor_finding() {
+  domain_xml guest "$(hostdev_xml "$nic" "$1")" >vendor.xml
+  vfio-variant check --json vendor.xml | jq -r '.devices[].findings[] | select(.id == "vendor-driver").severity'
+}
+
+# What check says is what libvirt does: at managed='yes' it takes the device from any driver but the one it wants.
+vendor_driver() {
+  begin_vendor
+  expect 'driver before' "$(state_of "$nic")" 'test_vfio_pci (null)'
+  expect 'finding, managed' "$(vendor_finding yes)" problem
+  goes_and_comes_home vfio-pci "$nic"
+  if libvirt_is_older_than 9.7.0; then
+    expect 'finding, unmanaged' "$(vendor_finding no)" problem
+    expect_failure start_domain guest "$(hostdev_xml "$nic" no)"
+  else
+    expect 'finding, unmanaged' "$(vendor_finding no)" note
+    start_domain guest "$(hostdev_xml "$nic" no)"
+    expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
+    virsh -q destroy guest
+  fi
+  expect 'driver afterwards' "$(state_of "$nic")" 'test_vfio_pci (null)'
+}
+
 # model_is_obeyed MODEL: libvirt's <driver model=>, from 10.0 on
 model_is_obeyed() {
   libvirt_chooses || skip 'this libvirt knows no <driver model=.../>'
@@ -206,3 +251,4 @@ scenario "managed='no', and bound to the variant by hand" bound_by_hand_and_unma
 scenario '<driver model="vfio-pci"/> is obeyed' model_is_obeyed vfio-pci
 scenario '<driver model="test_vfio_pci"/>, not the best, is obeyed' model_is_obeyed test_vfio_pci
 scenario 'bound by hand: still on the variant after the guest' bound_by_hand_stays_after_the_guest
+scenario "a vendor's VFIO driver" vendor_driver
