@@ -96,20 +96,39 @@ check_iommu (const Look *l)
     vv_find_iommu_off (l->s, l->device->address, l->check->findings);
 }
 
+/* Whether @member, a device of the host's, may be given away without loss is for the administrator to say. */
+static void
+find_blocker (const Look *l, const VvPciDevice *member)
+{
+  g_autoptr (GPtrArray) uses = vv_host_use (l->s->session->host, member);
+  g_autofree char *use = joined (uses);
+
+  if (uses->len)
+    find (l, "group", VV_PROBLEM,
+          g_strdup_printf (_ ("%s, in the same IOMMU group %s, is on %s, and the host uses it: %s"),
+                           member->address, l->device->iommu_group, member->driver, use),
+          _ ("VFIO gives out a group as a whole: QEMU would not start, and the host loses what it uses if "
+             "that device "
+             "is taken, too"),
+          g_strdup (_ ("put one of the two devices into another slot, or end that use")));
+  else
+    find (l, "group", VV_PROBLEM,
+          g_strdup_printf (_ ("%s, in the same IOMMU group %s, is on %s"), member->address,
+                           l->device->iommu_group, member->driver),
+          _ ("VFIO gives out a group as a whole: QEMU would not start unless the guest has that device, too, "
+             "or no "
+             "driver of the host does"),
+          g_strdup_printf ("vfio-variant bind %s", member->address));
+}
+
 static void
 check_group (const Look *l)
 {
   g_autoptr (GPtrArray) blockers =
       vv_group_blockers (l->s->session->host, l->s->session->catalog, l->device, l->plan->along);
 
-  for (guint i = 0; i < blockers->len; i++) {
-    const VvPciDevice *member = blockers->pdata[i];
-    find (l, "group", VV_PROBLEM,
-          g_strdup_printf (_ ("%s, in the same IOMMU group %s, is on %s"), member->address,
-                           l->device->iommu_group, member->driver),
-          _ ("a group is given out as a whole: QEMU would not start"),
-          g_strdup_printf (_ ("vfio-variant bind %s, or give it to the same guest"), member->address));
-  }
+  for (guint i = 0; i < blockers->len; i++)
+    find_blocker (l, blockers->pdata[i]);
 }
 
 /* --- who has it --- */
@@ -198,9 +217,11 @@ check_excluded (const Look *l, const VvCandidate *out)
     return;
   g_autofree char *driver = vv_candidate_driver (l->s->session->host, out);
   gboolean blacklisted = vv_modules_blacklisted (l->s->session->modules, out->module);
+  if (!blacklisted && (!l->chosen || strcmp (out->module, VV_GENERIC_MODULE) == 0))
+    return; /* the generic driver is no better one, and where none is left "no-driver" has all reasons */
   find (l, blacklisted ? "blacklisted" : "passed-over", VV_NOTE,
-        g_strdup_printf (_ ("%s would be better: %s"), driver ? driver : out->module, out->excluded),
-        _ ("it is not tried"),
+        g_strdup_printf (_ ("%s is passed over: %s"), driver ? driver : out->module, out->excluded),
+        _ ("its alias is more specific: without that it would be tried first"),
         blacklisted ? g_strdup_printf (_ ("if that is not wanted, remove the line: grep -rn 'blacklist *%s' "
                                           "/etc/modprobe.d"),
                                        out->module)

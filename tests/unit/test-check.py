@@ -354,6 +354,24 @@ def group_of(host, *members, number="41", driver=None):
         host.link(f"sys/kernel/iommu_groups/{number}/devices/{address}", f"../../../../bus/pci/devices/{address}")
 
 
+def a_neighbour_that_the_host_uses():
+    """A NIC of the host's in a bridge: that it could be bound is no remedy. Any other neighbour is bound."""
+    other, smbus = "0000:00:1f.6", "0000:80:1f.4"
+    with Well() as host:
+        group_of(host, other, driver="e1000e")
+        group_of(host, smbus, driver="i801_smbus")
+        host.write(host.device("net/eno1/flags", other), "0x1003\n")
+        host.link("sys/class/net/eno1", f"../../devices/pci0000:00/0000:00:01.0/{other}/net/eno1")
+        host.link(host.device("net/eno1/master", other), "../../../../../virtual/net/br0")
+        found = check(host, NIC)
+        one = expect(found, "group", "problem", f"{other}, in the same IOMMU group 41, is on e1000e",
+                     "network interface eno1 is part of br0", "another slot", subject=NIC)
+        assert "bind" not in one["cure"], one
+        expect(found, "group", "problem", f"{smbus}, in the same IOMMU group 41, is on i801_smbus", subject=NIC)
+        equal([one["cure"] for one in findings_of(found) if smbus in one["what"]], [f"vfio-variant bind {smbus}"])
+        equal(host.look("list", "-n", "-o", "VIABLE", NIC).stdout.split(), ["no"])
+
+
 def a_neighbour_on_a_variant_before_6_1():
     """Kernels from 5.16 on have aliases for VFIO, and show vfio-dev/ only from 6.1 on."""
     sibling = "0000:3b:00.2"
@@ -459,7 +477,7 @@ def module_that_is_blacklisted():
     with Well() as host:
         host.write("etc/modprobe.d/x.conf", "blacklist special_vfio_pci\n")
         found = check(host, NIC)
-        expect(found, "blacklisted", "note", "special_vfio_pci would be better", subject=NIC)
+        expect(found, "blacklisted", "note", "special_vfio_pci is passed over: ", subject=NIC)
         equal(found["devices"][0]["module"], "mlx5_vfio_pci")
         host.write("etc/modprobe.d/x.conf", "blacklist mlx5_vfio_pci\n")
         lacks(check(host, NIC), "blacklisted")  # it would come second anyway
@@ -491,7 +509,7 @@ def the_policy_decides():
         device = found["devices"][0]
         equal((device["module"], device["fallback"]), ("mlx5_vfio_pci", ["vfio-pci"]))
         equal((device["rule"]["file"], device["rule"]["line"]), (host.path(f"{LIBVIRT}/vfio-variant.xml"), 2))
-        expect(found, "passed-over", "note", "special_vfio_pci would be better: policy ", "vfio-variant.xml:2",
+        expect(found, "passed-over", "note", "special_vfio_pci is passed over: policy ", "vfio-variant.xml:2",
                subject=NIC)
         lacks(found, "strict")
         exits(host.look("check", NIC), 0, f"{NIC}: would get mlx5_vfio_pci (policy {device['rule']['file']}:2); "
@@ -772,7 +790,7 @@ def migration_that_is_required():
         expect(found, "strict", "note", "migratable='require'", subject=NIC)
         host.noted("special_vfio_pci", "false")
         found = check(host, NIC)
-        expect(found, "passed-over", "note", "special_vfio_pci", "it cannot migrate", subject=NIC)
+        expect(found, "passed-over", "note", "special_vfio_pci is passed over: it cannot migrate", subject=NIC)
         equal(found["devices"][0]["module"], "mlx5_vfio_pci")
         host.noted("mlx5_vfio_pci", "false")
         expect(check(host, NIC), "no-driver", "problem", "it cannot migrate", "would not start", subject=NIC)
@@ -781,6 +799,27 @@ def migration_that_is_required():
         host.policy("<default migratable='require'/>")
         found = check_domain(host, domain(hostdev("no", bus="5", function="0")))  # it stays on vfio-pci
         expect(found, "not-migratable", "problem", "vfio-pci", subject=ON_VFIO)
+
+
+def generic_is_never_better():
+    """The policy wants a driver that this kernel lacks, and one that migrates: vfio-pci is not what would be better."""
+    with Well() as host:
+        for name in ("mlx5", "special"):
+            os.unlink(host.path(f"{MODULES}/kernel/{name}_vfio_pci.ko"))
+        depmod(host)
+        host.write(f"run/vfio-variant/migration-vfio-pci-{MODALIAS}",
+                   f"[migration]\ndriver=vfio-pci\nmodalias={MODALIAS}\nstop-copy=false\np2p=false\npre-copy=false\n"
+                   "dma-logging=false\n")
+        found = check(host, NIC)
+        equal(found["devices"][0]["driver"], "vfio-pci")
+        expect(found, "not-migratable", "note", "vfio-pci cannot migrate it live", subject=NIC)
+        for rule in ("migratable='require'", "driver='mlx5_vfio_pci' migratable='require'"):
+            host.policy(f"<device address='3b:00.1' {rule}/>")
+            found = check(host, NIC)
+            expect(found, "no-driver", "problem", subject=NIC)
+            lacks(found, "passed-over")
+        host.policy("<device address='3b:00.1' driver='mlx5_vfio_pci'/>")
+        lacks(check(host, NIC), "passed-over")
 
 
 def emulator(host, text, path=QEMU):
@@ -1082,7 +1121,8 @@ def every_id_is_documented_and_triggered():
 
 TESTS = [
     a_device_that_is_well, a_host_that_is_well, nothing_is_changed, text_has_the_worst_first, iommu_that_is_off,
-    no_iommu_mode, a_neighbour_in_the_group, a_neighbour_on_a_variant_before_6_1, module_that_is_missing, module_that_another_needs,
+    no_iommu_mode, a_neighbour_in_the_group, a_neighbour_that_the_host_uses,
+    a_neighbour_on_a_variant_before_6_1, module_that_is_missing, module_that_another_needs,
     module_of_another_kernel, module_that_is_forbidden,
     module_that_is_not_signed, module_that_is_signed, module_that_is_blacklisted, tables_that_are_missing,
     a_kernel_that_is_old, the_policy_decides, devices_that_vfio_pci_refuses, a_policy_that_is_damaged, wish_that_is_refused, wish_that_is_invalid,
@@ -1091,7 +1131,8 @@ TESTS = [
     driver_of_a_vendor, no_way_to_reset,
     no_flr_and_an_old_libvirt, which_libvirt, libvirt_that_sees_no_modules, libvirt_that_refuses,
     what_is_known_of_migration,
-    migration_that_is_required, qemu_that_is_old, qemu_that_cannot_be_asked, emulator_of_others_is_not_run, emulator_elsewhere_is_not_run,
+    migration_that_is_required, generic_is_never_better, qemu_that_is_old, qemu_that_cannot_be_asked,
+    emulator_of_others_is_not_run, emulator_elsewhere_is_not_run,
     domain_by_its_name, domain_that_virsh_does_not_give, domain_without_devices, domain_with_an_absent_device,
     arguments_that_are_wrong, accesses_that_were_denied, without_privilege, the_daemon_is_off, the_gate_is_off,
     a_reload_is_due, the_hook_is_missing_or_broken, the_hook_is_newer_than_libvirt, the_hook_notes_who_runs_it,
