@@ -4,6 +4,7 @@
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
+#include "check-companions.h"
 #include "group.h"
 #include "in-use.h"
 #include "vfio-pci.h"
@@ -553,6 +554,8 @@ vv_check_device (const VvSurroundings *s, const VvPlan *plan, const char *addres
     return NULL;
   check_iommu (&l);
   check_group (&l);
+  vv_find_companions (s, l.device, plan->along, l.check->findings);
+  vv_find_boot_framebuffer (s, l.device, l.check->findings);
   check_guest_use (&l);
   check_host_use (&l);
   if (!check_stays (&l)) {

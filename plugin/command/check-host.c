@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <glib/gi18n-lib.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,7 +10,6 @@
 #include "in-use.h"
 
 #define HOOK VV_LIBVIRT_HOOKS_DIR "/qemu.d/vfio-variant"
-#define VARIANT_ALIASES 5016 /* Linux 5.16: MAJOR * 1000 + MINOR */
 
 static void
 find (GPtrArray *findings, const char *id, VvSeverity severity, char *what, const char *why, char *cure)
@@ -76,11 +74,9 @@ static void
 check_kernel (const VvSurroundings *s, GPtrArray *findings)
 {
   const VvSession *session = s->session;
-  guint major, minor;
   g_autoptr (GPtrArray) groups = vv_io_list (session->host->sys, "kernel/iommu_groups");
 
-  if (sscanf (session->host->release, "%3u.%3u", &major, &minor) == 2 &&
-      major * 1000 + minor < VARIANT_ALIASES)
+  if (vv_kernel_is_before (session->host, 5, 16))
     find (findings, "kernel-old", VV_NOTE, g_strdup_printf ("kernel %s", session->host->release),
           _ ("before 5.16 drivers publish no aliases for VFIO: variant drivers are found only by alias lines "
              "in "

@@ -2,6 +2,7 @@
 #include "surroundings.h"
 
 #include <glib/gi18n-lib.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -45,6 +46,16 @@ vv_surroundings_free (VvSurroundings *s)
   vv_libvirt_process_free (s->libvirt);
   g_free (s->signatures_enforced);
   g_free (s);
+}
+
+gboolean
+vv_kernel_is_before (const VvHost *host, guint major, guint minor)
+{
+  guint its_major;
+  guint its_minor;
+
+  return sscanf (host->release, "%3u.%3u", &its_major, &its_minor) == 2 &&
+         (its_major < major || (its_major == major && its_minor < minor));
 }
 
 /* --- libvirt --- */

@@ -39,6 +39,10 @@ VvSurroundings *vv_surroundings_new (VvSession *session);
 void vv_surroundings_free (VvSurroundings *surroundings);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvSurroundings, vv_surroundings_free)
 
+/** vv_kernel_is_before: Returns: whether the kernel is older than @major.@minor; FALSE when its release does
+ * not say */
+gboolean vv_kernel_is_before (const VvHost *host, guint major, guint minor);
+
 /** vv_find_libvirt: which libvirt runs, what it does by itself, and whether it can */
 void vv_find_libvirt (const VvSurroundings *s, GPtrArray *findings);
 

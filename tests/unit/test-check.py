@@ -384,6 +384,74 @@ def a_neighbour_on_a_variant_before_6_1():
         expect(check(host, NIC), "group", "problem", f"{sibling}, in the same IOMMU group 41, is on mlx5_core", subject=NIC)
 
 
+GPU, AUDIO, USB = "0000:41:00.0", "0000:41:00.1", "0000:41:00.2"
+GPU_MODALIAS = "pci:v000010DEd000026B9sv000010DEsd00001851bc03sc{}i00"
+
+
+def companions_of_a_gpu():
+    """Its audio function is linked to it and in another IOMMU group, its USB controller is not linked."""
+    with Well() as host:
+        host.add_device(GPU, GPU_MODALIAS.format("02"), driver="nvidia")
+        host.add_device(AUDIO, "pci:v000010DEd000022BAsv000010DEsd00001851bc04sc03i00", driver="snd_hda_intel")
+        for number, address in (("30", GPU), ("31", AUDIO)):
+            host.link(host.device("iommu_group", address), f"../../../../kernel/iommu_groups/{number}")
+            host.link(f"sys/kernel/iommu_groups/{number}/devices/{address}", f"../../../../bus/pci/devices/{address}")
+        host.link(host.device(f"consumer:pci:{AUDIO}", GPU), f"../../../virtual/devlink/pci:{GPU}--pci:{AUDIO}")
+        one = expect(check(host, GPU), "companion", "warning", f"{AUDIO}, its audio function", "on snd_hda_intel",
+                     subject=GPU)
+        equal(one["cure"], f"vfio-variant bind {AUDIO}")
+        lacks(check(host, AUDIO), "companion")
+        lacks(check(host, GPU, AUDIO), "companion")  # it goes along
+        equal([one["id"] for one in findings_of(check(host, GPU))].count("companion"), 1)
+        host.set_driver(AUDIO, "vfio-pci")
+        lacks(check(host, GPU), "companion")
+        os.unlink(host.path(host.device("driver", AUDIO)))
+        lacks(check(host, GPU), "companion")
+        host.add_device(USB, "pci:v000010DEd00001AD8sv000010DEsd00001851bc0Csc03i30", driver="xhci_hcd")
+        expect(check(host, GPU), "companion", "warning", f"{USB}, its USB function", subject=GPU)
+        host.link(host.device("iommu_group", USB), "../../../../kernel/iommu_groups/30")
+        host.link(f"sys/kernel/iommu_groups/30/devices/{USB}", f"../../../../bus/pci/devices/{USB}")
+        found = check(host, GPU)  # the same group says it all
+        expect(found, "group", "problem", USB, subject=GPU)
+        lacks(found, "companion")
+
+
+def companion_that_is_no_gpus():
+    """Whatever the kernel links is told; another function of a NIC is not."""
+    with Well() as host:
+        host.add_device("0000:3b:00.2", driver="mlx5_core")
+        lacks(check(host, NIC), "companion")
+        host.link(host.device("consumer:pci:0000:3b:00.2"), "../../../virtual/devlink/x")
+        os.makedirs(host.path(host.device("net/ens2", "0000:3b:00.2")))
+        host.link("sys/class/net/ens2", "../../devices/pci0000:00/0000:00:01.0/0000:3b:00.2/net/ens2")
+        host.link("sys/class/net/ens2/master", "../br0")
+        one = expect(check(host, NIC), "companion", "warning", "0000:3b:00.2, which depends on it", "ens2 is part of br0",
+                     subject=NIC)
+        assert "bind" not in one["cure"], one
+
+
+def boot_console_in_a_gpu():
+    with Well() as host:
+        host.add_device(GPU, GPU_MODALIAS.format("00"))
+        host.write(host.device("resource", GPU), "0x00000000d8000000 0x00000000d8ffffff 0x0000000000040200\n"
+                   "0x00000000e0000000 0x00000000efffffff 0x000000000014220c\n" + "0x0 0x0 0x0\n" * 11)
+        host.write("proc/iomem", f"e0000000-efffffff : {GPU}\n  e0000000-e02fffff : efifb\n")
+        one = expect(check(host, GPU), "boot-framebuffer", "warning", "BAR 1 (efifb)", "until it boots again", subject=GPU)
+        equal(one["cure"], None)
+        os.rename(host.path(MODULES), host.path("lib/modules/5.14.21"))
+        one = expect(check(host, GPU), "boot-framebuffer", "warning", "cannot reserve that BAR", "sysfb_init", subject=GPU)
+        host.link("sys/bus/platform/drivers/efi-framebuffer/efi-framebuffer.0", "../../../../devices/platform/x")
+        one = expect(check(host, GPU), "boot-framebuffer", "warning", subject=GPU)
+        equal(one["cure"], "echo efi-framebuffer.0 >/sys/bus/platform/drivers/efi-framebuffer/unbind")
+        for text in ("00000000-00000000 : efifb\n", "f0000000-f02fffff : efifb\n", "e0000000-e02fffff : nvidia\n", "efifb"):
+            host.write("proc/iomem", text)
+            lacks(check(host, GPU), "boot-framebuffer")
+        os.rename(host.path("lib/modules/5.14.21"), host.path(MODULES))
+        host.write("proc/iomem", "d8000000-d82fffff : BOOTFB\n")  # a 3D controller: vfio_pci_vga_init() is for VGA only
+        host.write(host.device("modalias", GPU), GPU_MODALIAS.format("02") + "\n")
+        expect(check(host, GPU), "boot-framebuffer", "warning", "BAR 0 (BOOTFB)", "cannot reserve", subject=GPU)
+
+
 # --- modules ---
 
 
@@ -1122,7 +1190,7 @@ def every_id_is_documented_and_triggered():
 TESTS = [
     a_device_that_is_well, a_host_that_is_well, nothing_is_changed, text_has_the_worst_first, iommu_that_is_off,
     no_iommu_mode, a_neighbour_in_the_group, a_neighbour_that_the_host_uses,
-    a_neighbour_on_a_variant_before_6_1, module_that_is_missing, module_that_another_needs,
+    a_neighbour_on_a_variant_before_6_1, companions_of_a_gpu, companion_that_is_no_gpus, boot_console_in_a_gpu, module_that_is_missing, module_that_another_needs,
     module_of_another_kernel, module_that_is_forbidden,
     module_that_is_not_signed, module_that_is_signed, module_that_is_blacklisted, tables_that_are_missing,
     a_kernel_that_is_old, the_policy_decides, devices_that_vfio_pci_refuses, a_policy_that_is_damaged, wish_that_is_refused, wish_that_is_invalid,
