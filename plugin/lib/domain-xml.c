@@ -79,18 +79,30 @@ hostdev_free (VvHostdev *h)
   g_free (h);
 }
 
+/* Mediated devices, too, are VFIO devices of QEMU's. */
+static gboolean
+is_vfio_device (const xmlNode *node)
+{
+  if (vv_xml_is_element (node, "hostdev") && attribute_is (node, "type", "mdev", FALSE))
+    return TRUE;
+  return is_pci_hostdev (node) && attribute_is (vv_xml_child (node, "driver"), "name", "vfio", TRUE);
+}
+
 static void
-add_hostdev (VvDomain *domain, const xmlNode *node)
+add_hostdev (VvDomain *domain, const xmlNode *node, gboolean iommufd)
 {
   const xmlNode *driver = vv_xml_child (node, "driver");
-  g_autofree char *address = is_pci_hostdev (node) ? source_address (node) : NULL;
 
-  if (!address || (driver && !attribute_is (driver, "name", "vfio", TRUE)) ||
-      domain->hostdevs->len == HOSTDEV_LIMIT)
+  if (!is_vfio_device (node))
+    return;
+  domain->vfio_devices++;
+  g_autofree char *address = is_pci_hostdev (node) ? source_address (node) : NULL;
+  if (!address || domain->hostdevs->len == HOSTDEV_LIMIT)
     return;
   VvHostdev *h = g_new0 (VvHostdev, 1);
   h->address = g_steal_pointer (&address);
   h->managed = attribute_is (node, "managed", "yes", FALSE);
+  h->iommufd = attribute_is (driver, "iommufd", "yes", iommufd);
   h->model = vv_xml_attribute (driver, "model");
   h->alias = vv_xml_attribute (vv_xml_child (node, "alias"), "name");
   g_ptr_array_add (domain->hostdevs, h);
@@ -240,8 +252,9 @@ vv_domain_parse (const char *xml, gsize length, GError **error)
   domain->emulator = vv_xml_text (devices, "emulator");
   domain->hostdevs = g_ptr_array_new_with_free_func ((GDestroyNotify)hostdev_free);
   domain->problems = g_ptr_array_new_with_free_func (g_free);
+  gboolean iommufd = attribute_is (vv_xml_child (root, "iommufd"), "enabled", "yes", FALSE);
   for (const xmlNode *node = devices ? devices->children : NULL; node; node = node->next)
-    add_hostdev (domain, node);
+    add_hostdev (domain, node, iommufd);
   read_metadata (domain, doc);
   return domain;
 }

@@ -21,11 +21,15 @@
  * @managed: libvirt detaches and reattaches it
  * @model: (nullable): <driver model='...'/>: the administrator asks for this driver (libvirt >= 10)
  * @alias: (nullable): the name in its <alias>
+ * @iommufd: QEMU gets it through iommufd: <driver iommufd='yes'/> (libvirt >= 12.1) or, unless that says
+ * 'no', the domain's <iommufd enabled='yes'/> (libvirt >= 12.2). libvirt opens such a device itself, in
+ * qemuProcessPrepareHost(), before it runs the hook's "start"
  * @wish: (nullable): what the domain's metadata wants of it: drivers, fallback, migratable
  */
 typedef struct {
   char *address;
   gboolean managed;
+  gboolean iommufd;
   char *model;
   char *alias;
   VvTerms *wish;
@@ -39,6 +43,7 @@ typedef struct {
  * type='hostdev'>, for VFIO (also <driver name='vfio'/>, not another name)
  * @problems: (element-type utf8): what is wrong with its metadata, a line each, with the line and column in
  * the XML. When its wishes are not valid, none of them counts.
+ * @vfio_devices: how many devices it has through VFIO: @hostdevs, those without an address, and mediated ones
  * @emulator: (nullable): the path of its emulator
  */
 typedef struct {
@@ -46,6 +51,7 @@ typedef struct {
   char *uuid;
   GPtrArray *hostdevs;
   GPtrArray *problems;
+  guint vfio_devices;
   char *emulator;
 } VvDomain;
 

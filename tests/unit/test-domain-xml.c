@@ -96,6 +96,72 @@ test_devices (void)
 
 /* libvirt takes decimal, hexadecimal and octal; a device without a good address is left out. */
 static void
+test_iommufd (void)
+{
+#define WITH(domain, driver)                                                                                 \
+  "<domain>" domain "<devices><hostdev type='pci'>" driver ADDRESS "</hostdev></devices></domain>"
+  static const struct {
+    const char *says, *xml;
+    gboolean iommufd;
+  } cases[] = {
+      {"nothing is said", WITH ("", ""), FALSE},
+      {"the device", WITH ("", "<driver name='vfio' iommufd='yes'/>"), TRUE},
+      {"the device, without a name", WITH ("", "<driver iommufd='yes'/>"), TRUE},
+      {"the device says no", WITH ("", "<driver iommufd='no'/>"), FALSE},
+      {"the domain", WITH ("<iommufd enabled='yes'/>", ""), TRUE},
+      {"the domain, with a group of descriptors", WITH ("<iommufd enabled='yes' fdgroup='iommu'/>", ""),
+       TRUE},
+      {"the domain, and the device agrees", WITH ("<iommufd enabled='yes'/>", "<driver name='vfio'/>"), TRUE},
+      {"the domain, and the device does not",
+       WITH ("<iommufd enabled='yes'/>", "<driver name='vfio' iommufd='no'/>"), FALSE},
+      {"the domain says no", WITH ("<iommufd enabled='no'/>", ""), FALSE},
+      {"the domain says no, the device yes", WITH ("<iommufd enabled='no'/>", "<driver iommufd='yes'/>"),
+       TRUE},
+      {"an interface",
+       DOMAIN ("<interface type='hostdev'><driver name='vfio' iommufd='yes'/>" ADDRESS "</interface>"), TRUE},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (GError) error = NULL;
+    g_test_message ("%s", cases[i].says);
+    g_autoptr (VvDomain) domain = parse (cases[i].xml, &error);
+    g_assert_no_error (error);
+    g_assert_cmpuint (domain->hostdevs->len, ==, 1);
+    g_assert_cmpint (((VvHostdev *)domain->hostdevs->pdata[0])->iommufd, ==, cases[i].iommufd);
+  }
+}
+
+/* QEMU counts them all, whatever becomes of them here. */
+static void
+test_vfio_devices (void)
+{
+#define MDEV                                                                                                 \
+  "<hostdev mode='subsystem' type='mdev' model='vfio-pci'><source><address "                                 \
+  "uuid='c2177883-f1bb-47f0-914d-32a22e3a8804'/></source></hostdev>"
+  static const struct {
+    const char *xml;
+    guint devices, hostdevs;
+  } cases[] = {
+      {DOMAIN (""), 0, 0},
+      {DOMAIN ("<hostdev type='pci'>" ADDRESS "</hostdev>"), 1, 1},
+      {DOMAIN ("<hostdev type='pci'>" ADDRESS "</hostdev>" MDEV), 2, 1},
+      {DOMAIN ("<hostdev type='pci'>" ADDRESS "</hostdev><interface type='hostdev'>" ADDRESS "</interface>"),
+       2, 2},
+      {DOMAIN ("<hostdev type='pci'><source/></hostdev>"), 1, 0},
+      {DOMAIN ("<hostdev type='usb'>" ADDRESS "</hostdev>"), 0, 0},
+      {DOMAIN ("<hostdev type='pci'><driver name='xen'/>" ADDRESS "</hostdev>"), 0, 0},
+      {DOMAIN ("<interface type='network'><source network='default'/></interface>"), 0, 0},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (VvDomain) domain = parse (cases[i].xml, NULL);
+    g_test_message ("%s", cases[i].xml);
+    g_assert_cmpuint (domain->vfio_devices, ==, cases[i].devices);
+    g_assert_cmpuint (domain->hostdevs->len, ==, cases[i].hostdevs);
+  }
+}
+
+static void
 test_addresses (void)
 {
   static const struct {
@@ -455,6 +521,8 @@ main (int argc, char **argv)
 {
   fake_test_init (&argc, &argv);
   g_test_add_func ("/domain-xml/devices", test_devices);
+  g_test_add_func ("/domain-xml/iommufd", test_iommufd);
+  g_test_add_func ("/domain-xml/vfio-devices", test_vfio_devices);
   g_test_add_func ("/domain-xml/addresses", test_addresses);
   g_test_add_func ("/domain-xml/identity", test_identity);
   g_test_add_func ("/domain-xml/declaration-and-comment-may-come-first", test_status_document);
