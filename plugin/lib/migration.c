@@ -27,19 +27,36 @@ struct vfio_device_bind_iommufd {
 };
 #endif
 
+/* include/uapi/linux/iommufd.h: the structure of Linux 6.7; 6.6 takes the longer one, and leaves what it does
+ * not know at 0. */
+#define GET_HW_INFO _IO (';', 0x8a)
+#define HW_CAP_DIRTY_TRACKING (1 << 0)
+struct hw_info {
+  guint32 size;
+  guint32 flags;
+  guint32 dev_id;
+  guint32 data_len;
+  guint64 data_uptr;
+  guint32 out_data_type;
+  guint32 reserved;
+  guint64 out_capabilities;
+};
+
 #define CONTAINER_NODE "/dev/vfio/vfio"
 #define IOMMUFD_NODE "/dev/iommu"
 
 #define GROUP "migration"
+#define IOMMU_LOGGING "iommu-logging" /* not in the file: not known */
 #define MODALIAS_LIMIT 128 /* one of PCI has 54 characters; with the driver's name it is a file's name */
 
 /* --- descriptors --- */
 
-/* @base: the container or iommufd */
+/* @base: the container or iommufd. @iommu_logging: what the IOMMU says, or that there is no iommufd */
 typedef struct {
   int base;
   int group;
   int device;
+  VvAnswer iommu_logging;
 } Opened;
 
 static void
@@ -50,7 +67,7 @@ opened_clear (Opened *o)
   for (gsize i = 0; i < G_N_ELEMENTS (fds); i++)
     if (fds[i] >= 0)
       close (fds[i]);
-  *o = (Opened){-1, -1, -1};
+  *o = (Opened){-1, -1, -1, VV_ANSWER_UNKNOWN};
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Opened, opened_clear)
 
@@ -89,6 +106,19 @@ cdev_node (const VvPciDevice *device)
   return device->vfio_dev ? g_build_filename ("/dev/vfio/devices", device->vfio_dev, NULL) : NULL;
 }
 
+/* IOMMU_GET_HW_INFO: iommufd_get_hw_info() in drivers/iommu/iommufd/device.c; ENOTTY: a kernel before 6.6,
+ * which tracks nothing either */
+static VvAnswer
+ask_iommu (int iommufd, guint32 device_id)
+{
+  struct hw_info info = {.size = sizeof info, .dev_id = device_id};
+  int result = vv_io_ioctl (iommufd, GET_HW_INFO, &info);
+
+  if (result < 0)
+    return result == -ENOTTY ? VV_ANSWER_NO : VV_ANSWER_UNKNOWN;
+  return info.out_capabilities & HW_CAP_DIRTY_TRACKING ? VV_ANSWER_YES : VV_ANSWER_NO;
+}
+
 static gboolean
 open_by_iommufd (const VvHost *host, const VvPciDevice *device, Opened *o, GError **error)
 {
@@ -100,7 +130,10 @@ open_by_iommufd (const VvHost *host, const VvPciDevice *device, Opened *o, GErro
     return FALSE;
   bind.iommufd = o->base;
   int result = vv_io_ioctl (o->device, VFIO_DEVICE_BIND_IOMMUFD, &bind);
-  return result >= 0 || fail (device, "VFIO_DEVICE_BIND_IOMMUFD", -result, error);
+  if (result < 0)
+    return fail (device, "VFIO_DEVICE_BIND_IOMMUFD", -result, error);
+  o->iommu_logging = ask_iommu (o->base, bind.out_devid);
+  return TRUE;
 }
 
 /* --- by the group --- */
@@ -195,8 +228,10 @@ open_device (const VvHost *host, const VvPciDevice *device, Opened *o, GError **
   g_autofree char *node = cdev_node (device);
   g_autoptr (GError) first = NULL, second = NULL;
 
-  if (!node || !has_node (host, node) || !has_node (host, IOMMUFD_NODE))
+  if (!node || !has_node (host, node) || !has_node (host, IOMMUFD_NODE)) {
+    o->iommu_logging = VV_ANSWER_NO;
     return open_by_group (host, device, o, error);
+  }
   if (open_by_iommufd (host, device, o, &first))
     return TRUE;
   opened_clear (o);
@@ -311,7 +346,7 @@ may_be_asked (const VvHost *host, const VvPciDevice *device, GError **error)
 gboolean
 vv_migration_probe (const VvHost *host, const VvPciDevice *device, VvMigration *migration, GError **error)
 {
-  g_auto (Opened) opened = {-1, -1, -1};
+  g_auto (Opened) opened = {-1, -1, -1, VV_ANSWER_UNKNOWN};
   guint64 flags = 0;
   VvMigration m = {0};
 
@@ -325,8 +360,53 @@ vv_migration_probe (const VvHost *host, const VvPciDevice *device, VvMigration *
   m.pre_copy = m.stop_copy && (flags & VFIO_MIGRATION_PRE_COPY);
   if (m.stop_copy && !ask_dma_logging (device, opened.device, &m.dma_logging, error))
     return FALSE;
+  m.iommu_logging = m.stop_copy ? opened.iommu_logging : VV_ANSWER_UNKNOWN;
   *migration = m;
   return TRUE;
+}
+
+/* --- what QEMU makes of it --- */
+
+/* Who is to tell which memory the device has written to, when the device itself does not. */
+static VvMigratability
+judge_tracking (const VvMigration *m, VvAnswer iommufd, const char **why)
+{
+  if (m->iommu_logging == VV_ANSWER_NO) {
+    *why = _ ("has no DMA logging, and neither the IOMMU nor this kernel tracks dirty pages for it");
+    return VV_MIGRATION_NO;
+  }
+  if (iommufd == VV_ANSWER_NO) {
+    *why = _ ("has no DMA logging, and without iommufd the IOMMU tracks no dirty pages: it needs <driver "
+              "iommufd='yes'/> (libvirt 12.1, QEMU 9.1)");
+    return VV_MIGRATION_NO;
+  }
+  if (iommufd == VV_ANSWER_YES && m->iommu_logging == VV_ANSWER_YES)
+    return VV_MIGRATION_YES;
+  *why = iommufd == VV_ANSWER_YES
+             ? _ ("has no DMA logging, and whether the IOMMU tracks dirty pages is not known")
+             : _ ("has no DMA logging: only a domain that has the device by <driver iommufd='yes'/> (libvirt "
+                  "12.1, QEMU 9.1), on an IOMMU that tracks dirty pages, can be migrated");
+  return VV_MIGRATION_UNKNOWN;
+}
+
+VvMigratability
+vv_migration_judge (const VvMigration *m, const VvMigrationUse *use, const char **why)
+{
+  const VvMigrationUse nothing = {0};
+  const char *reason = NULL;
+  VvMigratability verdict = VV_MIGRATION_NO;
+
+  if (!use)
+    use = &nothing;
+  if (!m->stop_copy)
+    reason = _ ("announces no migration");
+  else if (use->others && !m->p2p)
+    reason = _ ("has no P2P, which QEMU requires of every VFIO device of a domain that has several");
+  else
+    verdict = m->dma_logging ? VV_MIGRATION_YES : judge_tracking (m, use->iommufd, &reason);
+  if (why)
+    *why = reason;
+  return verdict;
 }
 
 /* --- the notes --- */
@@ -357,6 +437,8 @@ vv_migration_store (const VvJournal *journal, const char *driver, const char *mo
   g_key_file_set_boolean (file, GROUP, "p2p", m->p2p);
   g_key_file_set_boolean (file, GROUP, "pre-copy", m->pre_copy);
   g_key_file_set_boolean (file, GROUP, "dma-logging", m->dma_logging);
+  if (m->iommu_logging != VV_ANSWER_UNKNOWN)
+    g_key_file_set_boolean (file, GROUP, IOMMU_LOGGING, m->iommu_logging == VV_ANSWER_YES);
   g_autofree char *text = g_key_file_to_data (file, NULL, NULL);
   return vv_journal_write (journal, name, text, error);
 }
@@ -380,6 +462,19 @@ read_flag (GKeyFile *file, const char *key, gboolean *value)
 }
 
 static gboolean
+read_iommu_logging (GKeyFile *file, VvAnswer *answer)
+{
+  gboolean logs = FALSE;
+
+  if (!g_key_file_has_key (file, GROUP, IOMMU_LOGGING, NULL))
+    return TRUE;
+  if (!read_flag (file, IOMMU_LOGGING, &logs))
+    return FALSE;
+  *answer = logs ? VV_ANSWER_YES : VV_ANSWER_NO;
+  return TRUE;
+}
+
+static gboolean
 parse_note (const char *text, const char *driver, const char *modalias, VvMigration *m)
 {
   g_autoptr (GKeyFile) file = g_key_file_new ();
@@ -387,7 +482,8 @@ parse_note (const char *text, const char *driver, const char *modalias, VvMigrat
   return g_key_file_load_from_data (file, text, -1, G_KEY_FILE_NONE, NULL) &&
          has_text (file, "driver", driver) && has_text (file, "modalias", modalias) &&
          read_flag (file, "stop-copy", &m->stop_copy) && read_flag (file, "p2p", &m->p2p) &&
-         read_flag (file, "pre-copy", &m->pre_copy) && read_flag (file, "dma-logging", &m->dma_logging);
+         read_flag (file, "pre-copy", &m->pre_copy) && read_flag (file, "dma-logging", &m->dma_logging) &&
+         read_iommu_logging (file, &m->iommu_logging);
 }
 
 VvMigratability
@@ -405,4 +501,17 @@ vv_migration_known (const VvJournal *journal, const char *driver, const char *mo
   if (known && m.stop_copy)
     return VV_MIGRATION_YES;
   return known || generic ? VV_MIGRATION_NO : VV_MIGRATION_UNKNOWN;
+}
+
+VvMigratability
+vv_migration_foresee (const VvJournal *journal, const char *driver, const char *modalias,
+                      const VvMigrationUse *use, const char **why)
+{
+  VvMigration m;
+
+  if (vv_migration_known (journal, driver, modalias, &m) != VV_MIGRATION_UNKNOWN)
+    return vv_migration_judge (&m, use, why);
+  if (why)
+    *why = _ ("has not been asked yet");
+  return VV_MIGRATION_UNKNOWN;
 }

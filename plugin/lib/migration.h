@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * migration: whether the driver that a device is on can migrate it live.
+ * migration: whether a domain can be migrated live with a device, as far as the device is concerned.
  *
- * Owns: the question, which only the driver can answer and only through an open VFIO device, and the answers
- * that were given: notes in the journal, one for each driver and identity of a device. Which driver a device
- * gets is others' business. Source of the interface: include/uapi/linux/vfio.h of the kernel.
+ * Owns: the question, which only the driver and the IOMMU can answer and only through an open VFIO device,
+ * the answers that were given (notes in the journal, one for each driver and identity of a device), and what
+ * QEMU makes of them. Which driver a device gets is others' business. Source of the interfaces:
+ * include/uapi/linux/vfio.h and include/uapi/linux/iommufd.h of the kernel.
  */
 #pragma once
 
@@ -13,15 +14,22 @@
 
 /**
  * VvMigratability:
- * @VV_MIGRATION_UNKNOWN: nobody has asked yet
- * @VV_MIGRATION_NO: the driver announces no migration
- * @VV_MIGRATION_YES: it does
+ * @VV_MIGRATION_UNKNOWN: it cannot be told, or nobody has asked yet
+ * @VV_MIGRATION_NO: the device keeps a domain from being migrated
+ * @VV_MIGRATION_YES: it does not
  */
 typedef enum {
   VV_MIGRATION_UNKNOWN,
   VV_MIGRATION_NO,
   VV_MIGRATION_YES,
 } VvMigratability;
+
+/** VvAnswer: of a fact that may not be known */
+typedef enum {
+  VV_ANSWER_UNKNOWN,
+  VV_ANSWER_NO,
+  VV_ANSWER_YES,
+} VvAnswer;
 
 /**
  * VvMigration:
@@ -31,15 +39,31 @@ typedef enum {
  * together
  * @pre_copy: the state can be sent in part while the guest runs
  * @dma_logging: the device tells which memory it wrote to
+ * @iommu_logging: the IOMMU tells that of the device, to a program that uses iommufd; VV_ANSWER_NO also where
+ * the kernel has no iommufd
  *
- * What a driver announces (VFIO_DEVICE_FEATURE_MIGRATION, VFIO_DEVICE_FEATURE_DMA_LOGGING_START).
+ * What a driver announces (VFIO_DEVICE_FEATURE_MIGRATION, VFIO_DEVICE_FEATURE_DMA_LOGGING_START), and the
+ * device's IOMMU (IOMMU_HW_CAP_DIRTY_TRACKING, Linux 6.7).
  */
 typedef struct {
   gboolean stop_copy;
   gboolean p2p;
   gboolean pre_copy;
   gboolean dma_logging;
+  VvAnswer iommu_logging;
 } VvMigration;
+
+/**
+ * VvMigrationUse:
+ * @iommufd: whether QEMU gets the device through iommufd
+ * @others: the domain has other VFIO devices, too
+ *
+ * How a domain has a device. All 0: nothing is known of a domain.
+ */
+typedef struct {
+  VvAnswer iommufd;
+  gboolean others;
+} VvMigrationUse;
 
 /**
  * vv_migration_probe:
@@ -57,6 +81,22 @@ typedef struct {
  */
 gboolean vv_migration_probe (const VvHost *host, const VvPciDevice *device, VvMigration *migration,
                              GError **error);
+
+/**
+ * vv_migration_judge:
+ * @m: what was announced
+ * @use: (nullable): how a domain has the device; NULL: nothing is known of a domain
+ * @why: (out) (optional): what decides, in words that go on after the driver's name ("announces no
+ * migration"); NULL with VV_MIGRATION_YES
+ *
+ * The conditions are QEMU's: vfio_migration_realize() in its hw/vfio/migration.c blocks the migration of a
+ * domain unless a device has stop-copy and either DMA logging or (QEMU 9.1) an iommufd whose IOMMU tracks
+ * dirty pages; vfio_multiple_devices_migration_is_supported() wants P2P of each, when there are several (QEMU
+ * 8.2). The property enable-migration=on of a device gets past the dirty pages; that is not looked at here.
+ *
+ * Returns: whether a domain can be migrated with the device
+ */
+VvMigratability vv_migration_judge (const VvMigration *m, const VvMigrationUse *use, const char **why);
 
 /**
  * vv_migration_store:
@@ -82,7 +122,16 @@ gboolean vv_migration_store (const VvJournal *journal, const char *driver, const
  *
  * Touches no device. A note that cannot be read counts as none.
  *
- * Returns: what is known of that driver and such a device
+ * Returns: whether that driver announces migration (stop-copy) for such a device, as far as is known
  */
 VvMigratability vv_migration_known (const VvJournal *journal, const char *driver, const char *modalias,
                                     VvMigration *migration);
+
+/**
+ * vv_migration_foresee:
+ * @driver: (nullable): as for vv_migration_known()
+ *
+ * vv_migration_judge() of what is known.
+ */
+VvMigratability vv_migration_foresee (const VvJournal *journal, const char *driver, const char *modalias,
+                                      const VvMigrationUse *use, const char **why);

@@ -19,6 +19,8 @@
 
 #define PEER "0000:3b:00.2" /* of NIC's IOMMU group */
 #define BIND_IOMMUFD _IO (VFIO_TYPE, VFIO_BASE + 18)
+#define GET_HW_INFO _IO (';', 0x8a)
+#define DEVICE_ID 7
 #define PRE_COPY 4
 #define MOST_FDS 1024
 
@@ -30,6 +32,7 @@ static struct {
   int logging_errno; /* other than that there is none */
   guint64 flags;
   int version;
+  guint64 iommu_capabilities;
   unsigned long fail_request;
   const char *fail_node;
   int errnum;
@@ -150,16 +153,33 @@ answer_group (unsigned long request, gpointer argument)
 static int
 answer_cdev (unsigned long request, gpointer argument)
 {
-  const guint32 *words = argument; /* argsz, flags, iommufd, out_devid */
+  guint32 *words = argument; /* argsz, flags, iommufd, out_devid */
 
   if (request == BIND_IOMMUFD) {
     g_assert_cmpuint (words[0], >=, 16); /* later kernels know more fields */
     g_assert_cmpuint (words[1], ==, 0);
     g_assert_cmpint (kernel.kinds[words[2]], ==, IOMMUFD);
     kernel.bound = TRUE;
+    words[3] = DEVICE_ID;
     return 0;
   }
   return kernel.bound && request == VFIO_DEVICE_FEATURE ? answer_feature (argument) : -EINVAL;
+}
+
+/* iommufd_get_hw_info() in drivers/iommu/iommufd/device.c */
+static int
+answer_iommufd (unsigned long request, gpointer argument)
+{
+  const guint32 *words = argument; /* size, flags, dev_id, data_len */
+
+  if (request != GET_HW_INFO)
+    return -ENOTTY;
+  g_assert_cmpuint (words[0], ==, 40);
+  g_assert_cmpuint (words[1], ==, 0);
+  g_assert_cmpuint (words[2], ==, DEVICE_ID);
+  g_assert_cmpuint (words[3], ==, 0);
+  memcpy ((char *)argument + 32, &kernel.iommu_capabilities, sizeof kernel.iommu_capabilities);
+  return 0;
 }
 
 int
@@ -175,6 +195,8 @@ __wrap_vv_io_ioctl (int fd, unsigned long request, gpointer argument)
     return answer_group (request, argument);
   case CDEV:
     return answer_cdev (request, argument);
+  case IOMMUFD:
+    return answer_iommufd (request, argument);
   case DEVICE:
     return request == VFIO_DEVICE_FEATURE ? answer_feature (argument) : -ENOTTY;
   default:
@@ -239,7 +261,7 @@ static void
 assert_probe (const Fixture *f, const char *expected)
 {
   g_autoptr (GError) error = NULL;
-  VvMigration m = {TRUE, TRUE, TRUE, TRUE};
+  VvMigration m = {TRUE, TRUE, TRUE, TRUE, VV_ANSWER_UNKNOWN};
 
   g_assert_true (probe (f, &m, &error));
   g_assert_no_error (error);
@@ -250,7 +272,7 @@ static void
 assert_probe_fails (const Fixture *f, VvError code, const char *pattern)
 {
   g_autoptr (GError) error = NULL;
-  VvMigration m = {TRUE, FALSE, TRUE, FALSE};
+  VvMigration m = {TRUE, FALSE, TRUE, FALSE, VV_ANSWER_UNKNOWN};
 
   g_assert_false (probe (f, &m, &error));
   fake_assert_error (error, code, pattern);
@@ -337,6 +359,61 @@ test_no_fall_back (void)
   fake_write (f->k, "dev/vfio/vfio", ""); /* with them, the group's */
   kernel.not_viable = TRUE;
   assert_probe_fails (f, VV_ERROR_REFUSED, NIC ": somebody else than VFIO does DMA in its IOMMU group");
+}
+
+static void
+assert_iommu (const Fixture *f, VvAnswer expected)
+{
+  g_autoptr (GError) error = NULL;
+  VvMigration m;
+
+  g_assert_true (probe (f, &m, &error));
+  g_assert_no_error (error);
+  g_assert_cmpint (m.iommu_logging, ==, expected);
+}
+
+static void
+test_what_the_iommu_tracks (void)
+{
+  static const struct {
+    const char *says;
+    guint64 capabilities;
+    int errnum; /* of IOMMU_GET_HW_INFO */
+    VvAnswer answer;
+  } cases[] = {
+      {"dirty pages", 1, 0, VV_ANSWER_YES},
+      {"dirty pages, and what a newer kernel knows", ~0ULL, 0, VV_ANSWER_YES},
+      {"none", 0, 0, VV_ANSWER_NO},
+      {"something else", 2, 0, VV_ANSWER_NO},
+      {"the kernel has no such question yet", 1, ENOTTY, VV_ANSWER_NO},
+      {"it does not say", 1, EOPNOTSUPP, VV_ANSWER_UNKNOWN},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_test_message ("%s", cases[i].says);
+    g_autoptr (Fixture) f = stage_new ();
+    make_nodes (f, cdev_nodes);
+    kernel.iommu_capabilities = cases[i].capabilities;
+    kernel.fail_request = cases[i].errnum ? GET_HW_INFO : 0;
+    kernel.errnum = cases[i].errnum;
+    assert_iommu (f, cases[i].answer);
+  }
+}
+
+/* Where there is no iommufd no IOMMU tracks anything; where there is one that will not have the device it
+ * may. */
+static void
+test_an_iommu_that_is_not_asked (void)
+{
+  g_autoptr (Fixture) f = stage_new ();
+
+  assert_iommu (f, VV_ANSWER_NO);
+  fake_write (f->k, "dev/iommu", "");
+  assert_iommu (f, VV_ANSWER_NO); /* no node for the device */
+  make_nodes (f, cdev_nodes);
+  kernel.fail_request = BIND_IOMMUFD;
+  kernel.errnum = EINVAL;
+  assert_iommu (f, VV_ANSWER_UNKNOWN);
 }
 
 static void
@@ -558,6 +635,82 @@ test_a_process_has_another_of_the_group (void)
   g_assert_cmpstr (kernel.done->str, ==, "");
 }
 
+/* --- what QEMU makes of it --- */
+
+#define NOTHING_LOGS "has no DMA logging, and neither the IOMMU nor this kernel tracks dirty pages for it"
+
+static void
+test_judge (void)
+{
+#define NO VV_ANSWER_NO
+#define YES VV_ANSWER_YES
+  static const struct {
+    const char *says;
+    VvMigration m;
+    VvMigrationUse use;
+    VvMigratability verdict;
+    const char *why;
+  } cases[] = {
+      {"no stop-copy", {0}, {0}, VV_MIGRATION_NO, "announces no migration"},
+      {"DMA logging does for any domain", {TRUE, FALSE, FALSE, TRUE, NO}, {0}, VV_MIGRATION_YES, NULL},
+      {"also without iommufd", {TRUE, FALSE, FALSE, TRUE, NO}, {NO, FALSE}, VV_MIGRATION_YES, NULL},
+      {"several need P2P", {TRUE, FALSE, TRUE, TRUE, YES}, {YES, TRUE}, VV_MIGRATION_NO, "has no P2P, *"},
+      {"several with P2P", {TRUE, TRUE, FALSE, TRUE, 0}, {NO, TRUE}, VV_MIGRATION_YES, NULL},
+      {"P2P alone is not enough",
+       {TRUE, TRUE, TRUE, FALSE, 0},
+       {NO, TRUE},
+       VV_MIGRATION_NO,
+       "has no DMA logging, and without iommufd *<driver iommufd='yes'/> (libvirt 12.1, QEMU 9.1)"},
+      {"nothing logs, with iommufd",
+       {TRUE, TRUE, TRUE, FALSE, NO},
+       {YES, FALSE},
+       VV_MIGRATION_NO,
+       NOTHING_LOGS},
+      {"nothing logs, without", {TRUE, TRUE, TRUE, FALSE, NO}, {NO, FALSE}, VV_MIGRATION_NO, NOTHING_LOGS},
+      {"nothing logs, whatever the domain",
+       {TRUE, TRUE, TRUE, FALSE, NO},
+       {0},
+       VV_MIGRATION_NO,
+       NOTHING_LOGS},
+      {"the IOMMU logs, with iommufd",
+       {TRUE, FALSE, FALSE, FALSE, YES},
+       {YES, FALSE},
+       VV_MIGRATION_YES,
+       NULL},
+      {"the IOMMU logs, without",
+       {TRUE, FALSE, FALSE, FALSE, YES},
+       {NO, FALSE},
+       VV_MIGRATION_NO,
+       "*without iommufd*"},
+      {"the IOMMU logs, no domain is known",
+       {TRUE, FALSE, FALSE, FALSE, YES},
+       {0},
+       VV_MIGRATION_UNKNOWN,
+       "has no DMA logging: only a domain that has the device by <driver iommufd='yes'/> *"},
+      {"whether it logs is not known",
+       {TRUE, FALSE, FALSE, FALSE, 0},
+       {YES, FALSE},
+       VV_MIGRATION_UNKNOWN,
+       "has no DMA logging, and whether the IOMMU tracks dirty pages is not known"},
+      {"nothing is known of both",
+       {TRUE, FALSE, FALSE, FALSE, 0},
+       {0},
+       VV_MIGRATION_UNKNOWN,
+       "has no DMA logging: only a domain *"},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    const char *why = "";
+    g_test_message ("%s", cases[i].says);
+    g_assert_cmpint (vv_migration_judge (&cases[i].m, &cases[i].use, &why), ==, cases[i].verdict);
+    g_assert_cmpint (vv_migration_judge (&cases[i].m, &cases[i].use, NULL), ==, cases[i].verdict);
+    if (cases[i].why)
+      fake_assert_matches (why, cases[i].why);
+    else
+      g_assert_null (why);
+  }
+}
+
 /* --- the notes --- */
 
 #define NOTE "run/vfio-variant/migration-mlx5_vfio_pci-" NIC_MODALIAS
@@ -565,7 +718,7 @@ test_a_process_has_another_of_the_group (void)
 static void
 assert_known (const Fixture *f, const char *driver, const char *modalias, VvMigratability expected)
 {
-  VvMigration m = {TRUE, TRUE, TRUE, TRUE};
+  VvMigration m = {TRUE, TRUE, TRUE, TRUE, VV_ANSWER_YES};
 
   g_assert_cmpint (vv_migration_known (f->s->journal, driver, modalias, &m), ==, expected);
   g_assert_cmpint (vv_migration_known (f->s->journal, driver, modalias, NULL), ==, expected);
@@ -588,8 +741,8 @@ test_what_is_noted_is_known (void)
   g_autoptr (Fixture) f = stage_new ();
 
   assert_known (f, "mlx5_vfio_pci", NIC_MODALIAS, VV_MIGRATION_UNKNOWN);
-  for (guint bits = 0; bits < 8; bits++) {
-    const VvMigration m = {TRUE, (bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0};
+  for (guint bits = 0; bits < 24; bits++) {
+    const VvMigration m = {TRUE, (bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0, (VvAnswer)(bits / 8)};
     VvMigration read = {0};
     store (f, &m);
     g_assert_cmpint (vv_migration_known (f->s->journal, "mlx5_vfio_pci", NIC_MODALIAS, &read), ==,
@@ -622,11 +775,39 @@ test_known_without_a_note (void)
   g_assert_cmpint (vv_migration_known (empty, "mlx5_vfio_pci", NIC_MODALIAS, NULL), ==, VV_MIGRATION_UNKNOWN);
 }
 
+/* What an older version has noted says nothing of the IOMMU. */
+static void
+test_a_note_without_the_iommu (void)
+{
+  g_autoptr (Fixture) f = stage_new ();
+  const VvMigrationUse use = {.iommufd = VV_ANSWER_YES};
+  const VvMigration m = {.stop_copy = TRUE, .iommu_logging = VV_ANSWER_YES};
+  const char *why = NULL;
+
+  store (f, &m);
+  g_assert_cmpint (vv_migration_foresee (f->s->journal, "mlx5_vfio_pci", NIC_MODALIAS, &use, &why), ==,
+                   VV_MIGRATION_YES);
+  g_autofree char *note = fake_read (f->k, NOTE);
+  g_auto (GStrv) parts = g_strsplit (note, "iommu-logging=true", 2);
+  g_autofree char *older = g_strjoinv ("", parts);
+  g_assert_cmpstr (older, !=, note);
+  fake_write (f->k, NOTE, older);
+  g_assert_cmpint (vv_migration_foresee (f->s->journal, "mlx5_vfio_pci", NIC_MODALIAS, &use, &why), ==,
+                   VV_MIGRATION_UNKNOWN);
+  fake_assert_matches (why, "*whether the IOMMU tracks dirty pages is not known");
+  g_assert_cmpint (vv_migration_foresee (f->s->journal, "special-vfio", NIC_MODALIAS, &use, &why), ==,
+                   VV_MIGRATION_UNKNOWN);
+  g_assert_cmpstr (why, ==, "has not been asked yet");
+  g_assert_cmpint (vv_migration_foresee (f->s->journal, VV_GENERIC_DRIVER, NIC_MODALIAS, NULL, &why), ==,
+                   VV_MIGRATION_NO);
+  g_assert_cmpstr (why, ==, "announces no migration");
+}
+
 static void
 test_damaged_notes (void)
 {
   g_autoptr (Fixture) f = stage_new ();
-  const VvMigration m = {TRUE, TRUE, TRUE, TRUE};
+  const VvMigration m = {TRUE, TRUE, TRUE, TRUE, VV_ANSWER_NO};
 
   store (f, &m);
   g_autofree char *good = fake_read (f->k, NOTE);
@@ -638,10 +819,13 @@ test_damaged_notes (void)
     fake_write (f->k, NOTE, damaged);
     assert_known (f, "mlx5_vfio_pci", NIC_MODALIAS, VV_MIGRATION_UNKNOWN);
   }
-  g_auto (GStrv) halves = g_strsplit (good, "true", 2);
-  g_autofree char *maybe = g_strjoinv ("perhaps", halves);
-  fake_write (f->k, NOTE, maybe);
-  assert_known (f, "mlx5_vfio_pci", NIC_MODALIAS, VV_MIGRATION_UNKNOWN);
+  const char *const flags[] = {"true", "false"}; /* stop-copy, iommu-logging */
+  for (gsize i = 0; i < G_N_ELEMENTS (flags); i++) {
+    g_auto (GStrv) halves = g_strsplit (good, flags[i], 2);
+    g_autofree char *maybe = g_strjoinv ("perhaps", halves);
+    fake_write (f->k, NOTE, maybe);
+    assert_known (f, "mlx5_vfio_pci", NIC_MODALIAS, VV_MIGRATION_UNKNOWN);
+  }
   g_autofree char *long_one = g_strdup_printf ("%s#%*s", good, VV_NOTE_LIMIT, "");
   fake_write (f->k, NOTE, long_one);
   assert_known (f, "mlx5_vfio_pci", NIC_MODALIAS, VV_MIGRATION_UNKNOWN);
@@ -686,6 +870,8 @@ main (int argc, char **argv)
   g_test_add_func ("/migration/probe/half-an-iommufd", test_half_an_iommufd);
   g_test_add_func ("/migration/probe/fall-back-to-the-group", test_fall_back_to_the_group);
   g_test_add_func ("/migration/probe/no-fall-back", test_no_fall_back);
+  g_test_add_func ("/migration/probe/what-the-iommu-tracks", test_what_the_iommu_tracks);
+  g_test_add_func ("/migration/probe/an-iommu-that-is-not-asked", test_an_iommu_that_is_not_asked);
   g_test_add_func ("/migration/probe/announcements", test_announcements);
   g_test_add_func ("/migration/probe/generic-driver-is-not-asked", test_the_generic_driver_is_not_asked);
   g_test_add_func ("/migration/probe/a-kernel-before-6.1", test_a_kernel_before_6_1);
@@ -702,7 +888,9 @@ main (int argc, char **argv)
                    test_a_process_has_another_of_the_group);
   g_test_add_func ("/migration/notes/what-is-noted-is-known", test_what_is_noted_is_known);
   g_test_add_func ("/migration/notes/known-without-a-note", test_known_without_a_note);
+  g_test_add_func ("/migration/notes/without-the-iommu", test_a_note_without_the_iommu);
   g_test_add_func ("/migration/notes/damaged", test_damaged_notes);
+  g_test_add_func ("/migration/judge", test_judge);
   g_test_add_func ("/migration/notes/what-cannot-be-noted", test_what_cannot_be_noted);
   return g_test_run ();
 }
