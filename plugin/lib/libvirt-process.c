@@ -56,6 +56,17 @@ is_roots (const VvHost *host, const char *pid)
          (st.st_uid == 0 || (host->sysroot && st.st_uid == geteuid ()));
 }
 
+gboolean
+vv_is_libvirt (const VvHost *host, pid_t pid)
+{
+  char number[16];
+  guint64 start;
+
+  snprintf (number, sizeof number, "%d", (int)pid);
+  g_autofree char *name = host->proc && is_roots (host, number) ? read_stat (host, number, &start) : NULL;
+  return name != NULL;
+}
+
 /* Microseconds since the epoch at which the kernel began to count ticks; 0: cannot be told */
 static gint64
 boot_time (const VvHost *host)

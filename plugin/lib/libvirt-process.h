@@ -39,6 +39,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvLibvirtProcess, vv_libvirt_process_free)
  */
 VvLibvirtProcess *vv_libvirt_process_find (const VvHost *host);
 
+/** vv_is_libvirt: Returns: whether @pid is a process of root's (below a sysroot: or the caller's) by the name
+ * of a libvirt daemon that starts QEMU's domains */
+gboolean vv_is_libvirt (const VvHost *host, pid_t pid);
+
 /** vv_hook_caller_is_noted: Returns: whether there is nothing to note of @pid, which runs the hook: it was
  * noted before, or is no process whose name is libvirt's */
 gboolean vv_hook_caller_is_noted (const VvHost *host, pid_t pid);
