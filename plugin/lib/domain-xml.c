@@ -231,6 +231,32 @@ read_metadata (VvDomain *domain, const VvXml *xml)
       take_wishes (domain, xml, node);
 }
 
+/* --- QEMU's own properties --- */
+
+static gboolean
+has_migration_on (const xmlNode *frontend)
+{
+  for (const xmlNode *node = frontend ? frontend->children : NULL; node; node = node->next)
+    if (vv_xml_is_element (node, "property") && attribute_is (node, "name", "enable-migration", FALSE) &&
+        attribute_is (node, "value", "on", FALSE))
+      return TRUE;
+  return FALSE;
+}
+
+/* <qemu:override> (libvirt's docs/drvqemu.rst): libvirt names the device by its alias. */
+static void
+read_overrides (VvDomain *domain, const xmlNode *root)
+{
+  const xmlNode *override = vv_xml_child (root, "override");
+
+  for (const xmlNode *node = override ? override->children : NULL; node; node = node->next) {
+    g_autofree char *alias = vv_xml_is_element (node, "device") ? vv_xml_attribute (node, "alias") : NULL;
+    VvHostdev *hostdev = alias ? find_hostdev (domain, alias, NULL) : NULL;
+    if (hostdev && has_migration_on (vv_xml_child (node, "frontend")))
+      hostdev->migration_on = TRUE;
+  }
+}
+
 /* --- the domain --- */
 
 VvDomain *
@@ -255,6 +281,7 @@ vv_domain_parse (const char *xml, gsize length, GError **error)
   gboolean iommufd = attribute_is (vv_xml_child (root, "iommufd"), "enabled", "yes", FALSE);
   for (const xmlNode *node = devices ? devices->children : NULL; node; node = node->next)
     add_hostdev (domain, node, iommufd);
+  read_overrides (domain, root);
   read_metadata (domain, doc);
   return domain;
 }
@@ -270,4 +297,18 @@ vv_domain_free (VvDomain *domain)
   g_ptr_array_unref (domain->hostdevs);
   g_ptr_array_unref (domain->problems);
   g_free (domain);
+}
+
+VvRequested
+vv_domain_requested (const VvDomain *domain, const VvHostdev *hostdev)
+{
+  if (!hostdev)
+    return (VvRequested){0};
+  return (VvRequested){
+      .model = hostdev->model,
+      .options = hostdev->wish ? *hostdev->wish : (VvTerms){0},
+      .use = {.iommufd = hostdev->iommufd ? VV_ANSWER_YES : VV_ANSWER_NO,
+              .others = domain->vfio_devices > 1,
+              .forced = hostdev->migration_on},
+  };
 }

@@ -60,6 +60,8 @@ vv_entry_copy (const VvEntry *entry)
   copy->vfio_driver = g_strdup (entry->vfio_driver);
   copy->domain = g_strdup (entry->domain);
   copy->domain_uuid = g_strdup (entry->domain_uuid);
+  copy->requested = g_strdup (entry->requested);
+  copy->failed = g_strdup (entry->failed);
   return copy;
 }
 
@@ -76,12 +78,18 @@ vv_entry_free (VvEntry *entry)
   g_free (entry->vfio_driver);
   g_free (entry->domain);
   g_free (entry->domain_uuid);
+  g_free (entry->requested);
+  g_free (entry->failed);
   g_free (entry);
 }
 
 void
 vv_entry_set_domain (VvEntry *entry, const char *name, const char *uuid)
 {
+  if (!uuid || g_strcmp0 (entry->domain_uuid, uuid) != 0) {
+    g_clear_pointer (&entry->requested, g_free);
+    g_clear_pointer (&entry->failed, g_free);
+  }
   g_free (entry->domain);
   g_free (entry->domain_uuid);
   entry->domain = g_strdup (name);
@@ -220,7 +228,9 @@ read_strings (VvEntry *entry, GKeyFile *file, GError **error)
          get (file, "home-module", &entry->home_module, error) &&
          get (file, "home-driver-override", &entry->home_override, error) &&
          get (file, "vfio-driver", &entry->vfio_driver, error) &&
-         get (file, "domain", &entry->domain, error) && get (file, "domain-uuid", &entry->domain_uuid, error);
+         get (file, "domain", &entry->domain, error) &&
+         get (file, "domain-uuid", &entry->domain_uuid, error) &&
+         get (file, "requested", &entry->requested, error) && get (file, "failed", &entry->failed, error);
 }
 
 static gboolean
@@ -317,6 +327,8 @@ vv_journal_store (const VvJournal *journal, const VvEntry *entry, GError **error
   put (file, "domain-uuid", entry->domain_uuid);
   g_key_file_set_boolean (file, GROUP, "in-use", entry->in_use);
   g_key_file_set_boolean (file, GROUP, "unmanaged", entry->unmanaged);
+  put (file, "requested", entry->requested);
+  put (file, "failed", entry->failed);
 
   g_autofree char *text = g_key_file_to_data (file, NULL, NULL);
   return vv_io_replace (journal->dir, entry->address, text, error);

@@ -43,6 +43,8 @@ const char *vv_state_name (VvState state);
  * @domain_uuid: (nullable): that domain's UUID
  * @in_use: the domain runs
  * @unmanaged: that domain neither took it from the host nor gives it back (managed='no')
+ * @requested: (nullable): what that domain requests for it, as vv_requested_to_text() has it
+ * @failed: (nullable): drivers that failed for it during the domain's start, as placement writes them
  */
 typedef struct {
   char *address;
@@ -59,6 +61,8 @@ typedef struct {
   char *domain_uuid;
   gboolean in_use;
   gboolean unmanaged;
+  char *requested;
+  char *failed;
 } VvEntry;
 
 VvEntry *vv_entry_new (const char *address, const char *modalias);
@@ -67,7 +71,7 @@ void vv_entry_free (VvEntry *entry);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvEntry, vv_entry_free)
 
 /** vv_entry_set_domain: gives the device to a domain, or with NULL takes it from one; neither in use nor
- * unmanaged from then on */
+ * unmanaged from then on; what another domain requested, and what failed for it, is dropped */
 void vv_entry_set_domain (VvEntry *entry, const char *name, const char *uuid);
 
 typedef struct VvJournal VvJournal;

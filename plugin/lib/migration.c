@@ -403,7 +403,7 @@ vv_migration_judge (const VvMigration *m, const VvMigrationUse *use, const char 
   else if (use->others && !m->p2p)
     reason = _ ("has no P2P, which QEMU requires of every VFIO device of a domain that has several");
   else
-    verdict = m->dma_logging ? VV_MIGRATION_YES : judge_tracking (m, use->iommufd, &reason);
+    verdict = m->dma_logging || use->forced ? VV_MIGRATION_YES : judge_tracking (m, use->iommufd, &reason);
   if (why)
     *why = reason;
   return verdict;

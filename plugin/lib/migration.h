@@ -57,12 +57,14 @@ typedef struct {
  * VvMigrationUse:
  * @iommufd: whether QEMU gets the device through iommufd
  * @others: the domain has other VFIO devices, too
+ * @forced: the device has QEMU's property enable-migration=on: QEMU does without dirty tracking
  *
  * How a domain has a device. All 0: nothing is known of a domain.
  */
 typedef struct {
   VvAnswer iommufd;
   gboolean others;
+  gboolean forced;
 } VvMigrationUse;
 
 /**
@@ -92,7 +94,7 @@ gboolean vv_migration_probe (const VvHost *host, const VvPciDevice *device, VvMi
  * The conditions are QEMU's: vfio_migration_realize() in its hw/vfio/migration.c blocks the migration of a
  * domain unless a device has stop-copy and either DMA logging or (QEMU 9.1) an iommufd whose IOMMU tracks
  * dirty pages; vfio_multiple_devices_migration_is_supported() wants P2P of each, when there are several (QEMU
- * 8.2). The property enable-migration=on of a device gets past the dirty pages; that is not looked at here.
+ * 8.2).
  *
  * Returns: whether a domain can be migrated with the device
  */

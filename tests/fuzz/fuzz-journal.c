@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A journal entry: it is read or refused; one that was read comes back the same after it is written.
+ * A journal entry: it is read or refused; one that was read comes back the same after it is written. So does
+ * what a domain requests in it.
  */
 #include "fuzz.h"
+#include "requested.h"
 
 #define ADDRESS "0000:3b:00.1"
 
@@ -23,5 +25,12 @@ LLVMFuzzerTestOneInput (const guint8 *data, gsize size)
   g_assert_cmpstr (again->home_driver, ==, entry->home_driver);
   g_assert_cmpstr (again->home_override, ==, entry->home_override);
   g_assert_cmpint (again->state, ==, entry->state);
+  g_assert_cmpstr (again->failed, ==, entry->failed);
+  g_auto (VvRequested) requested = {0};
+  if (vv_requested_from_text (entry->requested, &requested) && entry->requested) {
+    g_autofree char *text = vv_requested_to_text (&requested);
+    g_auto (VvRequested) same = {0};
+    g_assert_true (vv_requested_from_text (text, &same));
+  }
   return 0;
 }

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "requested.h"
+
+#include <string.h>
+
+#include "modalias.h"
+
+static const VvTerm terms_of_domain[] = {VV_TERM_FALLBACK, VV_TERM_MIGRATABLE};
+
+void
+vv_requested_clear (VvRequested *r)
+{
+  g_free (r->model);
+  vv_terms_clear (&r->options);
+  *r = (VvRequested){0};
+}
+
+/* Words with blanks between them: names of drivers have none. */
+char *
+vv_requested_to_text (const VvRequested *r)
+{
+  g_autoptr (GString) text = g_string_new (r->use.iommufd == VV_ANSWER_YES ? "iommufd=yes" : "iommufd=no");
+
+  if (r->use.others)
+    g_string_append (text, " others");
+  if (r->use.forced)
+    g_string_append (text, " forced");
+  if (r->model)
+    g_string_append_printf (text, " model=%s", r->model);
+  for (char **name = r->options.drivers; name && *name; name++)
+    g_string_append_printf (text, " driver=%s", *name);
+  for (gsize i = 0; i < G_N_ELEMENTS (terms_of_domain); i++)
+    if (r->options.values[terms_of_domain[i]])
+      g_string_append_printf (text, " %s=%s", vv_term_name (terms_of_domain[i]),
+                              vv_term_value (terms_of_domain[i], r->options.values[terms_of_domain[i]]));
+  return g_string_free (g_steal_pointer (&text), FALSE);
+}
+
+static gboolean
+read_term (const char *name, const char *value, VvTerms *options)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (terms_of_domain); i++)
+    if (strcmp (name, vv_term_name (terms_of_domain[i])) == 0) {
+      options->values[terms_of_domain[i]] = vv_term_parse (terms_of_domain[i], value);
+      return options->values[terms_of_domain[i]] != 0;
+    }
+  return FALSE;
+}
+
+static gboolean
+read_word (const char *word, VvRequested *r, GPtrArray *drivers)
+{
+  g_auto (GStrv) parts = g_strsplit (word, "=", 2);
+  const char *value = parts[0] ? parts[1] : NULL;
+
+  if (!value) {
+    r->use.others |= strcmp (word, "others") == 0;
+    r->use.forced |= strcmp (word, "forced") == 0;
+    return strcmp (word, "others") == 0 || strcmp (word, "forced") == 0;
+  }
+  if (strcmp (parts[0], "iommufd") == 0) {
+    r->use.iommufd = strcmp (value, "yes") == 0 ? VV_ANSWER_YES : VV_ANSWER_NO;
+    return strcmp (value, "yes") == 0 || strcmp (value, "no") == 0;
+  }
+  gboolean is_driver = strcmp (parts[0], "driver") == 0;
+  if (!is_driver && strcmp (parts[0], "model") != 0)
+    return read_term (parts[0], value, &r->options);
+  if (!vv_name_is_safe (value))
+    return FALSE;
+  if (is_driver) {
+    g_ptr_array_add (drivers, g_strdup (value));
+  } else {
+    g_free (r->model);
+    r->model = g_strdup (value);
+  }
+  return TRUE;
+}
+
+gboolean
+vv_requested_from_text (const char *text, VvRequested *requested)
+{
+  g_auto (GStrv) words = g_strsplit (text ? text : "", " ", -1);
+  g_autoptr (GPtrArray) drivers = g_ptr_array_new_with_free_func (g_free);
+  g_auto (VvRequested) r = {0};
+
+  *requested = r;
+  for (char **word = words; *word; word++)
+    if (!read_word (*word, &r, drivers))
+      return FALSE;
+  if (drivers->len) {
+    g_ptr_array_add (drivers, NULL);
+    r.options.drivers = (char **)g_ptr_array_free (g_steal_pointer (&drivers), FALSE);
+  }
+  *requested = r;
+  r = (VvRequested){0};
+  return TRUE;
+}
