@@ -133,8 +133,8 @@ parse (int *argc, char ***argv, Options *o)
        "else 30)",
        "SECONDS"},
       {"serve", 's', 0, G_OPTION_ARG_STRING_ARRAY, &o->serve,
-       "Hold this program; may be given more than once (default: as the policy says, else libvirtd and "
-       "virtqemud)",
+       "Hold this program; may be given more than once (default: as the policy says, else libvirtd, "
+       "virtqemud and virtchd)",
        "NAME"},
       {"no-gate", 0, 0, G_OPTION_ARG_NONE, &o->no_gate, "Hold nobody; only tell the state", NULL},
       {"textfile", 0, 0, G_OPTION_ARG_FILENAME, &o->textfile,

@@ -6,7 +6,7 @@
 VvSettings *
 vv_settings_new (const VvSettings *options, const VvPolicy *policy)
 {
-  static const char *const libvirt[] = {"libvirtd", "virtqemud", NULL};
+  static const char *const libvirt[] = {"libvirtd", "virtqemud", "virtchd", NULL};
   VvSettings *s = g_new0 (VvSettings, 1);
   char **executables = options->executables ? options->executables : policy->executables;
 

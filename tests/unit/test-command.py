@@ -263,7 +263,7 @@ def status_for_people():
     exits(result, 0)
     equal(result.stderr, "")
     equal([" ".join(line.split()) for line in told_of_the_daemon(result)], [
-        "gate on for libvirtd, virtqemud; deadline 30.0 s",
+        "gate on for libvirtd, virtqemud, virtchd; deadline 30.0 s",
         "daemon vfio-variantd 0.1.0, process 123, since 2025-11-24T17:00:00+0100",
         "devices 57 watched; the minder is running",
         "opens 12 seen, 4 passed, 8 held",
@@ -307,7 +307,7 @@ def status_json():
     equal((found["running"], found["error"], found["gate"], found["reason"]), (True, None, "on", None))
     equal((found["version"], found["pid"], found["started"]), ("0.1.0", 123, 1764000000000000))
     equal((found["executables"], found["deadline_ms"], found["devices"], found["minder"]),
-          (["libvirtd", "virtqemud"], 30000, 57, "running"))
+          (["libvirtd", "virtqemud", "virtchd"], 30000, 57, "running"))
     equal(found["opens"], {"seen": 12, "passed": 4, "held": 8})
     equal(found["outcomes"], {"detached": 3, "fell_back": 1, "reattached": 3, "left_alone": 1, "failed": 0, "refused": 0,
                               "deadline": 0, "crashed": 0})

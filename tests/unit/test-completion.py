@@ -178,7 +178,7 @@ def completes_values(shell):
         equal(sh.completed("vfio-variant list --color=ne"), "vfio-variant list --color=never")
         equal(sh.completed("vfio-variant metrics --format=pro"), "vfio-variant metrics --format=prometheus")
         equal(sh.completed("vfio-variant list -o DEVICE,MIG"), "vfio-variant list -o DEVICE,MIGRATABLE")
-        equal(sh.completed("vfio-variantd --serve virt"), "vfio-variantd --serve virtqemud")
+        equal(sh.completed("vfio-variantd --serve virtq"), "vfio-variantd --serve virtqemud")
 
 
 def bash_completes_values():

@@ -29,7 +29,7 @@ static const struct {
   const char *textfile;
   const char *gets; /* executables, deadline, gate, textfile */
 } cases[] = {
-    {"nothing is said", "", NULL, 0, FALSE, NULL, "libvirtd virtqemud, 30000, on, -"},
+    {"nothing is said", "", NULL, 0, FALSE, NULL, "libvirtd virtqemud virtchd, 30000, on, -"},
     {"the policy says all",
      "<gate enabled='yes' deadline='7'><serve executable='my-libvirt'/><serve executable='other'/></gate>"
      "<metrics textfile='/a.prom'/>",
@@ -39,13 +39,13 @@ static const struct {
      "libvirtd", 250, FALSE, "/b.prom", "libvirtd, 250, on, /b.prom"},
     {"the options alone", "", "one two", 3600000, FALSE, "/b.prom", "one two, 3600000, on, /b.prom"},
     {"the policy turns the gate off", "<gate enabled='no'/>", NULL, 0, FALSE, NULL,
-     "libvirtd virtqemud, 30000, turned off by the policy; 'vfio-variant policy' shows where, -"},
+     "libvirtd virtqemud virtchd, 30000, turned off by the policy; 'vfio-variant policy' shows where, -"},
     {"an option turns the gate off", "", NULL, 0, TRUE, NULL,
-     "libvirtd virtqemud, 30000, turned off by --no-gate, -"},
+     "libvirtd virtqemud virtchd, 30000, turned off by --no-gate, -"},
     {"the policy does not turn it on again", "<gate enabled='yes'/>", NULL, 0, TRUE, NULL,
-     "libvirtd virtqemud, 30000, turned off by --no-gate, -"},
+     "libvirtd virtqemud virtchd, 30000, turned off by --no-gate, -"},
     {"both turn it off", "<gate enabled='no' deadline='3600'/>", NULL, 0, TRUE, NULL,
-     "libvirtd virtqemud, 3600000, turned off by --no-gate, -"},
+     "libvirtd virtqemud virtchd, 3600000, turned off by --no-gate, -"},
 };
 
 static void
