@@ -506,19 +506,6 @@ vv_gate_free (VvGate *gate)
 }
 
 void
-vv_gate_abandon (VvGate *gate)
-{
-  GHashTableIter iter;
-  gpointer held;
-
-  close (gate->probe.fd);
-  close (gate->overrides.fd);
-  g_hash_table_iter_init (&iter, gate->held);
-  while (g_hash_table_iter_next (&iter, &held, NULL))
-    close (((VvHeld *)held)->fd);
-}
-
-void
 vv_gate_fds (const VvGate *gate, int fds[2])
 {
   fds[0] = gate->probe.fd;

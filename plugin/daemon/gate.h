@@ -111,9 +111,6 @@ void vv_gate_open_up (VvGate *gate);
  */
 gint64 vv_gate_let_go (VvHeld *held, gboolean allow);
 
-/** vv_gate_abandon: for a process that was forked: closes the descriptors, which are not its own to keep */
-void vv_gate_abandon (VvGate *gate);
-
 /** vv_gate_fds: the two descriptors that are readable while somebody has not been answered */
 void vv_gate_fds (const VvGate *gate, int fds[2]);
 

@@ -168,27 +168,10 @@ work_finished (GKeyFile *report, gpointer data)
     let_go (job, NULL, "crashed");
 }
 
-static void
-leave_gate (gpointer data)
-{
-  const VvService *s = data;
-
-  if (s->gate)
-    vv_gate_abandon (s->gate);
-}
-
-static void
-in_child (gpointer data)
-{
-  const Job *job = data;
-
-  leave_gate (job->service);
-}
-
 static VvWorkerClient
 worker_client (gpointer job)
 {
-  return (VvWorkerClient){in_child, work_finished, job};
+  return (VvWorkerClient){work_finished, job};
 }
 
 /* --- the gate's client --- */
@@ -240,12 +223,10 @@ device_dropped (gpointer job, gpointer data)
 static void
 device_orphaned (const VvAnnouncement *announcement, gpointer device_data, gpointer data)
 {
-  VvService *s = data;
-  Job job = {.service = s};
-  VvWorkerClient client = worker_client (&job);
+  const VvService *s = data;
 
   job_free (device_data);
-  vv_worker_rescue (s->session, announcement, &client);
+  vv_worker_rescue (s->session, announcement);
 }
 
 static void
@@ -392,7 +373,7 @@ tell_metrics (gpointer data)
 static void
 set_textfile (VvService *s, const char *path)
 {
-  const VvTextfileClient client = {leave_gate, tell_metrics, s};
+  const VvTextfileClient client = {tell_metrics, s};
 
   g_clear_pointer (&s->textfile, vv_textfile_free);
   if (!path)
@@ -515,12 +496,10 @@ static void
 reconcile (VvService *s)
 {
   g_autoptr (GPtrArray) addresses = vv_journal_addresses (s->session->journal);
-  Job job = {.service = s};
-  VvWorkerClient client = worker_client (&job);
 
   if (!addresses->len)
     return;
-  vv_worker_run (vv_session_recover, s->session, &client);
+  vv_worker_run (vv_session_recover, s->session);
   vv_minder_process_look (s->minder);
 }
 

@@ -12,8 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fork.h"
 #include "io.h"
-#include "worker.h"
 
 #define WRITE_AFTER_S 1
 #define LAST_PATIENCE_MS 1000
@@ -117,14 +117,13 @@ be_writer (const VvTextfile *t, int fd)
 static void
 start_writer (VvTextfile *t)
 {
-  const VvWorkerClient client = {.in_child = t->client.in_child, .data = t->client.data};
   int fds[2];
 
   if (pipe2 (fds, O_CLOEXEC) < 0) {
     take_note (t, errno);
     return;
   }
-  pid_t pid = vv_worker_fork (&client);
+  pid_t pid = vv_fork (&fds[1], 1);
   if (pid == 0)
     be_writer (t, fds[1]);
   int errnum = errno;

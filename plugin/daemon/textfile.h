@@ -16,12 +16,9 @@ typedef struct VvTextfile VvTextfile;
 
 /**
  * VvTextfileClient:
- * @in_child: called first in the process that writes, to close what is not its own
- * @text: called there next; Returns: (transfer full): what the file is to say
- * @data: for both
+ * @text: called in the process that writes; Returns: (transfer full): what the file is to say
  */
 typedef struct {
-  void (*in_child) (gpointer data);
   char *(*text) (gpointer data);
   gpointer data;
 } VvTextfileClient;

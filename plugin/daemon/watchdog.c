@@ -9,6 +9,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "fork.h"
+
 #define BEATS 5  /* in the time of its patience */
 #define LOOKS 50 /* the same */
 #define BEAT 'b'
@@ -81,15 +83,6 @@ watch (pid_t daemon, const int fds[2], guint patience_ms, int pipe_fd)
   }
 }
 
-/* Only what it watches stays open: any other descriptor could keep alive what the daemon's end should end. */
-static void
-keep_only (int a, int b, int c)
-{
-  for (int fd = 3; fd < 1024; fd++)
-    if (fd != a && fd != b && fd != c)
-      close (fd);
-}
-
 /* --- the daemon's side --- */
 
 VvWatchdog *
@@ -102,13 +95,10 @@ vv_watchdog_new (const int fds[2], guint patience_ms)
     g_warning ("watchdog: pipe: %s", g_strerror (errno));
     return NULL;
   }
-  pid_t pid = fork ();
+  const int keep[] = {fds[0], fds[1], ends[0]};
+  pid_t pid = vv_fork (keep, G_N_ELEMENTS (keep));
   if (pid == 0) {
-    prctl (PR_SET_PDEATHSIG, SIGKILL);
     prctl (PR_SET_NAME, "vv-watchdog");
-    if (getppid () != daemon)
-      _exit (0);
-    keep_only (fds[0], fds[1], ends[0]);
     watch (daemon, fds, patience_ms, ends[0]);
   }
   close (ends[0]);

@@ -5,12 +5,12 @@
 #include <glib-unix.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "asker.h"
+#include "fork.h"
 
 #define REPORT_LIMIT 16384
 #define TEXT_LIMIT 4000 /* bytes of one text; it may quote many scripts, and status shows less */
@@ -34,21 +34,6 @@ typedef struct {
 } Go;
 
 /* --- in the child --- */
-
-/* The parent may have died between the fork and the prctl(). */
-static void
-become_child (pid_t parent, const VvWorkerClient *client)
-{
-  sigset_t none;
-
-  prctl (PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid () != parent)
-    _exit (1);
-  sigemptyset (&none);
-  sigprocmask (SIG_SETMASK, &none, NULL);
-  signal (SIGPIPE, SIG_DFL);
-  client->in_child (client->data);
-}
 
 static void
 tell_touched (gboolean touched, gpointer data)
@@ -217,17 +202,6 @@ readable (int fd, GIOCondition condition, gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-pid_t
-vv_worker_fork (const VvWorkerClient *client)
-{
-  pid_t parent = getpid ();
-  pid_t pid = fork ();
-
-  if (pid == 0)
-    become_child (parent, client);
-  return pid;
-}
-
 static VvWorker *
 start (const VvSession *session, const VvAnnouncement *announcement, const VvWorkerClient *client,
        void (*work) (const VvSession *, const VvAnnouncement *, int), GError **error)
@@ -238,9 +212,8 @@ start (const VvSession *session, const VvAnnouncement *announcement, const VvWor
     vv_set_errno (error, errno, "socketpair");
     return NULL;
   }
-  pid_t pid = vv_worker_fork (client);
+  pid_t pid = vv_fork (&fds[1], 1);
   if (pid == 0) {
-    close (fds[0]);
     work (session, announcement, fds[1]);
     _exit (0);
   }
@@ -313,10 +286,9 @@ vv_worker_free (VvWorker *worker)
 }
 
 void
-vv_worker_run (void (*func) (const VvSession *session), const VvSession *session,
-               const VvWorkerClient *client)
+vv_worker_run (void (*func) (const VvSession *session), const VvSession *session)
 {
-  pid_t pid = vv_worker_fork (client);
+  pid_t pid = vv_fork (NULL, 0);
 
   if (pid == 0) {
     func (session);
@@ -327,9 +299,9 @@ vv_worker_run (void (*func) (const VvSession *session), const VvSession *session
 }
 
 void
-vv_worker_rescue (const VvSession *session, const VvAnnouncement *announcement, const VvWorkerClient *client)
+vv_worker_rescue (const VvSession *session, const VvAnnouncement *announcement)
 {
-  pid_t pid = vv_worker_fork (client);
+  pid_t pid = vv_fork (NULL, 0);
 
   if (pid == 0) {
     rescue (session, announcement);

@@ -19,12 +19,10 @@ typedef struct VvWorker VvWorker;
 
 /**
  * VvWorkerClient:
- * @in_child: called first in the new process, to close what is not its own
  * @finished: the work is done and @report says how it went, or the process died and @report is NULL; the
  * worker is still to be freed
  */
 typedef struct {
-  void (*in_child) (gpointer data);
   void (*finished) (GKeyFile *report, gpointer data);
   gpointer data;
 } VvWorkerClient;
@@ -71,11 +69,9 @@ void vv_worker_free (VvWorker *worker);
 /**
  * vv_worker_run:
  *
- * Runs @func in a process like a worker's, for work that may wait for the kernel; nobody waits for it. Of
- * @client, only @in_child is used.
+ * Runs @func in a process like a worker's, for work that may wait for the kernel; nobody waits for it.
  */
-void vv_worker_run (void (*func) (const VvSession *session), const VvSession *session,
-                    const VvWorkerClient *client);
+void vv_worker_run (void (*func) (const VvSession *session), const VvSession *session);
 
 /**
  * vv_worker_rescue:
@@ -83,13 +79,4 @@ void vv_worker_run (void (*func) (const VvSession *session), const VvSession *se
  * After the process died that made @announcement and had gone no further: a process that undoes or finishes
  * what it had begun (vv_handover_rescue()), as vv_worker_run() has it.
  */
-void vv_worker_rescue (const VvSession *session, const VvAnnouncement *announcement,
-                       const VvWorkerClient *client);
-
-/**
- * vv_worker_fork:
- *
- * As fork(), for a process like a worker's: it dies with the daemon, has no signals blocked, and has called
- * @in_child of @client, of which nothing else is used.
- */
-pid_t vv_worker_fork (const VvWorkerClient *client);
+void vv_worker_rescue (const VvSession *session, const VvAnnouncement *announcement);

@@ -13,6 +13,7 @@
 #include <glib/gstdio.h>
 #include <json-glib/json-glib.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -24,6 +25,7 @@
 
 #define LONG_MS 60000 /* nothing here takes that long */
 #define SHORT_MS 50   /* of a deadline that is going to pass */
+#define TEXTFILE "metrics/vfio-variant.prom"
 #define ENTRY "run/vfio-variant/" NIC
 #define SOCKET "run/vfio-variant/vfio-variantd.sock"
 #define LIBRARY "usr/lib/libvirt.so.0.9000.0"
@@ -71,6 +73,19 @@ __wrap_vv_io_answer (int group, int fd, gboolean allow)
   g_assert_true (!must_be_dead || is_dead (must_be_dead));
   must_be_dead = 0;
   return __real_vv_io_answer (group, fd, allow);
+}
+
+/* --- children that the kernel does not let go --- */
+
+static gboolean children_outlive; /* the daemon, as one in an uninterruptible sleep does */
+
+int __real_prctl (int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d);
+int __wrap_prctl (int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d);
+
+int
+__wrap_prctl (int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)
+{
+  return children_outlive && option == PR_SET_PDEATHSIG ? 0 : __real_prctl (option, a, b, c, d);
 }
 
 /* --- the daemon --- */
@@ -130,6 +145,18 @@ fixture_new (void)
 {
   Fixture *f = fixture_without_service ();
 
+  start (f);
+  return f;
+}
+
+static Fixture *
+fixture_with_textfile (gboolean gate)
+{
+  Fixture *f = fixture_without_service ();
+
+  f->textfile = TEXTFILE;
+  f->no_gate = !gate;
+  fake_mkdir (f->k, "metrics");
   start (f);
   return f;
 }
@@ -783,6 +810,131 @@ test_stopped_in_the_kernel (void)
   close (fd);
 }
 
+static char *
+link_of (pid_t pid, const char *fd)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%d/fd/%s", (int)pid, fd);
+
+  return g_file_read_link (path, NULL);
+}
+
+static gboolean
+has_fd (pid_t pid, const char *link)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%d/fd", (int)pid);
+  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
+  gboolean found = FALSE;
+
+  for (const char *fd = g_dir_read_name (dir); fd && !found; fd = g_dir_read_name (dir)) {
+    g_autofree char *is = link_of (pid, fd);
+    found = g_strcmp0 (is, link) == 0;
+  }
+  return found;
+}
+
+/* But for the standard streams and directories, through which nobody is kept waiting; Returns: how many */
+static guint
+assert_nothing_of (pid_t daemon, pid_t child)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%d/fd", (int)child);
+  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
+  guint own = 0;
+
+  for (const char *fd = g_dir_read_name (dir); fd; fd = g_dir_read_name (dir)) {
+    g_autofree char *link = link_of (child, fd);
+    if (atoi (fd) <= STDERR_FILENO || g_file_test (link, G_FILE_TEST_IS_DIR))
+      continue;
+    g_test_message ("%s: %s", fd, link);
+    g_assert_false (g_str_has_prefix (link, "anon_inode:"));
+    g_assert_false (has_fd (daemon, link));
+    own++;
+  }
+  return own;
+}
+
+static pid_t
+child_of (pid_t parent, pid_t but)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%d/task/%d/children", (int)parent, (int)parent);
+  g_autofree char *children = NULL;
+
+  g_assert_true (g_file_get_contents (path, &children, NULL, NULL));
+  g_auto (GStrv) pids = g_strsplit (g_strstrip (children), " ", -1);
+  for (guint i = g_strv_length (pids); i-- > 0;)
+    if (atoi (pids[i]) != but)
+      return atoi (pids[i]); /* the youngest */
+  return 0;
+}
+
+/* A worker has the other end of its own messages, and the fifo that it waits at. */
+static void
+test_worker_keeps_nothing (void)
+{
+  g_autoptr (Fixture) f = fixture_with_textfile (TRUE);
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+
+  fake_driver (f->k, "special-vfio")->probe_fifo = new_fifo (f);
+  begin_to_move (f, libvirt, "vfio-pci");
+  run_until_touched (f);
+  g_assert_cmpuint (assert_nothing_of (getpid (), child_of (getpid (), actor_pid (libvirt))), >=, 1);
+  int fd = release (fake_driver (f->k, "special-vfio")->probe_fifo);
+  actor_finish (libvirt);
+  close (fd);
+}
+
+static G_GNUC_NORETURN void
+be_daemon (Fixture *f, int ready)
+{
+  start (f);
+  if (write (ready, "", 1) == 1)
+    for (;;)
+      g_main_context_iteration (NULL, TRUE);
+  _exit (1);
+}
+
+static pid_t
+start_daemon (Fixture *f)
+{
+  int ready[2];
+  char byte;
+
+  g_assert_cmpint (pipe2 (ready, O_CLOEXEC), ==, 0);
+  pid_t pid = fork ();
+  g_assert_cmpint (pid, >=, 0);
+  if (pid == 0)
+    be_daemon (f, ready[1]);
+  close (ready[1]);
+  g_assert_cmpint (read (ready[0], &byte, 1), ==, 1);
+  close (ready[0]);
+  return pid;
+}
+
+/* The next daemon starts all the same. */
+static void
+test_worker_outlives_the_daemon (void)
+{
+  g_autoptr (Fixture) f = fixture_without_service ();
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+  int status;
+
+  g_assert_cmpint (prctl (PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), ==, 0);
+  fake_driver (f->k, "special-vfio")->probe_fifo = new_fifo (f);
+  children_outlive = TRUE;
+  pid_t daemon = start_daemon (f);
+  children_outlive = FALSE;
+  begin_to_move (f, libvirt, "vfio-pci");
+  run_until_touched (f);
+  kill (daemon, SIGKILL);
+  g_assert_cmpint (waitpid (daemon, &status, 0), ==, daemon);
+  actor_finish (libvirt);
+  start (f);
+  g_autoptr (JsonNode) told = status_of (f);
+  g_assert_cmpstr (text (told, "gate"), ==, "on");
+  int fd = release (fake_driver (f->k, "special-vfio")->probe_fifo);
+  stop (f);
+  close (fd);
+}
+
 static void
 test_libvirt_dies_meanwhile (void)
 {
@@ -936,20 +1088,6 @@ test_second_daemon (void)
 }
 
 /* --- the metrics in a file --- */
-
-#define TEXTFILE "metrics/vfio-variant.prom"
-
-static Fixture *
-fixture_with_textfile (gboolean gate)
-{
-  Fixture *f = fixture_without_service ();
-
-  f->textfile = TEXTFILE;
-  f->no_gate = !gate;
-  fake_mkdir (f->k, "metrics");
-  start (f);
-  return f;
-}
 
 static gboolean
 file_says (const Fixture *f, const char *path, const char *line)
@@ -1437,6 +1575,8 @@ static const struct {
     {"/service/stopped/before-anything-is-done", test_stopped_before_anything_is_done},
     {"/service/stopped/as-it-comes", test_stopped_as_it_comes},
     {"/service/stopped/in-the-kernel", test_stopped_in_the_kernel},
+    {"/service/worker/keeps-nothing-of-the-daemon", test_worker_keeps_nothing},
+    {"/service/worker/outlives-the-daemon", test_worker_outlives_the_daemon},
     {"/service/libvirt-dies-meanwhile", test_libvirt_dies_meanwhile},
     {"/service/status/idle", test_idle_status},
     {"/service/status/while-holding", test_status_while_holding},

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fork.h"
+
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The kernel gives the lowest free number (open(2)): below this are all that a daemon has in practice. */
+#define LOOKED_AT 1024
+
+/* GLib and glibc keep the socket that they send log records through (journald, /dev/log) and would go on
+ * using its number. */
+static gboolean
+is_log (int fd)
+{
+  int domain = 0, type = 0;
+  socklen_t length = sizeof domain;
+
+  return getsockopt (fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && domain == AF_UNIX &&
+         getsockopt (fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_DGRAM;
+}
+
+static gboolean
+is_kept (int fd, const int *keep, guint n)
+{
+  struct stat found;
+
+  for (guint i = 0; i < n; i++)
+    if (keep[i] == fd)
+      return TRUE;
+  return fstat (fd, &found) < 0 || S_ISDIR (found.st_mode) || (S_ISSOCK (found.st_mode) && is_log (fd));
+}
+
+static void
+keep_only (const int *keep, guint n)
+{
+  for (int fd = STDERR_FILENO + 1; fd < LOOKED_AT; fd++)
+    if (!is_kept (fd, keep, n))
+      close (fd);
+  syscall (SYS_close_range, LOOKED_AT, ~0U, 0); /* from Linux 5.9 on; there is hardly one */
+}
+
+/* The parent may have died between the fork and the prctl(). */
+static void
+become_child (pid_t parent, const int *keep, guint n)
+{
+  sigset_t none;
+
+  prctl (PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid () != parent)
+    _exit (1);
+  keep_only (keep, n);
+  signal (SIGPIPE, SIG_DFL);
+  sigemptyset (&none);
+  sigprocmask (SIG_SETMASK, &none, NULL);
+}
+
+pid_t
+vv_fork (const int *keep, guint n)
+{
+  pid_t parent = getpid ();
+  pid_t pid = fork ();
+
+  if (pid == 0)
+    become_child (parent, keep, n);
+  return pid;
+}
