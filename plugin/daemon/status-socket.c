@@ -2,6 +2,7 @@
 #include "status-socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glib-unix.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -9,8 +10,10 @@
 #include <unistd.h>
 
 #define BACKLOG 8
+#define LOCK "vfio-variantd.lock"
 
 struct VvStatusSocket {
+  int lock;
   int fd;
   guint source;
   char *path;
@@ -37,49 +40,63 @@ connected (int fd, GIOCondition condition, gpointer data)
   return G_SOURCE_CONTINUE;
 }
 
-/* A socket that nobody answers at was left by a daemon that was killed. One whose queue is full (EAGAIN) has
- * somebody, who may be stopped: that is not waited for. */
-static gboolean
-take_place (int fd, const struct sockaddr_un *address, GError **error)
+/* A record lock: fork(2) does not hand it on, so that whatever a child does, and however long the kernel
+ * keeps it, it is the daemon's own. The kernel drops it when the daemon ends, or closes the file. */
+static int
+take_lock (const char *path, GError **error)
 {
-  int other = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  gboolean answered =
-      other >= 0 && (connect (other, (const void *)address, sizeof *address) == 0 || errno == EAGAIN);
+  struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+  int fd = open (path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 
-  if (other >= 0)
-    close (other);
-  if (answered) {
-    g_set_error (error, VV_ERROR, VV_ERROR_REFUSED, "%s: another vfio-variantd is running",
-                 address->sun_path);
-    return FALSE;
+  if (fd >= 0 && fcntl (fd, F_SETLK, &whole) == 0)
+    return fd;
+  if (fd >= 0 && (errno == EACCES || errno == EAGAIN))
+    g_set_error (error, VV_ERROR, VV_ERROR_REFUSED, "%s: another vfio-variantd is running", path);
+  else
+    vv_set_errno (error, errno, "%s: lock", path);
+  if (fd >= 0)
+    close (fd);
+  return -1;
+}
+
+/* A socket that is there already was left by a daemon that was killed. */
+static int
+listen_at (const char *path, GError **error)
+{
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+  if (g_strlcpy (address.sun_path, path, sizeof address.sun_path) >= sizeof address.sun_path) {
+    vv_set_errno (error, ENAMETOOLONG, "%s: socket", path);
+    return -1;
   }
-  unlink (address->sun_path);
+  int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  unlink (path);
   mode_t mask = umask (0177);
-  int r = bind (fd, (const void *)address, sizeof *address);
+  gboolean bound = fd >= 0 && bind (fd, (const void *)&address, sizeof address) == 0;
   umask (mask);
-  if (r < 0 || listen (fd, BACKLOG) < 0)
-    return vv_set_errno (error, errno, "%s: listen", address->sun_path);
-  return TRUE;
+  if (bound && listen (fd, BACKLOG) == 0)
+    return fd;
+  vv_set_errno (error, errno, "%s: listen", path);
+  if (fd >= 0)
+    close (fd);
+  return -1;
 }
 
 VvStatusSocket *
 vv_status_socket_new (const VvHost *host, VvStatusFunc func, gpointer data, GError **error)
 {
   g_autofree char *path = g_build_filename (host->run_path, VV_DAEMON_SOCKET, NULL);
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
-  int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  g_autofree char *lock_path = g_build_filename (host->run_path, LOCK, NULL);
+  int lock = take_lock (lock_path, error);
+  int fd = lock >= 0 ? listen_at (path, error) : -1;
 
-  if (fd < 0 || g_strlcpy (address.sun_path, path, sizeof address.sun_path) >= sizeof address.sun_path) {
-    vv_set_errno (error, fd < 0 ? errno : ENAMETOOLONG, "%s: socket", path);
-    if (fd >= 0)
-      close (fd);
-    return NULL;
-  }
-  if (!take_place (fd, &address, error)) {
-    close (fd);
+  if (fd < 0) {
+    if (lock >= 0)
+      close (lock);
     return NULL;
   }
   VvStatusSocket *s = g_new0 (VvStatusSocket, 1);
+  s->lock = lock;
   s->fd = fd;
   s->path = g_steal_pointer (&path);
   s->func = func;
@@ -96,6 +113,7 @@ vv_status_socket_free (VvStatusSocket *s)
   g_source_remove (s->source);
   close (s->fd);
   unlink (s->path);
+  close (s->lock); /* last: from now on the next daemon may come */
   g_free (s->path);
   g_free (s);
 }

@@ -6,7 +6,8 @@
  * read, so there is nothing to parse, and no bus is needed: the daemon holds libvirt, so it must depend on as
  * little as can be. For root only.
  *
- * Owns: the socket. Knows nothing of what is told.
+ * Owns: the socket, and the lock of vfio-variantd.lock beside it, which tells that a daemon runs. Knows
+ * nothing of what is told.
  */
 #pragma once
 
@@ -20,7 +21,7 @@ typedef GKeyFile *(*VvStatusFunc) (gpointer data);
 /**
  * vv_status_socket_new: listens at vfio-variantd.sock in the directory of the journal, which is there
  *
- * Returns: (transfer full): the socket, or NULL with @error set (VV_ERROR_REFUSED: another daemon listens)
+ * Returns: (transfer full): the socket, or NULL with @error set (VV_ERROR_REFUSED: another daemon runs)
  */
 VvStatusSocket *vv_status_socket_new (const VvHost *host, VvStatusFunc func, gpointer data, GError **error);
 void vv_status_socket_free (VvStatusSocket *socket);

@@ -274,7 +274,11 @@ class Running:
 
     def answers(self):
         with socket.socket(socket.AF_UNIX) as caller:
-            return not os.path.islink(self.socket()) and caller.connect_ex(self.socket()) == 0 and caller.recv(1) == b"["
+            caller.settimeout(1)
+            try:
+                return not os.path.islink(self.socket()) and caller.connect_ex(self.socket()) == 0 and caller.recv(1) == b"["
+            except TimeoutError:  # it is somebody else's yet
+                return False
 
     def socket(self):
         return os.path.join(self.host.run_dir, "vfio-variantd.sock")
@@ -311,7 +315,7 @@ def places_of_the_socket():
 
 
 def socket_of_somebody_who_is_deaf():
-    """A squatter, or a daemon that was stopped: with a full queue, connect() would wait for ever."""
+    """A squatter with a full queue, for which connect() would wait for ever: it has no lock, and so no place."""
     needs_namespace()
     with Attacked() as host, socket.socket(socket.AF_UNIX) as squatter:
         path = os.path.join(host.run_dir, "vfio-variantd.sock")
@@ -321,10 +325,35 @@ def socket_of_somebody_who_is_deaf():
         for caller in callers:
             caller.setblocking(False)
             caller.connect_ex(path)
-        exits(host.inside_in_time(DAEMON, "--no-gate"), 1, "another vfio-variantd is running")
         exits(host.inside_in_time(COMMAND, "status", "--timeout-ms", "200"), 1)
+        with Running(host):
+            result = host.inside_in_time(COMMAND, "status", "--json")
+            equal(json.loads(result.stdout)["gate"], "off")
         for caller in callers:
             caller.close()
+
+
+def daemon_that_is_stopped():
+    """It answers nobody, and is the daemon all the same."""
+    needs_namespace()
+    with Attacked() as host, Running(host) as daemon:
+        daemon.process.send_signal(signal.SIGSTOP)
+        exits(host.inside_in_time(DAEMON, "--no-gate"), 1, "another vfio-variantd is running")
+        daemon.process.send_signal(signal.SIGCONT)
+
+
+def places_of_the_lock():
+    """A link is not followed, and nothing else makes it wait, or is changed."""
+    needs_namespace()
+    with Attacked() as host:
+        path = os.path.join(host.run_dir, "vfio-variantd.lock")
+        for name, make in things(host).items():
+            print(f"# {name}")
+            make(path)
+            result = host.inside_in_time("timeout", "1", DAEMON, "--no-gate")
+            assert result.returncode in (1, 124), result.returncode  # refused, or ended by timeout(1)
+            remove(path)
+        equal(open(host.path("secret"), encoding="utf-8").read(), SECRET)
 
 
 def clients_that_do_not_behave():
@@ -604,6 +633,8 @@ TESTS = [
     missing_directory_is_made,
     places_of_the_socket,
     socket_of_somebody_who_is_deaf,
+    daemon_that_is_stopped,
+    places_of_the_lock,
     clients_that_do_not_behave,
     places_of_the_metrics,
     policies_that_are_none,

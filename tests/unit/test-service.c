@@ -1075,16 +1075,60 @@ test_stale_socket (void)
   g_assert_cmpstr (text (status, "gate"), ==, "on");
 }
 
+/* Only another process is another daemon: the lock is of the whole process. */
 static void
 test_second_daemon (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
-  g_autoptr (GError) error = NULL;
+  int status;
+  pid_t pid = fork ();
 
-  g_assert_null (new_service (f, &error));
-  fake_assert_error (error, VV_ERROR_REFUSED, "*/vfio-variantd.sock: another vfio-variantd is running");
-  g_autoptr (JsonNode) status = status_of (f); /* the first one is none the worse for it */
-  g_assert_cmpstr (text (status, "gate"), ==, "on");
+  g_assert_cmpint (pid, >=, 0);
+  if (pid == 0) {
+    g_autoptr (GError) error = NULL;
+    g_assert_null (new_service (f, &error));
+    fake_assert_error (error, VV_ERROR_REFUSED, "*/vfio-variantd.lock: another vfio-variantd is running");
+    _exit (0);
+  }
+  g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
+  g_assert_cmpint (status, ==, 0);
+  g_autoptr (JsonNode) told = status_of (f); /* the first one is none the worse for it */
+  g_assert_cmpstr (text (told, "gate"), ==, "on");
+}
+
+/* Its socket and the file of its lock are there, and nobody has the lock. */
+static void
+test_daemon_was_killed (void)
+{
+  g_autoptr (Fixture) f = fixture_without_service ();
+  pid_t daemon = start_daemon (f);
+  int status;
+
+  kill (daemon, SIGKILL);
+  g_assert_cmpint (waitpid (daemon, &status, 0), ==, daemon);
+  g_assert_true (fake_exists (f->k, SOCKET));
+  start (f);
+  g_autoptr (JsonNode) told = status_of (f);
+  g_assert_cmpint (number (told, NULL, "pid"), ==, getpid ());
+}
+
+/* Somebody listens, but it is no daemon: a child of one that is dead. */
+static void
+test_socket_without_a_daemon (void)
+{
+  g_autoptr (Fixture) f = fixture_without_service ();
+  g_autofree char *path = below (f, SOCKET);
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+  fake_mkdir (f->k, "run/vfio-variant");
+  g_assert_cmpuint (g_strlcpy (address.sun_path, path, sizeof address.sun_path), <, sizeof address.sun_path);
+  g_assert_cmpint (bind (fd, (const void *)&address, sizeof address), ==, 0);
+  g_assert_cmpint (listen (fd, 1), ==, 0);
+  start (f);
+  g_autoptr (JsonNode) told = status_of (f);
+  g_assert_cmpint (number (told, NULL, "pid"), ==, getpid ());
+  close (fd);
 }
 
 /* --- the metrics in a file --- */
@@ -1586,6 +1630,8 @@ static const struct {
     {"/service/socket/is-root-s", test_socket_is_root_s},
     {"/service/socket/stale", test_stale_socket},
     {"/service/socket/second-daemon", test_second_daemon},
+    {"/service/socket/daemon-was-killed", test_daemon_was_killed},
+    {"/service/socket/without-a-daemon", test_socket_without_a_daemon},
     {"/service/policy/decides", test_policy_decides},
     {"/service/policy/refuses", test_policy_refuses},
     {"/service/policy/turns-the-gate-off-and-on", test_policy_turns_the_gate_off_and_on},
