@@ -36,15 +36,16 @@ struct VvGate {
   GHashTable *watched;   /* addresses */
   GHashTable *announced; /* of Announced, by thread */
   GHashTable *held;      /* of VvHeld */
+  guint blocked;         /* announcements whose thread is blocked */
   guint removed;
   VvGateCounts counts;
 };
 
 typedef struct {
-  VvAnnouncement is;
+  VvAnnouncement is; /* first: the client knows no more of it */
   gpointer device_data;
-  guint expiry;
-  int pidfd; /* of the thread's process; -1: none */
+  guint expiry; /* of the deadline, while its thread is blocked; then of the announcement */
+  int pidfd;    /* of the thread's process; -1: none */
   guint death;
   VvGate *gate;
 } Announced;
@@ -183,10 +184,28 @@ vv_gate_let_go (VvHeld *held, gboolean allow)
 /* --- announcements --- */
 
 static void
+unblock (Announced *a)
+{
+  if (a->is.fd < 0)
+    return;
+  answer (a->gate->overrides.fd, a->is.fd, TRUE);
+  a->is.fd = -1;
+  a->gate->blocked--;
+}
+
+static void
 drop (Announced *a)
 {
+  unblock (a);
   a->gate->client.dropped (a->device_data, a->gate->data);
   announced_free (a);
+}
+
+static void
+forget (Announced *a)
+{
+  g_hash_table_steal (a->gate->announced, GINT_TO_POINTER (a->is.tid));
+  drop (a);
 }
 
 static gboolean
@@ -195,12 +214,33 @@ announcement_expires (gpointer data)
   Announced *a = data;
 
   a->expiry = 0;
-  g_hash_table_steal (a->gate->announced, GINT_TO_POINTER (a->is.tid));
-  drop (a);
+  if (a->is.fd >= 0)
+    g_warning (
+        "%s: the deadline has passed before its driver_override could be read: libvirt goes its own way",
+        a->is.address);
+  forget (a);
   return G_SOURCE_REMOVE;
 }
 
-/* It does not go on with the device that it may have unbound. */
+void
+vv_gate_forget (VvAnnouncement *announcement)
+{
+  forget ((Announced *)announcement);
+}
+
+void
+vv_gate_proceed (VvAnnouncement *announcement, const char *override)
+{
+  Announced *a = (Announced *)announcement;
+
+  a->is.override = g_strdup (override);
+  unblock (a);
+  if (a->expiry)
+    g_source_remove (a->expiry);
+  a->expiry = g_timeout_add_seconds (ANNOUNCED_FOR_S, announcement_expires, a);
+}
+
+/* It does not go on with the device that it may have unbound. While it was blocked it had not begun. */
 static gboolean
 process_dies (int fd, GIOCondition condition, gpointer data)
 {
@@ -209,6 +249,10 @@ process_dies (int fd, GIOCondition condition, gpointer data)
   (void)fd;
   (void)condition;
   a->death = 0;
+  if (a->is.fd >= 0) {
+    forget (a);
+    return G_SOURCE_REMOVE;
+  }
   g_hash_table_steal (a->gate->announced, GINT_TO_POINTER (a->is.tid));
   a->gate->client.orphaned (&a->is, a->device_data, a->gate->data);
   announced_free (a);
@@ -225,20 +269,6 @@ device_of (int fd)
   g_autofree char *target = g_file_read_link (path, NULL);
   g_autofree char *folder = target ? g_path_get_dirname (target) : NULL;
   return folder ? g_path_get_basename (folder) : NULL;
-}
-
-/* The event's own descriptor can be read: it makes no events. "(null)" is no override. */
-static char *
-override_through (int fd)
-{
-  char text[256];
-  ssize_t n = pread (fd, text, sizeof text - 1, 0);
-
-  if (n <= 0)
-    return NULL;
-  text[n] = '\0';
-  g_strstrip (text);
-  return *text && strcmp (text, "(null)") != 0 ? g_strdup (text) : NULL;
 }
 
 static char *
@@ -261,31 +291,37 @@ new_announcement (VvGate *gate, int fd, pid_t tid)
   a->gate = gate;
   a->pidfd = open_process (gate, tid);
   a->is.tid = tid;
+  a->is.fd = fd;
   a->is.driver = device_link (gate, address, "driver");
   a->is.module = device_link (gate, address, "driver/module");
-  a->is.override = override_through (fd);
   a->is.executable = g_steal_pointer (&executable);
   a->is.address = g_steal_pointer (&address);
   return a;
 }
 
-/* Answered first: the thread goes on to unbind the device while whoever is told gets ready. */
 static void
 override_opened (VvGate *gate, int fd, pid_t tid)
 {
   Announced *a = new_announcement (gate, fd, tid);
 
-  answer (gate->overrides.fd, fd, TRUE);
-  if (!a)
+  if (!a) {
+    answer (gate->overrides.fd, fd, TRUE);
     return;
+  }
   gpointer before = g_hash_table_lookup (gate->announced, GINT_TO_POINTER (tid));
   if (before)
     drop (before);
   g_hash_table_insert (gate->announced, GINT_TO_POINTER (tid), a);
-  a->expiry = g_timeout_add_seconds (ANNOUNCED_FOR_S, announcement_expires, a);
+  gate->blocked++;
+  a->expiry = g_timeout_add (gate->deadline_ms, announcement_expires, a);
   if (a->pidfd >= 0)
     a->death = g_unix_fd_add (a->pidfd, G_IO_IN, process_dies, a);
   a->device_data = gate->client.announced (&a->is, gate->data);
+  if (a->device_data)
+    return;
+  g_hash_table_steal (gate->announced, GINT_TO_POINTER (tid));
+  unblock (a);
+  announced_free (a);
 }
 
 /* --- held opens --- */
@@ -426,8 +462,8 @@ vv_gate_unwatch (VvGate *gate, const char *address)
   Group fresh = gate->overrides;
   g_autoptr (GError) error = NULL;
 
-  if (!g_hash_table_remove (gate->watched, address) || ++gate->removed < REMADE_AFTER)
-    return FALSE;
+  if (!g_hash_table_remove (gate->watched, address) || ++gate->removed < REMADE_AFTER || gate->blocked)
+    return FALSE; /* a blocked open is answered through the descriptors that it came by */
   gate->removed = 0;
   if (!open_group (&fresh, gate, &error)) {
     g_warning ("gate: %s", error->message);

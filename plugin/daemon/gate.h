@@ -28,7 +28,8 @@ typedef struct VvHeld VvHeld;
  * @address: the device
  * @driver: (nullable): the driver it was on then
  * @module: (nullable): the module of that driver
- * @override: (nullable): the driver_override it had then
+ * @override: (nullable): the driver_override it had then; set by vv_gate_proceed()
+ * @fd: that driver_override, open for reading, while the thread is blocked in its open; -1: it is not
  */
 typedef struct {
   pid_t tid;
@@ -37,11 +38,13 @@ typedef struct {
   char *driver;
   char *module;
   char *override;
+  int fd;
 } VvAnnouncement;
 
 /**
  * VvGateClient:
- * @announced: a thread is about to move a device; returns what is to be given to the other functions
+ * @announced: a thread is about to move a device. It is blocked until vv_gate_proceed(), vv_gate_forget(), or
+ * the deadline. Returns: what is to be given to the other functions; NULL: the device is left to that thread
  * @dropped: it went no further: the announcement is forgotten
  * @orphaned: the same, since its process died, perhaps in the middle of the move; @announcement is still
  * valid
@@ -51,7 +54,7 @@ typedef struct {
  * All are called from the main loop and must return at once.
  */
 typedef struct {
-  gpointer (*announced) (const VvAnnouncement *announcement, gpointer data);
+  gpointer (*announced) (VvAnnouncement *announcement, gpointer data);
   void (*dropped) (gpointer device_data, gpointer data);
   void (*orphaned) (const VvAnnouncement *announcement, gpointer device_data, gpointer data);
   void (*held) (VvHeld *held, gpointer device_data, gpointer data);
@@ -100,6 +103,21 @@ gboolean vv_gate_unwatch (VvGate *gate, const char *address);
 
 /** vv_gate_open_up: whoever comes from now on passes; those who are held stay so */
 void vv_gate_open_up (VvGate *gate);
+
+/**
+ * vv_gate_proceed:
+ * @announcement: one whose thread is blocked
+ * @override: (nullable): what was read from its @fd
+ *
+ * Lets the thread open driver_override, which it is going to write. Whoever reads @fd may sleep: the kernel
+ * shows a driver_override only to who gets the device's lock (driver_override_show() in its
+ * drivers/pci/pci-sysfs.c), which is held during a driver's probe and remove. So another process reads it.
+ * The thread would wait for the same lock when it writes.
+ */
+void vv_gate_proceed (VvAnnouncement *announcement, const char *override);
+
+/** vv_gate_forget: lets the thread go on, if it is blocked; the announcement is dropped */
+void vv_gate_forget (VvAnnouncement *announcement);
 
 /**
  * vv_gate_let_go:

@@ -46,6 +46,7 @@ struct VvService {
 /* One device that is announced, or held. */
 typedef struct {
   VvService *service;
+  VvAnnouncement *announcement;
   VvWorker *worker; /* NULL: it died */
   VvHeld *held;     /* NULL: not yet */
   gboolean stood_back;
@@ -160,7 +161,11 @@ work_finished (GKeyFile *report, gpointer data)
   Job *job = data;
   g_autofree char *outcome = report ? g_key_file_get_string (report, VV_REPORT, "outcome", NULL) : NULL;
 
-  if (!job->held) /* it died before it was needed */
+  if (!job->held && job->announcement->fd >= 0) {
+    g_warning ("%s: the process that reads its driver_override died; libvirt goes its own way",
+               job->announcement->address);
+    vv_gate_forget (job->announcement);
+  } else if (!job->held) /* it died before it was needed */
     g_clear_pointer (&job->worker, vv_worker_free);
   else if (outcome || job->stood_back)
     let_go (job, report, job->stood_back ? "crashed" : outcome);
@@ -168,10 +173,18 @@ work_finished (GKeyFile *report, gpointer data)
     let_go (job, NULL, "crashed");
 }
 
+static void
+override_read (const char *override, gpointer data)
+{
+  const Job *job = data;
+
+  vv_gate_proceed (job->announcement, override);
+}
+
 static VvWorkerClient
 worker_client (gpointer job)
 {
-  return (VvWorkerClient){work_finished, job};
+  return (VvWorkerClient){override_read, work_finished, job};
 }
 
 /* --- the gate's client --- */
@@ -196,7 +209,7 @@ refresh_session (VvService *s)
 }
 
 static gpointer
-device_announced (const VvAnnouncement *announcement, gpointer data)
+device_announced (VvAnnouncement *announcement, gpointer data)
 {
   VvService *s = data;
   Job *job = g_new0 (Job, 1);
@@ -205,9 +218,13 @@ device_announced (const VvAnnouncement *announcement, gpointer data)
 
   refresh_session (s);
   job->service = s;
+  job->announcement = announcement;
   job->worker = vv_worker_start (s->session, announcement, &client, &error);
-  if (!job->worker)
+  if (!job->worker) {
     g_warning ("%s: no process for it: %s", announcement->address, error->message);
+    g_free (job);
+    return NULL;
+  }
   g_ptr_array_add (s->jobs, job);
   return job;
 }

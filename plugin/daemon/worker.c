@@ -17,6 +17,8 @@
 #define AFTER_LIBVIRT_US G_TIME_SPAN_SECOND
 #define TOUCHED "T"
 #define UNTOUCHED "U"
+#define OVERRIDE 'O'        /* followed by the driver_override, if there is one; a report begins with "[" */
+#define OVERRIDE_LIMIT 4096 /* driver_set_override() in the kernel's drivers/base/driver.c */
 
 struct VvWorker {
   int pidfd; /* a number might be another process's by the time it is killed */
@@ -100,12 +102,39 @@ count_loading (VvClock *clock, gint64 since, gint64 ready, gint64 loading)
   clock->usec[VV_PHASE_MODULE] += waited;
 }
 
+/* Through the event's own descriptor, which makes no events. Waits for the device's lock, as libvirt does
+ * then. Returns: (transfer full) (nullable): the driver_override; the kernel shows none as "(null)" */
+static char *
+read_override (int fd)
+{
+  char text[OVERRIDE_LIMIT];
+  ssize_t n = read (fd, text, sizeof text - 1);
+
+  if (n <= 0)
+    return NULL;
+  text[n] = '\0';
+  g_strchomp (text);
+  return *text && strcmp (text, "(null)") != 0 ? g_strdup (text) : NULL;
+}
+
+static char *
+tell_override (const VvAnnouncement *a, int fd)
+{
+  char *override = read_override (a->fd);
+  g_autofree char *message = g_strdup_printf ("%c%s", OVERRIDE, override ? override : "");
+
+  close (a->fd);
+  send (fd, message, strlen (message), MSG_NOSIGNAL);
+  return override;
+}
+
 /* What follows the report costs libvirt nothing. */
 static void
 hand_over (const VvSession *session, const VvAnnouncement *a, int fd)
 {
+  g_autofree char *override = tell_override (a, fd);
   VvRequest request = {
-      a->address, {a->driver, a->module, a->override}, vv_asker_libvirt (session->host, a->tid)};
+      a->address, {a->driver, a->module, override}, vv_asker_libvirt (session->host, a->tid)};
   VvClock clock;
   VvPatience patience = {.touched = tell_touched, .data = &fd, .clock = &clock};
   Go go;
@@ -179,17 +208,22 @@ rescue (const VvSession *session, const VvAnnouncement *a)
 
 /* --- in the parent --- */
 
-/* One message: a word of one byte, the report, or the end. */
+/* One message: the driver_override, a word of one byte, the report, or the end. */
 static gboolean
 readable (int fd, GIOCondition condition, gpointer data)
 {
   VvWorker *worker = data;
   char text[REPORT_LIMIT];
-  ssize_t n = recv (fd, text, sizeof text, MSG_DONTWAIT);
+  ssize_t n = recv (fd, text, sizeof text - 1, MSG_DONTWAIT);
 
   (void)condition;
   if (n < 0 && (errno == EAGAIN || errno == EINTR))
     return G_SOURCE_CONTINUE;
+  if (n > 0 && *text == OVERRIDE) {
+    text[n] = '\0';
+    worker->client.read (n > 1 ? text + 1 : NULL, worker->client.data);
+    return G_SOURCE_CONTINUE;
+  }
   if (n == 1) {
     worker->touched = *text == *TOUCHED;
     return G_SOURCE_CONTINUE;
@@ -212,7 +246,8 @@ start (const VvSession *session, const VvAnnouncement *announcement, const VvWor
     vv_set_errno (error, errno, "socketpair");
     return NULL;
   }
-  pid_t pid = vv_fork (&fds[1], 1);
+  const int keep[] = {fds[1], announcement->fd};
+  pid_t pid = vv_fork (keep, G_N_ELEMENTS (keep));
   if (pid == 0) {
     work (session, announcement, fds[1]);
     _exit (0);

@@ -19,10 +19,12 @@ typedef struct VvWorker VvWorker;
 
 /**
  * VvWorkerClient:
+ * @read: driver_override was read; @override: (nullable): it
  * @finished: the work is done and @report says how it went, or the process died and @report is NULL; the
  * worker is still to be freed
  */
 typedef struct {
+  void (*read) (const char *override, gpointer data);
   void (*finished) (GKeyFile *report, gpointer data);
   gpointer data;
 } VvWorkerClient;
@@ -38,7 +40,8 @@ typedef struct {
 /**
  * vv_worker_start:
  *
- * A process that gets ready for what @announcement says, and then waits.
+ * A process that reads the driver_override which the blocked thread of @announcement is going to write, gets
+ * ready for what it says, and then waits.
  *
  * Returns: (transfer full): the worker; NULL with @error set when there can be no process
  */

@@ -31,6 +31,9 @@ typedef struct {
   VvHeld *held;         /* the last one */
   const char *held_device;
   gboolean is_held, is_late, is_orphaned;
+  VvAnnouncement *announcement; /* the last one */
+  gboolean is_busy;             /* whoever reads driver_override waits for the device */
+  gboolean is_uninterested;
 } Fixture;
 
 /* --- answers that do not come through --- */
@@ -51,10 +54,30 @@ __wrap_vv_io_answer (int group, int fd, gboolean allow)
 
 /* --- the gate's client --- */
 
+/* Here it can be read at once: it is a plain file. */
+static void
+proceed (VvAnnouncement *a)
+{
+  char text[64];
+  ssize_t n = read (a->fd, text, sizeof text - 1);
+
+  g_assert_cmpint (n, >, 0);
+  text[n] = '\0';
+  g_strchomp (text);
+  vv_gate_proceed (a, strcmp (text, "(null)") != 0 ? text : NULL);
+  g_assert_cmpint (a->fd, ==, -1);
+}
+
 static gpointer
-announced (const VvAnnouncement *a, gpointer data)
+announced (VvAnnouncement *a, gpointer data)
 {
   Fixture *f = data;
+
+  f->announcement = a;
+  if (f->is_uninterested)
+    return NULL;
+  if (!f->is_busy)
+    proceed (a);
   char *text = g_strdup_printf ("%s %s %s %s %s %d", a->executable, a->address, a->driver ? a->driver : "-",
                                 a->module ? a->module : "-", a->override ? a->override : "-", (int)a->tid);
 
@@ -335,6 +358,138 @@ test_held_and_died (void)
   actor_announces (other, f->k, DISK); /* the main loop has had its turns */
   g_assert_false (f->is_orphaned);
   vv_gate_let_go (f->held, TRUE);
+}
+
+/* --- blocked until driver_override is read --- */
+
+static void
+begin_to_announce (const Fixture *f, LibvirtActor *libvirt, const char *address)
+{
+  g_autofree char *path = fake_device_path (address, "driver_override");
+
+  actor_begin (libvirt, "open %s/%s", f->k->root, path);
+}
+
+static void
+run_until_announced (const Fixture *f, guint n)
+{
+  while (f->announced->len < n)
+    g_main_context_iteration (NULL, TRUE);
+}
+
+/* ... and nobody else waits for that. */
+static void
+test_others_pass_while_it_is_read (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
+  g_autoptr (LibvirtActor) next = actor_new (FAKE_LIBVIRT);
+  g_autoptr (LibvirtActor) other = actor_new (FAKE_LIBVIRT);
+
+  f->is_busy = TRUE;
+  begin_to_announce (f, libvirt, NIC);
+  run_until_announced (f, 1);
+  VvAnnouncement *first = f->announcement;
+  begin_to_announce (f, next, NIC);
+  run_until_announced (f, 2);
+  actor_begins_to_probe (other, f->k);
+  actor_finish (other);
+  actor_does (other, "become %d", NOBODY);
+  actor_announces (other, f->k, NIC);
+  g_assert_true (actor_is_waiting (libvirt) && actor_is_waiting (next));
+  proceed (first);
+  actor_finish (libvirt);
+  proceed (f->announcement);
+  actor_finish (next);
+  assert_announced (f, 0, "fake-libvirt " NIC " mlx5_core mlx5_core -", libvirt);
+}
+
+static void
+test_forgotten (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
+
+  f->is_busy = TRUE;
+  begin_to_announce (f, libvirt, NIC);
+  run_until_announced (f, 1);
+  vv_gate_forget (f->announcement);
+  actor_finish (libvirt);
+  g_assert_cmpuint (f->dropped->len, ==, 1);
+  actor_begins_to_probe (libvirt, f->k);
+  actor_finish (libvirt);
+  assert_counts (f, 1, 1, 0);
+}
+
+static void
+test_nobody_is_interested (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
+
+  f->is_uninterested = TRUE;
+  actor_announces (libvirt, f->k, NIC);
+  actor_begins_to_probe (libvirt, f->k);
+  actor_finish (libvirt);
+  g_assert_cmpuint (f->dropped->len, ==, 0);
+  assert_counts (f, 1, 1, 0);
+}
+
+static void
+test_cannot_be_read (void)
+{
+  g_autoptr (Fixture) f = fixture_for ("fake-libvirt", SHORT_MS);
+  g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
+
+  f->is_busy = TRUE;
+  begin_to_announce (f, libvirt, NIC);
+  actor_finish (libvirt);
+  fake_assert_logged (NIC ": the deadline has passed before its driver_override could be read: *");
+  g_assert_cmpuint (f->dropped->len, ==, 1);
+}
+
+/* It had not begun: there is nothing to undo. */
+static void
+test_dies_while_it_is_read (void)
+{
+  if (!has_pidfd ()) {
+    g_test_skip ("there is no pidfd_open()");
+    return;
+  }
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
+
+  f->is_busy = TRUE;
+  begin_to_announce (f, libvirt, NIC);
+  run_until_announced (f, 1);
+  actor_dies (libvirt);
+  while (!f->dropped->len)
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_false (f->is_orphaned);
+}
+
+/* The descriptors that it would be answered through are not closed. */
+static void
+test_marks_are_remade_while_it_is_read (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
+
+  f->is_busy = TRUE;
+  begin_to_announce (f, libvirt, NIC);
+  run_until_announced (f, 1);
+  for (guint i = 1; i <= REMADE_AFTER + 1; i++) {
+    if (i == REMADE_AFTER + 1) {
+      proceed (f->announcement);
+      actor_finish (libvirt);
+    }
+    fake_add_device (f->k, "0000:05:00.0", NIC_MODALIAS, "9", NULL);
+    set_class (f->k, "0000:05:00.0", "0x020000\n");
+    vv_gate_watch (f->gate, "0000:05:00.0");
+    fake_remove_device (f->k, "0000:05:00.0");
+    g_assert_cmpint (vv_gate_unwatch (f->gate, "0000:05:00.0"), ==, i == REMADE_AFTER + 1);
+    g_assert_true (i > REMADE_AFTER || actor_is_waiting (libvirt));
+  }
 }
 
 /* --- held --- */
@@ -670,6 +825,12 @@ main (int argc, char **argv)
       {"/gate/announcement/of-a-deleted-program", test_deleted_program},
       {"/gate/announcement/twice", test_announced_twice},
       {"/gate/announcement/and-died", test_announced_and_died},
+      {"/gate/blocked/others-pass-meanwhile", test_others_pass_while_it_is_read},
+      {"/gate/blocked/forgotten", test_forgotten},
+      {"/gate/blocked/nobody-is-interested", test_nobody_is_interested},
+      {"/gate/blocked/cannot-be-read", test_cannot_be_read},
+      {"/gate/blocked/and-died", test_dies_while_it_is_read},
+      {"/gate/blocked/marks-are-remade", test_marks_are_remade_while_it_is_read},
       {"/gate/held/and-died", test_held_and_died},
       {"/gate/held/until-let-go", test_held_until_let_go},
       {"/gate/held/once-for-each-announcement", test_one_announcement_is_for_one_probe},

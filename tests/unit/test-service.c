@@ -88,6 +88,39 @@ __wrap_prctl (int option, unsigned long a, unsigned long b, unsigned long c, uns
   return children_outlive && option == PR_SET_PDEATHSIG ? 0 : __real_prctl (option, a, b, c, d);
 }
 
+/* --- a device whose lock is held --- */
+
+static char *busy_device; /* a fifo, at which who reads a driver_override waits; NULL: no device is */
+
+ssize_t __real_read (int fd, void *buffer, size_t size);
+ssize_t __wrap_read (int fd, void *buffer, size_t size);
+ssize_t __real_pread64 (int fd, void *buffer, size_t size, off_t offset);
+ssize_t __wrap_pread64 (int fd, void *buffer, size_t size, off_t offset);
+
+static void
+wait_for_device (int fd)
+{
+  g_autofree char *path = busy_device ? g_strdup_printf ("/proc/self/fd/%d", fd) : NULL;
+  g_autofree char *target = path ? g_file_read_link (path, NULL) : NULL;
+
+  if (target && g_str_has_suffix (target, NIC "/driver_override"))
+    close (open (busy_device, O_RDONLY | O_CLOEXEC));
+}
+
+ssize_t
+__wrap_read (int fd, void *buffer, size_t size)
+{
+  wait_for_device (fd);
+  return __real_read (fd, buffer, size);
+}
+
+ssize_t
+__wrap_pread64 (int fd, void *buffer, size_t size, off_t offset)
+{
+  wait_for_device (fd);
+  return __real_pread64 (fd, buffer, size, offset);
+}
+
 /* --- the daemon --- */
 
 /* Takes what it is told, until that ends */
@@ -810,6 +843,108 @@ test_stopped_in_the_kernel (void)
   close (fd);
 }
 
+static pid_t
+child_of (pid_t parent, pid_t but)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%d/task/%d/children", (int)parent, (int)parent);
+  g_autofree char *children = NULL;
+
+  g_assert_true (g_file_get_contents (path, &children, NULL, NULL));
+  g_auto (GStrv) pids = g_strsplit (g_strstrip (children), " ", -1);
+  for (guint i = g_strv_length (pids); i-- > 0;)
+    if (atoi (pids[i]) != but)
+      return atoi (pids[i]); /* the youngest */
+  return 0;
+}
+
+static gboolean
+raise_flag (gpointer flag)
+{
+  set_flag (flag);
+  return G_SOURCE_REMOVE;
+}
+
+/* Returns: how often the main loop woke up, the end of the wait left out */
+static guint
+run_for (guint ms)
+{
+  gboolean over = FALSE;
+  guint n = 0;
+
+  g_timeout_add (ms, raise_flag, &over);
+  for (; !over; n++)
+    g_main_context_iteration (NULL, TRUE);
+  return n - 1;
+}
+
+static void
+begin_to_write_override (const Fixture *f, LibvirtActor *libvirt)
+{
+  actor_begin (libvirt, "write %s/" OVERRIDE " vfio-pci", f->k->root);
+}
+
+/* Another thread of libvirt, another device, drivers_probe, and whoever asks for the status: none of them
+ * waits. */
+static void
+test_busy_device (void)
+{
+  g_autoptr (Fixture) f = fixture_without_service ();
+  g_autofree char *class = fake_device_path (DISK, "class");
+  g_autofree char *fifo = busy_device = new_fifo (f);
+
+  fake_write (f->k, class, "0x010802\n");
+  start (f);
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+  g_autoptr (LibvirtActor) other = new_libvirt (f);
+  begin_to_write_override (f, libvirt);
+  run_for (100);
+  actor_announces (other, f->k, DISK);
+  actor_begins_to_probe (other, f->k);
+  actor_finish (other);
+  g_autoptr (JsonNode) status = status_of (f);
+  g_assert_cmpint (number (status, "opens", "held"), ==, 1);
+  g_assert_true (actor_is_waiting (libvirt));
+  busy_device = NULL;
+  int fd = release (fifo);
+  actor_finish (libvirt);
+  close (fd);
+}
+
+static void
+test_busy_device_beyond_the_deadline (void)
+{
+  g_autoptr (Fixture) f = fixture_without_service ();
+  g_autofree char *fifo = busy_device = new_fifo (f);
+
+  f->deadline_ms = SHORT_MS;
+  start (f);
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+  begin_to_write_override (f, libvirt);
+  actor_finish (libvirt);
+  fake_assert_logged (NIC ": the deadline has passed before its driver_override could be read: *");
+  actor_begins_to_probe (libvirt, f->k);
+  actor_finish (libvirt);
+  g_autoptr (JsonNode) status = status_of (f);
+  g_assert_cmpint (number (status, "opens", "passed"), ==, 1);
+  busy_device = NULL;
+}
+
+static void
+test_reader_of_a_busy_device_dies (void)
+{
+  g_autoptr (Fixture) f = fixture_without_service ();
+  g_autofree char *fifo = busy_device = new_fifo (f);
+
+  start (f);
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+  begin_to_write_override (f, libvirt);
+  run_for (100);
+  g_assert_cmpint (kill (child_of (getpid (), actor_pid (libvirt)), SIGKILL), ==, 0);
+  actor_finish (libvirt);
+  fake_assert_logged (NIC ": the process that reads its driver_override died; libvirt goes its own way");
+  busy_device = NULL;
+}
+
 static char *
 link_of (pid_t pid, const char *fd)
 {
@@ -850,20 +985,6 @@ assert_nothing_of (pid_t daemon, pid_t child)
     own++;
   }
   return own;
-}
-
-static pid_t
-child_of (pid_t parent, pid_t but)
-{
-  g_autofree char *path = g_strdup_printf ("/proc/%d/task/%d/children", (int)parent, (int)parent);
-  g_autofree char *children = NULL;
-
-  g_assert_true (g_file_get_contents (path, &children, NULL, NULL));
-  g_auto (GStrv) pids = g_strsplit (g_strstrip (children), " ", -1);
-  for (guint i = g_strv_length (pids); i-- > 0;)
-    if (atoi (pids[i]) != but)
-      return atoi (pids[i]); /* the youngest */
-  return 0;
 }
 
 /* A worker has the other end of its own messages, and the fifo that it waits at. */
@@ -1147,26 +1268,6 @@ run_until_file_says (const Fixture *f, const char *path, const char *line)
 {
   while (!file_says (f, path, line))
     g_main_context_iteration (NULL, TRUE);
-}
-
-static gboolean
-raise_flag (gpointer flag)
-{
-  set_flag (flag);
-  return G_SOURCE_REMOVE;
-}
-
-/* Returns: how often the main loop woke up, the end of the wait left out */
-static guint
-run_for (guint ms)
-{
-  gboolean over = FALSE;
-  guint n = 0;
-
-  g_timeout_add (ms, raise_flag, &over);
-  for (; !over; n++)
-    g_main_context_iteration (NULL, TRUE);
-  return n - 1;
 }
 
 /* As other processes do: renamed into place */
@@ -1619,6 +1720,9 @@ static const struct {
     {"/service/stopped/before-anything-is-done", test_stopped_before_anything_is_done},
     {"/service/stopped/as-it-comes", test_stopped_as_it_comes},
     {"/service/stopped/in-the-kernel", test_stopped_in_the_kernel},
+    {"/service/busy-device/others-pass", test_busy_device},
+    {"/service/busy-device/beyond-the-deadline", test_busy_device_beyond_the_deadline},
+    {"/service/busy-device/reader-dies", test_reader_of_a_busy_device_dies},
     {"/service/worker/keeps-nothing-of-the-daemon", test_worker_keeps_nothing},
     {"/service/worker/outlives-the-daemon", test_worker_outlives_the_daemon},
     {"/service/libvirt-dies-meanwhile", test_libvirt_dies_meanwhile},
