@@ -562,6 +562,8 @@ vv_check_device (const VvSurroundings *s, const VvPlan *plan, const char *addres
     check_candidates (&l);
     tell_choice (&l);
     check_choice (&l);
+    if (is_generic (&l))
+      vv_find_silent (s, l.device, l.check->findings);
     check_libvirts_choice (&l);
     check_qemu (&l);
   }

@@ -83,6 +83,7 @@ check_kernel (const VvSurroundings *s, GPtrArray *findings)
              "modprobe.d, or named by the policy"),
           NULL);
   vv_find_tables (s, findings);
+  vv_find_silent (s, NULL, findings);
   if (!groups->len)
     vv_find_iommu_off (s, VV_SUBJECT_HOST, findings);
   vv_find_module (s, VV_GENERIC_MODULE, FALSE, VV_PROBLEM, VV_SUBJECT_HOST, findings);

@@ -5,6 +5,7 @@
 #include <glib/gi18n-lib.h>
 #include <libsmartcols.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "command.h"
 #include "placement.h"
@@ -189,6 +190,23 @@ json_match (JsonBuilder *b, const VvHost *host, const VvPciDevice *device, const
   json_builder_end_object (b);
 }
 
+/* They may fit the device, and are not among the candidates. */
+static void
+warn_of_silent (const VvSession *session, const VvPciDevice *device, const VvSelection *selection)
+{
+  const VvCandidate *best = selection->candidates->len ? selection->candidates->pdata[0] : NULL;
+  g_autoptr (GPtrArray) silent = vv_catalog_silent (session->catalog, session->host);
+
+  if (!silent->len || (best && strcmp (best->module, VV_GENERIC_MODULE) != 0))
+    return;
+  g_ptr_array_add (silent, NULL);
+  g_autofree char *modules = g_strjoinv (", ", (char **)silent->pdata);
+  vv_warning (
+      _ ("%s: which devices these are for, which are part of the kernel, is not known before Linux 6.18: "
+         "%s; 'vfio-variant check %s' has the remedy"),
+      device->address, modules, device->address);
+}
+
 int
 vv_cmd_match (int argc, char **argv)
 {
@@ -220,6 +238,7 @@ vv_cmd_match (int argc, char **argv)
         device ? vv_choose (session, device, entry, NULL, NULL, NULL, &error) : NULL;
     if (!choice)
       return vv_print_error (error);
+    warn_of_silent (session, device, choice->selection);
     if (common.json)
       json_match (builder, session->host, device, choice);
     else

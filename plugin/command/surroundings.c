@@ -177,6 +177,28 @@ vv_find_tables (const VvSurroundings *s, GPtrArray *findings)
 }
 
 void
+vv_find_silent (const VvSurroundings *s, const VvPciDevice *device, GPtrArray *findings)
+{
+  g_autoptr (GPtrArray) silent = vv_catalog_silent (s->session->catalog, s->session->host);
+  VvPciIds ids = {0};
+  gboolean known = device && vv_pci_ids_parse (device->modalias, &ids);
+
+  if (!silent->len)
+    return;
+  g_ptr_array_add (silent, NULL);
+  g_autofree char *modules = g_strjoinv (", ", (char **)silent->pdata);
+  g_autofree char *pattern =
+      known ? g_strdup_printf ("v%08Xd%08X", ids.vendor, ids.product) : g_strdup ("v0000VVVVd0000DDDD");
+  vv_findings_add (
+      findings, "builtin-silent", VV_WARNING, device ? device->address : VV_SUBJECT_HOST,
+      g_strdup_printf (_ ("part of the kernel, and without aliases: %s"), modules),
+      _ ("before Linux 6.18 what is built in does not publish its devices, so they get vfio-pci"),
+      g_strdup_printf (_ ("for a device that one of them is for, in /etc/modprobe.d/vfio.conf: "
+                          "alias vfio_pci:%ssv*sd*bc*sc*i* %s"),
+                       pattern, (const char *)silent->pdata[0]));
+}
+
+void
 vv_find_policy (const VvSurroundings *s, GPtrArray *findings)
 {
   const GPtrArray *files = s->session->policy->files;

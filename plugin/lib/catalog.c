@@ -8,7 +8,8 @@
 
 #include "modalias.h"
 
-#define ALIAS_LIMIT 4096 /* libkmod's own limit on a line */
+#define ALIAS_LIMIT 4096                /* libkmod's own limit on a line */
+#define BUILTIN_LIMIT (4 * 1024 * 1024) /* modules.builtin has some hundred kilobytes at the most */
 #define BLACKLISTED N_ ("blacklisted in modprobe.d or on the kernel command line")
 
 struct VvCatalog {
@@ -199,6 +200,37 @@ find_module (const GPtrArray *candidates, const char *module)
       return c;
   }
   return NULL;
+}
+
+/* A line of modules.builtin: kernel/drivers/vfio/pci/mlx5/mlx5-vfio-pci.ko */
+static char *
+variant_in_line (const char *line)
+{
+  g_autofree char *file = g_path_get_basename (line);
+
+  if (!g_str_has_suffix (file, ".ko"))
+    return NULL;
+  file[strlen (file) - strlen (".ko")] = '\0';
+  g_autofree char *module = vv_module_name (file);
+  return g_str_has_suffix (module, "_" VV_GENERIC_MODULE) && vv_name_is_safe (module)
+             ? g_steal_pointer (&module)
+             : NULL;
+}
+
+GPtrArray *
+vv_catalog_silent (const VvCatalog *catalog, const VvHost *host)
+{
+  GPtrArray *silent = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (VvDir) dir = vv_dir_open (NULL, host->modules_path, NULL);
+  g_autofree char *text = dir ? vv_io_read (dir, "modules.builtin", BUILTIN_LIMIT, NULL) : NULL;
+  g_auto (GStrv) lines = g_strsplit (text ? text : "", "\n", -1);
+
+  for (char **line = lines; *line; line++) {
+    g_autofree char *module = variant_in_line (*line);
+    if (module && !find_module (catalog->entries, module))
+      g_ptr_array_add (silent, g_steal_pointer (&module));
+  }
+  return silent;
 }
 
 /* A copy of @e, which comes next in rank: a candidate, or among the excluded */

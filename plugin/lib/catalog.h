@@ -94,6 +94,17 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvCatalog, vv_catalog_free)
 const char *vv_catalog_warning (const VvCatalog *catalog);
 
 /**
+ * vv_catalog_silent:
+ *
+ * The variant drivers of the kernel image that no alias names, by modules.builtin and the way in which they
+ * are called (*vfio_pci). Before Linux 6.18 built-in code publishes no aliases ("modpost: Create modalias for
+ * builtin modules").
+ *
+ * Returns: (transfer full) (element-type utf8): their modules, in the order of the file
+ */
+GPtrArray *vv_catalog_silent (const VvCatalog *catalog, const VvHost *host);
+
+/**
  * vv_catalog_select:
  * @modalias: a device's modalias, of any bus
  *

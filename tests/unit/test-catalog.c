@@ -340,6 +340,38 @@ test_blacklist_of_the_command_line (void)
   }
 }
 
+/* Before Linux 6.18 what is built in publishes no aliases; modules.builtin has its name all the same. */
+static void
+test_built_in_without_aliases (void)
+{
+  static const char image[] =
+      "kernel/drivers/vfio/vfio.ko\nkernel/drivers/vfio/pci/vfio-pci-core.ko\n"
+      "kernel/drivers/vfio/pci/vfio-pci.ko\nkernel/drivers/vfio/pci/mlx5/mlx5-vfio-pci.ko\n"
+      "kernel/drivers/vfio/pci/pds/pds-vfio-pci.ko\nkernel/fs/ext4/ext4.ko\n";
+  static const struct {
+    const char *says, *table, *modprobe, *builtin, *silent;
+  } cases[] = {
+      {"none has aliases", image, "", "mlx5_vfio_pci.license=GPL;", "mlx5_vfio_pci pds_vfio_pci"},
+      {"modprobe.d has one for one", image, "alias " MLX5 " mlx5-vfio-pci\n", "", "pds_vfio_pci"},
+      {"Linux 6.18", image, "", "mlx5_vfio_pci.alias=" MLX5 ";pds_vfio_pci.alias=vfio_pci:v00001DD8d*;", ""},
+      {"no variant is built in",
+       "kernel/drivers/vfio/pci/vfio-pci.ko\nkernel/drivers/vfio/pci/vfio-pci-core.ko\n", "", "", ""},
+      {"damage", "vfio_pci\n/\n\n.ko\nkernel/a_vfio_pci.ko.xz\nkernel/../b vfio_pci.ko\nc_vfio_pci.ko", "",
+       "", "c_vfio_pci"},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_test_message ("%s", cases[i].says);
+    g_autoptr (Tables) t = tables_new (cases[i].modprobe, "alias " ANY " vfio_pci\n", cases[i].builtin);
+    fake_write (t->k, MODULES "modules.builtin", cases[i].table);
+    g_autoptr (GPtrArray) silent = vv_catalog_silent (t->catalog, t->host);
+    fake_assert_names (silent, cases[i].silent);
+  }
+  g_autoptr (Tables) without = tables_new ("", "", "");
+  g_autoptr (GPtrArray) none = vv_catalog_silent (without->catalog, without->host);
+  g_assert_cmpuint (none->len, ==, 0);
+}
+
 static void
 test_other_bus (void)
 {
@@ -721,6 +753,7 @@ main (int argc, char **argv)
   g_test_add_func ("/catalog/the-default-comes-last", test_default_comes_last);
   g_test_add_func ("/catalog/the-default-is-for-each-device", test_default_for_each_device);
   g_test_add_func ("/catalog/the-command-line-blacklists", test_blacklist_of_the_command_line);
+  g_test_add_func ("/catalog/built-in-without-aliases", test_built_in_without_aliases);
   g_test_add_func ("/catalog/another-bus-goes-the-same-way", test_other_bus);
   g_test_add_func ("/catalog/another-prefix-goes-the-same-way", test_other_prefix);
   g_test_add_func ("/catalog/a-malformed-modalias-is-refused", test_malformed_modalias);

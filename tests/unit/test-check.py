@@ -567,6 +567,26 @@ def a_kernel_that_is_old():
         expect(status(host), "kernel-old", "note", "kernel 5.10.0-9-amd64")
 
 
+def variants_without_aliases():
+    """Built in, before Linux 6.18"""
+    with Well() as host:
+        lacks(check(host, DISK), "builtin-silent")
+        host.write(f"{MODULES}/modules.builtin", "kernel/drivers/vfio/pci/pds/pds-vfio-pci.ko\n")
+        depmod(host)
+        expect(status(host), "builtin-silent", "warning", "pds_vfio_pci", "6.18",
+               "alias vfio_pci:v0000VVVVd0000DDDDsv*sd*bc*sc*i* pds_vfio_pci")
+        line = "alias vfio_pci:v00001B36d00000010sv*sd*bc*sc*i* pds_vfio_pci"
+        expect(check(host, DISK), "builtin-silent", "warning", "pds_vfio_pci", line, subject=DISK)
+        lacks(check(host, NIC), "builtin-silent")  # it has a variant
+        result = host.look("match", "--json", DISK)
+        equal([c["module"] for c in json.loads(result.stdout)["candidates"]], ["vfio_pci"])
+        assert "pds_vfio_pci" in result.stderr and f"vfio-variant check {DISK}" in result.stderr, result.stderr
+        host.write("etc/modprobe.d/vfio.conf", f"{line}\n")
+        found = check(host, DISK)
+        lacks(found, "builtin-silent", "module-missing")
+        equal(found["devices"][0]["module"], "pds_vfio_pci")
+
+
 # --- policy and wishes ---
 
 
@@ -1193,7 +1213,7 @@ TESTS = [
     a_neighbour_on_a_variant_before_6_1, companions_of_a_gpu, companion_that_is_no_gpus, boot_console_in_a_gpu, module_that_is_missing, module_that_another_needs,
     module_of_another_kernel, module_that_is_forbidden,
     module_that_is_not_signed, module_that_is_signed, module_that_is_blacklisted, tables_that_are_missing,
-    a_kernel_that_is_old, the_policy_decides, devices_that_vfio_pci_refuses, a_policy_that_is_damaged, wish_that_is_refused, wish_that_is_invalid,
+    a_kernel_that_is_old, variants_without_aliases, the_policy_decides, devices_that_vfio_pci_refuses, a_policy_that_is_damaged, wish_that_is_refused, wish_that_is_invalid,
     model_in_the_domain, devices_that_nobody_manages, use_by_the_host, use_by_a_guest, claim_in_the_journal,
     entry_that_is_half_done, entry_that_is_damaged, entry_of_a_device_that_is_gone, not_on_vfio_though_at_boot,
     driver_of_a_vendor, no_way_to_reset,
