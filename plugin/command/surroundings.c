@@ -10,6 +10,9 @@
 #include "placement.h"
 #include "policy-xml.h"
 
+#define WITHOUT_GROUPS VV_LIBVIRT_VERSION (12, 9, 0) /* the first libvirt that was not seen to need groups   \
+                                                      */
+
 /* Why the kernel refuses unsigned modules (module_sig_check() in its kernel/module/signing.c) */
 static char *
 enforced_by (const VvHost *host)
@@ -90,11 +93,31 @@ check_libvirts_view (const VvSurroundings *s, GPtrArray *findings)
           : g_strdup_printf ("depmod %s", host->release));
 }
 
+/* vfio.ko makes class/vfio-dev, and with CONFIG_VFIO_GROUP class/vfio (vfio_group_init() in the kernel's
+ * drivers/vfio/group.c), without which there is no /dev/vfio/vfio. libvirt wants that file
+ * (qemuHostdevHostSupportsPassthroughVFIO()). */
+static void
+check_groups (const VvSurroundings *s, GPtrArray *findings)
+{
+  const VvHost *host = s->session->host;
+  guint version = s->libvirt ? s->libvirt->version : 0;
+
+  if (!vv_io_exists (host->sys, "class/vfio-dev") || vv_io_exists (host->sys, "class/vfio"))
+    return;
+  vv_findings_add (findings, "vfio-groups-off", version && version < WITHOUT_GROUPS ? VV_PROBLEM : VV_WARNING,
+                   VV_SUBJECT_HOST,
+                   g_strdup (_ ("this kernel was built without VFIO groups (CONFIG_VFIO_GROUP)")),
+                   _ ("libvirt up to 12.8 refuses all hostdevs then: VFIO PCI device assignment is not "
+                      "supported by the host"),
+                   g_strdup (_ ("use a kernel with CONFIG_VFIO_GROUP=y")));
+}
+
 void
 vv_find_libvirt (const VvSurroundings *s, GPtrArray *findings)
 {
   const VvLibvirtProcess *p = s->libvirt;
 
+  check_groups (s, findings);
   if (!p) {
     vv_findings_add (findings, "libvirt-off", VV_NOTE, VV_SUBJECT_HOST,
                      g_strdup (_ ("neither libvirtd nor virtqemud runs")),

@@ -567,6 +567,20 @@ def a_kernel_that_is_old():
         expect(status(host), "kernel-old", "note", "kernel 5.10.0-9-amd64")
 
 
+def a_kernel_without_vfio_groups():
+    """CONFIG_VFIO_GROUP off: devices are opened by cdev alone."""
+    with Well() as host:
+        lacks(status(host), "vfio-groups-off")
+        shutil.rmtree(host.path("sys/class/vfio"))
+        for version, severity in ((9000, "problem"), (11003, "problem"), (12008, "problem"), (12009, "warning"),
+                                  (0, "warning")):
+            host.add_libvirt(version, time.time())
+            for found in (status(host), check(host, NIC)):
+                expect(found, "vfio-groups-off", severity, "CONFIG_VFIO_GROUP", "12.8")
+        shutil.rmtree(host.path("sys/class/vfio-dev"))
+        lacks(status(host), "vfio-groups-off")  # VFIO is not loaded: that cannot be told
+
+
 def variants_without_aliases():
     """Built in, before Linux 6.18"""
     with Well() as host:
@@ -1213,7 +1227,7 @@ TESTS = [
     a_neighbour_on_a_variant_before_6_1, companions_of_a_gpu, companion_that_is_no_gpus, boot_console_in_a_gpu, module_that_is_missing, module_that_another_needs,
     module_of_another_kernel, module_that_is_forbidden,
     module_that_is_not_signed, module_that_is_signed, module_that_is_blacklisted, tables_that_are_missing,
-    a_kernel_that_is_old, variants_without_aliases, the_policy_decides, devices_that_vfio_pci_refuses, a_policy_that_is_damaged, wish_that_is_refused, wish_that_is_invalid,
+    a_kernel_that_is_old, a_kernel_without_vfio_groups, variants_without_aliases, the_policy_decides, devices_that_vfio_pci_refuses, a_policy_that_is_damaged, wish_that_is_refused, wish_that_is_invalid,
     model_in_the_domain, devices_that_nobody_manages, use_by_the_host, use_by_a_guest, claim_in_the_journal,
     entry_that_is_half_done, entry_that_is_damaged, entry_of_a_device_that_is_gone, not_on_vfio_though_at_boot,
     driver_of_a_vendor, no_way_to_reset,
