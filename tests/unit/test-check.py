@@ -657,6 +657,28 @@ def wish_that_is_refused():
         equal((found["domain"], found["devices"][0]["module"]), ("vm1", "mlx5_vfio_pci"))
 
 
+def wish_for_another_module():
+    """Only what the policy lists, or the device's own aliases, can be named by a domain."""
+    wishes = ("<metadata><v:hostdevs xmlns:v='urn:vfio-variant:domain:1'><v:hostdev alias='ua-nic' "
+              "%s/></v:hostdevs></metadata>")
+    text = "domain vm1 asks for evil_mod, which no alias offers for the device"
+    with Well() as host:
+        for xml in (domain(hostdev(), metadata=wishes % "driver='evil_mod'"),
+                    domain(hostdev(more="<driver model='evil_mod'/>"))):
+            found = check_domain(host, xml)
+            expect(found, "wish-refused", "warning", text, subject=NIC)
+            equal((found["devices"][0]["module"], found["devices"][0]["fallback"]),
+                  ("special_vfio_pci", ["mlx5_vfio_pci", "vfio-pci"]))
+            assert "driver model" not in found["devices"][0]["why"], found
+        for driver, model in (("driver='evil_mod' ", ""), ("", "<driver model='evil_mod'/>")):
+            found = check_domain(host, domain(hostdev(more=model), metadata=wishes % f"{driver}fallback='none'"))
+            expect(found, "wish-refused", "warning", text, subject=NIC)
+            expect(found, "no-driver", "problem", "domain vm1 does not take it", "would not start", subject=NIC)
+        host.policy("<default driver='evil_mod generic'/>")
+        found = check_domain(host, domain(hostdev(), metadata=wishes % "driver='evil-mod'"))
+        lacks(found, "wish-refused")
+
+
 def wish_that_is_invalid():
     wishes = ("<metadata><v:hostdevs xmlns:v='urn:vfio-variant:domain:1'><v:hostdev alias='ua-other' "
               "driver='mlx5_vfio_pci'/></v:hostdevs></metadata>")
@@ -1227,7 +1249,9 @@ TESTS = [
     a_neighbour_on_a_variant_before_6_1, companions_of_a_gpu, companion_that_is_no_gpus, boot_console_in_a_gpu, module_that_is_missing, module_that_another_needs,
     module_of_another_kernel, module_that_is_forbidden,
     module_that_is_not_signed, module_that_is_signed, module_that_is_blacklisted, tables_that_are_missing,
-    a_kernel_that_is_old, a_kernel_without_vfio_groups, variants_without_aliases, the_policy_decides, devices_that_vfio_pci_refuses, a_policy_that_is_damaged, wish_that_is_refused, wish_that_is_invalid,
+    a_kernel_that_is_old, a_kernel_without_vfio_groups, variants_without_aliases, the_policy_decides,
+    devices_that_vfio_pci_refuses, a_policy_that_is_damaged, wish_that_is_refused, wish_for_another_module,
+    wish_that_is_invalid,
     model_in_the_domain, devices_that_nobody_manages, use_by_the_host, use_by_a_guest, claim_in_the_journal,
     entry_that_is_half_done, entry_that_is_damaged, entry_of_a_device_that_is_gone, not_on_vfio_though_at_boot,
     driver_of_a_vendor, no_way_to_reset,

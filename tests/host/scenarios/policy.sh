@@ -144,6 +144,22 @@ wish_is_strict() {
   unload_variants
 }
 
+# What a load of the module runs would leave a file.
+wish_of_no_candidate() {
+  echo 'install vv_other touch /run/tests/was-loaded' >/etc/modprobe.d/other.conf
+  trap 'rm /etc/modprobe.d/other.conf' EXIT
+  mark_log
+  wishing_domain "<v:hostdev address='$virtio_nic' driver='vv_other'/>"
+  expect 'drivers that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
+  log_says 'asks for vv_other, which no alias offers for the device' >/dev/null || fail 'not logged'
+  virsh -q destroy guest
+  before=$(state_of "$virtio_nic")
+  is_refused wishing_domain "<v:hostdev address='$virtio_nic' driver='vv_other' fallback='none'/>"
+  says 'asks for vv_other, which no alias offers for the device'
+  is_home "$virtio_nic" "$before"
+  [ ! -e /run/tests/was-loaded ] || fail 'the module was loaded'
+}
+
 wish_goes_too_far() {
   set_policy "$(virtio_rule "driver='generic'")"
   mark_log
@@ -330,6 +346,7 @@ scenario 'wish: granted' wish_is_granted
 scenario 'wish: by alias' wish_by_alias
 scenario 'wish: strict' wish_is_strict
 scenario 'wish: further than the policy allows' wish_goes_too_far
+scenario 'wish: a module that no alias offers' wish_of_no_candidate
 scenario 'policy: migration is required' migratable_required
 scenario 'policy: migration is required, by hand' bind_is_undone
 scenario 'policy: migration is required, at a restore' restore_is_refused
