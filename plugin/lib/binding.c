@@ -432,12 +432,15 @@ go_back (VvBinding *b, const VvPciDevice *before, GError **error)
          (before->driver || !b->is_newcomer || let_kernel_choose (b, error));
 }
 
-/* All candidates failed: the device goes back to what it was when the call came. */
+/* All candidates of @selection failed, or it has none: the device goes back to what it was when the call
+ * came. */
 static void
-roll_back (VvBinding *b, const VvPciDevice *before, VvEntry **entry_before, GError **error)
+roll_back (VvBinding *b, const VvSelection *selection, const VvPciDevice *before, VvEntry **entry_before,
+           GError **error)
 {
   g_autoptr (GError) problem = NULL;
-  g_autofree char *failed = vv_change_attempts (b->change);
+  g_autofree char *failed =
+      selection->candidates->len ? vv_change_attempts (b->change) : vv_selection_why_none (selection);
   const char *device = b->device->address;
 
   if (went_away (b, "detach", failed, error))
@@ -462,8 +465,7 @@ roll_back (VvBinding *b, const VvPciDevice *before, VvEntry **entry_before, GErr
   }
   g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
                _ ("%s: no VFIO driver could be bound, it is back on %s: %s"), device,
-               b->device->driver ? b->device->driver : _ ("no driver"),
-               failed ? failed : _ ("no candidate is allowed"));
+               b->device->driver ? b->device->driver : _ ("no driver"), failed);
 }
 
 /* A driver of the vendor's that is a VFIO driver itself, as nvidia for vGPU virtual functions (rule R8) */
@@ -525,7 +527,7 @@ vv_binding_detach (VvBinding *b, const VvSelection *selection, GError **error)
   }
   const VvCandidate *taken = try_candidates (b, selection, before);
   if (!taken) {
-    roll_back (b, before, &entry_before, error);
+    roll_back (b, selection, before, &entry_before, error);
     return NULL;
   }
   explain (b->change, taken, selection->ruled_by);

@@ -314,6 +314,18 @@ vv_selection_exclude (VvSelection *selection, VvCandidate *c, const char *why)
   g_ptr_array_add (selection->excluded, c);
 }
 
+char *
+vv_selection_why_none (const VvSelection *selection)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  for (guint i = 0; i < selection->excluded->len; i++) {
+    const VvCandidate *c = selection->excluded->pdata[i];
+    g_string_append_printf (text, "%s%s (%s)", i ? "; " : "", c->module, c->excluded);
+  }
+  return text->len ? g_string_free (g_steal_pointer (&text), FALSE) : g_strdup (_ ("the kernel offers none"));
+}
+
 static void
 exclude_first (VvSelection *selection, const char *why)
 {

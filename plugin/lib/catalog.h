@@ -147,6 +147,10 @@ VvCandidate *vv_candidate_forced (const char *driver);
 /** vv_selection_exclude: puts @candidate, (transfer full), among the excluded */
 void vv_selection_exclude (VvSelection *selection, VvCandidate *candidate, const char *why);
 
+/** vv_selection_why_none: Returns: (transfer full): each of the excluded with the reason, in one line; or
+ * that the kernel offers none */
+char *vv_selection_why_none (const VvSelection *selection);
+
 /** vv_candidate_driver: Returns: (transfer full) (nullable): its driver's name; NULL while the module is not
  * loaded */
 char *vv_candidate_driver (const VvHost *host, const VvCandidate *candidate);

@@ -146,16 +146,13 @@ make_strict (const VvChoice *choice, GError **error)
 static void
 none_is_left (const VvPciDevice *device, const VvChoice *choice, GError **error)
 {
-  g_autoptr (GString) text = g_string_new (NULL);
+  g_autofree char *why = vv_selection_why_none (choice->selection);
+  g_autoptr (GString) refused = g_string_new (NULL);
 
   for (guint i = 0; i < choice->refused->len; i++)
-    g_string_append_printf (text, "%s%s", text->len ? "; " : "", (const char *)choice->refused->pdata[i]);
-  for (guint i = 0; i < choice->selection->excluded->len; i++) {
-    const VvCandidate *c = choice->selection->excluded->pdata[i];
-    g_string_append_printf (text, "%s%s (%s)", text->len ? "; " : "", c->module, c->excluded);
-  }
-  g_set_error (error, VV_ERROR, VV_ERROR_POLICY, _ ("%s: no VFIO driver is left: %s"), device->address,
-               text->len ? text->str : _ ("the kernel offers none"));
+    g_string_append_printf (refused, "%s; ", (const char *)choice->refused->pdata[i]);
+  g_set_error (error, VV_ERROR, VV_ERROR_POLICY, _ ("%s: no VFIO driver is left: %s%s"), device->address,
+               refused->str, why);
 }
 
 gboolean
