@@ -18,6 +18,8 @@ struct VvNodedevHooks {
   char *dir;
   uid_t owner; /* whose scripts are run, besides root's */
   guint limit_ms;
+  VvGoesOn goes_on;
+  gpointer goes_on_data;
 };
 
 VvNodedevHooks *
@@ -39,6 +41,20 @@ vv_nodedev_hooks_free (VvNodedevHooks *hooks)
     return;
   g_free (hooks->dir);
   g_free (hooks);
+}
+
+void
+vv_nodedev_hooks_watch (VvNodedevHooks *hooks, VvGoesOn goes_on, gpointer data)
+{
+  hooks->goes_on = goes_on;
+  hooks->goes_on_data = data;
+}
+
+static void
+tell_watcher (const VvNodedevHooks *hooks, guint limit_ms)
+{
+  if (hooks->goes_on)
+    hooks->goes_on (limit_ms, hooks->goes_on_data);
 }
 
 /* --- which --- */
@@ -273,7 +289,10 @@ run_script (Row *row, const char *script, GError **error)
   if (!row->xml)
     return not_run (script, VV_ERROR_NO_DEVICE, _ ("the device went away"), error);
   row->argv[0] = script;
-  if (!vv_script_run (real, row->argv, row->xml, limit_ms, &output, error)) {
+  tell_watcher (row->hooks, limit_ms);
+  gboolean done = vv_script_run (real, row->argv, row->xml, limit_ms, &output, error);
+  tell_watcher (row->hooks, 0);
+  if (!done) {
     g_prefix_error (error, _ ("hook %s: "), script);
     return FALSE;
   }
@@ -292,6 +311,7 @@ vv_nodedev_hooks_run (const VvNodedevHooks *hooks, const VvPciDevice *device, Vv
   Row row = {.hooks = hooks, .device = device, .deadline = deadline};
   gboolean done = TRUE;
 
+  tell_watcher (hooks, 0);
   row.argv[1] = name;
   row.argv[2] = vv_operation_name (operation);
   row.argv[3] = sub_operation;

@@ -30,6 +30,17 @@ VvNodedevHooks *vv_nodedev_hooks_new (const VvHost *host, guint limit_ms);
 void vv_nodedev_hooks_free (VvNodedevHooks *hooks);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvNodedevHooks, vv_nodedev_hooks_free)
 
+/** VvGoesOn: work goes on; what is next may take @limit_ms, a limit of its own, in milliseconds; 0: it has
+ * none */
+typedef void (*VvGoesOn) (guint limit_ms, gpointer data);
+
+/**
+ * vv_nodedev_hooks_watch:
+ * @goes_on: (nullable): called each time that the hook point is reached, and before and after each script
+ * @data: for @goes_on
+ */
+void vv_nodedev_hooks_watch (VvNodedevHooks *hooks, VvGoesOn goes_on, gpointer data);
+
 /**
  * vv_nodedev_hooks_run:
  * @device: what the scripts are told of, as it was loaded

@@ -34,6 +34,21 @@ vv_session_binding_failed (const VvSession *s, VvBinding *binding, const char *d
   return vv_session_count_failure (s, failed, driver, error ? *error : NULL);
 }
 
+void
+vv_session_watch (VvSession *s, VvGoesOn goes_on, gpointer data)
+{
+  s->goes_on = goes_on;
+  s->goes_on_data = data;
+  vv_nodedev_hooks_watch (s->hooks, goes_on, data);
+}
+
+static void
+tell_watcher (const VvSession *s)
+{
+  if (s->goes_on)
+    s->goes_on (0, s->goes_on_data);
+}
+
 static VvBinding *
 log_recovered (const VvSession *s, VvBinding *binding)
 {
@@ -45,8 +60,9 @@ log_recovered (const VvSession *s, VvBinding *binding)
 VvBinding *
 vv_session_binding (const VvSession *s, const char *address, gboolean dry_run, GError **error)
 {
-  return log_recovered (s,
-                        vv_binding_open (s->host, s->modules, s->journal, s->hooks, address, dry_run, error));
+  VvBinding *binding = vv_binding_open (s->host, s->modules, s->journal, s->hooks, address, dry_run, error);
+  tell_watcher (s);
+  return log_recovered (s, binding);
 }
 
 static gboolean
@@ -88,6 +104,7 @@ recover_device (const VvSession *s, const char *address)
     return;
   entry = vv_journal_load (s->journal, address, NULL);
   VvLock *lock = entry ? vv_journal_lock (s->journal, address, 0, &problem) : NULL;
+  tell_watcher (s);
   if (!lock && (!problem || g_error_matches (problem, VV_ERROR, VV_ERROR_REFUSED)))
     return;
   g_autoptr (VvBinding) binding =
@@ -116,6 +133,7 @@ vv_session_set_policy (VvSession *s, VvPolicy *policy)
   s->policy = policy;
   vv_nodedev_hooks_free (s->hooks);
   s->hooks = vv_nodedev_hooks_new (s->host, policy->hook_limit_s * 1000);
+  vv_nodedev_hooks_watch (s->hooks, s->goes_on, s->goes_on_data);
 }
 
 gboolean

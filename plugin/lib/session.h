@@ -18,6 +18,9 @@ typedef struct {
   VvPolicy *policy;
   VvJournal *journal;
   VvNodedevHooks *hooks;
+  /*< private >*/
+  VvGoesOn goes_on;
+  gpointer goes_on_data;
 } VvSession;
 
 /**
@@ -60,6 +63,15 @@ gboolean vv_session_reload (VvSession *session, GError **error);
  * @policy: (transfer full): counts from now on; a new session has one that says nothing
  */
 void vv_session_set_policy (VvSession *session, VvPolicy *policy);
+
+/**
+ * vv_session_watch:
+ * @goes_on: called before and after each wait for a device, and as vv_nodedev_hooks_watch() has it
+ * @data: for @goes_on
+ *
+ * For a caller whose progress is watched.
+ */
+void vv_session_watch (VvSession *session, VvGoesOn goes_on, gpointer data);
 
 /**
  * vv_session_recover:

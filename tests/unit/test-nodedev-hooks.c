@@ -817,6 +817,28 @@ test_sigchld_ignored (void)
   assert_witnesses (f, NULL);
 }
 
+static void
+note_limit (guint limit_ms, gpointer limits)
+{
+  g_string_append_printf (limits, "%u ", limit_ms);
+}
+
+/* Who watches hears that the work goes on, and how long what is next may take. */
+static void
+test_watched (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (GString) limits = g_string_new (NULL);
+
+  vv_nodedev_hooks_watch (f->hooks, note_limit, limits);
+  run_by (f, 0, NULL);
+  g_assert_cmpstr (limits->str, ==, "0 ");
+  add_script (f, "a", "true");
+  add_script (f, "b", "false");
+  g_assert_false (run_by (f, 0, NULL));
+  g_assert_cmpstr (limits->str, ==, "0 0 60000 0 60000 0 ");
+}
+
 int
 main (int argc, char **argv)
 {
@@ -824,6 +846,7 @@ main (int argc, char **argv)
     const char *path;
     GTestFunc func;
   } tests[] = {
+      {"/nodedev-hooks/watched", test_watched},
       {"/nodedev-hooks/no-scripts-no-cost", test_no_scripts_no_cost},
       {"/nodedev-hooks/order", test_order},
       {"/nodedev-hooks/passed-over", test_passed_over},
