@@ -98,6 +98,50 @@ manages (const VvChoice *choice)
   return term (choice, VV_TERM_UNMANAGED) == VV_UNMANAGED_MANAGE;
 }
 
+/* --- what is wanted strictly --- */
+
+static gboolean
+is_strict (const VvChoice *choice, const VvHostdev *hostdev, gboolean prepare)
+{
+  if (term (choice, VV_TERM_MIGRATABLE) == VV_MIGRATABLE_REQUIRE)
+    return TRUE;
+  return (hostdev->managed || manages (choice)) &&
+         (vv_decision_is_strict (choice->decision) ||
+          (prepare && term (choice, VV_TERM_HOST_USE) == VV_HOST_USE_REFUSE));
+}
+
+/* Nothing is strict by itself: most hosts are done here. */
+static gboolean
+may_be_strict (const VvPolicy *policy, const VvDomain *domain)
+{
+  gboolean may_be = policy->rules->len || policy->defaults->len;
+
+  for (guint i = 0; !may_be && i < domain->hostdevs->len; i++)
+    may_be = ((VvHostdev *)domain->hostdevs->pdata[i])->wish != NULL;
+  return may_be;
+}
+
+char *
+vv_domain_strict_rule (const VvSession *session, const VvDomain *domain, gboolean prepare)
+{
+  g_autofree char *whose = g_strdup_printf ("domain %s", domain->name);
+
+  if (!may_be_strict (session->policy, domain))
+    return NULL;
+  for (guint i = 0; i < domain->hostdevs->len; i++) {
+    const VvHostdev *h = domain->hostdevs->pdata[i];
+    g_autoptr (VvPciDevice) device = vv_pci_device_look (session->host, h->address, NULL);
+    g_autoptr (VvEntry) entry = device ? vv_journal_load (session->journal, h->address, NULL) : NULL;
+    g_autoptr (VvChoice) choice =
+        device ? vv_choose_model (session, device, entry, h->model, h->wish, whose, NULL) : NULL;
+    if (!choice || !is_strict (choice, h, prepare))
+      continue;
+    g_autofree char *rule = vv_decision_rule (choice->decision);
+    return g_strdup_printf ("%s: it is not known whether it has what %s requires", h->address, rule);
+  }
+  return NULL;
+}
+
 /* --- prepare --- */
 
 static GPtrArray *

@@ -15,6 +15,17 @@
 #include "session.h"
 
 /**
+ * vv_domain_strict_rule: whether something is wanted strictly of a device of the domain
+ * @prepare: whether the domain is at "prepare", where the host's own use of a device counts
+ *
+ * To be called before what may take long; changes nothing and logs nothing.
+ *
+ * Returns: (transfer full) (nullable): what is to be said if it cannot be found out whether the device has
+ * it; NULL: the domain may start in any case
+ */
+char *vv_domain_strict_rule (const VvSession *session, const VvDomain *domain, gboolean prepare);
+
+/**
  * vv_domain_prepare: before libvirt detaches the devices (hook "prepare begin")
  *
  * Writes each device's home to the journal, loads the modules that will be needed, and warns of what will

@@ -4,9 +4,10 @@
  * may crash. Run by it with the arguments PARENT DOMAIN OPERATION SUB-OPERATION, PARENT being the hook's own
  * process, and the domain's XML on standard input.
  *
- * Exits 0, or 1 where the domain must not start; why stands on standard error then. Nothing else ever makes
- * it 1.
+ * Exits 0, or 1 where the domain must not start; why is told the hook (news.h), as well as that the work goes
+ * on. Nothing else ever makes it 1.
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include "domain-life.h"
 #include "input.h"
 #include "log.h"
+#include "news.h"
 #include "policy-xml.h"
 
 /* @may_start: where a domain can be refused; elsewhere @act. @by_journal: the devices are those that the
@@ -44,15 +46,39 @@ find_station (const char *operation)
   return NULL;
 }
 
-static VvSession *
-open_session (GError **error)
+/* @refusal: (nullable): why the domain must not start if nothing more is said. When the hook has died, the
+ * kernel ends this process. */
+static void
+tell_hook (guint limit_ms, const char *refusal)
 {
-  VvSession *session = vv_session_new (NULL, NULL, VV_SESSION_MOVE, error);
+  char message[VV_NEWS_LIMIT];
 
-  if (session) {
-    vv_session_set_policy (session, vv_policy_read (session->host));
-    vv_policy_warn (session->policy);
-  }
+  snprintf (message, sizeof message, "%u %s", limit_ms, refusal ? refusal : "");
+  if (write (VV_NEWS_FD, message, strlen (message) + 1) < 0)
+    g_debug ("the hook does not listen");
+}
+
+static void
+tell_progress (guint limit_ms, gpointer strict)
+{
+  tell_hook (limit_ms, strict);
+}
+
+/* What a process that died left half done may take the kernel long to mend, so that comes last. */
+static VvSession *
+open_session (const Station *station, const VvDomain *domain, char **strict, GError **error)
+{
+  VvSession *session = vv_session_new (NULL, NULL, VV_SESSION_SERVE, error);
+
+  if (!session)
+    return NULL;
+  vv_session_set_policy (session, vv_policy_read (session->host));
+  vv_policy_warn (session->policy);
+  if (station->may_start)
+    *strict = vv_domain_strict_rule (session, domain, station->may_start == vv_domain_prepare);
+  vv_session_watch (session, tell_progress, *strict);
+  tell_hook (0, *strict);
+  vv_session_recover (session);
   return session;
 }
 
@@ -70,11 +96,12 @@ run (const Station *station, const char *name, const GString *xml)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (GError) refusal = NULL;
+  g_autofree char *strict = NULL;
   g_autoptr (VvDomain) domain = vv_domain_parse (xml->str, xml->len, &error);
 
   if (domain && !station->by_journal && !domain->hostdevs->len)
     return TRUE;
-  g_autoptr (VvSession) session = domain ? open_session (&error) : NULL;
+  g_autoptr (VvSession) session = domain ? open_session (station, domain, &strict, &error) : NULL;
   if (!session) {
     g_warning ("domain %s: %s; its devices stay on the driver that libvirt chose", name, error->message);
     return TRUE;
@@ -83,7 +110,7 @@ run (const Station *station, const char *name, const GString *xml)
   if (station->act)
     station->act (session, domain);
   else if (!station->may_start (session, domain, &refusal)) {
-    fprintf (stderr, "vfio-variant: %s\n", refusal->message); /* libvirt quotes it */
+    tell_hook (0, refusal->message);
     return FALSE;
   }
   return TRUE;
@@ -107,6 +134,7 @@ main (int argc, char **argv)
     return EXIT_SUCCESS; /* 1 would be a refusal */
   }
   vv_log_to_system ();
+  fcntl (VV_NEWS_FD, F_SETFD, FD_CLOEXEC);
   if (!dies_with_the_hook (argv[1]))
     return EXIT_SUCCESS;
   g_autoptr (GString) xml = vv_hook_input ();

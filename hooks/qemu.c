@@ -7,30 +7,43 @@
  * Only where a domain is about to start, and the policy or the domain itself wants something strictly that it
  * cannot have, it exits 1: libvirt then does not start it, and shows what stands on standard error. Calls no
  * libvirt function: libvirt waits for the hook and would never answer (rule R10). Prints nothing on standard
- * output: for "migrate" and "restore" libvirt takes that as the domain's new XML.
+ * output: for "migrate" and "restore" libvirt takes that as the domain's new XML. libvirt also waits until
+ * standard output and error are closed, so no child has them.
  *
  * Most domains have no PCI devices, and must not pay for those that have: here it is only found out which
  * kind this is. The work is another program's, vfio-variant-domain (domain.c), with the libraries that take
  * long to load. It is also safer there. libvirt takes a hook that was killed or crashed for one that says no,
  * kills the running guest at "started" and "reconnect", and gives back no device at "release". So a process
- * that died is followed by another one, which first mends what the first one left; if that dies, too, it is
- * said in the log.
+ * that died is followed by another one, which first mends what the first one left. One of which nothing is
+ * heard for a minute is killed and left behind: it may hang in the kernel, where it cannot even be killed. In
+ * the end a warning in the log is all that follows, unless the process had said that something is wanted
+ * strictly.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "input.h"
 #include "libvirt-process.h"
 #include "log.h"
+#include "news.h"
+#include "one-line.h"
 
 #define ATTEMPTS 2
+#ifndef VV_PATIENCE_MS /* a test is in a hurry */
+#define VV_PATIENCE_MS 60000
+#endif
+#define MOST_MS 3600000   /* what a script may be given, vfio-variant.xml(5) */
+#define WORDS_LIMIT 16384 /* of what one process prints */
 
 /* @by_journal: the devices are those that the journal gives to the domain, not those of its XML. */
 typedef struct {
@@ -77,6 +90,30 @@ is_none_of_ours (const VvHost *host, const Station *station, const GString *xml)
   return station->by_journal ? journal_is_empty (host) : !may_have_hostdevs (xml);
 }
 
+/* Returns: whether the process ended within so many milliseconds */
+static gboolean
+ends_within (int pidfd, int milliseconds)
+{
+  struct pollfd ended = {pidfd, POLLIN, 0};
+
+  return TEMP_FAILURE_RETRY (poll (&ended, 1, milliseconds)) > 0;
+}
+
+static int
+open_pidfd (pid_t pid)
+{
+  return (int)syscall (SYS_pidfd_open, pid, 0U);
+}
+
+static void
+close_standard_files (void)
+{
+  int null = open ("/dev/null", O_RDWR | O_CLOEXEC);
+
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+    dup2 (null, fd);
+}
+
 /* Once for each libvirt, by a process of its own: what only looks can hardly die. */
 static void
 note_caller (const VvHost *host, pid_t libvirt)
@@ -84,11 +121,13 @@ note_caller (const VvHost *host, pid_t libvirt)
   pid_t pid = vv_hook_caller_is_noted (host, libvirt) ? -1 : fork ();
 
   if (pid == 0) {
+    close_standard_files ();
     vv_hook_note_caller (host, libvirt);
     _exit (EXIT_SUCCESS);
   }
-  while (pid > 0 && waitpid (pid, NULL, 0) < 0 && errno == EINTR)
-    ;
+  int pidfd = pid > 0 ? open_pidfd (pid) : -1;
+  if (pidfd >= 0 && ends_within (pidfd, VV_PATIENCE_MS))
+    waitpid (pid, NULL, 0);
 }
 
 /* --- the process that does the work --- */
@@ -123,68 +162,262 @@ keep (const GString *xml)
   return fd;
 }
 
+/* A process at work.
+ * @words: what it and its children print
+ * @news: see there
+ * @line: what was printed and is not logged yet
+ * @room: bytes of words that are still logged
+ * @message: what has come of its next message
+ * @limit_ms, @refusal: the parts of its last message */
+typedef struct {
+  pid_t pid;
+  int pidfd;
+  int words;
+  int news;
+  GString *line;
+  gsize room;
+  GString *message;
+  guint limit_ms;
+  char *refusal;
+} Work;
+
+static void
+work_clear (Work *w)
+{
+  for (gsize i = 0; i < 3; i++) {
+    int fd = ((const int[]){w->pidfd, w->words, w->news})[i];
+    if (fd >= 0)
+      close (fd);
+  }
+  g_string_free (w->line, TRUE);
+  g_string_free (w->message, TRUE);
+  g_free (w->refusal);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Work, work_clear)
+
+/* Only our end must not block. Returns: FALSE with errno set */
+static gboolean
+open_pipe (int *ours, int *theirs)
+{
+  int ends[2];
+
+  if (pipe2 (ends, O_CLOEXEC) < 0)
+    return FALSE;
+  *ours = ends[0];
+  *theirs = ends[1];
+  return fcntl (*ours, F_SETFL, O_NONBLOCK) == 0;
+}
+
 /* Returns: an errno */
 static int
-start (const char *program, char **words, int input, pid_t *pid)
+spawn (Work *w, const char *program, char **argv, const int files[VV_NEWS_FD + 1])
 {
   posix_spawn_file_actions_t actions;
+
+  posix_spawn_file_actions_init (&actions);
+  for (int fd = 0; fd <= VV_NEWS_FD; fd++)
+    posix_spawn_file_actions_adddup2 (&actions, files[fd], fd);
+  int errnum = posix_spawn (&w->pid, program, &actions, NULL, argv, environ);
+  posix_spawn_file_actions_destroy (&actions);
+  if (errnum)
+    return errnum;
+  w->pidfd = open_pidfd (w->pid);
+  return w->pidfd < 0 ? errno : 0;
+}
+
+/* Returns: an errno */
+static int
+start (Work *w, const char *program, char **words, int input)
+{
   g_autofree char *parent = g_strdup_printf ("%d", (int)getpid ());
   char *argv[] = {(char *)program, parent, words[1], words[2], words[3], NULL};
+  int their_words = -1, their_news = -1, errnum = 0;
 
   lseek (input, 0, SEEK_SET);
-  posix_spawn_file_actions_init (&actions);
-  posix_spawn_file_actions_adddup2 (&actions, input, STDIN_FILENO);
-  int errnum = posix_spawn (pid, program, &actions, NULL, argv, environ);
-  posix_spawn_file_actions_destroy (&actions);
+  if (!open_pipe (&w->words, &their_words) || !open_pipe (&w->news, &their_news))
+    errnum = errno;
+  else
+    errnum = spawn (w, program, argv, (const int[]){input, their_words, their_words, their_news});
+  close (their_words);
+  close (their_news);
   return errnum;
 }
 
-/* Returns: what it exited with, or the signal it died of, negative */
-static int
-wait_for (pid_t pid)
+static void
+take_message (Work *w)
 {
-  pid_t reaped;
-  int status = 0;
+  char *text;
 
-  do
-    reaped = waitpid (pid, &status, 0);
-  while (reaped < 0 && errno == EINTR);
+  w->limit_ms = (guint)MIN (g_ascii_strtoull (w->message->str, &text, 10), MOST_MS);
+  g_free (w->refusal);
+  w->refusal = g_strdup (*text ? text + 1 : text);
+  g_string_truncate (w->message, 0);
+}
+
+/* Returns: FALSE: there is nothing more to come */
+static gboolean
+read_news (Work *w)
+{
+  char buffer[4096];
+  ssize_t n = read (w->news, buffer, sizeof buffer);
+
+  for (ssize_t i = 0; i < n; i++) {
+    if (w->message->len + 1 < VV_NEWS_LIMIT || !buffer[i])
+      g_string_append_c (w->message, buffer[i]);
+    if (buffer[i])
+      continue;
+    take_message (w);
+  }
+  return n > 0;
+}
+
+static void
+log_line (Work *w, const char *domain)
+{
+  g_autofree char *shown = vv_one_line (w->line->str, w->line->len, FALSE);
+
+  if (shown)
+    g_message ("domain %s: %s", domain, shown);
+  g_string_truncate (w->line, 0);
+}
+
+/* Returns: FALSE: there is nothing more to come */
+static gboolean
+read_words (Work *w, const char *domain)
+{
+  char buffer[4096];
+  ssize_t n = read (w->words, buffer, sizeof buffer);
+
+  for (ssize_t i = 0; i < n && w->room > 0; i++, w->room--) {
+    if (buffer[i] == '\n')
+      log_line (w, domain);
+    else
+      g_string_append_c (w->line, buffer[i]);
+  }
+  return n > 0;
+}
+
+static gint64
+moment_in (guint milliseconds)
+{
+  return g_get_monotonic_time () + milliseconds * G_TIME_SPAN_MILLISECOND;
+}
+
+/* Returns: whether it ended; FALSE: nothing was heard of it for too long */
+static gboolean
+watch (Work *w, const char *domain)
+{
+  gint64 until = moment_in (VV_PATIENCE_MS);
+  struct pollfd fds[] = {{w->pidfd, POLLIN, 0}, {w->news, POLLIN, 0}, {w->words, POLLIN, 0}};
+
+  for (;;) {
+    gint64 left = until - g_get_monotonic_time ();
+    if (left <= 0)
+      return FALSE;
+    if (poll (fds, G_N_ELEMENTS (fds), (int)(left / G_TIME_SPAN_MILLISECOND) + 1) <= 0)
+      continue;
+    if (fds[0].revents)
+      return TRUE;
+    if (fds[1].revents && read_news (w))
+      until = moment_in (w->limit_ms + VV_PATIENCE_MS);
+    else if (fds[1].revents)
+      fds[1].fd = -1;
+    if (fds[2].revents && !read_words (w, domain))
+      fds[2].fd = -1;
+  }
+}
+
+/* What is in the pipes; a child of its children that still has the other end is not waited for.
+ * Returns: what it exited with, or the signal it died of, negative */
+static int
+finish (Work *w, const char *domain)
+{
+  int status = 0;
+  pid_t reaped = TEMP_FAILURE_RETRY (waitpid (w->pid, &status, 0));
+
+  while (read_news (w))
+    ;
+  for (int i = 0; i < 16 && read_words (w, domain); i++) /* a full pipe, pipe(7) */
+    ;
+  log_line (w, domain);
   if (reaped < 0)
     return EXIT_SUCCESS;
   return WIFSIGNALED (status) ? -WTERMSIG (status) : WEXITSTATUS (status);
 }
 
+static int
+refuse (const char *refusal, const char *why)
+{
+  fprintf (stderr, "vfio-variant: %s%s%s\n", refusal, why ? ": " : "",
+           why ? why : ""); /* libvirt quotes it */
+  return EXIT_FAILURE;
+}
+
+/* @refusal: (nullable): why the domain must not start then */
+static int
+give_up (const char *domain, const char *refusal, const char *why)
+{
+  if (refusal && *refusal)
+    return refuse (refusal, why);
+  g_warning ("domain %s: %s; libvirt goes its own way", domain, why);
+  return EXIT_SUCCESS;
+}
+
 /* 1 is a refusal. All else, as the 127 of a dynamic loader that misses a library, says that nothing was done.
  */
 static int
-end_with (const char *domain, const char *program, int status)
+end_with (const Work *w, const char *domain, const char *program, int status)
 {
-  if (status == EXIT_SUCCESS || status == EXIT_FAILURE)
+  if (status == EXIT_SUCCESS)
     return status;
-  g_warning ("domain %s: %s exited with %d; libvirt goes its own way", domain, program, status);
-  return EXIT_SUCCESS;
+  if (status == EXIT_FAILURE)
+    return w->refusal && *w->refusal ? refuse (w->refusal, NULL) : status;
+  g_autofree char *why = g_strdup_printf ("%s exited with %d", program, status);
+  return give_up (domain, w->refusal, why);
+}
+
+/* Returns: an exit status; -1: it died, and another one may do better */
+static int
+attempt (const char *program, char **words, int input, gboolean last)
+{
+  g_auto (Work) w = {.pidfd = -1,
+                     .words = -1,
+                     .news = -1,
+                     .line = g_string_new (NULL),
+                     .room = WORDS_LIMIT,
+                     .message = g_string_new (NULL)};
+  g_autofree char *why = NULL;
+  int errnum = input < 0 ? errno : start (&w, program, words, input);
+
+  if (errnum) {
+    why = g_strdup_printf ("%s: %s", program, g_strerror (errnum));
+    return give_up (words[1], NULL, why);
+  }
+  if (!watch (&w, words[1])) {
+    kill (w.pid, SIGKILL);
+    why = g_strdup_printf ("%s did nothing for %u s and is left behind", program,
+                           (w.limit_ms + VV_PATIENCE_MS) / 1000);
+    return give_up (words[1], w.refusal, why);
+  }
+  int status = finish (&w, words[1]);
+  if (status >= 0)
+    return end_with (&w, words[1], program, status);
+  why = g_strdup_printf ("the process that sees to its devices died of signal %d", -status);
+  if (last)
+    return give_up (words[1], w.refusal, why);
+  g_warning ("domain %s: %s; another one does it", words[1], why);
+  return -1;
 }
 
 static int
 work_surely (char **words, const GString *xml)
 {
   g_autofree char *program = find_program ();
-  int input = keep (xml), errnum = input < 0 ? errno : 0;
-  pid_t pid;
+  int input = keep (xml), status = -1;
 
-  for (guint i = 1; i <= ATTEMPTS && !errnum; i++) {
-    errnum = start (program, words, input, &pid);
-    if (errnum)
-      break;
-    int status = wait_for (pid);
-    if (status >= 0)
-      return end_with (words[1], program, status);
-    g_warning ("domain %s: the process that sees to its devices died of signal %d; %s", words[1], -status,
-               i < ATTEMPTS ? "another one does it" : "libvirt goes its own way");
-  }
-  if (errnum)
-    g_warning ("domain %s: %s: %s; libvirt goes its own way", words[1], program, g_strerror (errnum));
-  return EXIT_SUCCESS;
+  for (guint i = 1; status < 0; i++)
+    status = attempt (program, words, input, i == ATTEMPTS);
+  return status;
 }
 
 int
@@ -201,6 +434,7 @@ main (int argc, char **argv)
     return 2;
   }
   vv_log_to_system ();
+  dup2 (STDERR_FILENO, STDOUT_FILENO); /* nothing is for libvirt to read */
   signal (SIGCHLD, SIG_DFL);
   const Station *station = find_station (argv[2], argv[3]);
   g_autoptr (GString) xml = station ? vv_hook_input () : NULL;

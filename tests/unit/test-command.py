@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The programs as their users see them: what they print, and what they exit with.
 
-Usage: test-command.py FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS SYSCONFDIR; prints TAP. Some tests run the programs in a mount
+Usage: test-command.py FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS SYSCONFDIR HURRIED-HOOK; prints TAP. Some tests run the programs in a mount
 namespace in which the fake host's files are the running system's.
 """
 import json
@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -18,6 +19,7 @@ from programs import (COMMAND, DAEMON, HOOK, LIBVIRT_DIR, QUIET, SCHEMAS, STATUS
                       exits, needs_namespace, needs_policy, run, valid)
 from tap import Skip, equal, run_tests
 
+HURRIED_HOOK = sys.argv[7]
 NIC, DISK, ON_VFIO = "0000:3b:00.1", "0000:04:00.0", "0000:05:00.0"
 KEY = "vfio_pci:v000015B3d0000101Esv000015B3sd00000058bc02sc00i00"
 DOMAIN = """<domain><name>vm1</name><uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid><devices>
@@ -1087,9 +1089,9 @@ def hook_lets_the_guest_go_on():
 class HookWith:
     """The hook, with a script in the place of the program that it has do the work."""
 
-    def __init__(self, script):
+    def __init__(self, script, hook=HOOK):
         self.folder = tempfile.mkdtemp()
-        shutil.copy(HOOK, self.folder)
+        shutil.copy(hook, os.path.join(self.folder, "vfio-variant-hook"))
         self.write("vfio-variant-domain", f"#!/bin/sh\ncat >{self.folder}/xml\necho >>{self.folder}/runs\n{script}\n")
         os.chmod(os.path.join(self.folder, "vfio-variant-domain"), 0o755)
 
@@ -1126,6 +1128,63 @@ def hook_outlives_what_it_runs():
             equal(result.stdout, "")
             equal(len(hook.read("runs")), runs)
             equal(hook.read("xml"), DOMAIN % "yes")
+
+
+def hook_waits_as_long_as_it_hears_something():
+    """Each message gives two seconds more; the last one says why the domain must not start when none follows."""
+    died = "the process that sees to its devices died of signal 9"
+    late = "did nothing for 2 s and is left behind"
+    for script, code, refusal, logged in (
+            ("for i in 1 2 3 4; do sleep 1; printf '0 \\0' >&3; done", 0, None, ""),
+            ("printf '3000 \\0' >&3; sleep 3; printf '0 \\0' >&3; sleep 1", 0, None, ""),
+            ("sleep 60", 0, None, f"{late}; libvirt goes its own way"),
+            ("printf '0 since\\0' >&3; sleep 60", 1, f"since: {{program}} {late}", ""),
+            ("printf '0 since\\00000 \\0' >&3; sleep 60", 0, None, f"{late}; libvirt goes its own way"),
+            ("printf '0 since\\00000 cut' >&3; sleep 60", 1, f"since: {{program}} {late}", ""),
+            ("printf '0 since\\0' >&3; kill -KILL $$", 1, f"since: {died}", f"{died}; another one does it"),
+            ("printf '0 \\00000 since\\0' >&3; exit 1", 1, "since", ""),
+            ("printf '0 since\\0' >&3; exit 0", 0, None, ""),
+            ("printf '0 since\\0' >&3; exit 127", 1, "since: {program} exited with 127", ""),
+            ("exec 1>&- 2>&- 3>&-; exit 0", 0, None, "")):
+        with HookWith(script, HURRIED_HOOK) as hook:
+            print(f"# {script}")
+            result = hook.run("start", "begin", DOMAIN % "yes")
+            exits(result, code, logged)
+            program = os.path.join(hook.folder, "vfio-variant-domain")
+            equal([line for line in result.stderr.splitlines() if line.startswith("vfio-variant: ")],
+                  [f"vfio-variant: {refusal.format(program=program)}"] if refusal else [])
+            equal(result.stdout, "")
+
+
+def hook_keeps_its_output_to_itself():
+    """What is printed behind it goes to the log; libvirt waits for the end of no output but the hook's own."""
+    for script in ("echo '<domain/>'", "echo '<domain/>' >&2", "(sleep 60; echo '<domain/>') &"):
+        with HookWith(script) as hook:
+            print(f"# {script}")
+            started = time.monotonic()
+            result = hook.run("migrate", "begin", DOMAIN % "yes")
+            exits(result, 0, "domain vm1: <domain/>" if "sleep" not in script else "")
+            equal(result.stdout, "")
+            assert time.monotonic() - started < 30, "a child of it was waited for"
+
+
+def hook_leaves_what_hangs():
+    """A module's install command does not end. The guest starts without us, unless something is wanted strictly."""
+    needs_policy()
+    policy = f"policy {LIBVIRT_DIR}/vfio-variant.xml:2"
+    for rules, operation, code in (("", "prepare", 0), ("<default migratable='require'/>", "prepare", 1),
+                                   ("<default fallback='none'/>", "migrate", 1), ("<default host-use='refuse'/>", "prepare", 1),
+                                   ("<default host-use='refuse'/>", "migrate", 0),
+                                   (f"<device address='{ON_VFIO}' fallback='none'/>", "prepare", 0)):
+        print(f"# {operation}: {rules}")
+        with Host() as host:
+            host.policy(rules)
+            host.write("run/modprobe.d/slow.conf", NOISY.replace("echo", "exec sleep 20;"))
+            result = host.inside(HURRIED_HOOK, "vm1", operation, "begin", "-", stdin=DOMAIN % "yes")
+            exits(result, code, "did nothing for 2 s and is left behind")
+            equal(result.stdout, "")
+            said = f"vfio-variant: {NIC}: it is not known whether it has what {policy} requires: "
+            equal(said in result.stderr, code == 1)
 
 
 def hook_leaves_other_domains_alone():
@@ -1489,6 +1548,7 @@ TESTS = [
     bind_without_an_iommu_exits_4, restore_respects_domains, probe_of_the_generic_driver,
     probe_of_a_native_driver_exits_4, probe_respects_domains, probe_that_cannot_ask_exits_1, hook_usage, hook_never_fails, hook_with_endless_input,
     hook_follows_a_life, install_commands_print_nowhere, hook_lets_the_guest_go_on, hook_outlives_what_it_runs,
+    hook_waits_as_long_as_it_hears_something, hook_keeps_its_output_to_itself, hook_leaves_what_hangs,
     hook_leaves_other_domains_alone, what_the_hook_runs_is_for_the_hook,
     match_tells_the_rule, match_under_every_term, match_of_nothing_left, list_shows_the_best_by_the_policy,
     a_broken_policy_is_warned_of_and_ignored, bind_goes_by_host_use, bind_with_a_driver_gets_past_the_policy,

@@ -1245,6 +1245,53 @@ test_what_is_asked_strictly_is_refused (void)
   }
 }
 
+/* What the hook must know when it gives up */
+static void
+test_strict_rules (void)
+{
+  static const struct {
+    const char *terms, *hostdev;
+    VvFallback wish;
+    gboolean at_prepare, later;
+  } cases[] = {
+      {"fallback='next'", "managed='yes'", 0, FALSE, FALSE},
+      {"fallback='none'", "managed='yes'", 0, TRUE, TRUE},
+      {"migratable='require'", "managed='yes'", 0, TRUE, TRUE},
+      {"migratable='prefer'", "managed='yes'", 0, FALSE, FALSE},
+      {"host-use='refuse'", "managed='yes'", 0, TRUE, FALSE},
+      {"fallback='none' host-use='refuse'", "managed='no'", 0, FALSE, FALSE},
+      {"fallback='none' unmanaged='manage'", "managed='no'", 0, TRUE, TRUE},
+      {"host-use='refuse' unmanaged='manage'", "managed='no'", 0, TRUE, FALSE},
+      {"migratable='require'", "managed='no'", 0, TRUE, TRUE},
+      {"fallback='generic'", "managed='yes'", VV_FALLBACK_NONE, TRUE, TRUE},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_test_message ("%s, %s", cases[i].terms, cases[i].hostdev);
+    g_autoptr (Fixture) f = fixture_under_with (cases[i].terms, cases[i].hostdev, "");
+    if (cases[i].wish)
+      wishes (f, NULL, cases[i].wish, 0);
+    g_autofree char *at_prepare = vv_domain_strict_rule (f->s, f->domain, TRUE);
+    g_autofree char *later = vv_domain_strict_rule (f->s, f->domain, FALSE);
+    g_assert_cmpint (at_prepare != NULL, ==, cases[i].at_prepare);
+    g_assert_cmpint (later != NULL, ==, cases[i].later);
+    if (at_prepare)
+      fake_assert_matches (at_prepare, NIC ": it is not known whether it has what policy /p.xml:2* requires");
+  }
+}
+
+static void
+test_a_wish_alone_is_strict (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autofree char *none = vv_domain_strict_rule (f->s, f->domain, TRUE);
+
+  wishes (f, NULL, VV_FALLBACK_NONE, VV_MIGRATABLE_UNSET);
+  g_autofree char *some = vv_domain_strict_rule (f->s, f->domain, TRUE);
+  g_assert_null (none);
+  g_assert_cmpstr (some, ==, NIC ": it is not known whether it has what domain vm1 requires");
+}
+
 /* A wish is as strict as a rule, and is named when it is what the domain fails at. */
 static void
 test_a_wish_refuses (void)
@@ -1390,6 +1437,8 @@ add_policy_tests (void)
   g_test_add_func ("/domain-life/policy/foresee/what-is-known", test_foresights);
   g_test_add_func ("/domain-life/policy/foresee/what-stays", test_foresee_what_stays);
   g_test_add_func ("/domain-life/policy/wish/granted-or-said", test_wishes);
+  g_test_add_func ("/domain-life/policy/what-is-strict", test_strict_rules);
+  g_test_add_func ("/domain-life/policy/a-wish-alone-is-strict", test_a_wish_alone_is_strict);
   g_test_add_func ("/domain-life/policy/wish/refuses", test_a_wish_refuses);
   g_test_add_func ("/domain-life/policy/wish/refused-is-said-once", test_a_refused_wish_is_said_once);
   g_test_add_func ("/domain-life/policy/model/within-and-outside", test_models);
