@@ -6,7 +6,9 @@
 #include <glib-unix.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/fanotify.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -17,6 +19,8 @@
 /* A driver may take its time to let go of a device between the announcement and drivers_probe. */
 #define ANNOUNCED_FOR_S 300
 #define ANSWER_TRIES 3
+#define BEAT_S 1
+#define BATCH 128
 
 /* One fanotify group: a file that cannot be read must be opened for writing by the event, and the other way
  * round, hence two. */
@@ -37,6 +41,11 @@ struct VvGate {
   GHashTable *announced; /* of Announced, by thread */
   GHashTable *held;      /* of VvHeld */
   guint blocked;         /* announcements whose thread is blocked */
+  guint unanswered;      /* opens that were read from a queue */
+  int busy;              /* an eventfd that is readable while there may be such an open */
+  gboolean is_busy;
+  guint beat;        /* the timer of the progress; 0: none */
+  guint64 *progress; /* shared with the watchdog */
   guint removed;
   VvGateCounts counts;
 };
@@ -147,23 +156,64 @@ open_process (const VvGate *gate, pid_t tid)
   return line && sscanf (line, "\nTgid: %d", &tgid) == 1 ? (int)syscall (SYS_pidfd_open, tgid, 0) : -1;
 }
 
+/* --- for the watchdog --- */
+
+static gboolean
+beat (gpointer data)
+{
+  const VvGate *gate = data;
+
+  __atomic_add_fetch (gate->progress, 1, __ATOMIC_RELAXED);
+  return G_SOURCE_CONTINUE;
+}
+
+/* Before a queue is read: from the read to the answer nothing else tells that somebody waits. */
+static void
+become_busy (VvGate *gate)
+{
+  if (!gate->is_busy && eventfd_write (gate->busy, 1) < 0)
+    g_warning ("gate: eventfd: %s", g_strerror (errno));
+  gate->is_busy = TRUE;
+}
+
+/* After a queue was read, or an answer was given later */
+static void
+settle (VvGate *gate)
+{
+  eventfd_t value;
+
+  if (gate->unanswered) {
+    if (!gate->beat)
+      gate->beat = g_timeout_add_seconds (BEAT_S, beat, gate);
+    return;
+  }
+  if (gate->beat)
+    g_source_remove (gate->beat);
+  gate->beat = 0;
+  if (gate->is_busy && eventfd_read (gate->busy, &value) < 0)
+    g_warning ("gate: eventfd: %s", g_strerror (errno));
+  gate->is_busy = FALSE;
+}
+
 /* --- answering --- */
 
 /* Whoever is not answered waits until the descriptors are closed: an answer that does not come through is
  * given again, and in the end the daemon goes, for then the kernel lets everybody through. */
 static void
-answer (int group, int fd, gboolean allow)
+answer (VvGate *gate, const Group *group, int fd, gboolean allow)
 {
-  int errnum = vv_io_answer (group, fd, allow);
+  int errnum = vv_io_answer (group->fd, fd, allow);
 
   for (guint i = 1; errnum && errnum != ENOENT && i < ANSWER_TRIES; i++) {
     g_warning ("gate: an open could not be answered: %s", g_strerror (errnum));
-    errnum = vv_io_answer (group, fd, allow);
+    errnum = vv_io_answer (group->fd, fd, allow);
   }
   if (errnum && errnum != ENOENT)
     g_error ("gate: an open cannot be answered: %s; the daemon ends, so that the kernel does it",
              g_strerror (errnum));
   close (fd);
+  gate->unanswered--;
+  __atomic_add_fetch (gate->progress, 1, __ATOMIC_RELAXED);
 }
 
 gint64
@@ -171,13 +221,14 @@ vv_gate_let_go (VvHeld *held, gboolean allow)
 {
   VvGate *gate = held->gate;
 
-  answer (gate->probe.fd, held->fd, allow);
+  answer (gate, &gate->probe, held->fd, allow);
   gint64 usec = g_get_monotonic_time () - held->since;
   if (held->timeout)
     g_source_remove (held->timeout);
   g_hash_table_remove (gate->held, held);
   announced_free (held->announced);
   g_free (held);
+  settle (gate);
   return usec;
 }
 
@@ -188,9 +239,10 @@ unblock (Announced *a)
 {
   if (a->is.fd < 0)
     return;
-  answer (a->gate->overrides.fd, a->is.fd, TRUE);
+  answer (a->gate, &a->gate->overrides, a->is.fd, TRUE);
   a->is.fd = -1;
   a->gate->blocked--;
+  settle (a->gate);
 }
 
 static void
@@ -305,7 +357,7 @@ override_opened (VvGate *gate, int fd, pid_t tid)
   Announced *a = new_announcement (gate, fd, tid);
 
   if (!a) {
-    answer (gate->overrides.fd, fd, TRUE);
+    answer (gate, &gate->overrides, fd, TRUE);
     return;
   }
   gpointer before = g_hash_table_lookup (gate->announced, GINT_TO_POINTER (tid));
@@ -343,7 +395,7 @@ probe_opened (VvGate *gate, int fd, pid_t tid)
 
   gate->counts.seen++;
   if (!a) {
-    answer (gate->probe.fd, fd, TRUE);
+    answer (gate, &gate->probe, fd, TRUE);
     gate->counts.passed++;
     return;
   }
@@ -363,27 +415,39 @@ probe_opened (VvGate *gate, int fd, pid_t tid)
 
 /* --- reading --- */
 
+static guint
+count (const struct fanotify_event_metadata *events, ssize_t size)
+{
+  guint n = 0;
+
+  for (const struct fanotify_event_metadata *e = events; FAN_EVENT_OK (e, size); e = FAN_EVENT_NEXT (e, size))
+    n += e->fd >= 0 && (e->mask & FAN_OPEN_PERM);
+  return n;
+}
+
+/* At most BATCH events, and back to the main loop: however fast somebody opens one of the files, the other
+ * group, the workers and the deadlines have their turn after each batch. Each event comes with a descriptor,
+ * of which there must be enough: the kernel denies an open for which there is none. */
 static gboolean
 readable (int fd, GIOCondition condition, gpointer data)
 {
   VvGate *gate = data;
   void (*opened) (VvGate *, int, pid_t) = fd == gate->probe.fd ? probe_opened : override_opened;
-  union {
-    struct fanotify_event_metadata first;
-    char bytes[4096];
-  } buffer;
-  ssize_t n = read (fd, &buffer, sizeof buffer);
+  struct fanotify_event_metadata events[BATCH];
 
   (void)condition;
+  become_busy (gate);
+  ssize_t n = read (fd, events, sizeof events);
   if (n < 0 && errno != EAGAIN && errno != EINTR)
     g_warning ("gate: fanotify: read: %s", g_strerror (errno));
-  for (const struct fanotify_event_metadata *e = &buffer.first; FAN_EVENT_OK (e, n);
-       e = FAN_EVENT_NEXT (e, n)) {
+  gate->unanswered += count (events, n);
+  for (const struct fanotify_event_metadata *e = events; FAN_EVENT_OK (e, n); e = FAN_EVENT_NEXT (e, n)) {
     if (e->fd >= 0 && (e->mask & FAN_OPEN_PERM))
       opened (gate, e->fd, e->pid);
     else if (e->fd >= 0)
       close (e->fd);
   }
+  settle (gate);
   return G_SOURCE_CONTINUE;
 }
 
@@ -477,6 +541,19 @@ vv_gate_unwatch (VvGate *gate, const char *address)
   return TRUE;
 }
 
+static gboolean
+open_progress (VvGate *gate, GError **error)
+{
+  void *shared =
+      mmap (NULL, sizeof *gate->progress, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+  if (shared == MAP_FAILED)
+    return vv_set_errno (error, errno, "mmap");
+  gate->progress = shared;
+  gate->busy = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+  return gate->busy >= 0 || vv_set_errno (error, errno, "eventfd");
+}
+
 VvGate *
 vv_gate_new (const VvHost *host, const char *const *executables, guint deadline_ms,
              const VvGateClient *client, gpointer data, GError **error)
@@ -488,6 +565,7 @@ vv_gate_new (const VvHost *host, const char *const *executables, guint deadline_
   gate->deadline_ms = deadline_ms;
   gate->client = *client;
   gate->data = data;
+  gate->busy = -1;
   gate->probe = (Group){-1, 0, O_WRONLY};
   gate->overrides = (Group){-1, 0, O_RDONLY};
   gate->watched = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
@@ -497,8 +575,8 @@ vv_gate_new (const VvHost *host, const char *const *executables, guint deadline_
     g_set_error (error, VV_ERROR, VV_ERROR_NOT_FOUND, "/proc is not mounted: who opens cannot be seen");
     return NULL;
   }
-  if (!open_group (&gate->overrides, gate, error) || !open_group (&gate->probe, gate, error) ||
-      !mark (gate, &gate->probe, PROBE, error))
+  if (!open_progress (gate, error) || !open_group (&gate->overrides, gate, error) ||
+      !open_group (&gate->probe, gate, error) || !mark (gate, &gate->probe, PROBE, error))
     return NULL;
   return g_steal_pointer (&gate);
 }
@@ -534,6 +612,10 @@ vv_gate_free (VvGate *gate)
     vv_gate_let_go (i->data, TRUE);
   close_group (&gate->probe);
   close_group (&gate->overrides);
+  if (gate->busy >= 0)
+    close (gate->busy);
+  if (gate->progress)
+    munmap (gate->progress, sizeof *gate->progress);
   g_hash_table_unref (gate->watched);
   g_hash_table_unref (gate->announced);
   g_hash_table_unref (gate->held);
@@ -542,10 +624,17 @@ vv_gate_free (VvGate *gate)
 }
 
 void
-vv_gate_fds (const VvGate *gate, int fds[2])
+vv_gate_fds (const VvGate *gate, int fds[VV_GATE_FDS])
 {
   fds[0] = gate->probe.fd;
   fds[1] = gate->overrides.fd;
+  fds[2] = gate->busy;
+}
+
+const guint64 *
+vv_gate_progress (const VvGate *gate)
+{
+  return gate->progress;
 }
 
 guint

@@ -18,6 +18,8 @@
 
 #include "host.h"
 
+#define VV_GATE_FDS 3
+
 typedef struct VvGate VvGate;
 typedef struct VvHeld VvHeld;
 
@@ -129,8 +131,16 @@ void vv_gate_forget (VvAnnouncement *announcement);
  */
 gint64 vv_gate_let_go (VvHeld *held, gboolean allow);
 
-/** vv_gate_fds: the two descriptors that are readable while somebody has not been answered */
-void vv_gate_fds (const VvGate *gate, int fds[2]);
+/**
+ * vv_gate_fds:
+ * @fds: (out): both groups, and an eventfd. One of them is readable while an open has not been answered: it
+ * is in the queue of a group, or it was read, which the eventfd tells.
+ */
+void vv_gate_fds (const VvGate *gate, int fds[VV_GATE_FDS]);
+
+/** vv_gate_progress: Returns: what changes with each answer, and each second while an open is not answered,
+ * as long as the main loop runs; in memory that children share */
+const guint64 *vv_gate_progress (const VvGate *gate);
 
 guint vv_gate_watched (const VvGate *gate);
 const VvGateCounts *vv_gate_counts (const VvGate *gate);

@@ -96,7 +96,6 @@ static void end_gate (VvService *s);
 static void
 all_is_free (VvService *s)
 {
-  vv_watchdog_rest (s->watchdog);
   vv_minder_process_hold (s->minder, FALSE);
   vv_textfile_hold (s->textfile, FALSE);
   vv_textfile_changed (s->textfile);
@@ -254,7 +253,6 @@ device_held (VvHeld *held, gpointer device_data, gpointer data)
 
   job->held = held;
   if (s->holding++ == 0) {
-    vv_watchdog_hold (s->watchdog);
     vv_minder_process_hold (s->minder, TRUE);
     vv_textfile_hold (s->textfile, TRUE);
   }
@@ -292,10 +290,11 @@ device_late (VvHeld *held, gpointer device_data, gpointer data)
 static void
 start_watchdog (VvService *s)
 {
-  int fds[2];
+  int fds[VV_GATE_FDS];
 
+  G_STATIC_ASSERT (VV_GATE_FDS == VV_WATCHDOG_FDS);
   vv_gate_fds (s->gate, fds);
-  s->watchdog = vv_watchdog_new (fds, WATCHDOG_MS);
+  s->watchdog = vv_watchdog_new (fds, vv_gate_progress (s->gate), WATCHDOG_MS);
 }
 
 static void
@@ -310,8 +309,6 @@ device_event (const char *address, VvUevent what, gpointer data)
   else if (what == VV_UEVENT_REMOVED && vv_gate_unwatch (s->gate, address)) {
     vv_watchdog_free (s->watchdog);
     start_watchdog (s);
-    if (s->holding)
-      vv_watchdog_hold (s->watchdog);
   }
 }
 

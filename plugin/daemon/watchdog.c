@@ -2,149 +2,141 @@
 #include "watchdog.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <glib-unix.h>
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "fork.h"
 
-#define BEATS 5  /* in the time of its patience */
-#define LOOKS 50 /* the same */
-#define BEAT 'b'
-#define REST 'r'
+#define LOOKS 50 /* within the deadline */
 
 struct VvWatchdog {
-  int fd;
-  int pidfd;
-  guint patience_ms;
-  guint source;
+  int fds[VV_WATCHDOG_FDS];
+  const guint64 *progress;
+  guint deadline_ms;
+  int pidfd;      /* -1: there is no process */
+  guint death;    /* 0: it is not watched */
+  guint again;    /* the timer after which the next process is started; 0: none */
+  gint64 started; /* g_get_monotonic_time() */
 };
 
 /* --- its process --- */
 
-static void
-bite (pid_t daemon)
-{
-  kill (daemon, SIGKILL);
-  _exit (0);
-}
-
 static gboolean
-is_readable (const int fds[2])
+somebody_waits (const VvWatchdog *w, int timeout_ms)
 {
-  struct pollfd polled[] = {{.fd = fds[0], .events = POLLIN}, {.fd = fds[1], .events = POLLIN}};
+  struct pollfd polled[VV_WATCHDOG_FDS];
 
-  return poll (polled, 2, 0) > 0;
+  for (guint i = 0; i < VV_WATCHDOG_FDS; i++)
+    polled[i] = (struct pollfd){.fd = w->fds[i], .events = POLLIN};
+  return poll (polled, VV_WATCHDOG_FDS, timeout_ms) > 0;
 }
 
-/* One byte, or the daemon's end. */
-static char
-hear (int pipe_fd)
+static guint64
+progress_of (const VvWatchdog *w)
 {
-  char word = REST;
-
-  if (read (pipe_fd, &word, 1) <= 0)
-    _exit (0);
-  return word;
+  return __atomic_load_n (w->progress, __ATOMIC_RELAXED);
 }
 
-/* Somebody waits. Goes on looking as long as somebody does; a queue that is read is empty now and then. */
-static void
-look (pid_t daemon, const int fds[2], guint patience_ms)
+/* It counts looks, not time: after a pause of the whole machine, or of this process alone, the daemon has as
+ * many left. Returns: whether the daemon made no progress within the deadline, with somebody waiting at each
+ * look */
+static gboolean
+is_stuck (const VvWatchdog *w)
 {
-  for (guint i = 0; i < LOOKS; i++) {
-    g_usleep (patience_ms * 1000UL / LOOKS);
-    if (!is_readable (fds))
-      return;
+  guint64 before = progress_of (w);
+
+  for (guint looks = 0; looks < LOOKS; looks++) {
+    g_usleep (w->deadline_ms * 1000UL / LOOKS);
+    if (!somebody_waits (w, 0) || progress_of (w) != before)
+      return FALSE;
   }
-  bite (daemon);
+  return TRUE;
 }
 
 static G_GNUC_NORETURN void
-watch (pid_t daemon, const int fds[2], guint patience_ms, int pipe_fd)
+watch (pid_t daemon, const VvWatchdog *w)
 {
-  struct pollfd polled[] = {
-      {.fd = pipe_fd, .events = POLLIN}, {.fd = fds[0], .events = POLLIN}, {.fd = fds[1], .events = POLLIN}};
-  gboolean holding = FALSE;
-
-  for (;;) {
-    int n = poll (polled, 3, holding ? (int)patience_ms : -1);
-    if (n == 0)
-      bite (daemon);
-    if (n < 0)
-      continue;
-    if (polled[0].revents)
-      holding = hear (pipe_fd) == BEAT;
-    else
-      look (daemon, fds, patience_ms);
-  }
+  for (;;)
+    if (somebody_waits (w, -1) && is_stuck (w)) {
+      kill (daemon, SIGKILL);
+      _exit (0);
+    }
 }
 
 /* --- the daemon's side --- */
 
-VvWatchdog *
-vv_watchdog_new (const int fds[2], guint patience_ms)
-{
-  int ends[2];
-  pid_t daemon = getpid ();
+static void start (VvWatchdog *w);
 
-  if (pipe2 (ends, O_CLOEXEC | O_NONBLOCK) < 0) {
-    g_warning ("watchdog: pipe: %s", g_strerror (errno));
-    return NULL;
-  }
-  const int keep[] = {fds[0], fds[1], ends[0]};
-  pid_t pid = vv_fork (keep, G_N_ELEMENTS (keep));
-  if (pid == 0) {
-    prctl (PR_SET_NAME, "vv-watchdog");
-    watch (daemon, fds, patience_ms, ends[0]);
-  }
-  close (ends[0]);
-  if (pid < 0) {
-    g_warning ("watchdog: fork: %s", g_strerror (errno));
-    close (ends[1]);
-    return NULL;
-  }
-  VvWatchdog *w = g_new0 (VvWatchdog, 1);
-  w->fd = ends[1];
-  w->pidfd = (int)syscall (SYS_pidfd_open, pid, 0);
-  w->patience_ms = patience_ms;
-  return w;
+static gboolean
+start_again (gpointer data)
+{
+  VvWatchdog *w = data;
+
+  w->again = 0;
+  start (w);
+  return G_SOURCE_REMOVE;
 }
 
+/* At most one process in the time of a deadline: what kills one may kill each. */
 static void
-say (const VvWatchdog *w, char word)
+plan_next (VvWatchdog *w)
 {
-  if (write (w->fd, &word, 1) < 0)
-    g_debug ("watchdog: %s", g_strerror (errno));
+  gint64 rest = w->started + w->deadline_ms * G_TIME_SPAN_MILLISECOND - g_get_monotonic_time ();
+
+  w->again = g_timeout_add ((guint)(MAX (rest, 0) / G_TIME_SPAN_MILLISECOND), start_again, w);
 }
 
 static gboolean
-beat (gpointer data)
+process_dies (int fd, GIOCondition condition, gpointer data)
 {
-  say (data, BEAT);
-  return G_SOURCE_CONTINUE;
+  VvWatchdog *w = data;
+
+  (void)condition;
+  g_warning ("watchdog: its process died; it is started again");
+  close (fd);
+  w->pidfd = -1;
+  w->death = 0;
+  plan_next (w);
+  return G_SOURCE_REMOVE;
 }
 
-void
-vv_watchdog_hold (VvWatchdog *w)
+static void
+start (VvWatchdog *w)
 {
-  if (!w || w->source)
+  pid_t daemon = getpid ();
+
+  w->started = g_get_monotonic_time ();
+  pid_t pid = vv_fork (w->fds, VV_WATCHDOG_FDS);
+  if (pid == 0) {
+    prctl (PR_SET_NAME, "vv-watchdog");
+    watch (daemon, w);
+  }
+  if (pid < 0) {
+    g_warning ("watchdog: fork: %s", g_strerror (errno));
+    plan_next (w);
     return;
-  say (w, BEAT);
-  w->source = g_timeout_add (w->patience_ms / BEATS, beat, w);
+  }
+  w->pidfd = (int)syscall (SYS_pidfd_open, pid, 0);
+  if (w->pidfd >= 0)
+    w->death = g_unix_fd_add (w->pidfd, G_IO_IN, process_dies, w);
 }
 
-void
-vv_watchdog_rest (VvWatchdog *w)
+VvWatchdog *
+vv_watchdog_new (const int fds[VV_WATCHDOG_FDS], const guint64 *progress, guint deadline_ms)
 {
-  if (!w || !w->source)
-    return;
-  g_source_remove (w->source);
-  w->source = 0;
-  say (w, REST);
+  VvWatchdog *w = g_new0 (VvWatchdog, 1);
+
+  memcpy (w->fds, fds, sizeof w->fds);
+  w->progress = progress;
+  w->deadline_ms = deadline_ms;
+  w->pidfd = -1;
+  start (w);
+  return w;
 }
 
 void
@@ -152,9 +144,13 @@ vv_watchdog_free (VvWatchdog *w)
 {
   if (!w)
     return;
-  vv_watchdog_rest (w);
-  syscall (SYS_pidfd_send_signal, w->pidfd, SIGKILL, NULL, 0); /* at once: it has the descriptors, too */
-  close (w->pidfd);
-  close (w->fd);
+  if (w->again)
+    g_source_remove (w->again);
+  if (w->death)
+    g_source_remove (w->death);
+  if (w->pidfd >= 0) {
+    syscall (SYS_pidfd_send_signal, w->pidfd, SIGKILL, NULL, 0); /* at once: it has the descriptors, too */
+    close (w->pidfd);
+  }
   g_free (w);
 }

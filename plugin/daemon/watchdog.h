@@ -1,35 +1,35 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * watchdog: kills the daemon when it holds others up and does not get on.
+ * watchdog: kills the daemon when others wait for it and it makes no progress.
  *
  * A daemon that is stopped or stuck would leave libvirt waiting and a device without driver; one that is dead
  * lets everybody through. systemd's watchdog wants a sign of life every few seconds, day and night; this one
- * is a small process of its own that sleeps until there is something to watch, so that an idle daemon never
- * wakes up. It wakes when somebody waits at the gate's descriptors and looks until they have been read; and
- * while an open is held it wants a beat.
+ * is a small process of its own that sleeps until somebody waits, so that an idle daemon never wakes up.
  *
- * Owns: that process. It dies with the daemon.
+ * Progress is a number that changes, not a queue that is empty: any local user can keep the queue full.
+ *
+ * Owns: that process. It dies with the daemon; when it dies itself, another one is started.
  */
 #pragma once
 
 #include <glib.h>
 
+#define VV_WATCHDOG_FDS 3
+
 typedef struct VvWatchdog VvWatchdog;
 
 /**
  * vv_watchdog_new:
- * @fds: descriptors that are readable while somebody waits for the daemon
- * @patience_ms: how long that may last, or a beat be missing, before the daemon is killed
+ * @fds: descriptors of which at least one is readable while somebody waits for the daemon
+ * @progress: in memory that is shared between processes; while somebody waits the daemon changes it again and
+ * again, many times within @deadline_ms
+ * @deadline_ms: how long it may stay as it is while somebody waits, before the daemon is killed
  *
- * Returns: (transfer full): the watchdog; NULL when there can be no process, which is logged
+ * The main loop must run for another process to be started when the first one dies.
+ *
+ * Returns: (transfer full): the watchdog; that there can be no process is logged, and tried again later
  */
-VvWatchdog *vv_watchdog_new (const int fds[2], guint patience_ms);
+VvWatchdog *vv_watchdog_new (const int fds[VV_WATCHDOG_FDS], const guint64 *progress, guint deadline_ms);
 
 /** vv_watchdog_free: ends it */
 void vv_watchdog_free (VvWatchdog *watchdog);
-
-/** vv_watchdog_hold: something is held now: a beat is sent from the main loop until vv_watchdog_rest() */
-void vv_watchdog_hold (VvWatchdog *watchdog);
-
-/** vv_watchdog_rest: nothing is held any more */
-void vv_watchdog_rest (VvWatchdog *watchdog);

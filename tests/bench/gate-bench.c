@@ -144,7 +144,7 @@ open_gate (Bench *b, const VvHost *host)
   static const VvGateClient client = {announced, dropped, orphaned, held, late};
   g_autoptr (GError) error = NULL;
   gint64 start = g_get_monotonic_time ();
-  int fds[2];
+  int fds[VV_GATE_FDS];
 
   b->gate = vv_gate_new (host, executables, 30000, &client, b, &error);
   if (!b->gate)
@@ -153,7 +153,7 @@ open_gate (Bench *b, const VvHost *host)
   print_sample (b, "marks", "", (double)(g_get_monotonic_time () - start));
   g_assert_cmpuint (vv_gate_watched (b->gate), ==, b->devices);
   vv_gate_fds (b->gate, fds);
-  b->watchdog = vv_watchdog_new (fds, PATIENCE_MS);
+  b->watchdog = vv_watchdog_new (fds, vv_gate_progress (b->gate), PATIENCE_MS);
 }
 
 static void

@@ -9,14 +9,19 @@
  *   write FILE TEXT   TEXT and a newline
  *   map FILE          maps it, as a shared library is
  *   become UID        for good
+ *   flood FILE N,MS   opens and closes it in N threads, each as fast as it can, for MS milliseconds
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
+
+#define MOST_THREADS 1000
 
 static int
 open_file (const char *file, int flags)
@@ -57,6 +62,53 @@ become (uid_t uid)
   return setresuid (uid, uid, uid);
 }
 
+typedef struct {
+  const char *file;
+  struct timespec end;
+} Flood;
+
+static int
+is_over (const struct timespec *end)
+{
+  struct timespec now;
+
+  clock_gettime (CLOCK_MONOTONIC, &now);
+  return now.tv_sec > end->tv_sec || (now.tv_sec == end->tv_sec && now.tv_nsec >= end->tv_nsec);
+}
+
+static void *
+open_again_and_again (void *data)
+{
+  const Flood *flood = data;
+
+  while (!is_over (&flood->end))
+    if (open_file (flood->file, O_RDONLY))
+      return data;
+  return NULL;
+}
+
+static int
+flood_file (const char *file, const char *how)
+{
+  Flood flood = {.file = file};
+  pthread_t threads[MOST_THREADS];
+  int n, ms, failed = 0;
+
+  if (sscanf (how, "%d,%d", &n, &ms) != 2 || n < 1 || n > MOST_THREADS)
+    return 1;
+  clock_gettime (CLOCK_MONOTONIC, &flood.end);
+  flood.end.tv_sec += ms / 1000;
+  for (int i = 0; i < n; i++)
+    if (pthread_create (&threads[i], NULL, open_again_and_again, &flood))
+      abort ();
+  for (int i = 0; i < n; i++) {
+    void *result;
+    pthread_join (threads[i], &result);
+    failed |= result != NULL;
+  }
+  return failed;
+}
+
 static int
 step (const char *verb, const char *what, const char *text)
 {
@@ -72,6 +124,8 @@ step (const char *verb, const char *what, const char *text)
     return map_file (what);
   if (strcmp (verb, "become") == 0)
     return become ((uid_t)atoi (what));
+  if (strcmp (verb, "flood") == 0)
+    return flood_file (what, text);
   return 1;
 }
 

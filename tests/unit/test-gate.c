@@ -8,6 +8,8 @@
 #include "gate.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <glib-unix.h>
 #include <glib/gstdio.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -16,6 +18,7 @@
 #include <unistd.h>
 
 #include "libvirt-actor.h"
+#include "watchdog.h"
 
 #define NOBODY 65534
 #define LONG_MS 60000 /* nothing here takes that long */
@@ -767,6 +770,149 @@ test_marks_are_remade (void)
   actor_finish (libvirt);
 }
 
+/* --- a flood --- */
+
+#define WATCHDOG_MS 1000 /* of the daemon's ten seconds */
+#define FLOOD_MS 4000
+#define MEASURED_MS 1000
+
+static gboolean
+is_over (int fd, GIOCondition condition, gpointer over)
+{
+  (void)fd, (void)condition;
+  *(gboolean *)over = TRUE;
+  return G_SOURCE_REMOVE;
+}
+
+static gpointer
+flooded_announced (VvAnnouncement *a, gpointer data)
+{
+  vv_gate_proceed (a, NULL);
+  return data;
+}
+
+static void
+flooded_held (VvHeld *h, gpointer device_data, gpointer data)
+{
+  (void)device_data, (void)data;
+  vv_gate_let_go (h, TRUE);
+}
+
+static void
+flooded_dropped (gpointer device_data, gpointer data)
+{
+  (void)device_data, (void)data;
+}
+
+/* A daemon that has nothing to do but to answer; it ends when nobody wants it any more. */
+static G_GNUC_NORETURN void
+be_flooded_gate (Fixture *f, int ready, int wanted)
+{
+  static const VvGateClient client = {
+      .announced = flooded_announced, .dropped = flooded_dropped, .held = flooded_held};
+  const char *const programs[] = {"fake-libvirt", NULL};
+  int fds[VV_GATE_FDS];
+  gboolean over = FALSE;
+
+  f->gate = vv_gate_new (f->host, programs, LONG_MS, &client, f, NULL);
+  vv_gate_watch_all (f->gate);
+  vv_gate_fds (f->gate, fds);
+  VvWatchdog *w = vv_watchdog_new (fds, vv_gate_progress (f->gate), WATCHDOG_MS);
+  g_unix_fd_add (wanted, G_IO_HUP, is_over, &over);
+  if (write (ready, "", 1) == 1)
+    run_until (&over);
+  vv_watchdog_free (w);
+  vv_gate_free (f->gate);
+  _exit (0);
+}
+
+/* How long an open of DISK takes that has nothing to do with it, in microseconds; the round trip to the
+ * process that opens is part of it. */
+static gint64
+measure (const Fixture *f, LibvirtActor *other)
+{
+  gint64 start = g_get_monotonic_time (), took = 0;
+  guint n = 0;
+
+  for (; took < MEASURED_MS * 1000; took = g_get_monotonic_time () - start, n++)
+    actor_announces (other, f->k, DISK);
+  return took / n;
+}
+
+/* Returns: its process; @wanted is to be closed when nobody wants it any more. Before there is an actor,
+ * whose words it would hear. */
+static pid_t
+start_flooded_gate (Fixture *f, int *wanted)
+{
+  int ready[2], end[2];
+  char byte;
+
+  g_assert_cmpint (pipe2 (ready, O_CLOEXEC), ==, 0);
+  g_assert_cmpint (pipe2 (end, O_CLOEXEC), ==, 0);
+  pid_t pid = fork ();
+  g_assert_cmpint (pid, >=, 0);
+  if (pid == 0) {
+    close (end[1]);
+    be_flooded_gate (f, ready[1], end[0]);
+  }
+  g_assert_cmpint (read (ready[0], &byte, 1), ==, 1);
+  close (ready[0]);
+  close (ready[1]);
+  close (end[0]);
+  *wanted = end[1];
+  return pid;
+}
+
+/* With @threads of @uid that open @file as fast as they can the daemon lives, and libvirt comes through. */
+static void
+assert_survives (uid_t uid, guint threads, const char *file)
+{
+  g_autoptr (Fixture) f = fixture_without_gate ();
+  int wanted, status;
+  pid_t daemon = start_flooded_gate (f, &wanted);
+  g_autoptr (LibvirtActor) flooder = actor_new (FAKE_LIBVIRT);
+  g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
+  g_autoptr (LibvirtActor) other = actor_new (FAKE_LIBVIRT);
+
+  actor_does (other, "become %d", NOBODY);
+  actor_does (flooder, "become %d", (int)uid);
+  gint64 quiet = measure (f, other);
+  actor_begin (flooder, "flood %s/%s %u,%u", f->k->root, file, threads, FLOOD_MS);
+  g_usleep (500000); /* until its threads are there */
+  gint64 start = g_get_monotonic_time ();
+  gint64 flooded = measure (f, other), between = g_get_monotonic_time ();
+  actor_announces (libvirt, f->k, NIC);
+  actor_begins_to_probe (libvirt, f->k);
+  actor_finish (libvirt);
+  gint64 move = g_get_monotonic_time () - between;
+  actor_finish (flooder);
+  g_assert_cmpint (g_get_monotonic_time () - start, >=, FLOOD_MS * 1000 / 2);
+  close (wanted);
+  g_assert_cmpint (waitpid (daemon, &status, 0), ==, daemon);
+  g_assert_cmpint (status, ==, 0);
+  g_test_message ("%u threads of user %u: another open takes %" G_GINT64_FORMAT
+                  " us instead of %" G_GINT64_FORMAT " us, libvirt's two %" G_GINT64_FORMAT " us",
+                  threads, uid, flooded, quiet, move);
+}
+
+/* Anybody may open a driver_override for reading. The program has the name of one that is served. */
+static void
+test_flood_of_a_user (void)
+{
+  g_autofree char *override = fake_device_path (NIC, "driver_override");
+
+  assert_survives (NOBODY, 250, override);
+  assert_survives (NOBODY, 1000, override);
+}
+
+/* Only root may open drivers_probe. */
+static void
+test_flood_of_root (void)
+{
+  assert_survives (0, 250, "sys/bus/pci/drivers_probe");
+  assert_survives (0, 1000, "sys/bus/pci/drivers_probe");
+}
+
 /* --- where there can be none --- */
 
 static void
@@ -845,6 +991,8 @@ main (int argc, char **argv)
       {"/gate/devices/bridges-are-not-watched", test_bridges_are_not_watched},
       {"/gate/devices/come-and-go", test_devices_come_and_go},
       {"/gate/devices/marks-are-remade", test_marks_are_remade},
+      {"/gate/flood/of-a-user", test_flood_of_a_user},
+      {"/gate/flood/of-root", test_flood_of_root},
       {"/gate/without-proc", test_without_proc},
       {"/gate/without-drivers-probe", test_without_drivers_probe},
   };

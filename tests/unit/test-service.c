@@ -24,7 +24,8 @@
 #include "uevents.h"
 
 #define LONG_MS 60000 /* nothing here takes that long */
-#define SHORT_MS 50   /* of a deadline that is going to pass */
+#define NOBODY 65534
+#define SHORT_MS 50 /* of a deadline that is going to pass */
 #define TEXTFILE "metrics/vfio-variant.prom"
 #define ENTRY "run/vfio-variant/" NIC
 #define SOCKET "run/vfio-variant/vfio-variantd.sock"
@@ -678,16 +679,29 @@ run_until_touched (const Fixture *f)
     ;
 }
 
-static void
-test_deadline_before_anything_is_done (void)
+/* Returns: whether the deadline passed before the worker was there, on a machine that is too slow */
+static gboolean
+was_never_held (LibvirtActor *libvirt)
+{
+  if (!fake_was_logged (NIC ": the deadline has passed before its driver_override could be read: *"))
+    return FALSE;
+  actor_finish (libvirt);
+  return TRUE;
+}
+
+static gboolean
+is_late_before_anything_is_done (guint deadline_ms)
 {
   g_autoptr (Fixture) f = fixture_without_service ();
 
-  f->deadline_ms = SHORT_MS;
+  f->deadline_ms = deadline_ms;
   start (f);
   fake_driver (f->k, "special-vfio")->load_fifo = new_fifo (f);
   g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
-  detach (f, libvirt);
+  begin_to_move (f, libvirt, "vfio-pci");
+  if (was_never_held (libvirt))
+    return FALSE;
+  actor_finish (libvirt);
   fake_assert_logged (NIC ": the deadline has passed before anything was done: libvirt goes its own way");
   assert_outcome (f, "deadline");
   g_autoptr (JsonNode) status = status_of (f);
@@ -695,6 +709,25 @@ test_deadline_before_anything_is_done (void)
   g_assert_true (json_object_get_null_member (phases, "wait_us")); /* who knew them was killed */
   g_assert_true (json_object_get_null_member (phases, "reply_us"));
   stop_and_assert_device (f, NULL, "vfio-pci");
+  return TRUE;
+}
+
+/* On a machine that is too slow the deadline is longer. */
+static void
+assert_late (gboolean (*is_late) (guint deadline_ms))
+{
+  static const guint deadlines[] = {100, 2000, 20000};
+  gboolean was_late = FALSE;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (deadlines) && !was_late; i++)
+    was_late = is_late (deadlines[i]);
+  g_assert_true (was_late);
+}
+
+static void
+test_deadline_before_anything_is_done (void)
+{
+  assert_late (is_late_before_anything_is_done);
 }
 
 /* Returns: FALSE when the deadline was too short for the worker to come to the probe */
@@ -708,6 +741,8 @@ is_late_in_the_kernel (guint deadline_ms)
   fake_driver (f->k, "special-vfio")->probe_fifo = new_fifo (f);
   g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
   begin_to_move (f, libvirt, "vfio-pci");
+  if (was_never_held (libvirt))
+    return FALSE;
   run_until_logged ();
   if (fake_was_logged (NIC ": the deadline has passed before anything was done: *"))
     return FALSE;
@@ -721,16 +756,10 @@ is_late_in_the_kernel (guint deadline_ms)
   return TRUE;
 }
 
-/* On a machine that is too slow the deadline is longer. */
 static void
 test_deadline_in_the_kernel (void)
 {
-  static const guint deadlines[] = {100, 2000, 20000};
-  gboolean was_late = FALSE;
-
-  for (gsize i = 0; i < G_N_ELEMENTS (deadlines) && !was_late; i++)
-    was_late = is_late_in_the_kernel (deadlines[i]);
-  g_assert_true (was_late);
+  assert_late (is_late_in_the_kernel);
 }
 
 /* Returns: the worker that stands still; 0: libvirt was let go before it came so far */
@@ -761,6 +790,8 @@ is_stalled (FakeFault side, guint step, guint deadline_ms)
   fake_fault (f->k, side, step, 0);
   g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
   begin_to_move (f, libvirt, "vfio-pci");
+  if (was_never_held (libvirt))
+    return FALSE;
   pid_t pid = run_until_stalled (libvirt);
   must_be_dead = untouched ? pid : 0;
   run_until_logged ();
@@ -945,6 +976,38 @@ test_reader_of_a_busy_device_dies (void)
   busy_device = NULL;
 }
 
+/* Any user may open driver_override for reading, as often as there are threads. A device that libvirt moves
+ * meanwhile gets its driver, and nobody's open makes the daemon fork. */
+static void
+attach_in_a_flood (guint threads)
+{
+  g_autoptr (Fixture) f = fixture_without_service ();
+
+  f->deadline_ms = 30000; /* of the daemon */
+  start (f);
+  g_autoptr (LibvirtActor) flooder = actor_new (FAKE_LIBVIRT);
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+  actor_does (flooder, "become %d", NOBODY);
+  actor_begin (flooder, "flood %s/" OVERRIDE " %u,4000", f->k->root, threads);
+  run_for (500);
+  g_assert_cmpint (child_of (getpid (), 0), ==, actor_pid (libvirt)); /* the youngest */
+  gint64 begin = g_get_monotonic_time ();
+  detach (f, libvirt);
+  g_test_message ("%u threads: a detach takes %" G_GINT64_FORMAT " us", threads,
+                  g_get_monotonic_time () - begin);
+  assert_driver (f, "special-vfio");
+  assert_outcome (f, "detached");
+  actor_finish (flooder);
+  stop_and_assert_device (f, "special-vfio", "special-vfio");
+}
+
+static void
+test_flood (void)
+{
+  attach_in_a_flood (250);
+  attach_in_a_flood (1000);
+}
+
 static char *
 link_of (pid_t pid, const char *fd)
 {
@@ -1007,6 +1070,7 @@ static G_GNUC_NORETURN void
 be_daemon (Fixture *f, int ready)
 {
   start (f);
+  children_outlive = TRUE; /* but for its watchdog */
   if (write (ready, "", 1) == 1)
     for (;;)
       g_main_context_iteration (NULL, TRUE);
@@ -1035,14 +1099,12 @@ static void
 test_worker_outlives_the_daemon (void)
 {
   g_autoptr (Fixture) f = fixture_without_service ();
-  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
   int status;
 
   g_assert_cmpint (prctl (PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), ==, 0);
   fake_driver (f->k, "special-vfio")->probe_fifo = new_fifo (f);
-  children_outlive = TRUE;
   pid_t daemon = start_daemon (f);
-  children_outlive = FALSE;
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f); /* after the fork: the daemon would hear its words */
   begin_to_move (f, libvirt, "vfio-pci");
   run_until_touched (f);
   kill (daemon, SIGKILL);
@@ -1723,6 +1785,7 @@ static const struct {
     {"/service/busy-device/others-pass", test_busy_device},
     {"/service/busy-device/beyond-the-deadline", test_busy_device_beyond_the_deadline},
     {"/service/busy-device/reader-dies", test_reader_of_a_busy_device_dies},
+    {"/service/flood", test_flood},
     {"/service/worker/keeps-nothing-of-the-daemon", test_worker_keeps_nothing},
     {"/service/worker/outlives-the-daemon", test_worker_outlives_the_daemon},
     {"/service/libvirt-dies-meanwhile", test_libvirt_dies_meanwhile},

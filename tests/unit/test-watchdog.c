@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * watchdog: a process that plays the daemon is killed when it holds and does not get on, and only then.
+ * watchdog: a process that plays the daemon is killed when somebody waits and it does not get on, and only
+ * then.
  */
 #include "watchdog.h"
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,8 +19,9 @@
 
 /* The gate's descriptors, as the daemon has them: readable while a byte is in the pipe. */
 typedef struct {
-  int fds[2];
-  int ends[2];
+  int fds[VV_WATCHDOG_FDS];
+  int ends[VV_WATCHDOG_FDS];
+  guint64 *progress;
 } Gate;
 
 static Gate
@@ -24,19 +29,41 @@ gate_new (void)
 {
   Gate g;
 
-  for (guint i = 0; i < 2; i++) {
+  for (guint i = 0; i < VV_WATCHDOG_FDS; i++) {
     int pipe_fds[2];
     g_assert_cmpint (pipe2 (pipe_fds, O_CLOEXEC), ==, 0);
     g.fds[i] = pipe_fds[0];
     g.ends[i] = pipe_fds[1];
   }
+  g.progress = mmap (NULL, sizeof *g.progress, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  g_assert_true (g.progress != MAP_FAILED);
   return g;
+}
+
+static VvWatchdog *
+watchdog_new (const Gate *g, guint deadline_ms)
+{
+  return vv_watchdog_new (g->fds, g->progress, deadline_ms);
 }
 
 static void
 somebody_waits (const Gate *g, guint which)
 {
   g_assert_cmpint (write (g->ends[which], "x", 1), ==, 1);
+}
+
+static void
+nobody_waits (const Gate *g, guint which)
+{
+  char byte;
+
+  g_assert_cmpint (read (g->fds[which], &byte, 1), ==, 1);
+}
+
+static void
+get_on (const Gate *g)
+{
+  __atomic_add_fetch (g->progress, 1, __ATOMIC_RELAXED);
 }
 
 static G_GNUC_NORETURN void
@@ -82,107 +109,93 @@ assert_lives (void (*play) (void))
 
 /* --- who is killed --- */
 
+static guint waiting_at;
+
 static void
-hold_and_hang (void)
+let_wait_and_hang (void)
 {
   Gate g = gate_new ();
 
-  vv_watchdog_hold (vv_watchdog_new (g.fds, SHORT_MS));
+  watchdog_new (&g, SHORT_MS);
+  somebody_waits (&g, waiting_at);
   hang ();
 }
 
 static void
-hold_and_be_stopped (void)
+let_wait_and_be_stopped (void)
 {
   Gate g = gate_new ();
 
-  vv_watchdog_hold (vv_watchdog_new (g.fds, SHORT_MS));
-  raise (SIGSTOP);
-}
-
-static void
-leave_a_device_waiting (void)
-{
-  Gate g = gate_new ();
-
-  vv_watchdog_new (g.fds, SHORT_MS);
-  somebody_waits (&g, 1);
-  hang ();
-}
-
-static void
-leave_a_probe_waiting (void)
-{
-  Gate g = gate_new ();
-
-  vv_watchdog_new (g.fds, SHORT_MS);
-  somebody_waits (&g, 0);
+  watchdog_new (&g, SHORT_MS);
+  somebody_waits (&g, waiting_at);
   raise (SIGSTOP);
 }
 
 /* What was once answered does not help who comes later. */
 static void
-rest_and_leave_the_next_waiting (void)
+let_the_next_one_wait (void)
 {
   Gate g = gate_new ();
-  VvWatchdog *w = vv_watchdog_new (g.fds, SHORT_MS);
 
-  vv_watchdog_hold (w);
-  vv_watchdog_rest (w);
-  somebody_waits (&g, 0);
+  watchdog_new (&g, SHORT_MS);
+  somebody_waits (&g, waiting_at);
+  get_on (&g);
+  nobody_waits (&g, waiting_at);
+  g_usleep (SHORT_MS * 1000);
+  somebody_waits (&g, waiting_at);
+  hang ();
+}
+
+static void
+get_on_and_then_hang (void)
+{
+  Gate g = gate_new ();
+
+  watchdog_new (&g, SHORT_MS);
+  somebody_waits (&g, waiting_at);
+  for (guint i = 0; i < 20; i++, g_usleep (SHORT_MS * 1000 / 10))
+    get_on (&g);
   hang ();
 }
 
 static void
 test_killed (void)
 {
-  assert_killed (hold_and_hang);
-  assert_killed (hold_and_be_stopped);
-  assert_killed (leave_a_device_waiting);
-  assert_killed (leave_a_probe_waiting);
-  assert_killed (rest_and_leave_the_next_waiting);
+  for (waiting_at = 0; waiting_at < VV_WATCHDOG_FDS; waiting_at++) {
+    assert_killed (let_wait_and_hang);
+    assert_killed (let_wait_and_be_stopped);
+    assert_killed (let_the_next_one_wait);
+    assert_killed (get_on_and_then_hang);
+  }
 }
 
 /* --- who is not --- */
 
-static gboolean
-count_down (gpointer data)
-{
-  guint *left = data;
+static guint deadline_ms;
 
-  return --*left > 0;
-}
-
-static guint patience_ms;
-
-/* The main loop runs, so there are beats. */
+/* The queue is never empty: somebody keeps it full. */
 static void
-hold_and_get_on (void)
+get_on_in_a_flood (void)
 {
   Gate g = gate_new ();
-  VvWatchdog *w = vv_watchdog_new (g.fds, patience_ms);
-  guint left = 12;
+  VvWatchdog *w = watchdog_new (&g, deadline_ms);
 
-  vv_watchdog_hold (w);
-  vv_watchdog_hold (w);
-  g_timeout_add (patience_ms / 10, count_down, &left);
-  while (left)
-    g_main_context_iteration (NULL, TRUE);
-  vv_watchdog_rest (w);
-  vv_watchdog_rest (w);
+  somebody_waits (&g, 0);
+  for (guint i = 0; i < 60; i++, g_usleep (deadline_ms * 1000 / 20))
+    get_on (&g);
   vv_watchdog_free (w);
 }
 
-/* On a machine that is too slow for its beats it gets more patience. */
+/* On a machine that is too slow there is more time. */
 static void
-test_beats (void)
+test_progress (void)
 {
-  static const guint patiences[] = {500, 4000, 20000};
+  static const guint deadlines[] = {500, 4000, 20000};
   gboolean lives = FALSE;
 
-  for (gsize i = 0; i < G_N_ELEMENTS (patiences) && !lives; i++) {
-    patience_ms = patiences[i];
-    lives = play_daemon (hold_and_get_on) == 0;
+  for (gsize i = 0; i < G_N_ELEMENTS (deadlines) && !lives; i++) {
+    deadline_ms = deadlines[i];
+    lives = play_daemon (get_on_in_a_flood) == 0;
   }
   g_assert_true (lives);
 }
@@ -191,19 +204,21 @@ static void
 answer_in_time (void)
 {
   Gate g = gate_new ();
-  VvWatchdog *w = vv_watchdog_new (g.fds, LONG_MS);
-  char byte;
+  VvWatchdog *w = watchdog_new (&g, LONG_MS);
 
   somebody_waits (&g, 0);
-  g_assert_cmpint (read (g.fds[0], &byte, 1), ==, 1);
+  nobody_waits (&g, 0);
   vv_watchdog_free (w);
 }
 
 static void
-do_without (void)
+do_nothing (void)
 {
-  vv_watchdog_hold (NULL);
-  vv_watchdog_rest (NULL);
+  Gate g = gate_new ();
+  VvWatchdog *w = watchdog_new (&g, SHORT_MS);
+
+  g_usleep (3 * SHORT_MS * 1000);
+  vv_watchdog_free (w);
   vv_watchdog_free (NULL);
 }
 
@@ -211,7 +226,91 @@ static void
 test_lives (void)
 {
   assert_lives (answer_in_time);
-  assert_lives (do_without);
+  assert_lives (do_nothing);
+}
+
+/* --- when it is killed --- */
+
+static pid_t
+its_process (void)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/self/task/%d/children", (int)getpid ());
+  g_autofree char *children = NULL;
+
+  g_assert_true (g_file_get_contents (path, &children, NULL, NULL));
+  return atoi (children);
+}
+
+static void
+kill_it (void)
+{
+  pid_t pid = its_process ();
+
+  g_assert_cmpint (pid, >, 0);
+  g_assert_cmpint (kill (pid, SIGKILL), ==, 0);
+  g_assert_cmpint (waitpid (pid, NULL, 0), ==, pid);
+}
+
+static void
+kill_it_and_hang (void)
+{
+  Gate g = gate_new ();
+
+  g_log_set_always_fatal (G_LOG_LEVEL_ERROR);
+  watchdog_new (&g, SHORT_MS);
+  for (guint i = 0; i < 3; i++) {
+    kill_it ();
+    while (!its_process ())
+      g_main_context_iteration (NULL, TRUE);
+  }
+  somebody_waits (&g, 0);
+  hang ();
+}
+
+static gboolean
+set_flag (gpointer flag)
+{
+  *(gboolean *)flag = TRUE;
+  return G_SOURCE_REMOVE;
+}
+
+/* Not before the time of one has passed: a fork is not followed by the next one at once. */
+static void
+kill_it_twice (void)
+{
+  Gate g = gate_new ();
+  VvWatchdog *w = watchdog_new (&g, LONG_MS);
+  gboolean over = FALSE;
+
+  g_log_set_always_fatal (G_LOG_LEVEL_ERROR);
+  kill_it ();
+  g_timeout_add (300, set_flag, &over);
+  while (!over)
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_cmpint (its_process (), ==, 0);
+  vv_watchdog_free (w);
+}
+
+/* Not before Linux 5.3, and not under the valgrind of Debian 12 */
+static gboolean
+has_pidfd (void)
+{
+  int fd = (int)syscall (SYS_pidfd_open, getpid (), 0);
+
+  if (fd >= 0)
+    close (fd);
+  return fd >= 0;
+}
+
+static void
+test_is_killed (void)
+{
+  if (!has_pidfd ()) {
+    g_test_skip ("there is no pidfd_open()");
+    return;
+  }
+  assert_killed (kill_it_and_hang);
+  assert_lives (kill_it_twice);
 }
 
 /* --- its own end --- */
@@ -228,7 +327,7 @@ just_end (void)
 {
   Gate g = gate_new ();
 
-  vv_watchdog_hold (vv_watchdog_new (g.fds, LONG_MS));
+  watchdog_new (&g, LONG_MS);
 }
 
 static void
@@ -246,13 +345,13 @@ static void
 test_lets_go_of_the_gate (void)
 {
   Gate g = gate_new ();
-  VvWatchdog *w = vv_watchdog_new (g.fds, LONG_MS);
+  VvWatchdog *w = watchdog_new (&g, LONG_MS);
   int status = 0;
 
   vv_watchdog_free (w);
   g_assert_cmpint (waitpid (-1, &status, 0), >, 0);
   g_assert_true (WIFSIGNALED (status));
-  for (guint i = 0; i < 2; i++) {
+  for (guint i = 0; i < VV_WATCHDOG_FDS; i++) {
     close (g.fds[i]);
     close (g.ends[i]);
   }
@@ -263,8 +362,9 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/watchdog/who-is-killed", test_killed);
-  g_test_add_func ("/watchdog/who-beats-lives", test_beats);
+  g_test_add_func ("/watchdog/who-gets-on-lives", test_progress);
   g_test_add_func ("/watchdog/who-lives", test_lives);
+  g_test_add_func ("/watchdog/is-killed", test_is_killed);
   g_test_add_func ("/watchdog/ends-with-the-daemon", test_ends_with_the_daemon);
   g_test_add_func ("/watchdog/lets-go-of-the-gate", test_lets_go_of_the_gate);
   return g_test_run ();
