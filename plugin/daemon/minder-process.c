@@ -25,19 +25,25 @@ vv_minder_process_new (const char *path)
   return m;
 }
 
-void
-vv_minder_process_end (VvMinderProcess *m)
+static void
+ended (VvMinderProcess *m)
 {
   if (m->input >= 0)
     close (m->input);
   m->input = -1;
+  m->pid = 0;
 }
 
-static void
-ended (VvMinderProcess *m)
+/* In a call to libvirt it would not see that its input ends, and libvirt may never answer. While it moves a
+ * device it has the signal blocked. */
+void
+vv_minder_process_end (VvMinderProcess *m)
 {
-  vv_minder_process_end (m);
-  m->pid = 0;
+  if (m->pid && kill (m->pid, SIGTERM) < 0)
+    g_warning ("minder: kill: %s", g_strerror (errno));
+  if (m->input >= 0)
+    close (m->input);
+  m->input = -1;
 }
 
 void

@@ -13,9 +13,10 @@ typedef struct VvMinderProcess VvMinderProcess;
 
 /** vv_minder_process_new: @path: its program; nothing is started yet */
 VvMinderProcess *vv_minder_process_new (const char *path);
-/** vv_minder_process_end: its standard input ends, and so does it, when it has done what it is doing */
+/** vv_minder_process_end: it gets SIGTERM, which ends it at once, also in a call to libvirt, but not before
+ * the move that it may be at */
 void vv_minder_process_end (VvMinderProcess *minder);
-/** vv_minder_process_free: the same, and it is forgotten */
+/** vv_minder_process_free: its standard input ends, and it is forgotten */
 void vv_minder_process_free (VvMinderProcess *minder);
 
 /** vv_minder_process_look: there is something in the journal: start it, or have it look again */

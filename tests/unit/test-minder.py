@@ -221,6 +221,8 @@ def ends_when_the_journal_empties():
 def sigterm_ends():
     with Host() as host, Minder(host, host.node("")) as minder:
         minder.sleeps()
+        # The signal waits for a move because the only thread blocks it
+        equal(len(os.listdir(f"/proc/{minder.process.pid}/task")), 1)
         minder.process.terminate()
         minder.ends(-signal.SIGTERM)
 

@@ -124,11 +124,10 @@ __wrap_pread64 (int fd, void *buffer, size_t size, off_t offset)
 
 /* --- the daemon --- */
 
-/* Takes what it is told, until that ends */
 static void
-write_minder (const FakeKernel *k)
+write_minder (const FakeKernel *k, const char *script)
 {
-  g_autofree char *text = g_strdup_printf ("#!/bin/sh\nexec cat >%s/minder-heard\n", k->root);
+  g_autofree char *text = g_strdup_printf ("#!/bin/sh\ncd %s\n%s\n", k->root, script);
   g_autofree char *path = g_build_filename (k->root, "minder", NULL);
 
   fake_write (k, "minder", text);
@@ -147,7 +146,7 @@ fixture_without_service (void)
   fake_write (f->k, class, "0x020000\n");
   fake_write (f->k, reset, "flr\n");
   fake_write (f->k, LIBRARY, "library");
-  write_minder (f->k);
+  write_minder (f->k, "exec cat >minder-heard"); /* takes what it is told, until that ends */
   fake_remove (f->k, "proc");
   fake_link (f->k, "proc", "/proc");
   return f;
@@ -1677,6 +1676,40 @@ test_minder_is_missing (void)
   assert_driver (f, "mlx5_core");
 }
 
+/* What a real one does in a call to libvirt: it does not read. */
+static void
+test_minder_is_in_a_call (void)
+{
+  g_autoptr (Fixture) f = fixture_without_service ();
+  gint64 begin;
+
+  write_minder (f->k, "echo >minder-heard; exec sleep 1000");
+  start (f);
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+  detach (f, libvirt);
+  while (!fake_exists (f->k, "minder-heard"))
+    g_main_context_iteration (NULL, FALSE);
+  begin = g_get_monotonic_time ();
+  stop (f);
+  g_assert_cmpint (g_get_monotonic_time () - begin, <, 500 * G_TIME_SPAN_SECOND);
+}
+
+/* ... and while it moves a device: the signal waits, and the daemon waits for it. */
+static void
+test_minder_is_in_a_move (void)
+{
+  g_autoptr (Fixture) f = fixture_without_service ();
+
+  write_minder (f->k, "trap '' TERM; echo >minder-heard; cat; sleep 1; echo >minder-moved");
+  start (f);
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+  detach (f, libvirt);
+  while (!fake_exists (f->k, "minder-heard"))
+    g_main_context_iteration (NULL, FALSE);
+  stop (f);
+  g_assert_true (fake_exists (f->k, "minder-moved"));
+}
+
 /* --- the session --- */
 
 /* modprobe.d is edited in place, which is not noticed by itself. */
@@ -1813,6 +1846,8 @@ static const struct {
     {"/service/textfile/sleeps", test_textfile_sleeps},
     {"/service/textfile/cannot-be-written", test_textfile_cannot_be_written},
     {"/service/minder/hears", test_minder_hears},
+    {"/service/minder/is-in-a-call", test_minder_is_in_a_call},
+    {"/service/minder/is-in-a-move", test_minder_is_in_a_move},
     {"/service/minder/is-missing", test_minder_is_missing},
     {"/service/reload", test_reload},
     {"/service/new-configuration", test_new_configuration},
