@@ -772,7 +772,7 @@ test_marks_are_remade (void)
 
 /* --- a flood --- */
 
-#define WATCHDOG_MS 1000 /* of the daemon's ten seconds */
+#define WATCHDOG_MS 1000 /* instead of the daemon's ten seconds */
 #define FLOOD_MS 4000
 #define MEASURED_MS 1000
 
@@ -806,18 +806,16 @@ flooded_dropped (gpointer device_data, gpointer data)
 
 /* A daemon that has nothing to do but to answer; it ends when nobody wants it any more. */
 static G_GNUC_NORETURN void
-be_flooded_gate (Fixture *f, int ready, int wanted)
+be_watched_gate (Fixture *f, const VvGateClient *client, guint watchdog_ms, int ready, int wanted)
 {
-  static const VvGateClient client = {
-      .announced = flooded_announced, .dropped = flooded_dropped, .held = flooded_held};
   const char *const programs[] = {"fake-libvirt", NULL};
   int fds[VV_GATE_FDS];
   gboolean over = FALSE;
 
-  f->gate = vv_gate_new (f->host, programs, LONG_MS, &client, f, NULL);
+  f->gate = vv_gate_new (f->host, programs, LONG_MS, client, f, NULL);
   vv_gate_watch_all (f->gate);
   vv_gate_fds (f->gate, fds);
-  VvWatchdog *w = vv_watchdog_new (fds, vv_gate_progress (f->gate), WATCHDOG_MS);
+  VvWatchdog *w = vv_watchdog_new (fds, vv_gate_progress (f->gate), watchdog_ms);
   g_unix_fd_add (wanted, G_IO_HUP, is_over, &over);
   if (write (ready, "", 1) == 1)
     run_until (&over);
@@ -842,7 +840,7 @@ measure (const Fixture *f, LibvirtActor *other)
 /* Returns: its process; @wanted is to be closed when nobody wants it any more. Before there is an actor,
  * whose words it would hear. */
 static pid_t
-start_flooded_gate (Fixture *f, int *wanted)
+start_watched_gate (Fixture *f, const VvGateClient *client, guint watchdog_ms, int *wanted)
 {
   int ready[2], end[2];
   char byte;
@@ -853,7 +851,7 @@ start_flooded_gate (Fixture *f, int *wanted)
   g_assert_cmpint (pid, >=, 0);
   if (pid == 0) {
     close (end[1]);
-    be_flooded_gate (f, ready[1], end[0]);
+    be_watched_gate (f, client, watchdog_ms, ready[1], end[0]);
   }
   g_assert_cmpint (read (ready[0], &byte, 1), ==, 1);
   close (ready[0]);
@@ -867,9 +865,11 @@ start_flooded_gate (Fixture *f, int *wanted)
 static void
 assert_survives (uid_t uid, guint threads, const char *file)
 {
+  static const VvGateClient client = {
+      .announced = flooded_announced, .dropped = flooded_dropped, .held = flooded_held};
   g_autoptr (Fixture) f = fixture_without_gate ();
   int wanted, status;
-  pid_t daemon = start_flooded_gate (f, &wanted);
+  pid_t daemon = start_watched_gate (f, &client, WATCHDOG_MS, &wanted);
   g_autoptr (LibvirtActor) flooder = actor_new (FAKE_LIBVIRT);
   g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
   g_autoptr (LibvirtActor) other = actor_new (FAKE_LIBVIRT);
@@ -911,6 +911,69 @@ test_flood_of_root (void)
 {
   assert_survives (0, 250, "sys/bus/pci/drivers_probe");
   assert_survives (0, 1000, "sys/bus/pci/drivers_probe");
+}
+
+/* --- the watchdog --- */
+
+static G_GNUC_NORETURN gpointer
+hang (VvAnnouncement *a, gpointer data)
+{
+  (void)a, (void)data;
+  for (;;)
+    pause ();
+}
+
+/* The queue is empty: what was in it is read, and not answered. */
+static void
+test_watchdog_sees_what_was_read (void)
+{
+  static const VvGateClient client = {.announced = hang};
+  g_autoptr (Fixture) f = fixture_without_gate ();
+  int wanted, status;
+  pid_t daemon = start_watched_gate (f, &client, WATCHDOG_MS, &wanted);
+  g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
+
+  actor_announces (libvirt, f->k, NIC);
+  g_assert_cmpint (waitpid (daemon, &status, 0), ==, daemon);
+  g_assert_true (WIFSIGNALED (status) && WTERMSIG (status) == SIGKILL);
+  close (wanted);
+}
+
+#define HELD_WATCHDOG_MS 3000 /* longer than the second after which progress is told */
+
+static gboolean
+let_go (gpointer h)
+{
+  vv_gate_let_go (h, TRUE);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+held_for_long (VvHeld *h, gpointer device_data, gpointer data)
+{
+  (void)device_data, (void)data;
+  g_timeout_add (2 * HELD_WATCHDOG_MS, let_go, h);
+}
+
+/* The main loop runs, and that is enough. */
+static void
+test_watchdog_waits_while_it_is_held (void)
+{
+  static const VvGateClient client = {
+      .announced = flooded_announced, .dropped = flooded_dropped, .held = held_for_long};
+  g_autoptr (Fixture) f = fixture_without_gate ();
+  int wanted, status;
+  pid_t daemon = start_watched_gate (f, &client, HELD_WATCHDOG_MS, &wanted);
+  g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
+  gint64 begin = g_get_monotonic_time ();
+
+  actor_announces (libvirt, f->k, NIC);
+  actor_begins_to_probe (libvirt, f->k);
+  actor_finish (libvirt);
+  g_assert_cmpint (g_get_monotonic_time () - begin, >=, 2 * HELD_WATCHDOG_MS * G_TIME_SPAN_MILLISECOND);
+  close (wanted);
+  g_assert_cmpint (waitpid (daemon, &status, 0), ==, daemon);
+  g_assert_cmpint (status, ==, 0);
 }
 
 /* --- where there can be none --- */
@@ -993,6 +1056,8 @@ main (int argc, char **argv)
       {"/gate/devices/marks-are-remade", test_marks_are_remade},
       {"/gate/flood/of-a-user", test_flood_of_a_user},
       {"/gate/flood/of-root", test_flood_of_root},
+      {"/gate/watchdog/sees-what-was-read", test_watchdog_sees_what_was_read},
+      {"/gate/watchdog/waits-while-it-is-held", test_watchdog_waits_while_it_is_held},
       {"/gate/without-proc", test_without_proc},
       {"/gate/without-drivers-probe", test_without_drivers_probe},
   };
