@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "check-companions.h"
+#include "check-settings.h"
 #include "group.h"
 #include "in-use.h"
 #include "vfio-pci.h"
@@ -67,6 +68,13 @@ is_generic (const Look *l)
 {
   return !l->chosen || strcmp (l->chosen->module, VV_GENERIC_MODULE) == 0 ||
          g_strcmp0 (l->check->driver, VV_GENERIC_DRIVER) == 0;
+}
+
+/* Returns: (nullable): the driver, or its module while that is not loaded */
+static const char *
+name_of_choice (const Look *l)
+{
+  return l->check->driver ? l->check->driver : l->check->module;
 }
 
 static char *
@@ -475,7 +483,7 @@ requires_migration (const Look *l)
 static void
 check_migration (const Look *l)
 {
-  const char *driver = l->check->driver ? l->check->driver : l->check->module;
+  const char *driver = name_of_choice (l);
   const char *address = l->device->address;
 
   l->check->migratable = vv_migration_known (l->s->session->journal, driver, l->device->modalias, NULL);
@@ -558,7 +566,8 @@ vv_check_device (const VvSurroundings *s, const VvPlan *plan, const char *addres
   vv_find_boot_framebuffer (s, l.device, l.check->findings);
   check_guest_use (&l);
   check_host_use (&l);
-  if (!check_stays (&l)) {
+  gboolean it_stays = check_stays (&l);
+  if (!it_stays) {
     check_candidates (&l);
     tell_choice (&l);
     check_choice (&l);
@@ -567,6 +576,8 @@ vv_check_device (const VvSurroundings *s, const VvPlan *plan, const char *addres
     check_libvirts_choice (&l);
     check_qemu (&l);
   }
+  vv_find_settings (s, l.device, l.entry, it_stays || is_generic (&l) ? NULL : name_of_choice (&l),
+                    l.check->findings);
   check_reset (&l);
   check_migration (&l);
   vv_find_at_boot (s, l.device, l.entry, l.check->findings);

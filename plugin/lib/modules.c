@@ -155,6 +155,29 @@ vv_modules_blacklisted (VvModules *modules, const char *module)
   return g_ptr_array_find_with_equal_func (modules->blacklist, name, g_str_equal, NULL);
 }
 
+char *
+vv_modules_options (VvModules *modules, const char *module)
+{
+  g_autoptr (GPtrArray) settings = settings_of (modules, kmod_config_get_options);
+  g_auto (GStrv) command_line = words_of_command_line (modules);
+  g_autofree char *name = vv_module_name (module);
+  gsize length = strlen (name);
+  GString *options = g_string_new (NULL);
+
+  for (guint i = 0; i < settings->len; i++) {
+    const char *setting = settings->pdata[i]; /* "MODULE OPTION..." */
+    if (strncmp (setting, name, length) == 0 && setting[length] == ' ')
+      g_string_append_printf (options, "%s%s", options->len ? " " : "", setting + length + 1);
+  }
+  for (char **word = command_line; *word; word++) { /* MODULE.OPTION */
+    g_autofree char *before = g_strndup (*word, strcspn (*word, "."));
+    g_autofree char *its = vv_module_name (before);
+    if (strcmp (its, name) == 0 && (*word)[length] == '.')
+      g_string_append_printf (options, "%s%s", options->len ? " " : "", *word + length + 1);
+  }
+  return g_string_free (options, FALSE);
+}
+
 /* Whether @word says "@option" or "@option=VALUE"; *@on: with what a bool is turned on by (kstrtobool()) */
 static gboolean
 read_option (const char *word, const char *option, gboolean *on)
@@ -171,23 +194,12 @@ read_option (const char *word, const char *option, gboolean *on)
 gboolean
 vv_modules_option_is_on (VvModules *modules, const char *module, const char *option)
 {
-  g_autoptr (GPtrArray) settings = settings_of (modules, kmod_config_get_options);
-  g_auto (GStrv) command_line = words_of_command_line (modules);
-  g_autofree char *name = vv_module_name (module);
-  gsize length = strlen (name);
+  g_autofree char *options = vv_modules_options (modules, module);
+  g_auto (GStrv) words = g_strsplit_set (options, " \t", -1);
   gboolean on = FALSE;
 
-  for (guint i = 0; i < settings->len; i++) {
-    g_auto (GStrv) words = g_strsplit_set (settings->pdata[i], " \t", -1);
-    for (char **word = strcmp (words[0], name) == 0 ? words + 1 : NULL; word && *word; word++)
-      read_option (*word, option, &on);
-  }
-  for (char **word = command_line; *word; word++) { /* MODULE.OPTION */
-    g_autofree char *its = g_strndup (*word, strcspn (*word, "."));
-    g_autofree char *spelled = vv_module_name (its);
-    if (strcmp (spelled, name) == 0 && (*word)[length] == '.')
-      read_option (*word + length + 1, option, &on);
-  }
+  for (char **word = words; *word; word++)
+    read_option (*word, option, &on);
   return on;
 }
 

@@ -39,6 +39,15 @@ gboolean vv_modules_blacklisted (VvModules *modules, const char *module);
 gboolean vv_modules_option_is_on (VvModules *modules, const char *module, const char *option);
 
 /**
+ * vv_modules_options:
+ * @module: a module's name, with dashes or underscores
+ *
+ * Returns: (transfer full): the options that "options" lines of modprobe.d, or MODULE.OPTION on the kernel
+ * command line, give to @module, with blanks between them; empty when there are none
+ */
+char *vv_modules_options (VvModules *modules, const char *module);
+
+/**
  * vv_modules_load:
  * @module: a module's name, with dashes or underscores
  *

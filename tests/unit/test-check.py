@@ -601,6 +601,84 @@ def variants_without_aliases():
         equal(found["devices"][0]["module"], "pds_vfio_pci")
 
 
+# --- what the administrator has set ---
+
+MODPROBE_D = """blacklist nvidia
+blacklist nouveau
+options nouveau modeset=0
+alias nouveau off
+options vfio-pci ids=10de:27bb,{} disable_vga=1 disable_idle_d3=1
+softdep mlx5_core pre: vfio-pci
+softdep nvidia pre: vfio-pci
+"""
+
+
+def ids_that_vfio_pci_claims():
+    """The recipes of the web: they do not disturb the choice, and what follows from ids= is told."""
+    with Well() as host:
+        for ids, claims in (("15b3:101e", True), ("15B3:101E:ffffffff:58", True), ("15b3:101e:15b3:59", False),
+                            ("15b3:101e:15b3:58:020000:ff0000", True), ("15b3:101e:15b3:58:030000:ff0000", False),
+                            ("15b3:101f", False), ("15b3", False), ("x:y", False)):
+            host.write("etc/modprobe.d/vfio.conf", MODPROBE_D.format(ids))
+            found = check(host, NIC)
+            equal(found["devices"][0]["module"], "special_vfio_pci")
+            if claims:
+                expect(found, "ids-claim", "note", f"ids={ids}", "grep -rn ", subject=NIC)
+            else:
+                lacks(found, "ids-claim")
+            lacks(check(host, DISK), "ids-claim")
+
+
+def device_on_vfio_pci_already():
+    """By ids= or by hand: hot plug leaves it there, where libvirt does not choose itself."""
+    with Well() as host:
+        lacks(check(host, NIC), "on-generic")
+        host.set_driver(NIC, "vfio-pci")
+        host.write(host.device("vfio-dev/vfio7/dev"), "240:7\n")
+        one = expect(check(host, NIC), "on-generic", "note", "special_vfio_pci", "hot plug", subject=NIC)
+        equal(one["cure"], f"vfio-variant bind {NIC}")
+        host.journal(held="true", vfio_driver="vfio-pci")
+        lacks(check(host, NIC), "on-generic")  # the administrator wanted it so
+        os.unlink(host.path(f"run/vfio-variant/{NIC}"))
+        host.add_libvirt(10000, time.time() + 3600)
+        lacks(check(host, NIC), "on-generic")  # it binds the best itself
+        host.add_libvirt(9009, time.time() + 3600)
+        host.policy("<device address='3b:00.1' driver='vfio-pci'/>")
+        lacks(check(host, NIC), "on-generic")
+
+
+def options_that_do_not_act():
+    """Up to Linux 7.1 vfio_pci hands them to vfio_pci_core when it is loaded, from 7.2 on they are its own."""
+    with Well() as host:
+        host.write("etc/modprobe.d/vfio.conf", "options vfio-pci disable_idle_d3=1 nointxmask=1 enable_sriov=1\n")
+        shutil.rmtree(host.path("sys/module/vfio_pci"))
+        one = expect(check(host, NIC), "options-lost", "note", "special_vfio_pci: disable_idle_d3=1 nointxmask=1",
+                     subject=NIC)
+        equal(one["cure"], "modprobe vfio-pci")
+        lacks(check(host, DISK), "options-lost")  # it gets vfio-pci
+        os.makedirs(host.path("sys/module/vfio_pci"))
+        lacks(check(host, NIC), "options-lost")
+        os.rename(host.path(MODULES), host.path("lib/modules/7.2.1-test"))
+        one = expect(check(host, NIC), "options-lost", "note", "from Linux 7.2 on", subject=NIC)
+        equal(one["cure"], f"vfio-variant bind --driver vfio-pci {NIC}  # only if it needs them")
+        host.write("etc/modprobe.d/vfio.conf", "options vfio-pci ids=10de:27bb disable_denylist=1\n")
+        lacks(check(host, NIC), "options-lost")
+
+
+def override_that_no_driver_has():
+    with Well() as host:
+        host.write(host.device("driver_override"), "none\n")
+        lacks(check(host, NIC), "override-unknown")  # it has a driver
+        os.unlink(host.path(host.device("driver")))
+        one = expect(check(host, NIC), "override-unknown", "warning", "driver_override is 'none'", subject=NIC)
+        equal(one["cure"], f"echo >/sys/bus/pci/devices/{NIC}/driver_override && echo {NIC} >/sys/bus/pci/drivers_probe")
+        host.journal(state="noted", home_driver="", home_driver_override="none", domain="guest", domain_uuid=UUID)
+        expect(check_domain(host, domain(hostdev())), "override-unknown", "warning", subject=NIC)
+        for override in ("mlx5_core", "special_vfio_pci", "(null)"):  # registered, could be loaded, not set
+            host.write(host.device("driver_override"), override + "\n")
+            lacks(check(host, NIC), "override-unknown")
+
+
 # --- policy and wishes ---
 
 
@@ -1249,9 +1327,10 @@ TESTS = [
     a_neighbour_on_a_variant_before_6_1, companions_of_a_gpu, companion_that_is_no_gpus, boot_console_in_a_gpu, module_that_is_missing, module_that_another_needs,
     module_of_another_kernel, module_that_is_forbidden,
     module_that_is_not_signed, module_that_is_signed, module_that_is_blacklisted, tables_that_are_missing,
-    a_kernel_that_is_old, a_kernel_without_vfio_groups, variants_without_aliases, the_policy_decides,
-    devices_that_vfio_pci_refuses, a_policy_that_is_damaged, wish_that_is_refused, wish_for_another_module,
-    wish_that_is_invalid,
+    a_kernel_that_is_old, a_kernel_without_vfio_groups, variants_without_aliases,
+    ids_that_vfio_pci_claims, device_on_vfio_pci_already, options_that_do_not_act, override_that_no_driver_has,
+    the_policy_decides, devices_that_vfio_pci_refuses, a_policy_that_is_damaged, wish_that_is_refused,
+    wish_for_another_module, wish_that_is_invalid,
     model_in_the_domain, devices_that_nobody_manages, use_by_the_host, use_by_a_guest, claim_in_the_journal,
     entry_that_is_half_done, entry_that_is_damaged, entry_of_a_device_that_is_gone, not_on_vfio_though_at_boot,
     driver_of_a_vendor, no_way_to_reset,
