@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "hook-scripts.h"
 #include "in-use.h"
 
 #define HOOK VV_LIBVIRT_HOOKS_DIR "/qemu.d/vfio-variant"
@@ -246,6 +247,7 @@ vv_check_host (const VvSurroundings *s, const VvReport *report, GPtrArray *findi
   vv_find_policy (s, findings);
   check_hook (s, findings);
   check_nodedev_hooks (s, findings);
+  vv_find_hook_scripts (s, findings);
   vv_find_libvirt (s, findings);
   check_journal (s, findings);
   check_at_boot (s, findings);

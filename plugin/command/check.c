@@ -14,6 +14,7 @@
 #include "check-device.h"
 #include "child.h"
 #include "command.h"
+#include "hook-scripts.h"
 
 #define VIRSH_LIMIT_MS 10000
 
@@ -154,6 +155,7 @@ ask (const VvSurroundings *s, const GPtrArray *addresses, Results *r, GError **e
     find_in_domain (r->domain, r->findings);
   vv_find_tables (s, r->findings);
   vv_find_policy (s, r->findings);
+  vv_find_hook_scripts (s, r->findings);
   vv_find_denials (s, r->findings);
   vv_find_libvirt (s, r->findings);
   find_qemu (&qemu, r->findings);

@@ -1308,6 +1308,76 @@ def node_device_hooks_that_are_not_run():
         expect(status(host), "nodedev-hook", "warning", script, "chmod go-w")
 
 
+# --- the hook scripts of others ---
+
+HARMLESS = """#!/bin/bash
+# virsh nodedev-detach pci_0000_01_00_0; modprobe -r vfio-pci
+echo "virsh list" 'virsh list' virsh \\
+  virsh # virsh
+command -v virsh >/dev/null || which virsh
+virsh () { :; }
+tools=(virsh
+  virsh)
+cat <<END >/etc/motd
+virsh list
+modprobe -r vfio-pci
+END
+case $2 in virsh) modprobe vfio-pci;; esac
+for tool in virsh; do echo 0 >/sys/class/vtconsole/vtcon1/bind; done
+echo efi-framebuffer.0 > /sys/bus/platform/drivers/efi-framebuffer/unbind
+modprobe -r nvidia; cat /sys/bus/pci/devices/0000:01:00.0/driver_override </sys/bus/pci/drivers_probe
+"""
+
+
+def hook_scripts_of_others():
+    with Well() as host:
+        def script(text, name="qemu", mode=0o755):
+            path = host.path(f"{LIBVIRT}/hooks/{name}")
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "wb") as file:
+                file.write(text if isinstance(text, bytes) else text.encode())
+            os.chmod(path, mode)
+            return path
+
+        path = script(HARMLESS)
+        lacks(status(host), "hook-virsh", "hook-moves")
+        os.unlink(path)
+        calls = ("virsh nodedev-detach x", "if [ 1 ]; then /usr/bin/virsh list; fi", "true && sudo -n virsh list &",
+                 "X=1 timeout 5 virsh list", "x=$(virsh list)", "( virsh list )", "case $2 in x) virsh list;; esac",
+                 "'virsh' list", "`virsh list`", "! virsh list | cat", "detach() { virsh list; }", "x=(a\n) virsh")
+        moves = ("modprobe -r vfio-pci", "rmmod vfio_pci_core", "modprobe --remove kvm vfio_pci",
+                 "echo 1 >/sys/bus/pci/drivers/nvidia/unbind", "echo 1 > $DEV/driver_override",
+                 "printf x >> /sys/bus/pci/drivers/a/bind", "echo 1 | tee -a /sys/bus/pci/drivers_probe",
+                 "echo 1 >\"/sys/bus/pci/devices/$1/driver/unbind\"",
+                 "echo 8086 10d3 >|/sys/bus/pci/drivers/vfio-pci/new_id")
+        paths = [script(f"#!/bin/sh\n\n{line}\n", f"qemu.d/{number}") for number, line in enumerate(calls + moves)]
+        for found in (check(host, NIC), status(host)):
+            for path in paths[:len(calls)]:
+                one = expect(found, "hook-virsh", "warning", f"{path}:", ": this hook script calls virsh", "both can hang")
+            equal(one["cure"], f"${{EDITOR:-vi}} +4 '{path}'")
+            for path in paths[len(calls):]:
+                expect(found, "hook-moves", "warning", f"{path}:3: this hook script moves devices: ", f"+3 '{path}'")
+        for path in paths:
+            os.unlink(path)
+        script("#!/usr/bin/python3\nvirsh\n")
+        lacks(status(host), "hook-virsh")
+        script("virsh list\n", mode=0o644)  # libvirt does not run it
+        lacks(status(host), "hook-virsh")
+        for number, text in enumerate((b"\x7fELF\0virsh", b"virsh\n" * 50000, b"", b"\\", b"<<", b"<<E", b"'", b"$(", b"x=(",
+                                       b"\xff", b"&>")):
+            script(text, f"qemu.d/{number}")
+        lacks(status(host), "hook-virsh", "hook-moves")
+        for name, mode in (("qemu.d/50-x", 0o755), ("qemu.d/win10/prepare/begin/start.sh", 0o644), ("network", 0o755)):
+            path = script("modprobe vfio-pci\nvirsh nodedev-detach x\nvirsh list\n", name, mode)
+            found = status(host)
+            expect(found, "hook-virsh", "warning", f"{path}:2: ")
+            equal([one["id"] for one in findings_of(found)].count("hook-virsh"), 1)  # each kind once
+            if os.geteuid() == 0:
+                os.chown(path, 65534, 0)
+                lacks(status(host), "hook-virsh")
+            os.unlink(path)
+
+
 # --- the list of ids ---
 
 
@@ -1341,7 +1411,7 @@ TESTS = [
     domain_by_its_name, domain_that_virsh_does_not_give, domain_without_devices, domain_with_an_absent_device,
     arguments_that_are_wrong, accesses_that_were_denied, without_privilege, the_daemon_is_off, the_gate_is_off,
     a_reload_is_due, the_hook_is_missing_or_broken, the_hook_is_newer_than_libvirt, the_hook_notes_who_runs_it,
-    node_device_hooks_that_are_not_run, every_id_is_documented_and_triggered,
+    node_device_hooks_that_are_not_run, hook_scripts_of_others, every_id_is_documented_and_triggered,
 ]
 
 run_tests(TESTS)

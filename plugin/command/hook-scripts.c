@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "hook-scripts.h"
+
+#include <glib/gi18n-lib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SCRIPT_LIMIT (256 * 1024)
+#define FILES_LIMIT 500
+#define DEPTH_LIMIT                                                                                          \
+  6 /* hooks/qemu.d/DOMAIN/OPERATION/SUB-OPERATION/SCRIPT, as many scripts that run others have it */
+
+/* --- a reader of shell --- */
+
+/* @at, @line: where it is. @words, @targets: of the command so far: its words, and the files that it writes
+ * to. @first: the line on which it begins. @prefixed: a word such as sudo came, and no command yet.
+ * @after_assignment: where the last word ended, if it was "NAME=". @ends: of the here-documents that begin
+ * with the next line. */
+typedef struct {
+  const char *at;
+  guint line;
+  GPtrArray *words;
+  GPtrArray *targets;
+  guint first;
+  gboolean prefixed;
+  const char *after_assignment;
+  GPtrArray *ends;
+  VvHookUseFunc func;
+  gpointer data;
+} Reader;
+
+static void
+reader_clear (Reader *r)
+{
+  g_ptr_array_unref (r->words);
+  g_ptr_array_unref (r->targets);
+  g_ptr_array_unref (r->ends);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Reader, reader_clear)
+
+static void
+take (Reader *r, GString *word)
+{
+  r->line += *r->at == '\n';
+  g_string_append_c (word, *r->at++);
+}
+
+/* Of what is between quotes only the end counts. */
+static void
+take_quoted (Reader *r, GString *word)
+{
+  char quote = *r->at++;
+
+  while (*r->at && *r->at != quote) {
+    if (quote == '"' && *r->at == '\\' && r->at[1])
+      r->at++;
+    take (r, word);
+  }
+  r->at += *r->at != '\0';
+}
+
+/* Returns: (transfer full): the word that begins here; "" when none does */
+static char *
+read_word (Reader *r)
+{
+  GString *word = g_string_new (NULL);
+
+  while (*r->at && !strchr (" \t\r\n;&|()<>`", *r->at) && !(r->at[0] == '$' && r->at[1] == '(')) {
+    if (*r->at == '\'' || *r->at == '"')
+      take_quoted (r, word);
+    else if (r->at[0] == '\\' && r->at[1] == '\n')
+      r->at += 2, r->line++;
+    else {
+      r->at += r->at[0] == '\\' && r->at[1];
+      take (r, word);
+    }
+  }
+  return g_string_free (word, FALSE);
+}
+
+static void
+skip_blanks (Reader *r)
+{
+  while (*r->at == ' ' || *r->at == '\t' || *r->at == '\r' || (r->at[0] == '\\' && r->at[1] == '\n')) {
+    r->line += r->at[0] == '\\';
+    r->at += r->at[0] == '\\' ? 2 : 1;
+  }
+}
+
+static void
+skip_line (Reader *r)
+{
+  r->at += strcspn (r->at, "\n");
+}
+
+/* The bodies of here-documents, which begin after a line's end, are no commands. */
+static void
+skip_here_documents (Reader *r)
+{
+  for (guint i = 0; i < r->ends->len && *r->at;) {
+    const char *begin = r->at + strspn (r->at, "\t");
+    skip_line (r);
+    g_autofree char *text = g_strndup (begin, (gsize)(MAX (r->at, begin) - begin));
+    i += strcmp (text, r->ends->pdata[i]) == 0;
+    r->line += *r->at == '\n';
+    r->at += *r->at == '\n';
+  }
+  g_ptr_array_set_size (r->ends, 0);
+}
+
+/* --- what a command does --- */
+
+/* Files by which the kernel moves PCI devices; those of other buses are none of ours. */
+static gboolean
+moves_devices (const char *path)
+{
+  static const char *const of_driver[] = {"bind", "unbind", "new_id", "remove_id", NULL};
+  const char *name = strrchr (path, '/');
+
+  return g_str_has_suffix (path, "/driver_override") || g_str_has_suffix (path, "pci/drivers_probe") ||
+         g_str_has_suffix (path, "/driver/unbind") ||
+         (strstr (path, "pci/drivers/") && g_strv_contains (of_driver, name + 1));
+}
+
+static void
+report (const Reader *r, VvHookUse use, const char *what)
+{
+  r->func (use, r->first, what, r->data);
+}
+
+/* @words: of the command, from its name on */
+static void
+judge_words (const Reader *r, const GPtrArray *words)
+{
+  g_autofree char *name = g_path_get_basename (words->pdata[0]);
+  gboolean unloads = strcmp (name, "rmmod") == 0;
+
+  if (strcmp (name, "virsh") == 0)
+    report (r, VV_HOOK_CALLS_LIBVIRT, "virsh");
+  for (guint i = 1; i < words->len; i++) {
+    const char *word = words->pdata[i];
+    if (strcmp (name, "modprobe") == 0 && (strcmp (word, "-r") == 0 || strcmp (word, "--remove") == 0))
+      unloads = TRUE;
+    if (strcmp (name, "tee") == 0 && moves_devices (word))
+      report (r, VV_HOOK_MOVES_DEVICES, word);
+  }
+  for (guint i = 1; unloads && i < words->len; i++)
+    if (strstr (words->pdata[i], "vfio")) {
+      g_autofree char *what = g_strdup_printf ("modprobe -r %s", (char *)words->pdata[i]);
+      report (r, VV_HOOK_MOVES_DEVICES, what);
+    }
+}
+
+static void
+end_command (Reader *r)
+{
+  if (r->words->len)
+    judge_words (r, r->words);
+  for (guint i = 0; i < r->targets->len; i++)
+    if (moves_devices (r->targets->pdata[i]))
+      report (r, VV_HOOK_MOVES_DEVICES, r->targets->pdata[i]);
+  g_ptr_array_set_size (r->words, 0);
+  g_ptr_array_set_size (r->targets, 0);
+  r->prefixed = FALSE;
+}
+
+static gboolean
+is_assignment (const char *word)
+{
+  const char *equals = strchr (word, '=');
+
+  return equals && equals > word &&
+         strspn (word, G_CSET_a_2_z G_CSET_A_2_Z "_" G_CSET_DIGITS) == (gsize)(equals - word);
+}
+
+/* Words before a command's name: reserved ones, and programs that run another */
+static gboolean
+goes_before (Reader *r, const char *word)
+{
+  static const char *const reserved[] = {"if", "then", "elif", "else", "while", "until",
+                                         "do", "{",    "}",    "!",    NULL};
+  static const char *const programs[] = {"sudo", "exec",   "env",  "nohup",   "setsid",
+                                         "nice", "ionice", "time", "timeout", NULL};
+
+  if (g_strv_contains (reserved, word) || is_assignment (word))
+    return TRUE;
+  if (g_strv_contains (programs, word)) {
+    r->prefixed = TRUE;
+    return TRUE;
+  }
+  return r->prefixed && (*word == '-' || g_ascii_isdigit (*word)); /* their options */
+}
+
+static void
+add_word (Reader *r)
+{
+  guint line = r->line;
+  g_autofree char *word = read_word (r);
+
+  if (r->words->len == 0 && r->targets->len == 0)
+    r->first = line;
+  r->after_assignment = g_str_has_suffix (word, "=") ? r->at : NULL;
+  if (*word && (r->words->len || !goes_before (r, word)))
+    g_ptr_array_add (r->words, g_steal_pointer (&word));
+}
+
+/* ">FILE", ">>FILE", ">|FILE", "<FILE", "<<END" */
+static void
+read_redirection (Reader *r)
+{
+  char direction = *r->at;
+  gboolean is_here = g_str_has_prefix (r->at, "<<") && !g_str_has_prefix (r->at, "<<<");
+
+  r->at += strspn (r->at, "<>|&-");
+  skip_blanks (r);
+  if (r->words->len == 0 && r->targets->len == 0)
+    r->first = r->line;
+  g_autofree char *word = read_word (r);
+  if (*word && (is_here || direction == '>'))
+    g_ptr_array_add (is_here ? r->ends : r->targets, g_steal_pointer (&word));
+}
+
+/* The words of "NAME=(WORD...)", up to the bracket that ends them, are no commands. */
+static void
+skip_list (Reader *r)
+{
+  while (*r->at && *r->at != ')') {
+    const char *before = r->at;
+    g_free (read_word (r));
+    if (r->at == before)
+      r->line += *r->at++ == '\n';
+  }
+}
+
+/* "NAME ()" defines a function; else a command begins. */
+static void
+open_bracket (Reader *r)
+{
+  r->at++;
+  if (r->words->len == 0 && r->after_assignment == r->at - 1) {
+    skip_list (r);
+    return;
+  }
+  skip_blanks (r);
+  if (r->words->len == 1 && *r->at == ')')
+    g_ptr_array_set_size (r->words, 0);
+  end_command (r);
+}
+
+static void
+step (Reader *r)
+{
+  if (*r->at == '#') {
+    skip_line (r);
+  } else if (*r->at == '<' || *r->at == '>') {
+    read_redirection (r);
+  } else if (*r->at == '\n') {
+    end_command (r);
+    r->at++, r->line++;
+    skip_here_documents (r);
+  } else if (*r->at == '(') {
+    open_bracket (r);
+  } else if (strchr (";|)`", *r->at) || (r->at[0] == '&' && r->at[1] != '>')) {
+    end_command (r);
+    r->at++;
+  } else if (*r->at == '&') {
+    r->at++;
+  } else if (r->at[0] == '$' && r->at[1] == '(') {
+    end_command (r);
+    r->at += 2;
+  } else {
+    add_word (r);
+  }
+}
+
+static gboolean
+is_shell (const char *text)
+{
+  g_autofree char *first = g_strndup (text, strcspn (text, "\n"));
+
+  return !g_str_has_prefix (first, "#!") || strstr (first, "sh");
+}
+
+void
+vv_hook_script_read (const char *text, VvHookUseFunc func, gpointer data)
+{
+  g_auto (Reader) r = {.at = text,
+                       .line = 1,
+                       .words = g_ptr_array_new_with_free_func (g_free),
+                       .targets = g_ptr_array_new_with_free_func (g_free),
+                       .ends = g_ptr_array_new_with_free_func (g_free),
+                       .func = func,
+                       .data = data};
+
+  if (!is_shell (text))
+    return;
+  for (skip_blanks (&r); *r.at; skip_blanks (&r))
+    step (&r);
+  end_command (&r);
+}
+
+/* --- the files --- */
+
+typedef struct {
+  const VvSurroundings *s;
+  const char *path;
+  GPtrArray *findings;
+  gboolean told[VV_HOOK_MOVES_DEVICES + 1];
+  guint files;
+} Search;
+
+static void
+tell_use (VvHookUse use, guint line, const char *what, gpointer data)
+{
+  Search *search = data;
+
+  if (search->told[use])
+    return;
+  search->told[use] = TRUE;
+  g_autofree char *quoted = g_shell_quote (search->path);
+  vv_findings_add (
+      search->findings, use == VV_HOOK_CALLS_LIBVIRT ? "hook-virsh" : "hook-moves", VV_WARNING,
+      VV_SUBJECT_HOST,
+      use == VV_HOOK_CALLS_LIBVIRT
+          ? g_strdup_printf (_ ("%s:%u: this hook script calls %s"), search->path, line, what)
+          : g_strdup_printf (_ ("%s:%u: this hook script moves devices: %s"), search->path, line, what),
+      use == VV_HOOK_CALLS_LIBVIRT
+          ? _ ("libvirt waits for its hooks and virsh waits for libvirt: both can hang")
+          : _ ("it works against libvirt and vfio-variant, which move the device at managed='yes' "
+               "themselves"),
+      g_strdup_printf ("${EDITOR:-vi} +%u %s", line, quoted));
+}
+
+static void
+look_at_file (Search *search, const VvDir *dir, const char *name)
+{
+  g_autofree char *text = vv_io_read (dir, name, SCRIPT_LIMIT, NULL);
+  g_autofree char *path = vv_io_name (dir, name);
+
+  if (!text)
+    return;
+  search->path = path;
+  memset (search->told, 0, sizeof search->told);
+  vv_hook_script_read (text, tell_use, search);
+}
+
+/* @depth: 0: libvirt's folder of hooks itself */
+static void
+look_below (Search *search, const VvDir *dir, guint depth)
+{
+  g_autoptr (GPtrArray) names = vv_io_list (dir, ".");
+  uid_t owner = search->s->session->host->sysroot ? geteuid () : 0;
+
+  for (guint i = 0; i < names->len && search->files < FILES_LIMIT; i++) {
+    const char *name = names->pdata[i];
+    struct stat st;
+    gboolean run_by_libvirt = depth <= 1;
+    if (fstatat (dir->fd, name, &st, 0) < 0 || (st.st_uid != 0 && st.st_uid != owner))
+      continue;
+    search->files++;
+    g_autoptr (VvDir) below =
+        S_ISDIR (st.st_mode) && depth < DEPTH_LIMIT ? vv_dir_open (dir, name, NULL) : NULL;
+    if (below)
+      look_below (search, below, depth + 1);
+    else if (S_ISREG (st.st_mode) && ((st.st_mode & 0111) || !run_by_libvirt))
+      look_at_file (search, dir, name);
+  }
+}
+
+void
+vv_find_hook_scripts (const VvSurroundings *s, GPtrArray *findings)
+{
+  g_autofree char *path = vv_host_path (s->session->host, VV_LIBVIRT_HOOKS_DIR);
+  g_autoptr (VvDir) dir = vv_dir_open (NULL, path, NULL);
+  Search search = {.s = s, .findings = findings};
+
+  if (dir)
+    look_below (&search, dir, 0);
+}
