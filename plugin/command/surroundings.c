@@ -79,17 +79,21 @@ check_libvirts_view (const VvSurroundings *s, GPtrArray *findings)
   if (!vv_io_exists (host->proc, root) || vv_io_exists (host->proc, path))
     return;
   g_autofree char *ours = g_build_filename (host->modules_path, "modules.alias", NULL);
+  gboolean refuses = s->libvirt->version < VV_LIBVIRT_NEEDS_NO_TABLE;
   vv_findings_add (
-      findings, "libvirt-blind", VV_PROBLEM, VV_SUBJECT_HOST,
+      findings, "libvirt-blind", refuses ? VV_PROBLEM : VV_WARNING, VV_SUBJECT_HOST,
       g_strdup_printf (_ ("%s, process %d, does not see modules.alias of %s"), s->libvirt->name,
                        (int)s->libvirt->pid, host->release),
-      _ ("this libvirt chooses variant drivers by that file; without it a managed device gets vfio-pci "
-         "(12.8), "
-         "or is refused (11.3) unless the domain names the driver: <driver model='vfio-pci'/>"),
+      refuses
+          ? _ ("this libvirt refuses every managed device then, unless the domain names the driver: <driver "
+               "model='vfio-pci'/>")
+          : _ ("this libvirt binds vfio-pci then: starts are put right, and hot plug stays on vfio-pci"),
       g_file_test (ours, G_FILE_TEST_EXISTS)
-          ? g_strdup_printf (
-                _ ("systemctl edit %s: [Service] ProtectKernelModules=no; then: systemctl restart %s"),
-                s->libvirt->name, s->libvirt->name)
+          ? g_strdup_printf ("mkdir -p /etc/systemd/system/%s.service.d && "
+                             "printf '[Service]\\nProtectKernelModules=no\\n' "
+                             ">/etc/systemd/system/%s.service.d/modules.conf && "
+                             "systemctl daemon-reload && systemctl restart %s",
+                             s->libvirt->name, s->libvirt->name, s->libvirt->name)
           : g_strdup_printf ("depmod %s", host->release));
 }
 

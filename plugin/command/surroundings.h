@@ -17,6 +17,10 @@
 #define VV_LIBVIRT_CHOOSES VV_LIBVIRT_VERSION (10, 0, 0)
 #define VV_LIBVIRT_ACCEPTS VV_LIBVIRT_VERSION (9, 7, 0)
 
+/** From which libvirt on it does without modules.alias, and takes vfio-pci. Tried: 11.3 refuses the
+ * device, 12.8 and 12.9 do not; which of the versions between is the first is not known. */
+#define VV_LIBVIRT_NEEDS_NO_TABLE VV_LIBVIRT_VERSION (12, 0, 0)
+
 /**
  * VvSurroundings:
  * @session: what is looked at
