@@ -189,6 +189,43 @@ test_life_on_new_libvirt (void)
   fake_assert_logged (CAME_HOME); /* no change of hands of ours: nothing else is said */
 }
 
+/* A driver of the vendor's that is a VFIO driver, and that no alias names: libvirt takes the device from it,
+ * and it comes home to it, also when vfio-pci does not take it (vGPU: vfio-pci fails with EINVAL). */
+static void
+test_life_from_a_vendors_driver (void)
+{
+  for (int refused = 0; refused < 2; refused++) {
+    g_autoptr (Fixture) f = fixture_new ();
+    fake_unbind (f->k, NIC);
+    fake_unregister (f->k, "mlx5_core");
+    fake_add_driver (f->k, "acme", "acme", "pci:v000015B3d*", TRUE);
+    fake_register (f->k, "acme");
+    fake_assert_device (f->k, NIC, "acme", NULL);
+    g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
+    fake_assert_device (f->k, NIC, "acme", NULL); /* we do not take it */
+
+    if (refused) {
+      const char *const drivers[] = {"vfio-pci", "special-vfio", "mlx5_vfio_pci"};
+      for (gsize i = 0; i < G_N_ELEMENTS (drivers); i++)
+        fake_driver (f->k, drivers[i])->probe_errno = EINVAL;
+      libvirt_writes (f, "bus/pci/devices/" NIC "/driver_override", "vfio-pci");
+      libvirt_unbinds_and_probes (f);
+    } else {
+      libvirt_detaches_to (f, "vfio-pci");
+    }
+    g_assert_true (vv_domain_start (f->s, f->domain, NULL)); /* what cannot be had is no refusal */
+    if (refused)
+      fake_assert_logged ("domain vm1, start: " NIC ": no VFIO driver could be bound*");
+    else
+      logged_move ("vfio-pci", "special-vfio");
+    libvirt_reattaches (f);
+    vv_domain_release (f->s, f->domain);
+    fake_assert_device (f->k, NIC, "acme", NULL);
+    assert_no_entry (f);
+    fake_assert_logged ("domain vm1, release: " NIC " is on acme, as it was before");
+  }
+}
+
 /* What libvirt forgets: the administrator's driver_override */
 static void
 test_release_mends_what_libvirt_forgets (void)
@@ -1454,6 +1491,7 @@ main (int argc, char **argv)
   g_test_add_func ("/domain-life/counted", test_counted);
   g_test_add_func ("/domain-life/on-libvirt-before-10", test_life_on_old_libvirt);
   g_test_add_func ("/domain-life/on-libvirt-10-and-later", test_life_on_new_libvirt);
+  g_test_add_func ("/domain-life/from-a-vendors-driver", test_life_from_a_vendors_driver);
   g_test_add_func ("/domain-life/release-mends-what-libvirt-forgets",
                    test_release_mends_what_libvirt_forgets);
   g_test_add_func ("/domain-life/release-brings-home-what-libvirt-could-not",
