@@ -5,6 +5,7 @@
 
 #include "group.h"
 #include "in-use.h"
+#include "libvirt-process.h"
 #include "modalias.h"
 #include "placement.h"
 
@@ -61,12 +62,20 @@ each_device (const VvSession *session, const VvDomain *domain, const char *stati
 /* --- what a device may get --- */
 
 static VvChoice *
+choose_silently (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev,
+                 const VvPciDevice *device, const VvEntry *entry, GError **error)
+{
+  g_autofree char *whose = g_strdup_printf ("domain %s", domain->name);
+  const VvRequested requested = vv_domain_requested (domain, hostdev);
+
+  return vv_choose (session, device, entry, NULL, &requested, whose, error);
+}
+
+static VvChoice *
 choose_for (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, const VvBinding *b,
             GError **error)
 {
-  g_autofree char *whose = g_strdup_printf ("domain %s", domain->name);
-  VvChoice *choice =
-      vv_choose_model (session, b->device, b->entry, hostdev->model, hostdev->wish, whose, error);
+  VvChoice *choice = choose_silently (session, domain, hostdev, b->device, b->entry, error);
 
   for (guint i = 0; choice && i < choice->refused->len; i++)
     g_warning ("%s: %s", hostdev->address, (char *)choice->refused->pdata[i]);
@@ -210,25 +219,53 @@ host_spares (const VvSession *session, const VvDomain *domain, const VvBinding *
   return FALSE;
 }
 
+/* For the gate, which sees no domain */
+static void
+note_request (const VvDomain *domain, const VvHostdev *hostdev, VvEntry *entry)
+{
+  const VvRequested requested = vv_domain_requested (domain, hostdev);
+
+  g_free (entry->requested);
+  entry->requested = vv_requested_to_text (&requested);
+}
+
 static gboolean
-note_domain (const VvSession *session, const VvDomain *domain, VvBinding *b, const VvChoice *choice,
-             GError **error)
+note_domain (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
+             const VvChoice *choice, GError **error)
 {
   if (is_stale (session, b, choice) && !vv_binding_forget (b, error))
     return FALSE;
   vv_binding_note (b);
-  if (!is_claimed (b->entry, domain))
+  if (!is_claimed (b->entry, domain)) {
     vv_entry_set_domain (b->entry, domain->name, domain->uuid);
+    note_request (domain, hostdev, b->entry);
+  }
   return vv_binding_save (b, error);
 }
 
-static gboolean
-prepare_chosen (const VvSession *session, const VvDomain *domain, VvBinding *b, const VvChoice *choice,
-                GError **error)
+/* libvirt opens a device that goes to QEMU by iommufd before "start": whoever wants to ask its driver has to
+ * do so now. That it cannot be asked keeps no guest from starting. */
+static void
+ask_ahead (const VvSession *session, const VvHostdev *hostdev, const VvBinding *b, const VvChoice *choice)
 {
-  if (!host_spares (session, domain, b, choice, error) || !note_domain (session, domain, b, choice, error))
+  const VvPciDevice *d = b->device;
+  g_autoptr (GError) error = NULL;
+
+  if (hostdev->iommufd && vv_choice_requires (choice) && is_on_vfio (session, b, choice) &&
+      vv_migration_known (session->journal, d->driver, d->modalias, NULL) == VV_MIGRATION_UNKNOWN &&
+      !vv_place_can_migrate (session, d, &choice->use, &error))
+    g_message ("%s", error->message);
+}
+
+static gboolean
+prepare_chosen (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
+                const VvChoice *choice, GError **error)
+{
+  if (!host_spares (session, domain, b, choice, error) ||
+      !note_domain (session, domain, hostdev, b, choice, error))
     return FALSE;
   warn_of_obstacles (session, domain, b->device);
+  ask_ahead (session, hostdev, b, choice);
   return vv_choice_check (session, b->device, choice, error);
 }
 
@@ -240,12 +277,28 @@ prepare_device (const VvSession *session, const VvDomain *domain, const VvHostde
     return FALSE;
   g_autoptr (VvChoice) choice = choose_for (session, domain, hostdev, b, error);
 
-  return choice && prepare_chosen (session, domain, b, choice, error);
+  return choice && prepare_chosen (session, domain, hostdev, b, choice, error);
+}
+
+/* A device that stays on its driver, where migration is required: only what is known against it counts. */
+static gboolean
+refuse_staying (const VvSession *session, const VvPciDevice *d, const VvChoice *choice, GError **error)
+{
+  const char *why;
+
+  if (!vv_choice_requires (choice) ||
+      vv_migration_foresee (session->journal, d->driver, d->modalias, &choice->use, &why) != VV_MIGRATION_NO)
+    return FALSE;
+  g_autofree char *rule = vv_decision_rule (choice->decision);
+  g_set_error (error, VV_ERROR, VV_ERROR_POLICY,
+               "%s stays on %s, with which the domain cannot be migrated, as %s requires: it %s", d->address,
+               d->driver, rule, why);
+  return TRUE;
 }
 
 /* A device that libvirt takes as it is. If the policy hands it to us, it goes to the generic driver, which
- * every libvirt takes: before 9.7 it refuses one that is on another. "start" does the rest. One that is on
- * VFIO already is the administrator's. */
+ * every libvirt takes: before 9.7 it refuses one that is on another. "start" does the rest, but where libvirt
+ * opens it before that; such a libvirt takes any. A device that is on VFIO already is the administrator's. */
 static gboolean
 prepare_unmanaged (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
                    GError **error)
@@ -254,14 +307,18 @@ prepare_unmanaged (const VvSession *session, const VvDomain *domain, const VvHos
 
   if (!choice)
     return FALSE;
-  if (!manages (choice) || is_on_vfio (session, b, choice))
-    return TRUE;
-  if (!prepare_chosen (session, domain, b, choice, error) ||
-      !vv_selection_force (choice->selection, VV_GENERIC_DRIVER, error))
+  if (!manages (choice) || is_on_vfio (session, b, choice)) {
+    ask_ahead (session, hostdev, b, choice);
+    return !hostdev->iommufd || !refuse_staying (session, b->device, choice, error);
+  }
+  if (!prepare_chosen (session, domain, hostdev, b, choice, error) ||
+      (!hostdev->iommufd && !vv_selection_force (choice->selection, VV_GENERIC_DRIVER, error)))
     return FALSE;
-  g_autoptr (VvChange) change = vv_binding_detach (b, choice->selection, error);
+  g_autoptr (VvChange) change = hostdev->iommufd ? vv_place (session, b, choice, error)
+                                                 : vv_binding_detach (b, choice->selection, error);
   if (!change)
-    return vv_session_binding_failed (session, b, VV_GENERIC_DRIVER, error);
+    return vv_session_binding_failed (session, b, hostdev->iommufd ? hostdev->model : VV_GENERIC_DRIVER,
+                                      error);
   vv_session_log_change (session, change);
   return TRUE;
 }
@@ -314,19 +371,13 @@ foresee_device (const VvSession *session, const VvDomain *domain, const VvHostde
   if (!choice)
     return FALSE;
   if (hostdev->managed || (manages (choice) && !is_on_vfio (session, b, choice))) {
-    if (term (choice, VV_TERM_MIGRATABLE) != VV_MIGRATABLE_REQUIRE)
+    if (!vv_choice_requires (choice))
       return vv_choice_check (session, d, choice, error);
     load_all (session, choice);
     g_autoptr (VvChoice) surely = choose_for (session, domain, hostdev, b, error);
     return surely && vv_choice_check (session, d, surely, error);
   }
-  if (term (choice, VV_TERM_MIGRATABLE) != VV_MIGRATABLE_REQUIRE ||
-      vv_migration_known (session->journal, d->driver, d->modalias, NULL) != VV_MIGRATION_NO)
-    return TRUE;
-  g_autofree char *rule = vv_decision_rule (choice->decision);
-  g_set_error (error, VV_ERROR, VV_ERROR_POLICY, "%s stays on %s, which cannot migrate it, as %s requires",
-               d->address, d->driver, rule);
-  return FALSE;
+  return !refuse_staying (session, d, choice, error);
 }
 
 gboolean
@@ -338,27 +389,57 @@ vv_domain_foresee (const VvSession *session, const VvDomain *domain, GError **re
 
 /* --- start --- */
 
+/* libvirt opens the device itself when QEMU is to get it by iommufd (qemuProcessPrepareHost(), libvirt
+ * >= 12.1).
+ */
+static gboolean
+is_opened_by_libvirt (const VvSession *session, const VvHostdev *hostdev, const VvPciDevice *device)
+{
+  pid_t holder = hostdev->iommufd ? vv_vfio_holder (session->host, device) : 0;
+
+  return holder && vv_is_libvirt (session->host, holder);
+}
+
+static gboolean
+is_not_detached (const VvSession *session, const VvBinding *b, const VvChoice *choice, GError **error)
+{
+  if (!b->device->driver || is_on_vfio (session, b, choice))
+    return FALSE;
+  g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
+               "%s is on %s: libvirt has not detached it, so it is left alone", b->device->address,
+               b->device->driver);
+  return TRUE;
+}
+
+/* It is where it has to be, by libvirt or the gate, or the domain does not start. */
+static gboolean
+start_opened (const VvSession *session, VvBinding *b, VvChoice *choice, GError **error)
+{
+  b->entry->state = VV_STATE_DETACHED;
+  g_free (b->entry->vfio_driver);
+  b->entry->vfio_driver = g_strdup (b->device->driver);
+  return vv_binding_save (b, error) && vv_place_opened (session, b, choice, TRUE, error);
+}
+
 static gboolean
 start_device (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
               GError **error)
 {
-  if (refuse_others_device (session, b->device, error))
+  gboolean opened = is_opened_by_libvirt (session, hostdev, b->device);
+
+  if (!opened && refuse_others_device (session, b->device, error))
     return FALSE;
   g_autoptr (VvChoice) choice = choose_for (session, domain, hostdev, b, error);
 
-  if (!choice)
+  if (!choice || is_not_detached (session, b, choice, error))
     return FALSE;
-  if (b->device->driver && !is_on_vfio (session, b, choice)) {
-    g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
-                 "%s is on %s: libvirt has not detached it, so it is left alone", hostdev->address,
-                 b->device->driver);
-    return FALSE;
-  }
   if (!b->entry) { /* nobody saw it before libvirt took it: what it comes from cannot be told any more */
     vv_binding_note (b);
     b->entry->home_known = FALSE;
   }
   vv_entry_set_domain (b->entry, domain->name, domain->uuid);
+  if (opened)
+    return start_opened (session, b, choice, error);
   if (!vv_binding_save (b, error))
     return FALSE;
   g_autoptr (VvChange) change = vv_place (session, b, choice, error);
@@ -368,7 +449,7 @@ start_device (const VvSession *session, const VvDomain *domain, const VvHostdev 
   return TRUE;
 }
 
-/* It stays where it is; only that it can migrate may be asked of it. */
+/* It stays where it is; only that it can migrate may be asked of it, before libvirt has opened it. */
 static gboolean
 start_unmanaged (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
                  GError **error)
@@ -377,8 +458,11 @@ start_unmanaged (const VvSession *session, const VvDomain *domain, const VvHostd
 
   if (!choice)
     return FALSE;
-  if (term (choice, VV_TERM_MIGRATABLE) != VV_MIGRATABLE_REQUIRE ||
-      vv_place_can_migrate (session, b->device, error))
+  if (!vv_choice_requires (choice))
+    return TRUE;
+  if (is_opened_by_libvirt (session, hostdev, b->device))
+    return !refuse_staying (session, b->device, choice, error);
+  if (vv_place_can_migrate (session, b->device, &choice->use, error))
     return TRUE;
   if (error && *error) {
     g_autofree char *rule = vv_decision_rule (choice->decision);
@@ -388,10 +472,56 @@ start_unmanaged (const VvSession *session, const VvDomain *domain, const VvHostd
   return FALSE;
 }
 
+/* Which device keeps the domain from being migrated, as far as is known; @required: (out) (nullable): who
+ * requires that it can be. Both (transfer full) */
+static char *
+find_immobile (const VvSession *session, const VvDomain *domain, char **required)
+{
+  g_autofree char *found = NULL;
+
+  for (guint i = 0; i < domain->hostdevs->len; i++) {
+    const VvHostdev *h = domain->hostdevs->pdata[i];
+    g_autoptr (VvPciDevice) device = vv_pci_device_look (session->host, h->address, NULL);
+    g_autoptr (VvEntry) entry = vv_journal_load (session->journal, h->address, NULL);
+    g_autoptr (VvChoice) choice = device ? choose_silently (session, domain, h, device, entry, NULL) : NULL;
+    const char *why;
+    if (choice && vv_choice_requires (choice) && !*required)
+      *required = vv_decision_rule (choice->decision);
+    if (choice && !found && device->driver &&
+        vv_migration_foresee (session->journal, device->driver, device->modalias, &choice->use, &why) ==
+            VV_MIGRATION_NO)
+      found = g_strdup_printf ("%s on %s, which %s", h->address, device->driver, why);
+  }
+  return g_steal_pointer (&found);
+}
+
+/* QEMU blocks the migration of a domain when it blocks that of one device, whatever was asked for of that
+ * one. */
+static gboolean
+domain_can_migrate (const VvSession *session, const VvDomain *domain, GError **refusal)
+{
+  g_autofree char *required = NULL;
+  g_autofree char *immobile = find_immobile (session, domain, &required);
+
+  if (!required || !immobile)
+    return TRUE;
+  g_set_error (refusal, VV_ERROR, VV_ERROR_POLICY, "%s requires that domain %s can be migrated: it has %s",
+               required, domain->name, immobile);
+  return FALSE;
+}
+
 gboolean
 vv_domain_start (const VvSession *session, const VvDomain *domain, GError **refusal)
 {
-  return each_device (session, domain, "start", start_device, start_unmanaged, refusal);
+  g_autoptr (GError) error = NULL;
+
+  if (!each_device (session, domain, "start", start_device, start_unmanaged, refusal))
+    return FALSE;
+  if (domain->vfio_devices < 2 || domain_can_migrate (session, domain, &error))
+    return TRUE;
+  g_warning ("domain %s, start: %s", domain->name, error->message);
+  g_propagate_error (refusal, g_steal_pointer (&error));
+  return FALSE;
 }
 
 /* --- started, reconnect --- */

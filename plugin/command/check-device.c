@@ -535,11 +535,10 @@ check_new (const char *address)
 static gboolean
 choose (Look *l, GError **error)
 {
-  const VvHostdev *h = l->hostdev;
   g_autofree char *whose = l->plan->domain ? g_strdup_printf ("domain %s", l->plan->domain->name) : NULL;
 
-  l->choice = vv_choose_model (l->s->session, l->device, l->entry, h ? h->model : NULL, h ? h->wish : NULL,
-                               whose, error);
+  const VvRequested requested = vv_domain_requested (l->plan->domain, l->hostdev);
+  l->choice = vv_choose (l->s->session, l->device, l->entry, NULL, &requested, whose, error);
   if (!l->choice)
     return FALSE;
   l->on_vfio = vv_on_vfio (l->s->session->host, l->device, l->choice->selection);

@@ -7,6 +7,8 @@
 #include "modalias.h"
 #include "placement.h"
 
+#define LIBVIRT_IOMMUFD VV_LIBVIRT_VERSION (12, 1, 0)
+
 static VvChange *leave (const VvBinding *b, const VvRequest *request, VvOperation operation,
                         const char *format, ...) G_GNUC_PRINTF (4, 5);
 
@@ -83,6 +85,18 @@ domain_starts (const VvEntry *entry)
   return entry && entry->state == VV_STATE_NOTED && entry->domain;
 }
 
+/* How libvirt has it before 12.1, which knows no iommufd; later ones do not tell. */
+static VvChoice *
+choose_for_libvirt (const VvSession *session, const VvRequest *request, const VvPciDevice *device,
+                    const VvEntry *entry, GError **error)
+{
+  const VvRequested by_version = {.use = {.iommufd = request->libvirt && request->libvirt < LIBVIRT_IOMMUFD
+                                                         ? VV_ANSWER_NO
+                                                         : VV_ANSWER_UNKNOWN}};
+
+  return vv_choose (session, device, entry, request->before.driver, &by_version, NULL, error);
+}
+
 /* What libvirt asked for stays where the policy allows it. What that does not allow gives way, where libvirt
  * can go on with another; else the policy is a wish, but for one that is strict. */
 static gboolean
@@ -111,8 +125,7 @@ choose_for (const VvSession *session, const VvRequest *request, const VvBinding 
             GError **error)
 {
   VvPhase before = vv_clock_enter (b->patience.clock, VV_PHASE_SELECT);
-  g_autoptr (VvChoice) choice =
-      vv_choose (session, b->device, b->entry, request->before.driver, NULL, NULL, error);
+  g_autoptr (VvChoice) choice = choose_for_libvirt (session, request, b->device, b->entry, error);
   gboolean chosen = choice && keep_wanted (session, request, b, choice, kept, error);
 
   vv_clock_enter (b->patience.clock, before);
@@ -283,7 +296,7 @@ vv_handover_prepare (const VvSession *session, const VvRequest *request)
   g_autoptr (VvPciDevice) device = vv_pci_device_look (session->host, request->address, NULL);
   g_autoptr (VvEntry) entry = vv_journal_load (session->journal, request->address, NULL);
   g_autoptr (VvChoice) choice =
-      device ? vv_choose (session, device, entry, request->before.driver, NULL, NULL, NULL) : NULL;
+      device ? choose_for_libvirt (session, request, device, entry, NULL) : NULL;
   gboolean could_fail;
 
   if (!choice || is_vfio_driver (session->host, choice->selection, request->before.driver))
@@ -291,7 +304,7 @@ vv_handover_prepare (const VvSession *session, const VvRequest *request)
   g_autofree char *kept = why_keep (request, device, VV_GENERIC_DRIVER, &could_fail);
   if (kept)
     return 0; /* what libvirt asks for it has loaded itself */
-  gint64 start = g_get_monotonic_time ();
+  gint64 begun = g_get_monotonic_time ();
   vv_binding_load_ahead (session->host, session->modules, choice->selection, NULL);
-  return g_get_monotonic_time () - start;
+  return g_get_monotonic_time () - begun;
 }

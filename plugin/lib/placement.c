@@ -22,6 +22,7 @@ vv_choice_free (VvChoice *choice)
 typedef struct {
   const VvJournal *journal;
   const char *modalias;
+  const VvMigrationUse *use;
 } Asked;
 
 static gboolean
@@ -29,7 +30,7 @@ is_known_not_to_migrate (const char *driver, gpointer data)
 {
   const Asked *asked = data;
 
-  return vv_migration_known (asked->journal, driver, asked->modalias, NULL) == VV_MIGRATION_NO;
+  return vv_migration_foresee (asked->journal, driver, asked->modalias, asked->use, NULL) == VV_MIGRATION_NO;
 }
 
 /* NULL, too, when it is on VFIO and nobody saw it before. */
@@ -58,30 +59,52 @@ exclude_generic (VvSelection *selection, const char *why)
   }
 }
 
-VvChoice *
-vv_choose (const VvSession *s, const VvPciDevice *device, const VvEntry *entry, const char *seen_driver,
-           const VvTerms *wish, const char *whose, GError **error)
+/* A candidate that is out because a domain could not be migrated with it is told with the reason. What is out
+ * for that, and nothing else, is known not to do and names the rule. */
+static void
+explain_immobile (const VvSession *s, const VvPciDevice *device, const VvChoice *choice)
+{
+  g_autofree char *rule = vv_decision_rule (choice->decision);
+  const char *why;
+
+  for (guint i = 0; vv_choice_requires (choice) && i < choice->selection->excluded->len; i++) {
+    VvCandidate *c = choice->selection->excluded->pdata[i];
+    g_autofree char *driver = strstr (c->excluded, rule) ? vv_candidate_driver (s->host, c) : NULL;
+    g_autofree char *text = g_steal_pointer (&c->excluded);
+    c->excluded =
+        strstr (text, rule) && vv_migration_foresee (s->journal, driver ? driver : c->module,
+                                                     device->modalias, &choice->use, &why) == VV_MIGRATION_NO
+            ? g_strdup_printf (_ ("%s: it %s"), text, why)
+            : g_steal_pointer (&text);
+  }
+}
+
+static VvChoice *
+choose (const VvSession *s, const VvPciDevice *device, const VvEntry *entry, const char *seen_driver,
+        const VvTerms *wish, const VvMigrationUse *use, const char *whose, GError **error)
 {
   VvSelection *selection = vv_catalog_select (s->catalog, device->modalias, error);
-  Asked asked = {s->journal, device->modalias};
+  Asked asked = {s->journal, device->modalias, use};
 
   if (!selection)
     return NULL;
   VvChoice *choice = g_new0 (VvChoice, 1);
   choice->selection = selection;
+  choice->use = use ? *use : (VvMigrationUse){0};
   choice->decision =
       vv_policy_decide (s->policy, device, native_driver (s, device, entry, seen_driver, selection));
   choice->refused =
       wish ? vv_decision_narrow (choice->decision, s->host, selection, wish, whose) : g_ptr_array_new ();
   vv_decision_apply (choice->decision, s->host, selection, is_known_not_to_migrate, &asked);
   exclude_generic (selection, vv_vfio_pci_reason (vv_vfio_pci_refuses (s->host, s->modules, device)));
+  explain_immobile (s, device, choice);
   return choice;
 }
 
 /* --- what cannot be had --- */
 
-static gboolean
-requires_migration (const VvChoice *choice)
+gboolean
+vv_choice_requires (const VvChoice *choice)
 {
   return choice->decision->terms.values[VV_TERM_MIGRATABLE] == VV_MIGRATABLE_REQUIRE;
 }
@@ -90,8 +113,8 @@ gboolean
 vv_choice_takes (const VvSession *s, const VvPciDevice *device, const VvChoice *choice, const char *driver)
 {
   return vv_decision_allows (choice->decision, driver) &&
-         !(requires_migration (choice) &&
-           vv_migration_known (s->journal, driver, device->modalias, NULL) == VV_MIGRATION_NO);
+         !(vv_choice_requires (choice) && vv_migration_foresee (s->journal, driver, device->modalias,
+                                                                &choice->use, NULL) == VV_MIGRATION_NO);
 }
 
 static void
@@ -108,26 +131,36 @@ leave_only (const VvSession *s, VvSelection *selection, const char *model)
 }
 
 VvChoice *
-vv_choose_model (const VvSession *s, const VvPciDevice *device, const VvEntry *entry, const char *model,
-                 const VvTerms *wish, const char *whose, GError **error)
+vv_choose (const VvSession *s, const VvPciDevice *device, const VvEntry *entry, const char *seen_driver,
+           const VvRequested *requested, const char *whose, GError **error)
 {
+  const char *model = requested ? requested->model : NULL;
   g_autofree char *name = g_strdup (model);
   char *drivers[] = {name, NULL};
-  VvTerms narrowed = wish ? *wish : (VvTerms){0};
+  VvTerms narrowed = requested ? requested->options : (VvTerms){0};
+  const VvMigrationUse *use = requested ? &requested->use : NULL;
 
   if (!model)
-    return vv_choose (s, device, entry, NULL, wish, whose, error);
+    return choose (s, device, entry, seen_driver, requested ? &narrowed : NULL, use, whose, error);
   if (!vv_name_is_safe (model)) {
     g_autofree char *shown = g_strescape (model, NULL);
     g_set_error (error, VV_ERROR, VV_ERROR_INVALID, _ ("'%.80s' is no driver name"), shown);
     return NULL;
   }
   narrowed.drivers = drivers;
-  g_autoptr (VvChoice) choice = vv_choose (s, device, entry, NULL, &narrowed, whose, error);
+  g_autoptr (VvChoice) choice = choose (s, device, entry, seen_driver, &narrowed, use, whose, error);
   if (choice &&
       vv_decision_lists (choice->decision, model)) /* else it was refused: the policy's list stands */
     leave_only (s, choice->selection, model);
   return g_steal_pointer (&choice);
+}
+
+static void
+prefix_rule (const VvChoice *choice, GError **error)
+{
+  g_autofree char *rule = vv_decision_rule (choice->decision);
+
+  g_prefix_error (error, _ ("%s takes nothing else: "), rule);
 }
 
 /* What fails because of the device's own affairs, as being in use, is not the policy's doing. */
@@ -138,9 +171,8 @@ make_strict (const VvChoice *choice, GError **error)
       !(g_error_matches (*error, VV_ERROR, VV_ERROR_FAILED) ||
         g_error_matches (*error, VV_ERROR, VV_ERROR_NOT_FOUND)))
     return;
-  g_autofree char *rule = vv_decision_rule (choice->decision);
   (*error)->code = VV_ERROR_POLICY;
-  g_prefix_error (error, _ ("%s takes nothing else: "), rule);
+  prefix_rule (choice, error);
 }
 
 static void
@@ -172,22 +204,36 @@ vv_choice_check (const VvSession *s, const VvPciDevice *device, const VvChoice *
   return FALSE;
 }
 
+static void
+exclude_at (VvSelection *selection, guint i, const char *why)
+{
+  vv_selection_exclude (selection, g_ptr_array_steal_index (selection->candidates, i), why);
+}
+
 /* --- migration --- */
 
 gboolean
-vv_place_can_migrate (const VvSession *s, const VvPciDevice *device, GError **error)
+vv_place_can_migrate (const VvSession *s, const VvPciDevice *device, const VvMigrationUse *use,
+                      GError **error)
 {
   g_autoptr (GError) unsaved = NULL;
   VvMigration migration;
+  const char *why;
 
   if (!vv_migration_probe (s->host, device, &migration, error))
     return FALSE;
   if (!vv_migration_store (s->journal, device->driver, device->modalias, &migration, &unsaved))
     g_warning ("%s", unsaved->message);
-  if (!migration.stop_copy)
-    g_set_error (error, VV_ERROR, VV_ERROR_POLICY, _ ("%s: %s announces no migration"), device->address,
-                 device->driver);
-  return migration.stop_copy;
+  switch (vv_migration_judge (&migration, use, &why)) {
+  case VV_MIGRATION_NO:
+    g_set_error (error, VV_ERROR, VV_ERROR_POLICY, "%s: %s %s", device->address, device->driver, why);
+    return FALSE;
+  case VV_MIGRATION_UNKNOWN:
+    g_message ("%s: %s %s", device->address, device->driver, why);
+    return TRUE;
+  default:
+    return TRUE;
+  }
 }
 
 /* The driver that the device is on is out; FALSE: there is none besides. */
@@ -198,7 +244,7 @@ exclude_current (const VvSession *s, const VvPciDevice *device, VvSelection *sel
     g_autofree char *driver = vv_candidate_driver (s->host, selection->candidates->pdata[i]);
     if (g_strcmp0 (driver, device->driver) != 0)
       continue;
-    vv_selection_exclude (selection, g_ptr_array_steal_index (selection->candidates, i), why);
+    exclude_at (selection, i, why);
     return selection->candidates->len > 0;
   }
   return FALSE;
@@ -216,7 +262,8 @@ try_drivers (const VvSession *s, VvBinding *b, VvChoice *choice, GError **error)
       make_strict (choice, error);
       return NULL;
     }
-    if (!requires_migration (choice) || b->dry_run || vv_place_can_migrate (s, b->device, &immobile))
+    if (!vv_choice_requires (choice) || b->dry_run ||
+        vv_place_can_migrate (s, b->device, &choice->use, &immobile))
       return g_steal_pointer (&change);
     if (change->changed)
       vv_session_log_change (s, change);
@@ -233,6 +280,62 @@ try_drivers (const VvSession *s, VvBinding *b, VvChoice *choice, GError **error)
     }
   }
 }
+
+/* --- a device that libvirt has open --- */
+
+/* What the domain, or the host, needs so that the device is there before libvirt opens it */
+static char *
+opened_remedy (const VvSession *s, const VvChoice *choice)
+{
+  const GPtrArray *candidates = choice->selection->candidates;
+  g_autofree char *driver = candidates->len ? vv_candidate_driver (s->host, candidates->pdata[0]) : NULL;
+
+  if (!candidates->len)
+    return g_strdup (_ ("nothing else is left for it"));
+  return g_strdup_printf (_ ("run vfio-variantd, which moves it before that, or name the driver in the "
+                             "domain's <hostdev>: <driver model='%s'/>"),
+                          driver ? driver : ((const VvCandidate *)candidates->pdata[0])->module);
+}
+
+static gboolean
+refuse_opened (const VvSession *s, const VvPciDevice *device, const VvChoice *choice, GError **error)
+{
+  g_autofree char *rule = vv_decision_rule (choice->decision);
+  g_autofree char *out = choice->selection->excluded->len ? vv_selection_why_none (choice->selection) : NULL;
+  g_autofree char *remedy = opened_remedy (s, choice);
+
+  g_set_error (
+      error, VV_ERROR, VV_ERROR_POLICY,
+      _ ("%s is on %s, which %s does not take, and cannot be moved: libvirt has opened it for iommufd; "
+         "%s%s%s"),
+      device->address, device->driver ? device->driver : _ ("no driver"), rule, remedy,
+      out ? _ ("; not taken: ") : "", out ? out : "");
+  return FALSE;
+}
+
+gboolean
+vv_place_opened (const VvSession *s, const VvBinding *b, VvChoice *choice, gboolean must_know, GError **error)
+{
+  const VvPciDevice *d = b->device;
+
+  if (!vv_decision_is_strict (choice->decision))
+    return TRUE;
+  if (!vv_candidates_find (s->host, choice->selection->candidates, d->driver))
+    return refuse_opened (s, d, choice, error);
+  if (!vv_choice_requires (choice) || !must_know ||
+      vv_migration_known (s->journal, d->driver, d->modalias, NULL) != VV_MIGRATION_UNKNOWN)
+    return TRUE;
+  g_autofree char *rule = vv_decision_rule (choice->decision);
+  g_set_error (
+      error, VV_ERROR, VV_ERROR_POLICY,
+      _ ("%s: whether %s can migrate it, which %s requires, is not known, and it cannot be asked: "
+         "libvirt has opened it for iommufd; run vfio-variantd, which asks before that, or ask while no "
+         "guest has it: vfio-variant bind %s && vfio-variant probe %s; vfio-variant restore %s"),
+      d->address, d->driver, rule, d->address, d->address, d->address);
+  return FALSE;
+}
+
+/* --- placing --- */
 
 /* A device that came between drivers stays there for its caller, who knows where it was before; of a newcomer
  * only the kernel does. */

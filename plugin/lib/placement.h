@@ -8,6 +8,7 @@
 #pragma once
 
 #include "migration.h"
+#include "requested.h"
 #include "session.h"
 
 /**
@@ -15,11 +16,13 @@
  * @selection: the candidates that may be tried, in order
  * @decision: what the policy, narrowed by a wish, wants of the device
  * @refused: (element-type utf8): what of the wish the policy did not grant
+ * @use: how the device is going to be used, as far as is known
  */
 typedef struct {
   VvSelection *selection;
   VvDecision *decision;
   GPtrArray *refused;
+  VvMigrationUse use;
 } VvChoice;
 
 void vv_choice_free (VvChoice *choice);
@@ -29,29 +32,24 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvChoice, vv_choice_free)
  * vv_choose:
  * @entry: (nullable): its journal entry, which knows its driver on the host
  * @seen_driver: (nullable): the driver it was seen on before somebody unbound it; NULL: as it is now
- * @wish: (nullable): what a domain wants of the device
- * @whose: (nullable): whose wish that is
+ * @requested: (nullable): what a domain requests for the device; its model admits no other driver
+ * @whose: (nullable): which domain that is, in words
  *
  * Touches no device.
  *
- * Returns: (transfer full): the choice, or NULL with @error set: the device's modalias is malformed
+ * Returns: (transfer full): the choice, or NULL with @error set: the device's modalias is malformed, or the
+ * model is no driver's name
  */
 VvChoice *vv_choose (const VvSession *session, const VvPciDevice *device, const VvEntry *entry,
-                     const char *seen_driver, const VvTerms *wish, const char *whose, GError **error);
+                     const char *seen_driver, const VvRequested *requested, const char *whose,
+                     GError **error);
 
 /** vv_choice_takes: Returns: whether @device may be on @driver, if somebody else chose that */
 gboolean vv_choice_takes (const VvSession *session, const VvPciDevice *device, const VvChoice *choice,
                           const char *driver);
 
-/**
- * vv_choose_model:
- * @model: (nullable): what <driver model='...'/> of a hostdev says; a wish, too, and one that, when it is
- * granted, admits no other
- *
- * As vv_choose() for a device as it is now.
- */
-VvChoice *vv_choose_model (const VvSession *session, const VvPciDevice *device, const VvEntry *entry,
-                           const char *model, const VvTerms *wish, const char *whose, GError **error);
+/** vv_choice_requires: Returns: whether a domain with the device must be migratable */
+gboolean vv_choice_requires (const VvChoice *choice);
 
 /**
  * vv_choice_check:
@@ -68,10 +66,10 @@ gboolean vv_choice_check (const VvSession *session, const VvPciDevice *device, c
  * vv_place:
  * @choice: its selection loses what turns out not to migrate, where that is required
  *
- * As vv_binding_detach() with what was chosen. Where migration is required the driver is asked
- * (vv_migration_probe()), and the next one tried when it has none. When none is left the device goes back to
- * the driver, the driver_override and the entry it had at the call; one that had no driver then does not, for
- * only the caller knows what it was before that.
+ * As vv_binding_detach() with what was chosen. Where migration is required the driver is asked (vv_migration_probe()), and the next one tried
+ * when the domain could not be migrated with it. When none is left the device goes back to the driver, the
+ * driver_override and the entry it had at the call; one that had no driver then does not, for only the caller
+ * knows what it was before that.
  *
  * Returns: (transfer full): what happened last, not logged yet, or NULL with @error set: VV_ERROR_POLICY when
  * the device cannot have what was asked for strictly
@@ -79,11 +77,26 @@ gboolean vv_choice_check (const VvSession *session, const VvPciDevice *device, c
 VvChange *vv_place (const VvSession *session, VvBinding *binding, VvChoice *choice, GError **error);
 
 /**
+ * vv_place_opened:
+ * @must_know: whether a driver whose answer is not known will not do where migration is required
+ *
+ * What remains of vv_place() when libvirt has the device open: it can neither be moved, for the kernel's
+ * unbind would wait for libvirt, nor asked. A driver that the device may be on is good enough, the best or
+ * not.
+ *
+ * Returns: FALSE with @error set (VV_ERROR_POLICY, with a remedy) when the device is where it must not be
+ */
+gboolean vv_place_opened (const VvSession *session, const VvBinding *binding, VvChoice *choice,
+                          gboolean must_know, GError **error);
+
+/**
  * vv_place_can_migrate:
+ * @use: how a domain has the device
  *
  * Asks the driver that @device is on, and notes the answer in the journal.
  *
- * Returns: whether it can; FALSE with @error set when it has no migration (VV_ERROR_POLICY), or that could
- * not be told
+ * Returns: whether a domain could be migrated with it, as far as that can be told; FALSE with @error set when
+ * it cannot (VV_ERROR_POLICY), or the driver could not be asked
  */
-gboolean vv_place_can_migrate (const VvSession *session, const VvPciDevice *device, GError **error);
+gboolean vv_place_can_migrate (const VvSession *session, const VvPciDevice *device, const VvMigrationUse *use,
+                               GError **error);

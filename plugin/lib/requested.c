@@ -5,6 +5,9 @@
 
 #include "modalias.h"
 
+#define OTHERS "other-devices"
+#define FORCED "enable-migration"
+
 static const VvTerm terms_of_domain[] = {VV_TERM_FALLBACK, VV_TERM_MIGRATABLE};
 
 void
@@ -15,6 +18,12 @@ vv_requested_clear (VvRequested *r)
   *r = (VvRequested){0};
 }
 
+static void
+add (GString *text, const char *name, const char *value)
+{
+  g_string_append_printf (text, " %s=%s", name, value);
+}
+
 /* Words with blanks between them: names of drivers have none. */
 char *
 vv_requested_to_text (const VvRequested *r)
@@ -22,17 +31,17 @@ vv_requested_to_text (const VvRequested *r)
   g_autoptr (GString) text = g_string_new (r->use.iommufd == VV_ANSWER_YES ? "iommufd=yes" : "iommufd=no");
 
   if (r->use.others)
-    g_string_append (text, " others");
+    add (text, OTHERS, "yes");
   if (r->use.forced)
-    g_string_append (text, " forced");
+    add (text, FORCED, "yes");
   if (r->model)
-    g_string_append_printf (text, " model=%s", r->model);
+    add (text, "model", r->model);
   for (char **name = r->options.drivers; name && *name; name++)
-    g_string_append_printf (text, " driver=%s", *name);
+    add (text, "driver", *name);
   for (gsize i = 0; i < G_N_ELEMENTS (terms_of_domain); i++)
     if (r->options.values[terms_of_domain[i]])
-      g_string_append_printf (text, " %s=%s", vv_term_name (terms_of_domain[i]),
-                              vv_term_value (terms_of_domain[i], r->options.values[terms_of_domain[i]]));
+      add (text, vv_term_name (terms_of_domain[i]),
+           vv_term_value (terms_of_domain[i], r->options.values[terms_of_domain[i]]));
   return g_string_free (g_steal_pointer (&text), FALSE);
 }
 
@@ -47,21 +56,33 @@ read_term (const char *name, const char *value, VvTerms *options)
   return FALSE;
 }
 
+/* FALSE: it is not about how the device is used */
+static gboolean
+read_use (const char *name, const char *value, VvMigrationUse *use)
+{
+  gboolean yes = strcmp (value, "yes") == 0;
+
+  if (strcmp (name, "iommufd") == 0 && (yes || strcmp (value, "no") == 0))
+    use->iommufd = yes ? VV_ANSWER_YES : VV_ANSWER_NO;
+  else if (strcmp (name, OTHERS) == 0 && yes)
+    use->others = TRUE;
+  else if (strcmp (name, FORCED) == 0 && yes)
+    use->forced = TRUE;
+  else
+    return FALSE;
+  return TRUE;
+}
+
 static gboolean
 read_word (const char *word, VvRequested *r, GPtrArray *drivers)
 {
   g_auto (GStrv) parts = g_strsplit (word, "=", 2);
   const char *value = parts[0] ? parts[1] : NULL;
 
-  if (!value) {
-    r->use.others |= strcmp (word, "others") == 0;
-    r->use.forced |= strcmp (word, "forced") == 0;
-    return strcmp (word, "others") == 0 || strcmp (word, "forced") == 0;
-  }
-  if (strcmp (parts[0], "iommufd") == 0) {
-    r->use.iommufd = strcmp (value, "yes") == 0 ? VV_ANSWER_YES : VV_ANSWER_NO;
-    return strcmp (value, "yes") == 0 || strcmp (value, "no") == 0;
-  }
+  if (!value)
+    return FALSE;
+  if (read_use (parts[0], value, &r->use))
+    return TRUE;
   gboolean is_driver = strcmp (parts[0], "driver") == 0;
   if (!is_driver && strcmp (parts[0], "model") != 0)
     return read_term (parts[0], value, &r->options);

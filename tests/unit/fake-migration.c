@@ -34,24 +34,41 @@ note (const char *driver)
   g_string_append_printf (asked, "%s%s", asked->len ? " " : "", driver ? driver : "none");
 }
 
-static gboolean
-says (const char *driver, const char *answer)
+/* (nullable): what @driver is to answer */
+static const VvMigration *
+answer_of (const char *driver)
 {
-  g_auto (GStrv) answers = g_strsplit (all_answers, " ", -1);
-  g_autofree char *wanted = g_strconcat (driver ? driver : "none", "=", answer, NULL);
+  static const struct {
+    const char *name;
+    VvMigration migration;
+  } answers[] = {
+      {"yes", {TRUE, TRUE, FALSE, TRUE, VV_ANSWER_NO}},
+      {"no", {0}},
+      {"alone", {TRUE, FALSE, FALSE, TRUE, VV_ANSWER_NO}},
+      {"iommu", {TRUE, TRUE, FALSE, FALSE, VV_ANSWER_YES}},
+      {"perhaps", {TRUE, TRUE, FALSE, FALSE, VV_ANSWER_UNKNOWN}},
+      {"untracked", {TRUE, TRUE, FALSE, FALSE, VV_ANSWER_NO}},
+  };
+  g_auto (GStrv) all = g_strsplit (all_answers, " ", -1);
 
-  return g_strv_contains ((const char *const *)answers, wanted);
+  for (gsize i = 0; i < G_N_ELEMENTS (answers); i++) {
+    g_autofree char *wanted = g_strconcat (driver ? driver : "none", "=", answers[i].name, NULL);
+    if (g_strv_contains ((const char *const *)all, wanted))
+      return &answers[i].migration;
+  }
+  return g_strcmp0 (driver, VV_GENERIC_DRIVER) == 0 ? &answers[1].migration : NULL;
 }
 
 gboolean
 __wrap_vv_migration_probe (const VvHost *host, const VvPciDevice *device, VvMigration *migration,
                            GError **error)
 {
+  const VvMigration *answer = answer_of (device->driver);
+
   (void)host;
   note (device->driver);
-  *migration = (VvMigration){.stop_copy = says (device->driver, "yes")};
-  if (migration->stop_copy || says (device->driver, "no") ||
-      g_strcmp0 (device->driver, VV_GENERIC_DRIVER) == 0)
+  *migration = answer ? *answer : (VvMigration){0};
+  if (answer)
     return TRUE;
   g_set_error (error, VV_ERROR, VV_ERROR_FAILED, "%s: it does not answer", device->address);
   return FALSE;

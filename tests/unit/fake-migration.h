@@ -7,8 +7,10 @@
  */
 #pragma once
 
-/** fake_migration: @answers: "DRIVER=yes" or "DRIVER=no", joined by blanks; the others cannot be asked, but
- * for the generic driver, which says no. What was asked so far is forgotten. */
+/** fake_migration: @answers: "DRIVER=ANSWER", joined by blanks: "yes", "no", "alone" (yes, but for P2P),
+ * "iommu" (no DMA logging, but the IOMMU tracks dirty pages), "perhaps" (no DMA logging, and the IOMMU does
+ * not tell) or "untracked" (neither of them logs). The other drivers cannot be asked, but for the generic
+ * one, which says no. What was asked so far is forgotten. */
 void fake_migration (const char *answers);
 
 /** fake_migration_asked: Returns: the drivers that were asked since, joined by blanks */

@@ -1451,7 +1451,7 @@ def hook_refuses_where_a_domain_may_be_refused():
             equal(result.stdout, "")
             said = [line for line in result.stderr.splitlines() if line.startswith("vfio-variant: ")]
             equal(said, [f"vfio-variant: {ON_VFIO}: no VFIO driver is left: vfio_pci (it cannot migrate, which {whose} "
-                         "requires)"] if code else [])
+                         "requires: it announces no migration)"] if code else [])
 
 
 def hook_refuses_at_prepare_and_leaves_nothing():

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fake-kernel.h"
 #include "fake-migration.h"
@@ -742,7 +743,8 @@ test_prepare_refuses_what_cannot_be_had (void)
       {"fallback='none'", "policy /p.xml:2 takes nothing else: " NIC ": module special_vfio_pci cannot be *"},
       {"driver='mlx5_vfio_pci' fallback='none'", "policy /p.xml:2 takes nothing else: *mlx5_vfio_pci*"},
       {"driver='generic' fallback='none' migratable='require'",
-       NIC ": no VFIO driver is left: vfio_pci (it cannot migrate, which policy /p.xml:2 requires); *"},
+       NIC ": no VFIO driver is left: vfio_pci (it cannot migrate, which policy /p.xml:2 requires: it "
+           "announces no migration); *"},
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
@@ -1117,7 +1119,8 @@ static const struct {
     {"managed by nobody, and the others are known not to", "migratable='require'", "managed='no'",
      "special-vfio mlx5_vfio_pci", NULL},
     {"managed by nobody, and known not to", "migratable='require'", "managed='no'", "mlx5_core",
-     NIC " stays on mlx5_core, which cannot migrate it, as policy /p.xml:2 requires"},
+     NIC " stays on mlx5_core, with which the domain cannot be migrated, as policy /p.xml:2 requires: it "
+         "announces no migration"},
 };
 
 static void
@@ -1150,7 +1153,8 @@ test_foresee_what_stays (void)
   libvirt_detaches_to (f, "vfio-pci");
   g_autofree char *before = fake_snapshot (f->k);
   assert_refused (f, vv_domain_foresee, "incoming migration or restore",
-                  NIC " stays on vfio-pci, which cannot migrate it, as policy /p.xml:2 requires");
+                  NIC " stays on vfio-pci, with which the domain cannot be migrated, as policy /p.xml:2 "
+                      "requires: it announces no migration");
   fake_assert_unchanged (f->k, before);
 }
 
@@ -1348,7 +1352,7 @@ test_a_wish_refuses (void)
   fake_register (f->k, "mlx5_vfio_pci");
   assert_refused (f, vv_domain_foresee, "incoming migration or restore",
                   NIC ": no VFIO driver is left: special_vfio_pci (it cannot migrate, which domain vm1 "
-                      "requires); *");
+                      "requires: it announces no migration); *");
 }
 
 /* What is refused of a wish is said once for a station, also where two things are done there. */
@@ -1424,7 +1428,7 @@ test_a_model_that_must_migrate (void)
       fixture_under_with ("migratable='require'", "managed='yes'", "<driver model='vfio-pci'/>");
   static const char problem[] =
       NIC ": no VFIO driver is left: *vfio_pci (it cannot migrate, which policy /p.xml:2 with domain vm1 "
-          "requires)*";
+          "requires: it *)*";
 
   assert_refused (f, vv_domain_foresee, "incoming migration or restore", problem);
   assert_refused (f, vv_domain_prepare, "prepare", problem);
@@ -1439,6 +1443,361 @@ test_a_model_that_is_none_under_a_policy (void)
 
   assert_goes_on (f, vv_domain_prepare);
   fake_assert_logged ("domain vm1, prepare: 'a\\nb/c' is no driver name");
+}
+
+/* --- iommufd: libvirt opens the device before "start" --- */
+
+#define BY_IOMMUFD "<driver name='vfio' iommufd='yes'/>"
+#define IS_OPENED "cannot be moved: libvirt has opened it for iommufd; "
+
+/* FALSE: this cannot be tested here */
+static gboolean
+libvirt_opens (const Fixture *f)
+{
+  fake_write (f->k, "proc/900/stat",
+              "900 (virtqemud) S 1 900 900 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0\n");
+  if (fake_add_process (f->k, "900", "virtqemud\n", "241:" NIC_GROUP))
+    return TRUE;
+  g_test_skip ("mknod(2) is not allowed");
+  return FALSE;
+}
+
+static const struct {
+  const char *says, *terms;
+  const char *on;      /* where libvirt, or the gate, has put it */
+  const char *answers; /* of drivers, asked before the start */
+  const char *problem; /* NULL: it starts */
+} opened[] = {
+    {"nothing is wanted, and it is on the best", "fallback='next'", "special-vfio", "", NULL},
+    {"nothing is wanted, and it is on another", "fallback='next'", "vfio-pci", "", NULL},
+    {"another is wanted, not strictly", "driver='mlx5_vfio_pci'", "vfio-pci", "", NULL},
+    {"the best, strictly", "fallback='none'", "special-vfio", "", NULL},
+    {"the best, strictly, and it is on vfio-pci", "fallback='none'", "vfio-pci", "",
+     NIC " is on vfio-pci, which policy /p.xml:2 does not take, and " IS_OPENED
+         "run vfio-variantd, *, or name "
+         "the driver in the domain's <hostdev>: <driver model='special*'/>; not taken: *"},
+    {"one by name, strictly", "driver='mlx5_vfio_pci' fallback='none'", "mlx5_vfio_pci", "", NULL},
+    {"one by name, strictly, and it is on the best", "driver='mlx5_vfio_pci' fallback='none'", "special-vfio",
+     "", NIC " is on special-vfio, which policy /p.xml:2 does not take, and " IS_OPENED "*"},
+    {"a driver that fell back to one that is allowed", "fallback='generic' migratable='prefer'", "vfio-pci",
+     "", NULL},
+    {"it must migrate, and can", "migratable='require'", "special-vfio", "special-vfio=yes", NULL},
+    {"it must migrate, and the IOMMU tracks", "migratable='require'", "special-vfio", "special-vfio=iommu",
+     NULL},
+    {"it must migrate, and the IOMMU may track", "migratable='require'", "special-vfio",
+     "special-vfio=perhaps", NULL},
+    {"it must migrate, and nothing tracks", "migratable='require'", "special-vfio", "special-vfio=untracked",
+     NIC " is on special-vfio, which *" IS_OPENED "*; not taken: special_vfio_pci (it cannot migrate, which "
+         "policy /p.xml:2 requires: it has no DMA logging, and neither *"},
+    {"it must migrate, and cannot", "migratable='require'", "special-vfio", "special-vfio=no",
+     NIC " is on special-vfio, which policy /p.xml:2 does not take, and " IS_OPENED "*: it announces no "
+         "migration)*"},
+    {"it must migrate, and is on the generic one", "migratable='require'", "vfio-pci", "",
+     NIC " is on vfio-pci, which policy /p.xml:2 does not take, and " IS_OPENED "*"},
+    {"it must migrate, and was not asked", "migratable='require'", "special-vfio", "",
+     NIC
+     ": whether special-vfio can migrate it, which policy /p.xml:2 requires, is not known, and it cannot be "
+     "asked: libvirt has opened it for iommufd; run vfio-variantd, *: vfio-variant bind " NIC
+     " && vfio-variant probe " NIC "; vfio-variant restore " NIC},
+};
+
+static void
+ask_before (const Fixture *f, const char *driver, const char *answers)
+{
+  g_autoptr (VvPciDevice) device = vv_pci_device_open (f->s->host, NIC, NULL);
+  VvMigration m;
+
+  fake_migration (answers);
+  if (!*answers)
+    return;
+  g_assert_true (vv_migration_probe (f->s->host, device, &m, NULL));
+  g_assert_true (vv_migration_store (f->s->journal, driver, NIC_MODALIAS, &m, NULL));
+  fake_migration ("");
+}
+
+/* It is neither moved nor asked, and that libvirt has it is no surprise. */
+static void
+test_start_of_what_libvirt_has_opened (void)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (opened); i++) {
+    g_test_message ("%s", opened[i].says);
+    g_autoptr (Fixture) f = fixture_under_with (opened[i].terms, "managed='yes'", BY_IOMMUFD);
+    assert_goes_on (f, vv_domain_prepare);
+    libvirt_detaches_to (f, opened[i].on);
+    ask_before (f, opened[i].on, opened[i].answers);
+    if (!libvirt_opens (f))
+      return;
+    if (opened[i].problem)
+      assert_refused (f, vv_domain_start, "start", opened[i].problem);
+    else
+      assert_goes_on (f, vv_domain_start);
+    fake_assert_log_empty ();
+    fake_assert_device (f->k, NIC, opened[i].on, opened[i].on);
+    g_assert_cmpstr (fake_migration_asked (), ==, "");
+    assert_entry (f, VV_STATE_DETACHED, "vm1", FALSE);
+    g_autoptr (VvEntry) entry = entry_of_nic (f);
+    g_assert_cmpstr (entry->vfio_driver, ==, opened[i].on);
+  }
+}
+
+/* A process by that name that is not root's, or of a domain that does without iommufd, is a user like any. */
+static void
+test_start_of_what_others_have_opened (void)
+{
+  static const struct {
+    const char *driver, *stat;
+    uid_t owner;
+  } cases[] = {
+      {"", "900 (virtqemud) S 1 900 900 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0\n", 0},
+      {BY_IOMMUFD, "900 (qemu-system-x86) S 1 900 900 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0\n", 0},
+      {BY_IOMMUFD, "900 (virtqemud) S 1 900 900 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0\n", 65534},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (Fixture) f = fixture_under_with ("fallback='none'", "managed='yes'", cases[i].driver);
+    g_autofree char *folder = g_build_filename (f->k->root, "proc/900", NULL);
+    assert_goes_on (f, vv_domain_prepare);
+    libvirt_detaches_to (f, "vfio-pci");
+    if (!libvirt_opens (f))
+      return;
+    fake_write (f->k, "proc/900/stat", cases[i].stat);
+    g_assert_cmpint (chown (folder, cases[i].owner, (gid_t)-1), ==, 0);
+    assert_goes_on (f, vv_domain_start);
+    fake_assert_logged ("domain vm1, start: " NIC " is in use by virtqemud (pid 900) and is left alone");
+  }
+}
+
+/* managed='no': it can be asked at "prepare", when libvirt has not opened it yet. */
+static void
+test_unmanaged_that_libvirt_opens (void)
+{
+  static const struct {
+    const char *says, *answers, *asked, *refused; /* @refused: at "prepare" */
+    const char *said;                             /* NULL: nothing */
+  } cases[] = {
+      {"it can", "mlx5_vfio_pci=yes", "mlx5_vfio_pci", NULL, NULL},
+      {"by the IOMMU", "mlx5_vfio_pci=iommu", "mlx5_vfio_pci", NULL, NULL},
+      {"perhaps", "mlx5_vfio_pci=perhaps", "mlx5_vfio_pci", NULL,
+       NIC ": mlx5_vfio_pci has no DMA logging, and whether the IOMMU tracks dirty pages is not known"},
+      {"it does not answer", "", "mlx5_vfio_pci", NULL, NIC ": it does not answer"},
+      {"it cannot", "mlx5_vfio_pci=no", "mlx5_vfio_pci",
+       NIC
+       " stays on mlx5_vfio_pci, with which the domain cannot be migrated, as policy /p.xml:2 requires: it "
+       "announces no migration",
+       NIC ": mlx5_vfio_pci announces no migration"},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_test_message ("%s", cases[i].says);
+    g_autoptr (Fixture) f = fixture_under_with ("migratable='require'", "managed='no'", BY_IOMMUFD);
+    libvirt_detaches_to (f, "mlx5_vfio_pci");
+    fake_migration (cases[i].answers);
+    g_autoptr (GError) refusal = NULL;
+    g_assert_cmpint (vv_domain_prepare (f->s, f->domain, &refusal), ==, !cases[i].refused);
+    if (cases[i].said)
+      fake_assert_logged (cases[i].said);
+    if (cases[i].refused) {
+      g_autofree char *line = g_strdup_printf ("domain vm1, prepare: %s", cases[i].refused);
+      fake_assert_error (refusal, VV_ERROR_POLICY, cases[i].refused);
+      fake_assert_logged (line);
+    }
+    if (!libvirt_opens (f))
+      return;
+    if (cases[i].refused)
+      assert_refused (f, vv_domain_start, "start", cases[i].refused);
+    else
+      assert_goes_on (f, vv_domain_start);
+    g_assert_cmpstr (fake_migration_asked (), ==, cases[i].asked);
+    assert_untouched (f, "mlx5_vfio_pci", "mlx5_vfio_pci");
+  }
+}
+
+/* What is known is not asked again, and what is not wanted never. */
+static void
+test_prepare_asks_what_it_has_to (void)
+{
+  static const struct {
+    const char *terms, *driver;
+    gboolean noted;
+    const char *asked;
+  } cases[] = {
+      {"migratable='require'", BY_IOMMUFD, FALSE, "mlx5_vfio_pci"},
+      {"migratable='require'", BY_IOMMUFD, TRUE, ""},
+      {"migratable='prefer'", BY_IOMMUFD, FALSE, ""},
+      {"migratable='require'", "", FALSE, ""},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (Fixture) f = fixture_under_with (cases[i].terms, "managed='no'", cases[i].driver);
+    libvirt_detaches_to (f, "mlx5_vfio_pci");
+    ask_before (f, "mlx5_vfio_pci", cases[i].noted ? "mlx5_vfio_pci=yes" : "");
+    fake_migration ("mlx5_vfio_pci=yes");
+    assert_goes_on (f, vv_domain_prepare);
+    g_assert_cmpstr (fake_migration_asked (), ==, cases[i].asked);
+  }
+}
+
+/* What the policy hands to us is on its driver before libvirt opens it. */
+static void
+test_unmanaged_that_the_policy_manages_by_iommufd (void)
+{
+  g_autoptr (Fixture) f =
+      fixture_under_with ("unmanaged='manage' migratable='require'", "managed='no'", BY_IOMMUFD);
+
+  fake_migration ("special-vfio=no mlx5_vfio_pci=yes");
+  assert_goes_on (f, vv_domain_prepare);
+  logged_move ("mlx5_core", "special-vfio");
+  logged_move ("special-vfio", "mlx5_vfio_pci");
+  if (!libvirt_opens (f))
+    return;
+  assert_goes_on (f, vv_domain_start);
+  fake_assert_device (f->k, NIC, "mlx5_vfio_pci", "mlx5_vfio_pci");
+  fake_remove (f->k, "proc/900");
+  vv_domain_release (f->s, f->domain);
+  logged_move ("mlx5_vfio_pci", "mlx5_core");
+  assert_untouched (f, "mlx5_core", NULL);
+}
+
+/* --- what the gate is told, and tells --- */
+
+static void
+test_prepare_writes_what_is_requested (void)
+{
+  static const struct {
+    const char *attributes, *driver, *text;
+  } cases[] = {
+      {"managed='yes'", "", "iommufd=no"},
+      {"managed='yes'", BY_IOMMUFD, "iommufd=yes"},
+      {"managed='yes'", "<driver iommufd='yes' model='mlx5_vfio_pci'/>", "iommufd=yes model=mlx5_vfio_pci"},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (Fixture) f = fixture_with (cases[i].attributes, cases[i].driver);
+    assert_goes_on (f, vv_domain_prepare);
+    g_autoptr (VvEntry) entry = entry_of_nic (f);
+    g_assert_cmpstr (entry->requested, ==, cases[i].text);
+  }
+  g_autoptr (Fixture) f = fixture_new ();
+  wishes (f, "special_vfio_pci generic", VV_FALLBACK_NONE, VV_MIGRATABLE_PREFER);
+  assert_goes_on (f, vv_domain_prepare);
+  g_autoptr (VvEntry) entry = entry_of_nic (f);
+  g_assert_cmpstr (entry->requested, ==,
+                   "iommufd=no driver=special_vfio_pci driver=generic fallback=none migratable=prefer");
+}
+
+/* --- a domain with several devices --- */
+
+#define PEER "0000:3b:00.2"
+#define HOSTDEV(function, managed)                                                                           \
+  "<hostdev mode='subsystem' type='pci' managed='" managed                                                   \
+  "'><source><address domain='0' bus='0x3b' slot='0' "                                                       \
+  "function='" function "'/></source></hostdev>"
+
+static const struct {
+  const char *says, *nic, *peer; /* terms of their rules */
+  const char *on;                /* where PEER is */
+  const char *answers, *problem;
+} pairs[] = {
+    {"both have P2P", "migratable='require'", "migratable='require'", "mlx5_vfio_pci",
+     "special-vfio=yes mlx5_vfio_pci=yes", NULL},
+    {"one has none", "migratable='require' driver='special_vfio_pci' fallback='none'", "fallback='next'",
+     "mlx5_vfio_pci", "special-vfio=alone mlx5_vfio_pci=yes",
+     NIC ": no VFIO driver is left: *special_vfio_pci (" NIC
+         ": special-vfio has no P2P, which QEMU requires of every VFIO device of a domain that has several)"},
+    {"the other has none", "fallback='next'", "migratable='require'", "mlx5_vfio_pci", "mlx5_vfio_pci=alone",
+     "policy /p.xml:3 requires migration: " PEER ": mlx5_vfio_pci has no P2P, *"},
+    {"nothing is required", "fallback='next'", "fallback='next'", "vfio-pci", "special-vfio=alone", NULL},
+    {"the other one cannot migrate", "migratable='require'", "fallback='next'", "vfio-pci",
+     "special-vfio=yes",
+     "policy /p.xml:2 requires that domain vm1 can be migrated: it has " PEER
+     " on vfio-pci, which announces no "
+     "migration"},
+    {"of the other one nothing is known", "migratable='require'", "fallback='next'", "mlx5_vfio_pci",
+     "special-vfio=yes", NULL},
+};
+
+static Fixture *
+fixture_with_a_pair (const char *nic, const char *peer, const char *on)
+{
+  static const char xml[] = "<domain><name>vm1</name><uuid>" UUID "</uuid><devices>" HOSTDEV ("1", "yes")
+      HOSTDEV ("2", "no") "</devices></domain>";
+  Fixture *f = fixture_new ();
+  g_autofree char *rules =
+      g_strdup_printf ("<device address='" NIC "' %s/>\n<device address='" PEER "' %s/>\n", nic, peer);
+
+  vv_domain_free (f->domain);
+  f->domain = vv_domain_parse (xml, strlen (xml), NULL);
+  fake_policy (f->s, rules);
+  fake_register (f->k, on);
+  fake_add_device (f->k, PEER, NIC_MODALIAS, "42", on);
+  return f;
+}
+
+static void
+test_a_domain_with_several (void)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (pairs); i++) {
+    g_test_message ("%s", pairs[i].says);
+    g_autoptr (Fixture) f = fixture_with_a_pair (pairs[i].nic, pairs[i].peer, pairs[i].on);
+    g_autoptr (GError) refusal = NULL;
+    fake_migration (pairs[i].answers);
+    assert_goes_on (f, vv_domain_prepare);
+    libvirt_detaches_to (f, "vfio-pci");
+    g_assert_cmpint (vv_domain_start (f->s, f->domain, &refusal), ==, !pairs[i].problem);
+    logged_move ("vfio-pci", "special-vfio");
+    if (!pairs[i].problem)
+      continue;
+    fake_assert_error (refusal, VV_ERROR_POLICY, pairs[i].problem);
+    g_autofree char *line = g_strdup_printf ("domain vm1, start: %s", pairs[i].problem);
+    if (fake_was_logged (NIC ": *: special-vfio -> vfio-pci: *")) /* it is back */
+      fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
+    fake_assert_logged (line);
+  }
+}
+
+/* <qemu:override> with enable-migration=on does without tracking. */
+static void
+test_migration_that_is_forced (void)
+{
+  static const char xml[] =
+      "<domain xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><name>vm1</name><uuid>" UUID "</uuid>"
+      "<devices><hostdev mode='subsystem' type='pci' managed='yes'><source><address domain='0' bus='0x3b' "
+      "slot='0' function='1'/></source><alias name='ua-nic'/></hostdev></devices><qemu:override><qemu:device "
+      "alias='ua-nic'><qemu:frontend><qemu:property name='enable-migration' type='string' value='%s'/>"
+      "</qemu:frontend></qemu:device></qemu:override></domain>";
+  static const struct {
+    const char *value, *gets;
+  } cases[] = {{"on", "special-vfio"}, {"auto", "mlx5_vfio_pci"}};
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (Fixture) f = fixture_under ("migratable='require'");
+    g_auto (GStrv) halves = g_strsplit (xml, "%s", 2);
+    g_autofree char *domain = g_strjoinv (cases[i].value, halves);
+    vv_domain_free (f->domain);
+    f->domain = vv_domain_parse (domain, strlen (domain), NULL);
+    fake_migration ("special-vfio=untracked mlx5_vfio_pci=yes");
+    assert_goes_on (f, vv_domain_prepare);
+    libvirt_detaches_to (f, "vfio-pci");
+    assert_goes_on (f, vv_domain_start);
+    logged_move ("vfio-pci", "special-vfio");
+    if (i)
+      logged_move ("special-vfio", "mlx5_vfio_pci");
+    fake_assert_device (f->k, NIC, cases[i].gets, cases[i].gets);
+  }
+}
+
+static void
+add_iommufd_tests (void)
+{
+  g_test_add_func ("/domain-life/iommufd/start", test_start_of_what_libvirt_has_opened);
+  g_test_add_func ("/domain-life/iommufd/others-have-opened-it", test_start_of_what_others_have_opened);
+  g_test_add_func ("/domain-life/iommufd/unmanaged", test_unmanaged_that_libvirt_opens);
+  g_test_add_func ("/domain-life/iommufd/unmanaged-that-the-policy-manages",
+                   test_unmanaged_that_the_policy_manages_by_iommufd);
+  g_test_add_func ("/domain-life/iommufd/asked-when-it-has-to-be", test_prepare_asks_what_it_has_to);
+  g_test_add_func ("/domain-life/gate/is-told-what-is-requested", test_prepare_writes_what_is_requested);
+  g_test_add_func ("/domain-life/several/must-migrate", test_a_domain_with_several);
+  g_test_add_func ("/domain-life/policy/start/migration-that-is-forced", test_migration_that_is_forced);
 }
 
 static void
@@ -1519,5 +1878,6 @@ main (int argc, char **argv)
   g_test_add_func ("/domain-life/trouble/one-bad-device-spoils-no-other",
                    test_one_bad_device_spoils_no_other);
   add_policy_tests ();
+  add_iommufd_tests ();
   return g_test_run ();
 }

@@ -1151,6 +1151,44 @@ test_a_starting_domain_is_not_refused (void)
   }
 }
 
+#define V12 VV_LIBVIRT_VERSION (12, 8, 0)
+
+/* Before libvirt 12.1 nobody has a device by iommufd, and nothing but the device itself tracks. */
+static void
+test_hot_plug_that_must_migrate (void)
+{
+  static const struct {
+    guint libvirt;
+    const char *answers, *gets; /* @gets: NULL: refused */
+  } cases[] = {
+      {BY_NAME, "special-vfio=yes", "special-vfio"},
+      {BY_NAME, "special-vfio=iommu mlx5_vfio_pci=iommu", NULL},
+      {NEW, "special-vfio=iommu mlx5_vfio_pci=yes", "mlx5_vfio_pci"},
+      {V12, "special-vfio=iommu", "special-vfio"},
+      {V12, "special-vfio=perhaps", "special-vfio"},
+      {V12, "special-vfio=untracked mlx5_vfio_pci=untracked", NULL},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_test_message ("%u, %s", cases[i].libvirt, cases[i].answers);
+    g_autoptr (Fixture) f = fixture_with_flr ();
+    g_autoptr (GError) error = NULL;
+    set_policy (f, "migratable='require'");
+    fake_migration (cases[i].answers);
+    libvirt_unbinds (f, "vfio-pci");
+    g_autoptr (VvChange) change = hand_over (f, &native, cases[i].libvirt, &error);
+    while (fake_was_logged (NIC ": *"))
+      ;
+    if (cases[i].gets) {
+      g_assert_no_error (error);
+      fake_assert_device (f->k, NIC, cases[i].gets, cases[i].gets);
+    } else {
+      fake_assert_error (error, VV_ERROR_POLICY, NIC ": no VFIO driver is left: *has no DMA logging*");
+      fake_assert_device (f->k, NIC, "mlx5_core", NULL);
+    }
+  }
+}
+
 /* That is said, and the journal knows where it belongs. */
 static void
 test_refused_and_no_way_back (void)
@@ -1331,6 +1369,7 @@ main (int argc, char **argv)
   g_test_add_func ("/handover/policy/the-next-that-can-migrate", test_the_next_that_can_migrate);
   g_test_add_func ("/handover/policy/refused-and-back-to-what-it-was", test_refused_and_back_to_what_it_was);
   g_test_add_func ("/handover/policy/refused-and-no-way-back", test_refused_and_no_way_back);
+  g_test_add_func ("/handover/policy/hot-plug-must-migrate", test_hot_plug_that_must_migrate);
   g_test_add_func ("/handover/rescue/what-libvirt-had-begun", test_rescue);
   g_test_add_func ("/handover/rescue/nothing-to-do", test_nothing_to_rescue);
   g_test_add_func ("/handover/policy/a-starting-domain-is-not-refused",

@@ -74,8 +74,8 @@ test_a_wish_is_narrowed (void)
   g_autoptr (Fixture) f = fixture_under ("driver='mlx5_vfio_pci generic' fallback='none'");
   g_autoptr (VvBinding) b = open_nic (f);
   g_auto (GStrv) drivers = g_strsplit ("special-vfio generic", " ", -1);
-  const VvTerms wish = {.drivers = drivers};
-  g_autoptr (VvChoice) choice = vv_choose (f->s, b->device, NULL, NULL, &wish, "domain vm1", NULL);
+  const VvRequested requested = {.options = {.drivers = drivers}};
+  g_autoptr (VvChoice) choice = vv_choose (f->s, b->device, NULL, NULL, &requested, "domain vm1", NULL);
   g_autofree char *candidates = candidates_of (choice);
 
   g_assert_cmpstr (candidates, ==, "vfio_pci");
@@ -299,7 +299,7 @@ static const struct {
     {"one that is not there, and others are", "driver='nowhere'", 0, NULL, "special-vfio"},
     {"the generic one is there", "driver='generic' fallback='none'", ENOENT, NULL, NULL},
     {"nothing is left", "driver='generic' fallback='none' migratable='require'", 0,
-     NIC ": no VFIO driver is left: vfio_pci (it cannot migrate, which policy /p.xml:2 requires); "
+     NIC ": no VFIO driver is left: vfio_pci (it cannot migrate, which policy /p.xml:2 requires: it announces no migration); "
          "special_vfio_pci (policy /p.xml:2 does not take it); mlx5_vfio_pci (policy*)",
      NULL},
 };
@@ -418,7 +418,7 @@ static const struct {
      "special_vfio_pci failed at bind (*)",
      0},
     {"nothing is left beforehand", "driver='generic' fallback='none' migratable='require'", "", 0, 0, "",
-     NIC ": no VFIO driver is left: vfio_pci (it cannot migrate, which policy /p.xml:2 requires); *", 0},
+     NIC ": no VFIO driver is left: vfio_pci (it cannot migrate, which policy /p.xml:2 requires: it announces no migration); *", 0},
 };
 
 static void
@@ -617,7 +617,7 @@ test_answers_are_noted (void)
     put_on (f, "mlx5_vfio_pci", "mlx5_vfio_pci");
     g_autoptr (VvPciDevice) device = vv_pci_device_open (f->s->host, NIC, NULL);
     fake_migration (cases[i].answers);
-    g_assert_cmpint (vv_place_can_migrate (f->s, device, &error), ==, !cases[i].problem);
+    g_assert_cmpint (vv_place_can_migrate (f->s, device, NULL, &error), ==, !cases[i].problem);
     if (cases[i].problem)
       fake_assert_error (error, *cases[i].answers ? VV_ERROR_POLICY : VV_ERROR_FAILED, cases[i].problem);
     g_assert_cmpint (vv_migration_known (f->s->journal, "mlx5_vfio_pci", NIC_MODALIAS, NULL), ==,
@@ -634,7 +634,7 @@ test_an_answer_that_cannot_be_noted_counts (void)
   g_autoptr (VvPciDevice) device = vv_pci_device_open (f->s->host, NIC, NULL);
   fake_migration ("mlx5_vfio_pci=yes");
   f->k->journal_full = TRUE;
-  g_assert_true (vv_place_can_migrate (f->s, device, NULL));
+  g_assert_true (vv_place_can_migrate (f->s, device, NULL, NULL));
   fake_assert_logged ("*migration-mlx5_vfio_pci-*: write: No space left on device");
 }
 

@@ -22,9 +22,9 @@ test_there_and_back (void)
   };
   static const char *const texts[] = {
       "iommufd=no",
-      "iommufd=yes others forced",
+      "iommufd=yes other-devices=yes enable-migration=yes",
       "iommufd=yes model=xe-vfio-pci",
-      "iommufd=yes others driver=mlx5-vfio-pci driver=generic",
+      "iommufd=yes other-devices=yes driver=mlx5-vfio-pci driver=generic",
       "iommufd=no fallback=none migratable=require",
   };
 
@@ -55,10 +55,17 @@ test_nothing (void)
 static void
 test_what_is_none (void)
 {
-  static const char *const texts[] = {
-      "x",          "iommufd=yes else",    "iommufd=perhaps", "iommufd=yes ",     "model=",
-      "model=../x", "driver=a driver=b/c", "fallback=never",  "unmanaged=manage", "host-use=warn",
-      "others=yes"};
+  static const char *const texts[] = {"x",
+                                      "iommufd=yes else",
+                                      "iommufd=perhaps",
+                                      "iommufd=yes ",
+                                      "model=",
+                                      "model=../x",
+                                      "driver=a driver=b/c",
+                                      "fallback=never",
+                                      "unmanaged=manage",
+                                      "host-use=warn",
+                                      "other-devices=no"};
 
   for (gsize i = 0; i < G_N_ELEMENTS (texts); i++) {
     VvRequested read;
