@@ -78,11 +78,30 @@ refuse (const VvPciDevice *device, const VvChoice *choice, const char *wanted, c
 }
 
 /* A domain's hook has been at "prepare" and will be at "start": it can do what the gate may not, and what it
- * refuses libvirt quotes. */
+ * refuses libvirt quotes. The device may have been detached by hand before. */
 static gboolean
 domain_starts (const VvEntry *entry)
 {
-  return entry && entry->state == VV_STATE_NOTED && entry->domain;
+  return entry && entry->domain && !entry->in_use && (entry->state == VV_STATE_NOTED || entry->requested);
+}
+
+/* libvirt opens a device that goes to QEMU by iommufd before the hook's "start" (VvHostdev): what that would
+ * do is done here, by what the hook's "prepare" has written. */
+static gboolean
+does_start (const VvEntry *entry, VvRequested *requested)
+{
+  return domain_starts (entry) && vv_requested_from_text (entry->requested, requested) &&
+         requested->use.iommufd == VV_ANSWER_YES;
+}
+
+/* As the hook's "start" chooses */
+static VvChoice *
+choose_for_start (const VvSession *session, const VvRequest *request, const VvPciDevice *device,
+                  const VvEntry *entry, const VvRequested *requested, GError **error)
+{
+  g_autofree char *whose = g_strdup_printf ("domain %s", entry->domain);
+
+  return vv_choose (session, device, entry, request->before.driver, requested, whose, error);
 }
 
 /* How libvirt has it before 12.1, which knows no iommufd; later ones do not tell. */
@@ -125,8 +144,12 @@ choose_for (const VvSession *session, const VvRequest *request, const VvBinding 
             GError **error)
 {
   VvPhase before = vv_clock_enter (b->patience.clock, VV_PHASE_SELECT);
-  g_autoptr (VvChoice) choice = choose_for_libvirt (session, request, b->device, b->entry, error);
-  gboolean chosen = choice && keep_wanted (session, request, b, choice, kept, error);
+  g_auto (VvRequested) requested = {0};
+  gboolean start = does_start (b->entry, &requested);
+  g_autoptr (VvChoice) choice =
+      start ? choose_for_start (session, request, b->device, b->entry, &requested, error)
+            : choose_for_libvirt (session, request, b->device, b->entry, error);
+  gboolean chosen = choice && (start || keep_wanted (session, request, b, choice, kept, error));
 
   vv_clock_enter (b->patience.clock, before);
   return chosen ? g_steal_pointer (&choice) : NULL;
@@ -295,13 +318,16 @@ vv_handover_prepare (const VvSession *session, const VvRequest *request)
 {
   g_autoptr (VvPciDevice) device = vv_pci_device_look (session->host, request->address, NULL);
   g_autoptr (VvEntry) entry = vv_journal_load (session->journal, request->address, NULL);
-  g_autoptr (VvChoice) choice =
-      device ? choose_for_libvirt (session, request, device, entry, NULL) : NULL;
+  g_auto (VvRequested) requested = {0};
+  gboolean start = does_start (entry, &requested);
+  g_autoptr (VvChoice) choice = !device ? NULL
+                                : start ? choose_for_start (session, request, device, entry, &requested, NULL)
+                                        : choose_for_libvirt (session, request, device, entry, NULL);
   gboolean could_fail;
 
   if (!choice || is_vfio_driver (session->host, choice->selection, request->before.driver))
     return 0; /* on its way home */
-  g_autofree char *kept = why_keep (request, device, VV_GENERIC_DRIVER, &could_fail);
+  g_autofree char *kept = start ? NULL : why_keep (request, device, VV_GENERIC_DRIVER, &could_fail);
   if (kept)
     return 0; /* what libvirt asks for it has loaded itself */
   gint64 begun = g_get_monotonic_time ();

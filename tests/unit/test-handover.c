@@ -1151,7 +1151,107 @@ test_a_starting_domain_is_not_refused (void)
   }
 }
 
+/* --- a domain that starts, and has the device by iommufd: the hook's "start" comes too late --- */
+
 #define V12 VV_LIBVIRT_VERSION (12, 8, 0)
+
+static void
+hook_has_prepared (const Fixture *f, VvState state, const char *requested)
+{
+  write_entry (f, state, &native, "vm1");
+  g_autoptr (VvEntry) entry = entry_of_nic (f);
+  entry->requested = g_strdup (requested);
+  g_assert_true (vv_journal_store (f->s->journal, entry, NULL));
+}
+
+/* @wanted: what libvirt asks for; @terms: NULL: no policy */
+static const struct {
+  const char *says, *requested, *terms;
+  guint libvirt;
+  const char *wanted, *gets, *why;
+} starting[] = {
+    {"libvirt's own choice gives way to the best", "iommufd=yes", NULL, V12, "vfio-pci", "special-vfio",
+     "vfio_pci:*, 3 wildcards, modules.alias"},
+    {"also to what the policy prefers", "iommufd=yes", "driver='mlx5_vfio_pci'", V12, "special-vfio",
+     "mlx5_vfio_pci", "*; policy /p.xml:2"},
+    {"the domain's model stays", "iommufd=yes model=mlx5_vfio_pci", NULL, V12, "mlx5_vfio_pci",
+     "mlx5_vfio_pci", "*; domain vm1"},
+    {"also the generic one", "iommufd=yes model=vfio-pci", NULL, V12, "vfio-pci", "vfio-pci",
+     "*; domain vm1"},
+    {"the domain's options count", "iommufd=yes driver=mlx5_vfio_pci fallback=generic", NULL, V12, "vfio-pci",
+     "mlx5_vfio_pci", "*; domain vm1"},
+    {"which libvirt it is does not matter", "iommufd=yes", NULL, 0, "vfio-pci", "special-vfio", "*"},
+    {"without iommufd the hook does it", "iommufd=no", NULL, V12, "vfio-pci", "vfio-pci",
+     "*; nothing better was tried: libvirt 12.8 chooses by itself, or was told"},
+    {"a record that is none counts for nothing", "iommufd=yes else", NULL, V12, "vfio-pci", "vfio-pci",
+     "*; nothing better was tried: *"},
+    {"the hook has written none", NULL, NULL, V12, "vfio-pci", "vfio-pci", "*; nothing better was tried: *"},
+};
+
+static void
+test_a_start_by_iommufd (void)
+{
+  static const VvState states[] = {VV_STATE_NOTED, VV_STATE_DETACHED}; /* by hand, before the domain */
+
+  for (gsize i = 0; i < 2 * G_N_ELEMENTS (starting); i++) {
+    const VvState state = states[i % 2];
+    const gsize k = i / 2;
+    g_test_message ("%s, %s", starting[k].says, vv_state_name (state));
+    g_autoptr (Fixture) f = fixture_new ();
+    fake_register (f->k, starting[k].wanted);
+    fake_register (f->k, "special-vfio");
+    if (starting[k].terms)
+      set_policy (f, starting[k].terms);
+    hook_has_prepared (f, state, starting[k].requested);
+    libvirt_unbinds (f, starting[k].wanted);
+    g_autoptr (VvChange) change =
+        must_hand_over (f, state == VV_STATE_NOTED ? &native : &variant, starting[k].libvirt);
+    fake_assert_device (f->k, NIC, starting[k].gets, starting[k].gets);
+    fake_assert_matches (change->why, starting[k].why);
+    g_autoptr (VvEntry) entry = entry_of_nic (f);
+    assert_home (entry, VV_STATE_DETACHED, &native);
+    g_assert_cmpstr (entry->domain, ==, "vm1");
+    g_assert_cmpstr (entry->requested, ==, starting[k].requested);
+  }
+}
+
+/* It is asked in time; what the driver says is the domain's affair, too. */
+static void
+test_a_start_by_iommufd_that_must_migrate (void)
+{
+  static const struct {
+    const char *requested, *answers, *asked, *gets; /* @gets: NULL: left for the hook, which refuses */
+  } cases[] = {
+      {"iommufd=yes migratable=require", "special-vfio=yes", "special-vfio", "special-vfio"},
+      {"iommufd=yes migratable=require", "special-vfio=iommu", "special-vfio", "special-vfio"},
+      {"iommufd=yes migratable=require", "special-vfio=untracked mlx5_vfio_pci=iommu",
+       "special-vfio mlx5_vfio_pci", "mlx5_vfio_pci"},
+      {"iommufd=yes other-devices=yes migratable=require", "special-vfio=alone mlx5_vfio_pci=yes",
+       "special-vfio mlx5_vfio_pci", "mlx5_vfio_pci"},
+      {"iommufd=yes enable-migration=yes migratable=require", "special-vfio=untracked", "special-vfio",
+       "special-vfio"},
+      {"iommufd=yes migratable=require fallback=none", "special-vfio=no", "special-vfio", NULL},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_test_message ("%s, %s", cases[i].requested, cases[i].answers);
+    g_autoptr (Fixture) f = fixture_new ();
+    g_autoptr (GError) error = NULL;
+    hook_has_prepared (f, VV_STATE_NOTED, cases[i].requested);
+    fake_migration (cases[i].answers);
+    libvirt_unbinds (f, "vfio-pci");
+    g_autoptr (VvChange) change = hand_over (f, &native, V12, &error);
+    g_assert_cmpstr (fake_migration_asked (), ==, cases[i].asked);
+    if (!cases[i].gets || g_strcmp0 (cases[i].gets, "special-vfio") != 0)
+      fake_assert_logged (NIC ": detach: no driver -> special-vfio: *");
+    if (cases[i].gets) {
+      g_assert_no_error (error);
+      fake_assert_device (f->k, NIC, cases[i].gets, cases[i].gets);
+    } else {
+      fake_assert_error (error, VV_ERROR_FAILED, NIC ": no VFIO driver is left: *announces no migration*");
+    }
+  }
+}
 
 /* Before libvirt 12.1 nobody has a device by iommufd, and nothing but the device itself tracks. */
 static void
@@ -1186,6 +1286,27 @@ test_hot_plug_that_must_migrate (void)
       fake_assert_error (error, VV_ERROR_POLICY, NIC ": no VFIO driver is left: *has no DMA logging*");
       fake_assert_device (f->k, NIC, "mlx5_core", NULL);
     }
+  }
+}
+
+/* What libvirt will not load is loaded while it unbinds the device. */
+static void
+test_prepare_for_a_start_by_iommufd (void)
+{
+  static const struct {
+    const char *requested;
+    gboolean special, mlx5;
+  } cases[] = {{"iommufd=no", FALSE, FALSE},
+               {"iommufd=yes", TRUE, FALSE},
+               {"iommufd=yes driver=mlx5_vfio_pci", FALSE, TRUE}};
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (Fixture) f = fixture_new ();
+    const VvRequest request = {NIC, native, V12};
+    hook_has_prepared (f, VV_STATE_NOTED, cases[i].requested);
+    vv_handover_prepare (f->s, &request);
+    g_assert_cmpint (is_loaded (f, "special-vfio"), ==, cases[i].special);
+    g_assert_cmpint (is_loaded (f, "mlx5_vfio_pci"), ==, cases[i].mlx5);
   }
 }
 
@@ -1369,6 +1490,9 @@ main (int argc, char **argv)
   g_test_add_func ("/handover/policy/the-next-that-can-migrate", test_the_next_that_can_migrate);
   g_test_add_func ("/handover/policy/refused-and-back-to-what-it-was", test_refused_and_back_to_what_it_was);
   g_test_add_func ("/handover/policy/refused-and-no-way-back", test_refused_and_no_way_back);
+  g_test_add_func ("/handover/start/by-iommufd", test_a_start_by_iommufd);
+  g_test_add_func ("/handover/start/by-iommufd-must-migrate", test_a_start_by_iommufd_that_must_migrate);
+  g_test_add_func ("/handover/start/prepare-by-iommufd", test_prepare_for_a_start_by_iommufd);
   g_test_add_func ("/handover/policy/hot-plug-must-migrate", test_hot_plug_that_must_migrate);
   g_test_add_func ("/handover/rescue/what-libvirt-had-begun", test_rescue);
   g_test_add_func ("/handover/rescue/nothing-to-do", test_nothing_to_rescue);
