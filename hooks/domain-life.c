@@ -227,6 +227,7 @@ note_request (const VvDomain *domain, const VvHostdev *hostdev, VvEntry *entry)
 
   g_free (entry->requested);
   entry->requested = vv_requested_to_text (&requested);
+  g_clear_pointer (&entry->failed, g_free);
 }
 
 static gboolean
@@ -537,6 +538,7 @@ vv_domain_device_running (const VvDomain *domain, gboolean managed, VvBinding *b
   g_free (b->entry->vfio_driver);
   b->entry->vfio_driver = g_strdup (b->device->driver);
   vv_entry_set_domain (b->entry, domain->name, domain->uuid);
+  g_clear_pointer (&b->entry->failed, g_free);
   b->entry->in_use = TRUE;
   b->entry->unmanaged = !managed;
   return vv_binding_save (b, error);

@@ -181,6 +181,7 @@ take (const VvSession *session, const VvRequest *request, VvBinding *b, GError *
   g_autoptr (VvChoice) choice = choose_for (session, request, b, &kept, error);
   const VvSelection *selection = choice ? choice->selection : NULL;
   const char *wanted = b->device->driver_override;
+  gboolean starts = domain_starts (b->entry);
 
   if (!selection || !note_home (session, b, request, selection, error))
     return NULL;
@@ -192,6 +193,8 @@ take (const VvSession *session, const VvRequest *request, VvBinding *b, GError *
   VvChange *change = vv_place (session, b, choice, error);
   if (!change)
     return NULL;
+  if (starts)
+    vv_place_note_failed (b, change);
   g_free (change->from);
   change->from = g_strdup (request->before.driver);
   if (kept && selection->excluded->len) {
@@ -269,8 +272,11 @@ vv_handover (const VvSession *session, const VvRequest *request, const VvPatienc
       operation == VV_DETACH ? take (session, request, b, &problem) : give_back (request, b, &problem);
   if (change)
     return change;
+  g_autoptr (VvChange) record = vv_binding_failed (b);
+  if (domain_starts (entry))
+    vv_place_note_failed (b, record);
   if (failed)
-    *failed = vv_binding_failed (b);
+    *failed = g_steal_pointer (&record);
   gboolean refused = problem && g_error_matches (problem, VV_ERROR, VV_ERROR_POLICY);
   if (refused && domain_starts (entry))
     problem->code = VV_ERROR_FAILED;

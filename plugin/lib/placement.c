@@ -5,7 +5,11 @@
 #include <string.h>
 
 #include "modalias.h"
+#include "one-line.h"
 #include "vfio-pci.h"
+
+#define PROBLEM_LIMIT 256 /* bytes of why a driver failed that an entry keeps, */
+#define FAILED_LIMIT 4096 /* and about so many of all: an entry has a limit of its own */
 
 void
 vv_choice_free (VvChoice *choice)
@@ -210,6 +214,86 @@ exclude_at (VvSelection *selection, guint i, const char *why)
   vv_selection_exclude (selection, g_ptr_array_steal_index (selection->candidates, i), why);
 }
 
+/* --- what has failed --- */
+
+/* The steps that are the driver's own: the others fail for what is wrong with the host, or are a script's. */
+static gboolean
+is_drivers_step (const char *step)
+{
+  static const char *const steps[] = {"load", "driver", "bind", "verify", NULL};
+
+  return g_strv_contains (steps, step);
+}
+
+/* @failed: (nullable): lines with a module, a step and a problem. Returns: (transfer full) (nullable): why
+ * @module is not to be tried again */
+static char *
+why_failed (const char *failed, const char *module)
+{
+  g_auto (GStrv) lines = g_strsplit (failed ? failed : "", "\n", -1);
+
+  for (char **line = lines; *line; line++) {
+    g_auto (GStrv) words = g_strsplit (*line, " ", 3);
+    if (g_strv_length (words) == 3 && strcmp (words[0], module) == 0)
+      return g_strdup_printf (_ ("failed at %s a moment ago: %s"), words[1], words[2]);
+  }
+  return NULL;
+}
+
+void
+vv_place_note_failed (VvBinding *b, const VvChange *change)
+{
+  g_autoptr (GString) lines = g_string_new (NULL);
+  g_autoptr (GError) error = NULL;
+
+  for (guint i = 0; b->entry && change && i < change->attempts->len; i++) {
+    const VvAttempt *a = change->attempts->pdata[i];
+    g_autofree char *problem = vv_one_line (a->problem, MIN (strlen (a->problem), PROBLEM_LIMIT), FALSE);
+    if (problem && is_drivers_step (a->step) && lines->len < FAILED_LIMIT)
+      g_string_append_printf (lines, "%s %s %s\n", a->module, a->step, problem);
+  }
+  if (!lines->len)
+    return;
+  g_free (b->entry->failed);
+  b->entry->failed = g_string_free (g_steal_pointer (&lines), FALSE);
+  if (!vv_binding_save (b, &error))
+    g_warning ("%s", error->message);
+}
+
+/* The driver that the device is on has not failed, whatever is written. Returns: whether any was skipped */
+static gboolean
+skip_failed (const VvSession *s, const VvBinding *b, VvSelection *selection)
+{
+  gboolean skipped = FALSE;
+
+  for (guint i = 0; b->entry && b->entry->failed && i < selection->candidates->len;) {
+    const VvCandidate *c = selection->candidates->pdata[i];
+    g_autofree char *driver = vv_candidate_driver (s->host, c);
+    g_autofree char *why = why_failed (b->entry->failed, c->module);
+    if (!why || (driver && g_strcmp0 (driver, b->device->driver) == 0)) {
+      i++;
+      continue;
+    }
+    g_message ("%s: %s is not tried again: it %s", b->device->address, c->module, why);
+    exclude_at (selection, i, why);
+    skipped = TRUE;
+  }
+  return skipped;
+}
+
+/* What has just failed is not tried a second time because the next one cannot migrate. */
+static void
+exclude_failed (VvSelection *selection, const VvChange *change)
+{
+  for (guint k = 0; k < change->attempts->len; k++) {
+    const VvAttempt *a = change->attempts->pdata[k];
+    g_autofree char *why = g_strdup_printf (_ ("failed at %s: %s"), a->step, a->problem);
+    for (guint i = selection->candidates->len; i-- > 0;)
+      if (strcmp (((VvCandidate *)selection->candidates->pdata[i])->module, a->module) == 0)
+        exclude_at (selection, i, why);
+  }
+}
+
 /* --- migration --- */
 
 gboolean
@@ -274,6 +358,7 @@ try_drivers (const VvSession *s, VvBinding *b, VvChoice *choice, GError **error)
                    b->device->address, b->device->driver, rule, immobile->message);
       return NULL;
     }
+    exclude_failed (choice->selection, change);
     if (!exclude_current (s, b->device, choice->selection, immobile->message)) {
       none_is_left (b->device, choice, error);
       return NULL;
@@ -320,6 +405,7 @@ vv_place_opened (const VvSession *s, const VvBinding *b, VvChoice *choice, gbool
 
   if (!vv_decision_is_strict (choice->decision))
     return TRUE;
+  skip_failed (s, b, choice->selection);
   if (!vv_candidates_find (s->host, choice->selection->candidates, d->driver))
     return refuse_opened (s, d, choice, error);
   if (!vv_choice_requires (choice) || !must_know ||
@@ -364,8 +450,11 @@ vv_place (const VvSession *s, VvBinding *b, VvChoice *choice, GError **error)
   g_autoptr (VvEntry) entry = b->entry ? vv_entry_copy (b->entry) : NULL;
   g_autoptr (GError) problem = NULL;
 
+  gboolean skipped = skip_failed (s, b, choice->selection);
   if (!choice->selection->candidates->len && vv_decision_is_strict (choice->decision)) {
     none_is_left (b->device, choice, error);
+    if (skipped)
+      prefix_rule (choice, error);
     return NULL;
   }
   VvChange *change = try_drivers (s, b, choice, &problem);

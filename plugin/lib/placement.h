@@ -64,9 +64,10 @@ gboolean vv_choice_check (const VvSession *session, const VvPciDevice *device, c
 
 /**
  * vv_place:
- * @choice: its selection loses what turns out not to migrate, where that is required
+ * @choice: its selection loses what turns out to fail, or not to migrate where that is required
  *
- * As vv_binding_detach() with what was chosen. Where migration is required the driver is asked (vv_migration_probe()), and the next one tried
+ * As vv_binding_detach() with what was chosen; drivers that failed a moment ago, as the entry says, are not
+ * tried again. Where migration is required the driver is asked (vv_migration_probe()), and the next one tried
  * when the domain could not be migrated with it. When none is left the device goes back to the driver, the
  * driver_override and the entry it had at the call; one that had no driver then does not, for only the caller
  * knows what it was before that.
@@ -88,6 +89,15 @@ VvChange *vv_place (const VvSession *session, VvBinding *binding, VvChoice *choi
  */
 gboolean vv_place_opened (const VvSession *session, const VvBinding *binding, VvChoice *choice,
                           gboolean must_know, GError **error);
+
+/**
+ * vv_place_note_failed:
+ * @change: (nullable): what vv_place() returned, or vv_binding_failed()
+ *
+ * Writes the drivers that failed into the device's entry, when it has one, so that vv_place() does not try
+ * them again before the domain runs. That it cannot be written is only logged.
+ */
+void vv_place_note_failed (VvBinding *binding, const VvChange *change);
 
 /**
  * vv_place_can_migrate:

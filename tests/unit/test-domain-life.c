@@ -1685,6 +1685,81 @@ test_prepare_writes_what_is_requested (void)
                    "iommufd=no driver=special_vfio_pci driver=generic fallback=none migratable=prefer");
 }
 
+static void
+gate_notes_failure (const Fixture *f, const char *failed)
+{
+  g_autoptr (VvEntry) entry = entry_of_nic (f);
+
+  entry->failed = g_strdup (failed);
+  g_assert_true (vv_journal_store (f->s->journal, entry, NULL));
+}
+
+/* Its probe would work here: that it is not bound shows that it was not tried. */
+static void
+test_what_has_failed_is_not_tried_again (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+
+  g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
+  gate_notes_failure (f, "special_vfio_pci bind No such device\n");
+  libvirt_detaches_to (f, "vfio-pci");
+  g_assert_true (vv_domain_start (f->s, f->domain, NULL));
+  fake_assert_logged (
+      NIC ": special_vfio_pci is not tried again: it failed at bind a moment ago: No such device");
+  logged_move ("vfio-pci", "mlx5_vfio_pci");
+  vv_domain_running (f->s, f->domain);
+  g_autoptr (VvEntry) running = entry_of_nic (f);
+  g_assert_null (running->failed);
+  libvirt_reattaches (f);
+  vv_domain_release (f->s, f->domain);
+  fake_assert_logged (CAME_HOME);
+
+  g_assert_true (vv_domain_prepare (f->s, f->domain, NULL)); /* the next start tries all of them */
+  gate_notes_failure (f, "special_vfio_pci bind No such device\n");
+  g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
+  libvirt_detaches_to (f, "vfio-pci");
+  g_assert_true (vv_domain_start (f->s, f->domain, NULL));
+  logged_move ("vfio-pci", "special-vfio");
+}
+
+/* ... and refused, where nothing else will do. */
+static void
+test_what_has_failed_and_is_all_there_is (void)
+{
+  g_autoptr (Fixture) f = fixture_under ("fallback='none'");
+
+  assert_goes_on (f, vv_domain_prepare);
+  gate_notes_failure (f, "special_vfio_pci bind No such device\nmlx5_vfio_pci load x y\n");
+  libvirt_detaches_to (f, "vfio-pci");
+  g_autoptr (GError) refusal = NULL;
+  g_assert_false (vv_domain_start (f->s, f->domain, &refusal));
+  fake_assert_error (refusal, VV_ERROR_POLICY,
+                     "policy /p.xml:2 takes nothing else: " NIC
+                     ": no VFIO driver is left: *special_vfio_pci (failed at bind a moment ago: No such "
+                     "device)*");
+  fake_assert_logged (NIC ": special_vfio_pci is not tried again: *");
+  fake_assert_logged ("domain vm1, start: policy /p.xml:2 takes nothing else: " NIC ": *");
+  fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
+}
+
+/* What is on a driver has not failed there, and what is written otherwise is nothing. */
+static void
+test_a_failure_that_is_none (void)
+{
+  static const char *const written[] = {
+      "special_vfio_pci bind x\n", "", "\n", "special_vfio_pci", "special_vfio_pci bind",
+      "special vfio_pci bind x"};
+
+  for (gsize i = 0; i < G_N_ELEMENTS (written); i++) {
+    g_autoptr (Fixture) f = fixture_under ("fallback='none'");
+    assert_goes_on (f, vv_domain_prepare);
+    gate_notes_failure (f, written[i]);
+    libvirt_detaches_to (f, "special-vfio");
+    assert_goes_on (f, vv_domain_start);
+    fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
+  }
+}
+
 /* --- a domain with several devices --- */
 
 #define PEER "0000:3b:00.2"
@@ -1796,6 +1871,9 @@ add_iommufd_tests (void)
                    test_unmanaged_that_the_policy_manages_by_iommufd);
   g_test_add_func ("/domain-life/iommufd/asked-when-it-has-to-be", test_prepare_asks_what_it_has_to);
   g_test_add_func ("/domain-life/gate/is-told-what-is-requested", test_prepare_writes_what_is_requested);
+  g_test_add_func ("/domain-life/gate/what-has-failed", test_what_has_failed_is_not_tried_again);
+  g_test_add_func ("/domain-life/gate/what-has-failed-strictly", test_what_has_failed_and_is_all_there_is);
+  g_test_add_func ("/domain-life/gate/a-failure-that-is-none", test_a_failure_that_is_none);
   g_test_add_func ("/domain-life/several/must-migrate", test_a_domain_with_several);
   g_test_add_func ("/domain-life/policy/start/migration-that-is-forced", test_migration_that_is_forced);
 }

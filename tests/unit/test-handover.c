@@ -1289,6 +1289,56 @@ test_hot_plug_that_must_migrate (void)
   }
 }
 
+/* What the hook's "start" need not try again */
+static void
+test_failures_of_a_start_are_noted (void)
+{
+  static const struct {
+    const char *says, *domain;
+    int special, mlx5, generic;
+    const char *failed;
+  } cases[] = {
+      {"one", "vm1", ENODEV, 0, 0, "special_vfio_pci bind * No such device\n"},
+      {"two", "vm1", ENODEV, EIO, 0, "special_vfio_pci bind * No such device\nmlx5_vfio_pci bind *\n"},
+      {"all", "vm1", ENODEV, EIO, EINVAL, "special_vfio_pci bind *\nmlx5_vfio_pci bind *\nvfio_pci bind *\n"},
+      {"none", "vm1", 0, 0, 0, NULL},
+      {"hot plug", NULL, ENODEV, 0, 0, NULL},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_test_message ("%s", cases[i].says);
+    g_autoptr (Fixture) f = fixture_with_flr ();
+    fake_driver (f->k, "special-vfio")->probe_errno = cases[i].special;
+    fake_driver (f->k, "mlx5_vfio_pci")->probe_errno = cases[i].mlx5;
+    fake_driver (f->k, "vfio-pci")->probe_errno = cases[i].generic;
+    write_entry (f, VV_STATE_NOTED, &native, cases[i].domain);
+    libvirt_unbinds (f, "vfio-pci");
+    g_autoptr (VvChange) change = hand_over (f, &native, DEBIAN_12, NULL);
+    g_assert_cmpint (change == NULL, ==, cases[i].generic != 0);
+    g_autoptr (VvEntry) entry = entry_of_nic (f);
+    if (cases[i].failed)
+      fake_assert_matches (entry->failed, cases[i].failed);
+    else
+      g_assert_null (entry->failed);
+  }
+}
+
+/* The deadline, and what is wrong with the host, say nothing of a driver. */
+static void
+test_what_is_no_failure_of_a_driver (void)
+{
+  g_autoptr (Fixture) f = fixture_with_flr ();
+  const VvRequest request = {NIC, native, DEBIAN_12};
+  const VvPatience patience = {.until = g_get_monotonic_time () - 1};
+
+  write_entry (f, VV_STATE_NOTED, &native, "vm1");
+  libvirt_unbinds (f, "vfio-pci");
+  g_autoptr (VvChange) change = vv_handover (f->s, &request, &patience, NULL, NULL);
+  fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
+  g_autoptr (VvEntry) entry = entry_of_nic (f);
+  g_assert_null (entry->failed);
+}
+
 /* What libvirt will not load is loaded while it unbinds the device. */
 static void
 test_prepare_for_a_start_by_iommufd (void)
@@ -1493,6 +1543,8 @@ main (int argc, char **argv)
   g_test_add_func ("/handover/start/by-iommufd", test_a_start_by_iommufd);
   g_test_add_func ("/handover/start/by-iommufd-must-migrate", test_a_start_by_iommufd_that_must_migrate);
   g_test_add_func ("/handover/start/prepare-by-iommufd", test_prepare_for_a_start_by_iommufd);
+  g_test_add_func ("/handover/start/failures-are-noted", test_failures_of_a_start_are_noted);
+  g_test_add_func ("/handover/start/no-failure-of-a-driver", test_what_is_no_failure_of_a_driver);
   g_test_add_func ("/handover/policy/hot-plug-must-migrate", test_hot_plug_that_must_migrate);
   g_test_add_func ("/handover/rescue/what-libvirt-had-begun", test_rescue);
   g_test_add_func ("/handover/rescue/nothing-to-do", test_nothing_to_rescue);

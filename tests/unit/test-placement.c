@@ -596,6 +596,23 @@ test_a_vendors_own_driver (void)
   }
 }
 
+/* A probe may take half a minute: it is not done again because the next driver cannot migrate. */
+static void
+test_what_failed_is_not_tried_again (void)
+{
+  g_autoptr (Fixture) f = fixture_under ("migratable='require'");
+  g_autoptr (GError) error = NULL;
+
+  fake_driver (f->k, "special-vfio")->probe_errno = ENODEV;
+  fake_migration ("mlx5_vfio_pci=no");
+  g_assert_null (place (f, &error));
+  fake_assert_error (error, VV_ERROR_POLICY,
+                     NIC ": no VFIO driver is left: *special_vfio_pci (failed at bind: *No such device); "
+                         "mlx5_vfio_pci (" NIC ": mlx5_vfio_pci announces no migration)");
+  fake_assert_logged (NIC ": detach: mlx5_core -> mlx5_vfio_pci: *special_vfio_pci failed at bind*");
+  fake_assert_logged (NIC ": reattach: mlx5_vfio_pci -> mlx5_core: *");
+}
+
 /* --- asking --- */
 
 static void
@@ -661,6 +678,7 @@ main (int argc, char **argv)
                    test_in_use_is_no_refusal_of_the_policy);
   g_test_add_func ("/placement/place/a-dry-run-asks-nobody", test_a_dry_run_asks_nobody);
   g_test_add_func ("/placement/place/a-vendors-own-driver", test_a_vendors_own_driver);
+  g_test_add_func ("/placement/place/what-failed-is-not-tried-again", test_what_failed_is_not_tried_again);
   g_test_add_func ("/placement/ask/answers-are-noted", test_answers_are_noted);
   g_test_add_func ("/placement/ask/an-answer-that-cannot-be-noted-counts",
                    test_an_answer_that_cannot_be_noted_counts);
