@@ -70,24 +70,35 @@ print_answer (const Answer *a)
     fprintf (stderr, "vfio-variant: %s\n", a->error->message);
     return;
   }
+  g_autofree char *announced =
+      g_strdup_printf ("stop-copy%s%s", m->p2p ? ", P2P" : "", m->pre_copy ? _ (", pre-copy") : "");
   printf ("%s: %s: ", a->address, a->driver);
-  if (m->stop_copy)
-    printf (_ ("can migrate (stop-copy%s%s; %s)\n"), m->p2p ? ", P2P" : "",
-            m->pre_copy ? _ (", pre-copy") : "",
-            m->dma_logging ? _ ("DMA logging")
-                           : _ ("no DMA logging: QEMU wants an IOMMU that tracks dirty pages, or sends all "
-                                "memory while the guest is stopped"));
-  else
+  if (!m->stop_copy)
     puts (_ ("cannot migrate: the driver announces no migration"));
+  else if (m->dma_logging)
+    printf (_ ("can migrate (%s; DMA logging)\n"), announced);
+  else if (m->iommu_logging == VV_ANSWER_NO)
+    printf (
+        _ ("cannot migrate (%s): it has no DMA logging, and neither the IOMMU nor this kernel tracks dirty "
+           "pages\n"),
+        announced);
+  else
+    printf (m->iommu_logging == VV_ANSWER_YES ? _ ("can migrate where the domain has it by <driver "
+                                                   "iommufd='yes'/> (%s; no DMA logging, but the "
+                                                   "IOMMU tracks dirty pages)\n")
+                                              : _ ("may migrate where the domain has it by <driver "
+                                                   "iommufd='yes'/> (%s; no DMA logging; whether "
+                                                   "the IOMMU tracks dirty pages is not known)\n"),
+            announced);
 }
 
 /* --- JSON --- */
 
 static void
-json_fact (JsonBuilder *b, const char *name, const Answer *a, gboolean fact)
+json_fact (JsonBuilder *b, const char *name, gboolean known, gboolean fact)
 {
   json_builder_set_member_name (b, name);
-  if (a->error)
+  if (!known)
     json_builder_add_null_value (b);
   else
     json_builder_add_boolean_value (b, fact);
@@ -97,15 +108,17 @@ static void
 json_answer (JsonBuilder *b, const Answer *a)
 {
   const VvMigration *m = &a->migration;
+  VvMigratability verdict = a->error ? VV_MIGRATION_UNKNOWN : vv_migration_judge (m, NULL, NULL);
 
   json_builder_begin_object (b);
   vv_json_string (b, "device", a->address);
   vv_json_string (b, "driver", a->driver);
-  json_fact (b, "migratable", a, m->stop_copy);
-  json_fact (b, "stop_copy", a, m->stop_copy);
-  json_fact (b, "p2p", a, m->p2p);
-  json_fact (b, "pre_copy", a, m->pre_copy);
-  json_fact (b, "dma_logging", a, m->dma_logging);
+  json_fact (b, "migratable", verdict != VV_MIGRATION_UNKNOWN, verdict == VV_MIGRATION_YES);
+  json_fact (b, "stop_copy", !a->error, m->stop_copy);
+  json_fact (b, "p2p", !a->error, m->p2p);
+  json_fact (b, "pre_copy", !a->error, m->pre_copy);
+  json_fact (b, "dma_logging", !a->error, m->dma_logging);
+  json_fact (b, "iommu_logging", m->iommu_logging != VV_ANSWER_UNKNOWN, m->iommu_logging == VV_ANSWER_YES);
   vv_json_string (b, "error", a->error ? a->error->message : NULL);
   json_builder_end_object (b);
 }

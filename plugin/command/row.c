@@ -85,21 +85,41 @@ is_viable (const VvRow *row)
   return obstacles->len == 0;
 }
 
-/* About the driver that it is on for VFIO, or would get */
+/* About the driver that it is on for VFIO, or would get, and the domain that has it, as far as the journal
+ * knows.
+ * @needs_iommufd: (out): whether only the IOMMU can track what it writes; VV_ANSWER_UNKNOWN: nobody has asked
+ */
 static VvMigratability
-migratable (const VvRow *row)
+migratable (const VvRow *row, VvAnswer *needs_iommufd)
 {
-  return vv_migration_known (row->session->journal, row->vfio ? row->device->driver : row->best_driver,
-                             row->device->modalias, NULL);
+  const char *driver = row->vfio ? row->device->driver : row->best_driver;
+  const VvEntry *entry = row->entry;
+  g_auto (VvRequested) requested = {0};
+  VvMigration m;
+
+  *needs_iommufd = VV_ANSWER_UNKNOWN;
+  if (vv_migration_known (row->session->journal, driver, row->device->modalias, &m) == VV_MIGRATION_UNKNOWN)
+    return VV_MIGRATION_UNKNOWN;
+  *needs_iommufd =
+      m.stop_copy && !m.dma_logging && m.iommu_logging != VV_ANSWER_NO ? VV_ANSWER_YES : VV_ANSWER_NO;
+  if (entry && entry->domain)
+    vv_requested_from_text (entry->requested, &requested);
+  return vv_migration_judge (&m, &requested.use, NULL);
 }
 
 static const char *
 migratable_text (const VvRow *row)
 {
-  static const char *const answers[] = {
-      [VV_MIGRATION_UNKNOWN] = NULL, [VV_MIGRATION_NO] = N_ ("no"), [VV_MIGRATION_YES] = N_ ("yes")};
+  VvAnswer needs_iommufd;
 
-  return answers[migratable (row)] ? _ (answers[migratable (row)]) : NULL;
+  switch (migratable (row, &needs_iommufd)) {
+  case VV_MIGRATION_NO:
+    return _ ("no");
+  case VV_MIGRATION_YES:
+    return _ ("yes");
+  default:
+    return needs_iommufd == VV_ANSWER_YES ? "iommufd" : NULL;
+  }
 }
 
 /* --- columns --- */
@@ -184,13 +204,23 @@ vv_row_text (const VvRow *row, VvColumn column)
 /* --- JSON --- */
 
 static void
-json_migratable (JsonBuilder *b, VvMigratability known)
+json_answer (JsonBuilder *b, const char *name, gboolean known, gboolean answer)
 {
-  json_builder_set_member_name (b, "migratable");
-  if (known == VV_MIGRATION_UNKNOWN)
-    json_builder_add_null_value (b);
+  json_builder_set_member_name (b, name);
+  if (known)
+    json_builder_add_boolean_value (b, answer);
   else
-    json_builder_add_boolean_value (b, known == VV_MIGRATION_YES);
+    json_builder_add_null_value (b);
+}
+
+static void
+json_migratable (const VvRow *row, JsonBuilder *b)
+{
+  VvAnswer iommufd;
+  VvMigratability verdict = migratable (row, &iommufd);
+
+  json_answer (b, "migratable", verdict != VV_MIGRATION_UNKNOWN, verdict == VV_MIGRATION_YES);
+  json_answer (b, "needs_iommufd", iommufd != VV_ANSWER_UNKNOWN, iommufd == VV_ANSWER_YES);
 }
 
 void
@@ -217,6 +247,6 @@ vv_row_json (const VvRow *row, JsonBuilder *b)
   vv_json_string (b, "domain", entry ? entry->domain : NULL);
   vv_json_string (b, "domain_uuid", entry ? entry->domain_uuid : NULL);
   vv_json_boolean (b, "domain_running", entry && entry->in_use);
-  json_migratable (b, migratable (row));
+  json_migratable (row, b);
   json_builder_end_object (b);
 }

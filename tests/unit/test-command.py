@@ -84,10 +84,13 @@ def list_shows_who_can_migrate():
         valid(rows, "list.schema.json")
         return rows[0]["migratable"], host.look("list", NIC).stdout.split()[-1]
 
-    def noted(host, driver, stop_copy):
+    def noted(host, driver, stop_copy, logs="dma-logging=true"):
         host.write(f"run/vfio-variant/migration-{driver}-{KEY[5:]}",
                    f"[migration]\ndriver={driver}\nmodalias={KEY[5:]}\nstop-copy={stop_copy}\np2p=false\n"
-                   "pre-copy=false\ndma-logging=true\n")
+                   f"pre-copy=false\n{logs}\n")
+
+    def needs_iommufd(host):
+        return json.loads(host.look("list", "--json", NIC).stdout)[0]["needs_iommufd"]
 
     with Host() as host:
         noted(host, "mlx5_vfio_pci", "true")
@@ -96,8 +99,23 @@ def list_shows_who_can_migrate():
         equal(shown(host), (None, "-"))  # not loaded: its driver's name is not known
         os.makedirs(host.path("sys/module/mlx5_vfio_pci/drivers/pci:mlx5_vfio_pci"))
         equal(shown(host), (True, "yes"))
+        equal(needs_iommufd(host), False)
         noted(host, "mlx5_vfio_pci", "false")
         equal(shown(host), (False, "no"))
+        equal(needs_iommufd(host), False)
+        for more in ("", "\niommu-logging=true"):
+            noted(host, "mlx5_vfio_pci", "true", "dma-logging=false" + more)
+            equal(shown(host), (None, "iommufd"))
+            equal(needs_iommufd(host), True)
+        entry = (f"[device]\naddress={NIC}\nmodalias={KEY[5:]}\nstate=detached\nhome-known=true\ndomain=vm1\n"
+                 "domain-uuid=u\nrequested=iommufd=%s\n")
+        for iommufd, told in (("yes", (True, "yes")), ("no", (False, "no")), ("x", (None, "iommufd"))):
+            host.write(f"run/vfio-variant/{NIC}", entry % iommufd)  # the truth about its domain
+            equal(shown(host), told)
+        os.unlink(host.path(f"run/vfio-variant/{NIC}"))
+        noted(host, "mlx5_vfio_pci", "true", "dma-logging=false\niommu-logging=false")
+        equal(shown(host), (False, "no"))
+        equal(needs_iommufd(host), False)
         host.write(f"run/vfio-variant/migration-mlx5_vfio_pci-{KEY[5:]}", "damaged")
         equal(shown(host), (None, "-"))
 
@@ -960,7 +978,7 @@ def probe_of_the_generic_driver():
         found = json.loads(result.stdout)
         valid(found, "probe.schema.json")
         equal(found, {"device": ON_VFIO, "driver": "vfio-pci", "migratable": False, "stop_copy": False, "p2p": False,
-                      "pre_copy": False, "dma_logging": False, "error": None})
+                      "pre_copy": False, "dma_logging": False, "iommu_logging": None, "error": None})
 
 
 def probe_of_a_native_driver_exits_4():
