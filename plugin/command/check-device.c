@@ -311,6 +311,57 @@ check_libvirts_choice (const Look *l)
         g_strdup (_ ("mend that, or name the driver in the domain's <hostdev>: <driver model='vfio-pci'/>")));
 }
 
+static gboolean
+requires_migration (const Look *l)
+{
+  return vv_choice_requires (l->choice);
+}
+
+static gboolean
+needs_iommu_logging (const Look *l, const char *driver)
+{
+  VvMigration m;
+
+  return vv_migration_known (l->s->session->journal, driver, l->device->modalias, &m) == VV_MIGRATION_YES &&
+         !m.dma_logging && !l->choice->use.forced;
+}
+
+/* (nullable): the device, or the domain, as it would have to be */
+static char *
+migration_remedy (const Look *l, const char *driver)
+{
+  const char *address = l->device->address;
+  VvMigration m;
+
+  switch (vv_migration_known (l->s->session->journal, driver, l->device->modalias, &m)) {
+  case VV_MIGRATION_UNKNOWN:
+    return g_strdup_printf ("vfio-variant bind %s && vfio-variant probe %s; vfio-variant restore %s", address,
+                            address, address);
+  case VV_MIGRATION_YES:
+    if (needs_iommu_logging (l, driver) && m.iommu_logging != VV_ANSWER_NO &&
+        l->choice->use.iommufd != VV_ANSWER_YES)
+      return g_strdup (_ ("in the domain's <hostdev>: <driver iommufd='yes'/> (libvirt 12.1, QEMU 9.1)"));
+    return NULL;
+  default:
+    return NULL;
+  }
+}
+
+/* (nullable): what would let a driver back in that is out because the domain could not be migrated */
+static char *
+excluded_remedy (const Look *l)
+{
+  for (guint i = 0; requires_migration (l) && i < l->choice->selection->excluded->len; i++) {
+    const VvCandidate *c = l->choice->selection->excluded->pdata[i];
+    g_autofree char *driver = vv_candidate_driver (l->s->session->host, c);
+    const char *name = driver ? driver : c->module;
+    char *remedy = needs_iommu_logging (l, name) ? migration_remedy (l, name) : NULL;
+    if (remedy)
+      return remedy;
+  }
+  return NULL;
+}
+
 static void
 check_choice (const Look *l)
 {
@@ -338,7 +389,7 @@ check_choice (const Look *l)
           refusal == VV_VFIO_PCI_DENYLISTED
               ? g_strdup (_ ("if its guests are trusted: echo options vfio-pci disable_denylist=1 > "
                              "/etc/modprobe.d/vfio-pci-denylist.conf; then load vfio_pci again, or reboot"))
-              : NULL);
+              : excluded_remedy (l));
     return;
   }
   if (vv_decision_is_strict (l->choice->decision))
@@ -474,49 +525,73 @@ check_reset (const Look *l)
         NULL);
 }
 
+/* vv_place_opened() */
 static gboolean
-requires_migration (const Look *l)
+would_be_refused (const Look *l, const char *driver)
 {
-  return term (l, VV_TERM_MIGRATABLE) == VV_MIGRATABLE_REQUIRE;
+  return requires_migration (l) && l->hostdev && l->hostdev->managed && l->hostdev->iommufd &&
+         vv_migration_known (l->s->session->journal, driver, l->device->modalias, NULL) ==
+             VV_MIGRATION_UNKNOWN;
 }
 
 static void
 check_migration (const Look *l)
 {
   const char *driver = name_of_choice (l);
-  const char *address = l->device->address;
+  const char *why = NULL;
 
-  l->check->migratable = vv_migration_known (l->s->session->journal, driver, l->device->modalias, NULL);
+  l->check->requires_migration = requires_migration (l);
+  l->check->migratable =
+      vv_migration_foresee (l->s->session->journal, driver, l->device->modalias, &l->choice->use, &why);
   if (!driver)
     return;
   if (l->check->migratable == VV_MIGRATION_YES)
-    find (l, "migratable", VV_OK, g_strdup_printf (_ ("%s can migrate it live"), driver),
-          _ ("that is what the driver announced; the destination needs the same"), NULL);
+    find (l, "migratable", VV_OK, g_strdup_printf (_ ("a domain can be migrated live with it on %s"), driver),
+          _ ("that is what its driver and its IOMMU announced; the destination needs the same"), NULL);
   else if (l->check->migratable == VV_MIGRATION_NO)
     find (l, "not-migratable", requires_migration (l) ? VV_PROBLEM : VV_NOTE,
-          g_strdup_printf (_ ("%s cannot migrate it live"), driver),
+          g_strdup_printf (_ ("a domain cannot be migrated live with it on %s, which %s"), driver, why),
           requires_migration (l) ? _ ("migratable='require': the domain would not start")
-                                 : _ ("a guest that has it cannot be migrated"),
-          NULL);
+                                 : _ ("QEMU blocks the migration of a domain that has it"),
+          migration_remedy (l, driver));
   else
-    find (l, "migration-unknown", VV_NOTE,
-          g_strdup_printf (_ ("whether %s can migrate it live is not known"), driver),
-          _ ("only the driver can tell, and only of a device that is on it and idle"),
-          g_strdup_printf ("vfio-variant bind %s && vfio-variant probe %s; vfio-variant restore %s", address,
-                           address, address));
+    find (l, "migration-unknown", would_be_refused (l, driver) ? VV_WARNING : VV_NOTE,
+          g_strdup_printf (_ ("whether a domain can be migrated live with it is not known: %s %s"), driver,
+                           why),
+          would_be_refused (l, driver)
+              ? _ ("migratable='require', and libvirt opens a device with iommufd before the hook could ask: "
+                   "without vfio-variantd the domain would not start")
+              : _ ("only the driver and the IOMMU can tell, and only of a device that is on it and idle"),
+          migration_remedy (l, driver));
+}
+
+/* What QEMU has learnt when: vfio_block_multiple_devices_migration() and iommufd_cdev_autodomains_get() in
+ * its hw/vfio */
+static guint
+qemu_needed (const Look *l)
+{
+  const char *driver = l->check->driver ? l->check->driver : l->check->module;
+
+  if (needs_iommu_logging (l, driver))
+    return 9001;
+  return l->choice->use.others ? 8002 : QEMU_MIGRATES;
 }
 
 static void
 check_qemu (const Look *l)
 {
   const VvQemu *qemu = l->plan->qemu;
+  guint needed = qemu_needed (l);
 
-  if (qemu && qemu->version && qemu->version < QEMU_MIGRATES && !is_generic (l))
-    find (l, "qemu-old", requires_migration (l) ? VV_PROBLEM : VV_WARNING,
-          g_strdup_printf (_ ("%s is QEMU %u.%u"), qemu->path, qemu->version / 1000, qemu->version % 1000),
-          requires_migration (l) ? _ ("live migration of VFIO devices, which is required, needs QEMU 8.0")
-                                 : _ ("live migration of VFIO devices needs QEMU 8.0"),
-          g_strdup (_ ("install QEMU 8.0 or later")));
+  if (!qemu || !qemu->version || qemu->version >= needed || is_generic (l))
+    return;
+  g_autofree char *why = g_strdup_printf (
+      requires_migration (l) ? _ ("live migration of such VFIO devices, which is required, needs QEMU %u.%u")
+                             : _ ("live migration of such VFIO devices needs QEMU %u.%u"),
+      needed / 1000, needed % 1000);
+  find (l, "qemu-old", requires_migration (l) ? VV_PROBLEM : VV_WARNING,
+        g_strdup_printf (_ ("%s is QEMU %u.%u"), qemu->path, qemu->version / 1000, qemu->version % 1000), why,
+        g_strdup_printf (_ ("install QEMU %u.%u or later"), needed / 1000, needed % 1000));
 }
 
 /* --- the device --- */

@@ -21,7 +21,8 @@
  * @rule_file, @rule_line: (nullable): the policy's rule that decides
  * @fallback: (element-type utf8): what would be tried after it, in order: drivers, or modules that are not
  * loaded
- * @migratable: whether a guest with it could be migrated live, as far as is known
+ * @migratable: whether the domain could be migrated live with it, as far as is known
+ * @requires_migration: whether the domain must be migratable on its account
  * @findings: (element-type VvFinding): what was found
  */
 typedef struct {
@@ -33,6 +34,7 @@ typedef struct {
   guint rule_line;
   GPtrArray *fallback;
   VvMigratability migratable;
+  gboolean requires_migration;
   GPtrArray *findings;
 } VvCheck;
 

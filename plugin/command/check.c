@@ -126,6 +126,26 @@ find_in_domain (const VvDomain *domain, GPtrArray *findings)
                      _ ("there is nothing for vfio-variant to do"), NULL);
 }
 
+/* QEMU blocks the migration of a domain for each of its devices, whichever it was required of. */
+static void
+find_immobile (const GPtrArray *checks, GPtrArray *findings)
+{
+  const VvCheck *required = NULL, *immobile = NULL;
+
+  for (guint i = 0; i < checks->len; i++) {
+    const VvCheck *c = checks->pdata[i];
+    if (c->requires_migration && !required)
+      required = c;
+    if (!c->requires_migration && c->migratable == VV_MIGRATION_NO && !immobile)
+      immobile = c;
+  }
+  if (required && immobile)
+    vv_findings_add (findings, "not-migratable", VV_PROBLEM, VV_SUBJECT_DOMAIN,
+                     g_strdup_printf (_ ("%s requires that it can be migrated, and %s keeps it from that"),
+                                      required->address, immobile->address),
+                     _ ("migratable='require': the domain would not start"), NULL);
+}
+
 static void
 find_qemu (const VvQemu *qemu, GPtrArray *findings)
 {
@@ -151,8 +171,10 @@ ask (const VvSurroundings *s, const GPtrArray *addresses, Results *r, GError **e
   for (guint i = 0; i < n; i++)
     if (!check_one (s, &plan, along->pdata[i], addresses ? NULL : r->domain->hostdevs->pdata[i], r, error))
       return FALSE;
-  if (r->domain)
+  if (r->domain) {
     find_in_domain (r->domain, r->findings);
+    find_immobile (r->checks, r->findings);
+  }
   vv_find_tables (s, r->findings);
   vv_find_policy (s, r->findings);
   vv_find_hook_scripts (s, r->findings);

@@ -161,10 +161,11 @@ class Well(Host):
                   "home-driver": "mlx5_core", **{key.replace("_", "-"): value for key, value in more.items()}}
         self.write(f"run/vfio-variant/{address}", "[device]\n" + "".join(f"{k}={v}\n" for k, v in values.items()))
 
-    def noted(self, driver, stop_copy):
+    def noted(self, driver, stop_copy, p2p="false", dma_logging="true", iommu_logging=None):
         self.write(f"run/vfio-variant/migration-{driver}-{MODALIAS}",
-                   f"[migration]\ndriver={driver}\nmodalias={MODALIAS}\nstop-copy={stop_copy}\np2p=false\n"
-                   "pre-copy=false\ndma-logging=true\n")
+                   f"[migration]\ndriver={driver}\nmodalias={MODALIAS}\nstop-copy={stop_copy}\np2p={p2p}\n"
+                   f"pre-copy=false\ndma-logging={dma_logging}\n"
+                   + (f"iommu-logging={iommu_logging}\n" if iommu_logging else ""))
 
 
 # --- what is found ---
@@ -988,6 +989,56 @@ def what_is_known_of_migration():
         equal(found["devices"][0]["migratable"], False)
 
 
+IOMMUFD = "<driver iommufd='yes'/>"
+
+
+def migration_without_dma_logging():
+    """QEMU blocks it, unless the IOMMU tracks dirty pages for iommufd."""
+    plain, by_iommufd = domain(hostdev()), domain(hostdev(more=IOMMUFD))
+    forced = domain(hostdev(), more="<x/>").replace("<domain", "<domain xmlns:qemu='urn:q'").replace(
+        "</domain>", "<qemu:override><qemu:device alias='ua-nic'><qemu:frontend><qemu:property "
+        "name='enable-migration' type='string' value='on'/></qemu:frontend></qemu:device></qemu:override></domain>")
+    with Well() as host:
+        for logs, told, xml in ((None, "not-migratable", plain), (None, "migration-unknown", by_iommufd),
+                                (None, "migratable", forced), ("false", "not-migratable", plain),
+                                ("false", "not-migratable", by_iommufd), ("false", "migratable", forced),
+                                ("true", "not-migratable", plain), ("true", "migratable", by_iommufd)):
+            host.noted("special_vfio_pci", "true", dma_logging="false", iommu_logging=logs)
+            found = check_domain(host, xml)
+            one = expect(found, told, "ok" if told == "migratable" else "note", subject=NIC)
+            equal(found["devices"][0]["migratable"], {"migratable": True, "not-migratable": False}.get(told))
+            cure = told == "not-migratable" and logs != "false"
+            equal("<driver iommufd='yes'/> (libvirt 12.1, QEMU 9.1)" in (one["cure"] or ""), cure)
+            lacks(found, *{"migratable", "not-migratable", "migration-unknown"} - {told})
+        expect(check(host, NIC), "migration-unknown", "note", "only a domain that has the device by", subject=NIC)
+        host.policy("<default migratable='require'/>")
+        expect(check_domain(host, plain), "passed-over", "note", "it has no DMA logging, and without iommufd", subject=NIC)
+        host.policy("<default migratable='require' driver='special_vfio_pci' fallback='none'/>")
+        expect(check_domain(host, plain), "no-driver", "problem", "it has no DMA logging", "would not start",
+               "<driver iommufd='yes'/> (libvirt 12.1, QEMU 9.1)", subject=NIC)
+        lacks(check_domain(host, by_iommufd), "no-driver")
+        os.unlink(host.path(f"run/vfio-variant/migration-special_vfio_pci-{MODALIAS}"))
+        expect(check_domain(host, by_iommufd), "migration-unknown", "warning", "without vfio-variantd the domain would "
+               "not start", subject=NIC)
+
+
+def migration_with_several_devices():
+    both = domain(hostdev(), hostdev("no", bus="5", function="0"))
+    mdev = domain(hostdev(), "<hostdev mode='subsystem' type='mdev' model='vfio-pci'/>")
+    with Well() as host:
+        for p2p, xml, told in (("false", domain(hostdev()), "migratable"), ("true", both, "migratable"),
+                               ("false", both, "not-migratable"), ("false", mdev, "not-migratable")):
+            host.noted("special_vfio_pci", "true", p2p=p2p)
+            found = check_domain(host, xml)
+            expect(found, told, "ok" if told == "migratable" else "note", *["has no P2P"] * (told != "migratable"),
+                   subject=NIC)
+        host.noted("special_vfio_pci", "true", p2p="true")
+        lacks(check_domain(host, both), "strict")
+        host.policy("<device address='3b:00.1' migratable='require'/>")  # and the other is on vfio-pci
+        expect(check_domain(host, both), "not-migratable", "problem", f"{ON_VFIO} keeps it from that",
+               subject="domain")
+
+
 def migration_that_is_required():
     with Well() as host:
         host.policy("<device address='3b:00.1' migratable='require'/>")
@@ -1060,6 +1111,16 @@ def qemu_that_is_old():
                   "migratable='require'/></v:hostdevs></metadata>")
         found = check_inside(host, domain(hostdev(), more=f"<emulator>/{QEMU}</emulator>", metadata=wishes))
         expect(found, "qemu-old", "problem", "required", subject=NIC)
+        emulator(host, "echo 'QEMU emulator version 8.1'")
+        other = hostdev("no", bus="5", function="0")
+        found = check_inside(host, domain(model, other, more=f"<emulator>/{QEMU}</emulator>"))
+        expect(found, "qemu-old", "warning", "needs QEMU 8.2", subject=NIC)
+        emulator(host, "echo 'QEMU emulator version 9.0'")
+        lacks(check_inside(host, domain(model, other, more=f"<emulator>/{QEMU}</emulator>")), "qemu-old")
+        host.noted("special-vfio", "true", dma_logging="false", iommu_logging="true")
+        by_iommufd = hostdev(more="<driver model='special-vfio' iommufd='yes'/>")
+        found = check_inside(host, domain(by_iommufd, more=f"<emulator>/{QEMU}</emulator>"))
+        expect(found, "qemu-old", "warning", "needs QEMU 9.1", subject=NIC)
 
 
 def qemu_that_cannot_be_asked():
@@ -1408,7 +1469,7 @@ TESTS = [
     entry_that_is_half_done, entry_that_is_damaged, entry_of_a_device_that_is_gone, not_on_vfio_though_at_boot,
     driver_of_a_vendor, no_way_to_reset,
     no_flr_and_an_old_libvirt, which_libvirt, libvirt_that_sees_no_modules, libvirt_that_refuses,
-    what_is_known_of_migration,
+    what_is_known_of_migration, migration_without_dma_logging, migration_with_several_devices,
     migration_that_is_required, generic_is_never_better, qemu_that_is_old, qemu_that_cannot_be_asked,
     emulator_of_others_is_not_run, emulator_elsewhere_is_not_run,
     domain_by_its_name, domain_that_virsh_does_not_give, domain_without_devices, domain_with_an_absent_device,
