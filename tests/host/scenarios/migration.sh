@@ -15,7 +15,7 @@ probe_of() { # probe_of BDF JQ-EXPRESSION: of the JSON of a probe that has to wo
 }
 
 announced() { # announced BDF: what its driver says, in the order of the schema
-  probe_of "$1" '[.migratable, .stop_copy, .p2p, .pre_copy, .dma_logging] | map(tostring) | join(" ")'
+  probe_of "$1" '[.migratable, .stop_copy, .p2p, .pre_copy, .dma_logging, .iommu_logging] | map(tostring) | join(" ")'
 }
 
 listed() { # listed BDF: the JSON member and the last column
@@ -38,11 +38,11 @@ bound_to() {
 
 can_migrate() {
   forget_answers
-  load_variant test_vfio_pci migration=1
+  load_variant test_vfio_pci migration=1 dma_logging=1
   bound_to test_vfio_pci "$nic"
   expect 'listed before it is asked' "$(listed "$nic")" 'null -'
   expect 'what is said' "$(vfio-variant probe "$nic" | sed 's/ (.*//')" "$nic: test_vfio_pci: can migrate"
-  expect 'what is announced' "$(announced "$nic")" 'true true false false false'
+  expect 'what is announced' "$(announced "$nic")" 'true true false false true false'
   expect 'listed' "$(listed "$nic")" 'true yes'
   expect 'driver afterwards' "$(driver_of "$nic")" test_vfio_pci
   dmesg | tail -n 200 | grep "$nic.*test_vfio_pci: opened"
@@ -56,10 +56,10 @@ can_migrate() {
 can_migrate_by_all_means() {
   forget_answers
   options='p2p=1 dma_logging=1'
-  wanted='true true true false true'
+  wanted='true true true false true false'
   if modinfo -p test_vfio_pci | grep -q '^pre_copy:'; then # Linux 6.2
     options="$options pre_copy=1"
-    wanted='true true true true true'
+    wanted='true true true true true false'
   fi
   # shellcheck disable=SC2086 # words
   load_variant test_vfio_pci migration=1 $options
@@ -76,18 +76,30 @@ cannot_migrate() {
   vfio-variant probe "$nic" >said
   expect 'what is said' "$(cat said)" \
     "$nic: test_vfio_pci: cannot migrate: the driver announces no migration"
-  expect 'what is announced' "$(announced "$nic")" 'false false false false false'
+  expect 'what is announced' "$(announced "$nic")" 'false false false false false null'
   expect 'listed' "$(listed "$nic")" 'false no'
+}
+
+# Debian's kernels have no iommufd: nothing tracks what such a device writes.
+cannot_migrate_untracked() {
+  forget_answers
+  load_variant test_vfio_pci migration=1 p2p=1
+  bound_to test_vfio_pci "$nic"
+  vfio-variant probe "$nic" >said
+  expect 'what is said' "$(grep -c 'cannot migrate (stop-copy, P2P): it has no DMA logging' said)" 1
+  expect 'what is announced' "$(announced "$nic")" 'false true true false false false'
+  expect 'listed' "$(listed "$nic")" 'false no'
+  expect 'needs iommufd' "$(vfio-variant list --json "$nic" | jq '.[0].needs_iommufd')" false
 }
 
 # Another answer takes the place of the old one.
 changes_its_mind() {
   cannot_migrate
   vfio-variant restore "$nic"
-  load_variant test_vfio_pci migration=1
+  load_variant test_vfio_pci migration=1 dma_logging=1
   vfio-variant bind "$nic"
   expect 'listed before it is asked again' "$(listed "$nic")" 'false no'
-  expect 'what is announced' "$(announced "$nic")" 'true true false false false'
+  expect 'what is announced' "$(announced "$nic")" 'true true false false true false'
   expect 'listed' "$(listed "$nic")" 'true yes'
 }
 
@@ -95,7 +107,7 @@ generic_cannot() {
   forget_answers
   bound_to vfio-pci "$nic"
   expect 'listed before it is asked' "$(listed "$nic")" 'false no'
-  expect 'what is announced' "$(announced "$nic")" 'false false false false false'
+  expect 'what is announced' "$(announced "$nic")" 'false false false false false null'
 }
 
 probe_refuses() { # probe_refuses REASON BDF: exit code 4, and nothing touched
@@ -138,10 +150,10 @@ guest_is_not_disturbed() {
 # Two functions in one IOMMU group: while a guest has one, the other is not asked.
 neighbour_is_not_disturbed() {
   forget_answers
-  load_variant test_named_vfio_pci migration=1
+  load_variant test_named_vfio_pci migration=1 dma_logging=1
   vfio-variant bind "$twin" "$other_twin"
   trap 'virsh -q destroy guest || true; vfio-variant restore --all; unload_variants; forget_answers' EXIT
-  expect 'what is announced' "$(announced "$twin")" 'true true false false false'
+  expect 'what is announced' "$(announced "$twin")" 'true true false false true false'
   start_domain guest "$(hostdev_xml "$other_twin")"
   probe_refuses "IOMMU group $(group_of "$twin") is in use by qemu" "$twin"
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" test-named-vfio
@@ -149,15 +161,15 @@ neighbour_is_not_disturbed() {
 
 neighbour_without_a_driver() {
   forget_answers
-  load_variant test_named_vfio_pci migration=1
+  load_variant test_named_vfio_pci migration=1 dma_logging=1
   expect 'driver of the neighbour' "$(driver_of "$other_twin")" none
   bound_to test-named-vfio "$twin"
-  expect 'what is announced' "$(announced "$twin")" 'true true false false false'
+  expect 'what is announced' "$(announced "$twin")" 'true true false false true false'
 }
 
 several_at_once() {
   forget_answers
-  load_variant test_vfio_pci migration=1
+  load_variant test_vfio_pci migration=1 dma_logging=1
   vfio-variant bind "$nic" "$special_nic"
   trap 'vfio-variant restore --all; unload_variants; forget_answers' EXIT
   vfio-variant probe --json "$nic" "$special_nic" >probed
@@ -173,6 +185,7 @@ need_libvirt
 scenario 'migration: a driver that announces it can' can_migrate
 scenario 'migration: and by all means' can_migrate_by_all_means
 scenario 'migration: a driver that does not announce it cannot' cannot_migrate
+scenario 'migration: nor one of which nothing tracks the dirty pages' cannot_migrate_untracked
 scenario 'migration: a new answer takes the place of the old' changes_its_mind
 scenario 'migration: vfio-pci cannot' generic_cannot
 scenario 'migration: several are asked at once' several_at_once

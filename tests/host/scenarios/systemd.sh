@@ -268,7 +268,7 @@ asks_about_migration() {
   expect 'state' "$(state_of "$virtio_nic")" 'virtio-pci (null)'
   record_says 'announces no migration'
   rm -f /run/vfio-variant/migration-*
-  load_variant test_vfio_pci migration=1
+  load_variant test_vfio_pci migration=1 dma_logging=1
   plugs test_vfio_pci "$virtio_nic"
   unload_variants
   rm -f /run/vfio-variant/migration-*
