@@ -550,7 +550,7 @@ check_migration (const Look *l)
           _ ("that is what its driver and its IOMMU announced; the destination needs the same"), NULL);
   else if (l->check->migratable == VV_MIGRATION_NO)
     find (l, "not-migratable", requires_migration (l) ? VV_PROBLEM : VV_NOTE,
-          g_strdup_printf (_ ("a domain cannot be migrated live with it on %s, which %s"), driver, why),
+          g_strdup_printf (_ ("a domain cannot be migrated live with it: %s %s"), driver, why),
           requires_migration (l) ? _ ("migratable='require': the domain would not start")
                                  : _ ("QEMU blocks the migration of a domain that has it"),
           migration_remedy (l, driver));

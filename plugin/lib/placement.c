@@ -264,12 +264,13 @@ vv_place_note_failed (VvBinding *b, const VvChange *change)
 static gboolean
 skip_failed (const VvSession *s, const VvBinding *b, VvSelection *selection)
 {
+  const char *failed = b->entry ? b->entry->failed : NULL;
   gboolean skipped = FALSE;
 
-  for (guint i = 0; b->entry && b->entry->failed && i < selection->candidates->len;) {
+  for (guint i = 0; failed && i < selection->candidates->len;) {
     const VvCandidate *c = selection->candidates->pdata[i];
     g_autofree char *driver = vv_candidate_driver (s->host, c);
-    g_autofree char *why = why_failed (b->entry->failed, c->module);
+    g_autofree char *why = why_failed (failed, c->module);
     if (!why || (driver && g_strcmp0 (driver, b->device->driver) == 0)) {
       i++;
       continue;
