@@ -133,16 +133,13 @@ may_be_strict (const VvPolicy *policy, const VvDomain *domain)
 char *
 vv_domain_strict_rule (const VvSession *session, const VvDomain *domain, gboolean prepare)
 {
-  g_autofree char *whose = g_strdup_printf ("domain %s", domain->name);
-
   if (!may_be_strict (session->policy, domain))
     return NULL;
   for (guint i = 0; i < domain->hostdevs->len; i++) {
     const VvHostdev *h = domain->hostdevs->pdata[i];
     g_autoptr (VvPciDevice) device = vv_pci_device_look (session->host, h->address, NULL);
     g_autoptr (VvEntry) entry = device ? vv_journal_load (session->journal, h->address, NULL) : NULL;
-    g_autoptr (VvChoice) choice =
-        device ? vv_choose_model (session, device, entry, h->model, h->wish, whose, NULL) : NULL;
+    g_autoptr (VvChoice) choice = device ? choose_silently (session, domain, h, device, entry, NULL) : NULL;
     if (!choice || !is_strict (choice, h, prepare))
       continue;
     g_autofree char *rule = vv_decision_rule (choice->decision);

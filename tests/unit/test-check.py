@@ -1097,10 +1097,11 @@ def check_inside(host, xml):
 @triggers("qemu-old")
 def qemu_that_is_old():
     needs_namespace()
+    model = hostdev(more="<driver model='special-vfio'/>")
     with Well() as host:
         for version, old in (("7.2.11 (Debian 1:7.2+dfsg-7)", True), ("8.0.0", False), ("10.1.50 (v10.1.0-1)", False)):
             emulator(host, f"[ \"$*\" = --version ] && echo 'QEMU emulator version {version}'")
-            found = check_inside(host, domain(hostdev(), more=f"<emulator>/{QEMU}</emulator>"))
+            found = check_inside(host, domain(model, more=f"<emulator>/{QEMU}</emulator>"))
             lacks(found, "qemu-unknown")
             if old:
                 expect(found, "qemu-old", "warning", "QEMU 7.2", subject=NIC)
@@ -1109,7 +1110,7 @@ def qemu_that_is_old():
         emulator(host, "echo 'QEMU emulator version 6.0'")
         wishes = ("<metadata><v:hostdevs xmlns:v='urn:vfio-variant:domain:1'><v:hostdev alias='ua-nic' "
                   "migratable='require'/></v:hostdevs></metadata>")
-        found = check_inside(host, domain(hostdev(), more=f"<emulator>/{QEMU}</emulator>", metadata=wishes))
+        found = check_inside(host, domain(model, more=f"<emulator>/{QEMU}</emulator>", metadata=wishes))
         expect(found, "qemu-old", "problem", "required", subject=NIC)
         emulator(host, "echo 'QEMU emulator version 8.1'")
         other = hostdev("no", bus="5", function="0")
