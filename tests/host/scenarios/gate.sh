@@ -144,6 +144,31 @@ slow_one_holds_no_other() {
   guest_gives_back
 }
 
+is_on() { # is_on BDF DRIVER, for wait_for
+  [ "$(driver_of "$1")" = "$2" ]
+}
+
+# The kernel shows the driver_override of a device that is being probed only afterwards, and a libvirt that comes to it
+# waits that long. Nobody else does. The script opens the file, and writes nothing.
+device_in_a_probe_holds_no_other() {
+  cp /bin/dash libvirtd
+  slow_variant 8
+  vfio-variant bind "$virtio_nic" &
+  bind_pid=$!
+  wait_for 10 is_on "$virtio_nic" test_vfio_pci # the kernel says so before the probe
+  sleep 1
+  # shellcheck disable=SC2016 # for the inner shell
+  ./libvirtd -ec 'exec 3<>/sys/bus/pci/devices/$0/driver_override' "$virtio_nic" &
+  asker_pid=$!
+  sleep 1
+  timeout 3 cat "$sysfs/$nic/driver_override"
+  expect 'who waits' "$(kill -0 "$asker_pid" && echo libvirt)" libvirt
+  wait "$asker_pid"
+  wait "$bind_pid"
+  vfio-variant restore "$virtio_nic"
+  expect 'home' "$(state_of "$virtio_nic")" "$native"
+}
+
 # --- the daemon ---
 
 daemon_is_killed_before() {
@@ -392,6 +417,7 @@ gate_scenario 'gate: a probe that takes longer than the deadline' short_deadline
 gate_scenario 'gate: a probe that takes longer than the deadline, and fails' short_deadline probe_outlasts_deadline_and_fails
 gate_scenario 'gate: a module that takes longer to load than the deadline' short_deadline module_outlasts_deadline
 gate_scenario 'gate: a slow device holds no other' slow_one_holds_no_other
+gate_scenario 'gate: a device in a long probe holds no other' device_in_a_probe_holds_no_other
 gate_scenario 'gate: the daemon is killed before' daemon_is_killed_before
 gate_scenario 'gate: the daemon is killed while it holds libvirt' daemon_is_killed_while_holding
 unload_variants
