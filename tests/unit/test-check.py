@@ -1068,7 +1068,7 @@ def generic_is_never_better():
                    "dma-logging=false\n")
         found = check(host, NIC)
         equal(found["devices"][0]["driver"], "vfio-pci")
-        expect(found, "not-migratable", "note", "vfio-pci cannot migrate it live", subject=NIC)
+        expect(found, "not-migratable", "note", "vfio-pci announces no migration", subject=NIC)
         for rule in ("migratable='require'", "driver='mlx5_vfio_pci' migratable='require'"):
             host.policy(f"<device address='3b:00.1' {rule}/>")
             found = check(host, NIC)
