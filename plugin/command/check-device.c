@@ -381,8 +381,7 @@ check_choice (const Look *l)
     find (l, "no-driver", VV_PROBLEM,
           *text ? g_strdup_printf (_ ("no VFIO driver is left: %s"), text)
                 : g_strdup (_ ("no VFIO driver is left")),
-          refusal
-              ? _ ("the kernel refuses it on vfio-pci (EINVAL), whoever tries: the domain would not start")
+          refusal ? _ ("vfio-pci's probe refuses it (EINVAL), also for libvirt: the domain would not start")
           : vv_decision_is_strict (l->choice->decision)
               ? _ ("the domain would not start")
               : _ ("at a start it would stay where libvirt puts it, if libvirt can"),

@@ -22,7 +22,7 @@ tied_with (const VvSelection *selection, const VvCandidate *c)
   return NULL;
 }
 
-/* Returns: (transfer full): what else is to be told of @c */
+/* Returns: (transfer full): the text of the last column */
 static char *
 note_on (const VvSelection *selection, const VvCandidate *c, const char *driver)
 {
@@ -201,10 +201,9 @@ warn_of_silent (const VvSession *session, const VvPciDevice *device, const VvSel
     return;
   g_ptr_array_add (silent, NULL);
   g_autofree char *modules = g_strjoinv (", ", (char **)silent->pdata);
-  vv_warning (
-      _ ("%s: which devices these are for, which are part of the kernel, is not known before Linux 6.18: "
-         "%s; 'vfio-variant check %s' has the remedy"),
-      device->address, modules, device->address);
+  vv_warning (_ ("%s: these built-in VFIO drivers publish no aliases, so they are no candidates: %s; "
+                 "'vfio-variant check %s' has the remedy"),
+              device->address, modules, device->address);
 }
 
 int

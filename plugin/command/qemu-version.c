@@ -51,8 +51,8 @@ find_emulator (void)
   return NULL;
 }
 
-/* Whether a distribution installs a QEMU at @path. Who defines a domain may name any program of root's, and
- * few of them are harmless with --version. */
+/* Whether a distribution installs a QEMU at @path. Domain XML may name any program that root owns, and few of
+ * them are harmless with --version. */
 static gboolean
 is_qemu (const char *path)
 {

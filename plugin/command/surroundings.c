@@ -10,8 +10,9 @@
 #include "placement.h"
 #include "policy-xml.h"
 
-#define WITHOUT_GROUPS VV_LIBVIRT_VERSION (12, 9, 0) /* the first libvirt that was not seen to need groups   \
-                                                      */
+#define WITHOUT_GROUPS                                                                                       \
+  VV_LIBVIRT_VERSION (12, 9, 0) /* the first libvirt that was not seen to need groups                        \
+                                 */
 
 /* Why the kernel refuses unsigned modules (module_sig_check() in its kernel/module/signing.c) */
 static char *
@@ -218,9 +219,9 @@ vv_find_silent (const VvSurroundings *s, const VvPciDevice *device, GPtrArray *f
       known ? g_strdup_printf ("v%08Xd%08X", ids.vendor, ids.product) : g_strdup ("v0000VVVVd0000DDDD");
   vv_findings_add (
       findings, "builtin-silent", VV_WARNING, device ? device->address : VV_SUBJECT_HOST,
-      g_strdup_printf (_ ("part of the kernel, and without aliases: %s"), modules),
+      g_strdup_printf (_ ("built-in VFIO drivers publish no aliases: %s"), modules),
       _ ("before Linux 6.18 what is built in does not publish its devices, so they get vfio-pci"),
-      g_strdup_printf (_ ("for a device that one of them is for, in /etc/modprobe.d/vfio.conf: "
+      g_strdup_printf (_ ("if it is for this device, add to /etc/modprobe.d/vfio.conf: "
                           "alias vfio_pci:%ssv*sd*bc*sc*i* %s"),
                        pattern, (const char *)silent->pdata[0]));
 }

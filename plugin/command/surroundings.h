@@ -57,7 +57,7 @@ void vv_find_denials (const VvSurroundings *s, GPtrArray *findings);
 void vv_find_tables (const VvSurroundings *s, GPtrArray *findings);
 
 /** vv_find_silent: variant drivers of the kernel image that publish no aliases (vv_catalog_silent());
- * @device: (nullable): which one of them may be for; NULL: of the host */
+ * @device: (nullable): a device that may be theirs; NULL: of the host */
 void vv_find_silent (const VvSurroundings *s, const VvPciDevice *device, GPtrArray *findings);
 
 /** vv_find_policy: files of the policy that do not count */

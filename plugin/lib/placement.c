@@ -50,7 +50,7 @@ native_driver (const VvSession *s, const VvPciDevice *device, const VvEntry *ent
   return device->vfio_dev || vv_selection_has_driver (s->host, selection, now, module) ? NULL : now;
 }
 
-/* @why: (nullable): why the kernel refuses the device with it, whoever names it */
+/* @why: (nullable): why its probe refuses the device; the policy and domains cannot change that */
 static void
 exclude_generic (VvSelection *selection, const char *why)
 {

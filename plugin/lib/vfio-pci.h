@@ -28,7 +28,7 @@ typedef enum {
  *
  * Whether vfio-pci's probe is sure to fail. The parameter is the loaded module's, else what modprobe.d and
  * the kernel command line say. A device that is on vfio-pci is not refused. Linux before 6.9 and without
- * stable updates does not have the last two of the denylist, which cannot be told.
+ * stable updates does not have the last two of the denylist, which is not looked at.
  *
  * Returns: why
  */

@@ -1235,7 +1235,7 @@ assert_said (const char *asks, const char *why)
   fake_assert_logged (line);
 }
 
-/* Whoever may define domains makes root load no module but a candidate's. */
+/* A domain's XML makes root load no module but a candidate's. */
 static void
 test_what_is_no_candidate_is_not_granted (void)
 {
