@@ -46,9 +46,9 @@ functions_of_slot (const VvHost *host, const VvPciDevice *device)
 {
   GPtrArray *addresses = g_ptr_array_new_with_free_func (g_free);
 
-  for (char function = '0'; function <= '7'; function++) {
+  for (int function = 0; function <= 7; function++) {
     g_autofree char *address = g_strdup (device->address);
-    address[strlen (address) - 1] = function;
+    address[strlen (address) - 1] = (char)('0' + function);
     g_autofree char *path = g_build_filename ("bus/pci/devices", address, NULL);
     if (strcmp (address, device->address) != 0 && vv_io_exists (host->sys, path))
       g_ptr_array_add (addresses, g_steal_pointer (&address));

@@ -2,8 +2,8 @@
  *
  * group: whether VFIO can give out an IOMMU group.
  *
- * Owns: which members of a group keep QEMU from using it. Reads sysfs only, and the aliases, which tell VFIO drivers
- * where sysfs does not.
+ * Owns: which members of a group keep QEMU from using it. Reads sysfs only, and the aliases, which tell VFIO
+ * drivers where sysfs does not.
  */
 #pragma once
 
@@ -12,8 +12,8 @@
 
 /**
  * vv_group_blockers:
- * @catalog: (nullable): before Linux 6.1 it tells which drivers are VFIO drivers, which then have no vfio-dev/; NULL:
- * only vfio-pci is known
+ * @catalog: (nullable): before Linux 6.1 it tells which drivers are VFIO drivers, which then have no
+ * vfio-dev/; NULL: only vfio-pci is known
  * @along: (nullable) (element-type utf8): addresses of devices that go to VFIO together with @device
  *
  * Returns: (transfer full) (element-type VvPciDevice): the other members of its IOMMU group that are on a
