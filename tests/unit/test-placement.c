@@ -299,7 +299,8 @@ static const struct {
     {"one that is not there, and others are", "driver='nowhere'", 0, NULL, "special-vfio"},
     {"the generic one is there", "driver='generic' fallback='none'", ENOENT, NULL, NULL},
     {"nothing is left", "driver='generic' fallback='none' migratable='require'", 0,
-     NIC ": no VFIO driver is left: vfio_pci (it cannot migrate, which policy /p.xml:2 requires: it announces no migration); "
+     NIC ": no VFIO driver is left: vfio_pci (it cannot migrate, which policy /p.xml:2 requires: it "
+         "announces no migration); "
          "special_vfio_pci (policy /p.xml:2 does not take it); mlx5_vfio_pci (policy*)",
      NULL},
 };
@@ -418,7 +419,9 @@ static const struct {
      "special_vfio_pci failed at bind (*)",
      0},
     {"nothing is left beforehand", "driver='generic' fallback='none' migratable='require'", "", 0, 0, "",
-     NIC ": no VFIO driver is left: vfio_pci (it cannot migrate, which policy /p.xml:2 requires: it announces no migration); *", 0},
+     NIC ": no VFIO driver is left: vfio_pci (it cannot migrate, which policy /p.xml:2 requires: it "
+         "announces no migration); *",
+     0},
 };
 
 static void
