@@ -246,7 +246,9 @@ vv_place_note_failed (VvBinding *b, const VvChange *change)
   g_autoptr (GString) lines = g_string_new (NULL);
   g_autoptr (GError) error = NULL;
 
-  for (guint i = 0; b->entry && change && i < change->attempts->len; i++) {
+  if (!b->entry || !change)
+    return;
+  for (guint i = 0; i < change->attempts->len; i++) {
     const VvAttempt *a = change->attempts->pdata[i];
     g_autofree char *problem = vv_one_line (a->problem, MIN (strlen (a->problem), PROBLEM_LIMIT), FALSE);
     if (problem && is_drivers_step (a->step) && lines->len < FAILED_LIMIT)

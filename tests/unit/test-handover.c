@@ -1488,10 +1488,9 @@ test_nothing_to_rescue (void)
   }
 }
 
-int
-main (int argc, char **argv)
+static void
+add_detach (void)
 {
-  fake_test_init (&argc, &argv);
   g_test_add_func ("/handover/detach/the-best-with-flr", test_best_with_flr);
   g_test_add_func ("/handover/detach/generic-without-flr", test_generic_without_flr);
   g_test_add_func ("/handover/detach/home-is-what-was-seen-before", test_home_is_what_was_seen_before);
@@ -1503,6 +1502,13 @@ main (int argc, char **argv)
   g_test_add_func ("/handover/detach/the-next-candidate", test_next_candidate);
   g_test_add_func ("/handover/detach/all-fail", test_all_fail);
   g_test_add_func ("/handover/detach/the-journal-is-full", test_journal_is_full);
+}
+
+int
+main (int argc, char **argv)
+{
+  fake_test_init (&argc, &argv);
+  add_detach ();
   g_test_add_func ("/handover/entry/a-stale-one-is-dropped", test_stale_entry_is_dropped);
   g_test_add_func ("/handover/entry/noted-keeps-its-domain", test_noted_entry_keeps_its_domain);
   g_test_add_func ("/handover/entry/was-on-vfio", test_was_on_vfio);

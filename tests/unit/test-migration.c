@@ -639,73 +639,65 @@ test_a_process_has_another_of_the_group (void)
 
 #define NOTHING_LOGS "has no DMA logging, and neither the IOMMU nor this kernel tracks dirty pages for it"
 
+#define NO VV_ANSWER_NO
+#define YES VV_ANSWER_YES
+static const struct {
+  const char *says;
+  VvMigration m;
+  VvMigrationUse use;
+  VvMigratability verdict;
+  const char *why;
+} judged[] = {
+    {"no stop-copy", {0}, {0}, VV_MIGRATION_NO, "announces no migration"},
+    {"DMA logging does for any domain", {TRUE, FALSE, FALSE, TRUE, NO}, {0}, VV_MIGRATION_YES, NULL},
+    {"also without iommufd", {TRUE, FALSE, FALSE, TRUE, NO}, {NO, FALSE}, VV_MIGRATION_YES, NULL},
+    {"several need P2P", {TRUE, FALSE, TRUE, TRUE, YES}, {YES, TRUE}, VV_MIGRATION_NO, "has no P2P, *"},
+    {"several with P2P", {TRUE, TRUE, FALSE, TRUE, 0}, {NO, TRUE}, VV_MIGRATION_YES, NULL},
+    {"P2P alone is not enough",
+     {TRUE, TRUE, TRUE, FALSE, 0},
+     {NO, TRUE},
+     VV_MIGRATION_NO,
+     "has no DMA logging, and without iommufd *<driver iommufd='yes'/> (libvirt 12.1, QEMU 9.1)"},
+    {"nothing logs, with iommufd",
+     {TRUE, TRUE, TRUE, FALSE, NO},
+     {YES, FALSE},
+     VV_MIGRATION_NO,
+     NOTHING_LOGS},
+    {"nothing logs, without", {TRUE, TRUE, TRUE, FALSE, NO}, {NO, FALSE}, VV_MIGRATION_NO, NOTHING_LOGS},
+    {"nothing logs, whatever the domain", {TRUE, TRUE, TRUE, FALSE, NO}, {0}, VV_MIGRATION_NO, NOTHING_LOGS},
+    {"the IOMMU logs, with iommufd", {TRUE, FALSE, FALSE, FALSE, YES}, {YES, FALSE}, VV_MIGRATION_YES, NULL},
+    {"the IOMMU logs, without",
+     {TRUE, FALSE, FALSE, FALSE, YES},
+     {NO, FALSE},
+     VV_MIGRATION_NO,
+     "*without iommufd*"},
+    {"the IOMMU logs, no domain is known",
+     {TRUE, FALSE, FALSE, FALSE, YES},
+     {0},
+     VV_MIGRATION_UNKNOWN,
+     "has no DMA logging: only a domain that has the device by <driver iommufd='yes'/> *"},
+    {"whether it logs is not known",
+     {TRUE, FALSE, FALSE, FALSE, 0},
+     {YES, FALSE},
+     VV_MIGRATION_UNKNOWN,
+     "has no DMA logging, and whether the IOMMU tracks dirty pages is not known"},
+    {"nothing is known of both",
+     {TRUE, FALSE, FALSE, FALSE, 0},
+     {0},
+     VV_MIGRATION_UNKNOWN,
+     "has no DMA logging: only a domain *"},
+};
+
 static void
 test_judge (void)
 {
-#define NO VV_ANSWER_NO
-#define YES VV_ANSWER_YES
-  static const struct {
-    const char *says;
-    VvMigration m;
-    VvMigrationUse use;
-    VvMigratability verdict;
-    const char *why;
-  } cases[] = {
-      {"no stop-copy", {0}, {0}, VV_MIGRATION_NO, "announces no migration"},
-      {"DMA logging does for any domain", {TRUE, FALSE, FALSE, TRUE, NO}, {0}, VV_MIGRATION_YES, NULL},
-      {"also without iommufd", {TRUE, FALSE, FALSE, TRUE, NO}, {NO, FALSE}, VV_MIGRATION_YES, NULL},
-      {"several need P2P", {TRUE, FALSE, TRUE, TRUE, YES}, {YES, TRUE}, VV_MIGRATION_NO, "has no P2P, *"},
-      {"several with P2P", {TRUE, TRUE, FALSE, TRUE, 0}, {NO, TRUE}, VV_MIGRATION_YES, NULL},
-      {"P2P alone is not enough",
-       {TRUE, TRUE, TRUE, FALSE, 0},
-       {NO, TRUE},
-       VV_MIGRATION_NO,
-       "has no DMA logging, and without iommufd *<driver iommufd='yes'/> (libvirt 12.1, QEMU 9.1)"},
-      {"nothing logs, with iommufd",
-       {TRUE, TRUE, TRUE, FALSE, NO},
-       {YES, FALSE},
-       VV_MIGRATION_NO,
-       NOTHING_LOGS},
-      {"nothing logs, without", {TRUE, TRUE, TRUE, FALSE, NO}, {NO, FALSE}, VV_MIGRATION_NO, NOTHING_LOGS},
-      {"nothing logs, whatever the domain",
-       {TRUE, TRUE, TRUE, FALSE, NO},
-       {0},
-       VV_MIGRATION_NO,
-       NOTHING_LOGS},
-      {"the IOMMU logs, with iommufd",
-       {TRUE, FALSE, FALSE, FALSE, YES},
-       {YES, FALSE},
-       VV_MIGRATION_YES,
-       NULL},
-      {"the IOMMU logs, without",
-       {TRUE, FALSE, FALSE, FALSE, YES},
-       {NO, FALSE},
-       VV_MIGRATION_NO,
-       "*without iommufd*"},
-      {"the IOMMU logs, no domain is known",
-       {TRUE, FALSE, FALSE, FALSE, YES},
-       {0},
-       VV_MIGRATION_UNKNOWN,
-       "has no DMA logging: only a domain that has the device by <driver iommufd='yes'/> *"},
-      {"whether it logs is not known",
-       {TRUE, FALSE, FALSE, FALSE, 0},
-       {YES, FALSE},
-       VV_MIGRATION_UNKNOWN,
-       "has no DMA logging, and whether the IOMMU tracks dirty pages is not known"},
-      {"nothing is known of both",
-       {TRUE, FALSE, FALSE, FALSE, 0},
-       {0},
-       VV_MIGRATION_UNKNOWN,
-       "has no DMA logging: only a domain *"},
-  };
-
-  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+  for (gsize i = 0; i < G_N_ELEMENTS (judged); i++) {
     const char *why = "";
-    g_test_message ("%s", cases[i].says);
-    g_assert_cmpint (vv_migration_judge (&cases[i].m, &cases[i].use, &why), ==, cases[i].verdict);
-    g_assert_cmpint (vv_migration_judge (&cases[i].m, &cases[i].use, NULL), ==, cases[i].verdict);
-    if (cases[i].why)
-      fake_assert_matches (why, cases[i].why);
+    g_test_message ("%s", judged[i].says);
+    g_assert_cmpint (vv_migration_judge (&judged[i].m, &judged[i].use, &why), ==, judged[i].verdict);
+    g_assert_cmpint (vv_migration_judge (&judged[i].m, &judged[i].use, NULL), ==, judged[i].verdict);
+    if (judged[i].why)
+      fake_assert_matches (why, judged[i].why);
     else
       g_assert_null (why);
   }
