@@ -15,7 +15,7 @@ nic=$(bdf 1af4:1041 1)
 idle_nic=$(bdf 1af4:1041 2)
 home='virtio-pci virtio-pci' # with an override, so that losing it shows
 wanted=test_vfio_pci
-stall=60 # seconds
+stall=45 # seconds: the gate waits for 30 at the most, the hook for 60
 
 # --- the programs with faults ---
 
