@@ -398,8 +398,18 @@ may_be_node (const char *name)
   return length > 0 && g_ascii_isdigit (name[length - 1]) && strstr (name, "/vfio/");
 }
 
+/* The link's own permissions say how the file is open (tid_fd_mode() in fs/proc/fd.c): not at all with
+ * O_PATH, as udev has a new node for a moment. */
+static gboolean
+is_opened (int folder, const char *fd)
+{
+  struct stat st;
+
+  return fstatat (folder, fd, &st, AT_SYMLINK_NOFOLLOW) == 0 && (st.st_mode & (S_IRUSR | S_IWUSR));
+}
+
 /* A plain stat(2) asks the server of a network or FUSE file system, which may be dead, also when it is only
- * called like a node of VFIO. Returns: 0: no character device */
+ * called like a node of VFIO. Returns: 0: no character device, or not opened */
 static dev_t
 open_number (int folder, const char *fd)
 {
@@ -410,7 +420,7 @@ open_number (int folder, const char *fd)
   name[MAX (n, 0)] = '\0';
   if (n <= 0 || !may_be_node (name) ||
       statx (folder, fd, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE, &stx) < 0 ||
-      !S_ISCHR (stx.stx_mode))
+      !S_ISCHR (stx.stx_mode) || !is_opened (folder, fd))
     return 0;
   return makedev (stx.stx_rdev_major, stx.stx_rdev_minor);
 }

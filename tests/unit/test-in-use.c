@@ -5,11 +5,13 @@
 #include "in-use.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <ifaddrs.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "host-fixture.h"
 
@@ -482,6 +484,30 @@ test_vfio_user_without_an_iommu (void)
   g_assert_cmpstr (user, ==, "dpdk-testpmd (pid 812)");
 }
 
+/* udev opens a new node with O_PATH to set its owner, which opens no device. In the real /proc, where
+ * /dev/full plays the group's node. */
+static void
+test_node_opened_by_path (void)
+{
+  static const struct {
+    int flags;
+    gboolean holds;
+  } cases[] = {{O_PATH, FALSE}, {O_RDONLY, TRUE}, {O_WRONLY, TRUE}, {O_RDWR, TRUE}};
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (HostFixture) f = fixture_new ();
+    put_on_vfio (f);
+    fake_write (f->k, "sys/class/vfio/" NIC_GROUP "/dev", "1:7\n");
+    vv_dir_free (f->host->proc);
+    f->host->proc = vv_dir_open (NULL, "/proc", NULL);
+    g_autoptr (VvPciDevice) device = vv_pci_device_open (f->host, NIC, NULL);
+    int fd = open ("/dev/full", cases[i].flags | O_CLOEXEC);
+    g_assert_cmpint (fd, >=, 0);
+    g_assert_cmpint (vv_vfio_holder (f->host, device) == getpid (), ==, cases[i].holds);
+    close (fd);
+  }
+}
+
 /* Opens @number in process 812 by a node at @path, relative to the fake root. */
 static gboolean
 open_in_process (const HostFixture *f, const char *path, guint number)
@@ -626,6 +652,7 @@ main (int argc, char **argv)
   g_test_add_func ("/in-use/vfio/nobody", test_no_vfio_user);
   g_test_add_func ("/in-use/vfio/user-without-an-iommu", test_vfio_user_without_an_iommu);
   g_test_add_func ("/in-use/vfio/names-of-nodes", test_names_of_nodes);
+  g_test_add_func ("/in-use/vfio/opened-by-path", test_node_opened_by_path);
   g_test_add_func ("/in-use/vfio/one-look-for-all", test_one_look_for_all);
   g_test_add_func ("/in-use/vfio/a-disk-of-that-number", test_block_device_of_that_number);
   g_test_add_func ("/in-use/vfio/kernel-thread", test_kernel_thread);
