@@ -4,15 +4,14 @@
 #include <glib/gi18n-lib.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "denials.h"
 #include "placement.h"
 #include "policy-xml.h"
 
-#define WITHOUT_GROUPS                                                                                       \
-  VV_LIBVIRT_VERSION (12, 9, 0) /* the first libvirt that was not seen to need groups                        \
-                                 */
+#define WITHOUT_GROUPS VV_LIBVIRT_VERSION (12, 9, 0) /* the first not seen to need groups */
 
 /* Why the kernel refuses unsigned modules (module_sig_check() in its kernel/module/signing.c) */
 static char *
@@ -98,6 +97,26 @@ check_libvirts_view (const VvSurroundings *s, GPtrArray *findings)
           : g_strdup_printf ("depmod %s", host->release));
 }
 
+/* Each network namespace has a sysfs of its own (sysfs_init_fs_context() in fs/sysfs/mount.c), whose files
+ * the gate does not watch. */
+static void
+check_libvirts_sysfs (const VvSurroundings *s, GPtrArray *findings)
+{
+  static const char probe[] = "bus/pci/drivers_probe";
+  g_autofree char *path = g_strdup_printf ("%d/root/sys/%s", (int)s->libvirt->pid, probe);
+  struct stat ours, theirs;
+
+  if (fstatat (s->session->host->proc->fd, path, &theirs, 0) < 0 ||
+      fstatat (s->session->host->sys->fd, probe, &ours, 0) < 0 || ours.st_dev == theirs.st_dev)
+    return;
+  vv_findings_add (findings, "libvirt-sysfs", VV_WARNING, VV_SUBJECT_HOST,
+                   g_strdup_printf (_ ("%s, process %d, has a sysfs of another network namespace"),
+                                    s->libvirt->name, (int)s->libvirt->pid),
+                   _ ("vfio-variantd does not see what it opens: without the hook in the container it gets "
+                      "what libvirt itself chooses"),
+                   g_strdup (_ ("run its container with the network of the host (--network host)")));
+}
+
 /* vfio.ko makes class/vfio-dev, and with CONFIG_VFIO_GROUP class/vfio (vfio_group_init() in the kernel's
  * drivers/vfio/group.c), without which there is no /dev/vfio/vfio. libvirt wants that file
  * (qemuHostdevHostSupportsPassthroughVFIO()). */
@@ -153,6 +172,7 @@ vv_find_libvirt (const VvSurroundings *s, GPtrArray *findings)
                                     p->version / 1000 % 1000, p->version % 1000, p->name, (int)p->pid),
                    what_it_does, NULL);
   check_libvirts_view (s, findings);
+  check_libvirts_sysfs (s, findings);
 }
 
 /* --- security modules, privilege --- */

@@ -950,6 +950,18 @@ def libvirt_that_sees_no_modules():
         lacks(status(host), "libvirt-blind")
 
 
+def libvirt_in_another_network_namespace():
+    with Well() as host:
+        lacks(status(host), "libvirt-sysfs")  # it cannot be seen
+        sys_pci = f"proc/{LIBVIRT_PID}/root/sys/bus/pci"
+        host.write(f"{sys_pci}/drivers_probe", "")
+        lacks(status(host), "libvirt-sysfs")
+        os.unlink(host.path(f"{sys_pci}/drivers_probe"))
+        os.symlink("/proc/version", host.path(f"{sys_pci}/drivers_probe"))  # any other file system
+        for found in (status(host), check(host, NIC)):
+            expect(found, "libvirt-sysfs", "warning", "libvirtd", "network namespace", "--network host")
+
+
 def libvirt_that_refuses():
     """From 10.0 on it loads the best module of modules.alias, and gives up when that fails."""
     with Well() as host:
@@ -1469,7 +1481,8 @@ TESTS = [
     model_in_the_domain, devices_that_nobody_manages, use_by_the_host, use_by_a_guest, claim_in_the_journal,
     entry_that_is_half_done, entry_that_is_damaged, entry_of_a_device_that_is_gone, not_on_vfio_though_at_boot,
     driver_of_a_vendor, no_way_to_reset,
-    no_flr_and_an_old_libvirt, which_libvirt, libvirt_that_sees_no_modules, libvirt_that_refuses,
+    no_flr_and_an_old_libvirt, which_libvirt, libvirt_that_sees_no_modules, libvirt_in_another_network_namespace,
+    libvirt_that_refuses,
     what_is_known_of_migration, migration_without_dma_logging, migration_with_several_devices,
     migration_that_is_required, generic_is_never_better, qemu_that_is_old, qemu_that_cannot_be_asked,
     emulator_of_others_is_not_run, emulator_elsewhere_is_not_run,
