@@ -18,6 +18,7 @@ in_container() {
   shift
   unshare --mount --uts --propagation slave "$@" sh -euc "
     hostname container
+    umount -R /sys
     mount -t sysfs sysfs /sys
     mount -t cgroup2 cgroup2 /sys/fs/cgroup
     mount -t tmpfs tmpfs /etc/libvirt/hooks
