@@ -42,6 +42,7 @@
 #ifndef VV_PATIENCE_MS /* a test is in a hurry */
 #define VV_PATIENCE_MS 60000
 #endif
+#define LOOK_MS 50
 #define MOST_MS 3600000   /* what a script may be given, vfio-variant.xml(5) */
 #define WORDS_LIMIT 16384 /* of what one process prints */
 
@@ -90,19 +91,47 @@ is_none_of_ours (const VvHost *host, const Station *station, const GString *xml)
   return station->by_journal ? journal_is_empty (host) : !may_have_hostdevs (xml);
 }
 
-/* Returns: whether the process ended within so many milliseconds */
-static gboolean
-ends_within (int pidfd, int milliseconds)
-{
-  struct pollfd ended = {pidfd, POLLIN, 0};
-
-  return TEMP_FAILURE_RETRY (poll (&ended, 1, milliseconds)) > 0;
-}
-
 static int
 open_pidfd (pid_t pid)
 {
   return (int)syscall (SYS_pidfd_open, pid, 0U);
+}
+
+/* Reaps nothing. */
+static gboolean
+has_ended (pid_t pid)
+{
+  siginfo_t info = {0};
+
+  return waitid (P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == pid;
+}
+
+/* Waits for @fds, the first of which is of the process. A kernel before 5.3 and valgrind have no pidfd: then
+ * the process is looked at 20 times a second. Returns: whether the process has ended */
+static gboolean
+poll_process (pid_t pid, struct pollfd *fds, nfds_t n, int milliseconds)
+{
+  int wait = fds[0].fd < 0 ? MIN (milliseconds, LOOK_MS) : milliseconds;
+
+  if (poll (fds, n, wait) < 0)
+    for (nfds_t i = 0; i < n; i++)
+      fds[i].revents = 0;
+  return fds[0].fd < 0 ? has_ended (pid) : fds[0].revents != 0;
+}
+
+/* Returns: whether the process ended within so many milliseconds */
+static gboolean
+ends_within (pid_t pid, int milliseconds)
+{
+  gint64 until = g_get_monotonic_time () + milliseconds * G_TIME_SPAN_MILLISECOND, left;
+  struct pollfd ended = {open_pidfd (pid), POLLIN, 0};
+  gboolean done = FALSE;
+
+  while (!done && (left = until - g_get_monotonic_time ()) > 0)
+    done = poll_process (pid, &ended, 1, (int)(left / G_TIME_SPAN_MILLISECOND) + 1);
+  if (ended.fd >= 0)
+    close (ended.fd);
+  return done;
 }
 
 static void
@@ -125,8 +154,7 @@ note_caller (const VvHost *host, pid_t libvirt)
     vv_hook_note_caller (host, libvirt);
     _exit (EXIT_SUCCESS);
   }
-  int pidfd = pid > 0 ? open_pidfd (pid) : -1;
-  if (pidfd >= 0 && ends_within (pidfd, VV_PATIENCE_MS))
+  if (pid > 0 && ends_within (pid, VV_PATIENCE_MS))
     waitpid (pid, NULL, 0);
 }
 
@@ -219,10 +247,8 @@ spawn (Work *w, const char *program, char **argv, const int files[VV_NEWS_FD + 1
     posix_spawn_file_actions_adddup2 (&actions, files[fd], fd);
   int errnum = posix_spawn (&w->pid, program, &actions, NULL, argv, environ);
   posix_spawn_file_actions_destroy (&actions);
-  if (errnum)
-    return errnum;
-  w->pidfd = open_pidfd (w->pid);
-  return w->pidfd < 0 ? errno : 0;
+  w->pidfd = errnum ? -1 : open_pidfd (w->pid);
+  return errnum;
 }
 
 /* Returns: an errno */
@@ -314,9 +340,7 @@ watch (Work *w, const char *domain)
     gint64 left = until - g_get_monotonic_time ();
     if (left <= 0)
       return FALSE;
-    if (poll (fds, G_N_ELEMENTS (fds), (int)(left / G_TIME_SPAN_MILLISECOND) + 1) <= 0)
-      continue;
-    if (fds[0].revents)
+    if (poll_process (w->pid, fds, G_N_ELEMENTS (fds), (int)(left / G_TIME_SPAN_MILLISECOND) + 1))
       return TRUE;
     if (fds[1].revents && read_news (w))
       until = moment_in (w->limit_ms + VV_PATIENCE_MS);
