@@ -13,6 +13,7 @@
 
 #define GROUP "device"
 #define ENTRY_LIMIT 16384
+#define NAME_LIMIT 256 /* bytes of a domain's name; libvirt takes longer ones. It is shown, and no key */
 #define LOCK_PREFIX "lock-"
 #define LOCK_RETRY_US 20000
 #define NOTES "notes" /* the lock of all notes */
@@ -92,7 +93,7 @@ vv_entry_set_domain (VvEntry *entry, const char *name, const char *uuid)
   }
   g_free (entry->domain);
   g_free (entry->domain_uuid);
-  entry->domain = g_strdup (name);
+  entry->domain = name ? g_utf8_make_valid (name, (gssize)strnlen (name, NAME_LIMIT)) : NULL;
   entry->domain_uuid = g_strdup (uuid);
   entry->in_use = FALSE;
   entry->unmanaged = FALSE;
@@ -331,7 +332,11 @@ vv_journal_store (const VvJournal *journal, const VvEntry *entry, GError **error
   put (file, "failed", entry->failed);
 
   g_autofree char *text = g_key_file_to_data (file, NULL, NULL);
-  return vv_io_replace (journal->dir, entry->address, text, error);
+  if (strlen (text) <= ENTRY_LIMIT && g_utf8_validate (text, -1, NULL))
+    return vv_io_replace (journal->dir, entry->address, text, error);
+  g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("%s/%s: such an entry could not be read again"),
+               journal->dir->path, entry->address);
+  return FALSE;
 }
 
 gboolean

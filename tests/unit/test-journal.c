@@ -618,6 +618,33 @@ test_notes_have_one_writer (void)
   g_assert_null (g_thread_join (second));
 }
 
+/* Better none than one that cannot be read: whoever comes later would have to leave the device alone. */
+static void
+test_what_could_not_be_read (void)
+{
+  g_autoptr (Fixture) f = fixture_new (TRUE);
+  g_autoptr (VvEntry) entry = whole_entry (), same = NULL;
+  g_autofree char *long_name = g_strnfill (20000, 'x');
+  g_autoptr (GError) error = NULL, too_long = NULL, no_text = NULL;
+
+  vv_entry_set_domain (entry, long_name, "6695eb01-f6a4-8304-79aa-97f2502e193f");
+  g_assert_true (vv_journal_store (f->journal, entry, &error));
+  g_assert_no_error (error);
+  g_free (entry->home_override);
+  entry->home_override = g_strdup ("\xffvme");
+  g_assert_false (vv_journal_store (f->journal, entry, &no_text));
+  fake_assert_error (no_text, VV_ERROR_FAILED, "*/" NIC ": such an entry could not be read again");
+  g_free (entry->home_override);
+  entry->home_override = g_strdup (long_name);
+  g_assert_false (vv_journal_store (f->journal, entry, &too_long));
+  fake_assert_error (too_long, VV_ERROR_FAILED, "*/" NIC ": such an entry could not be read again");
+  same = vv_journal_load (f->journal, NIC, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (strlen (same->domain), ==, 256);
+  g_assert_true (g_str_has_prefix (long_name, same->domain));
+  g_assert_cmpstr (same->home_override, ==, "mlx5_core");
+}
+
 int
 main (int argc, char **argv)
 {
@@ -632,6 +659,7 @@ main (int argc, char **argv)
   g_test_add_func ("/journal/damaged-values-are-told", test_damaged_values);
   g_test_add_func ("/journal/truncation-is-told", test_truncated);
   g_test_add_func ("/journal/what-cannot-be-read-is-told", test_unreadable);
+  g_test_add_func ("/journal/what-could-not-be-read-is-not-written", test_what_could_not_be_read);
   g_test_add_func ("/journal/no-directory-is-an-empty-journal", test_no_directory);
   g_test_add_func ("/journal/a-directory-that-cannot-be", test_directory_that_cannot_be);
   g_test_add_func ("/journal/a-directory-of-others", test_directory_of_others);
