@@ -467,7 +467,8 @@ vv_decision_apply (const VvDecision *d, const VvHost *host, VvSelection *selecti
   if (is_auto (&d->terms))
     move_all (rest, chosen);
   for (char **name = d->terms.drivers; !is_auto (&d->terms) && *name; name++)
-    g_ptr_array_add (chosen, take_named (host, rest, *name));
+    if (!vv_candidate_named (host, chosen, *name)) /* it may be named twice, by its module and its driver */
+      g_ptr_array_add (chosen, take_named (host, rest, *name));
   if (migratable != VV_MIGRATABLE_IGNORE) {
     set_apart (host, chosen, immobile, cannot, data);
     if (migratable == VV_MIGRATABLE_PREFER)
