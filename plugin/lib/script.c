@@ -22,6 +22,10 @@
 #define CLOSE_RANGE_CLOEXEC (1U << 2) /* Linux 5.11 */
 #endif
 
+/* The kernel gives the lowest free number (open(2)): where it has no close_range(2) for this, what is below
+ * this is looked at. */
+#define LOOKED_AT 1024
+
 #define PIPE_READS 16  /* reads of a page that empty a full pipe, pipe(7) */
 #define KILL_WAIT 1000 /* ms; only a process that hangs in the kernel outlives SIGKILL for that long */
 
@@ -157,12 +161,21 @@ reset_signals (void)
   pthread_sigmask (SIG_SETMASK, &none, NULL);
 }
 
+static void
+close_at_exec (void)
+{
+  if (syscall (SYS_close_range, STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) == 0)
+    return;
+  for (int fd = STDERR_FILENO + 1; fd < LOOKED_AT; fd++)
+    fcntl (fd, F_SETFD, FD_CLOEXEC);
+}
+
 static gboolean
 arrange_files (const Ends *ends)
 {
+  close_at_exec ();
   return dup2 (ends->input, STDIN_FILENO) >= 0 && dup2 (ends->words, STDOUT_FILENO) >= 0 &&
-         dup2 (ends->words, STDERR_FILENO) >= 0 &&
-         syscall (SYS_close_range, STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) == 0;
+         dup2 (ends->words, STDERR_FILENO) >= 0;
 }
 
 static void G_GNUC_NORETURN

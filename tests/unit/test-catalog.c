@@ -5,9 +5,15 @@
  */
 #include "catalog.h"
 
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "fake-kernel.h"
@@ -679,6 +685,35 @@ test_install_command_has_files_of_its_own (void)
   fake_assert_logged ("module vv_test_none: its install command in modprobe.d printed: vv_test_none; 2");
 }
 
+/* As close_range(2) is before Linux 5.11 */
+static void
+refuse_close_range (void)
+{
+  struct sock_filter calls[] = {
+      BPF_STMT (BPF_LD | BPF_W | BPF_ABS, offsetof (struct seccomp_data, nr)),
+      BPF_JUMP (BPF_JMP | BPF_JEQ | BPF_K, SYS_close_range, 0, 1),
+      BPF_STMT (BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
+      BPF_STMT (BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const struct sock_fprog filter = {G_N_ELEMENTS (calls), calls};
+
+  g_assert_cmpint (prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), ==, 0);
+  g_assert_cmpint (prctl (PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter), ==, 0);
+  g_assert_cmpint (syscall (SYS_close_range, 100, 100, 0), ==, -1);
+}
+
+static void
+test_install_command_on_an_old_kernel (void)
+{
+  if (!g_test_subprocess ()) {
+    g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
+    g_test_trap_assert_passed ();
+    return;
+  }
+  refuse_close_range ();
+  test_install_command_has_files_of_its_own ();
+}
+
 /* --- host: where the tables are --- */
 
 static void
@@ -770,6 +805,7 @@ main (int argc, char **argv)
   g_test_add_func ("/modules/an-install-command-is-run", test_install_command_is_run);
   g_test_add_func ("/modules/an-install-command-has-files-of-its-own",
                    test_install_command_has_files_of_its_own);
+  g_test_add_func ("/modules/an-install-command-on-an-old-kernel", test_install_command_on_an_old_kernel);
   g_test_add_func ("/host/the-release-is-found", test_release);
   g_test_add_func ("/host/a-release-cannot-lead-out", test_bad_release);
   g_test_add_func ("/host/no-sysfs-is-an-error", test_no_sysfs);
