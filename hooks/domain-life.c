@@ -12,51 +12,10 @@
 typedef gboolean (*DeviceFunc) (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev,
                                 VvBinding *binding, GError **error);
 
-/* FALSE with @refusal set: the policy forbids it. Any other failure is logged, and the domain goes on without
- * us. */
-static gboolean
-with_device (const VvSession *session, const VvDomain *domain, const char *station, const char *address,
-             const VvHostdev *hostdev, DeviceFunc func, GError **refusal)
-{
-  g_autoptr (GError) error = NULL;
-  g_autoptr (VvBinding) binding = vv_session_binding (session, address, FALSE, &error);
-
-  if (binding && func (session, domain, hostdev, binding, &error))
-    return TRUE;
-  g_warning ("domain %s, %s: %s", domain->name, station, error->message);
-  if (!refusal || !g_error_matches (error, VV_ERROR, VV_ERROR_POLICY))
-    return TRUE;
-  g_propagate_error (refusal, g_steal_pointer (&error));
-  return FALSE;
-}
-
 static gboolean
 is_of (const VvEntry *entry, const VvDomain *domain)
 {
   return entry && g_strcmp0 (entry->domain_uuid, domain->uuid) == 0;
-}
-
-/* A managed='no' device that we took at "prepare", since the policy wants it: its entry is the domain's. */
-static gboolean
-is_managed_by_us (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev)
-{
-  g_autoptr (VvEntry) entry = vv_journal_load (session->journal, hostdev->address, NULL);
-
-  return is_of (entry, domain) && !entry->unmanaged;
-}
-
-/* Calls @func for each device that libvirt or we manage, locked, and @unmanaged for each of the others. */
-static gboolean
-each_device (const VvSession *session, const VvDomain *domain, const char *station, DeviceFunc func,
-             DeviceFunc unmanaged, GError **refusal)
-{
-  for (guint i = 0; i < domain->hostdevs->len; i++) {
-    const VvHostdev *h = domain->hostdevs->pdata[i];
-    DeviceFunc now = h->managed || is_managed_by_us (session, domain, h) ? func : unmanaged;
-    if (now && !with_device (session, domain, station, h->address, h, now, refusal))
-      return FALSE;
-  }
-  return TRUE;
 }
 
 /* --- what a device may get --- */
@@ -130,22 +89,90 @@ may_be_strict (const VvPolicy *policy, const VvDomain *domain)
   return may_be;
 }
 
+/* Returns: (transfer full) (nullable): as vv_domain_strict_rule(), of one device */
+static char *
+strict_rule_of (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, gboolean prepare)
+{
+  g_autoptr (VvPciDevice) device = vv_pci_device_look (session->host, hostdev->address, NULL);
+  g_autoptr (VvEntry) entry = device ? vv_journal_load (session->journal, hostdev->address, NULL) : NULL;
+  g_autoptr (VvChoice) choice =
+      device ? choose_silently (session, domain, hostdev, device, entry, NULL) : NULL;
+
+  if (!choice || !is_strict (choice, hostdev, prepare))
+    return NULL;
+  g_autofree char *rule = vv_decision_rule (choice->decision);
+  return g_strdup_printf ("%s: it is not known whether it has what %s requires", hostdev->address, rule);
+}
+
 char *
 vv_domain_strict_rule (const VvSession *session, const VvDomain *domain, gboolean prepare)
 {
+  char *strict = NULL;
+
   if (!may_be_strict (session->policy, domain))
     return NULL;
+  for (guint i = 0; !strict && i < domain->hostdevs->len; i++)
+    strict = strict_rule_of (session, domain, domain->hostdevs->pdata[i], prepare);
+  return strict;
+}
+
+/* --- one after another --- */
+
+/* A device that cannot be looked at, as its entry is damaged or somebody else moves it, where something is
+ * wanted strictly: whether it has that is not known. */
+static void
+judge_unknown (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, gboolean prepare,
+               GError **error)
+{
+  g_autofree char *strict = strict_rule_of (session, domain, hostdev, prepare);
+
+  if (!strict || g_error_matches (*error, VV_ERROR, VV_ERROR_NO_DEVICE))
+    return;
+  g_prefix_error (error, "%s: ", strict);
+  (*error)->code = VV_ERROR_POLICY;
+}
+
+/* FALSE with @refusal set: the policy forbids it. Any other failure is logged, and the domain goes on without
+ * us. */
+static gboolean
+with_device (const VvSession *session, const VvDomain *domain, const char *station, const char *address,
+             const VvHostdev *hostdev, DeviceFunc func, GError **refusal)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (VvBinding) binding = vv_session_binding (session, address, FALSE, &error);
+
+  if (binding && func (session, domain, hostdev, binding, &error))
+    return TRUE;
+  if (!binding && refusal)
+    judge_unknown (session, domain, hostdev, strcmp (station, "prepare") == 0, &error);
+  g_warning ("domain %s, %s: %s", domain->name, station, error->message);
+  if (!refusal || !g_error_matches (error, VV_ERROR, VV_ERROR_POLICY))
+    return TRUE;
+  g_propagate_error (refusal, g_steal_pointer (&error));
+  return FALSE;
+}
+
+/* A managed='no' device that we took at "prepare", since the policy wants it: its entry is the domain's. */
+static gboolean
+is_managed_by_us (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev)
+{
+  g_autoptr (VvEntry) entry = vv_journal_load (session->journal, hostdev->address, NULL);
+
+  return is_of (entry, domain) && !entry->unmanaged;
+}
+
+/* Calls @func for each device that libvirt or we manage, locked, and @unmanaged for each of the others. */
+static gboolean
+each_device (const VvSession *session, const VvDomain *domain, const char *station, DeviceFunc func,
+             DeviceFunc unmanaged, GError **refusal)
+{
   for (guint i = 0; i < domain->hostdevs->len; i++) {
     const VvHostdev *h = domain->hostdevs->pdata[i];
-    g_autoptr (VvPciDevice) device = vv_pci_device_look (session->host, h->address, NULL);
-    g_autoptr (VvEntry) entry = device ? vv_journal_load (session->journal, h->address, NULL) : NULL;
-    g_autoptr (VvChoice) choice = device ? choose_silently (session, domain, h, device, entry, NULL) : NULL;
-    if (!choice || !is_strict (choice, h, prepare))
-      continue;
-    g_autofree char *rule = vv_decision_rule (choice->decision);
-    return g_strdup_printf ("%s: it is not known whether it has what %s requires", h->address, rule);
+    DeviceFunc now = h->managed || is_managed_by_us (session, domain, h) ? func : unmanaged;
+    if (now && !with_device (session, domain, station, h->address, h, now, refusal))
+      return FALSE;
   }
-  return NULL;
+  return TRUE;
 }
 
 /* --- prepare --- */

@@ -758,6 +758,27 @@ test_prepare_refuses_what_cannot_be_had (void)
   }
 }
 
+/* An entry that nobody can read tells nothing of the device: only who wants something strictly does not
+ * start. */
+static void
+test_a_damaged_entry (void)
+{
+  static const char problem[] =
+      NIC ": it is not known whether it has what policy /p.xml:2 requires: */" NIC " is not readable as *";
+  g_autoptr (Fixture) strict = fixture_under ("fallback='none'");
+  g_autoptr (Fixture) f = fixture_under ("fallback='generic'");
+
+  fake_write (strict->k, "run/vfio-variant/" NIC, "x");
+  assert_refused (strict, vv_domain_prepare, "prepare", problem);
+  fake_assert_logged ("domain vm1, prepare: */" NIC " is not readable as *"); /* nothing can be undone */
+  assert_refused (strict, vv_domain_start, "start", problem);
+  fake_write (f->k, "run/vfio-variant/" NIC, "x");
+  assert_goes_on (f, vv_domain_prepare);
+  fake_assert_logged ("domain vm1, prepare: */" NIC " is not readable as *");
+  assert_goes_on (f, vv_domain_start);
+  fake_assert_logged ("domain vm1, start: */" NIC " is not readable as *");
+}
+
 /* The same, of somebody who wants it less strictly, goes on (rule R7). */
 static void
 test_prepare_goes_on_with_less (void)
@@ -1887,6 +1908,7 @@ add_policy_tests (void)
   g_test_add_func ("/domain-life/policy/prepare/refuses-what-cannot-be-had",
                    test_prepare_refuses_what_cannot_be_had);
   g_test_add_func ("/domain-life/policy/prepare/goes-on-with-less", test_prepare_goes_on_with_less);
+  g_test_add_func ("/domain-life/policy/a-damaged-entry", test_a_damaged_entry);
   g_test_add_func ("/domain-life/policy/prepare/what-the-host-uses", test_prepare_of_what_the_host_uses);
   g_test_add_func ("/domain-life/policy/prepare/what-the-host-does-not-use",
                    test_prepare_of_what_the_host_does_not_use);
