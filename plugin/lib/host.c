@@ -5,6 +5,9 @@
 #include <string.h>
 #include <sys/utsname.h>
 
+/* A hundred thousand processes with some files each take less. */
+#define PROC_LOOK_LIMIT_US (5 * G_USEC_PER_SEC)
+
 char *
 vv_host_path (const VvHost *host, const char *path)
 {
@@ -59,6 +62,7 @@ vv_host_new (const char *sysroot, const char *release, GError **error)
   host->proc = vv_dir_open (NULL, proc, NULL);
   host->proc_look = g_new0 (VvProcLook, 1);
   g_mutex_init (&host->proc_look->lock);
+  host->proc_look->limit = PROC_LOOK_LIMIT_US;
   return host->sys ? g_steal_pointer (&host) : NULL;
 }
 

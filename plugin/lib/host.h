@@ -17,11 +17,15 @@
  * @lock: for the fields below
  * @open: (nullable): the character devices that processes had open; NULL: there was no look yet
  * @taken: when, by g_get_monotonic_time()
+ * @limit: microseconds that a look may take
+ * @is_cut: the last look took longer
  */
 typedef struct {
   GMutex lock;
   GArray *open;
   gint64 taken;
+  gint64 limit;
+  gboolean is_cut;
 } VvProcLook;
 
 /**

@@ -425,9 +425,10 @@ open_number (int folder, const char *fd)
   return makedev (stx.stx_rdev_major, stx.stx_rdev_minor);
 }
 
-/* Adds what a process has open. Not by vv_io_list(): of a hundred thousand names none is kept. */
-static void
-look_at_process (const VvDir *proc, int pid, GArray *open)
+/* Adds what a process has open. Not by vv_io_list(): of a hundred thousand names none is kept. Returns:
+ * FALSE: it was not done when the time was over */
+static gboolean
+look_at_process (const VvDir *proc, int pid, GArray *open, gint64 until)
 {
   char path[32];
 
@@ -438,16 +439,20 @@ look_at_process (const VvDir *proc, int pid, GArray *open)
   if (!stream) {
     if (folder >= 0)
       close (folder);
-    return;
+    return TRUE;
   }
-  for (const struct dirent *e = readdir (stream); e; e = readdir (stream)) {
+  gboolean in_time = TRUE;
+  for (const struct dirent *e = readdir (stream); e && in_time; e = readdir (stream)) {
     const OpenNode node = {pid, open_number (folder, e->d_name)};
     if (node.number)
       g_array_append_val (open, node);
+    in_time = g_get_monotonic_time () < until;
   }
   closedir (stream);
+  return in_time;
 }
 
+/* Any user can have half a million files open in each of many processes. */
 static void
 look_through_proc (const VvHost *host)
 {
@@ -455,12 +460,13 @@ look_through_proc (const VvHost *host)
   g_autoptr (GPtrArray) names = vv_io_list (host->proc, ".");
 
   look->taken = g_get_monotonic_time ();
+  look->is_cut = FALSE;
   g_clear_pointer (&look->open, g_array_unref);
   look->open = g_array_new (FALSE, FALSE, sizeof (OpenNode));
-  for (guint i = 0; i < names->len; i++) {
+  for (guint i = 0; i < names->len && !look->is_cut; i++) {
     guint64 pid;
     if (g_ascii_string_to_unsigned (names->pdata[i], 10, 1, G_MAXINT, &pid, NULL))
-      look_at_process (host->proc, (int)pid, look->open);
+      look->is_cut = !look_at_process (host->proc, (int)pid, look->open, look->taken + look->limit);
   }
 }
 
@@ -486,7 +492,7 @@ process_holds (const VvHost *host, int pid, const dev_t nodes[NODES])
   g_autoptr (GArray) open = g_array_new (FALSE, FALSE, sizeof (OpenNode));
   gboolean holds = FALSE;
 
-  look_at_process (host->proc, pid, open);
+  look_at_process (host->proc, pid, open, g_get_monotonic_time () + host->proc_look->limit);
   for (guint i = 0; !holds && i < open->len; i++)
     holds = is_among (nodes, g_array_index (open, OpenNode, i).number);
   return holds;
@@ -537,6 +543,8 @@ vv_vfio_holder (const VvHost *host, const VvPciDevice *device)
     look_through_proc (host);
     pid = holder_of (host, nodes);
   }
+  if (!pid && look->is_cut && is_enabled (device))
+    pid = VV_HOLDER_UNKNOWN;
   g_mutex_unlock (&look->lock);
   return pid;
 }
@@ -548,6 +556,8 @@ vv_vfio_user (const VvHost *host, const VvPciDevice *device)
 
   if (!pid)
     return NULL;
+  if (pid == VV_HOLDER_UNKNOWN)
+    return g_strdup (_ ("a process that was not found in time, so many files are open on this host"));
   g_autofree char *path = g_strdup_printf ("%d/comm", pid);
   g_autofree char *comm = vv_io_attribute (host->proc, path);
   g_autofree char *shown = comm ? vv_one_line (comm, strlen (comm), FALSE) : NULL;

@@ -24,6 +24,9 @@
  */
 GPtrArray *vv_host_use (const VvHost *host, const VvPciDevice *device);
 
+/** VV_HOLDER_UNKNOWN: instead of a process's id: some process may have it open */
+#define VV_HOLDER_UNKNOWN (-1)
+
 /**
  * vv_vfio_holder:
  *
@@ -38,9 +41,11 @@ GPtrArray *vv_host_use (const VvHost *host, const VvPciDevice *device);
  * is not. Against that the kernel has its own guard: it takes a device from its driver only when no process
  * has it open (vfio_unregister_group_dev() in drivers/vfio/vfio_main.c waits).
  *
+ * A look that takes too long (VvProcLook) is cut. Then a device that is enabled counts as open.
+ *
  * May be called from several threads at the same time.
  *
- * Returns: its process id; 0: no process has it open
+ * Returns: its process id, or VV_HOLDER_UNKNOWN; 0: no process has it open
  */
 pid_t vv_vfio_holder (const VvHost *host, const VvPciDevice *device);
 

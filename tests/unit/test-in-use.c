@@ -580,6 +580,30 @@ test_one_look_for_all (void)
   g_assert_null (closed);
 }
 
+/* Any user can have very many files open. What was not looked at may have the device open, if anybody has. */
+static void
+test_a_look_that_takes_too_long (void)
+{
+  g_autoptr (HostFixture) f = fixture_new ();
+  g_autofree char *enable = fake_device_path (NIC, "enable");
+
+  put_on_vfio (f);
+  fake_write (f->k, enable, "1\n");
+  if (!fake_add_process (f->k, "812", "nobody\n", "1:3")) {
+    g_test_skip ("mknod(2) is not allowed");
+    return;
+  }
+  g_autofree char *in_time = user_of (f, NIC);
+  g_assert_null (in_time);
+  f->host->proc_look->limit = -1;
+  f->host->proc_look->taken = 0; /* long ago */
+  g_autofree char *enabled = user_of (f, NIC);
+  g_assert_cmpstr (enabled, ==, "a process that was not found in time, so many files are open on this host");
+  fake_write (f->k, enable, "0\n");
+  g_autofree char *idle = user_of (f, NIC);
+  g_assert_null (idle);
+}
+
 /* It is a file: its name may be on a server, and says nothing of a block device's. */
 static void
 test_swap_file (void)
@@ -654,6 +678,7 @@ main (int argc, char **argv)
   g_test_add_func ("/in-use/vfio/names-of-nodes", test_names_of_nodes);
   g_test_add_func ("/in-use/vfio/opened-by-path", test_node_opened_by_path);
   g_test_add_func ("/in-use/vfio/one-look-for-all", test_one_look_for_all);
+  g_test_add_func ("/in-use/vfio/a-look-that-takes-too-long", test_a_look_that_takes_too_long);
   g_test_add_func ("/in-use/vfio/a-disk-of-that-number", test_block_device_of_that_number);
   g_test_add_func ("/in-use/vfio/kernel-thread", test_kernel_thread);
   g_test_add_func ("/in-use/vfio/user-without-a-name", test_vfio_user_without_a_name);
