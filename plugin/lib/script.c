@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -178,12 +179,22 @@ arrange_files (const Ends *ends)
          dup2 (ends->words, STDERR_FILENO) >= 0;
 }
 
+/* Nobody else knows its time limit. */
+static void
+die_with (pid_t parent)
+{
+  prctl (PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid () != parent)
+    _exit (126);
+}
+
 static void G_GNUC_NORETURN
-become_script (const char *path, const char *const *argv, const Ends *ends)
+become_script (pid_t parent, const char *path, const char *const *argv, const Ends *ends)
 {
   const char *const environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "HOME=/", NULL};
   int errnum;
 
+  die_with (parent);
   setpgid (0, 0);
   umask (022);
   reset_signals ();
@@ -199,6 +210,7 @@ become_script (const char *path, const char *const *argv, const Ends *ends)
 static pid_t
 fork_script (const char *path, const char *const *argv, const Ends *ends)
 {
+  pid_t parent = getpid ();
   sigset_t all, before;
   int errnum;
 
@@ -206,7 +218,7 @@ fork_script (const char *path, const char *const *argv, const Ends *ends)
   pthread_sigmask (SIG_SETMASK, &all, &before);
   pid_t pid = fork ();
   if (pid == 0)
-    become_script (path, argv, ends);
+    become_script (parent, path, argv, ends);
   errnum = errno;
   pthread_sigmask (SIG_SETMASK, &before, NULL);
   errno = errnum;

@@ -8,12 +8,15 @@
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <poll.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fake-kernel.h"
@@ -714,6 +717,42 @@ test_install_command_on_an_old_kernel (void)
   test_install_command_has_files_of_its_own ();
 }
 
+/* Returns: (nullable): what is in the file as soon as something is there */
+static char *
+wait_for_text (const char *path)
+{
+  char *text = NULL;
+
+  for (guint i = 0; i < 500 && (!text || !*text); i++) {
+    g_clear_pointer (&text, g_free);
+    g_usleep (20000);
+    g_file_get_contents (path, &text, NULL, NULL);
+  }
+  return text;
+}
+
+/* Whoever is killed leaves nothing behind that works on. */
+static void
+test_install_command_dies_with_its_caller (void)
+{
+  g_autofree char *path = g_strdup_printf ("/tmp/vv-test-pid-%d", (int)getpid ());
+  g_autofree char *line = g_strdup_printf ("install vv_test_none echo $$ >%s; exec sleep 300\n", path);
+  g_autoptr (Tables) t = tables_new (line, "", "");
+
+  pid_t caller = fork ();
+  if (caller == 0)
+    _exit (vv_modules_load (t->modules, "vv-test-none", NULL));
+  g_autofree char *text = wait_for_text (path);
+  g_assert_nonnull (text);
+  struct pollfd command = {(int)syscall (SYS_pidfd_open, atoi (text), 0), POLLIN, 0};
+  g_assert_cmpint (command.fd, >=, 0);
+  kill (caller, SIGKILL);
+  g_assert_cmpint (poll (&command, 1, 5000), ==, 1);
+  g_assert_cmpint (waitpid (caller, NULL, 0), ==, caller);
+  close (command.fd);
+  unlink (path);
+}
+
 /* --- host: where the tables are --- */
 
 static void
@@ -805,6 +844,8 @@ main (int argc, char **argv)
   g_test_add_func ("/modules/an-install-command-is-run", test_install_command_is_run);
   g_test_add_func ("/modules/an-install-command-has-files-of-its-own",
                    test_install_command_has_files_of_its_own);
+  g_test_add_func ("/modules/an-install-command-dies-with-its-caller",
+                   test_install_command_dies_with_its_caller);
   g_test_add_func ("/modules/an-install-command-on-an-old-kernel", test_install_command_on_an_old_kernel);
   g_test_add_func ("/host/the-release-is-found", test_release);
   g_test_add_func ("/host/a-release-cannot-lead-out", test_bad_release);
