@@ -10,7 +10,7 @@
 #include "in-use.h"
 #include "vfio-pci.h"
 
-#define QEMU_MIGRATES 8000 /* QEMU 8.0: its VFIO migration is no experiment any more, and is version 2 */
+#define QEMU_MIGRATES 8001 /* QEMU 8.1: "vfio/migration: Make VFIO migration non-experimental" */
 
 /* What the questions share. @chosen: (nullable): the candidate that would be bound */
 typedef struct {

@@ -152,7 +152,7 @@ find_qemu (const VvQemu *qemu, GPtrArray *findings)
   if (!qemu->version)
     vv_findings_add (findings, "qemu-unknown", VV_NOTE, VV_SUBJECT_HOST,
                      g_strdup_printf (_ ("the version of QEMU cannot be told: %s"), qemu->problem),
-                     _ ("live migration of VFIO devices needs QEMU 8.0"), NULL);
+                     _ ("live migration of VFIO devices needs QEMU 8.1"), NULL);
 }
 
 /* @addresses: (nullable): the devices; NULL: those of the domain */

@@ -1111,12 +1111,13 @@ def qemu_that_is_old():
     needs_namespace()
     model = hostdev(more="<driver model='special-vfio'/>")
     with Well() as host:
-        for version, old in (("7.2.11 (Debian 1:7.2+dfsg-7)", True), ("8.0.0", False), ("10.1.50 (v10.1.0-1)", False)):
+        for version, old in (("7.2.11 (Debian 1:7.2+dfsg-7)", True), ("8.0.5", True), ("8.1.0", False),
+                             ("10.1.50 (v10.1.0-1)", False)):
             emulator(host, f"[ \"$*\" = --version ] && echo 'QEMU emulator version {version}'")
             found = check_inside(host, domain(model, more=f"<emulator>/{QEMU}</emulator>"))
             lacks(found, "qemu-unknown")
             if old:
-                expect(found, "qemu-old", "warning", "QEMU 7.2", subject=NIC)
+                expect(found, "qemu-old", "warning", f"is QEMU {version[:3]}", "needs QEMU 8.1", subject=NIC)
             else:
                 lacks(found, "qemu-old")
         emulator(host, "echo 'QEMU emulator version 6.0'")
