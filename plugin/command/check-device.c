@@ -222,7 +222,7 @@ check_excluded (const Look *l, const VvCandidate *out)
       return;                                       /* the same by a lesser alias */
   if (strcmp (out->module, VV_GENERIC_MODULE) == 0) /* it takes any device: it is never the better one */
     return;
-  if (!out->alias || (l->chosen && l->chosen->alias && l->chosen->wildcards <= out->wildcards))
+  if (!out->alias || (l->chosen && l->chosen->alias && l->chosen->rank < out->rank))
     return;
   g_autofree char *driver = vv_candidate_driver (l->s->session->host, out);
   gboolean blacklisted = vv_modules_blacklisted (l->s->session->modules, out->module);
@@ -230,7 +230,7 @@ check_excluded (const Look *l, const VvCandidate *out)
     return; /* the generic driver is no better one, and where none is left "no-driver" has all reasons */
   find (l, blacklisted ? "blacklisted" : "passed-over", VV_NOTE,
         g_strdup_printf (_ ("%s is passed over: %s"), driver ? driver : out->module, out->excluded),
-        _ ("its alias is more specific: without that it would be tried first"),
+        _ ("by its alias it would be tried first without that"),
         blacklisted ? g_strdup_printf (_ ("if that is not wanted, remove the line: grep -rn 'blacklist *%s' "
                                           "/etc/modprobe.d"),
                                        out->module)
@@ -267,7 +267,7 @@ best_in_table (const GPtrArray *among, const VvCandidate *best)
 {
   for (guint i = 0; i < among->len; i++) {
     const VvCandidate *c = among->pdata[i];
-    if (c->source == VV_SOURCE_ALIAS && (!best || c->wildcards < best->wildcards))
+    if (c->source == VV_SOURCE_ALIAS && (!best || c->rank < best->rank))
       best = c;
   }
   return best;

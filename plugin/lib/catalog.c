@@ -171,6 +171,8 @@ vv_catalog_new (const VvHost *host, VvModules *modules, const char *prefix)
   read_modules_alias (catalog, host);
   read_builtin (catalog, host);
   g_ptr_array_sort (catalog->entries, compare_rank);
+  for (guint i = 0; i < catalog->entries->len; i++)
+    ((VvCandidate *)catalog->entries->pdata[i])->rank = i;
   return catalog;
 }
 

@@ -46,6 +46,8 @@ const char *vv_source_name (VvSource source);
  * @alias: (nullable): the pattern that matched; NULL for VV_SOURCE_DEFAULT and VV_SOURCE_FORCED
  * @wildcards: the number of '*' in it
  * @source: where it stands
+ * @rank: its place among all that the catalog has, excluded or not: by wildcards, then by source, then in the
+ * order in which they were read; 0 for VV_SOURCE_DEFAULT and VV_SOURCE_FORCED
  * @driver: (nullable): the driver's name as the administrator spelled it, for VV_SOURCE_FORCED
  * @excluded: (nullable): why it is out of the race; NULL for a candidate
  */
@@ -54,6 +56,7 @@ typedef struct {
   char *alias;
   guint wildcards;
   VvSource source;
+  guint rank;
   char *driver;
   char *excluded;
 } VvCandidate;

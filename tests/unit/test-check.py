@@ -983,6 +983,19 @@ def libvirt_that_refuses():
         expect(check_domain(host, domain(hostdev())), "libvirt-refuses", "problem", subject=NIC)
         lacks(check_domain(host, domain(hostdev("no"))), "libvirt-refuses")  # nor does libvirt choose for it
         lacks(check_domain(host, domain(hostdev(more="<driver model='vfio-pci'/>"))), "libvirt-refuses")
+    with Well() as host:  # of equals libvirt takes the first in the file, also when that is blacklisted
+        host.add_libvirt(10000, time.time() + 3600)
+        table = f"{MODULES}/modules.alias"
+        with open(host.path(table), encoding="utf-8") as file:
+            text = file.read()
+        alias = "alias vfio_pci:v000015B3d0000101Esv000015B3sd00000058bc*sc*i*"
+        host.write(table, text.replace(f"{alias} ", f"{alias} equal_vfio_pci\n{alias} "))
+        host.write("etc/modprobe.d/x.conf", "blacklist equal_vfio_pci\n")
+        found = check(host, NIC)
+        expect(found, "libvirt-refuses", "problem", "takes equal_vfio_pci", subject=NIC)
+        expect(found, "blacklisted", "note", "equal_vfio_pci is passed over", subject=NIC)
+        host.write(table, text.replace(f"{alias} special_vfio_pci", f"{alias} special_vfio_pci\n{alias} equal_vfio_pci"))
+        lacks(check(host, NIC), "libvirt-refuses", "blacklisted")
 
 
 # --- migration, QEMU ---
