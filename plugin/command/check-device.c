@@ -228,13 +228,11 @@ check_excluded (const Look *l, const VvCandidate *out)
   gboolean blacklisted = vv_modules_blacklisted (l->s->session->modules, out->module);
   if (!blacklisted && (!l->chosen || strcmp (out->module, VV_GENERIC_MODULE) == 0))
     return; /* the generic driver is no better one, and where none is left "no-driver" has all reasons */
+  g_autofree char *grep = vv_settings_grep ("blacklist[[:space:]=].*", out->module);
   find (l, blacklisted ? "blacklisted" : "passed-over", VV_NOTE,
         g_strdup_printf (_ ("%s is passed over: %s"), driver ? driver : out->module, out->excluded),
         _ ("by its alias it would be tried first without that"),
-        blacklisted ? g_strdup_printf (_ ("if that is not wanted, remove the line: grep -rn 'blacklist *%s' "
-                                          "/etc/modprobe.d"),
-                                       out->module)
-                    : NULL);
+        blacklisted ? g_strdup_printf (_ ("if that is not wanted, remove the line: %s"), grep) : NULL);
 }
 
 /* The first that would load is what it gets; what is wrong with those before it is found on the way. */

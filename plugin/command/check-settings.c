@@ -51,15 +51,13 @@ check_ids (const VvPciDevice *device, char **options, GPtrArray *findings)
         g_str_has_prefix (*option, "ids=") ? matching_id (*option + strlen ("ids="), device) : NULL;
     if (!id)
       continue;
-    g_autofree char *pattern = g_strconcat ("ids=.*", id, NULL);
-    g_autofree char *quoted = g_shell_quote (pattern);
-    vv_findings_add (
-        findings, "ids-claim", VV_NOTE, device->address,
-        g_strdup_printf (_ ("modprobe.d has vfio-pci claim it when that module loads: ids=%s"), id),
-        _ ("the host does not get it, and after each boot it is on vfio-pci"),
-        g_strdup_printf (
-            _ ("grep -rn %s /etc/modprobe.d  # remove it there, then run update-initramfs -u or dracut -f"),
-            quoted));
+    g_autofree char *grep = vv_settings_grep ("ids=.*", id);
+    vv_findings_add (findings, "ids-claim", VV_NOTE, device->address,
+                     g_strdup_printf (_ ("vfio-pci is told to claim it when that module loads: ids=%s"), id),
+                     _ ("the host does not get it, and after each boot it is on vfio-pci"),
+                     g_strdup_printf (_ ("%s  # remove it there, or in the boot loader's settings, then run "
+                                         "update-initramfs -u or dracut -f"),
+                                      grep));
     return;
   }
 }

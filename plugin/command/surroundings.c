@@ -308,6 +308,18 @@ vv_find_iommu_off (const VvSurroundings *s, const char *subject, GPtrArray *find
 
 /* --- modules --- */
 
+char *
+vv_settings_grep (const char *before, const char *name)
+{
+  g_auto (GStrv) words = g_strsplit (name, "_", -1);
+  g_autofree char *spelled = g_strjoinv ("[-_]", words); /* both signs are one to the kernel and to libkmod */
+  g_autofree char *pattern = g_strconcat (before, spelled, NULL);
+  g_autofree char *quoted = g_shell_quote (pattern);
+
+  return g_strdup_printf ("grep -rnsE %s /etc/modprobe.d /run/modprobe.d /usr/lib/modprobe.d /proc/cmdline",
+                          quoted);
+}
+
 static gboolean
 does_nothing (const char *install)
 {
@@ -328,10 +340,11 @@ vv_find_module (const VvSurroundings *s, const char *module, gboolean built_in, 
   if (built_in || look.present || look.builtin)
     return TRUE;
   if (look.install && does_nothing (look.install)) {
+    g_autofree char *grep = vv_settings_grep ("install[[:space:]]+", module);
     vv_findings_add (
         findings, "module-forbidden", severity, subject,
         g_strdup_printf (_ ("module %s: modprobe.d has '%s' run in its place"), module, look.install), why,
-        g_strdup_printf (_ ("remove that line: grep -rn 'install *%s' /etc/modprobe.d"), module));
+        g_strdup_printf (_ ("remove that line: %s"), grep));
     return FALSE;
   }
   const char *missing = !look.path && !look.install ? module : look.lacks;

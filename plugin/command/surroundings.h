@@ -56,6 +56,15 @@ void vv_find_denials (const VvSurroundings *s, GPtrArray *findings);
 /** vv_find_tables: depmod's tables that cannot be read */
 void vv_find_tables (const VvSurroundings *s, GPtrArray *findings);
 
+/**
+ * vv_settings_grep:
+ * @before: an extended regular expression: what stands before the name
+ * @name: of a module, or a value
+ *
+ * Returns: (transfer full): a command that shows where modprobe.d or the kernel command line has that
+ */
+char *vv_settings_grep (const char *before, const char *name);
+
 /** vv_find_silent: variant drivers of the kernel image that publish no aliases (vv_catalog_silent());
  * @device: (nullable): a device that may be theirs; NULL: of the host */
 void vv_find_silent (const VvSurroundings *s, const VvPciDevice *device, GPtrArray *findings);

@@ -11,6 +11,7 @@ import re
 import shutil
 import stat
 import struct
+import subprocess
 import time
 
 from programs import (COMMAND, HOOK, QUIET, SCHEMAS, SYSCONFDIR, Daemon, Host, as_nobody, exits, needs_namespace, run,
@@ -496,7 +497,8 @@ def module_that_is_forbidden():
     with Well() as host:
         host.write("etc/modprobe.d/x.conf", "install special_vfio_pci /bin/false\n")
         found = check(host, NIC)
-        expect(found, "module-forbidden", "warning", "'/bin/false'", subject=NIC)
+        one = expect(found, "module-forbidden", "warning", "'/bin/false'", subject=NIC)
+        equal(shown_by(host, one), ["etc/modprobe.d/x.conf:1"])
         equal(found["devices"][0]["module"], "mlx5_vfio_pci")
         host.write("etc/modprobe.d/x.conf", "install special_vfio_pci /sbin/modprobe --ignore-install special_vfio_pci\n")
         equal(check(host, NIC)["devices"][0]["module"], "special_vfio_pci")
@@ -546,8 +548,17 @@ def module_that_is_blacklisted():
     with Well() as host:
         host.write("etc/modprobe.d/x.conf", "blacklist special_vfio_pci\n")
         found = check(host, NIC)
-        expect(found, "blacklisted", "note", "special_vfio_pci is passed over: ", subject=NIC)
+        one = expect(found, "blacklisted", "note", "special_vfio_pci is passed over: ", subject=NIC)
+        equal(shown_by(host, one), ["etc/modprobe.d/x.conf:1"])
         equal(found["devices"][0]["module"], "mlx5_vfio_pci")
+        host.write("etc/modprobe.d/x.conf", "# a dash is as good\nblacklist\tspecial-vfio-pci\n")
+        one = expect(check(host, NIC), "blacklisted", "note", subject=NIC)
+        equal(shown_by(host, one), ["etc/modprobe.d/x.conf:2"])
+        host.write("etc/modprobe.d/x.conf", "")
+        host.write("proc/cmdline", "modprobe.blacklist=nouveau,special_vfio_pci\n")
+        one = expect(check(host, NIC), "blacklisted", "note", subject=NIC)
+        equal(shown_by(host, one), ["proc/cmdline:1"])
+        os.unlink(host.path("proc/cmdline"))
         host.write("etc/modprobe.d/x.conf", "blacklist mlx5_vfio_pci\n")
         lacks(check(host, NIC), "blacklisted")  # it would come second anyway
         host.write("etc/modprobe.d/x.conf", "blacklist vfio_pci\n")
@@ -604,6 +615,16 @@ def variants_without_aliases():
 
 # --- what the administrator has set ---
 
+def shown_by(host, found):
+    """What the cure's grep would show on that host: files and lines"""
+    command = found["cure"][found["cure"].index("grep "):].split("  #")[0]
+    folders = [word for word in command.split() if word.startswith("/")]
+    for folder in folders:
+        command = command.replace(f" {folder}", f" {host.path(folder.lstrip('/'))}")
+    shown = subprocess.run(command, shell=True, stdout=subprocess.PIPE, check=False, text=True).stdout
+    return [":".join(line.replace(f"{host.root}/", "").split(":")[:2]) for line in shown.splitlines()]
+
+
 MODPROBE_D = """blacklist nvidia
 blacklist nouveau
 options nouveau modeset=0
@@ -624,10 +645,13 @@ def ids_that_vfio_pci_claims():
             found = check(host, NIC)
             equal(found["devices"][0]["module"], "special_vfio_pci")
             if claims:
-                expect(found, "ids-claim", "note", f"ids={ids}", "grep -rn ", subject=NIC)
+                one = expect(found, "ids-claim", "note", f"ids={ids}", subject=NIC)
+                equal(shown_by(host, one), ["etc/modprobe.d/vfio.conf:5"])
             else:
                 lacks(found, "ids-claim")
             lacks(check(host, DISK), "ids-claim")
+        host.write("proc/cmdline", "quiet vfio-pci.ids=15b3:101e\n")
+        equal(shown_by(host, expect(check(host, NIC), "ids-claim", "note", subject=NIC)), ["proc/cmdline:1"])
 
 
 def device_on_vfio_pci_already():
