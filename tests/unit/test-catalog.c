@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -261,6 +262,21 @@ test_unreadable_table (void)
   t->k = fake_new ();
   fake_mkdir (t->k, MODULES "modules.alias"); /* unreadable for root as well */
   fake_write (t->k, MODULES "modules.builtin.modinfo", "");
+  tables_open (t);
+  fake_assert_matches (vv_catalog_warning (t->catalog), "*modules.alias*");
+  assert_offers (t, "vfio_pci:default", "");
+}
+
+/* Nobody writes to it: whoever waits for that waits for ever. */
+static void
+test_table_is_a_fifo (void)
+{
+  g_autoptr (Tables) t = g_new0 (Tables, 1);
+
+  t->k = fake_new ();
+  fake_write (t->k, MODULES "modules.builtin.modinfo", "");
+  g_autofree char *path = g_build_filename (t->k->root, MODULES "modules.alias", NULL);
+  g_assert_cmpint (mkfifo (path, 0600), ==, 0);
   tables_open (t);
   fake_assert_matches (vv_catalog_warning (t->catalog), "*modules.alias*");
   assert_offers (t, "vfio_pci:default", "");
@@ -823,6 +839,7 @@ main (int argc, char **argv)
   g_test_add_func ("/catalog/no-modules-directory-leaves-the-generic-driver", test_no_modules_directory);
   g_test_add_func ("/catalog/no-builtin-table-is-said", test_no_builtin_table);
   g_test_add_func ("/catalog/an-unreadable-table-leaves-the-generic-driver", test_unreadable_table);
+  g_test_add_func ("/catalog/a-table-that-is-a-fifo-is-not-waited-for", test_table_is_a_fifo);
   g_test_add_func ("/catalog/a-kernel-before-5.16-has-the-generic-driver", test_kernel_without_vfio_aliases);
   g_test_add_func ("/catalog/the-default-comes-last", test_default_comes_last);
   g_test_add_func ("/catalog/the-default-is-for-each-device", test_default_for_each_device);
