@@ -2,12 +2,14 @@
 #include "hook-scripts.h"
 
 #include <glib/gi18n-lib.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define SCRIPT_LIMIT (256 * 1024)
 #define FILES_LIMIT 500
+#define EXPRESSION_LIMIT 200 /* each bracket has so much read again at the most */
 #define DEPTH_LIMIT                                                                                          \
   6 /* hooks/qemu.d/DOMAIN/OPERATION/SUB-OPERATION/SCRIPT, as many scripts that run others have it */
 
@@ -233,10 +235,26 @@ skip_list (Reader *r)
   }
 }
 
+/* "((EXPRESSION))" in a line: no commands, and "<<" begins no here-document. Returns: whether there was one
+ */
+static gboolean
+skip_arithmetic (Reader *r)
+{
+  if (!g_str_has_prefix (r->at, "(("))
+    return FALSE;
+  const char *end = g_strstr_len (r->at, (gssize)strnlen (r->at, EXPRESSION_LIMIT), "))");
+  if (!end || memchr (r->at, '\n', (gsize)(end - r->at)))
+    return FALSE;
+  r->at = end + strlen ("))");
+  return TRUE;
+}
+
 /* "NAME ()" defines a function; else a command begins. */
 static void
 open_bracket (Reader *r)
 {
+  if (skip_arithmetic (r))
+    return;
   r->at++;
   if (r->words->len == 0 && r->after_assignment == r->at - 1) {
     skip_list (r);
@@ -267,8 +285,11 @@ step (Reader *r)
   } else if (*r->at == '&') {
     r->at++;
   } else if (r->at[0] == '$' && r->at[1] == '(') {
-    end_command (r);
-    r->at += 2;
+    r->at++;
+    if (!skip_arithmetic (r)) {
+      end_command (r);
+      r->at++;
+    }
   } else {
     add_word (r);
   }
@@ -307,7 +328,7 @@ typedef struct {
   const char *path;
   GPtrArray *findings;
   gboolean told[VV_HOOK_MOVES_DEVICES + 1];
-  guint files;
+  GHashTable *seen; /* "DEVICE:INODE" of each file and folder: links may lead to one again */
 } Search;
 
 static void
@@ -352,13 +373,14 @@ look_below (Search *search, const VvDir *dir, guint depth)
   g_autoptr (GPtrArray) names = vv_io_list (dir, ".");
   uid_t owner = search->s->session->host->sysroot ? geteuid () : 0;
 
-  for (guint i = 0; i < names->len && search->files < FILES_LIMIT; i++) {
+  for (guint i = 0; i < names->len && g_hash_table_size (search->seen) < FILES_LIMIT; i++) {
     const char *name = names->pdata[i];
     struct stat st;
     gboolean run_by_libvirt = depth <= 1;
-    if (fstatat (dir->fd, name, &st, 0) < 0 || (st.st_uid != 0 && st.st_uid != owner))
+    if (fstatat (dir->fd, name, &st, 0) < 0 || (st.st_uid != 0 && st.st_uid != owner) ||
+        !g_hash_table_add (search->seen,
+                           g_strdup_printf ("%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino)))
       continue;
-    search->files++;
     g_autoptr (VvDir) below =
         S_ISDIR (st.st_mode) && depth < DEPTH_LIMIT ? vv_dir_open (dir, name, NULL) : NULL;
     if (below)
@@ -373,7 +395,8 @@ vv_find_hook_scripts (const VvSurroundings *s, GPtrArray *findings)
 {
   g_autofree char *path = vv_host_path (s->session->host, VV_LIBVIRT_HOOKS_DIR);
   g_autoptr (VvDir) dir = vv_dir_open (NULL, path, NULL);
-  Search search = {.s = s, .findings = findings};
+  g_autoptr (GHashTable) seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  Search search = {.s = s, .findings = findings, .seen = seen};
 
   if (dir)
     look_below (&search, dir, 0);

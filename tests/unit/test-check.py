@@ -1459,7 +1459,8 @@ def hook_scripts_of_others():
         os.unlink(path)
         calls = ("virsh nodedev-detach x", "if [ 1 ]; then /usr/bin/virsh list; fi", "true && sudo -n virsh list &",
                  "X=1 timeout 5 virsh list", "x=$(virsh list)", "( virsh list )", "case $2 in x) virsh list;; esac",
-                 "'virsh' list", "`virsh list`", "! virsh list | cat", "detach() { virsh list; }", "x=(a\n) virsh")
+                 "'virsh' list", "`virsh list`", "! virsh list | cat", "detach() { virsh list; }", "n=$((1 << 2)); virsh list",
+                 "((n = 1 << 2)) && virsh list", "x=$((virsh list)\n)", "x=(a\n) virsh")
         moves = ("modprobe -r vfio-pci", "rmmod vfio_pci_core", "modprobe --remove kvm vfio_pci",
                  "echo 1 >/sys/bus/pci/drivers/nvidia/unbind", "echo 1 > $DEV/driver_override",
                  "printf x >> /sys/bus/pci/drivers/a/bind", "echo 1 | tee -a /sys/bus/pci/drivers_probe",
@@ -1474,6 +1475,12 @@ def hook_scripts_of_others():
                 expect(found, "hook-moves", "warning", f"{path}:3: this hook script moves devices: ", f"+3 '{path}'")
         for path in paths:
             os.unlink(path)
+        path = script("virsh list\n")
+        for name, target in (("loop", "."), ("up", ".."), ("qemu", "../qemu"), ("self", "self")):
+            host.link(f"{LIBVIRT}/hooks/qemu.d/{name}", target)
+        equal([one["id"] for one in findings_of(status(host))].count("hook-virsh"), 1)
+        for name in ("loop", "up", "qemu", "self"):
+            os.unlink(host.path(f"{LIBVIRT}/hooks/qemu.d/{name}"))
         script("#!/usr/bin/python3\nvirsh\n")
         lacks(status(host), "hook-virsh")
         script("virsh list\n", mode=0o644)  # libvirt does not run it
