@@ -24,20 +24,24 @@ class_of (const VvPciDevice *device)
   return vv_pci_ids_parse (device->modalias, &ids) ? ids.class_code >> 8 : 0;
 }
 
-/* Returns: (nullable): what a function of a GPU's slot is, if it belongs with the GPU */
+/* Returns: (nullable): what @member is, if it belongs with a GPU. Where the kernel has not linked it to the
+ * GPU (before Linux 5.11 sysfs shows no such links) it counts as the kernel would have it: quirk_gpu_hda(),
+ * quirk_gpu_usb() and quirk_gpu_usb_typec_ucsi() in drivers/pci/quirks.c. Others in the slot are the host's
+ * own: the USB controllers of AMD's processors with graphics are functions 3 and 4. */
 static const char *
-companion_kind (guint class)
+companion_kind (const VvPciDevice *member, gboolean linked)
 {
-  switch (class) {
-  case 0x0403:
-    return _ ("audio");
-  case 0x0c03:
-    return _ ("USB");
-  case 0x0c80:
-    return _ ("USB-C (UCSI)");
-  default:
-    return NULL;
-  }
+  static const struct {
+    guint class;
+    char function;
+    const char *name;
+  } kinds[] = {{0x0403, '1', N_ ("audio")}, {0x0c03, '2', N_ ("USB")}, {0x0c80, '3', N_ ("USB-C (UCSI)")}};
+  char function = member->address[strlen (member->address) - 1];
+
+  for (gsize i = 0; i < G_N_ELEMENTS (kinds); i++)
+    if (kinds[i].class == class_of (member) && (linked || kinds[i].function == function))
+      return _ (kinds[i].name);
+  return NULL;
 }
 
 /* Returns: (transfer full) (element-type utf8): the other functions of the slot that are there */
@@ -71,7 +75,7 @@ find_companion (const VvSurroundings *s, const VvPciDevice *device, const char *
                 GPtrArray *findings)
 {
   g_autoptr (VvPciDevice) member = vv_pci_device_look (s->session->host, address, NULL);
-  const char *kind = member ? companion_kind (class_of (member)) : NULL;
+  const char *kind = member ? companion_kind (member, linked) : NULL;
 
   if (!member || !stays_with_host (s, member) || !(linked || kind) ||
       (device->iommu_group && g_strcmp0 (member->iommu_group, device->iommu_group) == 0))

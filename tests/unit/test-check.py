@@ -416,6 +416,11 @@ def companions_of_a_gpu():
         found = check(host, GPU)  # the same group says it all
         expect(found, "group", "problem", USB, subject=GPU)
         lacks(found, "companion")
+    with Well() as host:  # AMD's processors with graphics: the host's own USB and audio in the GPU's slot
+        host.add_device(GPU, GPU_MODALIAS.format("00"))
+        for function, code in (("3", "0Csc03i30"), ("4", "0Csc03i30"), ("6", "04sc03i00")):
+            host.add_device(f"{GPU[:-1]}{function}", f"pci:v00001022d00001639sv00001022sd00001639bc{code}", driver="x")
+        lacks(check(host, GPU), "companion")
 
 
 def companion_that_is_no_gpus():
