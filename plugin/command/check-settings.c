@@ -73,6 +73,13 @@ is_of_core (const char *option)
          strcmp (name, "disable_idle_d3") == 0;
 }
 
+/* libvirt before 10.0 loads vfio-pci for each managed device (virPCIDeviceBindToStub()). */
+static gboolean
+libvirt_binds_generic (const VvSurroundings *s)
+{
+  return s->libvirt && s->libvirt->version && s->libvirt->version < VV_LIBVIRT_CHOOSES;
+}
+
 static void
 check_options (const VvSurroundings *s, const VvPciDevice *device, const char *variant, char **options,
                GPtrArray *findings)
@@ -85,7 +92,8 @@ check_options (const VvSurroundings *s, const VvPciDevice *device, const char *v
     if (is_of_core (*option))
       g_string_append_printf (lost, " %s", *option);
   vv_modules_look (s->session->modules, VV_GENERIC_MODULE, &generic);
-  if (!lost->len || (shared && (generic.present || generic.builtin)))
+  gboolean will_be_loaded = generic.present || generic.builtin || libvirt_binds_generic (s);
+  if (!lost->len || (shared && will_be_loaded))
     return;
   vv_findings_add (
       findings, "options-lost", VV_NOTE, device->address,
