@@ -37,12 +37,13 @@ vv_group_blockers (const VvHost *host, const VvCatalog *catalog, const VvPciDevi
 {
   GPtrArray *blockers = g_ptr_array_new_with_free_func ((GDestroyNotify)vv_pci_device_free);
   g_autoptr (GPtrArray) members = vv_pci_group_members (host, device);
+  const VvCatalog *aliases = vv_io_exists (host->sys, "class/vfio-dev") ? NULL : catalog;
 
   for (guint i = 0; i < members->len; i++) {
     const char *address = members->pdata[i];
     g_autoptr (VvPciDevice) member = vv_pci_device_look (host, address, NULL);
     if (member && strcmp (address, device->address) != 0 && !contains (along, address) &&
-        !shares_group (host, catalog, member))
+        !shares_group (host, aliases, member))
       g_ptr_array_add (blockers, g_steal_pointer (&member));
   }
   return blockers;
