@@ -226,8 +226,8 @@ check_excluded (const Look *l, const VvCandidate *out)
     return;
   g_autofree char *driver = vv_candidate_driver (l->s->session->host, out);
   gboolean blacklisted = vv_modules_blacklisted (l->s->session->modules, out->module);
-  if (!blacklisted && (!l->chosen || strcmp (out->module, VV_GENERIC_MODULE) == 0))
-    return; /* the generic driver is no better one, and where none is left "no-driver" has all reasons */
+  if (!blacklisted && !l->chosen) /* where none is left "no-driver" has all reasons */
+    return;
   g_autofree char *grep = vv_settings_grep ("blacklist[[:space:]=].*", out->module);
   find (l, blacklisted ? "blacklisted" : "passed-over", VV_NOTE,
         g_strdup_printf (_ ("%s is passed over: %s"), driver ? driver : out->module, out->excluded),
@@ -567,9 +567,7 @@ check_migration (const Look *l)
 static guint
 qemu_needed (const Look *l)
 {
-  const char *driver = l->check->driver ? l->check->driver : l->check->module;
-
-  if (needs_iommu_logging (l, driver))
+  if (needs_iommu_logging (l, name_of_choice (l)))
     return 9001;
   return l->choice->use.others ? 8002 : QEMU_MIGRATES;
 }

@@ -149,7 +149,8 @@ judge_words (const Reader *r, const GPtrArray *words)
   }
   for (guint i = 1; unloads && i < words->len; i++)
     if (strstr (words->pdata[i], "vfio")) {
-      g_autofree char *what = g_strdup_printf ("modprobe -r %s", (char *)words->pdata[i]);
+      g_autofree char *what = g_strdup_printf ("%s %s", strcmp (name, "rmmod") == 0 ? name : "modprobe -r",
+                                               (char *)words->pdata[i]);
       report (r, VV_HOOK_MOVES_DEVICES, what);
     }
 }
