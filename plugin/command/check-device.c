@@ -324,17 +324,30 @@ needs_iommu_logging (const Look *l, const char *driver)
          !m.dma_logging && !l->choice->use.forced;
 }
 
+/* The commands that ask @driver. A device that is on VFIO already stays there: "restore" would take it away
+ * from whoever put it there. */
+static char *
+probe_remedy (const Look *l, const char *driver)
+{
+  const char *address = l->device->address;
+
+  if (l->on_vfio && g_strcmp0 (driver, l->device->driver) == 0)
+    return g_strdup_printf ("vfio-variant probe %s", address);
+  if (l->on_vfio)
+    return g_strdup_printf ("vfio-variant bind %s && vfio-variant probe %s", address, address);
+  return g_strdup_printf ("vfio-variant bind %s && vfio-variant probe %s; vfio-variant restore %s", address,
+                          address, address);
+}
+
 /* (nullable): the device, or the domain, as it would have to be */
 static char *
 migration_remedy (const Look *l, const char *driver)
 {
-  const char *address = l->device->address;
   VvMigration m;
 
   switch (vv_migration_known (l->s->session->journal, driver, l->device->modalias, &m)) {
   case VV_MIGRATION_UNKNOWN:
-    return g_strdup_printf ("vfio-variant bind %s && vfio-variant probe %s; vfio-variant restore %s", address,
-                            address, address);
+    return probe_remedy (l, driver);
   case VV_MIGRATION_YES:
     if (needs_iommu_logging (l, driver) && m.iommu_logging != VV_ANSWER_NO &&
         l->choice->use.iommufd != VV_ANSWER_YES)
@@ -540,7 +553,7 @@ check_migration (const Look *l)
   l->check->requires_migration = requires_migration (l);
   l->check->migratable =
       vv_migration_foresee (l->s->session->journal, driver, l->device->modalias, &l->choice->use, &why);
-  if (!driver)
+  if (!driver || (!l->chosen && !l->on_vfio)) /* it stays on a driver of the host */
     return;
   if (l->check->migratable == VV_MIGRATION_YES)
     find (l, "migratable", VV_OK, g_strdup_printf (_ ("a domain can be migrated live with it on %s"), driver),

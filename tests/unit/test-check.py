@@ -1043,6 +1043,15 @@ def what_is_known_of_migration():
         found = check(host, NIC)
         expect(found, "not-migratable", "note", subject=NIC)
         equal(found["devices"][0]["migratable"], False)
+    with Well() as host:  # "restore" would take it from whoever put it on VFIO, or from its vendor's driver
+        one = expect(check(host, NIC), "migration-unknown", "note", subject=NIC)
+        equal(one["cure"], f"vfio-variant bind {NIC} && vfio-variant probe {NIC}; vfio-variant restore {NIC}")
+        lacks(check_domain(host, domain(hostdev("no"))), "migration-unknown")  # mlx5_core is no VFIO driver
+        host.set_driver(NIC, "mlx5-vfio-pci", "mlx5_vfio_pci")
+        one = expect(check(host, NIC), "migration-unknown", "note", "special_vfio_pci", subject=NIC)
+        equal(one["cure"], f"vfio-variant bind {NIC} && vfio-variant probe {NIC}")
+        one = expect(check_domain(host, domain(hostdev("no"))), "migration-unknown", "note", "mlx5-vfio-pci", subject=NIC)
+        equal(one["cure"], f"vfio-variant probe {NIC}")
 
 
 IOMMUFD = "<driver iommufd='yes'/>"
