@@ -542,7 +542,8 @@ vv_domain_start (const VvSession *session, const VvDomain *domain, GError **refu
 
   if (!each_device (session, domain, "start", start_device, start_unmanaged, refusal))
     return FALSE;
-  if (domain->vfio_devices < 2 || domain_can_migrate (session, domain, &error))
+  if (domain->vfio_devices < 2 || !may_be_strict (session->policy, domain) ||
+      domain_can_migrate (session, domain, &error))
     return TRUE;
   g_warning ("domain %s, start: %s", domain->name, error->message);
   g_propagate_error (refusal, g_steal_pointer (&error));
