@@ -25,8 +25,7 @@ attaches_meanwhile() {
   attach_hostdev guest "$1" &
   attach_pid=$!
   wait_for 20 gate_is '.holding | length == 1'
-  expect 'device that is held' "$(gate_status '.holding[0].device')" "$1"
-  expect 'program that is held' "$(gate_status '.holding[0].executable')" libvirtd
+  expect 'what is held' "$(gate_status '.holding[0] | "\(.device) for \(.executable)"')" "$1 for libvirtd"
 }
 
 # guest_has DRIVER: the device that was attached in the background
@@ -183,7 +182,7 @@ daemon_is_killed_before() {
 # The probe goes on in the kernel. libvirt finds a device that is on a driver but no VFIO device yet, fails to
 # attach it, and gives it back.
 daemon_is_killed_while_holding() {
-  slow_variant 4
+  slow_variant 5
   start_domain guest
   attaches_meanwhile "$virtio_nic"
   kill_gate
@@ -230,7 +229,7 @@ daemon_is_killed_after() {
 }
 
 daemon_ends_while_holding() {
-  slow_variant 4
+  slow_variant 5
   start_domain guest
   attaches_meanwhile "$virtio_nic"
   stop_gate
@@ -241,7 +240,7 @@ daemon_ends_while_holding() {
 
 # A stopped daemon answers nobody; its watchdog ends that.
 daemon_is_stopped_while_holding() {
-  slow_variant 2
+  slow_variant 6
   start_domain guest
   attaches_meanwhile "$virtio_nic"
   kill -STOP "$gate_pid"
@@ -290,7 +289,7 @@ second_daemon_is_refused() {
 # --- libvirt ---
 
 libvirtd_is_killed_while_held() {
-  slow_variant 3
+  slow_variant 5
   start_domain guest
   attaches_meanwhile "$virtio_nic"
   kill -9 "$(cat /run/libvirtd.pid)"
