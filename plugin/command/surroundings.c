@@ -233,6 +233,8 @@ vv_find_silent (const VvSurroundings *s, const VvPciDevice *device, GPtrArray *f
 
   if (!silent->len)
     return;
+  const char *one =
+      silent->len == 1 ? silent->pdata[0] : "MODULE"; /* a wrong one would bind the device, too */
   g_ptr_array_add (silent, NULL);
   g_autofree char *modules = g_strjoinv (", ", (char **)silent->pdata);
   g_autofree char *pattern =
@@ -243,7 +245,7 @@ vv_find_silent (const VvSurroundings *s, const VvPciDevice *device, GPtrArray *f
       _ ("before Linux 6.18 what is built in does not publish its devices, so they get vfio-pci"),
       g_strdup_printf (_ ("if it is for this device, add to /etc/modprobe.d/vfio.conf: "
                           "alias vfio_pci:%ssv*sd*bc*sc*i* %s"),
-                       pattern, (const char *)silent->pdata[0]));
+                       pattern, one));
 }
 
 void

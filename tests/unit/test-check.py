@@ -616,6 +616,10 @@ def variants_without_aliases():
         found = check(host, DISK)
         lacks(found, "builtin-silent", "module-missing")
         equal(found["devices"][0]["module"], "pds_vfio_pci")
+        os.unlink(host.path("etc/modprobe.d/vfio.conf"))
+        host.write(f"{MODULES}/modules.builtin", "kernel/a/pds-vfio-pci.ko\nkernel/a/xe-vfio-pci.ko\n")
+        depmod(host)  # which of them it is, is not known
+        expect(check(host, DISK), "builtin-silent", "warning", "pds_vfio_pci, xe_vfio_pci", "sc*i* MODULE", subject=DISK)
 
 
 # --- what the administrator has set ---
