@@ -159,7 +159,7 @@ LITERAL = r'"(?:[^"\\\n]|\\.)*"'
 # What may be words and is for no user: in a call of, or as a whole.
 NOT_FOR_USERS = {"g_debug", "g_warning", "g_message", "g_log_structured", "strstr", "sscanf", "vv_json_string", "g_dngettext"}
 NOT_WORDS = re.compile(
-    r"(%s )*%s$|echo |modprobe |mkdir -p |driver=\$|rm |depmod |systemctl (enable|reload)|ln -s |virsh edit|\${EDITOR|restorecon |vfio-variant (bind|"
+    r"(%s )*%s$|echo |grep |modprobe |mkdir -p |driver=\$|rm |depmod |systemctl (enable|reload)|ln -s |virsh edit|\${EDITOR|restorecon |vfio-variant (bind|probe|"
     r"policy|restore) %s( &&[^,]*)?$|vfio-variant(:? %s)?\\?n?$|vfio-variant $|alias $|For the tests$|%s \(pid %d\)$| \(deleted\)$|open for writing|version |\\nbtime |"
     r"(holding|change|file) %[ud]$|%s(/%s)?: (mkdir|open|flock|connect)$|policy %s:%u$|~Module |vfio-variant: %s\\n$|"
     r"built with $|kernel (%s|lockdown)|domain %s$|libvirt %u|the answer of vfio-variantd$|DEVICE\.\.\. \| |%s%s on %s$|<%s %s='%s'>")
