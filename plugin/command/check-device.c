@@ -402,13 +402,17 @@ check_choice (const Look *l)
               : excluded_remedy (l));
     return;
   }
+  gboolean by_gate = l->hostdev && l->hostdev->managed && l->hostdev->iommufd;
   if (vv_decision_is_strict (l->choice->decision))
     find (l, "strict", VV_NOTE,
           g_strdup_printf (
               _ ("a start is refused when it cannot have this (%s: fallback='%s', migratable='%s')"), rule,
               vv_term_value (VV_TERM_FALLBACK, term (l, VV_TERM_FALLBACK)),
               vv_term_value (VV_TERM_MIGRATABLE, term (l, VV_TERM_MIGRATABLE))),
-          _ ("nothing but a driver that fails, or that cannot migrate it, is to be expected here"), NULL);
+          by_gate ? _ ("libvirt opens a device with iommufd before the hook could move it: without "
+                       "vfio-variantd the domain starts only if libvirt itself chooses such a driver")
+                  : _ ("nothing but a driver that fails, or that cannot migrate it, is to be expected here"),
+          by_gate ? g_strdup ("systemctl enable --now vfio-variantd") : NULL);
 }
 
 /* --- a VFIO driver that no alias names: the vendor's own --- */

@@ -32,6 +32,8 @@ TRIGGERED = {}  # id: the severities with which a test has triggered it
 SKIPPED = set()  # ids that could not be triggered here
 
 
+IOMMUFD = "<driver iommufd='yes'/>"
+
 # --- a host that is well ---
 
 
@@ -731,7 +733,10 @@ def the_policy_decides():
         exits(host.look("check", NIC), 0, f"{NIC}: would get mlx5_vfio_pci (policy {device['rule']['file']}:2); "
               "if that fails vfio-pci\n")
         host.policy("<device address='3b:00.1' driver='mlx5_vfio_pci' fallback='none'/>")
-        expect(check(host, NIC), "strict", "note", "fallback='none'", subject=NIC)
+        expect(check(host, NIC), "strict", "note", "fallback='none'", "is to be expected", subject=NIC)
+        found = check_domain(host, domain(hostdev(more=IOMMUFD)))
+        one = expect(found, "strict", "note", "without vfio-variantd the domain starts only if", subject=NIC)
+        equal(one["cure"], "systemctl enable --now vfio-variantd")
 
 
 def devices_that_vfio_pci_refuses():
@@ -1056,9 +1061,6 @@ def what_is_known_of_migration():
         equal(one["cure"], f"vfio-variant bind {NIC} && vfio-variant probe {NIC}")
         one = expect(check_domain(host, domain(hostdev("no"))), "migration-unknown", "note", "mlx5-vfio-pci", subject=NIC)
         equal(one["cure"], f"vfio-variant probe {NIC}")
-
-
-IOMMUFD = "<driver iommufd='yes'/>"
 
 
 def migration_without_dma_logging():
