@@ -116,14 +116,15 @@ start (VvWatchdog *w)
     prctl (PR_SET_NAME, "vv-watchdog");
     watch (daemon, w);
   }
-  if (pid < 0) {
-    g_warning ("watchdog: fork: %s", g_strerror (errno));
-    plan_next (w);
+  w->pidfd = pid < 0 ? -1 : (int)syscall (SYS_pidfd_open, pid, 0);
+  if (w->pidfd >= 0) {
+    w->death = g_unix_fd_add (w->pidfd, G_IO_IN, process_dies, w);
     return;
   }
-  w->pidfd = (int)syscall (SYS_pidfd_open, pid, 0);
-  if (w->pidfd >= 0)
-    w->death = g_unix_fd_add (w->pidfd, G_IO_IN, process_dies, w);
+  g_warning ("watchdog: %s: %s", pid < 0 ? "fork" : "pidfd_open", g_strerror (errno));
+  if (pid > 0) /* it could not be ended later, and keeps the gate's descriptors */
+    kill (pid, SIGKILL);
+  plan_next (w);
 }
 
 VvWatchdog *

@@ -212,10 +212,18 @@ take_wishes (VvDomain *domain, const VvXml *xml, const xmlNode *wishes)
     add_problem (domain, invalid);
     return;
   }
+  guint taken = 0;
   for (const xmlNode *node = wishes->children; node; node = node->next) {
     g_autoptr (GError) error = NULL;
-    if (node->type == XML_ELEMENT_NODE && !take_wish (domain, xml, node, &error))
-      add_problem (domain, error);
+    if (node->type != XML_ELEMENT_NODE)
+      continue;
+    if (taken++ == HOSTDEV_LIMIT)
+      vv_xml_fail (xml, node, &error, _ ("more than %d; the rest does not count"), HOSTDEV_LIMIT);
+    else if (take_wish (domain, xml, node, &error))
+      continue;
+    add_problem (domain, error);
+    if (taken > HOSTDEV_LIMIT)
+      return;
   }
 }
 

@@ -622,8 +622,9 @@ test_libvirt_dies_at_a_detach (void)
   fake_unbind (f->k, NIC);
   actor_dies (libvirt);
   run_until_on (f, "mlx5_core");
+  while (fake_exists (f->k, ENTRY)) /* by a process, which drops it last */
+    g_main_context_iteration (NULL, FALSE);
   stop_and_assert_device (f, "mlx5_core", NULL);
-  g_assert_false (fake_exists (f->k, ENTRY));
 }
 
 static void
