@@ -394,13 +394,11 @@ probe_opened (VvGate *gate, int fd, pid_t tid)
   Announced *a = g_hash_table_lookup (gate->announced, GINT_TO_POINTER (tid));
 
   gate->counts.seen++;
-  if (!a) {
-    answer (gate, &gate->probe, fd, TRUE);
-    gate->counts.passed++;
-    return;
-  }
-  if (a->is.fd >= 0) { /* a blocked thread opens nothing: it died, and another one has its number */
+  if (a && a->is.fd >= 0) { /* a blocked thread opens nothing: it died, and another one has its number */
     forget (a);
+    a = NULL;
+  }
+  if (!a) {
     answer (gate, &gate->probe, fd, TRUE);
     gate->counts.passed++;
     return;

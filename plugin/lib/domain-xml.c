@@ -217,13 +217,13 @@ take_wishes (VvDomain *domain, const VvXml *xml, const xmlNode *wishes)
     g_autoptr (GError) error = NULL;
     if (node->type != XML_ELEMENT_NODE)
       continue;
-    if (taken++ == HOSTDEV_LIMIT)
+    if (taken++ == HOSTDEV_LIMIT) {
       vv_xml_fail (xml, node, &error, _ ("more than %d; the rest does not count"), HOSTDEV_LIMIT);
-    else if (take_wish (domain, xml, node, &error))
-      continue;
-    add_problem (domain, error);
-    if (taken > HOSTDEV_LIMIT)
+      add_problem (domain, error);
       return;
+    }
+    if (!take_wish (domain, xml, node, &error))
+      add_problem (domain, error);
   }
 }
 

@@ -1240,11 +1240,10 @@ test_socket_is_root_s (void)
   g_assert_false (fake_exists (f->k, SOCKET));
 }
 
-/* A daemon that was killed has left it. */
-static void
-test_stale_socket (void)
+/* Returns: a socket at the place of the daemon's */
+static int
+bind_socket (const Fixture *f)
 {
-  g_autoptr (Fixture) f = fixture_without_service ();
   g_autofree char *path = below (f, SOCKET);
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -1252,7 +1251,16 @@ test_stale_socket (void)
   fake_mkdir (f->k, "run/vfio-variant");
   g_assert_cmpuint (g_strlcpy (address.sun_path, path, sizeof address.sun_path), <, sizeof address.sun_path);
   g_assert_cmpint (bind (fd, (const void *)&address, sizeof address), ==, 0);
-  close (fd);
+  return fd;
+}
+
+/* A daemon that was killed has left it. */
+static void
+test_stale_socket (void)
+{
+  g_autoptr (Fixture) f = fixture_without_service ();
+
+  close (bind_socket (f));
   start (f);
   g_autoptr (JsonNode) status = status_of (f);
   g_assert_cmpstr (text (status, "gate"), ==, "on");
@@ -1300,13 +1308,8 @@ static void
 test_socket_without_a_daemon (void)
 {
   g_autoptr (Fixture) f = fixture_without_service ();
-  g_autofree char *path = below (f, SOCKET);
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
-  int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int fd = bind_socket (f);
 
-  fake_mkdir (f->k, "run/vfio-variant");
-  g_assert_cmpuint (g_strlcpy (address.sun_path, path, sizeof address.sun_path), <, sizeof address.sun_path);
-  g_assert_cmpint (bind (fd, (const void *)&address, sizeof address), ==, 0);
   g_assert_cmpint (listen (fd, 1), ==, 0);
   start (f);
   g_autoptr (JsonNode) told = status_of (f);
