@@ -29,12 +29,15 @@ typedef struct {
   const VvMigrationUse *use;
 } Asked;
 
-static gboolean
-is_known_not_to_migrate (const char *driver, gpointer data)
+static const char *
+why_not_migratable (const char *driver, gpointer data)
 {
   const Asked *asked = data;
+  const char *why = NULL;
 
-  return vv_migration_foresee (asked->journal, driver, asked->modalias, asked->use, NULL) == VV_MIGRATION_NO;
+  return vv_migration_foresee (asked->journal, driver, asked->modalias, asked->use, &why) == VV_MIGRATION_NO
+             ? why
+             : NULL;
 }
 
 /* NULL, too, when it is on VFIO and nobody saw it before. */
@@ -63,26 +66,6 @@ exclude_generic (VvSelection *selection, const char *why)
   }
 }
 
-/* A candidate that is out because a domain could not be migrated with it is told with the reason. What is out
- * for that, and nothing else, is known not to do and names the rule. */
-static void
-explain_immobile (const VvSession *s, const VvPciDevice *device, const VvChoice *choice)
-{
-  g_autofree char *rule = vv_decision_rule (choice->decision);
-  const char *why;
-
-  for (guint i = 0; vv_choice_requires (choice) && i < choice->selection->excluded->len; i++) {
-    VvCandidate *c = choice->selection->excluded->pdata[i];
-    g_autofree char *driver = strstr (c->excluded, rule) ? vv_candidate_driver (s->host, c) : NULL;
-    g_autofree char *text = g_steal_pointer (&c->excluded);
-    c->excluded =
-        strstr (text, rule) && vv_migration_foresee (s->journal, driver ? driver : c->module,
-                                                     device->modalias, &choice->use, &why) == VV_MIGRATION_NO
-            ? g_strdup_printf (_ ("%s: it %s"), text, why)
-            : g_steal_pointer (&text);
-  }
-}
-
 static VvChoice *
 choose (const VvSession *s, const VvPciDevice *device, const VvEntry *entry, const char *seen_driver,
         const VvTerms *wish, const VvMigrationUse *use, const char *whose, GError **error)
@@ -99,9 +82,8 @@ choose (const VvSession *s, const VvPciDevice *device, const VvEntry *entry, con
       vv_policy_decide (s->policy, device, native_driver (s, device, entry, seen_driver, selection));
   choice->refused =
       wish ? vv_decision_narrow (choice->decision, s->host, selection, wish, whose) : g_ptr_array_new ();
-  vv_decision_apply (choice->decision, s->host, selection, is_known_not_to_migrate, &asked);
+  vv_decision_apply (choice->decision, s->host, selection, why_not_migratable, &asked);
   exclude_generic (selection, vv_vfio_pci_reason (vv_vfio_pci_refuses (s->host, s->modules, device)));
-  explain_immobile (s, device, choice);
   return choice;
 }
 

@@ -393,7 +393,7 @@ take_named (const VvHost *host, GPtrArray *rest, const char *name)
   return vv_candidate_forced (strcmp (name, VV_DRIVER_GENERIC) == 0 ? VV_GENERIC_DRIVER : name);
 }
 
-static gboolean
+static const char *
 known_not_to_migrate (const VvHost *host, const VvCandidate *c, VvCannotMigrate cannot, gpointer data)
 {
   g_autofree char *driver = vv_candidate_driver (host, c);
@@ -410,13 +410,6 @@ set_apart (const VvHost *host, GPtrArray *list, GPtrArray *to, VvCannotMigrate c
       g_ptr_array_add (to, g_ptr_array_steal_index (list, i));
     else
       i++;
-}
-
-static void
-exclude_all (VvSelection *selection, GPtrArray *list, const char *why)
-{
-  while (list->len)
-    vv_selection_exclude (selection, g_ptr_array_steal_index (list, 0), why);
 }
 
 /* @chosen: what was asked for, in order; @rest: all others */
@@ -439,18 +432,26 @@ fall_back (const VvDecision *d, const VvHost *host, GPtrArray *chosen, GPtrArray
     g_ptr_array_add (chosen, generic);
 }
 
-/* @immobile, @rest: those that are out, mostly none: the words cost more than the choice */
+/* Mostly none are out, here and below: the words cost more than the choice. */
 static void
-exclude (VvSelection *selection, GPtrArray *immobile, GPtrArray *rest, const char *rule)
+exclude_immobile (VvSelection *selection, const VvHost *host, GPtrArray *immobile, const char *rule,
+                  VvCannotMigrate cannot, gpointer data)
 {
-  if (immobile->len) {
-    g_autofree char *why = g_strdup_printf (_ ("it cannot migrate, which %s requires"), rule);
-    exclude_all (selection, immobile, why);
+  while (immobile->len) {
+    VvCandidate *c = g_ptr_array_steal_index (immobile, 0);
+    g_autofree char *why = g_strdup_printf (_ ("it cannot migrate, which %s requires: it %s"), rule,
+                                            known_not_to_migrate (host, c, cannot, data));
+    vv_selection_exclude (selection, c, why);
   }
-  if (rest->len) {
-    g_autofree char *why = g_strdup_printf (_ ("%s does not take it"), rule);
-    exclude_all (selection, rest, why);
-  }
+}
+
+static void
+exclude_rest (VvSelection *selection, GPtrArray *rest, const char *rule)
+{
+  g_autofree char *why = rest->len ? g_strdup_printf (_ ("%s does not take it"), rule) : NULL;
+
+  while (rest->len)
+    vv_selection_exclude (selection, g_ptr_array_steal_index (rest, 0), why);
 }
 
 void
@@ -478,7 +479,8 @@ vv_decision_apply (const VvDecision *d, const VvHost *host, VvSelection *selecti
   }
   fall_back (d, host, chosen, rest);
   move_all (chosen, selection->candidates);
-  exclude (selection, immobile, rest, rule);
+  exclude_immobile (selection, host, immobile, rule, cannot, data);
+  exclude_rest (selection, rest, rule);
   if (d->file || d->whose)
     selection->ruled_by = g_strdup (rule);
 }

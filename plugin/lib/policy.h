@@ -238,8 +238,9 @@ gboolean vv_decision_lists (const VvDecision *decision, const char *driver);
  * are listed */
 gboolean vv_decision_allows (const VvDecision *decision, const char *driver);
 
-/** Whether it is known that the device cannot migrate on @driver. */
-typedef gboolean (*VvCannotMigrate) (const char *driver, gpointer data);
+/** Returns: (transfer none) (nullable): why a domain cannot be migrated with the device on @driver, as what
+ * follows "it"; NULL: that is not known */
+typedef const char *(*VvCannotMigrate) (const char *driver, gpointer data);
 
 /**
  * vv_decision_apply:
