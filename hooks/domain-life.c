@@ -30,6 +30,18 @@ choose_silently (const VvSession *session, const VvDomain *domain, const VvHostd
   return vv_choose (session, device, entry, NULL, &requested, whose, error);
 }
 
+/* For a device as it is just now, not locked. Returns: (transfer full) (nullable): NULL: there is no such
+ * device, or nothing can be chosen for it; @device: (out) (nullable) (transfer full) */
+static VvChoice *
+choose_unlocked (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev,
+                 VvPciDevice **device)
+{
+  *device = vv_pci_device_look (session->host, hostdev->address, NULL);
+  g_autoptr (VvEntry) entry = *device ? vv_journal_load (session->journal, hostdev->address, NULL) : NULL;
+
+  return *device ? choose_silently (session, domain, hostdev, *device, entry, NULL) : NULL;
+}
+
 static VvChoice *
 choose_for (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, const VvBinding *b,
             GError **error)
@@ -93,10 +105,8 @@ may_be_strict (const VvPolicy *policy, const VvDomain *domain)
 static char *
 strict_rule_of (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, gboolean prepare)
 {
-  g_autoptr (VvPciDevice) device = vv_pci_device_look (session->host, hostdev->address, NULL);
-  g_autoptr (VvEntry) entry = device ? vv_journal_load (session->journal, hostdev->address, NULL) : NULL;
-  g_autoptr (VvChoice) choice =
-      device ? choose_silently (session, domain, hostdev, device, entry, NULL) : NULL;
+  g_autoptr (VvPciDevice) device = NULL;
+  g_autoptr (VvChoice) choice = choose_unlocked (session, domain, hostdev, &device);
 
   if (!choice || !is_strict (choice, hostdev, prepare))
     return NULL;
@@ -506,9 +516,8 @@ find_immobile (const VvSession *session, const VvDomain *domain, char **required
 
   for (guint i = 0; i < domain->hostdevs->len; i++) {
     const VvHostdev *h = domain->hostdevs->pdata[i];
-    g_autoptr (VvPciDevice) device = vv_pci_device_look (session->host, h->address, NULL);
-    g_autoptr (VvEntry) entry = vv_journal_load (session->journal, h->address, NULL);
-    g_autoptr (VvChoice) choice = device ? choose_silently (session, domain, h, device, entry, NULL) : NULL;
+    g_autoptr (VvPciDevice) device = NULL;
+    g_autoptr (VvChoice) choice = choose_unlocked (session, domain, h, &device);
     const char *why;
     if (choice && vv_choice_requires (choice) && !*required)
       *required = vv_decision_rule (choice->decision);

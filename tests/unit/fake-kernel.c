@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -780,6 +781,16 @@ keep_log (GLogLevelFlags level, const GLogField *fields, gsize n, gpointer data)
     if (strcmp (fields[i].key, "MESSAGE") == 0)
       g_queue_push_tail (&logged, g_strdup (fields[i].value));
   return G_LOG_WRITER_HANDLED;
+}
+
+gboolean
+fake_has_pidfd (void)
+{
+  int fd = (int)syscall (SYS_pidfd_open, getpid (), 0);
+
+  if (fd >= 0)
+    close (fd);
+  return fd >= 0;
 }
 
 void

@@ -156,6 +156,10 @@ void fake_kill (pid_t pid);
  * allowed */
 gboolean fake_add_process (const FakeKernel *k, const char *pid, const char *comm, const char *device_number);
 
+/** fake_has_pidfd: Returns: whether there is pidfd_open(2): not before Linux 5.3, and not under the valgrind
+ * of Debian 12 */
+gboolean fake_has_pidfd (void);
+
 /* --- the log --- */
 
 /** fake_test_init: g_test_init(), and the log is kept for fake_assert_logged(), but for what libraries

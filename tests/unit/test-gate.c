@@ -13,7 +13,6 @@
 #include <glib/gstdio.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -319,21 +318,10 @@ test_announced_twice (void)
   actor_finish (libvirt);
 }
 
-/* Not before Linux 5.3, and not under the valgrind of Debian 12 */
-static gboolean
-has_pidfd (void)
-{
-  int fd = (int)syscall (SYS_pidfd_open, getpid (), 0);
-
-  if (fd >= 0)
-    close (fd);
-  return fd >= 0;
-}
-
 static void
 test_announced_and_died (void)
 {
-  if (!has_pidfd ()) {
+  if (!fake_has_pidfd ()) {
     g_test_skip ("there is no pidfd_open()");
     return;
   }
@@ -455,7 +443,7 @@ test_cannot_be_read (void)
 static void
 test_dies_while_it_is_read (void)
 {
-  if (!has_pidfd ()) {
+  if (!fake_has_pidfd ()) {
     g_test_skip ("there is no pidfd_open()");
     return;
   }

@@ -10,9 +10,10 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "fake-kernel.h"
 
 #define SHORT_MS 200  /* of those that are going to be killed */
 #define LONG_MS 60000 /* of those that are not: nothing here takes that long */
@@ -291,21 +292,10 @@ kill_it_twice (void)
   vv_watchdog_free (w);
 }
 
-/* Not before Linux 5.3, and not under the valgrind of Debian 12 */
-static gboolean
-has_pidfd (void)
-{
-  int fd = (int)syscall (SYS_pidfd_open, getpid (), 0);
-
-  if (fd >= 0)
-    close (fd);
-  return fd >= 0;
-}
-
 static void
 test_is_killed (void)
 {
-  if (!has_pidfd ()) {
+  if (!fake_has_pidfd ()) {
     g_test_skip ("there is no pidfd_open()");
     return;
   }
