@@ -141,6 +141,27 @@ logged() {
 
 # --- from a Debian mirror ---
 
+# read_options N ARGUMENT...: --mirror and --ignore-valid-until, which the functions below go by, and --help, with the script's
+# usage; the N others are left in arguments
+read_options() {
+  local count=$1
+  shift
+  mirror='' ignore_valid_until=''
+  while [ $# -gt 0 ]; do
+    case $1 in
+      --mirror) mirror=${2:?} && shift ;;
+      --ignore-valid-until) ignore_valid_until=yes ;;
+      --help) usage && exit ;;
+      -*) usage >&2 && exit 2 ;;
+      *) break ;;
+    esac
+    shift
+  done
+  [ $# = "$count" ] || { usage >&2 && exit 2; }
+  # shellcheck disable=SC2034 # used by the scripts that read this file
+  arguments=("$@")
+}
+
 # Its main archive, not the one of security updates, nor anybody else's
 mirror_of_this_system() {
   local mirror
