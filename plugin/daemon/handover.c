@@ -90,30 +90,25 @@ domain_starts (const VvEntry *entry)
 static gboolean
 does_start (const VvEntry *entry, VvRequested *requested)
 {
-  return domain_starts (entry) && vv_requested_from_text (entry->requested, requested) &&
+  return entry && domain_starts (entry) && vv_requested_from_text (entry->requested, requested) &&
          requested->use.iommufd == VV_ANSWER_YES;
 }
 
-/* As the hook's "start" chooses */
+/* @start: (out): whether this is what the hook's "start" chooses. Else the domain has the device as libvirt
+ * has it before 12.1, which knows no iommufd; later ones do not tell. */
 static VvChoice *
-choose_for_start (const VvSession *session, const VvRequest *request, const VvPciDevice *device,
-                  const VvEntry *entry, const VvRequested *requested, GError **error)
-{
-  g_autofree char *whose = g_strdup_printf ("domain %s", entry->domain);
-
-  return vv_choose (session, device, entry, request->before.driver, requested, whose, error);
-}
-
-/* How libvirt has it before 12.1, which knows no iommufd; later ones do not tell. */
-static VvChoice *
-choose_for_libvirt (const VvSession *session, const VvRequest *request, const VvPciDevice *device,
-                    const VvEntry *entry, GError **error)
+choose_as_requested (const VvSession *session, const VvRequest *request, const VvPciDevice *device,
+                     const VvEntry *entry, gboolean *start, GError **error)
 {
   const VvRequested by_version = {.use = {.iommufd = request->libvirt && request->libvirt < LIBVIRT_IOMMUFD
                                                          ? VV_ANSWER_NO
                                                          : VV_ANSWER_UNKNOWN}};
+  g_auto (VvRequested) by_domain = {0};
 
-  return vv_choose (session, device, entry, request->before.driver, &by_version, NULL, error);
+  *start = does_start (entry, &by_domain);
+  g_autofree char *whose = *start ? g_strdup_printf ("domain %s", entry->domain) : NULL;
+  return vv_choose (session, device, entry, request->before.driver, *start ? &by_domain : &by_version, whose,
+                    error);
 }
 
 /* What libvirt asked for stays where the policy allows it. What that does not allow gives way, where libvirt
@@ -144,11 +139,8 @@ choose_for (const VvSession *session, const VvRequest *request, const VvBinding 
             GError **error)
 {
   VvPhase before = vv_clock_enter (b->patience.clock, VV_PHASE_SELECT);
-  g_auto (VvRequested) requested = {0};
-  gboolean start = does_start (b->entry, &requested);
-  g_autoptr (VvChoice) choice =
-      start ? choose_for_start (session, request, b->device, b->entry, &requested, error)
-            : choose_for_libvirt (session, request, b->device, b->entry, error);
+  gboolean start;
+  g_autoptr (VvChoice) choice = choose_as_requested (session, request, b->device, b->entry, &start, error);
   gboolean chosen = choice && (start || keep_wanted (session, request, b, choice, kept, error));
 
   vv_clock_enter (b->patience.clock, before);
@@ -324,11 +316,9 @@ vv_handover_prepare (const VvSession *session, const VvRequest *request)
 {
   g_autoptr (VvPciDevice) device = vv_pci_device_look (session->host, request->address, NULL);
   g_autoptr (VvEntry) entry = vv_journal_load (session->journal, request->address, NULL);
-  g_auto (VvRequested) requested = {0};
-  gboolean start = does_start (entry, &requested);
-  g_autoptr (VvChoice) choice = !device ? NULL
-                                : start ? choose_for_start (session, request, device, entry, &requested, NULL)
-                                        : choose_for_libvirt (session, request, device, entry, NULL);
+  gboolean start = FALSE;
+  g_autoptr (VvChoice) choice =
+      device ? choose_as_requested (session, request, device, entry, &start, NULL) : NULL;
   gboolean could_fail;
 
   if (!choice || is_vfio_driver (session->host, choice->selection, request->before.driver))

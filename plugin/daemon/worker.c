@@ -103,7 +103,7 @@ count_loading (VvClock *clock, gint64 since, gint64 ready, gint64 loading)
 }
 
 /* Through the event's own descriptor, which makes no events. Waits for the device's lock, as libvirt does
- * then. Returns: (transfer full) (nullable): the driver_override; the kernel shows none as "(null)" */
+ * then. Returns: (transfer full) (nullable): the driver_override */
 static char *
 read_override (int fd)
 {
@@ -114,7 +114,7 @@ read_override (int fd)
     return NULL;
   text[n] = '\0';
   g_strchomp (text);
-  return *text && strcmp (text, "(null)") != 0 ? g_strdup (text) : NULL;
+  return vv_pci_override_from_text (text);
 }
 
 static char *

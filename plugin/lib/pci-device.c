@@ -109,16 +109,18 @@ vv_pci_addresses (const VvHost *host, const char *text, GError **error)
   return one;
 }
 
-/* The kernel prints "(null)" for an override that is not set (driver_override_show() in
- * drivers/pci/pci-sysfs.c). */
+char *
+vv_pci_override_from_text (const char *text)
+{
+  return text && *text && strcmp (text, "(null)") != 0 ? g_strdup (text) : NULL;
+}
+
 static char *
 read_override (const VvPciDevice *device)
 {
   g_autofree char *text = vv_io_attribute (device->dir, "driver_override");
 
-  if (!text || !*text || strcmp (text, "(null)") == 0)
-    return NULL;
-  return g_steal_pointer (&text);
+  return vv_pci_override_from_text (text);
 }
 
 static char *

@@ -84,6 +84,15 @@ void vv_pci_device_free (VvPciDevice *device);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvPciDevice, vv_pci_device_free)
 
 /**
+ * vv_pci_override_from_text:
+ * @text: (nullable): what a file driver_override says, without the line's end
+ *
+ * Returns: (transfer full) (nullable): the driver; NULL: none is set, for which the kernel prints "(null)"
+ * (driver_override_show() in drivers/pci/pci-sysfs.c)
+ */
+char *vv_pci_override_from_text (const char *text);
+
+/**
  * vv_pci_device_look:
  *
  * As vv_pci_device_open(), but for driver_override: the kernel shows that only when no driver is being tried
