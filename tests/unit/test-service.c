@@ -43,6 +43,7 @@ typedef struct {
   const char *textfile; /* below the root */
   const char *command;  /* that reads the policy; NULL: there is none */
   gboolean stopped;
+  int released; /* see release() */
 } Fixture;
 
 static char *
@@ -217,6 +218,8 @@ fixture_free (Fixture *f)
     stop (f);
   while (waitpid (-1, NULL, 0) > 0) /* workers that count yet */
     ;
+  if (f->released)
+    close (f->released);
   fake_free (f->k);
   g_free (f);
 }
@@ -656,14 +659,14 @@ new_fifo (const Fixture *f)
   return path;
 }
 
-/* Who waits at the fifo, now or later, goes on. Returns: to be closed */
-static int
-release (const char *fifo)
+/* A process that waits at the fifo goes on; so does one that comes later, until the last worker has ended:
+ * one that has written the driver_override may have the bind still before it. */
+static void
+release (Fixture *f, const char *fifo)
 {
-  int fd = open (fifo, O_RDWR | O_CLOEXEC);
-
-  g_assert_cmpint (fd, >=, 0);
-  return fd;
+  g_assert_cmpint (f->released, ==, 0);
+  f->released = open (fifo, O_RDWR | O_CLOEXEC);
+  g_assert_cmpint (f->released, >, 0);
 }
 
 /* The daemon knows that the device was touched: what the worker said came before what is seen here. */
@@ -748,11 +751,10 @@ is_late_in_the_kernel (guint deadline_ms)
     return FALSE;
   fake_assert_logged (NIC ": the deadline has passed, and the kernel still works on it: libvirt is let go *");
   g_assert_true (actor_is_waiting (libvirt));
-  int fd = release (fake_driver (f->k, "special-vfio")->probe_fifo);
+  release (f, fake_driver (f->k, "special-vfio")->probe_fifo);
   actor_finish (libvirt);
   assert_outcome (f, "detached");
   stop_and_assert_device (f, "special-vfio", "special-vfio");
-  close (fd);
   return TRUE;
 }
 
@@ -868,10 +870,9 @@ test_stopped_in_the_kernel (void)
   vv_service_stop (f->service, set_flag, &f->stopped);
   g_assert_true (actor_is_waiting (libvirt));
   g_assert_false (f->stopped);
-  int fd = release (fake_driver (f->k, "special-vfio")->probe_fifo);
+  release (f, fake_driver (f->k, "special-vfio")->probe_fifo);
   actor_finish (libvirt);
   stop_and_assert_device (f, "special-vfio", "special-vfio");
-  close (fd);
 }
 
 static pid_t
@@ -936,9 +937,8 @@ test_busy_device (void)
   g_assert_cmpint (number (status, "opens", "held"), ==, 1);
   g_assert_true (actor_is_waiting (libvirt));
   busy_device = NULL;
-  int fd = release (fifo);
+  release (f, fifo);
   actor_finish (libvirt);
-  close (fd);
 }
 
 static void
@@ -1061,9 +1061,8 @@ test_worker_keeps_nothing (void)
   begin_to_move (f, libvirt, "vfio-pci");
   run_until_touched (f);
   g_assert_cmpuint (assert_nothing_of (getpid (), child_of (getpid (), actor_pid (libvirt))), >=, 1);
-  int fd = release (fake_driver (f->k, "special-vfio")->probe_fifo);
+  release (f, fake_driver (f->k, "special-vfio")->probe_fifo);
   actor_finish (libvirt);
-  close (fd);
 }
 
 static G_GNUC_NORETURN void
@@ -1113,9 +1112,8 @@ test_worker_outlives_the_daemon (void)
   start (f);
   g_autoptr (JsonNode) told = status_of (f);
   g_assert_cmpstr (text (told, "gate"), ==, "on");
-  int fd = release (fake_driver (f->k, "special-vfio")->probe_fifo);
+  release (f, fake_driver (f->k, "special-vfio")->probe_fifo);
   stop (f);
-  close (fd);
 }
 
 static void
@@ -1128,11 +1126,10 @@ test_libvirt_dies_meanwhile (void)
   begin_to_move (f, libvirt, "vfio-pci");
   run_until_touched (f);
   g_clear_pointer (&libvirt, actor_free);
-  int fd = release (fake_driver (f->k, "special-vfio")->probe_fifo);
+  release (f, fake_driver (f->k, "special-vfio")->probe_fifo);
   run_until_holding (f, FALSE);
   assert_driver (f, "special-vfio");
   assert_outcome (f, "detached");
-  close (fd);
 }
 
 /* --- what is told --- */
@@ -1168,10 +1165,9 @@ test_status_while_holding (void)
   g_assert_cmpstr (json_object_get_string_member (held, "device"), ==, NIC);
   g_assert_cmpstr (json_object_get_string_member (held, "executable"), ==, "fake-libvirt");
   g_assert_cmpint (json_object_get_int_member (held, "pid"), ==, actor_pid (libvirt));
-  int fd = release (fake_driver (f->k, "special-vfio")->load_fifo);
+  release (f, fake_driver (f->k, "special-vfio")->load_fifo);
   actor_finish (libvirt);
   assert_outcome (f, "detached");
-  close (fd);
 }
 
 /* Scripts can be wordy, and there can be many candidates: it is not taken for a crash. */
@@ -1406,11 +1402,10 @@ test_textfile_while_holding (void)
   run_for (1500);
   g_assert_true (actor_is_waiting (libvirt));
   g_assert_false (fake_exists (f->k, TEXTFILE));
-  int fd = release (fake_driver (f->k, "special-vfio")->load_fifo);
+  release (f, fake_driver (f->k, "special-vfio")->load_fifo);
   actor_finish (libvirt);
   g_assert_false (fake_exists (f->k, TEXTFILE)); /* and not at once */
   run_until_file_says (f, TEXTFILE, "vfio_variant_journal_entries{state=\"detached\"} 1");
-  close (fd);
 }
 
 /* The gate is off: nothing but the file can make it wake up. */
@@ -1545,9 +1540,8 @@ test_policy_turns_the_gate_off_while_holding (void)
   run_until_holding (f, TRUE);
   write_policy (f, "<gate enabled='no'/>");
   reload (f);
-  int fd = release (fake_driver (f->k, "special-vfio")->probe_fifo);
+  release (f, fake_driver (f->k, "special-vfio")->probe_fifo);
   actor_finish (libvirt);
-  close (fd);
   assert_driver (f, "special-vfio");
   g_autoptr (JsonNode) status = status_of (f);
   g_assert_cmpstr (text (status, "gate"), ==, "off");
