@@ -446,13 +446,20 @@ is_not_detached (const VvSession *session, const VvBinding *b, const VvChoice *c
   return TRUE;
 }
 
-/* It is where it has to be, by libvirt or the gate, or the domain does not start. */
-static gboolean
-start_opened (const VvSession *session, VvBinding *b, VvChoice *choice, GError **error)
+/* On VFIO, on the driver that it is on now */
+static void
+set_detached (VvBinding *b)
 {
   b->entry->state = VV_STATE_DETACHED;
   g_free (b->entry->vfio_driver);
   b->entry->vfio_driver = g_strdup (b->device->driver);
+}
+
+/* It is where it has to be, by libvirt or the gate, or the domain does not start. */
+static gboolean
+start_opened (const VvSession *session, VvBinding *b, VvChoice *choice, GError **error)
+{
+  set_detached (b);
   return vv_binding_save (b, error) && vv_place_opened (session, b, choice, TRUE, error);
 }
 
@@ -568,9 +575,7 @@ vv_domain_device_running (const VvDomain *domain, gboolean managed, VvBinding *b
     vv_binding_note (b);
     b->entry->home_known = FALSE;
   }
-  b->entry->state = VV_STATE_DETACHED;
-  g_free (b->entry->vfio_driver);
-  b->entry->vfio_driver = g_strdup (b->device->driver);
+  set_detached (b);
   vv_entry_set_domain (b->entry, domain->name, domain->uuid);
   g_clear_pointer (&b->entry->failed, g_free);
   b->entry->in_use = TRUE;
