@@ -424,12 +424,6 @@ is_vendors (const Look *l)
                                                           l->device->driver, l->device->driver_module);
 }
 
-static gboolean
-libvirt_is_before (const Look *l, guint version)
-{
-  return l->s->libvirt && l->s->libvirt->version && l->s->libvirt->version < version;
-}
-
 /* Measured with libvirt 9.0 and 11.3: virPCIDeviceBindToStub() looks whether the device is on the driver that
  * it wants, and unbinds any other. */
 static void
@@ -442,7 +436,7 @@ find_taken_from_vendor (const Look *l)
         _ ("managed='yes': libvirt unbinds that driver; what it set up in the device, such as a vGPU, is "
            "lost, and "
            "the start may fail"),
-        libvirt_is_before (l, VV_LIBVIRT_ACCEPTS)
+        vv_libvirt_is_before (l->s, VV_LIBVIRT_ACCEPTS)
             ? g_strdup (_ ("install libvirt 9.7 or later, which takes it with managed='no'"))
             : g_strdup_printf (_ ("virsh edit %s  # managed='no' for this device"), domain));
 }
@@ -455,7 +449,7 @@ find_left_to_vendor (const Look *l)
   if (!l->hostdev)
     find (l, "vendor-driver", VV_NOTE, g_strdup_printf (_ ("it is on %s, its vendor's VFIO driver"), driver),
           _ ("vfio-variant leaves it there; a domain with managed='yes' makes libvirt take it"), NULL);
-  else if (libvirt_is_before (l, VV_LIBVIRT_ACCEPTS))
+  else if (vv_libvirt_is_before (l->s, VV_LIBVIRT_ACCEPTS))
     find (l, "vendor-driver", VV_PROBLEM,
           g_strdup_printf (_ ("libvirt does not accept it on %s, its vendor's VFIO driver"), driver),
           _ ("before 9.7 libvirt accepts managed='no' devices on vfio-pci only"),
@@ -529,8 +523,7 @@ check_reset (const Look *l)
   if (!(methods ? *methods != '\0' : vv_io_exists (l->device->dir, "reset")))
     find (l, "no-reset", VV_WARNING, g_strdup (_ ("the kernel has no way to reset it")),
           _ ("what one guest left in it is there for the next, and for the host"), NULL);
-  if (l->s->libvirt && l->s->libvirt->version && l->s->libvirt->version < VV_LIBVIRT_ACCEPTS &&
-      !is_generic (l) && !vv_pci_has_flr (l->device))
+  if (vv_libvirt_is_before (l->s, VV_LIBVIRT_ACCEPTS) && !is_generic (l) && !vv_pci_has_flr (l->device))
     find (
         l, "hotplug-generic", VV_NOTE, g_strdup (_ ("at hot plug it stays on vfio-pci: it has no FLR")),
         _ ("libvirt before 9.7 can reset, on another driver than vfio-pci, only devices with FLR; the start "

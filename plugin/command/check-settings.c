@@ -73,13 +73,6 @@ is_of_core (const char *option)
          strcmp (name, "disable_idle_d3") == 0;
 }
 
-/* libvirt before 10.0 loads vfio-pci for each managed device (virPCIDeviceBindToStub()). */
-static gboolean
-libvirt_binds_generic (const VvSurroundings *s)
-{
-  return s->libvirt && s->libvirt->version && s->libvirt->version < VV_LIBVIRT_CHOOSES;
-}
-
 static void
 check_options (const VvSurroundings *s, const VvPciDevice *device, const char *variant, char **options,
                GPtrArray *findings)
@@ -92,7 +85,9 @@ check_options (const VvSurroundings *s, const VvPciDevice *device, const char *v
     if (is_of_core (*option))
       g_string_append_printf (lost, " %s", *option);
   vv_modules_look (s->session->modules, VV_GENERIC_MODULE, &generic);
-  gboolean will_be_loaded = generic.present || generic.builtin || libvirt_binds_generic (s);
+  /* libvirt before 10.0 loads vfio-pci for each managed device (virPCIDeviceBindToStub()). */
+  gboolean will_be_loaded =
+      generic.present || generic.builtin || vv_libvirt_is_before (s, VV_LIBVIRT_CHOOSES);
   if (!lost->len || (shared && will_be_loaded))
     return;
   vv_findings_add (

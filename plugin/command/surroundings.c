@@ -63,6 +63,12 @@ vv_kernel_is_before (const VvHost *host, guint major, guint minor)
 
 /* --- libvirt --- */
 
+gboolean
+vv_libvirt_is_before (const VvSurroundings *s, guint version)
+{
+  return s->libvirt && s->libvirt->version && s->libvirt->version < version;
+}
+
 /* From 10.0 on libvirt itself reads modules.alias (virPCIDeviceFindBestVFIOVariant()) for each managed device
  * without <driver model=>, whatever driver that is on. A unit with ProtectKernelModules= has an empty
  * directory there. */
@@ -124,12 +130,11 @@ static void
 check_groups (const VvSurroundings *s, GPtrArray *findings)
 {
   const VvHost *host = s->session->host;
-  guint version = s->libvirt ? s->libvirt->version : 0;
 
   if (!vv_io_exists (host->sys, "class/vfio-dev") || vv_io_exists (host->sys, "class/vfio"))
     return;
-  vv_findings_add (findings, "vfio-groups-off", version && version < WITHOUT_GROUPS ? VV_PROBLEM : VV_WARNING,
-                   VV_SUBJECT_HOST,
+  vv_findings_add (findings, "vfio-groups-off",
+                   vv_libvirt_is_before (s, WITHOUT_GROUPS) ? VV_PROBLEM : VV_WARNING, VV_SUBJECT_HOST,
                    g_strdup (_ ("this kernel was built without VFIO groups (CONFIG_VFIO_GROUP)")),
                    _ ("libvirt up to 12.8 refuses all hostdevs then: VFIO PCI device assignment is not "
                       "supported by the host"),

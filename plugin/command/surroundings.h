@@ -47,6 +47,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvSurroundings, vv_surroundings_free)
  * not say */
 gboolean vv_kernel_is_before (const VvHost *host, guint major, guint minor);
 
+/** vv_libvirt_is_before: Returns: whether the libvirt that runs is older than @version
+ * (VV_LIBVIRT_VERSION()); FALSE when none runs or its version is not known */
+gboolean vv_libvirt_is_before (const VvSurroundings *surroundings, guint version);
+
 /** vv_find_libvirt: which libvirt runs, what it does by itself, and whether it can */
 void vv_find_libvirt (const VvSurroundings *s, GPtrArray *findings);
 
