@@ -27,7 +27,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -41,9 +40,6 @@
 #define ATTEMPTS 2
 #ifndef VV_PATIENCE_MS /* a test is in a hurry */
 #define VV_PATIENCE_MS 60000
-#endif
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008U /* without it memfd_create(2) fails where vm.memfd_noexec is 2 */
 #endif
 #define LOOK_MS 50
 #define MOST_MS 3600000   /* what a script may be given, vfio-variant.xml(5) */
@@ -178,10 +174,8 @@ find_program (void)
 static int
 keep (const GString *xml)
 {
-  int fd = memfd_create ("domain.xml", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+  int fd = vv_io_memory_file ("domain.xml");
 
-  if (fd < 0 && errno == EINVAL) /* before Linux 6.3 */
-    fd = memfd_create ("domain.xml", MFD_CLOEXEC);
   for (gsize done = 0; fd >= 0 && done < xml->len;) {
     ssize_t n = write (fd, xml->str + done, xml->len - done);
     if (n < 0 && errno != EINTR) {

@@ -9,8 +9,13 @@
 #include <string.h>
 #include <sys/fanotify.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3 */
+#endif
 
 #define ATTRIBUTE_LIMIT 65536 /* a sysfs attribute is one page; pages are 64 KiB at the most */
 
@@ -244,6 +249,14 @@ vv_io_remove (const VvDir *dir, const char *name, GError **error)
   if (unlinkat (dir->fd, name, 0) < 0 && errno != ENOENT)
     return fail (error, errno, dir, name, "remove");
   return TRUE;
+}
+
+int
+vv_io_memory_file (const char *name)
+{
+  int fd = memfd_create (name, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+
+  return fd < 0 && errno == EINVAL ? memfd_create (name, MFD_CLOEXEC) : fd;
 }
 
 int

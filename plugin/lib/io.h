@@ -99,6 +99,16 @@ gboolean vv_io_replace (const VvDir *dir, const char *name, const char *text, GE
 gboolean vv_io_remove (const VvDir *dir, const char *name, GError **error);
 
 /**
+ * vv_io_memory_file:
+ * @name: what it is called in /proc/self/fd
+ *
+ * A file in memory that cannot be executed, also where vm.memfd_noexec allows no other (memfd_create(2)).
+ *
+ * Returns: the descriptor, close-on-exec, for the caller to close; -1 with errno set
+ */
+int vv_io_memory_file (const char *name);
+
+/**
  * vv_io_open_node:
  * @path: the absolute name of a device node
  *

@@ -7,18 +7,15 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "io.h"
 #include "one-line.h"
 
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3 */
-#endif
 #ifndef CLOSE_RANGE_CLOEXEC
 #define CLOSE_RANGE_CLOEXEC (1U << 2) /* Linux 5.11 */
 #endif
@@ -99,20 +96,12 @@ lift (Fd *fd)
 
 /* From 6.3 on the kernel wants to hear that nobody will execute the file; before, it does not know the word.
  */
-static int
-memory_file (void)
-{
-  int fd = memfd_create ("nodedev-xml", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
-
-  return fd < 0 && errno == EINVAL ? memfd_create ("nodedev-xml", MFD_CLOEXEC) : fd;
-}
-
 static gboolean
 open_input (Fd *fd, const char *text)
 {
   size_t length = strlen (text), done = 0;
 
-  *fd = memory_file ();
+  *fd = vv_io_memory_file ("nodedev-xml");
   if (!lift (fd))
     return FALSE;
   while (done < length) {
