@@ -211,19 +211,37 @@ devices() {
 
 # --- libvirt ------------------------------------------------------------------------------
 
+# Its daemons, the one that runs guests last: the modular ones where the host has them (see flavours/modular)
+libvirt_daemons=libvirtd
+if command -v virtqemud >/dev/null; then
+  libvirt_daemons='virtnodedevd virtnetworkd virtqemud'
+  export LIBVIRT_DEFAULT_URI='qemu:///system?mode=direct' # Debian's own library looks for libvirtd
+fi
+libvirt_program=${libvirt_daemons##* }
+
 libvirt_answers() {
   virsh -q version >/dev/null 2>&1
 }
 
 libvirt_version() {
-  libvirtd --version | awk '{ print $NF }'
+  "$libvirt_program" --version | awk '{ print $NF }'
+}
+
+daemon_pid() { # daemon_pid NAME: as its pid file says
+  cat "/run/$1.pid" 2>/dev/null || echo gone
+}
+
+libvirt_pid() {
+  daemon_pid "$libvirt_program"
 }
 
 # libvirt looks for VFIO when it first starts a domain, hence the module.
 start_libvirt() {
   modprobe vfio-pci
   [ -S /run/libvirt/virtlogd-sock ] || virtlogd -d
-  libvirtd -d
+  for libvirt_daemon in $libvirt_daemons; do
+    [ -e "/proc/$(daemon_pid "$libvirt_daemon")" ] || "$libvirt_daemon" -d
+  done
   wait_for 60 libvirt_answers
 }
 
@@ -234,15 +252,22 @@ need_libvirt() {
   mark_logs
   start_libvirt >"$scenario_log" 2>&1 || bail_out 'libvirt does not start'
   diag "libvirt $(libvirt_version) answers (up for $(uptime_seconds) s)"
+  diag "versions: libvirt $(libvirt_version) | Linux $(uname -r) | QEMU $(qemu-system-x86_64 --version | awk 'NR == 1 { print $4 }')"
 }
 
 stop_libvirt() {
-  kill "$(cat /run/libvirtd.pid)"
-  wait_for 30 libvirt_is_gone
+  for libvirt_daemon in $libvirt_daemons; do
+    kill "$(daemon_pid "$libvirt_daemon")"
+    wait_for 30 daemon_is_gone "$libvirt_daemon"
+  done
+}
+
+daemon_is_gone() { # daemon_is_gone NAME, for wait_for
+  ! [ -e "/proc/$(daemon_pid "$1")" ]
 }
 
 libvirt_is_gone() {
-  ! [ -e "/proc/$(cat /run/libvirtd.pid 2>/dev/null || echo gone)" ]
+  daemon_is_gone "$libvirt_program"
 }
 
 # libvirt_chooses: whether this libvirt looks for variant drivers by itself
@@ -280,10 +305,21 @@ address_xml() { # address_xml BDF
   echo "$1" | sed 's/\(.*\):\(..\):\(..\)\.\(.\)/<address domain="0x\1" bus="0x\2" slot="0x\3" function="0x\4"\/>/'
 }
 
-hostdev_xml() { # hostdev_xml BDF [MANAGED [MORE]]: MORE is XML that goes into it
+# Where the host gives devices to guests by iommufd (see flavours/iommufd): what QEMU is told to use
+hostdev_driver=''
+[ ! -e /usr/lib/host-iommufd ] || hostdev_driver="iommufd='yes'"
+
+# hostdev_xml BDF [MANAGED [MORE]]: MORE is XML that goes into it; a <driver model='...'/> comes first there
+hostdev_xml() {
+  hostdev_more=${3:-}
+  case $hostdev_driver,$hostdev_more in
+    ,*) ;;
+    *'<driver '*) hostdev_more="<driver $hostdev_driver ${hostdev_more#<driver }" ;;
+    *) hostdev_more="<driver $hostdev_driver/>$hostdev_more" ;;
+  esac
   cat <<XML
 <hostdev mode='subsystem' type='pci' managed='${2:-yes}'>
-  ${3:-}
+  $hostdev_more
   <source>$(address_xml "$1")</source>
 </hostdev>
 XML

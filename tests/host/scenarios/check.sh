@@ -142,9 +142,9 @@ denial_is_found() {
 
 libvirt_is_told() {
   checks 0 "$nic"
-  what checked libvirt-version | grep -F "libvirt $(libvirt_version) (libvirtd, process $(cat /run/libvirtd.pid))"
-  kill -STOP "$(cat /run/libvirtd.pid)" # that it does not answer makes no difference
-  trap 'kill -CONT "$(cat /run/libvirtd.pid)"' EXIT
+  what checked libvirt-version | grep -F "libvirt $(libvirt_version) ($libvirt_program, process $(libvirt_pid))"
+  kill -STOP "$(libvirt_pid)" # that it does not answer makes no difference
+  trap 'kill -CONT "$(libvirt_pid)"' EXIT
   checks 0 "$nic"
   expect 'libvirt' "$(found checked libvirt-version)" 'note host'
 }
@@ -161,7 +161,7 @@ hook_is_seen() {
   start_domain guest # without any device
   looks_around
   expect 'hook that was run' "$(found looked hook-seen)" 'ok host'
-  what looked hook-seen | grep "process $(cat /run/libvirtd.pid), runs the hook"
+  what looked hook-seen | grep "process $(libvirt_pid), runs the hook"
 }
 
 journal_is_looked_through() {

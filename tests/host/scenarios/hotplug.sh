@@ -119,18 +119,6 @@ reattaches() { # reattaches BDF, for wait_for: libvirt may take it for active fo
   virsh -q nodedev-reattach "$(nodedev_name "$1")" 2>&1
 }
 
-# Debian has no modular daemons: this is libvirtd by the name of one, for it is by its name that the gate knows libvirt.
-under_the_name_of_virtqemud() {
-  stop_libvirt
-  cp "$(command -v libvirtd)" /usr/sbin/virtqemud
-  trap 'stop_libvirt; rm /usr/sbin/virtqemud; start_libvirt' EXIT
-  virtqemud -d
-  wait_for 60 libvirt_answers
-  hot_plugs test_vfio_pci "$virtio_nic"
-  expect 'held, twice' "$(gate_status .opens.held)" 2
-  virsh -q destroy guest
-}
-
 at_domain_start() { # at_domain_start VARIANT BDF: the gate and the hook together
   goes_and_comes_home "$@"
 }
@@ -299,7 +287,6 @@ gate_scenario 'hot plug: <driver model="vfio-pci"/> stays' forced_driver_stays
 gate_scenario 'hot plug: <interface type="hostdev"> with a MAC' hostdev_interface
 gate_scenario 'hot plug: <interface type="network"> of a hostdev network' hostdev_network
 gate_scenario 'nodedev-detach and nodedev-reattach' nodedev_goes_and_comes_home
-gate_scenario 'hot plug: libvirt by the name of virtqemud' under_the_name_of_virtqemud
 gate_scenario 'managed="no" after nodedev-detach' unmanaged_after_nodedev_detach
 gate_scenario 'start with the gate: virtio-net' at_domain_start test_vfio_pci "$virtio_nic"
 gate_scenario 'start with the gate: e1000e, which has no FLR' at_domain_start test_vfio_pci "$nic"

@@ -104,7 +104,6 @@ comes_to() {
 # both_ways COMMAND: which calls feature; with plain libvirt, then with the hook and the daemon
 both_ways() {
   need_libvirt
-  diag "versions: libvirt $(libvirt_version) | Linux $(uname -r) | QEMU $(qemu-system-x86_64 --version | awk 'NR == 1 { print $4 }')"
   who='plain libvirt'
   without_hooks "$@"
   who=vfio-variant

@@ -65,10 +65,6 @@ confined_as() { # confined_as PID: its AppArmor profile, with the mode
   cat "/proc/$1/attr/current"
 }
 
-libvirt_pid() {
-  systemctl show --value -p MainPID libvirtd.service
-}
-
 expect_daemon() {
   expect 'the unit' "$(unit_says ActiveState) $(unit_says UnitFileState)" 'active enabled'
   expect 'the gate' "$(gate_status .gate)" on

@@ -394,7 +394,7 @@ domain_is_gone() {
 kill_victim() {
   code=0
   case $victim in
-    libvirtd) kill -9 "$(cat /run/libvirtd.pid)" ;;
+    libvirtd) kill -9 "$(libvirt_pid)" ;;
     qemu) kill -9 "$(qemu_pid "$guest")" ;;
     daemon) kill_gate ;;
     worker) pkill -KILL -P "$gate_pid" -x vfio-variantd || code=1 ;;
@@ -529,15 +529,15 @@ surroundings() {
 note_surroundings() {
   wait_for 30 gate_is '.minder == "idle"'
   surroundings >before
-  libvirt_before="$(open_files "$(cat /run/libvirtd.pid)") files, $(resident_kib "$(cat /run/libvirtd.pid)") KiB"
+  libvirt_before="$(open_files "$(libvirt_pid)") files, $(resident_kib "$(libvirt_pid)") KiB"
 }
 
 expect_surroundings() {
   wait_for 30 gate_is '.minder == "idle"'
   surroundings >after
   diff before after || fail 'something is left, or gone'
-  echo "libvirtd had $libvirt_before; now $(open_files "$(cat /run/libvirtd.pid)") files," \
-    "$(resident_kib "$(cat /run/libvirtd.pid)") KiB"
+  echo "libvirtd had $libvirt_before; now $(open_files "$(libvirt_pid)") files," \
+    "$(resident_kib "$(libvirt_pid)") KiB"
 }
 
 # --- all of it ---
