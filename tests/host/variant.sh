@@ -45,6 +45,16 @@ load_variant() {
   modprobe "$@"
 }
 
+# waiting_variant [PARAMETER=VALUE...]: its probes wait for let_probe, or for the end of the scenario
+waiting_variant() {
+  load_variant test_vfio_pci probe_waits=1 "$@"
+  trap let_probe EXIT
+}
+
+let_probe() {
+  echo 0 >/sys/module/test_vfio_pci/parameters/probe_waits
+}
+
 # hide_module NAME: its .ko is gone, as after a broken update; shown again by show_module
 hide_module() {
   unload_variants
@@ -54,6 +64,20 @@ hide_module() {
 
 show_module() {
   mv "$hidden.hidden" "$hidden"
+}
+
+# The kernel's own variant drivers instead of these, of boot --variants
+use_real_variants() {
+  modules=/lib/modules/$(uname -r)
+  unload_variants
+  rm -r "$modules/updates"
+  mkdir "$modules/updates"
+  cp /run/tests/variants/*.ko "$modules/updates/"
+  depmod
+}
+
+is_built() { # is_built MODULE
+  modinfo "$1" >/dev/null 2>&1
 }
 
 # --- the policy ------------------------------------------------------------------------------

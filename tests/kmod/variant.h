@@ -4,7 +4,7 @@
  *
  * A module defines VARIANT_DRIVER_NAME and the table variant_ids, and includes this
  * file: it becomes a whole driver then. It can be told, at any time, through
- * /sys/module/<module>/parameters/, to fail its probes, to be slow at them, and to
+ * /sys/module/<module>/parameters/, to fail its probes, to wait in them, and to
  * announce live migration. There is no device state: what it migrates is empty. Of
  * the device's DMA it sees nothing: what it logs is that all memory was written to.
  */
@@ -25,9 +25,9 @@ static int probe_errno;
 module_param(probe_errno, int, 0644);
 MODULE_PARM_DESC(probe_errno, "fail every probe with this errno; 0: do not");
 
-static unsigned int probe_delay_ms;
-module_param(probe_delay_ms, uint, 0644);
-MODULE_PARM_DESC(probe_delay_ms, "milliseconds that a probe takes longer");
+static bool probe_waits;
+module_param(probe_waits, bool, 0644);
+MODULE_PARM_DESC(probe_waits, "a probe waits until this is N, for 100 seconds at most");
 
 static bool migration;
 module_param(migration, bool, 0644);
@@ -369,10 +369,10 @@ static const struct vfio_device_ops variant_ops = {
 static int variant_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
 	struct variant_device *variant;
-	int ret;
+	int ret, i;
 
-	if (probe_delay_ms)
-		msleep(probe_delay_ms);
+	for (i = 0; READ_ONCE(probe_waits) && i < 1000; i++)
+		msleep(100);
 	if (probe_errno)
 		return -abs(probe_errno);
 

@@ -27,7 +27,7 @@ qemu_is_killed() {
 libvirtd_is_killed() {
   start_domain guest "$(hostdev_xml "$nic")"
   pid=$(qemu_pid guest)
-  kill -9 "$(cat /run/libvirtd.pid)"
+  kill -9 "$(libvirt_pid)"
   wait_for 10 libvirt_is_gone
   start_libvirt
   wait_for 30 domain_runs guest
@@ -47,11 +47,11 @@ domain_runs() {
 
 # The driver link is there while the probe runs. The kernel finishes the probe; the journal says "detaching".
 command_is_killed() {
-  load_variant test_vfio_pci probe_delay_ms=3000
-  trap unload_variants EXIT
+  waiting_variant
   vfio-variant bind "$nic" &
-  wait_for 10 has_driver "$nic" test_vfio_pci
+  wait_for 20 has_driver "$nic" test_vfio_pci
   kill -9 $!
+  let_probe
   wait $! || true
   expect 'driver' "$(driver_of "$nic")" test_vfio_pci
   expect 'state in the journal' "$(journal_of "$nic" state)" detaching
@@ -81,11 +81,13 @@ ENTRY
 }
 
 two_commands_at_once() {
-  load_variant test_vfio_pci probe_delay_ms=1000
-  trap unload_variants EXIT
+  waiting_variant
   vfio-variant bind "$nic" >first &
   first_pid=$!
+  wait_for 20 has_driver "$nic" test_vfio_pci
   vfio-variant bind "$nic" >second &
+  sleep 1
+  let_probe
   wait $!
   wait "$first_pid"
   expect 'one moved it, the other found it moved' "$(cat first second | sed 's/ (.*//' | sort | tr '\n' ';')" \

@@ -13,19 +13,12 @@ native='virtio-pci (null)'
 plain_driver=vfio-pci
 ! libvirt_chooses || plain_driver=test_vfio_pci
 
-# slow_variant SECONDS [PARAMETER...]: its probes take so long
-slow_variant() {
-  slow=$1
-  shift
-  load_variant test_vfio_pci "probe_delay_ms=${slow}000" "$@"
-}
-
 # attaches_meanwhile BDF: in the background, until libvirt is held; attach_pid
 attaches_meanwhile() {
   attach_hostdev guest "$1" &
   attach_pid=$!
   wait_for 20 gate_is '.holding | length == 1'
-  expect 'what is held' "$(gate_status '.holding[0] | "\(.device) for \(.executable)"')" "$1 for libvirtd"
+  expect 'what is held' "$(gate_status '.holding[0] | "\(.device) for \(.executable)"')" "$1 for $libvirt_program"
 }
 
 # guest_has DRIVER: the device that was attached in the background
@@ -91,20 +84,23 @@ depmod_without_the_variant() {
 # An answer during the probe would have libvirt find a device that is no VFIO device yet, and fail.
 probe_outlasts_deadline() {
   mark_log
-  slow_variant 5
+  waiting_variant
   start_domain guest
-  attach_hostdev guest "$virtio_nic"
-  expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
-  log_says "$virtio_nic: the deadline has passed, and the kernel still works on it"
+  attaches_meanwhile "$virtio_nic"
+  wait_for 20 log_says "$virtio_nic: the deadline has passed, and the kernel still works on it"
+  let_probe
+  guest_has test_vfio_pci
   guest_gives_back
 }
 
 probe_outlasts_deadline_and_fails() {
   mark_log
-  slow_variant 5 probe_errno=5
+  waiting_variant probe_errno=5
   start_domain guest
-  attach_hostdev guest "$virtio_nic"
-  expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
+  attaches_meanwhile "$virtio_nic"
+  wait_for 20 log_says "$virtio_nic: the deadline has passed, and the kernel still works on it"
+  let_probe
+  guest_has vfio-pci
   log_says "$virtio_nic: detach: virtio-pci -> vfio-pci.*test_vfio_pci failed at bind"
   guest_gives_back
 }
@@ -127,7 +123,7 @@ module_outlasts_deadline() {
 # with the same writes.
 slow_one_holds_no_other() {
   cp /bin/dash libvirtd
-  slow_variant 8
+  waiting_variant
   start_domain guest
   attaches_meanwhile "$virtio_nic"
   # shellcheck disable=SC2016 # for the inner shell
@@ -139,6 +135,7 @@ slow_one_holds_no_other() {
   expect 'driver of the other one' "$(driver_of "$nic")" vfio-pci
   expect 'home of the other one' "$(journal_of "$nic" home-driver)" e1000e
   vfio-variant restore "$nic"
+  let_probe
   guest_has test_vfio_pci
   guest_gives_back
 }
@@ -151,17 +148,18 @@ is_on() { # is_on BDF DRIVER, for wait_for
 # waits that long. Nobody else does. The script opens the file, and writes nothing.
 device_in_a_probe_holds_no_other() {
   cp /bin/dash libvirtd
-  slow_variant 8
+  waiting_variant
   vfio-variant bind "$virtio_nic" &
   bind_pid=$!
-  wait_for 10 is_on "$virtio_nic" test_vfio_pci # the kernel says so before the probe
+  wait_for 20 is_on "$virtio_nic" test_vfio_pci # the kernel says so before the probe
   sleep 1
   # shellcheck disable=SC2016 # for the inner shell
   ./libvirtd -ec 'exec 3<>/sys/bus/pci/devices/$0/driver_override' "$virtio_nic" &
   asker_pid=$!
   sleep 1
-  timeout 3 cat "$sysfs/$nic/driver_override"
+  timeout 20 cat "$sysfs/$nic/driver_override"
   expect 'who waits' "$(kill -0 "$asker_pid" && echo libvirt)" libvirt
+  let_probe
   wait "$asker_pid"
   wait "$bind_pid"
   vfio-variant restore "$virtio_nic"
@@ -182,10 +180,11 @@ daemon_is_killed_before() {
 # The probe goes on in the kernel. libvirt finds a device that is on a driver but no VFIO device yet, fails to
 # attach it, and gives it back.
 daemon_is_killed_while_holding() {
-  slow_variant 5
+  waiting_variant
   start_domain guest
   attaches_meanwhile "$virtio_nic"
   kill_gate
+  let_probe
   wait "$attach_pid" || echo 'it was not attached'
   start_daemon on
   expect 'the guest runs' "$(virsh -q domstate guest)" running
@@ -199,23 +198,35 @@ daemon_is_killed_while_holding() {
 
 # The script keeps it between the unbind and the bind: nothing is in the kernel, the device has no driver.
 daemon_is_killed_between() {
-  slow_script
+  waiting_script
   start_domain guest
-  attaches_meanwhile "$virtio_nic"
-  wait_for 10 grep -q begin calls
+  attaches_into_script "$virtio_nic"
   kill_gate
   guest_has test_vfio_pci # by libvirt's own probe, from the override that was written
+  let_script
   start_daemon on
   guest_gives_back
 }
 
-slow_script() {
-  hook_script 10-slow <<'SCRIPT'
+# A script that keeps the device between the unbind and the bind, until let_script
+waiting_script() {
+  hook_script 10-waits <<'SCRIPT'
 #!/bin/sh
-[ "$2 $3" != 'detach begin' ] || { echo begin >>/run/tests/calls; sleep 4; }
+[ "$2 $3" = 'detach begin' ] || exit 0
+touch /run/tests/script-waits
+while [ -e /run/tests/script-waits ]; do sleep 0.1; done
 SCRIPT
-  rm -f calls
-  trap remove_hook_scripts EXIT
+  trap 'let_script; remove_hook_scripts' EXIT
+}
+
+let_script() {
+  rm -f script-waits
+}
+
+attaches_into_script() { # attaches_into_script BDF: in the background, until waiting_script has it; attach_pid
+  attach_hostdev guest "$1" &
+  attach_pid=$!
+  wait_for 20 test -e script-waits
 }
 
 daemon_is_killed_after() {
@@ -229,10 +240,13 @@ daemon_is_killed_after() {
 }
 
 daemon_ends_while_holding() {
-  slow_variant 5
+  waiting_variant
   start_domain guest
   attaches_meanwhile "$virtio_nic"
-  stop_gate
+  kill "$gate_pid"
+  sleep 1
+  let_probe
+  wait "$gate_pid"
   guest_has test_vfio_pci
   start_daemon on
   guest_gives_back
@@ -240,10 +254,11 @@ daemon_ends_while_holding() {
 
 # A stopped daemon answers nobody; its watchdog ends that.
 daemon_is_stopped_while_holding() {
-  slow_variant 6
+  waiting_variant
   start_domain guest
   attaches_meanwhile "$virtio_nic"
   kill -STOP "$gate_pid"
+  let_probe
   guest_has test_vfio_pci
   daemon_was_killed
   start_daemon on
@@ -268,10 +283,9 @@ daemon_was_killed() {
 
 worker_is_killed() {
   mark_log
-  slow_script
+  waiting_script
   start_domain guest
-  attaches_meanwhile "$virtio_nic"
-  wait_for 10 grep -q begin calls
+  attaches_into_script "$virtio_nic"
   pkill -KILL -P "$gate_pid" -x vfio-variantd
   guest_has "$plain_driver"
   log_says "$virtio_nic: the process that moved it died"
@@ -289,10 +303,11 @@ second_daemon_is_refused() {
 # --- libvirt ---
 
 libvirtd_is_killed_while_held() {
-  slow_variant 5
+  waiting_variant
   start_domain guest
   attaches_meanwhile "$virtio_nic"
-  kill -9 "$(cat /run/libvirtd.pid)"
+  kill -9 "$(libvirt_pid)"
+  let_probe
   wait "$attach_pid" || true
   wait_for 20 gate_is '.holding | length == 0'
   wait_for 20 libvirt_is_gone
@@ -324,7 +339,7 @@ libvirtd_and_guest_are_killed() {
   start_domain guest
   attach_hostdev guest "$virtio_nic"
   pid=$(cat /run/libvirt/qemu/guest.pid)
-  kill -9 "$(cat /run/libvirtd.pid)"
+  kill -9 "$(libvirt_pid)"
   wait_for 20 libvirt_is_gone
   kill -9 "$pid"
   start_libvirt
@@ -334,11 +349,11 @@ libvirtd_and_guest_are_killed() {
 # --- devices ---
 
 device_is_removed() {
-  slow_script
+  waiting_script
   start_domain guest
-  attaches_meanwhile "$virtio_nic"
-  wait_for 10 grep -q begin calls
+  attaches_into_script "$virtio_nic"
   echo 1 >"$sysfs/$virtio_nic/remove"
+  let_script
   expect_failure wait "$attach_pid"
   wait_for 20 gate_is '.holding | length == 0'
   expect_no_journal "$virtio_nic"
@@ -354,11 +369,11 @@ device_is_removed() {
 vfs_are_removed() {
   nvme=$(bdf 1b36:0010)
   vf=$(make_vfs "$nvme" 2 | head -n 1)
-  slow_script
+  waiting_script
   start_domain guest
-  attaches_meanwhile "$vf"
-  wait_for 10 grep -q begin calls
+  attaches_into_script "$vf"
   echo 0 >"$sysfs/$nvme/sriov_numvfs"
+  let_script
   expect_failure wait "$attach_pid"
   wait_for 20 gate_is '.holding | length == 0'
   expect_no_journal "$vf"
@@ -400,10 +415,11 @@ journal_is_full() {
   wait_for 20 state_is "$virtio_nic" "$native"
 }
 
-# short_deadline COMMAND...: a daemon that waits two seconds instead of the one that runs
-short_deadline() {
+# deadline SECONDS COMMAND...: a daemon that waits so long instead of the one that runs
+deadline() {
   stop_gate
-  start_daemon on --deadline 2
+  start_daemon on --deadline "$1"
+  shift
   "$@"
 }
 
@@ -412,9 +428,9 @@ gate_scenario 'gate: the probe of the variant fails' probe_fails
 unload_variants
 gate_scenario 'gate: the module of the variant is gone' module_is_missing
 gate_scenario 'gate: tables that depmod made anew are seen' new_tables_are_seen
-gate_scenario 'gate: a probe that takes longer than the deadline' short_deadline probe_outlasts_deadline
-gate_scenario 'gate: a probe that takes longer than the deadline, and fails' short_deadline probe_outlasts_deadline_and_fails
-gate_scenario 'gate: a module that takes longer to load than the deadline' short_deadline module_outlasts_deadline
+gate_scenario 'gate: a probe that takes longer than the deadline' deadline 2 probe_outlasts_deadline
+gate_scenario 'gate: a probe that takes longer than the deadline, and fails' deadline 2 probe_outlasts_deadline_and_fails
+gate_scenario 'gate: a module that takes longer to load than the deadline' deadline 2 module_outlasts_deadline
 gate_scenario 'gate: a slow device holds no other' slow_one_holds_no_other
 gate_scenario 'gate: a device in a long probe holds no other' device_in_a_probe_holds_no_other
 gate_scenario 'gate: the daemon is killed before' daemon_is_killed_before
