@@ -13,9 +13,9 @@
 #   DIR/packages/       Debian packages of the project                      (make-packages)
 #   DIR/variants/       the kernel's own variant drivers                    (make-variants)
 #
-# Beside it, for all hosts there, can lie a newer QEMU than the machine has:
+# Beside it, for all hosts there, can lie a QEMU with a device that the machine's own does not have:
 #
-#   DIR/../emulator/qemu/   its program, firmware/ and lib/              (make-emulator)
+#   DIR/../emulator/DEVICE/   its program, firmware/ and lib/            (make-emulator)
 
 set -euo pipefail
 
@@ -77,9 +77,9 @@ with_lock() {
   flock "$lock_fd"
 }
 
-# machine_has_igb: whether the machine's own QEMU emulates an SR-IOV network card
-machine_has_igb() {
-  [[ $(qemu-system-x86_64 -device help 2>/dev/null) == *'"igb"'* ]]
+# machine_has DEVICE: whether the machine's own QEMU has it
+machine_has() {
+  [[ $(qemu-system-x86_64 -device help 2>/dev/null) == *"\"$1\""* ]]
 }
 
 # kernel_release ROOT: of the one kernel in a root file system
@@ -118,17 +118,23 @@ copy_sources() {
   mv "$1.new" "$1"
 }
 
-# in_builder SCRIPT [ARGUMENT...]: in the builder of $roots, with $work on /mnt. Its mounts are those
+# in_root ROOT SCRIPT [ARGUMENT...]: in that root file system, with $work on /mnt. Its mounts are those
 # of a mount namespace and vanish with it, even when it is killed.
-in_builder() {
-  # shellcheck disable=SC2016,SC2154 # expanded by the inner shell; set by who calls
+in_root() {
+  # shellcheck disable=SC2016,SC2154 # expanded by the inner shell; set by the caller
   unshare --mount --propagation private sh -euc '
     root=$1 work=$2
     shift 2
     mount --bind "$work" "$root/mnt"
     mount -t proc proc "$root/proc"
     exec chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
-      sh -euc "$@"' sh "$roots/builder" "$work" "$1" sh "${@:2}"
+      sh -euc "$@"' sh "$1" "$work" "$2" sh "${@:3}"
+}
+
+# in_builder SCRIPT [ARGUMENT...]: in the builder of $roots
+in_builder() {
+  # shellcheck disable=SC2154 # set by the caller
+  in_root "$roots/builder" "$@"
 }
 
 # logged WHAT COMMAND...: its messages are shown if it fails
@@ -199,3 +205,13 @@ bootstrap() {
   tail -n 30 "$root.log" >&2
   die "mmdebstrap failed; all of its messages: $root.log"
 }
+
+# For mmdebstrap, in bootstrap: Debian's source of Linux $KERNEL_VERSION into /linux; all, or what $KERNEL_PART matches
+# shellcheck disable=SC2016,SC2034 # expanded by mmdebstrap's shell; used by the scripts that read this file
+linux_source_hook='set -e
+  mkdir "$1/debs" "$1/linux"
+  cd "$1/debs"
+  APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get -q download "linux-source-$KERNEL_VERSION"
+  dpkg -x linux-source-*.deb .
+  tar -C "$1/linux" --strip-components=1 --wildcards -xf usr/src/linux-source-*.tar.xz "${KERNEL_PART:-*}"
+  rm -r "$1/debs"'

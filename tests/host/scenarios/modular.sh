@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=sh disable=SC2154 # lib.sh comes before
+# needs: --append host.systemd
+#
+# Modular daemons by socket activation, as Fedora and RHEL have them: virtqemud is started by the first who connects to its
+# socket, and ends when it was idle for a while, which our own daemon must neither prevent for ever nor be confused by.
+
+virtio_nic=$(bdf 1af4:1041 1)
+idle=5 # seconds; 120 by default
+
+unit() { # unit NAME: from standard input
+  cat >"/run/systemd/system/$1"
+}
+
+install_units() {
+  for daemon in $libvirt_daemons; do
+    unit "$daemon.socket" <<UNIT
+[Socket]
+ListenStream=/run/libvirt/$daemon-sock
+SocketMode=0666
+RemoveOnStop=yes
+UNIT
+    unit "$daemon-ro.socket" <<UNIT
+[Unit]
+BindsTo=$daemon.socket
+After=$daemon.socket
+[Socket]
+ListenStream=/run/libvirt/$daemon-sock-ro
+Service=$daemon.service
+SocketMode=0666
+RemoveOnStop=yes
+UNIT
+    unit "$daemon.service" <<UNIT
+[Unit]
+Requires=$daemon.socket $daemon-ro.socket
+After=$daemon.socket $daemon-ro.socket virtlogd.service
+Wants=virtlogd.service
+[Service]
+Type=notify
+ExecStartPre=modprobe vfio-pci
+ExecStart=/usr/sbin/$daemon --timeout $idle
+KillMode=process
+Restart=on-failure
+TimeoutStartSec=180
+UNIT
+  done
+}
+
+listen() {
+  install_units
+  systemctl daemon-reload
+  for daemon in $libvirt_daemons; do
+    systemctl start "$daemon.socket" "$daemon-ro.socket"
+  done
+}
+
+is_idle() { # for wait_for: virtqemud has ended by itself
+  [ "$(systemctl show --value -p ActiveState virtqemud.service)" = inactive ]
+}
+
+becomes_idle() {
+  wait_for 60 is_idle
+  expect 'how it ended' "$(systemctl show --value -p Result virtqemud.service)" success
+}
+
+nothing_runs_yet() {
+  listen
+  systemctl start vfio-variantd.service
+  is_idle || fail 'virtqemud runs already'
+  expect 'problems that status finds' "$(gate_status '[.findings[] | select(.severity == "problem")] | length')" 0
+  gate_status '.findings[].id' | grep -x libvirt-off
+}
+
+start_wakes_it() {
+  goes_and_comes_home test_vfio_pci "$virtio_nic"
+  becomes_idle
+}
+
+# With the device in the guest the monitor has a connection; afterwards it has none any more
+plug_wakes_it() {
+  start_domain guest
+  before=$(gate_status .opens.held)
+  attach_hostdev guest "$virtio_nic"
+  expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
+  expect 'held' "$(($(gate_status .opens.held) - before))" 1
+  wait_for 20 journal_says "$virtio_nic" domain guest
+  detach_hostdev guest "$virtio_nic"
+  comes_home "$virtio_nic" 'virtio-pci (null)'
+  virsh -q destroy guest
+  becomes_idle
+}
+
+# As long as one of its devices is on VFIO the monitor waits for the domain that takes it, and with that virtqemud stays.
+nodedev_keeps_it() {
+  is_idle || fail 'virtqemud runs'
+  virsh -q nodedev-detach "$(nodedev_name "$virtio_nic")"
+  expect 'driver after nodedev-detach' "$(driver_of "$virtio_nic")" test_vfio_pci
+  systemctl restart virtqemud.service # as an upgrade does
+  expect 'driver when virtqemud was restarted' "$(driver_of "$virtio_nic")" test_vfio_pci
+  virsh -q nodedev-reattach "$(nodedev_name "$virtio_nic")"
+  comes_home "$virtio_nic" 'virtio-pci (null)'
+  becomes_idle
+}
+
+# The monitor connects again, which starts it again
+is_killed_with_a_guest() {
+  start_domain guest
+  attach_hostdev guest "$virtio_nic"
+  wait_for 20 journal_says "$virtio_nic" domain guest
+  systemctl kill -s KILL virtqemud.service
+  wait_for 60 libvirt_answers
+  detach_hostdev guest "$virtio_nic"
+  comes_home "$virtio_nic" 'virtio-pci (null)'
+  virsh -q destroy guest
+  becomes_idle
+}
+
+[ "$libvirt_program" = virtqemud ] || bail_out 'no modular daemons here (see flavours/modular)'
+scenario 'modular: sockets, and no daemon of libvirt yet' nothing_runs_yet
+scenario 'modular: a start wakes virtqemud, which goes again' start_wakes_it
+scenario 'modular: hot plug wakes virtqemud, which goes again' plug_wakes_it
+scenario 'modular: nodedev-detach; virtqemud is restarted meanwhile' nodedev_keeps_it
+scenario 'modular: virtqemud is killed with a device in a guest' is_killed_with_a_guest
