@@ -8,18 +8,6 @@ nic=$(bdf 8086:10d3 1)
 virtio_nic=$(bdf 1af4:1041 1)
 modules=/lib/modules/$(uname -r)
 
-use_real_variants() {
-  unload_variants
-  rm -r "$modules/updates"
-  mkdir "$modules/updates"
-  cp /run/tests/variants/*.ko "$modules/updates/"
-  depmod
-}
-
-is_built() { # is_built MODULE
-  modinfo "$1" >/dev/null 2>&1
-}
-
 # describe_host DIR: a root file system with these modules' tables, for --sysroot
 describe_host() {
   mkdir -p "$1/sys/bus/pci/devices" "$1$modules"
