@@ -251,6 +251,7 @@ vv_io_remove (const VvDir *dir, const char *name, GError **error)
   return TRUE;
 }
 
+/* Kernels before 6.3 refuse a flag that they do not know. */
 int
 vv_io_memory_file (const char *name)
 {

@@ -94,8 +94,6 @@ lift (Fd *fd)
   return *fd >= 0;
 }
 
-/* From 6.3 on the kernel wants to hear that nobody will execute the file; before, it does not know the word.
- */
 static gboolean
 open_input (Fd *fd, const char *text)
 {
