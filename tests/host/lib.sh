@@ -397,6 +397,10 @@ qemu_vfio_devices() {
   done
 }
 
+qemu_uses() { # qemu_uses DOMAIN FILE: "yes" when its QEMU has it open
+  ! find "/proc/$(cat "/run/libvirt/qemu/$1.pid")/fd" -lname "$2" | grep -q . || echo yes
+}
+
 # qemu_vfio_driver DOMAIN: the driver, or drivers, of these devices, each once
 qemu_vfio_driver() {
   qemu_vfio_devices "$1" | cut -d' ' -f2 | sort -u | tr '\n' ' ' | sed 's/ $//'

@@ -52,7 +52,7 @@ waiting_variant() {
 }
 
 let_probe() {
-  echo 0 >/sys/module/test_vfio_pci/parameters/probe_waits
+  [ ! -e /sys/module/test_vfio_pci ] || echo 0 >/sys/module/test_vfio_pci/parameters/probe_waits
 }
 
 # hide_module NAME: its .ko is gone, as after a broken update; shown again by show_module
@@ -210,6 +210,7 @@ goes_and_comes_home() {
   start_domain guest "$xml"
   expect 'drivers that QEMU uses' "$(qemu_vfio_driver guest)" "$wanted"
   expect 'devices that QEMU uses' "$(qemu_vfio_devices guest | wc -l)" $#
+  [ -z "$hostdev_driver" ] || expect 'by iommufd' "$(qemu_uses guest /dev/iommu)" yes
   for device in "$@"; do
     expect 'domain in the journal' "$(journal_of "$device" domain)" guest
     expect 'in use in the journal' "$(journal_of "$device" in-use)" true

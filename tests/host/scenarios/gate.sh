@@ -184,6 +184,7 @@ daemon_is_killed_while_holding() {
   start_domain guest
   attaches_meanwhile "$virtio_nic"
   kill_gate
+  sleep 2 # libvirt finds it in its probe
   let_probe
   wait "$attach_pid" || echo 'it was not attached'
   start_daemon on

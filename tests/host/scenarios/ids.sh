@@ -17,13 +17,13 @@ best_is() {
 }
 
 starts_on() { # starts_on DRIVER BDF
-  is_built "$1" || skip "$1 cannot be built for this kernel"
+  is_built "$1" || fail "$1 was not built"
   best_is "$1" "$2"
   goes_and_comes_home "$1" "$2"
 }
 
 plugs_on() { # plugs_on DRIVER BDF
-  is_built "$1" || skip "$1 cannot be built for this kernel"
+  is_built "$1" || fail "$1 was not built"
   before=$(state_of "$2")
   start_domain guest
   attach_hostdev guest "$2"
@@ -33,7 +33,7 @@ plugs_on() { # plugs_on DRIVER BDF
 }
 
 probes_as() { # probes_as MIGRATABLE DRIVER BDF
-  is_built "$2" || skip "$2 cannot be built for this kernel"
+  is_built "$2" || fail "$2 was not built"
   probed=$3
   vfio-variant bind "$probed"
   trap 'vfio-variant restore "$probed"' EXIT
@@ -45,7 +45,7 @@ probes_as() { # probes_as MIGRATABLE DRIVER BDF
 
 # Its probe looks for what only the real device has. That is ENODEV, no error to the kernel, so that no libvirt notices.
 qat_falls_back() {
-  is_built qat_vfio_pci || skip 'qat_vfio_pci cannot be built for this kernel'
+  is_built qat_vfio_pci || fail 'qat_vfio_pci was not built'
   best_is qat_vfio_pci "$qat"
   mark_log
   goes_and_comes_home vfio-pci "$qat"
@@ -53,11 +53,11 @@ qat_falls_back() {
 }
 
 qat_falls_back_at_hot_plug() {
-  is_built qat_vfio_pci || skip 'qat_vfio_pci cannot be built for this kernel'
+  is_built qat_vfio_pci || fail 'qat_vfio_pci was not built'
   plugs_on vfio-pci "$qat"
 }
 
-use_real_variants
+use_real_variants || bail_out 'no variant drivers'
 need_libvirt
 scenario 'ids: a ConnectX VF starts on mlx5_vfio_pci' starts_on mlx5_vfio_pci "$connectx"
 gate_scenario 'ids: a ConnectX VF at hot plug' plugs_on mlx5_vfio_pci "$connectx"

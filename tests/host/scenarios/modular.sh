@@ -40,7 +40,6 @@ Type=notify
 ExecStartPre=modprobe vfio-pci
 ExecStart=/usr/sbin/$daemon --timeout $idle
 KillMode=process
-Restart=on-failure
 TimeoutStartSec=180
 UNIT
   done
@@ -95,6 +94,8 @@ nodedev_keeps_it() {
   is_idle || fail 'virtqemud runs'
   virsh -q nodedev-detach "$(nodedev_name "$virtio_nic")"
   expect 'driver after nodedev-detach' "$(driver_of "$virtio_nic")" test_vfio_pci
+  sleep $((idle * 3))
+  ! is_idle || fail 'virtqemud has ended'
   systemctl restart virtqemud.service # as an upgrade does
   expect 'driver when virtqemud was restarted' "$(driver_of "$virtio_nic")" test_vfio_pci
   virsh -q nodedev-reattach "$(nodedev_name "$virtio_nic")"
@@ -102,12 +103,19 @@ nodedev_keeps_it() {
   becomes_idle
 }
 
+has_come_back() { # has_come_back PID, for wait_for: after it was PID
+  [ "$(systemctl show --value -p ActiveState virtqemud.service)" = active ] &&
+    [ "$(systemctl show --value -p MainPID virtqemud.service)" != "$1" ]
+}
+
 # The monitor connects again, which starts it again
 is_killed_with_a_guest() {
   start_domain guest
   attach_hostdev guest "$virtio_nic"
   wait_for 20 journal_says "$virtio_nic" domain guest
+  virtqemud_pid=$(systemctl show --value -p MainPID virtqemud.service)
   systemctl kill -s KILL virtqemud.service
+  wait_for 60 has_come_back "$virtqemud_pid"
   wait_for 60 libvirt_answers
   detach_hostdev guest "$virtio_nic"
   comes_home "$virtio_nic" 'virtio-pci (null)'

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=sh disable=SC2154 # lib.sh comes before
-# needs: --append host.systemd --append security=selinux
+# needs: --append host.systemd --append security=selinux --append log_buf_len=4M
 #
-# SELinux, enforcing, with our policy module: hook and daemon run in their domains, do all that they do, and nothing is denied.
+# SELinux, enforcing, with our policy module: hook and daemon run in their domains, at start, at hot plug and at nodedev-detach,
+# and nothing of theirs is denied.
 
 virtio_nic=$(bdf 1af4:1041 1)
 nic=$(bdf 8086:10d3 1)
@@ -17,6 +18,7 @@ domain_of() { # domain_of PID: its type
 }
 
 is_enforced() {
+  echo 0 >/proc/sys/kernel/printk_ratelimit # without auditd denials are lines of the kernel's log
   wait_for 120 libvirt_answers
   expect 'mode' "$(getenforce)" Enforcing
   expect 'domain of libvirtd' "$(domain_of "$(libvirt_pid)")" virtd_t
@@ -65,9 +67,18 @@ nothing_is_denied() {
   expect 'denials that status finds' "$(gate_status '[.findings[] | select(.id == "denied")] | length')" 0
 }
 
+denial_is_noticed() {
+  set_policy ''
+  chcon -t shadow_t "$policy_file"
+  systemctl restart vfio-variantd.service
+  wait_for 20 denials
+  expect 'denials that status finds' "$(gate_status '[.findings[] | select(.id == "denied")] | length')" 1
+}
+
 scenario 'selinux: libvirt runs, enforced' is_enforced
 scenario 'selinux: our module is loaded, and the daemon in its domain' module_is_loaded
 scenario 'selinux: start, with hook and daemon' starts
 scenario 'selinux: hot plug' plugs
 scenario 'selinux: nodedev-detach and nodedev-reattach' nodedev
 scenario 'selinux: nothing of ours was denied' nothing_is_denied
+scenario 'selinux: a denial is noticed' denial_is_noticed
