@@ -223,3 +223,16 @@ goes_and_comes_home() {
   done
   expect 'driver and driver_override afterwards' "$after" "$before"
 }
+
+# gate_serves_hot_plug VARIANT BDF STATE: a guest gets the device while it runs, for which the gate of a daemon that runs
+# blocks libvirt once, and gives it back; in the end it is in STATE. The guest goes on.
+gate_serves_hot_plug() {
+  start_domain guest
+  before=$(gate_status .opens.held)
+  attach_hostdev guest "$2"
+  expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" "$1"
+  expect 'held' "$(($(gate_status .opens.held) - before))" 1
+  wait_for 20 journal_says "$2" domain guest
+  detach_hostdev guest "$2"
+  comes_home "$2" "$3"
+}

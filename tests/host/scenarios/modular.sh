@@ -77,14 +77,7 @@ start_wakes_it() {
 
 # With the device in the guest the monitor has a connection; afterwards it has none any more
 plug_wakes_it() {
-  start_domain guest
-  before=$(gate_status .opens.held)
-  attach_hostdev guest "$virtio_nic"
-  expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
-  expect 'held' "$(($(gate_status .opens.held) - before))" 1
-  wait_for 20 journal_says "$virtio_nic" domain guest
-  detach_hostdev guest "$virtio_nic"
-  comes_home "$virtio_nic" 'virtio-pci (null)'
+  gate_serves_hot_plug test_vfio_pci "$virtio_nic" 'virtio-pci (null)'
   virsh -q destroy guest
   becomes_idle
 }

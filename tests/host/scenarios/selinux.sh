@@ -44,17 +44,6 @@ starts() {
   goes_and_comes_home test_vfio_pci "$virtio_nic"
 }
 
-plugs() {
-  start_domain guest
-  before=$(gate_status .opens.held)
-  attach_hostdev guest "$virtio_nic"
-  expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
-  expect 'held' "$(($(gate_status .opens.held) - before))" 1
-  wait_for 20 journal_says "$virtio_nic" domain guest
-  detach_hostdev guest "$virtio_nic"
-  comes_home "$virtio_nic" 'virtio-pci (null)'
-}
-
 nodedev() {
   virsh -q nodedev-detach "$(nodedev_name "$virtio_nic")"
   expect 'driver after nodedev-detach' "$(driver_of "$virtio_nic")" test_vfio_pci
@@ -78,7 +67,7 @@ denial_is_noticed() {
 scenario 'selinux: libvirt runs, enforced' is_enforced
 scenario 'selinux: our module is loaded, and the daemon in its domain' module_is_loaded
 scenario 'selinux: start, with hook and daemon' starts
-scenario 'selinux: hot plug' plugs
+scenario 'selinux: hot plug' gate_serves_hot_plug test_vfio_pci "$virtio_nic" 'virtio-pci (null)'
 scenario 'selinux: nodedev-detach and nodedev-reattach' nodedev
 scenario 'selinux: nothing of ours was denied' nothing_is_denied
 scenario 'selinux: a denial is noticed' denial_is_noticed
