@@ -9,8 +9,8 @@
 #include "modalias.h"
 #include "placement.h"
 
-typedef gboolean (*DeviceFunc) (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev,
-                                VvBinding *binding, GError **error);
+typedef gboolean (*DeviceFunc) (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *binding,
+                                GError **error);
 
 static gboolean
 is_of (const VvEntry *entry, const VvDomain *domain)
@@ -43,10 +43,9 @@ choose_unlocked (const VvSession *session, const VvDomain *domain, const VvHostd
 }
 
 static VvChoice *
-choose_for (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, const VvBinding *b,
-            GError **error)
+choose_for (const VvDomain *domain, const VvHostdev *hostdev, const VvBinding *b, GError **error)
 {
-  VvChoice *choice = choose_silently (session, domain, hostdev, b->device, b->entry, error);
+  VvChoice *choice = choose_silently (b->session, domain, hostdev, b->device, b->entry, error);
 
   for (guint i = 0; choice && i < choice->refused->len; i++)
     g_warning ("%s: %s", hostdev->address, (char *)choice->refused->pdata[i]);
@@ -128,18 +127,20 @@ vv_domain_strict_rule (const VvSession *session, const VvDomain *domain, gboolea
 
 /* --- one after another --- */
 
-/* A device that cannot be looked at, as its entry is damaged or somebody else moves it, where something is
- * wanted strictly: whether it has that is not known. */
-static void
+/* A device that cannot be looked at, as its entry is damaged or another process moves it, where something is
+ * wanted strictly: whether it has that is not known. Returns: (transfer full): @problem, which is (transfer
+ * full), or what it means for the domain */
+static GError *
 judge_unknown (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, gboolean prepare,
-               GError **error)
+               GError *problem)
 {
   g_autofree char *strict = strict_rule_of (session, domain, hostdev, prepare);
 
-  if (!strict || g_error_matches (*error, VV_ERROR, VV_ERROR_NO_DEVICE))
-    return;
-  g_prefix_error (error, "%s: ", strict);
-  (*error)->code = VV_ERROR_POLICY;
+  if (!strict || g_error_matches (problem, VV_ERROR, VV_ERROR_NO_DEVICE))
+    return problem;
+  GError *refusal = g_error_new (VV_ERROR, VV_ERROR_POLICY, "%s: %s", strict, problem->message);
+  g_error_free (problem);
+  return refusal;
 }
 
 /* FALSE with @refusal set: the policy forbids it. Any other failure is logged, and the domain goes on without
@@ -149,12 +150,12 @@ with_device (const VvSession *session, const VvDomain *domain, const char *stati
              const VvHostdev *hostdev, DeviceFunc func, GError **refusal)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (VvBinding) binding = vv_session_binding (session, address, FALSE, &error);
+  g_autoptr (VvBinding) binding = vv_binding_open (session, address, FALSE, &error);
 
-  if (binding && func (session, domain, hostdev, binding, &error))
+  if (binding && func (domain, hostdev, binding, &error))
     return TRUE;
   if (!binding && refusal)
-    judge_unknown (session, domain, hostdev, strcmp (station, "prepare") == 0, &error);
+    error = judge_unknown (session, domain, hostdev, strcmp (station, "prepare") == 0, error);
   g_warning ("domain %s, %s: %s", domain->name, station, error->message);
   if (!refusal || !g_error_matches (error, VV_ERROR, VV_ERROR_POLICY))
     return TRUE;
@@ -208,18 +209,17 @@ warn_of_obstacles (const VvSession *session, const VvDomain *domain, const VvPci
 }
 
 static gboolean
-is_on_vfio (const VvSession *session, const VvBinding *b, const VvChoice *choice)
+is_on_vfio (const VvBinding *b, const VvChoice *choice)
 {
-  return vv_on_vfio (session->host, b->device, choice->selection);
+  return vv_on_vfio (b->session->host, b->device, choice->selection);
 }
 
 static gboolean
-is_stale (const VvSession *session, const VvBinding *b, const VvChoice *choice)
+is_stale (const VvBinding *b, const VvChoice *choice)
 {
-  const VvPciDevice *d = b->device;
-  const VvHome now = {d->driver, d->driver_module, d->driver_override};
+  const VvHome now = vv_binding_present (b);
 
-  return vv_binding_is_stale (b, &now, is_on_vfio (session, b, choice));
+  return vv_binding_is_stale (b, &now, is_on_vfio (b, choice));
 }
 
 /* Two domains may be starting with the same device. libvirt gives it to one of them, which says so at
@@ -233,11 +233,10 @@ is_claimed (const VvEntry *entry, const VvDomain *domain)
 
 /* libvirt itself does not look whether the host needs the device. */
 static gboolean
-host_spares (const VvSession *session, const VvDomain *domain, const VvBinding *b, const VvChoice *choice,
-             GError **error)
+host_spares (const VvDomain *domain, const VvBinding *b, const VvChoice *choice, GError **error)
 {
   g_autoptr (GPtrArray) reasons =
-      is_on_vfio (session, b, choice) ? g_ptr_array_new () : vv_host_use (session->host, b->device);
+      is_on_vfio (b, choice) ? g_ptr_array_new () : vv_host_use (b->session->host, b->device);
 
   if (!reasons->len)
     return TRUE;
@@ -265,10 +264,10 @@ note_request (const VvDomain *domain, const VvHostdev *hostdev, VvEntry *entry)
 }
 
 static gboolean
-note_domain (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
-             const VvChoice *choice, GError **error)
+note_domain (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, const VvChoice *choice,
+             GError **error)
 {
-  if (is_stale (session, b, choice) && !vv_binding_forget (b, error))
+  if (is_stale (b, choice) && !vv_binding_forget (b, error))
     return FALSE;
   vv_binding_note (b);
   if (!is_claimed (b->entry, domain)) {
@@ -281,38 +280,36 @@ note_domain (const VvSession *session, const VvDomain *domain, const VvHostdev *
 /* libvirt opens a device that goes to QEMU by iommufd before "start": whoever wants to ask its driver has to
  * do so now. That it cannot be asked keeps no guest from starting. */
 static void
-ask_ahead (const VvSession *session, const VvHostdev *hostdev, const VvBinding *b, const VvChoice *choice)
+ask_ahead (const VvHostdev *hostdev, const VvBinding *b, const VvChoice *choice)
 {
   const VvPciDevice *d = b->device;
   g_autoptr (GError) error = NULL;
 
-  if (hostdev->iommufd && vv_choice_requires (choice) && is_on_vfio (session, b, choice) &&
-      vv_migration_known (session->journal, d->driver, d->modalias, NULL) == VV_MIGRATION_UNKNOWN &&
-      !vv_place_can_migrate (session, d, &choice->use, &error))
+  if (hostdev->iommufd && vv_choice_requires (choice) && is_on_vfio (b, choice) &&
+      vv_migration_known (b->session->journal, d->driver, d->modalias, NULL) == VV_MIGRATION_UNKNOWN &&
+      !vv_place_can_migrate (b->session, d, &choice->use, &error))
     g_message ("%s", error->message);
 }
 
 static gboolean
-prepare_chosen (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
-                const VvChoice *choice, GError **error)
+prepare_chosen (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, const VvChoice *choice,
+                GError **error)
 {
-  if (!host_spares (session, domain, b, choice, error) ||
-      !note_domain (session, domain, hostdev, b, choice, error))
+  if (!host_spares (domain, b, choice, error) || !note_domain (domain, hostdev, b, choice, error))
     return FALSE;
-  warn_of_obstacles (session, domain, b->device);
-  ask_ahead (session, hostdev, b, choice);
-  return vv_choice_check (session, b->device, choice, error);
+  warn_of_obstacles (b->session, domain, b->device);
+  ask_ahead (hostdev, b, choice);
+  return vv_choice_check (b->session, b->device, choice, error);
 }
 
 static gboolean
-prepare_device (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
-                GError **error)
+prepare_device (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, GError **error)
 {
-  if (refuse_others_device (session, b->device, error))
+  if (refuse_others_device (b->session, b->device, error))
     return FALSE;
-  g_autoptr (VvChoice) choice = choose_for (session, domain, hostdev, b, error);
+  g_autoptr (VvChoice) choice = choose_for (domain, hostdev, b, error);
 
-  return choice && prepare_chosen (session, domain, hostdev, b, choice, error);
+  return choice && prepare_chosen (domain, hostdev, b, choice, error);
 }
 
 /* A device that stays on its driver, where migration is required: only what is known against it counts. */
@@ -335,38 +332,30 @@ refuse_staying (const VvSession *session, const VvPciDevice *d, const VvChoice *
  * every libvirt takes: before 9.7 it refuses one that is on another. "start" does the rest, but where libvirt
  * opens it before that; such a libvirt takes any. A device that is on VFIO already is the administrator's. */
 static gboolean
-prepare_unmanaged (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
-                   GError **error)
+prepare_unmanaged (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, GError **error)
 {
-  g_autoptr (VvChoice) choice = choose_for (session, domain, hostdev, b, error);
+  g_autoptr (VvChoice) choice = choose_for (domain, hostdev, b, error);
 
   if (!choice)
     return FALSE;
-  if (!manages (choice) || is_on_vfio (session, b, choice)) {
-    ask_ahead (session, hostdev, b, choice);
-    return !hostdev->iommufd || !refuse_staying (session, b->device, choice, error);
+  if (!manages (choice) || is_on_vfio (b, choice)) {
+    ask_ahead (hostdev, b, choice);
+    return !hostdev->iommufd || !refuse_staying (b->session, b->device, choice, error);
   }
-  if (!prepare_chosen (session, domain, hostdev, b, choice, error) ||
+  if (!prepare_chosen (domain, hostdev, b, choice, error) ||
       (!hostdev->iommufd && !vv_selection_force (choice->selection, VV_GENERIC_DRIVER, error)))
     return FALSE;
-  g_autoptr (VvChange) change = hostdev->iommufd ? vv_place (session, b, choice, error)
-                                                 : vv_binding_detach (b, choice->selection, error);
-  if (!change)
-    return vv_session_binding_failed (session, b, hostdev->iommufd ? hostdev->model : VV_GENERIC_DRIVER,
-                                      error);
-  vv_session_log_change (session, change);
-  return TRUE;
+  return hostdev->iommufd ? vv_place (b, choice, error) : vv_binding_detach (b, choice->selection, error);
 }
 
 /* What we have detached goes home; what was away before stays there. */
 static gboolean
-undo_prepare (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
-              GError **error)
+undo_prepare (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, GError **error)
 {
   if (!is_of (b->entry, domain))
     return TRUE;
   if (!hostdev->managed && b->entry->state == VV_STATE_DETACHED)
-    return vv_domain_device_release (session, domain, b, error);
+    return vv_domain_device_release (domain, b, error);
   if (vv_binding_is_home (b))
     return vv_binding_forget (b, error);
   vv_entry_set_domain (b->entry, NULL, NULL);
@@ -397,22 +386,21 @@ load_all (const VvSession *session, const VvChoice *choice)
 
 /* What is known before anything was moved: the drivers that are left, or the one that the device stays on. */
 static gboolean
-foresee_device (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
-                GError **error)
+foresee_device (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, GError **error)
 {
-  g_autoptr (VvChoice) choice = choose_for (session, domain, hostdev, b, error);
+  g_autoptr (VvChoice) choice = choose_for (domain, hostdev, b, error);
   const VvPciDevice *d = b->device;
 
   if (!choice)
     return FALSE;
-  if (hostdev->managed || (manages (choice) && !is_on_vfio (session, b, choice))) {
+  if (hostdev->managed || (manages (choice) && !is_on_vfio (b, choice))) {
     if (!vv_choice_requires (choice))
-      return vv_choice_check (session, d, choice, error);
-    load_all (session, choice);
-    g_autoptr (VvChoice) surely = choose_for (session, domain, hostdev, b, error);
-    return surely && vv_choice_check (session, d, surely, error);
+      return vv_choice_check (b->session, d, choice, error);
+    load_all (b->session, choice);
+    g_autoptr (VvChoice) surely = choose_for (domain, hostdev, b, error);
+    return surely && vv_choice_check (b->session, d, surely, error);
   }
-  return !refuse_staying (session, d, choice, error);
+  return !refuse_staying (b->session, d, choice, error);
 }
 
 gboolean
@@ -436,9 +424,9 @@ is_opened_by_libvirt (const VvSession *session, const VvHostdev *hostdev, const 
 }
 
 static gboolean
-is_not_detached (const VvSession *session, const VvBinding *b, const VvChoice *choice, GError **error)
+is_not_detached (const VvBinding *b, const VvChoice *choice, GError **error)
 {
-  if (!b->device->driver || is_on_vfio (session, b, choice))
+  if (!b->device->driver || is_on_vfio (b, choice))
     return FALSE;
   g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
                "%s is on %s: libvirt has not detached it, so it is left alone", b->device->address,
@@ -457,23 +445,22 @@ set_detached (VvBinding *b)
 
 /* It is where it has to be, by libvirt or the gate, or the domain does not start. */
 static gboolean
-start_opened (const VvSession *session, VvBinding *b, VvChoice *choice, GError **error)
+start_opened (VvBinding *b, VvChoice *choice, GError **error)
 {
   set_detached (b);
-  return vv_binding_save (b, error) && vv_place_opened (session, b, choice, TRUE, error);
+  return vv_binding_save (b, error) && vv_place_opened (b, choice, TRUE, error);
 }
 
 static gboolean
-start_device (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
-              GError **error)
+start_device (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, GError **error)
 {
-  gboolean opened = is_opened_by_libvirt (session, hostdev, b->device);
+  gboolean opened = is_opened_by_libvirt (b->session, hostdev, b->device);
 
-  if (!opened && refuse_others_device (session, b->device, error))
+  if (!opened && refuse_others_device (b->session, b->device, error))
     return FALSE;
-  g_autoptr (VvChoice) choice = choose_for (session, domain, hostdev, b, error);
+  g_autoptr (VvChoice) choice = choose_for (domain, hostdev, b, error);
 
-  if (!choice || is_not_detached (session, b, choice, error))
+  if (!choice || is_not_detached (b, choice, error))
     return FALSE;
   if (!b->entry) { /* nobody saw it before libvirt took it: what it comes from cannot be told any more */
     vv_binding_note (b);
@@ -481,36 +468,27 @@ start_device (const VvSession *session, const VvDomain *domain, const VvHostdev 
   }
   vv_entry_set_domain (b->entry, domain->name, domain->uuid);
   if (opened)
-    return start_opened (session, b, choice, error);
-  if (!vv_binding_save (b, error))
-    return FALSE;
-  g_autoptr (VvChange) change = vv_place (session, b, choice, error);
-  if (!change)
-    return vv_session_binding_failed (session, b, hostdev->model, error);
-  vv_session_log_change (session, change);
-  return TRUE;
+    return start_opened (b, choice, error);
+  return vv_binding_save (b, error) && vv_place (b, choice, error);
 }
 
 /* It stays where it is; only that it can migrate may be asked of it, before libvirt has opened it. */
 static gboolean
-start_unmanaged (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
-                 GError **error)
+start_unmanaged (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, GError **error)
 {
-  g_autoptr (VvChoice) choice = choose_for (session, domain, hostdev, b, error);
+  g_autoptr (VvChoice) choice = choose_for (domain, hostdev, b, error);
+  g_autoptr (GError) immobile = NULL;
 
   if (!choice)
     return FALSE;
   if (!vv_choice_requires (choice))
     return TRUE;
-  if (is_opened_by_libvirt (session, hostdev, b->device))
-    return !refuse_staying (session, b->device, choice, error);
-  if (vv_place_can_migrate (session, b->device, &choice->use, error))
+  if (is_opened_by_libvirt (b->session, hostdev, b->device))
+    return !refuse_staying (b->session, b->device, choice, error);
+  if (vv_place_can_migrate (b->session, b->device, &choice->use, &immobile))
     return TRUE;
-  if (error && *error) {
-    g_autofree char *rule = vv_decision_rule (choice->decision);
-    (*error)->code = VV_ERROR_POLICY;
-    g_prefix_error (error, "%s requires migration: ", rule);
-  }
+  g_autofree char *rule = vv_decision_rule (choice->decision);
+  g_set_error (error, VV_ERROR, VV_ERROR_POLICY, "%s requires migration: %s", rule, immobile->message);
   return FALSE;
 }
 
@@ -584,10 +562,9 @@ vv_domain_device_running (const VvDomain *domain, gboolean managed, VvBinding *b
 }
 
 static gboolean
-mark_running (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
-              GError **error)
+mark_running (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, GError **error)
 {
-  (void)session, (void)hostdev;
+  (void)hostdev;
   return vv_domain_device_running (domain, TRUE, b, error); /* what nobody manages is not looked at */
 }
 
@@ -601,25 +578,24 @@ vv_domain_running (const VvSession *session, const VvDomain *domain)
 
 /* Detached by hand before the domain came: libvirt has given it to the host, the administrator wants it on
  * VFIO. */
-static VvChange *
-keep_held (const VvSession *session, VvBinding *b, GError **error)
+static gboolean
+keep_held (VvBinding *b, GError **error)
 {
-  g_autoptr (VvSelection) selection = vv_catalog_select (session->catalog, b->device->modalias, error);
+  g_autoptr (VvSelection) selection = vv_catalog_select (b->session->catalog, b->device->modalias, error);
 
   if (!selection ||
       (b->entry->vfio_driver && !vv_selection_force (selection, b->entry->vfio_driver, error)) ||
-      !vv_binding_save (b, error))
-    return NULL;
-  VvChange *change = vv_binding_detach (b, selection, error);
-  if (change && change->changed) {
-    g_free (change->why);
-    change->why = g_strdup ("bound by hand before a guest had it");
+      !vv_binding_save (b, error) || !vv_binding_detach (b, selection, error))
+    return FALSE;
+  if (b->change->changed) {
+    g_free (b->change->why);
+    b->change->why = g_strdup ("bound by hand before a guest had it");
   }
-  return change;
+  return TRUE;
 }
 
 gboolean
-vv_domain_device_release (const VvSession *session, const VvDomain *domain, VvBinding *b, GError **error)
+vv_domain_device_release (const VvDomain *domain, VvBinding *b, GError **error)
 {
   if (!is_of (b->entry, domain))
     return TRUE; /* it changed hands while we waited for the lock */
@@ -629,25 +605,21 @@ vv_domain_device_release (const VvSession *session, const VvDomain *domain, VvBi
     return vv_binding_save (b, error);
   if (!b->entry->held && !b->entry->home_known)
     return vv_binding_forget (b, error);
-  g_autoptr (VvChange) change =
-      b->entry->held ? keep_held (session, b, error) : vv_binding_reattach (b, error);
-  if (!change)
-    return vv_session_binding_failed (session, b, NULL, error);
-  g_free (change->domain); /* taken from the entry before */
-  change->domain = g_strdup (domain->name);
-  vv_session_log_change (session, change);
-  if (!change->changed) /* said as well: it is what an operator looks for when a guest has gone */
-    g_message ("domain %s, release: %s is on %s, as it was before", domain->name, change->device,
-               change->to ? change->to : "no driver");
+  if (b->entry->held ? !keep_held (b, error) : !vv_binding_reattach (b, error))
+    return FALSE;
+  g_free (b->change->domain); /* taken from the entry before */
+  b->change->domain = g_strdup (domain->name);
+  if (!b->change->changed) /* said as well: it is what an operator looks for when a guest has gone */
+    g_message ("domain %s, release: %s is on %s, as it was before", domain->name, b->device->address,
+               b->device->driver ? b->device->driver : "no driver");
   return TRUE;
 }
 
 static gboolean
-release_device (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
-                GError **error)
+release_device (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, GError **error)
 {
   (void)hostdev;
-  return vv_domain_device_release (session, domain, b, error);
+  return vv_domain_device_release (domain, b, error);
 }
 
 void

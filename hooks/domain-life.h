@@ -11,8 +11,8 @@
  */
 #pragma once
 
+#include "binding.h"
 #include "domain-xml.h"
-#include "session.h"
 
 /**
  * vv_domain_strict_rule: whether something is wanted strictly of a device of the domain
@@ -86,5 +86,4 @@ gboolean vv_domain_device_running (const VvDomain *domain, gboolean managed, VvB
  *
  * Returns: FALSE with @error set when the device could not be brought to where it belongs
  */
-gboolean vv_domain_device_release (const VvSession *session, const VvDomain *domain, VvBinding *binding,
-                                   GError **error);
+gboolean vv_domain_device_release (const VvDomain *domain, VvBinding *binding, GError **error);

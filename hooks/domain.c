@@ -20,6 +20,7 @@
 #include "log.h"
 #include "news.h"
 #include "policy-xml.h"
+#include "recovery.h"
 
 /* @may_start: where a domain can be refused; elsewhere @act. @by_journal: the devices are those that the
  * journal gives to the domain, not those of its XML. */
@@ -68,7 +69,7 @@ tell_progress (guint limit_ms, gpointer strict)
 static VvSession *
 open_session (const Station *station, const VvDomain *domain, char **strict, GError **error)
 {
-  VvSession *session = vv_session_new (NULL, NULL, VV_SESSION_SERVE, error);
+  VvSession *session = vv_session_new (NULL, NULL, TRUE, error);
 
   if (!session)
     return NULL;
@@ -78,7 +79,7 @@ open_session (const Station *station, const VvDomain *domain, char **strict, GEr
     *strict = vv_domain_strict_rule (session, domain, station->may_start == vv_domain_prepare);
   vv_session_watch (session, tell_progress, *strict);
   tell_hook (0, *strict);
-  vv_session_recover (session);
+  vv_recover (session);
   return session;
 }
 

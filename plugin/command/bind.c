@@ -60,26 +60,16 @@ iommu_allows (const VvSession *session, const VvPciDevice *device, GError **erro
 static gboolean
 forget_stale (const VvSession *session, VvBinding *b, const VvChoice *choice, GError **error)
 {
-  const VvHome now = {b->device->driver, b->device->driver_module, b->device->driver_override};
+  const VvHome now = vv_binding_present (b);
   gboolean on_vfio = vv_on_vfio (session->host, b->device, choice->selection);
 
   return !vv_binding_is_stale (b, &now, on_vfio) || b->entry->domain || vv_binding_forget (b, error);
 }
 
-static void
-tell (const VvSession *session, VvBinding *binding, const VvChange *change, const char *driver,
-      GError **error)
-{
-  if (change)
-    vv_session_log_change (session, change);
-  else
-    vv_session_binding_failed (session, binding, driver, error);
-}
-
 static VvChange *
 bind_device (const VvSession *session, const char *address, const Options *options, GError **error)
 {
-  g_autoptr (VvBinding) binding = vv_session_binding (session, address, options->dry_run, error);
+  g_autoptr (VvBinding) binding = vv_binding_open (session, address, options->dry_run, error);
   g_autoptr (VvChoice) choice =
       binding ? vv_choose (session, binding->device, binding->entry, NULL, NULL, NULL, error) : NULL;
 
@@ -93,17 +83,16 @@ bind_device (const VvSession *session, const char *address, const Options *optio
       (!options->force && (!vv_domain_allows (binding->entry, error) ||
                            !host_allows (session, binding->device, choice->decision, error))))
     return NULL;
-  g_autoptr (VvChange) change = options->driver ? vv_binding_detach (binding, choice->selection, error)
-                                                : vv_place (session, binding, choice, error);
-  if (!options->dry_run)
-    tell (session, binding, change, options->driver, error);
-  if (change && binding->entry && !binding->entry->held) {
+  if (options->driver ? !vv_binding_detach (binding, choice->selection, error)
+                      : !vv_place (binding, choice, error))
+    return NULL;
+  if (binding->entry && !binding->entry->held) {
     binding->entry->held = TRUE;
     binding->entry->at_boot = options->at_boot;
     if (!vv_binding_save (binding, error))
       return NULL;
   }
-  return g_steal_pointer (&change);
+  return vv_binding_close (g_steal_pointer (&binding));
 }
 
 static VvChange *

@@ -156,7 +156,7 @@ look (gpointer data)
 {
   Follow *f = data;
   g_autoptr (GError) error = NULL;
-  VvSession *session = vv_session_new (NULL, f->host->release, VV_SESSION_LOOK, &error);
+  VvSession *session = vv_session_new (NULL, f->host->release, FALSE, &error);
 
   if (!session) {
     vv_warning ("%s", error->message);

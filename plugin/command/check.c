@@ -330,7 +330,7 @@ vv_cmd_check (int argc, char **argv)
     code = VV_EXIT_USAGE;
   if (code >= 0)
     return code;
-  VvSession *session = vv_session_new (common.sysroot, common.release, VV_SESSION_LOOK, &error);
+  VvSession *session = vv_session_new (common.sysroot, common.release, FALSE, &error);
   if (!session)
     return vv_print_error (error);
   g_autoptr (VvSurroundings) surroundings = vv_surroundings_new (session);

@@ -10,6 +10,7 @@
 
 #include "colour.h"
 #include "policy-xml.h"
+#include "recovery.h"
 
 void
 vv_common_clear (VvCommon *common)
@@ -165,13 +166,15 @@ vv_open_session (const VvCommon *common, gboolean change, int *exit_code)
     *exit_code = VV_EXIT_UNPRIVILEGED;
     return NULL;
   }
-  VvSession *session =
-      vv_session_new (common->sysroot, common->release, change ? VV_SESSION_MOVE : VV_SESSION_LOOK, &error);
-  if (session)
-    read_policy (session);
-  if (!session)
+  VvSession *session = vv_session_new (common->sysroot, common->release, change, &error);
+  if (!session) {
     *exit_code = vv_print_error (error);
-  else if (vv_catalog_warning (session->catalog))
+    return NULL;
+  }
+  read_policy (session);
+  if (change)
+    vv_recover (session);
+  if (vv_catalog_warning (session->catalog))
     vv_warning ("%s", vv_catalog_warning (session->catalog));
   return session;
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "binding.h"
 #include "command.h"
 #include "log.h"
 #include "migration.h"
@@ -46,7 +47,7 @@ static gboolean
 ask (const VvSession *session, Answer *a, GError **error)
 {
   g_autoptr (GError) unwritten = NULL;
-  g_autoptr (VvBinding) binding = vv_session_binding (session, a->address, FALSE, error);
+  g_autoptr (VvBinding) binding = vv_binding_open (session, a->address, FALSE, error);
 
   if (!binding)
     return FALSE;

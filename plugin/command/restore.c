@@ -5,6 +5,7 @@
 #include <glib/gi18n-lib.h>
 #include <stdio.h>
 
+#include "binding.h"
 #include "move.h"
 
 typedef struct {
@@ -19,18 +20,12 @@ static VvChange *
 restore_device (const VvSession *session, const char *address, gpointer data, GError **error)
 {
   const Options *options = data;
-  g_autoptr (VvBinding) binding = vv_session_binding (session, address, options->dry_run, error);
+  g_autoptr (VvBinding) binding = vv_binding_open (session, address, options->dry_run, error);
 
-  if (!binding || (!options->force && !vv_domain_allows (binding->entry, error)))
+  if (!binding || (!options->force && !vv_domain_allows (binding->entry, error)) ||
+      !vv_binding_reattach (binding, error))
     return NULL;
-  VvChange *change = vv_binding_reattach (binding, error);
-  if (options->dry_run)
-    return change;
-  if (change)
-    vv_session_log_change (session, change);
-  else
-    vv_session_binding_failed (session, binding, NULL, error);
-  return change;
+  return vv_binding_close (g_steal_pointer (&binding));
 }
 
 /* What is in the journal and not in a domain's hands; with @at_boot, of that what the policy had bound. */

@@ -287,7 +287,7 @@ vv_cmd_status (int argc, char **argv)
   g_autoptr (VvReport) report = vv_ask_daemon (host, patience_ms, &problem);
   if (!report && !g_error_matches (problem, VV_ERROR, VV_ERROR_NOT_FOUND))
     return vv_print_error (problem);
-  VvSession *session = vv_session_new (common.sysroot, NULL, VV_SESSION_LOOK, &error);
+  VvSession *session = vv_session_new (common.sysroot, NULL, FALSE, &error);
   if (!session)
     return vv_print_error (error);
   return tell (session, report, problem ? problem->message : NULL, &common);

@@ -9,38 +9,7 @@
 
 #define LIBVIRT_IOMMUFD VV_LIBVIRT_VERSION (12, 1, 0)
 
-static VvChange *leave (const VvBinding *b, const VvRequest *request, VvOperation operation,
-                        const char *format, ...) G_GNUC_PRINTF (4, 5);
-
-static VvChange *
-leave (const VvBinding *b, const VvRequest *request, VvOperation operation, const char *format, ...)
-{
-  VvChange *change = vv_change_new (request->address, operation, request->before.driver);
-  va_list args;
-
-  va_start (args, format);
-  change->why = g_strdup_vprintf (format, args);
-  va_end (args);
-  change->to = g_strdup (b->device->driver);
-  return change;
-}
-
 /* --- which candidates --- */
-
-/* Whether @driver is one that VFIO knows: a candidate's, loaded or not, or one that was put behind. */
-static gboolean
-is_vfio_driver (const VvHost *host, const VvSelection *selection, const char *driver)
-{
-  if (!driver)
-    return FALSE;
-  if (strcmp (driver, VV_GENERIC_DRIVER) == 0 || vv_selection_has_driver (host, selection, driver, NULL))
-    return TRUE;
-  g_autofree char *module = vv_module_name (driver);
-  for (guint i = 0; i < selection->candidates->len; i++)
-    if (strcmp (((VvCandidate *)selection->candidates->pdata[i])->module, module) == 0)
-      return TRUE;
-  return FALSE;
-}
 
 /* Why what libvirt asked for must not be bettered; NULL: it may be. @could_fail: libvirt may not be able to
  * go on with another one */
@@ -114,34 +83,32 @@ choose_as_requested (const VvSession *session, const VvRequest *request, const V
 /* What libvirt asked for stays where the policy allows it. What that does not allow gives way, where libvirt
  * can go on with another; else the policy is a wish, but for one that is strict. */
 static gboolean
-keep_wanted (const VvSession *session, const VvRequest *request, const VvBinding *b, VvChoice *choice,
-             char **kept, GError **error)
+keep_wanted (const VvRequest *request, const VvBinding *b, VvChoice *choice, char **kept, GError **error)
 {
   const VvPciDevice *device = b->device;
   const char *wanted = device->driver_override;
   gboolean could_fail;
   g_autofree char *why = why_keep (request, device, wanted, &could_fail);
 
-  if (!why || !is_vfio_driver (session->host, choice->selection, wanted))
+  if (!why || !vv_selection_has_driver (b->session->host, choice->selection, wanted, NULL))
     return TRUE;
   if (could_fail && vv_decision_is_strict (choice->decision) && !domain_starts (b->entry) &&
-      !vv_candidates_find (session->host, choice->selection->candidates, wanted))
+      !vv_candidates_find (b->session->host, choice->selection->candidates, wanted))
     return refuse (device, choice, wanted, why,
                    error); /* nobody chose it: it is all that this libvirt knows */
-  if (!could_fail && !vv_choice_takes (session, device, choice, wanted))
+  if (!could_fail && !vv_choice_takes (b->session, device, choice, wanted))
     return TRUE;
   *kept = g_steal_pointer (&why);
-  return vv_selection_begin_with (session->host, choice->selection, wanted, *kept, error);
+  return vv_selection_begin_with (b->session->host, choice->selection, wanted, *kept, error);
 }
 
 static VvChoice *
-choose_for (const VvSession *session, const VvRequest *request, const VvBinding *b, char **kept,
-            GError **error)
+choose_for (const VvRequest *request, const VvBinding *b, char **kept, GError **error)
 {
   VvPhase before = vv_clock_enter (b->patience.clock, VV_PHASE_SELECT);
   gboolean start;
-  g_autoptr (VvChoice) choice = choose_as_requested (session, request, b->device, b->entry, &start, error);
-  gboolean chosen = choice && (start || keep_wanted (session, request, b, choice, kept, error));
+  g_autoptr (VvChoice) choice = choose_as_requested (b->session, request, b->device, b->entry, &start, error);
+  gboolean chosen = choice && (start || keep_wanted (request, b, choice, kept, error));
 
   vv_clock_enter (b->patience.clock, before);
   return chosen ? g_steal_pointer (&choice) : NULL;
@@ -152,10 +119,9 @@ choose_for (const VvSession *session, const VvRequest *request, const VvBinding 
 /* For the journal, which knows the device's home before anything is tried: libvirt takes the device in any
  * case. vv_binding_detach() saves it. */
 static gboolean
-note_home (const VvSession *session, VvBinding *b, const VvRequest *request, const VvSelection *selection,
-           GError **error)
+note_home (VvBinding *b, const VvRequest *request, const VvSelection *selection, GError **error)
 {
-  gboolean was_on_vfio = is_vfio_driver (session->host, selection, request->before.driver);
+  gboolean was_on_vfio = vv_selection_has_driver (b->session->host, selection, request->before.driver, NULL);
 
   if (vv_binding_is_stale (b, &request->before, was_on_vfio) && !vv_binding_forget (b, error))
     return FALSE;
@@ -166,62 +132,50 @@ note_home (const VvSession *session, VvBinding *b, const VvRequest *request, con
   return TRUE;
 }
 
-static VvChange *
-take (const VvSession *session, const VvRequest *request, VvBinding *b, GError **error)
+static gboolean
+take (VvBinding *b, const VvRequest *request, GError **error)
 {
+  const VvSession *session = b->session;
   g_autofree char *kept = NULL;
-  g_autoptr (VvChoice) choice = choose_for (session, request, b, &kept, error);
+  g_autoptr (VvChoice) choice = choose_for (request, b, &kept, error);
   const VvSelection *selection = choice ? choice->selection : NULL;
   const char *wanted = b->device->driver_override;
-  gboolean starts = domain_starts (b->entry);
 
-  if (!selection || !note_home (session, b, request, selection, error))
-    return NULL;
-  if (!is_vfio_driver (session->host, selection, wanted))
-    return vv_binding_save (b, error)
-               ? leave (b, request, VV_DETACH, "libvirt wants it on %s, which is no VFIO driver known for it",
-                        wanted)
-               : NULL;
-  VvChange *change = vv_place (session, b, choice, error);
-  if (!change)
-    return NULL;
-  if (starts)
-    vv_place_note_failed (b, change);
-  g_free (change->from);
-  change->from = g_strdup (request->before.driver);
+  if (!selection || !note_home (b, request, selection, error))
+    return FALSE;
+  if (!vv_selection_has_driver (session->host, selection, wanted, NULL))
+    return vv_binding_save (b, error) &&
+           vv_binding_leave (b, VV_DETACH, "libvirt wants it on %s, which is no VFIO driver known for it",
+                             wanted);
+  if (!vv_place (b, choice, error))
+    return FALSE;
   if (kept && selection->excluded->len) {
-    g_autofree char *why = change->why;
-    change->why = g_strdup_printf ("%s; nothing better was tried: %s", why, kept);
+    g_autofree char *why = b->change->why;
+    b->change->why = g_strdup_printf ("%s; nothing better was tried: %s", why, kept);
   }
-  return change;
+  return TRUE;
 }
 
 /* --- reattach --- */
 
-static VvChange *
-give_back (const VvRequest *request, VvBinding *b, GError **error)
+static gboolean
+give_back (VvBinding *b, GError **error)
 {
   const VvEntry *entry = b->entry;
 
   if (entry && entry->held && entry->domain && !entry->unmanaged)
-    return leave (b, request, VV_REATTACH,
-                  "it was bound by hand before domain %s had it: the hook sees to it", entry->domain);
-  if (!entry || !entry->home_known) {
-    if (entry && !entry->domain)
-      vv_binding_forget (b, NULL);
-    return leave (b, request, VV_REATTACH, "what it was before is not known: the kernel chooses");
-  }
-  VvChange *change = vv_binding_reattach (b, error);
-  if (!change)
-    return NULL;
-  g_free (change->from);
-  change->from = g_strdup (request->before.driver);
-  return change;
+    return vv_binding_leave (
+        b, VV_REATTACH, "it was bound by hand before domain %s had it: the hook sees to it", entry->domain);
+  if (entry && entry->home_known)
+    return vv_binding_reattach (b, error);
+  if (entry && !entry->domain)
+    vv_binding_forget (b, NULL);
+  return vv_binding_leave (b, VV_REATTACH, "what it was before is not known: the kernel chooses");
 }
 
 /* To what it was before libvirt touched it. An entry counts further when it says that the device is away on
- * the driver that it was on: somebody had detached it. */
-static VvChange *
+ * the driver that it was on: an administrator had detached it. */
+static gboolean
 undo (const VvRequest *request, VvBinding *b, const VvEntry *entry, const char *why, GError **error)
 {
   gboolean was_away = entry && entry->state == VV_STATE_DETACHED && entry->vfio_driver &&
@@ -230,52 +184,43 @@ undo (const VvRequest *request, VvBinding *b, const VvEntry *entry, const char *
   return vv_binding_undo (b, &request->before, was_away ? entry : NULL, why, error);
 }
 
-/* libvirt is going to be told that it cannot have the device, and does nothing more about it then
+/* A domain that starts is refused by its hook's "start", whose words libvirt quotes: here libvirt goes on.
+ * Any other libvirt is told that it cannot have the device, and does nothing more about it then
  * (virHostdevPreparePCIDevicesImpl() gives back only what virPCIDeviceDetach() has taken). */
-static void
-bring_back (const VvSession *session, const VvRequest *request, VvBinding *b, const VvEntry *entry)
+static gboolean
+refuse_libvirt (const VvRequest *request, VvBinding *b, const VvEntry *entry, GError *refusal, GError **error)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (VvChange) change =
-      undo (request, b, entry, "as it was before: it cannot have what is required", &error);
+  g_autoptr (GError) problem = NULL;
 
-  if (change)
-    vv_session_log_change (session, change);
-  else
-    g_warning ("gate: %s", error->message);
+  if (domain_starts (entry)) {
+    g_set_error_literal (error, VV_ERROR, VV_ERROR_FAILED, refusal->message);
+    g_error_free (refusal);
+    return FALSE;
+  }
+  if (!undo (request, b, entry, "as it was before: it cannot have what is required", &problem))
+    g_warning ("gate: %s", problem->message);
+  vv_binding_tell (b); /* before the reason for it is logged */
+  g_propagate_error (error, refusal);
+  return FALSE;
 }
 
-VvChange *
-vv_handover (const VvSession *session, const VvRequest *request, const VvPatience *patience,
-             VvChange **failed, GError **error)
+gboolean
+vv_handover (VvBinding *b, const VvRequest *request, GError **error)
 {
-  vv_clock_enter (patience->clock, VV_PHASE_FIND);
-  g_autoptr (VvBinding) b = vv_binding_open_between (session->host, session->modules, session->journal,
-                                                     session->hooks, request->address, patience, error);
-  vv_clock_enter (patience->clock, VV_PHASE_OTHER);
-  if (!b)
-    return NULL;
   VvOperation operation = b->device->driver_override ? VV_DETACH : VV_REATTACH;
-  if (b->device->driver)
-    return leave (b, request, operation, "it is on %s already", b->device->driver);
   g_autoptr (VvEntry) entry = b->entry ? vv_entry_copy (b->entry) : NULL;
   g_autoptr (GError) problem = NULL;
-  VvChange *change =
-      operation == VV_DETACH ? take (session, request, b, &problem) : give_back (request, b, &problem);
-  if (change)
-    return change;
-  g_autoptr (VvChange) record = vv_binding_failed (b);
-  if (domain_starts (entry))
-    vv_place_note_failed (b, record);
-  if (failed)
-    *failed = g_steal_pointer (&record);
-  gboolean refused = problem && g_error_matches (problem, VV_ERROR, VV_ERROR_POLICY);
-  if (refused && domain_starts (entry))
-    problem->code = VV_ERROR_FAILED;
-  else if (refused)
-    bring_back (session, request, b, entry);
-  g_propagate_error (error, g_steal_pointer (&problem));
-  return NULL;
+
+  if (b->device->driver)
+    return vv_binding_leave (b, operation, "it is on %s already", b->device->driver);
+  gboolean done = operation == VV_DETACH ? take (b, request, &problem) : give_back (b, &problem);
+  if (operation == VV_DETACH && domain_starts (entry))
+    vv_place_note_failed (b);
+  if (g_error_matches (problem, VV_ERROR, VV_ERROR_POLICY))
+    return refuse_libvirt (request, b, entry, g_steal_pointer (&problem), error);
+  if (problem)
+    g_propagate_error (error, g_steal_pointer (&problem));
+  return done;
 }
 
 /* --- what a libvirt that died leaves --- */
@@ -296,17 +241,20 @@ is_left_between (const VvBinding *b, const VvRequest *request)
 VvChange *
 vv_handover_rescue (const VvSession *session, const VvRequest *request, GError **error)
 {
-  g_autoptr (VvBinding) b = vv_session_binding (session, request->address, FALSE, error);
+  g_autoptr (VvBinding) b = vv_binding_open (session, request->address, FALSE, error);
 
   if (!b)
     return NULL;
   VvOperation operation = b->device->driver_override ? VV_DETACH : VV_REATTACH;
-  if (!is_left_between (b, request))
-    return leave (b, request, operation, "libvirt died, and had not begun, or somebody else went on");
-  if (operation == VV_REATTACH && !(b->entry && b->entry->held))
-    return vv_binding_reattach (b, error);
   g_autoptr (VvEntry) entry = b->entry ? vv_entry_copy (b->entry) : NULL;
-  return undo (request, b, entry, "as it was before: libvirt died in the middle of moving it", error);
+  gboolean done;
+  if (!is_left_between (b, request))
+    done = vv_binding_leave (b, operation, "libvirt died, and had not begun, or another process went on");
+  else if (operation == VV_REATTACH && !(entry && entry->held))
+    done = vv_binding_reattach (b, error);
+  else
+    done = undo (request, b, entry, "as it was before: libvirt died in the middle of moving it", error);
+  return done ? vv_binding_close (g_steal_pointer (&b)) : NULL;
 }
 
 /* Its driver_override is not looked at: the gate would have to answer, and the kernel shows it only when the
@@ -321,12 +269,12 @@ vv_handover_prepare (const VvSession *session, const VvRequest *request)
       device ? choose_as_requested (session, request, device, entry, &start, NULL) : NULL;
   gboolean could_fail;
 
-  if (!choice || is_vfio_driver (session->host, choice->selection, request->before.driver))
+  if (!choice || vv_selection_has_driver (session->host, choice->selection, request->before.driver, NULL))
     return 0; /* on its way home */
   g_autofree char *kept = start ? NULL : why_keep (request, device, VV_GENERIC_DRIVER, &could_fail);
   if (kept)
     return 0; /* what libvirt asks for it has loaded itself */
   gint64 begun = g_get_monotonic_time ();
-  vv_binding_load_ahead (session->host, session->modules, choice->selection, NULL);
+  vv_binding_load_ahead (session, choice->selection, NULL);
   return g_get_monotonic_time () - begun;
 }

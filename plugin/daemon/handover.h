@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "session.h"
+#include "binding.h"
 
 /**
  * VvRequest:
@@ -33,19 +33,18 @@ gint64 vv_handover_prepare (const VvSession *session, const VvRequest *request);
 
 /**
  * vv_handover:
- * @patience: how long libvirt waits; its clock is in VV_PHASE_OTHER afterwards
- * @failed: (out) (optional) (nullable): with @error set, what vv_binding_failed() says
+ * @binding: by vv_binding_open_between(), with @request's driver of before; its clock is in VV_PHASE_OTHER
+ * afterwards
  *
  * The device has no driver. With a driver_override it is on its way to VFIO: it is bound to the best driver
  * that this libvirt can do with, down to the one that libvirt asked for. Without one it is on its way home:
  * to the driver and the driver_override of its journal entry. Afterwards libvirt's own drivers_probe finds
  * it bound and does nothing; whatever failed, libvirt's own way is open.
  *
- * Returns: (transfer full): what happened (@changed is FALSE when the device was left to libvirt), or NULL
- * with @error set
+ * Returns: whether all went well; @binding->change says what happened, and has nothing changed when the
+ * device was left to libvirt. FALSE with @error set: VV_ERROR_POLICY when libvirt is to be refused
  */
-VvChange *vv_handover (const VvSession *session, const VvRequest *request, const VvPatience *patience,
-                       VvChange **failed, GError **error);
+gboolean vv_handover (VvBinding *binding, const VvRequest *request, GError **error);
 
 /**
  * vv_handover_rescue:
@@ -55,6 +54,6 @@ VvChange *vv_handover (const VvSession *session, const VvRequest *request, const
  * driver_override for, the device is brought there. One that has not changed, or has a new driver, is left as
  * it is; so is one that a process holds through VFIO (VV_ERROR_REFUSED).
  *
- * Returns: (transfer full): as vv_handover()
+ * Returns: (transfer full): what happened, or NULL with @error set
  */
 VvChange *vv_handover_rescue (const VvSession *session, const VvRequest *request, GError **error);

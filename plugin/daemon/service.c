@@ -7,6 +7,7 @@
 #include "gate.h"
 #include "minder-process.h"
 #include "policy-reader.h"
+#include "recovery.h"
 #include "stats.h"
 #include "status-socket.h"
 #include "textfile.h"
@@ -513,7 +514,7 @@ reconcile (VvService *s)
 
   if (!addresses->len)
     return;
-  vv_worker_run (vv_session_recover, s->session);
+  vv_worker_run (vv_recover, s->session);
   vv_minder_process_look (s->minder);
 }
 
@@ -529,7 +530,7 @@ vv_service_new (const VvServiceOptions *options, GError **error)
   s->jobs = g_ptr_array_new ();
   s->stats = vv_stats_new ();
   s->minder = vv_minder_process_new (options->minder);
-  s->session = vv_session_new (options->sysroot, NULL, VV_SESSION_SERVE, error);
+  s->session = vv_session_new (options->sysroot, NULL, TRUE, error);
   if (!s->session)
     return NULL;
   if (vv_catalog_warning (s->session->catalog))

@@ -128,7 +128,7 @@ tell_override (const VvAnnouncement *a, int fd)
   return override;
 }
 
-/* What follows the report costs libvirt nothing. */
+/* What follows the report, also what closing the binding does, costs libvirt nothing. */
 static void
 hand_over (const VvSession *session, const VvAnnouncement *a, int fd)
 {
@@ -139,15 +139,16 @@ hand_over (const VvSession *session, const VvAnnouncement *a, int fd)
   VvPatience patience = {.touched = tell_touched, .data = &fd, .clock = &clock};
   Go go;
   g_autoptr (GError) error = NULL;
-  g_autoptr (VvChange) change = NULL;
-  g_autoptr (VvChange) failed = NULL;
 
   gint64 loading = vv_handover_prepare (session, &request), ready = g_get_monotonic_time ();
   if (recv (fd, &go, sizeof go, 0) != sizeof go)
     return; /* the announcement came to nothing */
   patience.until = go.deadline;
   vv_clock_start (&clock, go.since);
-  change = vv_handover (session, &request, &patience, &failed, &error);
+  vv_clock_enter (&clock, VV_PHASE_FIND);
+  g_autoptr (VvBinding) b = vv_binding_open_between (session, a->address, a->driver, &patience, &error);
+  vv_clock_enter (&clock, VV_PHASE_OTHER);
+  const VvChange *change = b && vv_handover (b, &request, &error) ? b->change : NULL;
   count_loading (&clock, go.since, ready, loading);
   gboolean refused = g_error_matches (error, VV_ERROR, VV_ERROR_POLICY);
   send_report (fd, a->address,
@@ -155,15 +156,11 @@ hand_over (const VvSession *session, const VvAnnouncement *a, int fd)
                : refused ? VV_REFUSED
                          : "failed",
                change, &clock, error);
-  if (!change) {
+  if (!change)
     g_warning ("gate, %s: %s: %s", a->address, refused ? "libvirt is refused" : "libvirt goes its own way",
                error->message);
-    vv_session_count_failure (session, failed, NULL, error);
-  } else if (change->changed) {
-    vv_session_log_change (session, change);
-  } else {
+  else if (!change->changed)
     g_message ("gate, %s: left to libvirt: %s", a->address, change->why);
-  }
 }
 
 /* libvirt lets the kernel choose now, which knows nothing of the driver_override of home. What comes after
@@ -177,7 +174,7 @@ finish_the_way_home (const VvSession *session, const char *address)
   g_autoptr (VvEntry) entry = vv_journal_load (session->journal, address, NULL);
   if (!entry || entry->state != VV_STATE_REATTACHING)
     return;
-  g_autoptr (VvBinding) b = vv_session_binding (session, address, FALSE, &error); /* that recovers */
+  g_autoptr (VvBinding) b = vv_binding_open (session, address, FALSE, &error); /* that recovers */
   if (!b)
     g_warning ("%s", error->message);
 }
@@ -187,7 +184,7 @@ stand_back (const VvSession *session, const VvAnnouncement *a, int fd)
 {
   g_autoptr (GError) crash = NULL;
 
-  vv_binding_stand_back (session->host, session->journal, a->address);
+  vv_binding_stand_back (session, a->address);
   g_set_error (&crash, VV_ERROR, VV_ERROR_FAILED, "the process that moved it died");
   send_report (fd, a->address, "crashed", NULL, NULL, crash);
   finish_the_way_home (session, a->address);
@@ -202,8 +199,6 @@ rescue (const VvSession *session, const VvAnnouncement *a)
 
   if (!change)
     g_warning ("gate, %s: %s died while it moved it: %s", a->address, a->executable, error->message);
-  else if (change->changed)
-    vv_session_log_change (session, change);
 }
 
 /* --- in the parent --- */

@@ -4,6 +4,8 @@
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
+#include "tally.h"
+
 #define REGISTERING_LIMIT_US (30 * G_USEC_PER_SEC)
 #define REGISTERING_LOOK_US 5000
 
@@ -22,31 +24,140 @@ vv_binding_assign (char **field, const char *value)
   g_free (old);
 }
 
+/* --- opening and closing --- */
+
+/* Another device came to the address: what is written there is not about this one. */
+static gboolean
+drop_foreign_entry (VvBinding *b, GError **error)
+{
+  return !b->entry || same (b->entry->modalias, b->device->modalias) || vv_binding_forget (b, error);
+}
+
+VvBinding *
+vv_binding_new (const VvSession *session, const char *address, VvLock *lock, GError **error)
+{
+  g_autoptr (VvBinding) b = g_new0 (VvBinding, 1);
+  g_autoptr (GError) damaged = NULL;
+
+  b->session = session;
+  b->lock = lock;
+  b->device = vv_pci_device_open (session->host, address, error);
+  if (!b->device)
+    return NULL;
+  b->entry = vv_journal_load (session->journal, address, &damaged);
+  if (damaged) {
+    g_propagate_error (error, g_steal_pointer (&damaged));
+    return NULL;
+  }
+  return drop_foreign_entry (b, error) ? g_steal_pointer (&b) : NULL;
+}
+
+static void
+tell_change (const VvBinding *b)
+{
+  if (!b->change || !b->lock)
+    return;
+  vv_change_log (b->change);
+  vv_tally_count (b->session->journal, b->change);
+}
+
+void
+vv_binding_tell (VvBinding *b)
+{
+  tell_change (b);
+  g_clear_pointer (&b->change, vv_change_free);
+}
+
+VvChange *
+vv_binding_close (VvBinding *b)
+{
+  if (!b)
+    return NULL;
+  tell_change (b);
+  VvChange *change = b->change;
+  vv_pci_device_free (b->device);
+  vv_entry_free (b->entry);
+  vv_lock_free (b->lock);
+  g_free (b);
+  return change;
+}
+
+void
+vv_binding_free (VvBinding *b)
+{
+  vv_change_free (vv_binding_close (b));
+}
+
+VvHome
+vv_binding_present (const VvBinding *b)
+{
+  return (VvHome){b->device->driver, b->device->driver_module, b->device->driver_override};
+}
+
+void
+vv_binding_note_home (VvBinding *b, const VvHome *home)
+{
+  if (b->entry)
+    return;
+  b->entry = vv_entry_new (b->device->address, b->device->modalias);
+  b->entry->home_known = TRUE;
+  b->entry->home_driver = g_strdup (home->driver);
+  b->entry->home_module = g_strdup (home->module);
+  b->entry->home_override = g_strdup (home->override);
+}
+
+gboolean
+vv_binding_save (VvBinding *b, GError **error)
+{
+  VvPhase before = vv_clock_enter (b->patience.clock, VV_PHASE_JOURNAL);
+  gboolean done = !b->lock || vv_journal_store (b->session->journal, b->entry, error);
+
+  vv_clock_enter (b->patience.clock, before);
+  return done;
+}
+
+gboolean
+vv_binding_forget (VvBinding *b, GError **error)
+{
+  VvPhase before = vv_clock_enter (b->patience.clock, VV_PHASE_JOURNAL);
+  gboolean done = !b->lock || vv_journal_drop (b->session->journal, b->device->address, error);
+
+  g_clear_pointer (&b->entry, vv_entry_free);
+  vv_clock_enter (b->patience.clock, before);
+  return done;
+}
+
+/* --- the record --- */
+
 void
 vv_binding_begin (VvBinding *b, VvOperation operation)
 {
-  g_clear_pointer (&b->change, vv_change_free);
-  b->change = vv_change_new (b->device->address, operation, b->device->driver);
+  vv_binding_tell (b);
+  b->change = vv_change_new (b->device->address, operation, b->seen_on ? b->seen_on : b->device->driver);
   b->change->domain = g_strdup (b->entry ? b->entry->domain : NULL);
   b->begun = g_get_monotonic_time ();
 }
 
-VvChange *
-vv_binding_finish (VvBinding *b, const char *why)
+gboolean
+vv_binding_end (VvBinding *b, const char *why, GError *problem, GError **error)
 {
-  VvChange *change = g_steal_pointer (&b->change);
+  VvChange *change = b->change;
 
   change->to = g_strdup (b->device->driver);
   change->usec = g_get_monotonic_time () - b->begun;
   if (!change->why)
     change->why = g_strdup (why);
-  return change;
+  if (!problem)
+    return TRUE;
+  change->problem = g_error_copy (problem);
+  g_propagate_error (error, problem);
+  return FALSE;
 }
 
 gboolean
 vv_binding_vanished (VvBinding *b, GError **error)
 {
-  return !b->dry_run && !vv_pci_device_reload (b->device, error);
+  return b->lock && !vv_pci_device_reload (b->device, error);
 }
 
 /* --- writing --- */
@@ -73,7 +184,7 @@ step_write (VvBinding *b, const VvDir *dir, const char *path, const char *value,
 
   g_ptr_array_add (b->change->steps,
                    g_strdup_printf ("echo %s%s> %s", clear ? "" : value, clear ? "" : " ", name));
-  if (b->dry_run)
+  if (!b->lock)
     return TRUE;
   tell_touched (b, TRUE);
   VvPhase before = vv_clock_enter (b->patience.clock, VV_PHASE_BIND);
@@ -86,10 +197,10 @@ gboolean
 vv_step_load (VvBinding *b, const char *module, GError **error)
 {
   g_ptr_array_add (b->change->steps, g_strdup_printf ("modprobe %s", module));
-  if (b->dry_run)
+  if (!b->lock)
     return TRUE;
   VvPhase before = vv_clock_enter (b->patience.clock, VV_PHASE_MODULE);
-  gboolean done = vv_modules_load (b->modules, module, error);
+  gboolean done = vv_modules_load (b->session->modules, module, error);
   vv_clock_enter (b->patience.clock, before);
   return done;
 }
@@ -131,8 +242,8 @@ wait_for_files (const VvBinding *b, const char *driver, const char *unbind)
 
   if (b->patience.until)
     end = MIN (end, b->patience.until);
-  while (!vv_io_exists (b->host->sys, unbind) && !last) {
-    last = !vv_io_exists (b->host->sys, folder) || vv_io_exists (b->host->sys, uevent) ||
+  while (!vv_io_exists (b->session->host->sys, unbind) && !last) {
+    last = !vv_io_exists (b->session->host->sys, folder) || vv_io_exists (b->session->host->sys, uevent) ||
            g_get_monotonic_time () >= end;
     g_usleep (REGISTERING_LOOK_US);
   }
@@ -145,9 +256,9 @@ vv_step_unbind (VvBinding *b, GError **error)
     return TRUE;
   g_autofree char *path = driver_file (b->device->driver, "unbind");
   g_autoptr (GError) problem = NULL;
-  if (!b->dry_run && !vv_io_exists (b->host->sys, path))
+  if (b->lock && !vv_io_exists (b->session->host->sys, path))
     wait_for_files (b, b->device->driver, path);
-  if (!step_write (b, b->host->sys, path, b->device->address, &problem)) {
+  if (!step_write (b, b->session->host->sys, path, b->device->address, &problem)) {
     /* ENODEV: it has let go of the device itself, as nvme does of what it cannot start */
     if (!g_error_matches (problem, VV_ERROR, VV_ERROR_NO_DEVICE) ||
         !vv_pci_device_reload_driver (b->device, NULL) || b->device->driver) {
@@ -165,9 +276,9 @@ vv_step_bind (VvBinding *b, const char *driver, GError **error)
 {
   g_autofree char *path = driver_file (driver, "bind");
 
-  if (!step_write (b, b->host->sys, path, b->device->address, error))
+  if (!step_write (b, b->session->host->sys, path, b->device->address, error))
     return FALSE;
-  if (b->dry_run) {
+  if (!b->lock) {
     vv_binding_assign (&b->device->driver, driver);
     return TRUE;
   }
@@ -185,7 +296,7 @@ vv_step_bind (VvBinding *b, const char *driver, GError **error)
 gboolean
 vv_step_probe (VvBinding *b, GError **error)
 {
-  return step_write (b, b->host->sys, "bus/pci/drivers_probe", b->device->address, error) &&
+  return step_write (b, b->session->host->sys, "bus/pci/drivers_probe", b->device->address, error) &&
          !vv_binding_vanished (b, error);
 }
 
@@ -195,11 +306,11 @@ gboolean
 vv_step_hooks (VvBinding *b, VvOperation operation, const char *sub_operation, const char *driver,
                GError **error)
 {
-  if (b->dry_run || !b->hooks)
+  if (!b->lock || !b->session->hooks)
     return TRUE;
   VvPhase before = vv_clock_enter (b->patience.clock, VV_PHASE_SCRIPT);
-  gboolean done =
-      vv_nodedev_hooks_run (b->hooks, b->device, operation, sub_operation, driver, b->patience.until, error);
+  gboolean done = vv_nodedev_hooks_run (b->session->hooks, b->device, operation, sub_operation, driver,
+                                        b->patience.until, error);
   vv_clock_enter (b->patience.clock, before);
   return done;
 }
@@ -248,7 +359,7 @@ direction (const VvBinding *b, const char *driver)
 gboolean
 vv_settle (VvBinding *b, const char *driver, const char *module, const char *override, GError **error)
 {
-  if (driver && module && !vv_driver_registered (b->host, driver)) {
+  if (driver && module && !vv_driver_registered (b->session->host, driver)) {
     if (!vv_step_load (b, module, error) || vv_binding_vanished (b, error))
       return FALSE; /* a driver that arrives takes the devices that wait for it, perhaps this one */
   }

@@ -1,24 +1,129 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * binding-steps: the single steps of which binding and recovery are made; nobody else includes this.
+ * binding-steps: one device that is ours to move, and the single steps of which binding and recovery are
+ * made.
  *
- * Owns: every write to sysfs. Each step is recorded in the change as the shell command that does the same,
- * done unless this is a dry run, and reflected in the binding's device. Knows nothing of candidates nor of
- * what an entry's state means.
+ * Owns: the device's lock and entry while it is moved, every write to sysfs, and the record of what was done.
+ * Each step is recorded as the shell command that does the same, done unless this is a dry run, and reflected
+ * in the binding's device. Knows nothing of candidates nor of what an entry's state means. Only binding and
+ * recovery call what is below "steps".
  */
 #pragma once
 
-#include "binding.h"
+#include "change.h"
+#include "clock.h"
+#include "session.h"
+
+/**
+ * VvHome:
+ * @driver: (nullable): the driver that a device is on; NULL: none
+ * @module: (nullable): the module of that driver
+ * @override: (nullable): its driver_override
+ */
+typedef struct {
+  const char *driver;
+  const char *module;
+  const char *override;
+} VvHome;
+
+/**
+ * VvPatience:
+ * @until: when somebody stops waiting, by g_get_monotonic_time(); no candidate but the generic driver is
+ * begun after it, and no script of the hook point runs longer; 0: nobody waits
+ * @touched: (nullable): called with TRUE before the first write to sysfs, and with FALSE when all that was
+ * written is undone and only modules are loaded next. While the device is touched, all that can take long is
+ * the kernel's driver core, or a script.
+ * @data: for @touched
+ * @clock: (nullable): told what is done meanwhile
+ *
+ * How long whoever waits for a change (libvirt, held by the gate) is going to do so.
+ */
+typedef struct {
+  gint64 until;
+  void (*touched) (gboolean touched, gpointer data);
+  gpointer data;
+  VvClock *clock;
+} VvPatience;
+
+/**
+ * VvBinding:
+ * @session: what it was opened with
+ * @device: the device as it is now
+ * @entry: (nullable): its journal entry; to be changed by the owner of the binding, then vv_binding_save()
+ * @change: (nullable): what was done last, as far as it came. It is logged and counted when the next change
+ * begins or the binding is closed; its owner may add to it until then
+ */
+typedef struct {
+  const VvSession *session;
+  VvPciDevice *device;
+  VvEntry *entry;
+  VvChange *change;
+  /*< private >*/
+  VvLock *lock; /* NULL: a dry run */
+  VvPatience patience;
+  const char *seen_on; /* NULL, or the driver that a device was on before libvirt unbound it */
+  gint64 begun;
+  gboolean is_touched;
+  gboolean is_newcomer;
+} VvBinding;
+
+/**
+ * vv_binding_new:
+ * @lock: (transfer full) (nullable): the device's lock, which is freed also when this fails; NULL: a dry run,
+ * which writes nothing and only records the steps
+ *
+ * Reads the device's entry, and drops that of another device which had this address.
+ *
+ * Returns: (transfer full): the binding; @session must live longer; or NULL with @error set
+ */
+VvBinding *vv_binding_new (const VvSession *session, const char *address, VvLock *lock, GError **error);
+
+/**
+ * vv_binding_close:
+ * @binding: (transfer full) (nullable)
+ *
+ * Logs and counts what was done last (not in a dry run), and gives the device free.
+ *
+ * Returns: (transfer full) (nullable): the record of that; NULL: nothing was begun
+ */
+VvChange *vv_binding_close (VvBinding *binding);
+void vv_binding_free (VvBinding *binding);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvBinding, vv_binding_free)
+
+/** vv_binding_present: Returns: (transfer none): what the device is on now */
+VvHome vv_binding_present (const VvBinding *binding);
+
+/** vv_binding_note_home: makes @binding->entry when there is none, with a home that was seen earlier. In
+ * memory: vv_binding_save() writes it */
+void vv_binding_note_home (VvBinding *binding, const VvHome *home);
+
+/** vv_binding_save: writes the entry to the journal */
+gboolean vv_binding_save (VvBinding *binding, GError **error);
+
+/** vv_binding_forget: drops the entry, here and in the journal */
+gboolean vv_binding_forget (VvBinding *binding, GError **error);
+
+/* --- steps --- */
 
 /** What clears driver_override; an empty write is not passed on by the kernel */
 #define VV_NO_OVERRIDE "\n"
 
-/** vv_binding_begin: starts the record of a change */
+/** vv_binding_tell: logs and counts what was done last, and forgets it */
+void vv_binding_tell (VvBinding *b);
+
+/** vv_binding_begin: starts the record of a change, after vv_binding_tell() of the one before it */
 void vv_binding_begin (VvBinding *b, VvOperation operation);
 
-/** vv_binding_finish: Returns: (transfer full): the record, ended; @why says what decided where nothing else
- * does */
-VvChange *vv_binding_finish (VvBinding *b, const char *why);
+/**
+ * vv_binding_end:
+ * @why: (nullable): what decided, where nothing else says so
+ * @problem: (transfer full) (nullable): why it came to nothing
+ *
+ * Ends the record, and hands @problem on.
+ *
+ * Returns: whether there is no @problem
+ */
+gboolean vv_binding_end (VvBinding *b, const char *why, GError *problem, GError **error);
 
 /** vv_binding_vanished: Returns: whether @b's device went away: then nothing can be done for it, nor undone
  */

@@ -18,109 +18,30 @@ same (const char *a, const char *b)
   return g_strcmp0 (a, b) == 0;
 }
 
-/* --- opening and closing --- */
+/* --- opening --- */
 
-/* Another device came to the address: what is written there is not about this one. */
-static gboolean
-drop_foreign_entry (VvBinding *b, GError **error)
+VvBinding *
+vv_binding_open (const VvSession *session, const char *address, gboolean dry_run, GError **error)
 {
-  if (!b->entry || same (b->entry->modalias, b->device->modalias))
-    return TRUE;
-  if (b->dry_run) {
-    g_clear_pointer (&b->entry, vv_entry_free);
-    return TRUE;
-  }
-  return vv_binding_forget (b, error);
-}
+  VvLock *lock = dry_run ? NULL : vv_journal_lock (session->journal, address, LOCK_TIMEOUT_MS, error);
 
-/* @lock: (transfer full) (nullable): of the device; NULL: nothing is going to change */
-static VvBinding *
-open_binding (const VvHost *host, VvModules *modules, VvJournal *journal, const VvNodedevHooks *hooks,
-              const char *address, VvLock *lock, GError **error)
-{
-  g_autoptr (VvBinding) b = g_new0 (VvBinding, 1);
-  g_autoptr (GError) local = NULL;
-
-  b->host = host;
-  b->modules = modules;
-  b->journal = journal;
-  b->hooks = hooks;
-  b->lock = lock;
-  b->dry_run = !lock;
-  b->device = vv_pci_device_open (host, address, error);
-  if (!b->device)
-    return NULL;
-  b->entry = vv_journal_load (journal, address, &local);
-  if (local) {
-    g_propagate_error (error, g_steal_pointer (&local));
-    return NULL;
-  }
-  return drop_foreign_entry (b, error) ? g_steal_pointer (&b) : NULL;
+  vv_session_goes_on (session);
+  return lock || dry_run ? vv_recover_device (session, address, lock, error) : NULL;
 }
 
 VvBinding *
-vv_binding_open_locked (const VvHost *host, VvModules *modules, VvJournal *journal,
-                        const VvNodedevHooks *hooks, const char *address, VvLock *lock, GError **error)
-{
-  g_autoptr (VvBinding) b = open_binding (host, modules, journal, hooks, address, lock, error);
-
-  return b && vv_binding_recover (b, error) ? g_steal_pointer (&b) : NULL;
-}
-
-VvBinding *
-vv_binding_open (const VvHost *host, VvModules *modules, VvJournal *journal, const VvNodedevHooks *hooks,
-                 const char *address, gboolean dry_run, GError **error)
-{
-  VvLock *lock = dry_run ? NULL : vv_journal_lock (journal, address, LOCK_TIMEOUT_MS, error);
-
-  if (!dry_run && !lock)
-    return NULL;
-  return vv_binding_open_locked (host, modules, journal, hooks, address, lock, error);
-}
-
-VvBinding *
-vv_binding_open_between (const VvHost *host, VvModules *modules, VvJournal *journal,
-                         const VvNodedevHooks *hooks, const char *address, const VvPatience *patience,
-                         GError **error)
+vv_binding_open_between (const VvSession *session, const char *address, const char *seen_on,
+                         const VvPatience *patience, GError **error)
 {
   gint64 left = MAX (patience->until - g_get_monotonic_time (), 0) / G_TIME_SPAN_MILLISECOND;
-  VvLock *lock = vv_journal_lock (journal, address, MIN (left, LOCK_TIMEOUT_MS), error);
-  VvBinding *b = lock ? open_binding (host, modules, journal, hooks, address, lock, error) : NULL;
+  VvLock *lock = vv_journal_lock (session->journal, address, MIN (left, LOCK_TIMEOUT_MS), error);
+  VvBinding *b = lock ? vv_binding_new (session, address, lock, error) : NULL;
 
-  if (b)
+  if (b) {
     b->patience = *patience;
+    b->seen_on = seen_on;
+  }
   return b;
-}
-
-void
-vv_binding_free (VvBinding *b)
-{
-  if (!b)
-    return;
-  vv_pci_device_free (b->device);
-  vv_entry_free (b->entry);
-  vv_change_free (b->recovered);
-  vv_change_free (b->change);
-  vv_lock_free (b->lock);
-  g_free (b);
-}
-
-void
-vv_binding_note_home (VvBinding *b, const VvHome *home)
-{
-  if (b->entry)
-    return;
-  b->entry = vv_entry_new (b->device->address, b->device->modalias);
-  b->entry->home_known = TRUE;
-  b->entry->home_driver = g_strdup (home->driver);
-  b->entry->home_module = g_strdup (home->module);
-  b->entry->home_override = g_strdup (home->override);
-}
-
-static VvHome
-present (const VvBinding *b)
-{
-  return (VvHome){b->device->driver, b->device->driver_module, b->device->driver_override};
 }
 
 void
@@ -132,33 +53,12 @@ vv_binding_expect_newcomer (VvBinding *b)
 void
 vv_binding_note (VvBinding *b)
 {
-  VvHome home = present (b);
+  VvHome home = vv_binding_present (b);
   gboolean is_first = !b->entry;
 
   vv_binding_note_home (b, &home);
   if (is_first && b->is_newcomer)
     b->entry->home_known = vv_newcomer_is_left_alone (b->device);
-}
-
-gboolean
-vv_binding_save (VvBinding *b, GError **error)
-{
-  VvPhase before = vv_clock_enter (b->patience.clock, VV_PHASE_JOURNAL);
-  gboolean done = b->dry_run || vv_journal_store (b->journal, b->entry, error);
-
-  vv_clock_enter (b->patience.clock, before);
-  return done;
-}
-
-gboolean
-vv_binding_forget (VvBinding *b, GError **error)
-{
-  VvPhase before = vv_clock_enter (b->patience.clock, VV_PHASE_JOURNAL);
-  gboolean done = b->dry_run || vv_journal_drop (b->journal, b->device->address, error);
-
-  g_clear_pointer (&b->entry, vv_entry_free);
-  vv_clock_enter (b->patience.clock, before);
-  return done;
 }
 
 static gboolean
@@ -171,7 +71,7 @@ is_home_of (const VvEntry *entry, const VvHome *home)
 gboolean
 vv_binding_is_home (const VvBinding *b)
 {
-  VvHome home = present (b);
+  VvHome home = vv_binding_present (b);
 
   return b->entry && is_home_of (b->entry, &home);
 }
@@ -188,7 +88,7 @@ static gboolean
 refuse_in_use (const VvBinding *b, GError **error)
 {
   /* a process uses a VFIO device only while that is on a driver; looking through /proc is not for nothing */
-  g_autofree char *user = b->device->driver ? vv_vfio_user (b->host, b->device) : NULL;
+  g_autofree char *user = b->device->driver ? vv_vfio_user (b->session->host, b->device) : NULL;
 
   if (user)
     g_set_error (
@@ -201,7 +101,7 @@ refuse_in_use (const VvBinding *b, GError **error)
 static gboolean
 on_best (const VvBinding *b, const VvSelection *selection)
 {
-  const VvCandidate *now = vv_candidates_find (b->host, selection->candidates, b->device->driver);
+  const VvCandidate *now = vv_candidates_find (b->session->host, selection->candidates, b->device->driver);
 
   return now && now == selection->candidates->pdata[0];
 }
@@ -210,7 +110,7 @@ on_best (const VvBinding *b, const VvSelection *selection)
 static gboolean
 verify_vfio (VvBinding *b, GError **error)
 {
-  if (b->dry_run || b->device->vfio_dev || !vv_io_exists (b->host->sys, "class/vfio-dev"))
+  if (!b->lock || b->device->vfio_dev || !vv_io_exists (b->session->host->sys, "class/vfio-dev"))
     return TRUE;
   g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("%s bound the device but made no VFIO device of it"),
                b->device->driver);
@@ -237,7 +137,7 @@ registered_driver (const VvHost *host, const VvCandidate *c)
 static char *
 ready_driver (VvBinding *b, const VvCandidate *c, const char **step, GError **error)
 {
-  g_autofree char *known = registered_driver (b->host, c);
+  g_autofree char *known = registered_driver (b->session->host, c);
 
   if (known)
     return g_steal_pointer (&known);
@@ -245,8 +145,8 @@ ready_driver (VvBinding *b, const VvCandidate *c, const char **step, GError **er
   if (!vv_step_load (b, c->module, error))
     return NULL;
   *step = "driver";
-  g_autofree char *driver = vv_candidate_driver (b->host, c);
-  if (!driver && b->dry_run) {
+  g_autofree char *driver = vv_candidate_driver (b->session->host, c);
+  if (!driver && !b->lock) {
     g_ptr_array_add (
         b->change->steps,
         g_strdup_printf ("driver=$(ls /sys/module/%s/drivers | sed -n 's/^pci://p')", c->module));
@@ -258,14 +158,14 @@ ready_driver (VvBinding *b, const VvCandidate *c, const char **step, GError **er
 }
 
 gboolean
-vv_binding_load_ahead (const VvHost *host, VvModules *modules, const VvSelection *selection, GError **error)
+vv_binding_load_ahead (const VvSession *session, const VvSelection *selection, GError **error)
 {
   g_autoptr (GError) first = NULL;
 
   for (guint i = 0; i < selection->candidates->len; i++) {
     const VvCandidate *c = selection->candidates->pdata[i];
-    g_autofree char *driver = registered_driver (host, c);
-    if (driver || vv_modules_load (modules, c->module, first ? NULL : &first))
+    g_autofree char *driver = registered_driver (session->host, c);
+    if (driver || vv_modules_load (session->modules, c->module, first ? NULL : &first))
       return TRUE;
   }
   if (first)
@@ -277,10 +177,10 @@ vv_binding_load_ahead (const VvHost *host, VvModules *modules, const VvSelection
 
 /* A detach writes its state before anything else. */
 void
-vv_binding_stand_back (const VvHost *host, const VvJournal *journal, const char *address)
+vv_binding_stand_back (const VvSession *session, const char *address)
 {
-  g_autoptr (VvPciDevice) device = vv_pci_device_open (host, address, NULL);
-  g_autoptr (VvEntry) entry = vv_journal_load (journal, address, NULL);
+  g_autoptr (VvPciDevice) device = vv_pci_device_open (session->host, address, NULL);
+  g_autoptr (VvEntry) entry = vv_journal_load (session->journal, address, NULL);
   gboolean detaching = entry && entry->state == VV_STATE_DETACHING;
 
   if (device && !device->driver && device->driver_override)
@@ -475,19 +375,8 @@ is_vendor_vfio (const VvBinding *b, const VvSelection *selection)
   const char *driver = b->device->driver;
 
   return b->device->vfio_dev &&
-         !vv_selection_has_driver (b->host, selection, driver, b->device->driver_module) &&
+         !vv_selection_has_driver (b->session->host, selection, driver, b->device->driver_module) &&
          !same (driver, VV_GENERIC_DRIVER) && !(b->entry && same (driver, b->entry->vfio_driver));
-}
-
-static VvChange *
-unchanged (VvBinding *b, const char *format, ...)
-{
-  va_list args;
-
-  va_start (args, format);
-  b->change->why = g_strdup_vprintf (format, args);
-  va_end (args);
-  return vv_binding_finish (b, NULL);
 }
 
 /* If the entry cannot be saved, recovery finds the device on a VFIO driver and comes to the same. */
@@ -499,23 +388,15 @@ arrived (VvBinding *b)
   vv_binding_save (b, NULL);
 }
 
-VvChange *
-vv_binding_detach (VvBinding *b, const VvSelection *selection, GError **error)
+/* What it was, and its entry, are put back where nothing came of it. */
+static gboolean
+detach (VvBinding *b, const VvSelection *selection, GError **error)
 {
   g_autoptr (VvPciDevice) before = vv_pci_device_copy (b->device);
-
-  vv_binding_begin (b, VV_DETACH);
-  if (is_vendor_vfio (b, selection))
-    return unchanged (b, _ ("it already is a VFIO device under %s, which is left alone"), b->device->driver);
-  if (on_best (b, selection) && verify_vfio (b, NULL)) {
-    if (b->entry)
-      arrived (b);
-    return unchanged (b, _ ("it already is on the best driver"));
-  }
-  if (!b->dry_run && refuse_in_use (b, error))
-    return NULL;
-
   g_autoptr (VvEntry) entry_before = b->entry ? vv_entry_copy (b->entry) : NULL;
+
+  if (b->lock && refuse_in_use (b, error))
+    return FALSE;
   vv_binding_note (b);
   b->entry->state = VV_STATE_DETACHING;
   if (!vv_binding_save (b, error)) {
@@ -523,33 +404,73 @@ vv_binding_detach (VvBinding *b, const VvSelection *selection, GError **error)
                     b->device->address);
     vv_entry_free (b->entry);
     b->entry = g_steal_pointer (&entry_before);
-    return NULL;
+    return FALSE;
   }
   const VvCandidate *taken = try_candidates (b, selection, before);
   if (!taken) {
     roll_back (b, selection, before, &entry_before, error);
-    return NULL;
+    return FALSE;
   }
   explain (b->change, taken, selection->ruled_by);
   b->change->changed = !same (b->device->driver, before->driver);
   arrived (b);
-  VvChange *change = vv_binding_finish (b, NULL);
-  if (same (change->to, UNKNOWN_DRIVER))
-    g_clear_pointer (&change->to, g_free);
-  return change;
+  return TRUE;
 }
 
-VvChange *
-vv_binding_undo (VvBinding *b, const VvHome *before, const VvEntry *entry, const char *why, GError **error)
+/* (transfer full) (nullable): its driver, or, while that is not known, its module */
+static char *
+only_driver (const VvHost *host, const VvSelection *selection)
 {
-  vv_binding_begin (b, VV_REATTACH);
+  const VvCandidate *only = selection->candidates->len == 1 ? selection->candidates->pdata[0] : NULL;
+  char *driver = only ? vv_candidate_driver (host, only) : NULL;
+
+  return driver || !only ? driver : g_strdup (only->driver ? only->driver : only->module);
+}
+
+gboolean
+vv_binding_detach (VvBinding *b, const VvSelection *selection, GError **error)
+{
+  g_autoptr (GError) problem = NULL;
+
+  if (is_vendor_vfio (b, selection))
+    return vv_binding_leave (b, VV_DETACH, _ ("it already is a VFIO device under %s, which is left alone"),
+                             b->device->driver);
+  if (on_best (b, selection) && verify_vfio (b, NULL)) {
+    if (b->entry)
+      arrived (b);
+    return vv_binding_leave (b, VV_DETACH, _ ("it already is on the best driver"));
+  }
+  vv_binding_begin (b, VV_DETACH);
+  b->change->wanted = only_driver (b->session->host, selection);
+  detach (b, selection, &problem);
+  gboolean done = vv_binding_end (b, NULL, g_steal_pointer (&problem), error);
+  if (same (b->change->to, UNKNOWN_DRIVER))
+    g_clear_pointer (&b->change->to, g_free);
+  return done;
+}
+
+gboolean
+vv_binding_leave (VvBinding *b, VvOperation operation, const char *format, ...)
+{
+  va_list args;
+
+  vv_binding_begin (b, operation);
+  va_start (args, format);
+  b->change->why = g_strdup_vprintf (format, args);
+  va_end (args);
+  return vv_binding_end (b, NULL, NULL, NULL);
+}
+
+static gboolean
+undo (VvBinding *b, const VvHome *before, const VvEntry *entry, GError **error)
+{
   vv_binding_note_home (b, before);
   b->entry->state = VV_STATE_DETACHING;
   vv_binding_save (b, NULL); /* a full /run must not keep a device from where it was */
   if (!vv_settle (b, before->driver, before->module, before->override, error)) {
     g_prefix_error (error, _ ("%s: %s could not be brought back: "), b->device->address,
                     before->driver ? before->driver : _ ("the former state"));
-    return NULL;
+    return FALSE;
   }
   b->change->changed = TRUE;
   if (entry) {
@@ -559,33 +480,48 @@ vv_binding_undo (VvBinding *b, const VvHome *before, const VvEntry *entry, const
   } else {
     vv_binding_forget (b, NULL);
   }
-  return vv_binding_finish (b, why);
+  return TRUE;
+}
+
+gboolean
+vv_binding_undo (VvBinding *b, const VvHome *before, const VvEntry *entry, const char *why, GError **error)
+{
+  g_autoptr (GError) problem = NULL;
+
+  b->seen_on = NULL; /* it has been on another since */
+  vv_binding_begin (b, VV_REATTACH);
+  undo (b, before, entry, &problem);
+  return vv_binding_end (b, why, g_steal_pointer (&problem), error);
 }
 
 /* --- reattach --- */
 
-/* Without an entry: only a device that somebody sent away by hand has anything to come back from. */
-static VvChange *
-reattach_unknown (VvBinding *b, const VvPciDevice *before, GError **error)
+/* Home is not known: only a device that somebody sent away has anything to come back from. */
+static gboolean
+reattach_unknown (VvBinding *b, const VvPciDevice *before, const char **why, GError **error)
 {
   VvPciDevice *d = b->device;
 
-  if (d->driver && !d->driver_override && !same (d->driver, VV_GENERIC_DRIVER))
-    return unchanged (b, _ ("nothing to restore: it is on %s with no driver_override"), d->driver);
-  if (!vv_step_override (b, NULL, error) || !vv_step_unbind (b, error) || !let_kernel_choose (b, error)) {
+  *why = b->entry ? _ ("its driver on the host was not known: driver_override cleared, the kernel chose")
+                  : _ ("no journal entry: driver_override cleared, the kernel chose");
+  if (d->driver && !d->driver_override && !same (d->driver, VV_GENERIC_DRIVER)) {
+    b->change->why =
+        g_strdup_printf (_ ("nothing to restore: it is on %s with no driver_override"), d->driver);
+  } else if (vv_step_override (b, NULL, error) && vv_step_unbind (b, error) && let_kernel_choose (b, error)) {
+    b->change->changed = TRUE;
+  } else {
     vv_settle (b, before->driver, before->driver_module, before->driver_override,
                NULL); /* not on no driver */
-    return NULL;
+    return FALSE;
   }
-  b->change->changed = TRUE;
-  return vv_binding_finish (
-      b, b->entry ? _ ("its driver on the host was not known: driver_override cleared, the kernel chose")
-                  : _ ("no journal entry: driver_override cleared, the kernel chose"));
+  if (b->entry)
+    vv_binding_forget (b, NULL);
+  return TRUE;
 }
 
 /* Home cannot be reached: back to where the device was, which is better than no driver at all. */
 static void
-stay_away (VvBinding *b, const VvPciDevice *before, GError *problem, GError **error)
+stay_away (VvBinding *b, const VvPciDevice *before, const GError *problem, GError **error)
 {
   const char *home = b->entry->home_driver ? b->entry->home_driver : _ ("no driver");
   g_autoptr (GError) worse = NULL;
@@ -607,41 +543,40 @@ stay_away (VvBinding *b, const VvPciDevice *before, GError *problem, GError **er
       worse ? ": " : "", worse ? worse->message : "", before->address);
 }
 
-VvChange *
-vv_binding_reattach (VvBinding *b, GError **error)
+static gboolean
+reattach (VvBinding *b, const VvPciDevice *before, const char **why, GError **error)
 {
-  g_autoptr (VvPciDevice) before = vv_pci_device_copy (b->device);
+  gboolean at_home = vv_binding_is_home (b);
   g_autoptr (GError) problem = NULL;
 
-  if (!b->dry_run && refuse_in_use (b, error))
-    return NULL;
-  vv_binding_begin (b, VV_REATTACH);
-  if (!b->entry || !b->entry->home_known) {
-    VvChange *change = reattach_unknown (b, before, error);
-    if (change && b->entry)
-      vv_binding_forget (b, NULL);
-    return change;
-  }
-  gboolean at_home = vv_binding_is_home (b);
+  *why = at_home ? _ ("it already is at home") : _ ("as the journal says it was");
+  vv_binding_assign (&b->change->wanted, b->entry->home_driver);
   b->entry->state = VV_STATE_REATTACHING;
   if (!at_home)
     vv_binding_save (
         b, NULL); /* a full /run must not keep a device from its home; the old entry still names it */
   if (!vv_settle (b, b->entry->home_driver, b->entry->home_module, b->entry->home_override, &problem)) {
     stay_away (b, before, problem, error);
-    return NULL;
+    return FALSE;
   }
   vv_binding_forget (b, NULL); /* what cannot be removed is found at home and dropped by the next open */
   b->change->changed = !at_home;
-  return vv_binding_finish (b, at_home ? _ ("it already is at home") : _ ("as the journal says it was"));
+  return TRUE;
 }
 
-VvChange *
-vv_binding_failed (VvBinding *b)
+gboolean
+vv_binding_reattach (VvBinding *b, GError **error)
 {
-  VvChange *failed = g_steal_pointer (&b->change);
+  g_autoptr (VvPciDevice) before = vv_pci_device_copy (b->device);
+  g_autoptr (GError) problem = NULL;
+  const char *why = NULL;
 
-  if (failed && failed->operation == VV_REATTACH && b->entry && b->entry->home_known)
-    vv_binding_assign (&failed->to, b->entry->home_driver);
-  return failed;
+  vv_binding_begin (b, VV_REATTACH);
+  if (b->lock && refuse_in_use (b, &problem))
+    return vv_binding_end (b, NULL, g_steal_pointer (&problem), error);
+  if (b->entry && b->entry->home_known)
+    reattach (b, before, &why, &problem);
+  else
+    reattach_unknown (b, before, &why, &problem);
+  return vv_binding_end (b, why, g_steal_pointer (&problem), error);
 }

@@ -12,70 +12,10 @@
  */
 #pragma once
 
-#include "change.h"
-#include "clock.h"
-#include "journal.h"
-#include "nodedev-hooks.h"
-#include "pci-device.h"
-
-/**
- * VvHome:
- * @driver: (nullable): the driver that a device is on; NULL: none
- * @module: (nullable): the module of that driver
- * @override: (nullable): its driver_override
- */
-typedef struct {
-  const char *driver;
-  const char *module;
-  const char *override;
-} VvHome;
-
-/**
- * VvPatience:
- * @until: when somebody stops waiting, by g_get_monotonic_time(); no candidate but the generic driver is
- * begun after it, and no script of the hook point runs longer; 0: nobody waits
- * @touched: (nullable): called with TRUE before the first write to sysfs, and with FALSE when all that was
- * written is undone and only modules are loaded next. While the device is touched, all that can take long is
- * the kernel's driver core, or a script.
- * @data: for @touched
- * @clock: (nullable): told what is done meanwhile
- *
- * How long whoever waits for a change (libvirt, held by the gate) is going to do so.
- */
-typedef struct {
-  gint64 until;
-  void (*touched) (gboolean touched, gpointer data);
-  gpointer data;
-  VvClock *clock;
-} VvPatience;
-
-/**
- * VvBinding:
- * @device: the device as it is now
- * @entry: (nullable): its journal entry; to be changed by the owner of the binding, then vv_binding_save()
- * @recovered: (nullable): what opening it had to finish or undo after a process that died
- */
-typedef struct {
-  VvPciDevice *device;
-  VvEntry *entry;
-  VvChange *recovered;
-  /*< private >*/
-  const VvHost *host;
-  VvModules *modules;
-  VvJournal *journal;
-  const VvNodedevHooks *hooks;
-  VvLock *lock;
-  VvChange *change;
-  VvPatience patience;
-  gint64 begun;
-  gboolean is_touched;
-  gboolean is_newcomer;
-  gboolean dry_run;
-} VvBinding;
+#include "binding-steps.h"
 
 /**
  * vv_binding_open:
- * @hooks: (nullable): the scripts to tell of every change
  * @address: as vv_pci_address_parse() returns it
  * @dry_run: change nothing: no lock, no journal, no sysfs; only the steps are recorded
  *
@@ -83,36 +23,21 @@ typedef struct {
  * undoes what a process that died left half done. An entry of another device that had this address is
  * dropped.
  *
- * Returns: (transfer full): the binding; @host, @modules, @journal and @hooks must live longer; or NULL with
- * @error set
+ * Returns: (transfer full): the binding; @session must live longer; or NULL with @error set
  */
-VvBinding *vv_binding_open (const VvHost *host, VvModules *modules, VvJournal *journal,
-                            const VvNodedevHooks *hooks, const char *address, gboolean dry_run,
-                            GError **error);
-
-/**
- * vv_binding_open_locked:
- * @lock: (transfer full): the device's lock, which is freed also when this fails
- *
- * As vv_binding_open(), for a caller that does not wait for another process.
- */
-VvBinding *vv_binding_open_locked (const VvHost *host, VvModules *modules, VvJournal *journal,
-                                   const VvNodedevHooks *hooks, const char *address, VvLock *lock,
-                                   GError **error);
+VvBinding *vv_binding_open (const VvSession *session, const char *address, gboolean dry_run, GError **error);
 
 /**
  * vv_binding_open_between:
+ * @seen_on: (nullable): the driver that the device was on before it was unbound; must live longer
  * @patience: copied
  *
  * As vv_binding_open(), for a device that somebody else (libvirt) has just unbound and is waiting for.
  * Nothing is recovered: what an entry that was cut off would have the device go to is not what was asked for
  * now. The lock is waited for no longer than @patience has it.
  */
-VvBinding *vv_binding_open_between (const VvHost *host, VvModules *modules, VvJournal *journal,
-                                    const VvNodedevHooks *hooks, const char *address,
+VvBinding *vv_binding_open_between (const VvSession *session, const char *address, const char *seen_on,
                                     const VvPatience *patience, GError **error);
-void vv_binding_free (VvBinding *binding);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvBinding, vv_binding_free)
 
 /**
  * vv_binding_expect_newcomer:
@@ -132,15 +57,6 @@ void vv_binding_expect_newcomer (VvBinding *binding);
  */
 void vv_binding_note (VvBinding *binding);
 
-/** vv_binding_note_home: the same with a home that was seen earlier */
-void vv_binding_note_home (VvBinding *binding, const VvHome *home);
-
-/** vv_binding_save: writes the entry to the journal */
-gboolean vv_binding_save (VvBinding *binding, GError **error);
-
-/** vv_binding_forget: drops the entry, here and in the journal */
-gboolean vv_binding_forget (VvBinding *binding, GError **error);
-
 /** vv_on_vfio: Returns: whether @device is on a VFIO driver, wanted or not; @selection is its own */
 gboolean vv_on_vfio (const VvHost *host, const VvPciDevice *device, const VvSelection *selection);
 
@@ -152,8 +68,7 @@ gboolean vv_on_vfio (const VvHost *host, const VvPciDevice *device, const VvSele
  *
  * Returns: FALSE with @error set, for the first candidate, when none does
  */
-gboolean vv_binding_load_ahead (const VvHost *host, VvModules *modules, const VvSelection *selection,
-                                GError **error);
+gboolean vv_binding_load_ahead (const VvSession *session, const VvSelection *selection, GError **error);
 
 /**
  * vv_binding_stand_back:
@@ -162,7 +77,7 @@ gboolean vv_binding_load_ahead (const VvHost *host, VvModules *modules, const Vv
  * died half-way: when it still has no driver, and a driver_override that may be any candidate's, it gets the
  * generic driver's; when it was on its way home, none, so that the kernel chooses. The entry stays.
  */
-void vv_binding_stand_back (const VvHost *host, const VvJournal *journal, const char *address);
+void vv_binding_stand_back (const VvSession *session, const char *address);
 
 /**
  * vv_binding_detach:
@@ -175,9 +90,9 @@ void vv_binding_stand_back (const VvHost *host, const VvJournal *journal, const 
  * which step. A device that is already on the best candidate, or is a VFIO device of a vendor's own driver,
  * is left alone. One that a process holds through VFIO is refused (VV_ERROR_REFUSED).
  *
- * Returns: (transfer full): what happened, or NULL with @error set
+ * Returns: whether it is on a driver of @selection, or was left alone; @binding->change says what happened
  */
-VvChange *vv_binding_detach (VvBinding *binding, const VvSelection *selection, GError **error);
+gboolean vv_binding_detach (VvBinding *binding, const VvSelection *selection, GError **error);
 
 /**
  * vv_binding_reattach:
@@ -187,17 +102,9 @@ VvChange *vv_binding_detach (VvBinding *binding, const VvSelection *selection, G
  * home cannot be reached the device goes back to the VFIO driver it came from, the entry stays and @error
  * says why.
  *
- * Returns: (transfer full): what happened, or NULL with @error set
+ * Returns: whether it is at home; @binding->change says what happened
  */
-VvChange *vv_binding_reattach (VvBinding *binding, GError **error);
-
-/**
- * vv_binding_failed:
- *
- * Returns: (transfer full) (nullable): the record of the detach or reattach that has just failed, as far as
- * it came: its operation, its attempts, and as @to the home that could not be reached; NULL: none was begun
- */
-VvChange *vv_binding_failed (VvBinding *binding);
+gboolean vv_binding_reattach (VvBinding *binding, GError **error);
 
 /**
  * vv_binding_undo:
@@ -209,10 +116,15 @@ VvChange *vv_binding_failed (VvBinding *binding);
  * the entry are those of before. When the driver cannot be reached the entry stays, in
  * state detaching: the next start of anything here tries again.
  *
- * Returns: (transfer full): what happened, or NULL with @error set
+ * Returns: whether it is as it was; @binding->change says what happened
  */
-VvChange *vv_binding_undo (VvBinding *binding, const VvHome *before, const VvEntry *entry, const char *why,
-                           GError **error);
+gboolean vv_binding_undo (VvBinding *binding, const VvHome *before, const VvEntry *entry, const char *why,
+                          GError **error);
+
+/** vv_binding_leave: records that nothing is done, and why. Returns: TRUE, so that a function can end with
+ * it */
+gboolean vv_binding_leave (VvBinding *binding, VvOperation operation, const char *format, ...)
+    G_GNUC_PRINTF (3, 4);
 
 /** vv_binding_is_home: Returns: whether the device is as its journal entry says it was; FALSE without an
  * entry */

@@ -440,13 +440,26 @@ vv_candidates_find (const VvHost *host, const GPtrArray *candidates, const char 
   return driver ? find_driver (host, candidates, driver, module) : NULL;
 }
 
+static gboolean
+has_module (const GPtrArray *candidates, const char *module)
+{
+  for (guint i = 0; i < candidates->len; i++)
+    if (strcmp (((VvCandidate *)candidates->pdata[i])->module, module) == 0)
+      return TRUE;
+  return FALSE;
+}
+
 gboolean
 vv_selection_has_driver (const VvHost *host, const VvSelection *selection, const char *driver,
                          const char *module)
 {
-  g_autofree char *found = driver && !module ? vv_driver_module (host, "pci", driver) : NULL;
+  if (!driver)
+    return FALSE;
+  g_autofree char *found = module ? NULL : vv_driver_module (host, "pci", driver);
   const char *its = module ? module : found;
-
-  return driver && (find_driver (host, selection->candidates, driver, its) ||
-                    find_driver (host, selection->excluded, driver, its));
+  if (strcmp (driver, VV_GENERIC_DRIVER) == 0 || find_driver (host, selection->candidates, driver, its) ||
+      find_driver (host, selection->excluded, driver, its))
+    return TRUE;
+  g_autofree char *likely = vv_module_name (driver); /* of one that is not loaded */
+  return !its && (has_module (selection->candidates, likely) || has_module (selection->excluded, likely));
 }

@@ -183,7 +183,8 @@ const VvCandidate *vv_candidates_find (const VvHost *host, const GPtrArray *cand
 /**
  * vv_selection_has_driver:
  * @driver: (nullable): a driver's name
- * @module: (nullable): its module, where that is known; NULL: it is looked up
+ * @module: (nullable): its module, where that is known; NULL: it is looked up, or, where the driver is not
+ * loaded, taken to have the same name
  *
  * Returns: whether @driver is a VFIO driver for the device, wanted or not
  */

@@ -42,6 +42,8 @@ vv_change_free (VvChange *change)
   g_free (change->alias);
   g_free (change->why);
   g_free (change->domain);
+  g_free (change->wanted);
+  g_clear_error (&change->problem);
   g_ptr_array_unref (change->attempts);
   g_ptr_array_unref (change->steps);
   g_free (change);
@@ -90,7 +92,7 @@ vv_change_log (const VvChange *change)
   g_autofree char *wildcards = g_strdup_printf ("%u", change->wildcards);
   g_autofree char *usec = g_strdup_printf ("%" G_GINT64_FORMAT, change->usec);
 
-  if (!change->changed && !failed)
+  if (change->problem || (!change->changed && !failed))
     return;
   g_log_structured (G_LOG_DOMAIN, failed ? G_LOG_LEVEL_WARNING : G_LOG_LEVEL_MESSAGE, "VFIO_VARIANT_DEVICE",
                     change->device, "VFIO_VARIANT_OPERATION", vv_operation_name (change->operation),

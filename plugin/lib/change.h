@@ -48,8 +48,10 @@ typedef struct {
  * @attempts: (element-type VvAttempt): candidates that failed before @to
  * @steps: (element-type utf8): what was done, or with a dry run would be, each as a shell command
  * @domain: (nullable): the domain that it is for, as far as the journal knows
+ * @wanted: (nullable): the only driver that would do; of a reattach the one of home, when it is known
  * @usec: time it took, microseconds
  * @changed: FALSE when there was nothing to do
+ * @problem: (nullable): why it came to nothing
  */
 typedef struct {
   char *device;
@@ -63,8 +65,10 @@ typedef struct {
   GPtrArray *attempts;
   GPtrArray *steps;
   char *domain;
+  char *wanted;
   gint64 usec;
   gboolean changed;
+  GError *problem;
 } VvChange;
 
 VvChange *vv_change_new (const char *device, VvOperation operation, const char *from);
@@ -86,6 +90,6 @@ const char *vv_change_outcome (const VvChange *change);
  *
  * One structured record (g_log_structured): a line to read and the fields VFIO_VARIANT_DEVICE, _OPERATION,
  * _FROM, _TO, _ALIAS, _WILDCARDS, _WHY, _USEC, _OUTCOME (vv_change_outcome()) and _DOMAIN. A warning when a
- * better candidate failed, silent when nothing changed.
+ * better candidate failed, silent when nothing changed or it came to nothing: whoever asked says that.
  */
 void vv_change_log (const VvChange *change);

@@ -141,24 +141,20 @@ vv_choose (const VvSession *s, const VvPciDevice *device, const VvEntry *entry, 
   return g_steal_pointer (&choice);
 }
 
+/* What fails because of the device's own affairs, as being in use, is not the policy's doing. @problem:
+ * (transfer full) */
 static void
-prefix_rule (const VvChoice *choice, GError **error)
+fail (const VvChoice *choice, GError *problem, GError **error)
 {
-  g_autofree char *rule = vv_decision_rule (choice->decision);
-
-  g_prefix_error (error, _ ("%s takes nothing else: "), rule);
-}
-
-/* What fails because of the device's own affairs, as being in use, is not the policy's doing. */
-static void
-make_strict (const VvChoice *choice, GError **error)
-{
-  if (!error || !*error || !vv_decision_is_strict (choice->decision) ||
-      !(g_error_matches (*error, VV_ERROR, VV_ERROR_FAILED) ||
-        g_error_matches (*error, VV_ERROR, VV_ERROR_NOT_FOUND)))
+  if (!vv_decision_is_strict (choice->decision) ||
+      !(g_error_matches (problem, VV_ERROR, VV_ERROR_FAILED) ||
+        g_error_matches (problem, VV_ERROR, VV_ERROR_NOT_FOUND))) {
+    g_propagate_error (error, problem);
     return;
-  (*error)->code = VV_ERROR_POLICY;
-  prefix_rule (choice, error);
+  }
+  g_autofree char *rule = vv_decision_rule (choice->decision);
+  g_set_error (error, VV_ERROR, VV_ERROR_POLICY, _ ("%s takes nothing else: %s"), rule, problem->message);
+  g_error_free (problem);
 }
 
 static void
@@ -183,10 +179,10 @@ vv_choice_check (const VvSession *s, const VvPciDevice *device, const VvChoice *
     none_is_left (device, choice, strict ? error : NULL);
     return !strict;
   }
-  if (vv_binding_load_ahead (s->host, s->modules, choice->selection, &problem) || !strict)
+  if (vv_binding_load_ahead (s, choice->selection, &problem) || !strict)
     return TRUE;
-  g_propagate_prefixed_error (error, g_steal_pointer (&problem), "%s: ", device->address);
-  make_strict (choice, error);
+  g_prefix_error (&problem, "%s: ", device->address);
+  fail (choice, g_steal_pointer (&problem), error);
   return FALSE;
 }
 
@@ -223,15 +219,13 @@ why_failed (const char *failed, const char *module)
 }
 
 void
-vv_place_note_failed (VvBinding *b, const VvChange *change)
+vv_place_note_failed (VvBinding *b)
 {
   g_autoptr (GString) lines = g_string_new (NULL);
   g_autoptr (GError) error = NULL;
 
-  if (!b->entry || !change)
-    return;
-  for (guint i = 0; i < change->attempts->len; i++) {
-    const VvAttempt *a = change->attempts->pdata[i];
+  for (guint i = 0; b->entry && b->change && i < b->change->attempts->len; i++) {
+    const VvAttempt *a = b->change->attempts->pdata[i];
     g_autofree char *problem = vv_one_line (a->problem, MIN (strlen (a->problem), PROBLEM_LIMIT), FALSE);
     if (problem && is_drivers_step (a->step) && lines->len < FAILED_LIMIT)
       g_string_append_printf (lines, "%s %s %s\n", a->module, a->step, problem);
@@ -246,14 +240,14 @@ vv_place_note_failed (VvBinding *b, const VvChange *change)
 
 /* The driver that the device is on has not failed, whatever is written. Returns: whether any was skipped */
 static gboolean
-skip_failed (const VvSession *s, const VvBinding *b, VvSelection *selection)
+skip_failed (const VvBinding *b, VvSelection *selection)
 {
   const char *failed = b->entry ? b->entry->failed : NULL;
   gboolean skipped = FALSE;
 
   for (guint i = 0; failed && i < selection->candidates->len;) {
     const VvCandidate *c = selection->candidates->pdata[i];
-    g_autofree char *driver = vv_candidate_driver (s->host, c);
+    g_autofree char *driver = vv_candidate_driver (b->session->host, c);
     g_autofree char *why = why_failed (failed, c->module);
     if (!why || (driver && g_strcmp0 (driver, b->device->driver) == 0)) {
       i++;
@@ -319,34 +313,34 @@ exclude_current (const VvSession *s, const VvPciDevice *device, VvSelection *sel
   return FALSE;
 }
 
-/* A driver that binds the device and can migrate it, or NULL with @error set; then the device may be on the
- * last one that cannot. */
-static VvChange *
-try_drivers (const VvSession *s, VvBinding *b, VvChoice *choice, GError **error)
+/* A driver that binds the device and can migrate it. When there is none the device may be on the last one
+ * that cannot. */
+static gboolean
+try_drivers (VvBinding *b, VvChoice *choice, GError **error)
 {
+  const VvSession *s = b->session;
+
   for (;;) {
-    g_autoptr (VvChange) change = vv_binding_detach (b, choice->selection, error);
+    g_autoptr (GError) problem = NULL;
     g_autoptr (GError) immobile = NULL;
-    if (!change) {
-      make_strict (choice, error);
-      return NULL;
+    if (!vv_binding_detach (b, choice->selection, &problem)) {
+      fail (choice, g_steal_pointer (&problem), error);
+      return FALSE;
     }
-    if (!vv_choice_requires (choice) || b->dry_run ||
+    if (!vv_choice_requires (choice) || !b->lock ||
         vv_place_can_migrate (s, b->device, &choice->use, &immobile))
-      return g_steal_pointer (&change);
-    if (change->changed)
-      vv_session_log_change (s, change);
+      return TRUE;
     if (!g_error_matches (immobile, VV_ERROR, VV_ERROR_POLICY)) {
       g_autofree char *rule = vv_decision_rule (choice->decision);
       g_set_error (error, VV_ERROR, VV_ERROR_POLICY,
                    _ ("%s: whether %s can migrate it, which %s requires, could not be told: %s"),
                    b->device->address, b->device->driver, rule, immobile->message);
-      return NULL;
+      return FALSE;
     }
-    exclude_failed (choice->selection, change);
+    exclude_failed (choice->selection, b->change);
     if (!exclude_current (s, b->device, choice->selection, immobile->message)) {
       none_is_left (b->device, choice, error);
-      return NULL;
+      return FALSE;
     }
   }
 }
@@ -384,13 +378,14 @@ refuse_opened (const VvSession *s, const VvPciDevice *device, const VvChoice *ch
 }
 
 gboolean
-vv_place_opened (const VvSession *s, const VvBinding *b, VvChoice *choice, gboolean must_know, GError **error)
+vv_place_opened (const VvBinding *b, VvChoice *choice, gboolean must_know, GError **error)
 {
+  const VvSession *s = b->session;
   const VvPciDevice *d = b->device;
 
   if (!vv_decision_is_strict (choice->decision))
     return TRUE;
-  skip_failed (s, b, choice->selection);
+  skip_failed (b, choice->selection);
   if (!vv_candidates_find (s->host, choice->selection->candidates, d->driver))
     return refuse_opened (s, d, choice, error);
   if (!vv_choice_requires (choice) || !must_know ||
@@ -411,42 +406,40 @@ vv_place_opened (const VvSession *s, const VvBinding *b, VvChoice *choice, gbool
 /* A device that came between drivers stays there for its caller, who knows where it was before; of a newcomer
  * only the kernel does. */
 static void
-go_back (const VvSession *s, VvBinding *b, const VvPciDevice *before, const VvEntry *entry)
+go_back (VvBinding *b, const VvPciDevice *before, const VvEntry *entry)
 {
   const VvHome was = {before->driver, before->driver_module, before->driver_override};
   g_autoptr (GError) error = NULL;
 
   if (!b->entry || g_strcmp0 (b->device->driver, before->driver) == 0 || (!before->driver && !b->is_newcomer))
     return;
-  g_autoptr (VvChange) change =
-      before->driver
-          ? vv_binding_undo (b, &was, entry, _ ("it cannot have what was asked for strictly"), &error)
-          : vv_binding_reattach (b, &error);
-  if (change)
-    vv_session_log_change (s, change);
-  else
+  if (before->driver
+          ? !vv_binding_undo (b, &was, entry, _ ("it cannot have what was asked for strictly"), &error)
+          : !vv_binding_reattach (b, &error))
     g_warning ("%s", error->message);
+  vv_binding_tell (b); /* before the reason for it is logged */
 }
 
-VvChange *
-vv_place (const VvSession *s, VvBinding *b, VvChoice *choice, GError **error)
+gboolean
+vv_place (VvBinding *b, VvChoice *choice, GError **error)
 {
   g_autoptr (VvPciDevice) before = vv_pci_device_copy (b->device);
   g_autoptr (VvEntry) entry = b->entry ? vv_entry_copy (b->entry) : NULL;
   g_autoptr (GError) problem = NULL;
 
-  gboolean skipped = skip_failed (s, b, choice->selection);
+  gboolean skipped = skip_failed (b, choice->selection);
   if (!choice->selection->candidates->len && vv_decision_is_strict (choice->decision)) {
-    none_is_left (b->device, choice, error);
+    g_autofree char *rule = vv_decision_rule (choice->decision);
+    none_is_left (b->device, choice, &problem);
     if (skipped)
-      prefix_rule (choice, error);
-    return NULL;
+      g_prefix_error (&problem, _ ("%s takes nothing else: "), rule);
+    g_propagate_error (error, g_steal_pointer (&problem));
+    return FALSE;
   }
-  VvChange *change = try_drivers (s, b, choice, &problem);
-  if (change)
-    return change;
+  if (try_drivers (b, choice, &problem))
+    return TRUE;
   if (g_error_matches (problem, VV_ERROR, VV_ERROR_POLICY))
-    go_back (s, b, before, entry);
+    go_back (b, before, entry);
   g_propagate_error (error, g_steal_pointer (&problem));
-  return NULL;
+  return FALSE;
 }

@@ -7,9 +7,9 @@
  */
 #pragma once
 
+#include "binding.h"
 #include "migration.h"
 #include "requested.h"
-#include "session.h"
 
 /**
  * VvChoice:
@@ -72,10 +72,10 @@ gboolean vv_choice_check (const VvSession *session, const VvPciDevice *device, c
  * driver_override and the entry it had at the call; one that had no driver then does not, for only the caller
  * knows what it was before that.
  *
- * Returns: (transfer full): what happened last, not logged yet, or NULL with @error set: VV_ERROR_POLICY when
- * the device cannot have what was asked for strictly
+ * Returns: FALSE with @error set: VV_ERROR_POLICY when the device cannot have what was asked for strictly;
+ * @binding->change says what happened
  */
-VvChange *vv_place (const VvSession *session, VvBinding *binding, VvChoice *choice, GError **error);
+gboolean vv_place (VvBinding *binding, VvChoice *choice, GError **error);
 
 /**
  * vv_place_opened:
@@ -87,17 +87,15 @@ VvChange *vv_place (const VvSession *session, VvBinding *binding, VvChoice *choi
  *
  * Returns: FALSE with @error set (VV_ERROR_POLICY, with a remedy) when the device is where it must not be
  */
-gboolean vv_place_opened (const VvSession *session, const VvBinding *binding, VvChoice *choice,
-                          gboolean must_know, GError **error);
+gboolean vv_place_opened (const VvBinding *binding, VvChoice *choice, gboolean must_know, GError **error);
 
 /**
  * vv_place_note_failed:
- * @change: (nullable): what vv_place() returned, or vv_binding_failed()
  *
- * Writes the drivers that failed into the device's entry, when it has one, so that vv_place() does not try
- * them again before the domain runs. That it cannot be written is only logged.
+ * Writes the drivers that failed just now into the device's entry, when it has one, so that vv_place() does
+ * not try them again before the domain runs. That it cannot be written is only logged.
  */
-void vv_place_note_failed (VvBinding *binding, const VvChange *change);
+void vv_place_note_failed (VvBinding *binding);
 
 /**
  * vv_place_can_migrate:

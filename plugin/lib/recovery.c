@@ -3,7 +3,6 @@
 
 #include <glib/gi18n-lib.h>
 
-#include "binding-steps.h"
 #include "in-use.h"
 
 static gboolean
@@ -62,27 +61,97 @@ recover_on_vfio (VvBinding *b, const GError *not_home, GError **error)
   return FALSE;
 }
 
-gboolean
-vv_binding_recover (VvBinding *b, GError **error)
+/* Where the entry says that the device was, or else on a VFIO driver */
+static gboolean
+recover (VvBinding *b, GError **error)
 {
   VvEntry *e = b->entry;
+  g_autofree char *user = vv_vfio_user (b->session->host, b->device);
+  gboolean goes_home = !user && e->home_known && (e->state != VV_STATE_DETACHING || !b->device->vfio_dev);
   g_autoptr (GError) not_home = NULL;
 
-  if (b->dry_run || !is_cut_off (e))
-    return TRUE;
-  g_autofree char *user = vv_vfio_user (b->host, b->device);
-  gboolean goes_home = !user && e->home_known && (e->state != VV_STATE_DETACHING || !b->device->vfio_dev);
-  vv_binding_begin (b, VV_REATTACH);
   gboolean came_home = goes_home && recover_home (b, &not_home);
   if (!came_home && !user && !recover_on_vfio (b, not_home, error))
     return FALSE;
   b->change->changed = b->change->steps->len > 0;
-  if (b->change->changed)
-    b->recovered = vv_binding_finish (b, _ ("a process died in the middle of moving it"));
   if (came_home && !(e->state == VV_STATE_DETACHING && e->domain))
     return vv_binding_forget (b, error);
   e->state = came_home ? VV_STATE_NOTED : VV_STATE_DETACHED;
   if (!came_home)
     vv_binding_assign (&e->vfio_driver, b->device->driver);
   return vv_binding_save (b, error);
+}
+
+VvBinding *
+vv_recover_device (const VvSession *session, const char *address, VvLock *lock, GError **error)
+{
+  g_autoptr (VvBinding) b = vv_binding_new (session, address, lock, error);
+  g_autoptr (GError) problem = NULL;
+
+  if (!b || !lock || !is_cut_off (b->entry))
+    return g_steal_pointer (&b);
+  vv_binding_begin (b, VV_REATTACH);
+  vv_binding_assign (&b->change->wanted, b->entry->home_driver);
+  recover (b, &problem);
+  if (!vv_binding_end (b, _ ("a process died in the middle of moving it"), g_steal_pointer (&problem), error))
+    return NULL;
+  vv_binding_tell (b);
+  return g_steal_pointer (&b);
+}
+
+/* --- all devices --- */
+
+static gboolean
+is_present (const VvSession *s, const char *address)
+{
+  g_autofree char *device = g_build_filename ("bus/pci/devices", address, NULL);
+
+  return vv_io_exists (s->host->sys, device);
+}
+
+/* What comes back at the address is another device, and never was what its entry says; it may have come, and
+ * have an entry of its own, while the lock was taken. What a domain had is for vfio-variant-minder. Returns:
+ * whether there is no device to be recovered */
+static gboolean
+drop_vanished (const VvSession *s, const char *address)
+{
+  g_autoptr (VvEntry) entry = NULL;
+  g_autoptr (VvLock) lock = NULL;
+
+  if (is_present (s, address))
+    return FALSE;
+  lock = vv_journal_lock (s->journal, address, 0, NULL);
+  entry = lock && !is_present (s, address) ? vv_journal_load (s->journal, address, NULL) : NULL;
+  if (entry && !entry->domain && vv_journal_drop (s->journal, address, NULL))
+    g_message ("%s is gone from the host: its journal entry is dropped", address);
+  return TRUE;
+}
+
+/* A look without the lock: most entries are at rest. The process that has a device's lock lives, and ends its
+ * work itself. An entry that is damaged is for the caller who wants its device. */
+static void
+recover_one (const VvSession *s, const char *address)
+{
+  g_autoptr (VvEntry) entry = NULL;
+  g_autoptr (GError) problem = NULL;
+
+  if (drop_vanished (s, address) || vv_journal_at_rest (s->journal, address))
+    return;
+  entry = vv_journal_load (s->journal, address, NULL);
+  VvLock *lock = entry ? vv_journal_lock (s->journal, address, 0, &problem) : NULL;
+  vv_session_goes_on (s);
+  if (!lock && (!problem || g_error_matches (problem, VV_ERROR, VV_ERROR_REFUSED)))
+    return;
+  g_autoptr (VvBinding) b = lock ? vv_recover_device (s, address, lock, &problem) : NULL;
+  if (!b)
+    g_warning ("%s", problem->message);
+}
+
+void
+vv_recover (const VvSession *s)
+{
+  g_autoptr (GPtrArray) addresses = vv_journal_addresses (s->journal);
+
+  for (guint i = 0; i < addresses->len; i++)
+    recover_one (s, addresses->pdata[i]);
 }

@@ -7,15 +7,24 @@
  */
 #pragma once
 
-#include "binding.h"
+#include "binding-steps.h"
 
 /**
- * vv_binding_recover:
+ * vv_recover_device:
+ * @lock: (transfer full) (nullable): as for vv_binding_new(); with it whoever wrote a state in between is
+ * dead
  *
- * To be called with the device's lock held: whoever wrote a state in between is dead. Sets @b->recovered when
- * something had to be done.
+ * As vv_binding_new(), and mends the device where that is needed. When it cannot be mended the entry stays,
+ * for the next start of anything.
  *
- * Returns: FALSE with @error set when it could not be mended; the entry stays then, for the next start of
- * anything
+ * Returns: (transfer full): the binding, or NULL with @error set
  */
-gboolean vv_binding_recover (VvBinding *b, GError **error);
+VvBinding *vv_recover_device (const VvSession *session, const char *address, VvLock *lock, GError **error);
+
+/**
+ * vv_recover:
+ *
+ * All devices that have an entry. One whose lock another process has is passed over: that process lives. The
+ * entry of a device that is gone from the host is dropped.
+ */
+void vv_recover (const VvSession *session);

@@ -277,8 +277,33 @@ count_it (const VvJournal *journal, const Count *what)
     say_once (problem);
 }
 
+/* What was refused, malformed, or about a device that is not there is no failure of ours. */
+static gboolean
+is_failure (const GError *problem)
+{
+  return !g_error_matches (problem, VV_ERROR, VV_ERROR_REFUSED) &&
+         !g_error_matches (problem, VV_ERROR, VV_ERROR_NO_DEVICE) &&
+         !g_error_matches (problem, VV_ERROR, VV_ERROR_INVALID);
+}
+
+static void
+count_failure (const VvJournal *journal, const VvChange *change)
+{
+  const char *wanted = change->wanted;
+  const Count what = {
+      .operation = change->operation,
+      .driver = wanted && *wanted && strlen (wanted) <= DRIVER_LIMIT ? wanted : VV_TALLY_ANY,
+      .outcome = G_STRUCT_OFFSET (VvTallyRow, failed),
+      .usec = -1,
+      .attempts = change->attempts,
+  };
+
+  if (is_failure (change->problem))
+    count_it (journal, &what);
+}
+
 void
-vv_tally_change (const VvJournal *journal, const VvChange *change)
+vv_tally_count (const VvJournal *journal, const VvChange *change)
 {
   gboolean fell_back = change->attempts->len > 0;
   const Count what = {
@@ -290,21 +315,8 @@ vv_tally_change (const VvJournal *journal, const VvChange *change)
       .attempts = change->attempts,
   };
 
-  if (change->changed || fell_back)
+  if (change->problem)
+    count_failure (journal, change);
+  else if (change->changed || fell_back)
     count_it (journal, &what);
-}
-
-void
-vv_tally_failure (const VvJournal *journal, VvOperation operation, const char *driver,
-                  const GPtrArray *attempts)
-{
-  const Count what = {
-      .operation = operation,
-      .driver = driver && *driver && strlen (driver) <= DRIVER_LIMIT ? driver : VV_TALLY_ANY,
-      .outcome = G_STRUCT_OFFSET (VvTallyRow, failed),
-      .usec = -1,
-      .attempts = attempts,
-  };
-
-  count_it (journal, &what);
 }

@@ -75,20 +75,11 @@ void vv_tally_free (VvTally *tally);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvTally, vv_tally_free)
 
 /**
- * vv_tally_change:
+ * vv_tally_count:
  *
- * Counts a change; one that found nothing to do and had nothing fail is none. Waits for other processes that
- * count, at most for a second. A damaged file is begun afresh, with a warning; whatever else keeps it from
- * being counted is a debug message, once for each process.
+ * Counts a change, or that it came to nothing; one that found nothing to do and had nothing fail is none, and
+ * one that was refused is no failure. Waits for other processes that count, at most for a second. A damaged
+ * file is begun afresh, with a warning; whatever else keeps it from being counted is a debug message, once
+ * for each process.
  */
-void vv_tally_change (const VvJournal *journal, const VvChange *change);
-
-/**
- * vv_tally_failure:
- * @driver: (nullable): the driver that was wanted; NULL: any that would do
- * @attempts: (nullable) (element-type VvAttempt): the candidates that failed
- *
- * Counts a change that came to nothing; otherwise as vv_tally_change().
- */
-void vv_tally_failure (const VvJournal *journal, VvOperation operation, const char *driver,
-                       const GPtrArray *attempts);
+void vv_tally_count (const VvJournal *journal, const VvChange *change);

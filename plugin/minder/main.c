@@ -22,6 +22,7 @@
 #include "log.h"
 #include "orders.h"
 #include "reconcile.h"
+#include "recovery.h"
 
 #define SOON_MS 500           /* after a word of the daemon's: libvirt finishes what it was held in */
 #define AFTER_LIBVIRT_MS 1000 /* after a word of libvirt's: its events come in bursts, its sockets early */
@@ -167,12 +168,13 @@ mind (const Options *options)
   if (fcntl (STDIN_FILENO, F_GETFD) < 0)
     return EXIT_SUCCESS; /* nobody speaks to us, and another file would take its number */
   g_autoptr (GError) error = NULL;
-  g_autoptr (VvSession) session = vv_session_new (options->sysroot, NULL, VV_SESSION_MOVE, &error);
+  g_autoptr (VvSession) session = vv_session_new (options->sysroot, NULL, TRUE, &error);
 
   if (!session) {
     g_warning ("vfio-variant-minder: %s", error->message);
     return EXIT_FAILURE;
   }
+  vv_recover (session);
   g_autofree char *sockets = vv_host_path (session->host, "/run/libvirt");
   g_autoptr (VvReconciler) reconciler = vv_reconciler_new (session, options->grace_ms);
   Minder m = {.session = session, .reconciler = reconciler};

@@ -134,7 +134,7 @@ is_claimed (const VvEntry *entry, const VvDomain *domain)
 static gboolean
 claim (const VvReconciler *r, const char *address, const VvDomain *domain, GError **error)
 {
-  g_autoptr (VvBinding) b = vv_session_binding (r->session, address, FALSE, error);
+  g_autoptr (VvBinding) b = vv_binding_open (r->session, address, FALSE, error);
 
   if (!b)
     return FALSE;
@@ -185,7 +185,7 @@ static gboolean
 mend (const VvReconciler *r, const VvEntry *seen, GError **error)
 {
   g_autoptr (GError) local = NULL;
-  g_autoptr (VvBinding) b = vv_session_binding (r->session, seen->address, FALSE, &local);
+  g_autoptr (VvBinding) b = vv_binding_open (r->session, seen->address, FALSE, &local);
   const VvDomain gone = {.name = seen->domain ? seen->domain : seen->domain_uuid, .uuid = seen->domain_uuid};
 
   if (g_error_matches (local, VV_ERROR, VV_ERROR_NO_DEVICE))
@@ -205,7 +205,7 @@ mend (const VvReconciler *r, const VvEntry *seen, GError **error)
     return FALSE;
   }
   say_what_is_left (b, &gone);
-  return vv_domain_device_release (r->session, &gone, b, error);
+  return vv_domain_device_release (&gone, b, error);
 }
 
 /* The absence of this device from this very domain */

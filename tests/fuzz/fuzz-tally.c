@@ -62,7 +62,7 @@ LLVMFuzzerTestOneInput (const guint8 *data, gsize size)
   if (tally && is_full (tally))
     return 0;
   change->changed = TRUE;
-  vv_tally_change (journal, change);
+  vv_tally_count (journal, change);
   g_autoptr (VvTally) again = vv_tally_read (journal, NULL);
   g_assert_nonnull (again);
   g_assert_cmpuint (again->rows->len, <=, VV_TALLY_ROWS);

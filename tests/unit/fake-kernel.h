@@ -167,12 +167,15 @@ gboolean fake_has_pidfd (void);
 void fake_test_init (int *argc, char ***argv);
 /** fake_ignore_debug: what the library debugs itself with is not kept either */
 void fake_ignore_debug (void);
-/** fake_assert_logged: the oldest line not yet asked for matches the glob @pattern */
+/** fake_assert_logged: the oldest line not yet asked for matches the glob @pattern. What a change says of
+ * itself need not be asked for: such lines before it are passed over */
 void fake_assert_logged (const char *pattern);
 gboolean fake_log_is_empty (void);
 /** fake_was_logged: the same, for a test that can go on otherwise; it keeps a line that does not match */
 gboolean fake_was_logged (const char *pattern);
-/** fake_assert_log_empty: every line was asked for; fake_free() looks, too */
+/** fake_forget_changes: what the changes so far have said of themselves is not asked for */
+void fake_forget_changes (void);
+/** fake_assert_log_empty: every line was asked for; fake_free() looks, too, but not at what changes say */
 void fake_assert_log_empty (void);
 
 /* --- assertions --- */

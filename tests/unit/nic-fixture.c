@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "nic-fixture.h"
 
+#include "recovery.h"
+
 void
 fixture_free (Fixture *f)
 {
@@ -16,8 +18,9 @@ fixture_new (void)
   g_autoptr (GError) error = NULL;
 
   f->k = fake_standard ();
-  f->s = vv_session_new (f->k->root, NULL, VV_SESSION_MOVE, &error);
+  f->s = vv_session_new (f->k->root, NULL, TRUE, &error);
   g_assert_no_error (error);
+  vv_recover (f->s);
   return f;
 }
 
@@ -25,7 +28,7 @@ VvBinding *
 open_nic_as (const Fixture *f, gboolean dry_run)
 {
   g_autoptr (GError) error = NULL;
-  VvBinding *b = vv_binding_open (f->s->host, f->s->modules, f->s->journal, NULL, NIC, dry_run, &error);
+  VvBinding *b = vv_binding_open (f->s, NIC, dry_run, &error);
 
   g_assert_no_error (error);
   return b;
@@ -53,7 +56,7 @@ detach_nic (const Fixture *f, GError **error)
   g_autoptr (VvBinding) b = open_nic (f);
   g_autoptr (VvSelection) selection = select_nic (f);
 
-  return vv_binding_detach (b, selection, error);
+  return vv_binding_detach (b, selection, error) ? vv_binding_close (g_steal_pointer (&b)) : NULL;
 }
 
 VvChange *
@@ -61,7 +64,7 @@ reattach_nic (const Fixture *f, GError **error)
 {
   g_autoptr (VvBinding) b = open_nic (f);
 
-  return vv_binding_reattach (b, error);
+  return vv_binding_reattach (b, error) ? vv_binding_close (g_steal_pointer (&b)) : NULL;
 }
 
 VvEntry *

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "binding.h"
 #include "fake-kernel.h"
 
 #define ENTRY "run/vfio-variant/" NIC

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "nic-fixture.h"
+#include "recovery.h"
 
 #define HOOK VV_LIBVIRT_HOOKS_DIR "/nodedev"
 #define LONG (60 * G_TIME_SPAN_SECOND) /* nothing here takes that long */
@@ -49,18 +50,18 @@ assert_heard (const Fixture *f, const char *expected)
 static VvChange *
 detach (const Fixture *f, gboolean dry_run, GError **error)
 {
-  g_autoptr (VvBinding) b = vv_session_binding (f->s, NIC, dry_run, NULL);
+  g_autoptr (VvBinding) b = vv_binding_open (f->s, NIC, dry_run, NULL);
   g_autoptr (VvSelection) selection = select_nic (f);
 
-  return vv_binding_detach (b, selection, error);
+  return vv_binding_detach (b, selection, error) ? vv_binding_close (g_steal_pointer (&b)) : NULL;
 }
 
 static VvChange *
 reattach (const Fixture *f, gboolean dry_run, GError **error)
 {
-  g_autoptr (VvBinding) b = vv_session_binding (f->s, NIC, dry_run, NULL);
+  g_autoptr (VvBinding) b = vv_binding_open (f->s, NIC, dry_run, NULL);
 
-  return vv_binding_reattach (b, error);
+  return vv_binding_reattach (b, error) ? vv_binding_close (g_steal_pointer (&b)) : NULL;
 }
 
 static void
@@ -259,7 +260,7 @@ test_recovery (void)
   g_assert_true (vv_journal_store (f->s->journal, entry, NULL));
   put_on (f, NULL, "special-vfio");
   add_hook (f, "");
-  vv_session_recover (f->s);
+  vv_recover (f->s);
   fake_assert_logged (NIC ": reattach: no driver -> mlx5_core: a process died *");
   assert_heard (f, "reattach begin mlx5_core, on none\nreattach end mlx5_core, on mlx5_core");
 }
@@ -274,9 +275,8 @@ test_between (void)
 
   fail_all_vfio (f, EINVAL);
   put_on (f, NULL, "vfio-pci");
-  g_autoptr (VvBinding) b =
-      vv_binding_open_between (f->s->host, f->s->modules, f->s->journal, f->s->hooks, NIC, &patience, NULL);
-  g_assert_null (vv_binding_detach (b, selection, NULL));
+  g_autoptr (VvBinding) b = vv_binding_open_between (f->s, NIC, "mlx5_core", &patience, NULL);
+  g_assert_false (vv_binding_detach (b, selection, NULL));
   assert_heard (f, "detach begin special-vfio, on none\n"
                    "detach begin mlx5_vfio_pci, on none\n"
                    "detach begin vfio-pci, on none");

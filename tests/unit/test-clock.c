@@ -10,7 +10,7 @@
 #include <errno.h>
 
 #include "asker.h"
-#include "handover.h"
+#include "hand-over.h"
 #include "nic-fixture.h"
 
 #define DEBIAN_12 VV_LIBVIRT_VERSION (9, 0, 0)
@@ -169,7 +169,7 @@ hand_over (const Fixture *f, const VvHome *before, const char *override, VvClock
   fake_unbind (f->k, NIC);
   fake_fault (f->k, FAKE_NO_FAULT, 0, 0);
   vv_clock_start (clock, g_get_monotonic_time ());
-  g_autoptr (VvChange) change = vv_handover (f->s, &request, &patience, NULL, NULL);
+  g_autoptr (VvChange) change = hand_over_now (f, &request, &patience, NULL);
   g_assert_cmpint (vv_clock_enter (clock, VV_PHASE_REPLY), ==, VV_PHASE_OTHER);
   return change != NULL;
 }

@@ -11,8 +11,9 @@
 #include <sys/mman.h>
 
 #include "asker.h"
-#include "handover.h"
+#include "hand-over.h"
 #include "nic-fixture.h"
+#include "recovery.h"
 
 #define DEADLINE                                                                                             \
   (30 * G_TIME_SPAN_SECOND) /* nothing here takes that long, but for a process that stands still */
@@ -87,7 +88,7 @@ held_on_generic (Fixture *f)
   g_autoptr (VvSelection) selection = select_nic (f);
 
   g_assert_true (vv_selection_force (selection, "vfio-pci", NULL));
-  g_autoptr (VvChange) change = vv_binding_detach (b, selection, NULL);
+  g_assert_true (vv_binding_detach (b, selection, NULL));
   b->entry->held = TRUE;
   g_assert_true (vv_binding_save (b, NULL));
 }
@@ -133,7 +134,7 @@ detach_newcomer (const Fixture *f, GError **error)
   g_autoptr (VvSelection) selection = select_nic (f);
 
   vv_binding_expect_newcomer (b);
-  return vv_binding_detach (b, selection, error);
+  return vv_binding_detach (b, selection, error) ? vv_binding_close (g_steal_pointer (&b)) : NULL;
 }
 
 /* --- the ways between libvirt's unbind and its drivers_probe --- */
@@ -155,7 +156,7 @@ hand_over (const Fixture *f, const VvHome *before, guint libvirt, GError **error
   const VvPatience patience = {g_get_monotonic_time () + DEADLINE, tell_touched, NULL};
 
   *touched = FALSE;
-  return vv_handover (f->s, &request, &patience, NULL, error);
+  return hand_over_now (f, &request, &patience, error);
 }
 
 static void
@@ -497,7 +498,7 @@ test_daemon_stands_back (gconstpointer data)
     g_test_message ("it dies %s step %u of %u", i % 2 ? "after" : "before", i / 2 + 1, n);
     g_autoptr (Fixture) f = die_on_the_way (way, i % 2 ? FAKE_DIE_AFTER : FAKE_DIE_BEFORE, i / 2 + 1);
     if (*touched)
-      vv_binding_stand_back (f->s->host, f->s->journal, NIC);
+      vv_binding_stand_back (f->s, NIC);
     let_libvirt_go_on (f, way);
     g_assert_cmpint (is_on_vfio (f), ==, !home);
     assert_sound (f, way);
@@ -549,8 +550,7 @@ assert_locked (const Fixture *f)
   g_autofree char *before = fake_snapshot (f->k);
   g_autoptr (GError) error = NULL;
 
-  g_assert_null (
-      vv_binding_open_between (f->s->host, f->s->modules, f->s->journal, NULL, NIC, &none, &error));
+  g_assert_null (vv_binding_open_between (f->s, NIC, NULL, &none, &error));
   fake_assert_error (error, VV_ERROR_REFUSED, NIC ": another process is moving this device*");
   fake_assert_unchanged (f->k, before);
 }
@@ -615,10 +615,7 @@ test_recovery_is_told (void)
   g_autoptr (Fixture) f = cut_off_detach ();
 
   fake_assert_device (f->k, NIC, NULL, "special-vfio");
-  g_autoptr (VvBinding) b = vv_session_binding (f->s, NIC, FALSE, NULL);
-  g_assert_cmpstr (b->recovered->why, ==, "a process died in the middle of moving it");
-  g_assert_cmpstr (b->recovered->from, ==, NULL);
-  g_assert_cmpstr (b->recovered->to, ==, "mlx5_core");
+  g_autoptr (VvBinding) b = vv_binding_open (f->s, NIC, FALSE, NULL);
   fake_assert_logged (NIC
                       ": reattach: no driver -> mlx5_core: a process died in the middle of moving it (*)");
 }
@@ -629,9 +626,8 @@ test_looking_recovers_nothing (void)
   g_autoptr (Fixture) f = cut_off_detach ();
   g_autofree char *before = fake_snapshot (f->k);
   g_autoptr (VvBinding) b = open_nic_as (f, TRUE);
-  g_autoptr (VvSession) s = vv_session_new (f->k->root, NULL, VV_SESSION_LOOK, NULL);
+  g_autoptr (VvSession) s = vv_session_new (f->k->root, NULL, FALSE, NULL);
 
-  g_assert_null (b->recovered);
   g_assert_cmpint (b->entry->state, ==, VV_STATE_DETACHING);
   fake_assert_unchanged (f->k, before);
 }
@@ -641,9 +637,10 @@ test_session_recovers_all (void)
 {
   g_autoptr (Fixture) f = cut_off_detach ();
   g_autoptr (GError) error = NULL;
-  g_autoptr (VvSession) s = vv_session_new (f->k->root, NULL, VV_SESSION_MOVE, &error);
+  g_autoptr (VvSession) s = vv_session_new (f->k->root, NULL, TRUE, &error);
 
   g_assert_no_error (error);
+  vv_recover (s);
   fake_assert_device (f->k, NIC, "mlx5_core", NULL);
   assert_no_entry (f);
   fake_assert_logged (NIC ": reattach: no driver -> mlx5_core*");
@@ -656,12 +653,13 @@ test_recovery_leaves_the_living_alone (void)
   g_autoptr (Fixture) f = cut_off_detach ();
   g_autofree char *before = fake_snapshot (f->k);
   g_autoptr (VvLock) lock = vv_journal_lock (f->s->journal, NIC, 0, NULL);
-  g_autoptr (VvSession) s = vv_session_new (f->k->root, NULL, VV_SESSION_MOVE, NULL);
+  g_autoptr (VvSession) s = vv_session_new (f->k->root, NULL, TRUE, NULL);
 
+  vv_recover (s);
   fake_assert_log_empty ();
   fake_assert_unchanged (f->k, before);
   g_clear_pointer (&lock, vv_lock_free);
-  vv_session_recover (s);
+  vv_recover (s);
   fake_assert_device (f->k, NIC, "mlx5_core", NULL);
   fake_assert_logged (NIC ": reattach: no driver -> mlx5_core*");
 }
@@ -674,8 +672,9 @@ test_recovery_that_fails_is_said (void)
 
   fail_all_vfio (f, EINVAL);
   fake_driver (f->k, "mlx5_core")->probe_errno = EIO;
-  g_autoptr (VvSession) s = vv_session_new (f->k->root, NULL, VV_SESSION_MOVE, &error);
-  g_assert_no_error (error); /* the other devices must not suffer from it */
+  g_autoptr (VvSession) s = vv_session_new (f->k->root, NULL, TRUE, &error);
+  g_assert_no_error (error);
+  vv_recover (s); /* the other devices must not suffer from it */
   fake_assert_logged (NIC ": a detach that was cut off could not be mended: *Input/output error; "
                           "*vfio-pci/bind: write: Invalid argument; the next start of anything here *");
   g_autoptr (VvEntry) entry = entry_of_nic (f);
@@ -689,7 +688,7 @@ test_recovery_without_a_home_stays_on_vfio (void)
   g_autoptr (Fixture) f = cut_off_detach ();
 
   fake_driver (f->k, "mlx5_core")->probe_errno = EIO;
-  g_autoptr (VvBinding) b = vv_session_binding (f->s, NIC, FALSE, NULL);
+  g_autoptr (VvBinding) b = vv_binding_open (f->s, NIC, FALSE, NULL);
   fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
   fake_assert_logged (NIC ": reattach: no driver -> vfio-pci: a process died in the middle of moving it; "
                           "mlx5_core failed at recovery (*Input/output error)*");
@@ -711,7 +710,6 @@ test_recovery_leaves_a_running_guest_alone (void)
   g_assert_cmpint (cut_off->state, ==, VV_STATE_REATTACHING);
   g_autoptr (VvBinding) b = open_nic (f);
   g_assert_cmpint (b->entry->state, ==, VV_STATE_DETACHED);
-  g_assert_null (b->recovered);
   fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
 }
 

@@ -12,6 +12,8 @@
 #include "fake-migration.h"
 #include "in-use.h"
 #include "migration.h"
+#include "recovery.h"
+#include "tally.h"
 
 #define UUID "6695eb01-f6a4-8304-79aa-97f2502e193f"
 
@@ -53,7 +55,7 @@ fixture_with (const char *attributes, const char *driver)
   g_autoptr (GError) error = NULL;
 
   f->k = fake_standard ();
-  f->s = vv_session_new (f->k->root, NULL, VV_SESSION_MOVE, &error);
+  f->s = vv_session_new (f->k->root, NULL, TRUE, &error);
   g_assert_no_error (error);
   f->domain = domain_with (UUID, attributes, driver);
   return f;
@@ -291,11 +293,11 @@ static void
 test_held_by_hand (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
-  g_autoptr (VvBinding) b = vv_session_binding (f->s, NIC, FALSE, NULL);
+  g_autoptr (VvBinding) b = vv_binding_open (f->s, NIC, FALSE, NULL);
   g_autoptr (VvSelection) selection = vv_catalog_select (f->s->catalog, NIC_MODALIAS, NULL);
 
   vv_selection_force (selection, "mlx5_vfio_pci", NULL);
-  g_autoptr (VvChange) change = vv_binding_detach (b, selection, NULL);
+  g_assert_true (vv_binding_detach (b, selection, NULL));
   b->entry->held = TRUE;
   g_assert_true (vv_binding_save (b, NULL));
   g_clear_pointer (&b, vv_binding_free);
@@ -424,7 +426,7 @@ test_no_module_tables (void)
   g_autoptr (VvSession) s = NULL;
 
   fake_remove (f->k, "lib/modules");
-  s = vv_session_new (f->k->root, FAKE_RELEASE, VV_SESSION_MOVE, NULL);
+  s = vv_session_new (f->k->root, FAKE_RELEASE, TRUE, NULL);
   g_assert_true (vv_domain_prepare (s, f->domain, NULL));
   fake_assert_logged ("domain vm1: *modules.alias*only the generic driver is sure to be found*");
   libvirt_detaches_to (f, "vfio-pci");
@@ -631,7 +633,7 @@ test_no_run_directory (void)
   g_autoptr (GError) error = NULL;
 
   fake_remove (k, "run");
-  g_assert_null (vv_session_new (k->root, NULL, VV_SESSION_MOVE, &error));
+  g_assert_null (vv_session_new (k->root, NULL, TRUE, &error));
   fake_assert_error (error, VV_ERROR_NOT_FOUND, "*/run/vfio-variant: mkdir: No such file or directory");
 }
 
@@ -883,9 +885,9 @@ test_prepare_refused_of_what_was_away (void)
   for (int held = 0; held < 2; held++) {
     g_test_message ("%s", held ? "held" : "not held");
     g_autoptr (Fixture) f = fixture_of_two ("yes", "driver='generic'");
-    g_autoptr (VvBinding) b = vv_session_binding (f->s, NIC, FALSE, NULL);
+    g_autoptr (VvBinding) b = vv_binding_open (f->s, NIC, FALSE, NULL);
     g_autoptr (VvSelection) selection = vv_catalog_select (f->s->catalog, NIC_MODALIAS, NULL);
-    g_autoptr (VvChange) change = vv_binding_detach (b, selection, NULL);
+    g_assert_true (vv_binding_detach (b, selection, NULL));
     b->entry->held = held;
     g_assert_true (vv_binding_save (b, NULL));
     g_clear_pointer (&b, vv_binding_free);

@@ -13,6 +13,7 @@
 
 #include "asker.h"
 #include "fake-migration.h"
+#include "hand-over.h"
 #include "nic-fixture.h"
 
 #define LONG (60 * G_TIME_SPAN_SECOND) /* nothing here takes that long */
@@ -86,7 +87,7 @@ hand_over (const Fixture *f, const VvHome *before, guint libvirt, GError **error
   const VvRequest request = {NIC, *before, libvirt};
   const VvPatience patience = {.until = g_get_monotonic_time () + LONG};
 
-  return vv_handover (f->s, &request, &patience, NULL, error);
+  return hand_over_now (f, &request, &patience, error);
 }
 
 static VvChange *
@@ -711,7 +712,7 @@ test_locked (void)
 
   libvirt_unbinds (f, "vfio-pci");
   g_autofree char *before = fake_snapshot (f->k);
-  g_assert_null (vv_handover (f->s, &request, &(VvPatience){.until = until}, NULL, &error));
+  g_assert_null (hand_over_now (f, &request, &(VvPatience){.until = until}, &error));
   g_assert_cmpint (g_get_monotonic_time (), >=, until - G_TIME_SPAN_MILLISECOND);
   fake_assert_error (error, VV_ERROR_REFUSED, NIC ": another process is moving this device*");
   fake_assert_unchanged (f->k, before);
@@ -727,7 +728,7 @@ test_deadline_is_past (void)
 
   libvirt_unbinds (f, "vfio-pci");
   g_autoptr (VvChange) change =
-      vv_handover (f->s, &request, &(VvPatience){.until = g_get_monotonic_time ()}, NULL, &error);
+      hand_over_now (f, &request, &(VvPatience){.until = g_get_monotonic_time ()}, &error);
   g_assert_no_error (error);
   g_autofree char *failed = vv_change_attempts (change);
   fake_assert_matches (failed, "*special_vfio_pci failed at deadline (not tried: the deadline has passed); *"
@@ -761,7 +762,7 @@ assert_told (const Fixture *f, const VvHome *before, const char *override, const
   Listener l = {f, override, g_string_new (NULL)};
   const VvRequest request = {NIC, *before, DEBIAN_12};
   const VvPatience patience = {g_get_monotonic_time () + LONG, listen, &l};
-  g_autoptr (VvChange) change = vv_handover (f->s, &request, &patience, NULL, NULL);
+  g_autoptr (VvChange) change = hand_over_now (f, &request, &patience, NULL);
 
   g_assert_cmpstr (l.told->str, ==, expected);
   g_string_free (l.told, TRUE);
@@ -840,7 +841,7 @@ test_stand_back (void)
     fake_register (f->k, "special-vfio");
     put_on (f, cases[i].driver, cases[i].override ? cases[i].override : "(null)");
     write_entry (f, cases[i].state, &native, NULL);
-    vv_binding_stand_back (f->s->host, f->s->journal, NIC);
+    vv_binding_stand_back (f->s, NIC);
     fake_assert_device (f->k, NIC, cases[i].driver, cases[i].becomes);
     g_autoptr (VvEntry) entry = entry_of_nic (f);
     assert_home (entry, cases[i].state, &native);
@@ -853,7 +854,7 @@ test_stand_back_from_what_went_away (void)
   g_autoptr (Fixture) f = fixture_new ();
 
   fake_remove_device (f->k, NIC);
-  vv_binding_stand_back (f->s->host, f->s->journal, NIC);
+  vv_binding_stand_back (f->s, NIC);
   g_assert_cmpuint (f->k->steps, ==, 0);
 }
 
@@ -1065,7 +1066,7 @@ test_refused_after_a_try (void)
     g_assert_null (hand_over (f, &native, DEBIAN_12, &error));
     fake_assert_error (error, VV_ERROR_POLICY, cases[i].problem);
     if (cases[i].moved)
-      fake_assert_logged (NIC ": detach: no driver -> special-vfio: *");
+      fake_assert_logged (NIC ": detach: mlx5_core -> special-vfio: *");
     fake_assert_logged (CAME_BACK);
     fake_assert_device (f->k, NIC, "mlx5_core", NULL);
     assert_no_entry (f);
@@ -1083,7 +1084,7 @@ test_the_next_that_can_migrate (void)
   libvirt_unbinds (f, "vfio-pci");
   g_autoptr (VvChange) change = must_hand_over (f, &native, DEBIAN_12);
   assert_change (change, VV_DETACH, "mlx5_core", "mlx5_vfio_pci", "*; policy /p.xml:2");
-  fake_assert_logged (NIC ": detach: no driver -> special-vfio: *");
+  fake_assert_logged (NIC ": detach: mlx5_core -> special-vfio: *");
   g_assert_cmpstr (fake_migration_asked (), ==, "special-vfio mlx5_vfio_pci");
 }
 
@@ -1243,7 +1244,7 @@ test_a_start_by_iommufd_that_must_migrate (void)
     g_autoptr (VvChange) change = hand_over (f, &native, V12, &error);
     g_assert_cmpstr (fake_migration_asked (), ==, cases[i].asked);
     if (!cases[i].gets || g_strcmp0 (cases[i].gets, "special-vfio") != 0)
-      fake_assert_logged (NIC ": detach: no driver -> special-vfio: *");
+      fake_assert_logged (NIC ": detach: mlx5_core -> special-vfio: *");
     if (cases[i].gets) {
       g_assert_no_error (error);
       fake_assert_device (f->k, NIC, cases[i].gets, cases[i].gets);
@@ -1333,7 +1334,7 @@ test_what_is_no_failure_of_a_driver (void)
 
   write_entry (f, VV_STATE_NOTED, &native, "vm1");
   libvirt_unbinds (f, "vfio-pci");
-  g_autoptr (VvChange) change = vv_handover (f->s, &request, &patience, NULL, NULL);
+  g_autoptr (VvChange) change = hand_over_now (f, &request, &patience, NULL);
   fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
   g_autoptr (VvEntry) entry = entry_of_nic (f);
   g_assert_null (entry->failed);

@@ -44,7 +44,7 @@ count (const Fixture *f, const char *to, gint64 usec)
   change->to = g_strdup (to);
   change->changed = TRUE;
   change->usec = usec;
-  vv_tally_change (f->s->journal, change);
+  vv_tally_count (f->s->journal, change);
 }
 
 static void

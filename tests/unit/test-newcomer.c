@@ -35,7 +35,7 @@ place_newcomer (const Fixture *f, GError **error)
 
   vv_binding_expect_newcomer (b);
   choice = vv_choose (f->s, b->device, b->entry, NULL, NULL, NULL, error);
-  return vv_place (f->s, b, choice, error);
+  return vv_place (b, choice, error) ? vv_binding_close (g_steal_pointer (&b)) : NULL;
 }
 
 static void

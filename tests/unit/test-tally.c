@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "nic-fixture.h"
+#include "recovery.h"
 
 #define TALLY "run/vfio-variant/tally"
 #define PROCESSES 6
@@ -34,7 +35,7 @@ count (const Fixture *f, VvOperation operation, const char *to, gboolean changed
   change->to = g_strdup (to);
   change->changed = changed;
   change->usec = usec;
-  vv_tally_change (f->s->journal, change);
+  vv_tally_count (f->s->journal, change);
 }
 
 static void
@@ -93,7 +94,6 @@ test_fall_back (void)
   g_autoptr (VvChange) change = detach_nic (f, &error);
   g_assert_no_error (error);
   g_assert_false (change->changed);
-  vv_tally_change (f->s->journal, change);
   g_autoptr (VvTally) tally = read_tally (f);
   assert_row (tally, 0, VV_DETACH, "vfio-pci", "0 1 0");
   g_assert_cmpuint (tally->steps[VV_TALLY_BIND], ==, 1);
@@ -102,35 +102,53 @@ test_fall_back (void)
   g_assert_cmpuint (vv_histogram_total (&tally->durations[VV_DETACH]), ==, 1);
 }
 
-/* --- through a session --- */
+/* --- by the binding itself --- */
 
 static void
-test_session_counts_what_it_logs (void)
+test_counts_what_it_logs (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
-  g_autoptr (VvChange) there = detach_nic (f, NULL);
+  g_autoptr (VvBinding) b = open_nic (f);
+  g_autoptr (VvSelection) selection = select_nic (f);
 
-  vv_session_log_change (f->s, there);
+  g_assert_true (vv_binding_detach (b, selection, NULL));
+  fake_assert_log_empty (); /* its owner may add to it yet */
+  g_assert_true (vv_binding_reattach (b, NULL));
   fake_assert_logged (NIC ": detach: mlx5_core -> special-vfio: *");
+  g_clear_pointer (&b, vv_binding_free);
+  fake_assert_logged (NIC ": reattach: special-vfio -> mlx5_core: *");
   g_autoptr (VvTally) tally = read_tally (f);
   assert_row (tally, 0, VV_DETACH, "special-vfio", "1 0 0");
+  assert_row (tally, 1, VV_REATTACH, "mlx5_core", "1 0 0");
 }
 
 static void
 test_failed_detach (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
-  g_autoptr (VvBinding) b = open_nic (f);
-  g_autoptr (VvSelection) selection = select_nic (f);
-  g_autoptr (GError) error = NULL;
 
   fail_all_vfio (f, EIO);
-  g_assert_null (vv_binding_detach (b, selection, &error));
-  g_assert_false (vv_session_binding_failed (f->s, b, NULL, &error));
+  g_assert_null (detach_nic (f, NULL));
+  fake_assert_log_empty (); /* whoever asked says it */
   g_autoptr (VvTally) tally = read_tally (f);
   assert_row (tally, 0, VV_DETACH, "any", "0 0 1");
   g_assert_cmpuint (tally->steps[VV_TALLY_BIND], ==, 3);
   g_assert_cmpuint (vv_histogram_total (&tally->durations[VV_DETACH]), ==, 0);
+}
+
+static void
+test_failed_detach_to_one_driver (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvBinding) b = open_nic (f);
+  g_autoptr (VvSelection) selection = select_nic (f);
+
+  fail_all_vfio (f, EIO);
+  g_assert_true (vv_selection_force (selection, "mlx5_vfio_pci", NULL));
+  g_assert_false (vv_binding_detach (b, selection, NULL));
+  g_clear_pointer (&b, vv_binding_free);
+  g_autoptr (VvTally) tally = read_tally (f);
+  assert_row (tally, 0, VV_DETACH, "mlx5_vfio_pci", "0 0 1");
 }
 
 static void
@@ -140,12 +158,9 @@ test_failed_reattach (void)
 
   must_detach_nic (f);
   fake_driver (f->k, "mlx5_core")->probe_errno = EIO;
-  g_autoptr (VvBinding) b = open_nic (f);
-  g_autoptr (GError) error = NULL;
-  g_assert_null (vv_binding_reattach (b, &error));
-  vv_session_binding_failed (f->s, b, NULL, &error);
+  g_assert_null (reattach_nic (f, NULL));
   g_autoptr (VvTally) tally = read_tally (f);
-  assert_row (tally, 0, VV_REATTACH, "mlx5_core", "0 0 1");
+  assert_row (tally, 1, VV_REATTACH, "mlx5_core", "0 0 1");
 }
 
 static void
@@ -153,18 +168,26 @@ test_what_is_no_failure (void)
 {
   static const VvError codes[] = {VV_ERROR_REFUSED, VV_ERROR_NO_DEVICE, VV_ERROR_INVALID};
   g_autoptr (Fixture) f = fixture_new ();
-  g_autoptr (VvChange) failed = vv_change_new (NIC, VV_DETACH, NULL);
-  g_autoptr (GError) real = g_error_new (VV_ERROR, VV_ERROR_FAILED, "x");
 
   for (gsize i = 0; i < G_N_ELEMENTS (codes); i++) {
-    g_autoptr (GError) error = g_error_new (VV_ERROR, codes[i], "x");
-    vv_session_count_failure (f->s, failed, "vfio-pci", error);
+    g_autoptr (VvChange) change = vv_change_new (NIC, VV_DETACH, NULL);
+    change->problem = g_error_new (VV_ERROR, codes[i], "x");
+    vv_tally_count (f->s->journal, change);
   }
-  vv_session_count_failure (f->s, NULL, "vfio-pci", real); /* nothing was begun */
   g_assert_false (fake_exists (f->k, TALLY));
-  vv_session_count_failure (f->s, failed, "vfio-pci", real);
-  g_autoptr (VvTally) tally = read_tally (f);
-  assert_row (tally, 0, VV_DETACH, "vfio-pci", "0 0 1");
+}
+
+static void
+test_dry_run_is_neither_logged_nor_counted (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (VvBinding) b = open_nic_as (f, TRUE);
+  g_autoptr (VvSelection) selection = select_nic (f);
+
+  g_assert_true (vv_binding_detach (b, selection, NULL));
+  g_clear_pointer (&b, vv_binding_free);
+  fake_assert_log_empty ();
+  g_assert_false (fake_exists (f->k, TALLY));
 }
 
 /* What a process that died left behind, and cannot be mended either */
@@ -179,7 +202,7 @@ test_failed_recovery (void)
               "\nstate=reattaching\nhome-known=true\nhome-driver=mlx5_core\nhome-module=mlx5_core\n");
   fake_driver (f->k, "mlx5_core")->probe_errno = EIO;
   fail_all_vfio (f, EIO);
-  vv_session_recover (f->s);
+  vv_recover (f->s);
   fake_assert_logged ("*mlx5_core*");
   g_autoptr (VvTally) tally = read_tally (f);
   assert_row (tally, 0, VV_REATTACH, "mlx5_core", "0 0 1");
@@ -362,7 +385,7 @@ static void
 test_no_directory (void)
 {
   g_autoptr (FakeKernel) k = fake_standard ();
-  g_autoptr (VvSession) s = vv_session_new (k->root, NULL, VV_SESSION_LOOK, NULL);
+  g_autoptr (VvSession) s = vv_session_new (k->root, NULL, FALSE, NULL);
   const Fixture f = {k, s};
 
   count (&f, VV_DETACH, "special-vfio", TRUE, 1);
@@ -378,11 +401,13 @@ main (int argc, char **argv)
   g_test_add_func ("/tally/nothing-yet", test_nothing_yet);
   g_test_add_func ("/tally/changes", test_changes);
   g_test_add_func ("/tally/fall-back", test_fall_back);
-  g_test_add_func ("/tally/session/counts-what-it-logs", test_session_counts_what_it_logs);
-  g_test_add_func ("/tally/session/failed-detach", test_failed_detach);
-  g_test_add_func ("/tally/session/failed-reattach", test_failed_reattach);
-  g_test_add_func ("/tally/session/what-is-no-failure", test_what_is_no_failure);
-  g_test_add_func ("/tally/session/failed-recovery", test_failed_recovery);
+  g_test_add_func ("/tally/binding/counts-what-it-logs", test_counts_what_it_logs);
+  g_test_add_func ("/tally/binding/failed-detach", test_failed_detach);
+  g_test_add_func ("/tally/binding/failed-detach-to-one-driver", test_failed_detach_to_one_driver);
+  g_test_add_func ("/tally/binding/failed-reattach", test_failed_reattach);
+  g_test_add_func ("/tally/binding/what-is-no-failure", test_what_is_no_failure);
+  g_test_add_func ("/tally/binding/dry-run", test_dry_run_is_neither_logged_nor_counted);
+  g_test_add_func ("/tally/binding/failed-recovery", test_failed_recovery);
   g_test_add_func ("/tally/names-of-drivers", test_names_of_drivers);
   g_test_add_func ("/tally/rows-are-bounded", test_rows_are_bounded);
   g_test_add_func ("/tally/many-processes", test_many_processes);
