@@ -146,7 +146,7 @@ judge_unknown (const VvSession *session, const VvDomain *domain, const VvHostdev
 /* FALSE with @refusal set: the policy forbids it. Any other failure is logged, and the domain goes on without
  * us. */
 static gboolean
-with_device (const VvSession *session, const VvDomain *domain, const char *station, const char *address,
+with_device (const VvSession *session, const VvDomain *domain, const char *operation, const char *address,
              const VvHostdev *hostdev, DeviceFunc func, GError **refusal)
 {
   g_autoptr (GError) error = NULL;
@@ -155,8 +155,8 @@ with_device (const VvSession *session, const VvDomain *domain, const char *stati
   if (binding && func (domain, hostdev, binding, &error))
     return TRUE;
   if (!binding && refusal)
-    error = judge_unknown (session, domain, hostdev, strcmp (station, "prepare") == 0, error);
-  g_warning ("domain %s, %s: %s", domain->name, station, error->message);
+    error = judge_unknown (session, domain, hostdev, strcmp (operation, "prepare") == 0, error);
+  g_warning ("domain %s, %s: %s", domain->name, operation, error->message);
   if (!refusal || !g_error_matches (error, VV_ERROR, VV_ERROR_POLICY))
     return TRUE;
   g_propagate_error (refusal, g_steal_pointer (&error));
@@ -174,13 +174,13 @@ is_managed_by_us (const VvSession *session, const VvDomain *domain, const VvHost
 
 /* Calls @func for each device that libvirt or we manage, locked, and @unmanaged for each of the others. */
 static gboolean
-each_device (const VvSession *session, const VvDomain *domain, const char *station, DeviceFunc func,
+each_device (const VvSession *session, const VvDomain *domain, const char *operation, DeviceFunc func,
              DeviceFunc unmanaged, GError **refusal)
 {
   for (guint i = 0; i < domain->hostdevs->len; i++) {
     const VvHostdev *h = domain->hostdevs->pdata[i];
     DeviceFunc now = h->managed || is_managed_by_us (session, domain, h) ? func : unmanaged;
-    if (now && !with_device (session, domain, station, h->address, h, now, refusal))
+    if (now && !with_device (session, domain, operation, h->address, h, now, refusal))
       return FALSE;
   }
   return TRUE;

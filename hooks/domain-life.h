@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * domain-life: what happens to a domain's PCI devices at each station of its life.
+ * domain-life: what happens to a domain's PCI devices at each hook operation.
  *
  * Owns: the meaning of libvirt's hook operations for the devices (the table in docs/design.rst). Each
  * function takes all devices of a domain that libvirt manages, or that the policy hands to us, goes on past

@@ -22,30 +22,15 @@
 #include "policy-xml.h"
 #include "recovery.h"
 
-/* @may_start: where a domain can be refused; elsewhere @act. @by_journal: the devices are those that the
- * journal gives to the domain, not those of its XML. */
-typedef struct {
-  const char *operation;
-  gboolean (*may_start) (const VvSession *session, const VvDomain *domain, GError **refusal);
-  void (*act) (const VvSession *session, const VvDomain *domain);
-  gboolean by_journal;
-} Station;
+typedef gboolean (*MayStart) (const VvSession *session, const VvDomain *domain, GError **refusal);
 
-static const Station stations[] = {
-    {"prepare", vv_domain_prepare, NULL, FALSE}, {"start", vv_domain_start, NULL, FALSE},
-    {"migrate", vv_domain_foresee, NULL, FALSE}, {"restore", vv_domain_foresee, NULL, FALSE},
-    {"started", NULL, vv_domain_running, FALSE}, {"reconnect", NULL, vv_domain_running, FALSE},
-    {"release", NULL, vv_domain_release, TRUE},
+/* What is done where a domain can be refused */
+static const MayStart may_start[VV_HOOK_NONE] = {
+    [VV_HOOK_PREPARE] = vv_domain_prepare,
+    [VV_HOOK_START] = vv_domain_start,
+    [VV_HOOK_MIGRATE] = vv_domain_foresee,
+    [VV_HOOK_RESTORE] = vv_domain_foresee,
 };
-
-static const Station *
-find_station (const char *operation)
-{
-  for (gsize i = 0; i < G_N_ELEMENTS (stations); i++)
-    if (strcmp (stations[i].operation, operation) == 0)
-      return &stations[i];
-  return NULL;
-}
 
 /* @refusal: (nullable): why the domain must not start if nothing more is said. When the hook has died, the
  * kernel ends this process. */
@@ -67,7 +52,7 @@ tell_progress (guint limit_ms, gpointer strict)
 
 /* What a process that died left half done may take the kernel long to mend, so that comes last. */
 static VvSession *
-open_session (const Station *station, const VvDomain *domain, char **strict, GError **error)
+open_session (VvHookOperation operation, const VvDomain *domain, char **strict, GError **error)
 {
   VvSession *session = vv_session_new (NULL, NULL, TRUE, error);
 
@@ -75,46 +60,50 @@ open_session (const Station *station, const VvDomain *domain, char **strict, GEr
     return NULL;
   vv_session_set_policy (session, vv_policy_read (session->host));
   vv_policy_warn (session->policy);
-  if (station->may_start)
-    *strict = vv_domain_strict_rule (session, domain, station->may_start == vv_domain_prepare);
+  if (may_start[operation])
+    *strict = vv_domain_strict_rule (session, domain, operation == VV_HOOK_PREPARE);
   vv_session_watch (session, tell_progress, *strict);
   tell_hook (0, *strict);
   vv_recover (session);
   return session;
 }
 
-/* What is wrong is said once, where it matters first. */
-static void
-warn_of_problems (const Station *station, const VvDomain *domain)
+/* Returns: FALSE with @refusal set: the domain must not start */
+static gboolean
+act (VvHookOperation operation, const VvSession *session, const VvDomain *domain, GError **refusal)
 {
-  for (guint i = 0; station->may_start && i < domain->problems->len; i++)
-    g_warning ("domain %s: %s", domain->name, (char *)domain->problems->pdata[i]);
+  if (may_start[operation]) {
+    for (guint i = 0; i < domain->problems->len; i++) /* once, where it matters first */
+      g_warning ("domain %s: %s", domain->name, (char *)domain->problems->pdata[i]);
+    return may_start[operation](session, domain, refusal);
+  }
+  if (operation == VV_HOOK_RELEASE)
+    vv_domain_release (session, domain);
+  else
+    vv_domain_running (session, domain);
+  return TRUE;
 }
 
 /* Returns: FALSE: the domain must not start */
 static gboolean
-run (const Station *station, const char *name, const GString *xml)
+run (VvHookOperation operation, const char *name, const GString *xml)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (GError) refusal = NULL;
   g_autofree char *strict = NULL;
   g_autoptr (VvDomain) domain = vv_domain_parse (xml->str, xml->len, &error);
 
-  if (domain && !station->by_journal && !domain->hostdevs->len)
+  if (domain && operation != VV_HOOK_RELEASE && !domain->hostdevs->len)
     return TRUE;
-  g_autoptr (VvSession) session = domain ? open_session (station, domain, &strict, &error) : NULL;
+  g_autoptr (VvSession) session = domain ? open_session (operation, domain, &strict, &error) : NULL;
   if (!session) {
     g_warning ("domain %s: %s; its devices stay on the driver that libvirt chose", name, error->message);
     return TRUE;
   }
-  warn_of_problems (station, domain);
-  if (station->act)
-    station->act (session, domain);
-  else if (!station->may_start (session, domain, &refusal)) {
-    tell_hook (0, refusal->message);
-    return FALSE;
-  }
-  return TRUE;
+  if (act (operation, session, domain, &refusal))
+    return TRUE;
+  tell_hook (0, refusal->message);
+  return FALSE;
 }
 
 /* Without the hook there is nobody who holds libvirt up: it goes on, and the device must not be moved under
@@ -128,9 +117,9 @@ dies_with_the_hook (const char *hook)
 int
 main (int argc, char **argv)
 {
-  const Station *station = argc == 5 ? find_station (argv[3]) : NULL;
+  VvHookOperation operation = argc == 5 ? vv_hook_operation (argv[3], argv[4]) : VV_HOOK_NONE;
 
-  if (!station) {
+  if (operation == VV_HOOK_NONE) {
     fputs ("vfio-variant-domain: only vfio-variant-hook(8) runs this\n", stderr);
     return EXIT_SUCCESS; /* 1 would be a refusal */
   }
@@ -139,5 +128,5 @@ main (int argc, char **argv)
   if (!dies_with_the_hook (argv[1]))
     return EXIT_SUCCESS;
   g_autoptr (GString) xml = vv_hook_input ();
-  return run (station, argv[2], xml) ? EXIT_SUCCESS : EXIT_FAILURE;
+  return run (operation, argv[2], xml) ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -2,9 +2,30 @@
 #include "input.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "domain-xml.h"
+
+static const struct {
+  const char *name, *sub_operation;
+} operations[] = {
+    [VV_HOOK_PREPARE] = {"prepare", "begin"}, [VV_HOOK_START] = {"start", "begin"},
+    [VV_HOOK_STARTED] = {"started", "begin"}, [VV_HOOK_RECONNECT] = {"reconnect", "begin"},
+    [VV_HOOK_MIGRATE] = {"migrate", "begin"}, [VV_HOOK_RESTORE] = {"restore", "begin"},
+    [VV_HOOK_RELEASE] = {"release", "end"},
+};
+
+VvHookOperation
+vv_hook_operation (const char *name, const char *sub_operation)
+{
+  VvHookOperation operation = 0;
+
+  while (operation < VV_HOOK_NONE && (strcmp (operations[operation].name, name) != 0 ||
+                                      strcmp (operations[operation].sub_operation, sub_operation) != 0))
+    operation++;
+  return operation;
+}
 
 GString *
 vv_hook_input (void)

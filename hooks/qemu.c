@@ -45,29 +45,6 @@
 #define MOST_MS 3600000   /* what a script may be given, vfio-variant.xml(5) */
 #define WORDS_LIMIT 16384 /* of what one process prints */
 
-/* @by_journal: the devices are those that the journal gives to the domain, not those of its XML. */
-typedef struct {
-  const char *operation;
-  const char *sub_operation;
-  gboolean by_journal;
-} Station;
-
-static const Station stations[] = {
-    {"prepare", "begin", FALSE}, {"start", "begin", FALSE},   {"migrate", "begin", FALSE},
-    {"restore", "begin", FALSE}, {"started", "begin", FALSE}, {"reconnect", "begin", FALSE},
-    {"release", "end", TRUE},
-};
-
-static const Station *
-find_station (const char *operation, const char *sub_operation)
-{
-  for (gsize i = 0; i < G_N_ELEMENTS (stations); i++)
-    if (strcmp (stations[i].operation, operation) == 0 &&
-        strcmp (stations[i].sub_operation, sub_operation) == 0)
-      return &stations[i];
-  return NULL;
-}
-
 static gboolean
 journal_is_empty (const VvHost *host)
 {
@@ -84,10 +61,11 @@ may_have_hostdevs (const GString *xml)
   return memmem (xml->str, xml->len, "hostdev", strlen ("hostdev")) != NULL;
 }
 
+/* A virtual function that libvirt took from a network is in no XML any more at the end. */
 static gboolean
-is_none_of_ours (const VvHost *host, const Station *station, const GString *xml)
+is_none_of_ours (const VvHost *host, VvHookOperation operation, const GString *xml)
 {
-  return station->by_journal ? journal_is_empty (host) : !may_have_hostdevs (xml);
+  return operation == VV_HOOK_RELEASE ? journal_is_empty (host) : !may_have_hostdevs (xml);
 }
 
 static int
@@ -459,12 +437,12 @@ main (int argc, char **argv)
   vv_log_to_system ();
   dup2 (STDERR_FILENO, STDOUT_FILENO); /* nothing is for libvirt to read */
   signal (SIGCHLD, SIG_DFL);
-  const Station *station = find_station (argv[2], argv[3]);
-  g_autoptr (GString) xml = station ? vv_hook_input () : NULL;
+  VvHookOperation operation = vv_hook_operation (argv[2], argv[3]);
+  g_autoptr (GString) xml = operation == VV_HOOK_NONE ? NULL : vv_hook_input ();
   g_autoptr (VvHost) host = vv_host_new (NULL, NULL, NULL);
   if (host)
     note_caller (host, getppid ());
-  if (!station || is_none_of_ours (host, station, xml))
+  if (!xml || is_none_of_ours (host, operation, xml))
     return EXIT_SUCCESS;
   return work_surely (argv, xml);
 }
