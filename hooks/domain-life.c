@@ -217,9 +217,7 @@ is_on_vfio (const VvBinding *b, const VvChoice *choice)
 static gboolean
 is_stale (const VvBinding *b, const VvChoice *choice)
 {
-  const VvHome now = vv_binding_present (b);
-
-  return vv_binding_is_stale (b, &now, is_on_vfio (b, choice));
+  return vv_binding_is_stale (b, &b->device->now, is_on_vfio (b, choice));
 }
 
 /* Two domains may be starting with the same device. libvirt gives it to one of them, which says so at
@@ -286,7 +284,7 @@ ask_ahead (const VvHostdev *hostdev, const VvBinding *b, const VvChoice *choice)
   g_autoptr (GError) error = NULL;
 
   if (hostdev->iommufd && vv_choice_requires (choice) && is_on_vfio (b, choice) &&
-      vv_migration_known (b->session->journal, d->driver, d->modalias, NULL) == VV_MIGRATION_UNKNOWN &&
+      vv_migration_known (b->session->journal, d->now.driver, d->modalias, NULL) == VV_MIGRATION_UNKNOWN &&
       !vv_place_can_migrate (b->session, d, &choice->use, &error))
     g_message ("%s", error->message);
 }
@@ -318,13 +316,13 @@ refuse_staying (const VvSession *session, const VvPciDevice *d, const VvChoice *
 {
   const char *why;
 
-  if (!vv_choice_requires (choice) ||
-      vv_migration_foresee (session->journal, d->driver, d->modalias, &choice->use, &why) != VV_MIGRATION_NO)
+  if (!vv_choice_requires (choice) || vv_migration_foresee (session->journal, d->now.driver, d->modalias,
+                                                            &choice->use, &why) != VV_MIGRATION_NO)
     return FALSE;
   g_autofree char *rule = vv_decision_rule (choice->decision);
   g_set_error (error, VV_ERROR, VV_ERROR_POLICY,
                "%s stays on %s, with which the domain cannot be migrated, as %s requires: it %s", d->address,
-               d->driver, rule, why);
+               d->now.driver, rule, why);
   return TRUE;
 }
 
@@ -426,11 +424,11 @@ is_opened_by_libvirt (const VvSession *session, const VvHostdev *hostdev, const 
 static gboolean
 is_not_detached (const VvBinding *b, const VvChoice *choice, GError **error)
 {
-  if (!b->device->driver || is_on_vfio (b, choice))
+  if (!b->device->now.driver || is_on_vfio (b, choice))
     return FALSE;
   g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
                "%s is on %s: libvirt has not detached it, so it is left alone", b->device->address,
-               b->device->driver);
+               b->device->now.driver);
   return TRUE;
 }
 
@@ -440,7 +438,7 @@ set_detached (VvBinding *b)
 {
   b->entry->state = VV_STATE_DETACHED;
   g_free (b->entry->vfio_driver);
-  b->entry->vfio_driver = g_strdup (b->device->driver);
+  b->entry->vfio_driver = g_strdup (b->device->now.driver);
 }
 
 /* It is where it has to be, by libvirt or the gate, or the domain does not start. */
@@ -464,7 +462,7 @@ start_device (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, GE
     return FALSE;
   if (!b->entry) { /* nobody saw it before libvirt took it: what it comes from cannot be told any more */
     vv_binding_note (b);
-    b->entry->home_known = FALSE;
+    b->entry->host_known = FALSE;
   }
   vv_entry_set_domain (b->entry, domain->name, domain->uuid);
   if (opened)
@@ -506,10 +504,10 @@ find_immobile (const VvSession *session, const VvDomain *domain, char **required
     const char *why;
     if (choice && vv_choice_requires (choice) && !*required)
       *required = vv_decision_rule (choice->decision);
-    if (choice && !found && device->driver &&
-        vv_migration_foresee (session->journal, device->driver, device->modalias, &choice->use, &why) ==
+    if (choice && !found && device->now.driver &&
+        vv_migration_foresee (session->journal, device->now.driver, device->modalias, &choice->use, &why) ==
             VV_MIGRATION_NO)
-      found = g_strdup_printf ("%s on %s, which %s", h->address, device->driver, why);
+      found = g_strdup_printf ("%s on %s, which %s", h->address, device->now.driver, why);
   }
   return g_steal_pointer (&found);
 }
@@ -551,7 +549,7 @@ vv_domain_device_running (const VvDomain *domain, gboolean managed, VvBinding *b
 {
   if (!b->entry) {
     vv_binding_note (b);
-    b->entry->home_known = FALSE;
+    b->entry->host_known = FALSE;
   }
   set_detached (b);
   vv_entry_set_domain (b->entry, domain->name, domain->uuid);
@@ -603,7 +601,7 @@ vv_domain_device_release (const VvDomain *domain, VvBinding *b, GError **error)
   vv_entry_set_domain (b->entry, NULL, NULL);
   if (stays)
     return vv_binding_save (b, error);
-  if (!b->entry->held && !b->entry->home_known)
+  if (!b->entry->held && !b->entry->host_known)
     return vv_binding_forget (b, error);
   if (b->entry->held ? !keep_held (b, error) : !vv_binding_reattach (b, error))
     return FALSE;
@@ -611,7 +609,7 @@ vv_domain_device_release (const VvDomain *domain, VvBinding *b, GError **error)
   b->change->domain = g_strdup (domain->name);
   if (!b->change->changed) /* said as well: it is what an operator looks for when a guest has gone */
     g_message ("domain %s, release: %s is on %s, as it was before", domain->name, b->device->address,
-               b->device->driver ? b->device->driver : "no driver");
+               b->device->now.driver ? b->device->now.driver : "no driver");
   return TRUE;
 }
 

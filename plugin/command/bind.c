@@ -60,10 +60,10 @@ iommu_allows (const VvSession *session, const VvPciDevice *device, GError **erro
 static gboolean
 forget_stale (const VvSession *session, VvBinding *b, const VvChoice *choice, GError **error)
 {
-  const VvHome now = vv_binding_present (b);
   gboolean on_vfio = vv_on_vfio (session->host, b->device, choice->selection);
 
-  return !vv_binding_is_stale (b, &now, on_vfio) || b->entry->domain || vv_binding_forget (b, error);
+  return !vv_binding_is_stale (b, &b->device->now, on_vfio) || b->entry->domain ||
+         vv_binding_forget (b, error);
 }
 
 static VvChange *

@@ -65,8 +65,8 @@ stays_with_host (const VvSurroundings *s, const VvPciDevice *member)
 {
   g_autoptr (VvSelection) selection = vv_catalog_select (s->session->catalog, member->modalias, NULL);
 
-  return member->driver && strcmp (member->driver, "pci-stub") != 0 &&
-         strcmp (member->driver, "pcieport") != 0 &&
+  return member->now.driver && strcmp (member->now.driver, "pci-stub") != 0 &&
+         strcmp (member->now.driver, "pcieport") != 0 &&
          !(selection && vv_on_vfio (s->session->host, member, selection));
 }
 
@@ -83,9 +83,9 @@ find_companion (const VvSurroundings *s, const VvPciDevice *device, const char *
   g_autoptr (GPtrArray) uses = vv_host_use (s->session->host, member);
   vv_findings_add (findings, "companion", VV_WARNING, device->address,
                    kind ? g_strdup_printf (_ ("%s, its %s function, stays with the host on %s"), address,
-                                           kind, member->driver)
+                                           kind, member->now.driver)
                         : g_strdup_printf (_ ("%s, which depends on it, stays with the host on %s"), address,
-                                           member->driver),
+                                           member->now.driver),
                    _ ("the host keeps this device powered for that one, and a reset of the slot needs both"),
                    uses->len ? g_strdup_printf (_ ("end this use first: %s"), (char *)uses->pdata[0])
                              : g_strdup_printf ("vfio-variant bind %s", address));

@@ -115,7 +115,7 @@ find_blocker (const Look *l, const VvPciDevice *member)
   if (uses->len)
     find (l, "group", VV_PROBLEM,
           g_strdup_printf (_ ("%s, in the same IOMMU group %s, is on %s, and the host uses it: %s"),
-                           member->address, l->device->iommu_group, member->driver, use),
+                           member->address, l->device->iommu_group, member->now.driver, use),
           _ ("VFIO gives out a group as a whole: QEMU would not start, and the host loses what it uses if "
              "that device "
              "is taken, too"),
@@ -123,7 +123,7 @@ find_blocker (const Look *l, const VvPciDevice *member)
   else
     find (l, "group", VV_PROBLEM,
           g_strdup_printf (_ ("%s, in the same IOMMU group %s, is on %s"), member->address,
-                           l->device->iommu_group, member->driver),
+                           l->device->iommu_group, member->now.driver),
           _ ("VFIO gives out a group as a whole: QEMU would not start unless the guest has that device, too, "
              "or no "
              "driver of the host does"),
@@ -206,7 +206,7 @@ check_entry (Look *l)
           _ ("two guests cannot have it; 'vfio-variant bind' refuses"),
           g_strdup_printf (_ ("shut that domain down; when it is gone: vfio-variant restore --force %s"),
                            l->device->address));
-  vv_find_entry (l->entry, l->device->driver, l->check->findings);
+  vv_find_entry (l->entry, l->device->now.driver, l->check->findings);
 }
 
 /* --- which driver --- */
@@ -331,7 +331,7 @@ probe_remedy (const Look *l, const char *driver)
 {
   const char *address = l->device->address;
 
-  if (l->on_vfio && g_strcmp0 (driver, l->device->driver) == 0)
+  if (l->on_vfio && g_strcmp0 (driver, l->device->now.driver) == 0)
     return g_strdup_printf ("vfio-variant probe %s", address);
   if (l->on_vfio)
     return g_strdup_printf ("vfio-variant bind %s && vfio-variant probe %s", address, address);
@@ -421,7 +421,7 @@ static gboolean
 is_vendors (const Look *l)
 {
   return l->device->vfio_dev && !vv_selection_has_driver (l->s->session->host, l->choice->selection,
-                                                          l->device->driver, l->device->driver_module);
+                                                          l->device->now.driver, l->device->now.module);
 }
 
 /* Measured with libvirt 9.0 and 11.3: virPCIDeviceBindToStub() looks whether the device is on the driver that
@@ -432,7 +432,7 @@ find_taken_from_vendor (const Look *l)
   g_autofree char *domain = g_shell_quote (l->plan->domain->name);
 
   find (l, "vendor-driver", VV_PROBLEM,
-        g_strdup_printf (_ ("libvirt takes it from %s, its vendor's VFIO driver"), l->device->driver),
+        g_strdup_printf (_ ("libvirt takes it from %s, its vendor's VFIO driver"), l->device->now.driver),
         _ ("managed='yes': libvirt unbinds that driver; what it set up in the device, such as a vGPU, is "
            "lost, and "
            "the start may fail"),
@@ -444,7 +444,7 @@ find_taken_from_vendor (const Look *l)
 static void
 find_left_to_vendor (const Look *l)
 {
-  const char *driver = l->device->driver;
+  const char *driver = l->device->now.driver;
 
   if (!l->hostdev)
     find (l, "vendor-driver", VV_NOTE, g_strdup_printf (_ ("it is on %s, its vendor's VFIO driver"), driver),
@@ -483,14 +483,14 @@ check_stays (const Look *l)
     check->why = g_strdup (_ ("managed='no': it stays where it is"));
     find (l, "unmanaged", l->on_vfio ? VV_NOTE : VV_PROBLEM,
           g_strdup_printf (_ ("managed='no', and it is on %s"),
-                           l->device->driver ? l->device->driver : _ ("no driver")),
+                           l->device->now.driver ? l->device->now.driver : _ ("no driver")),
           l->on_vfio ? _ ("neither libvirt nor we move it, unless the policy says unmanaged='manage'")
                      : _ ("libvirt refuses such a device unless it is on a VFIO driver"),
           l->on_vfio ? NULL : g_strdup_printf ("vfio-variant bind %s", l->device->address));
   } else {
     return FALSE;
   }
-  check->driver = g_strdup (l->device->driver);
+  check->driver = g_strdup (l->device->now.driver);
   return TRUE;
 }
 

@@ -185,7 +185,7 @@ check_entry_of_device (const VvSurroundings *s, const VvEntry *entry, const VvPc
 {
   g_autofree char *user = NULL;
 
-  vv_find_entry (entry, device->driver, findings);
+  vv_find_entry (entry, device->now.driver, findings);
   if (!entry->in_use || !s->privileged)
     return;
   user = vv_vfio_user (s->session->host, device);

@@ -107,7 +107,7 @@ static void
 check_on_generic (const VvSurroundings *s, const VvPciDevice *device, const VvEntry *entry,
                   const char *variant, GPtrArray *findings)
 {
-  if (g_strcmp0 (device->driver, VV_GENERIC_DRIVER) != 0 || (entry && (entry->held || entry->domain)) ||
+  if (g_strcmp0 (device->now.driver, VV_GENERIC_DRIVER) != 0 || (entry && (entry->held || entry->domain)) ||
       (s->libvirt && s->libvirt->version >= VV_LIBVIRT_CHOOSES))
     return;
   vv_findings_add (findings, "on-generic", VV_NOTE, device->address,
@@ -129,9 +129,9 @@ can_be_loaded (const VvSurroundings *s, const char *name)
 static void
 check_override (const VvSurroundings *s, const VvPciDevice *device, GPtrArray *findings)
 {
-  const char *override = device->driver_override;
+  const char *override = device->now.override;
 
-  if (device->driver || !override || vv_driver_registered (s->session->host, override) ||
+  if (device->now.driver || !override || vv_driver_registered (s->session->host, override) ||
       can_be_loaded (s, override))
     return;
   vv_findings_add (

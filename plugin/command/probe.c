@@ -51,7 +51,7 @@ ask (const VvSession *session, Answer *a, GError **error)
 
   if (!binding)
     return FALSE;
-  a->driver = g_strdup (binding->device->driver);
+  a->driver = g_strdup (binding->device->now.driver);
   if (!nobody_waits (binding->entry, error) ||
       !vv_migration_probe (session->host, binding->device, &a->migration, error))
     return FALSE;

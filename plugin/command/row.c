@@ -71,9 +71,9 @@ vv_row_is_interesting (const VvRow *row)
 static const char *
 native (const VvRow *row)
 {
-  if (row->entry && row->entry->home_known)
-    return row->entry->home_driver;
-  return row->vfio ? NULL : row->device->driver;
+  if (row->entry && row->entry->host_known)
+    return row->entry->host.driver;
+  return row->vfio ? NULL : row->device->now.driver;
 }
 
 static gboolean
@@ -92,7 +92,7 @@ is_viable (const VvRow *row)
 static VvMigratability
 migratable (const VvRow *row, VvAnswer *needs_iommufd)
 {
-  const char *driver = row->vfio ? row->device->driver : row->best_driver;
+  const char *driver = row->vfio ? row->device->now.driver : row->best_driver;
   const VvEntry *entry = row->entry;
   g_auto (VvRequested) requested = {0};
   VvMigration m;
@@ -180,7 +180,7 @@ vv_row_text (const VvRow *row, VvColumn column)
   case VV_COLUMN_NATIVE:
     return g_strdup (native (row));
   case VV_COLUMN_NOW:
-    return g_strdup (row->device->driver);
+    return g_strdup (row->device->now.driver);
   case VV_COLUMN_BEST:
     return g_strdup (row->best_driver ? row->best_driver : row->best_module);
   case VV_COLUMN_GROUP:
@@ -194,7 +194,7 @@ vv_row_text (const VvRow *row, VvColumn column)
   case VV_COLUMN_PF:
     return g_strdup (row->device->physfn);
   case VV_COLUMN_OVERRIDE:
-    return g_strdup (row->device->driver_override);
+    return g_strdup (row->device->now.override);
   case VV_COLUMNS:
     break;
   }
@@ -233,8 +233,8 @@ vv_row_json (const VvRow *row, JsonBuilder *b)
   vv_json_string (b, "name", row->name);
   vv_json_string (b, "modalias", row->device->modalias);
   vv_json_string (b, "native", native (row));
-  vv_json_string (b, "driver", row->device->driver);
-  vv_json_string (b, "driver_override", row->device->driver_override);
+  vv_json_string (b, "driver", row->device->now.driver);
+  vv_json_string (b, "driver_override", row->device->now.override);
   vv_json_string (b, "best_module", row->best_module);
   vv_json_string (b, "best_driver", row->best_driver);
   vv_json_string (b, "iommu_group", row->device->iommu_group);

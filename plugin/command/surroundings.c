@@ -407,7 +407,7 @@ vv_find_at_boot (const VvSurroundings *s, const VvPciDevice *device, const VvEnt
   g_autofree char *rule = vv_decision_rule (choice->decision);
   vv_findings_add (findings, "at-boot-missed", VV_WARNING, device->address,
                    g_strdup_printf (_ ("%s wants it on VFIO from boot on, and it is on %s"), rule,
-                                    device->driver ? device->driver : _ ("no driver")),
+                                    device->now.driver ? device->now.driver : _ ("no driver")),
                    _ ("neither udev nor vfio-variant-boot.service has put it there, or it was given back "
                       "since; a guest with "
                       "managed='no' does not start with it"),

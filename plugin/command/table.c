@@ -14,7 +14,7 @@ colour_of (const VvRow *row, VvColumn column)
 {
   if (column != VV_COLUMN_NOW || !row->vfio)
     return NULL;
-  return g_strcmp0 (row->device->driver, row->best_driver) == 0 ? VV_COLOUR_GOOD : VV_COLOUR_FAIR;
+  return g_strcmp0 (row->device->now.driver, row->best_driver) == 0 ? VV_COLOUR_GOOD : VV_COLOUR_FAIR;
 }
 
 /* A name is what a terminal that is narrow can do without. */

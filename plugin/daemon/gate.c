@@ -90,9 +90,7 @@ announced_free (Announced *a)
   stop_waiting (a);
   g_free (a->is.executable);
   g_free (a->is.address);
-  g_free (a->is.driver);
-  g_free (a->is.module);
-  g_free (a->is.override);
+  vv_driver_state_clear (&a->is.before);
   g_free (a);
 }
 
@@ -285,7 +283,7 @@ vv_gate_proceed (VvAnnouncement *announcement, const char *override)
 {
   Announced *a = (Announced *)announcement;
 
-  a->is.override = g_strdup (override);
+  a->is.before.override = g_strdup (override);
   unblock (a);
   if (a->expiry)
     g_source_remove (a->expiry);
@@ -344,8 +342,8 @@ new_announcement (VvGate *gate, int fd, pid_t tid)
   a->pidfd = open_process (gate, tid);
   a->is.tid = tid;
   a->is.fd = fd;
-  a->is.driver = device_link (gate, address, "driver");
-  a->is.module = device_link (gate, address, "driver/module");
+  a->is.before.driver = device_link (gate, address, "driver");
+  a->is.before.module = device_link (gate, address, "driver/module");
   a->is.executable = g_steal_pointer (&executable);
   a->is.address = g_steal_pointer (&address);
   return a;

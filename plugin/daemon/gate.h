@@ -16,7 +16,7 @@
  */
 #pragma once
 
-#include "host.h"
+#include "pci-device.h"
 
 #define VV_GATE_FDS 3
 
@@ -28,18 +28,14 @@ typedef struct VvHeld VvHeld;
  * @tid: the thread that opened driver_override
  * @executable: the name of its program
  * @address: the device
- * @driver: (nullable): the driver it was on then
- * @module: (nullable): the module of that driver
- * @override: (nullable): the driver_override it had then; set by vv_gate_proceed()
+ * @before: its driver state then; its driver_override is set by vv_gate_proceed()
  * @fd: that driver_override, open for reading, while the thread is blocked in its open; -1: it is not
  */
 typedef struct {
   pid_t tid;
   char *executable;
   char *address;
-  char *driver;
-  char *module;
-  char *override;
+  VvDriverState before;
   int fd;
 } VvAnnouncement;
 

@@ -86,7 +86,7 @@ static gboolean
 keep_wanted (const VvRequest *request, const VvBinding *b, VvChoice *choice, char **kept, GError **error)
 {
   const VvPciDevice *device = b->device;
-  const char *wanted = device->driver_override;
+  const char *wanted = device->now.override;
   gboolean could_fail;
   g_autofree char *why = why_keep (request, device, wanted, &could_fail);
 
@@ -126,9 +126,9 @@ note_home (VvBinding *b, const VvRequest *request, const VvSelection *selection,
   if (vv_binding_is_stale (b, &request->before, was_on_vfio) && !vv_binding_forget (b, error))
     return FALSE;
   gboolean is_new = !b->entry;
-  vv_binding_note_home (b, &request->before);
+  vv_binding_record (b, &request->before);
   if (is_new && was_on_vfio)
-    b->entry->home_known = FALSE; /* nobody saw it before it came to VFIO */
+    b->entry->host_known = FALSE; /* nobody saw it before it came to VFIO */
   return TRUE;
 }
 
@@ -139,7 +139,7 @@ take (VvBinding *b, const VvRequest *request, GError **error)
   g_autofree char *kept = NULL;
   g_autoptr (VvChoice) choice = choose_for (request, b, &kept, error);
   const VvSelection *selection = choice ? choice->selection : NULL;
-  const char *wanted = b->device->driver_override;
+  const char *wanted = b->device->now.override;
 
   if (!selection || !note_home (b, request, selection, error))
     return FALSE;
@@ -166,7 +166,7 @@ give_back (VvBinding *b, GError **error)
   if (entry && entry->held && entry->domain && !entry->unmanaged)
     return vv_binding_leave (
         b, VV_REATTACH, "it was bound by hand before domain %s had it: the hook sees to it", entry->domain);
-  if (entry && entry->home_known)
+  if (entry && entry->host_known)
     return vv_binding_reattach (b, error);
   if (entry && !entry->domain)
     vv_binding_forget (b, NULL);
@@ -207,12 +207,12 @@ refuse_libvirt (const VvRequest *request, VvBinding *b, const VvEntry *entry, GE
 gboolean
 vv_handover (VvBinding *b, const VvRequest *request, GError **error)
 {
-  VvOperation operation = b->device->driver_override ? VV_DETACH : VV_REATTACH;
+  VvOperation operation = b->device->now.override ? VV_DETACH : VV_REATTACH;
   g_autoptr (VvEntry) entry = b->entry ? vv_entry_copy (b->entry) : NULL;
   g_autoptr (GError) problem = NULL;
 
-  if (b->device->driver)
-    return vv_binding_leave (b, operation, "it is on %s already", b->device->driver);
+  if (b->device->now.driver)
+    return vv_binding_leave (b, operation, "it is on %s already", b->device->now.driver);
   gboolean done = operation == VV_DETACH ? take (b, request, &problem) : give_back (b, &problem);
   if (operation == VV_DETACH && domain_starts (entry))
     vv_place_note_failed (b);
@@ -232,10 +232,10 @@ is_left_between (const VvBinding *b, const VvRequest *request)
 {
   const VvPciDevice *d = b->device;
 
-  if (!d->driver && request->before.driver)
+  if (!d->now.driver && request->before.driver)
     return TRUE;
-  return g_strcmp0 (d->driver, request->before.driver) == 0 &&
-         g_strcmp0 (d->driver_override, request->before.override) != 0;
+  return g_strcmp0 (d->now.driver, request->before.driver) == 0 &&
+         g_strcmp0 (d->now.override, request->before.override) != 0;
 }
 
 VvChange *
@@ -245,7 +245,7 @@ vv_handover_rescue (const VvSession *session, const VvRequest *request, GError *
 
   if (!b)
     return NULL;
-  VvOperation operation = b->device->driver_override ? VV_DETACH : VV_REATTACH;
+  VvOperation operation = b->device->now.override ? VV_DETACH : VV_REATTACH;
   g_autoptr (VvEntry) entry = b->entry ? vv_entry_copy (b->entry) : NULL;
   gboolean done;
   if (!is_left_between (b, request))

@@ -12,12 +12,12 @@
 /**
  * VvRequest:
  * @address: the device
- * @before: what it was before libvirt touched it
+ * @before: what it was before libvirt touched it; the strings are the caller's
  * @libvirt: the version of that libvirt, as VV_LIBVIRT_VERSION() has it; 0: not known
  */
 typedef struct {
   const char *address;
-  VvHome before;
+  VvDriverState before;
   guint libvirt;
 } VvRequest;
 

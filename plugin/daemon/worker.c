@@ -134,7 +134,7 @@ hand_over (const VvSession *session, const VvAnnouncement *a, int fd)
 {
   g_autofree char *override = tell_override (a, fd);
   VvRequest request = {
-      a->address, {a->driver, a->module, override}, vv_asker_libvirt (session->host, a->tid)};
+      a->address, {a->before.driver, a->before.module, override}, vv_asker_libvirt (session->host, a->tid)};
   VvClock clock;
   VvPatience patience = {.touched = tell_touched, .data = &fd, .clock = &clock};
   Go go;
@@ -146,7 +146,8 @@ hand_over (const VvSession *session, const VvAnnouncement *a, int fd)
   patience.until = go.deadline;
   vv_clock_start (&clock, go.since);
   vv_clock_enter (&clock, VV_PHASE_FIND);
-  g_autoptr (VvBinding) b = vv_binding_open_between (session, a->address, a->driver, &patience, &error);
+  g_autoptr (VvBinding) b =
+      vv_binding_open_between (session, a->address, a->before.driver, &patience, &error);
   vv_clock_enter (&clock, VV_PHASE_OTHER);
   const VvChange *change = b && vv_handover (b, &request, &error) ? b->change : NULL;
   count_loading (&clock, go.since, ready, loading);
@@ -193,7 +194,7 @@ stand_back (const VvSession *session, const VvAnnouncement *a, int fd)
 static void
 rescue (const VvSession *session, const VvAnnouncement *a)
 {
-  const VvRequest request = {a->address, {a->driver, a->module, a->override}, 0};
+  const VvRequest request = {a->address, a->before, 0};
   g_autoptr (GError) error = NULL;
   g_autoptr (VvChange) change = vv_handover_rescue (session, &request, &error);
 

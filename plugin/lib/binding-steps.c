@@ -88,22 +88,14 @@ vv_binding_free (VvBinding *b)
   vv_change_free (vv_binding_close (b));
 }
 
-VvHome
-vv_binding_present (const VvBinding *b)
-{
-  return (VvHome){b->device->driver, b->device->driver_module, b->device->driver_override};
-}
-
 void
-vv_binding_note_home (VvBinding *b, const VvHome *home)
+vv_binding_record (VvBinding *b, const VvDriverState *host)
 {
   if (b->entry)
     return;
   b->entry = vv_entry_new (b->device->address, b->device->modalias);
-  b->entry->home_known = TRUE;
-  b->entry->home_driver = g_strdup (home->driver);
-  b->entry->home_module = g_strdup (home->module);
-  b->entry->home_override = g_strdup (home->override);
+  b->entry->host_known = TRUE;
+  b->entry->host = vv_driver_state_copy (host);
 }
 
 gboolean
@@ -133,7 +125,7 @@ void
 vv_binding_begin (VvBinding *b, VvOperation operation)
 {
   vv_binding_tell (b);
-  b->change = vv_change_new (b->device->address, operation, b->seen_on ? b->seen_on : b->device->driver);
+  b->change = vv_change_new (b->device->address, operation, b->seen_on ? b->seen_on : b->device->now.driver);
   b->change->domain = g_strdup (b->entry ? b->entry->domain : NULL);
   b->begun = g_get_monotonic_time ();
 }
@@ -143,7 +135,7 @@ vv_binding_end (VvBinding *b, const char *why, GError *problem, GError **error)
 {
   VvChange *change = b->change;
 
-  change->to = g_strdup (b->device->driver);
+  change->to = g_strdup (b->device->now.driver);
   change->usec = g_get_monotonic_time () - b->begun;
   if (!change->why)
     change->why = g_strdup (why);
@@ -208,11 +200,11 @@ vv_step_load (VvBinding *b, const char *module, GError **error)
 gboolean
 vv_step_override (VvBinding *b, const char *override, GError **error)
 {
-  if (same (b->device->driver_override, override))
+  if (same (b->device->now.override, override))
     return TRUE;
   if (!step_write (b, b->device->dir, "driver_override", override ? override : VV_NO_OVERRIDE, error))
     return FALSE;
-  vv_binding_assign (&b->device->driver_override, override);
+  vv_binding_assign (&b->device->now.override, override);
   return TRUE;
 }
 
@@ -252,21 +244,21 @@ wait_for_files (const VvBinding *b, const char *driver, const char *unbind)
 gboolean
 vv_step_unbind (VvBinding *b, GError **error)
 {
-  if (!b->device->driver)
+  if (!b->device->now.driver)
     return TRUE;
-  g_autofree char *path = driver_file (b->device->driver, "unbind");
+  g_autofree char *path = driver_file (b->device->now.driver, "unbind");
   g_autoptr (GError) problem = NULL;
   if (b->lock && !vv_io_exists (b->session->host->sys, path))
-    wait_for_files (b, b->device->driver, path);
+    wait_for_files (b, b->device->now.driver, path);
   if (!step_write (b, b->session->host->sys, path, b->device->address, &problem)) {
     /* ENODEV: it has let go of the device itself, as nvme does of what it cannot start */
     if (!g_error_matches (problem, VV_ERROR, VV_ERROR_NO_DEVICE) ||
-        !vv_pci_device_reload_driver (b->device, NULL) || b->device->driver) {
+        !vv_pci_device_reload_driver (b->device, NULL) || b->device->now.driver) {
       g_propagate_error (error, g_steal_pointer (&problem));
       return FALSE;
     }
   }
-  vv_binding_assign (&b->device->driver, NULL);
+  vv_binding_assign (&b->device->now.driver, NULL);
   vv_binding_assign (&b->device->vfio_dev, NULL);
   return TRUE;
 }
@@ -279,15 +271,15 @@ vv_step_bind (VvBinding *b, const char *driver, GError **error)
   if (!step_write (b, b->session->host->sys, path, b->device->address, error))
     return FALSE;
   if (!b->lock) {
-    vv_binding_assign (&b->device->driver, driver);
+    vv_binding_assign (&b->device->now.driver, driver);
     return TRUE;
   }
   if (!vv_pci_device_reload_driver (b->device, error))
     return FALSE;
-  if (!same (b->device->driver, driver)) {
+  if (!same (b->device->now.driver, driver)) {
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
                  _ ("the kernel accepted the bind to %s, but the device is on %s"), driver,
-                 b->device->driver ? b->device->driver : _ ("no driver"));
+                 b->device->now.driver ? b->device->now.driver : _ ("no driver"));
     return FALSE;
   }
   return TRUE;
@@ -357,22 +349,25 @@ direction (const VvBinding *b, const char *driver)
 }
 
 gboolean
-vv_settle (VvBinding *b, const char *driver, const char *module, const char *override, GError **error)
+vv_settle (VvBinding *b, const VvDriverState *state, GError **error)
 {
-  if (driver && module && !vv_driver_registered (b->session->host, driver)) {
-    if (!vv_step_load (b, module, error) || vv_binding_vanished (b, error))
+  const char *driver = state->driver;
+
+  if (driver && state->module && !vv_driver_registered (b->session->host, driver)) {
+    if (!vv_step_load (b, state->module, error) || vv_binding_vanished (b, error))
       return FALSE; /* a driver that arrives takes the devices that wait for it, perhaps this one */
   }
-  if (same (b->device->driver, driver))
-    return vv_step_override (b, override, error);
+  if (same (b->device->now.driver, driver))
+    return vv_step_override (b, state->override, error);
   if (!vv_step_unbind (b, error))
     return FALSE;
   if (!driver &&
       b->change->operation == VV_DETACH) /* undoing a detach of a device that was between drivers */
-    return vv_step_override (b, override, error);
+    return vv_step_override (b, state->override, error);
   VvOperation operation = direction (b, driver);
   vv_binding_tell_hooks (b, operation, "begin", driver);
-  if (!(driver ? bind_home (b, driver, override, error) : vv_step_override (b, override, error)))
+  if (!(driver ? bind_home (b, driver, state->override, error)
+               : vv_step_override (b, state->override, error)))
     return FALSE;
   vv_binding_tell_hooks (b, operation, "end", driver);
   return TRUE;

@@ -15,18 +15,6 @@
 #include "session.h"
 
 /**
- * VvHome:
- * @driver: (nullable): the driver that a device is on; NULL: none
- * @module: (nullable): the module of that driver
- * @override: (nullable): its driver_override
- */
-typedef struct {
-  const char *driver;
-  const char *module;
-  const char *override;
-} VvHome;
-
-/**
  * VvPatience:
  * @until: when somebody stops waiting, by g_get_monotonic_time(); no candidate but the generic driver is
  * begun after it, and no script of the hook point runs longer; 0: nobody waits
@@ -90,12 +78,9 @@ VvChange *vv_binding_close (VvBinding *binding);
 void vv_binding_free (VvBinding *binding);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvBinding, vv_binding_free)
 
-/** vv_binding_present: Returns: (transfer none): what the device is on now */
-VvHome vv_binding_present (const VvBinding *binding);
-
-/** vv_binding_note_home: makes @binding->entry when there is none, with a home that was seen earlier. In
+/** vv_binding_record: makes @binding->entry when there is none: @host is what the device was on the host. In
  * memory: vv_binding_save() writes it */
-void vv_binding_note_home (VvBinding *binding, const VvHome *home);
+void vv_binding_record (VvBinding *binding, const VvDriverState *host);
 
 /** vv_binding_save: writes the entry to the journal */
 gboolean vv_binding_save (VvBinding *binding, GError **error);
@@ -163,12 +148,9 @@ void vv_binding_tell_hooks (VvBinding *b, VvOperation operation, const char *sub
 
 /**
  * vv_settle:
- * @driver: (nullable): NULL: none
- * @module: (nullable): its module, loaded when the driver is not there
- * @override: (nullable): NULL: not set
+ * @state: its module is loaded when the driver is not there
  *
- * Brings the device to a known place: exactly this driver with exactly this override. The hook point is told
- * of a reattach or, when the place is a VFIO driver, of a detach; there is no veto.
+ * Brings the device to a known state: exactly this driver with exactly this override. The hook point is told
+ * of a reattach or, when it is a VFIO driver, of a detach; there is no veto.
  */
-gboolean vv_settle (VvBinding *b, const char *driver, const char *module, const char *override,
-                    GError **error);
+gboolean vv_settle (VvBinding *b, const VvDriverState *state, GError **error);

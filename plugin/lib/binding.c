@@ -47,39 +47,32 @@ vv_binding_open_between (const VvSession *session, const char *address, const ch
 void
 vv_binding_expect_newcomer (VvBinding *b)
 {
-  b->is_newcomer = !b->device->driver && !b->device->driver_override;
+  b->is_newcomer = !b->device->now.driver && !b->device->now.override;
 }
 
 void
 vv_binding_note (VvBinding *b)
 {
-  VvHome home = vv_binding_present (b);
   gboolean is_first = !b->entry;
 
-  vv_binding_note_home (b, &home);
+  vv_binding_record (b, &b->device->now);
   if (is_first && b->is_newcomer)
-    b->entry->home_known = vv_newcomer_is_left_alone (b->device);
-}
-
-static gboolean
-is_home_of (const VvEntry *entry, const VvHome *home)
-{
-  return entry->home_known && same (entry->home_driver, home->driver) &&
-         same (entry->home_override, home->override);
+    b->entry->host_known = vv_newcomer_is_left_alone (b->device);
 }
 
 gboolean
 vv_binding_is_home (const VvBinding *b)
 {
-  VvHome home = vv_binding_present (b);
-
-  return b->entry && is_home_of (b->entry, &home);
+  return b->entry && b->entry->host_known && vv_driver_state_equal (&b->entry->host, &b->device->now);
 }
 
 gboolean
-vv_binding_is_stale (const VvBinding *b, const VvHome *was, gboolean was_on_vfio)
+vv_binding_is_stale (const VvBinding *b, const VvDriverState *was, gboolean was_on_vfio)
 {
-  return b->entry && !was_on_vfio && (b->entry->state != VV_STATE_NOTED || !is_home_of (b->entry, was));
+  const VvEntry *e = b->entry;
+
+  return e && !was_on_vfio &&
+         (e->state != VV_STATE_NOTED || !e->host_known || !vv_driver_state_equal (&e->host, was));
 }
 
 /* --- detach --- */
@@ -88,7 +81,7 @@ static gboolean
 refuse_in_use (const VvBinding *b, GError **error)
 {
   /* a process uses a VFIO device only while that is on a driver; looking through /proc is not for nothing */
-  g_autofree char *user = b->device->driver ? vv_vfio_user (b->session->host, b->device) : NULL;
+  g_autofree char *user = b->device->now.driver ? vv_vfio_user (b->session->host, b->device) : NULL;
 
   if (user)
     g_set_error (
@@ -101,7 +94,8 @@ refuse_in_use (const VvBinding *b, GError **error)
 static gboolean
 on_best (const VvBinding *b, const VvSelection *selection)
 {
-  const VvCandidate *now = vv_candidates_find (b->session->host, selection->candidates, b->device->driver);
+  const VvCandidate *now =
+      vv_candidates_find (b->session->host, selection->candidates, b->device->now.driver);
 
   return now && now == selection->candidates->pdata[0];
 }
@@ -113,14 +107,15 @@ verify_vfio (VvBinding *b, GError **error)
   if (!b->lock || b->device->vfio_dev || !vv_io_exists (b->session->host->sys, "class/vfio-dev"))
     return TRUE;
   g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("%s bound the device but made no VFIO device of it"),
-               b->device->driver);
+               b->device->now.driver);
   return FALSE;
 }
 
 gboolean
 vv_on_vfio (const VvHost *host, const VvPciDevice *device, const VvSelection *selection)
 {
-  return device->vfio_dev || vv_selection_has_driver (host, selection, device->driver, device->driver_module);
+  return device->vfio_dev ||
+         vv_selection_has_driver (host, selection, device->now.driver, device->now.module);
 }
 
 /* NULL: its module must be loaded first */
@@ -183,7 +178,7 @@ vv_binding_stand_back (const VvSession *session, const char *address)
   g_autoptr (VvEntry) entry = vv_journal_load (session->journal, address, NULL);
   gboolean detaching = entry && entry->state == VV_STATE_DETACHING;
 
-  if (device && !device->driver && device->driver_override)
+  if (device && !device->now.driver && device->now.override)
     vv_io_write (device->dir, "driver_override", detaching ? VV_GENERIC_DRIVER : VV_NO_OVERRIDE, NULL);
 }
 
@@ -201,9 +196,9 @@ bind_in_turn (VvBinding *b, const char *driver, GError **error)
   if (again)
     vv_newcomer_wait_tried (b->device);
   if (vv_pci_device_reload_driver (b->device, NULL)) {
-    if (same (b->device->driver, driver))
+    if (same (b->device->now.driver, driver))
       return TRUE;
-    if (b->device->driver || again)
+    if (b->device->now.driver || again)
       return vv_step_unbind (b, error) && vv_step_bind (b, driver, error);
   }
   g_propagate_error (error, g_steal_pointer (&lost));
@@ -214,11 +209,11 @@ static gboolean
 try_candidate (VvBinding *b, const VvCandidate *c, const char **step, GError **error)
 {
   g_autofree char *driver = ready_driver (b, c, step, error);
-  g_autofree char *override = g_strdup (b->device->driver_override);
+  g_autofree char *override = g_strdup (b->device->now.override);
 
   if (!driver)
     return FALSE;
-  if (same (driver, b->device->driver)) {
+  if (same (driver, b->device->now.driver)) {
     *step = "verify";
     return verify_vfio (b, error);
   }
@@ -259,14 +254,14 @@ in_time (const VvBinding *b, const VvCandidate *c, const char **step, GError **e
 /* A device that came between drivers is so again before the next candidate is loaded: whoever holds libvirt
  * can let it go then at any time. */
 static void
-back_between (VvBinding *b, const VvPciDevice *before)
+back_between (VvBinding *b, const VvDriverState *before)
 {
-  if (!before->driver && vv_settle (b, NULL, NULL, before->driver_override, NULL))
+  if (!before->driver && vv_settle (b, before, NULL))
     vv_step_untouched (b);
 }
 
 static const VvCandidate *
-try_candidates (VvBinding *b, const VvSelection *selection, const VvPciDevice *before)
+try_candidates (VvBinding *b, const VvSelection *selection, const VvDriverState *before)
 {
   for (guint i = 0; i < selection->candidates->len; i++) {
     const VvCandidate *c = selection->candidates->pdata[i];
@@ -320,22 +315,21 @@ let_kernel_choose (VvBinding *b, GError **error)
   vv_binding_tell_hooks (b, VV_REATTACH, "begin", NULL);
   if (!vv_step_probe (b, error))
     return FALSE;
-  vv_binding_tell_hooks (b, VV_REATTACH, "end", b->device->driver);
+  vv_binding_tell_hooks (b, VV_REATTACH, "end", b->device->now.driver);
   return TRUE;
 }
 
 /* Where a newcomer was, on no driver, it would not have stayed. */
 static gboolean
-go_back (VvBinding *b, const VvPciDevice *before, GError **error)
+go_back (VvBinding *b, const VvDriverState *before, GError **error)
 {
-  return vv_settle (b, before->driver, before->driver_module, before->driver_override, error) &&
-         (before->driver || !b->is_newcomer || let_kernel_choose (b, error));
+  return vv_settle (b, before, error) && (before->driver || !b->is_newcomer || let_kernel_choose (b, error));
 }
 
 /* All candidates of @selection failed, or it has none: the device goes back to what it was when the call
  * came. */
 static void
-roll_back (VvBinding *b, const VvSelection *selection, const VvPciDevice *before, VvEntry **entry_before,
+roll_back (VvBinding *b, const VvSelection *selection, const VvDriverState *before, VvEntry **entry_before,
            GError **error)
 {
   g_autoptr (GError) problem = NULL;
@@ -365,17 +359,17 @@ roll_back (VvBinding *b, const VvSelection *selection, const VvPciDevice *before
   }
   g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
                _ ("%s: no VFIO driver could be bound, it is back on %s: %s"), device,
-               b->device->driver ? b->device->driver : _ ("no driver"), failed);
+               b->device->now.driver ? b->device->now.driver : _ ("no driver"), failed);
 }
 
 /* A driver of the vendor's that is a VFIO driver itself, as nvidia for vGPU virtual functions (rule R8) */
 static gboolean
 is_vendor_vfio (const VvBinding *b, const VvSelection *selection)
 {
-  const char *driver = b->device->driver;
+  const char *driver = b->device->now.driver;
 
   return b->device->vfio_dev &&
-         !vv_selection_has_driver (b->session->host, selection, driver, b->device->driver_module) &&
+         !vv_selection_has_driver (b->session->host, selection, driver, b->device->now.module) &&
          !same (driver, VV_GENERIC_DRIVER) && !(b->entry && same (driver, b->entry->vfio_driver));
 }
 
@@ -384,7 +378,7 @@ static void
 arrived (VvBinding *b)
 {
   b->entry->state = VV_STATE_DETACHED;
-  vv_binding_assign (&b->entry->vfio_driver, b->device->driver);
+  vv_binding_assign (&b->entry->vfio_driver, b->device->now.driver);
   vv_binding_save (b, NULL);
 }
 
@@ -392,7 +386,7 @@ arrived (VvBinding *b)
 static gboolean
 detach (VvBinding *b, const VvSelection *selection, GError **error)
 {
-  g_autoptr (VvPciDevice) before = vv_pci_device_copy (b->device);
+  g_auto (VvDriverState) before = vv_driver_state_copy (&b->device->now);
   g_autoptr (VvEntry) entry_before = b->entry ? vv_entry_copy (b->entry) : NULL;
 
   if (b->lock && refuse_in_use (b, error))
@@ -406,13 +400,13 @@ detach (VvBinding *b, const VvSelection *selection, GError **error)
     b->entry = g_steal_pointer (&entry_before);
     return FALSE;
   }
-  const VvCandidate *taken = try_candidates (b, selection, before);
+  const VvCandidate *taken = try_candidates (b, selection, &before);
   if (!taken) {
-    roll_back (b, selection, before, &entry_before, error);
+    roll_back (b, selection, &before, &entry_before, error);
     return FALSE;
   }
   explain (b->change, taken, selection->ruled_by);
-  b->change->changed = !same (b->device->driver, before->driver);
+  b->change->changed = !same (b->device->now.driver, before.driver);
   arrived (b);
   return TRUE;
 }
@@ -434,7 +428,7 @@ vv_binding_detach (VvBinding *b, const VvSelection *selection, GError **error)
 
   if (is_vendor_vfio (b, selection))
     return vv_binding_leave (b, VV_DETACH, _ ("it already is a VFIO device under %s, which is left alone"),
-                             b->device->driver);
+                             b->device->now.driver);
   if (on_best (b, selection) && verify_vfio (b, NULL)) {
     if (b->entry)
       arrived (b);
@@ -462,12 +456,12 @@ vv_binding_leave (VvBinding *b, VvOperation operation, const char *format, ...)
 }
 
 static gboolean
-undo (VvBinding *b, const VvHome *before, const VvEntry *entry, GError **error)
+undo (VvBinding *b, const VvDriverState *before, const VvEntry *entry, GError **error)
 {
-  vv_binding_note_home (b, before);
+  vv_binding_record (b, before);
   b->entry->state = VV_STATE_DETACHING;
   vv_binding_save (b, NULL); /* a full /run must not keep a device from where it was */
-  if (!vv_settle (b, before->driver, before->module, before->override, error)) {
+  if (!vv_settle (b, before, error)) {
     g_prefix_error (error, _ ("%s: %s could not be brought back: "), b->device->address,
                     before->driver ? before->driver : _ ("the former state"));
     return FALSE;
@@ -484,7 +478,8 @@ undo (VvBinding *b, const VvHome *before, const VvEntry *entry, GError **error)
 }
 
 gboolean
-vv_binding_undo (VvBinding *b, const VvHome *before, const VvEntry *entry, const char *why, GError **error)
+vv_binding_undo (VvBinding *b, const VvDriverState *before, const VvEntry *entry, const char *why,
+                 GError **error)
 {
   g_autoptr (GError) problem = NULL;
 
@@ -498,20 +493,19 @@ vv_binding_undo (VvBinding *b, const VvHome *before, const VvEntry *entry, const
 
 /* Home is not known: only a device that somebody sent away has anything to come back from. */
 static gboolean
-reattach_unknown (VvBinding *b, const VvPciDevice *before, const char **why, GError **error)
+reattach_unknown (VvBinding *b, const VvDriverState *before, const char **why, GError **error)
 {
   VvPciDevice *d = b->device;
 
   *why = b->entry ? _ ("its driver on the host was not known: driver_override cleared, the kernel chose")
                   : _ ("no journal entry: driver_override cleared, the kernel chose");
-  if (d->driver && !d->driver_override && !same (d->driver, VV_GENERIC_DRIVER)) {
+  if (d->now.driver && !d->now.override && !same (d->now.driver, VV_GENERIC_DRIVER)) {
     b->change->why =
-        g_strdup_printf (_ ("nothing to restore: it is on %s with no driver_override"), d->driver);
+        g_strdup_printf (_ ("nothing to restore: it is on %s with no driver_override"), d->now.driver);
   } else if (vv_step_override (b, NULL, error) && vv_step_unbind (b, error) && let_kernel_choose (b, error)) {
     b->change->changed = TRUE;
   } else {
-    vv_settle (b, before->driver, before->driver_module, before->driver_override,
-               NULL); /* not on no driver */
+    vv_settle (b, before, NULL); /* not on no driver */
     return FALSE;
   }
   if (b->entry)
@@ -521,14 +515,14 @@ reattach_unknown (VvBinding *b, const VvPciDevice *before, const char **why, GEr
 
 /* Home cannot be reached: back to where the device was, which is better than no driver at all. */
 static void
-stay_away (VvBinding *b, const VvPciDevice *before, const GError *problem, GError **error)
+stay_away (VvBinding *b, const VvDriverState *before, const GError *problem, GError **error)
 {
-  const char *home = b->entry->home_driver ? b->entry->home_driver : _ ("no driver");
+  const char *home = b->entry->host.driver ? b->entry->host.driver : _ ("no driver");
   g_autoptr (GError) worse = NULL;
 
   if (went_away (b, "reattach", problem->message, error))
     return;
-  if (vv_settle (b, before->driver, before->driver_module, before->driver_override, &worse)) {
+  if (vv_settle (b, before, &worse)) {
     b->entry->state = VV_STATE_DETACHED;
     vv_binding_save (b, NULL);
   } else if (went_away (b, "reattach", problem->message, error)) {
@@ -539,23 +533,24 @@ stay_away (VvBinding *b, const VvPciDevice *before, const GError *problem, GErro
       _ ("%s: %s could not be brought back: %s; it is on %s now%s%s; the journal entry is kept: mend "
          "the cause and run "
          "'vfio-variant restore %s'"),
-      before->address, home, problem->message, b->device->driver ? b->device->driver : _ ("no driver"),
-      worse ? ": " : "", worse ? worse->message : "", before->address);
+      b->device->address, home, problem->message,
+      b->device->now.driver ? b->device->now.driver : _ ("no driver"), worse ? ": " : "",
+      worse ? worse->message : "", b->device->address);
 }
 
 static gboolean
-reattach (VvBinding *b, const VvPciDevice *before, const char **why, GError **error)
+reattach (VvBinding *b, const VvDriverState *before, const char **why, GError **error)
 {
   gboolean at_home = vv_binding_is_home (b);
   g_autoptr (GError) problem = NULL;
 
   *why = at_home ? _ ("it already is at home") : _ ("as the journal says it was");
-  vv_binding_assign (&b->change->wanted, b->entry->home_driver);
+  vv_binding_assign (&b->change->wanted, b->entry->host.driver);
   b->entry->state = VV_STATE_REATTACHING;
   if (!at_home)
     vv_binding_save (
         b, NULL); /* a full /run must not keep a device from its home; the old entry still names it */
-  if (!vv_settle (b, b->entry->home_driver, b->entry->home_module, b->entry->home_override, &problem)) {
+  if (!vv_settle (b, &b->entry->host, &problem)) {
     stay_away (b, before, problem, error);
     return FALSE;
   }
@@ -567,16 +562,16 @@ reattach (VvBinding *b, const VvPciDevice *before, const char **why, GError **er
 gboolean
 vv_binding_reattach (VvBinding *b, GError **error)
 {
-  g_autoptr (VvPciDevice) before = vv_pci_device_copy (b->device);
+  g_auto (VvDriverState) before = vv_driver_state_copy (&b->device->now);
   g_autoptr (GError) problem = NULL;
   const char *why = NULL;
 
   vv_binding_begin (b, VV_REATTACH);
   if (b->lock && refuse_in_use (b, &problem))
     return vv_binding_end (b, NULL, g_steal_pointer (&problem), error);
-  if (b->entry && b->entry->home_known)
-    reattach (b, before, &why, &problem);
+  if (b->entry && b->entry->host_known)
+    reattach (b, &before, &why, &problem);
   else
-    reattach_unknown (b, before, &why, &problem);
+    reattach_unknown (b, &before, &why, &problem);
   return vv_binding_end (b, why, g_steal_pointer (&problem), error);
 }

@@ -118,8 +118,8 @@ gboolean vv_binding_reattach (VvBinding *binding, GError **error);
  *
  * Returns: whether it is as it was; @binding->change says what happened
  */
-gboolean vv_binding_undo (VvBinding *binding, const VvHome *before, const VvEntry *entry, const char *why,
-                          GError **error);
+gboolean vv_binding_undo (VvBinding *binding, const VvDriverState *before, const VvEntry *entry,
+                          const char *why, GError **error);
 
 /** vv_binding_leave: records that nothing is done, and why. Returns: TRUE, so that a function can end with
  * it */
@@ -139,4 +139,4 @@ gboolean vv_binding_is_home (const VvBinding *binding);
  *
  * Returns: whether the device has come back since, and not by our doing: then its entry says nothing any more
  */
-gboolean vv_binding_is_stale (const VvBinding *binding, const VvHome *was, gboolean was_on_vfio);
+gboolean vv_binding_is_stale (const VvBinding *binding, const VvDriverState *was, gboolean was_on_vfio);

@@ -19,15 +19,15 @@ is_vfio_by_alias (const VvHost *host, const VvCatalog *catalog, const VvPciDevic
 {
   g_autoptr (VvSelection) selection = catalog ? vv_catalog_select (catalog, member->modalias, NULL) : NULL;
 
-  return selection && vv_selection_has_driver (host, selection, member->driver, member->driver_module);
+  return selection && vv_selection_has_driver (host, selection, member->now.driver, member->now.module);
 }
 
 /* Drivers that leave DMA to VFIO (struct pci_driver.driver_managed_dma in the kernel), and VFIO's own */
 static gboolean
 shares_group (const VvHost *host, const VvCatalog *catalog, const VvPciDevice *member)
 {
-  return !member->driver || member->vfio_dev || strcmp (member->driver, "vfio-pci") == 0 ||
-         strcmp (member->driver, "pci-stub") == 0 || strcmp (member->driver, "pcieport") == 0 ||
+  return !member->now.driver || member->vfio_dev || strcmp (member->now.driver, "vfio-pci") == 0 ||
+         strcmp (member->now.driver, "pci-stub") == 0 || strcmp (member->now.driver, "pcieport") == 0 ||
          is_vfio_by_alias (host, catalog, member);
 }
 
@@ -66,7 +66,7 @@ vv_group_obstacles (const VvHost *host, const VvCatalog *catalog, const VvPciDev
     g_ptr_array_add (reasons,
                      g_strdup_printf (_ ("%s in the same IOMMU group %s is on %s; give it to the guest, too, "
                                          "or, if the host can do without it, bind it as well"),
-                                      member->address, device->iommu_group, member->driver));
+                                      member->address, device->iommu_group, member->now.driver));
   }
   return reasons;
 }

@@ -55,9 +55,7 @@ vv_entry_copy (const VvEntry *entry)
   *copy = *entry;
   copy->address = g_strdup (entry->address);
   copy->modalias = g_strdup (entry->modalias);
-  copy->home_driver = g_strdup (entry->home_driver);
-  copy->home_module = g_strdup (entry->home_module);
-  copy->home_override = g_strdup (entry->home_override);
+  copy->host = vv_driver_state_copy (&entry->host);
   copy->vfio_driver = g_strdup (entry->vfio_driver);
   copy->domain = g_strdup (entry->domain);
   copy->domain_uuid = g_strdup (entry->domain_uuid);
@@ -73,9 +71,7 @@ vv_entry_free (VvEntry *entry)
     return;
   g_free (entry->address);
   g_free (entry->modalias);
-  g_free (entry->home_driver);
-  g_free (entry->home_module);
-  g_free (entry->home_override);
+  vv_driver_state_clear (&entry->host);
   g_free (entry->vfio_driver);
   g_free (entry->domain);
   g_free (entry->domain_uuid);
@@ -225,9 +221,9 @@ static gboolean
 read_strings (VvEntry *entry, GKeyFile *file, GError **error)
 {
   return get (file, "modalias", &entry->modalias, error) &&
-         get (file, "home-driver", &entry->home_driver, error) &&
-         get (file, "home-module", &entry->home_module, error) &&
-         get (file, "home-driver-override", &entry->home_override, error) &&
+         get (file, "home-driver", &entry->host.driver, error) &&
+         get (file, "home-module", &entry->host.module, error) &&
+         get (file, "home-driver-override", &entry->host.override, error) &&
          get (file, "vfio-driver", &entry->vfio_driver, error) &&
          get (file, "domain", &entry->domain, error) &&
          get (file, "domain-uuid", &entry->domain_uuid, error) &&
@@ -237,7 +233,7 @@ read_strings (VvEntry *entry, GKeyFile *file, GError **error)
 static gboolean
 read_flags (VvEntry *entry, GKeyFile *file, GError **error)
 {
-  return get_flag (file, "home-known", &entry->home_known, error) &&
+  return get_flag (file, "home-known", &entry->host_known, error) &&
          get_flag (file, "held", &entry->held, error) && get_flag (file, "at-boot", &entry->at_boot, error) &&
          get_flag (file, "in-use", &entry->in_use, error) &&
          get_flag (file, "unmanaged", &entry->unmanaged, error);
@@ -256,7 +252,7 @@ entry_from_text (const char *address, const char *text, GError **error)
       !get (file, "state", &state, error) || !get (file, "address", &of, error) ||
       !read_strings (entry, file, error) || !read_flags (entry, file, error) ||
       !parse_state (state, &entry->state) || g_strcmp0 (of, address) != 0 || !entry->modalias ||
-      !is_name (entry->home_driver) || !is_name (entry->home_module) || !is_name (entry->vfio_driver))
+      !is_name (entry->host.driver) || !is_name (entry->host.module) || !is_name (entry->vfio_driver))
     return NULL;
   return g_steal_pointer (&entry);
 }
@@ -317,10 +313,10 @@ vv_journal_store (const VvJournal *journal, const VvEntry *entry, GError **error
   g_key_file_set_string (file, GROUP, "address", entry->address);
   put (file, "modalias", entry->modalias);
   put (file, "state", state_names[entry->state]);
-  g_key_file_set_boolean (file, GROUP, "home-known", entry->home_known);
-  put (file, "home-driver", entry->home_driver);
-  put (file, "home-module", entry->home_module);
-  put (file, "home-driver-override", entry->home_override);
+  g_key_file_set_boolean (file, GROUP, "home-known", entry->host_known);
+  put (file, "home-driver", entry->host.driver);
+  put (file, "home-module", entry->host.module);
+  put (file, "home-driver-override", entry->host.override);
   put (file, "vfio-driver", entry->vfio_driver);
   g_key_file_set_boolean (file, GROUP, "held", entry->held);
   g_key_file_set_boolean (file, GROUP, "at-boot", entry->at_boot);

@@ -8,7 +8,7 @@
  */
 #pragma once
 
-#include "host.h"
+#include "pci-device.h"
 
 /**
  * VvState:
@@ -32,10 +32,8 @@ const char *vv_state_name (VvState state);
  * @address: the device
  * @modalias: its modalias, so that another device at the same address is not taken for it
  * @state: how far it is
- * @home_known: whether the four fields that follow say anything
- * @home_driver: (nullable): the driver it comes from; NULL: none
- * @home_module: (nullable): the module of that driver
- * @home_override: (nullable): the driver_override it had
+ * @host_known: whether @host says anything
+ * @host: what it was on the host
  * @vfio_driver: (nullable): where it is, or is going
  * @held: detached by the administrator: it stays on VFIO when a domain is done with it
  * @at_boot: held, because the policy wants it on VFIO from boot on
@@ -50,10 +48,8 @@ typedef struct {
   char *address;
   char *modalias;
   VvState state;
-  gboolean home_known;
-  char *home_driver;
-  char *home_module;
-  char *home_override;
+  gboolean host_known;
+  VvDriverState host;
   char *vfio_driver;
   gboolean held;
   gboolean at_boot;

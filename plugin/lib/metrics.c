@@ -219,8 +219,8 @@ count_place (Census *census, const VvEntry *entry)
 
   place->in_use = entry->in_use ? "true" : "false";
   place->driver = g_strdup (entry->vfio_driver ? entry->vfio_driver : UNKNOWN);
-  place->native_driver = g_strdup (!entry->home_known   ? UNKNOWN
-                                   : entry->home_driver ? entry->home_driver
+  place->native_driver = g_strdup (!entry->host_known   ? UNKNOWN
+                                   : entry->host.driver ? entry->host.driver
                                                         : VV_TALLY_NONE);
   g_autofree char *key = place_key (place);
   Place *known = g_hash_table_lookup (census->detached, key);

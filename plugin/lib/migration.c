@@ -290,7 +290,7 @@ is_on_vfio (const VvHost *host, const VvPciDevice *device)
 {
   if (device->vfio_dev)
     return TRUE;
-  if (!device->driver || !device->iommu_group || vv_io_exists (host->sys, "class/vfio-dev"))
+  if (!device->now.driver || !device->iommu_group || vv_io_exists (host->sys, "class/vfio-dev"))
     return FALSE;
   g_autofree char *group = g_build_filename ("class/vfio", device->iommu_group, NULL);
   return vv_io_exists (host->sys, group);
@@ -325,7 +325,7 @@ may_be_asked (const VvHost *host, const VvPciDevice *device, GError **error)
   if (!is_on_vfio (host, device)) {
     g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
                  _ ("%s is on %s: only a VFIO driver can be asked; 'vfio-variant bind %s' puts it on one"),
-                 device->address, device->driver ? device->driver : _ ("no driver"), device->address);
+                 device->address, device->now.driver ? device->now.driver : _ ("no driver"), device->address);
     return FALSE;
   }
   if (!device->iommu_group || is_noiommu (host, device)) {
@@ -352,7 +352,7 @@ vv_migration_probe (const VvHost *host, const VvPciDevice *device, VvMigration *
 
   if (!may_be_asked (host, device, error))
     return FALSE;
-  if (g_strcmp0 (device->driver, VV_GENERIC_DRIVER) != 0 &&
+  if (g_strcmp0 (device->now.driver, VV_GENERIC_DRIVER) != 0 &&
       (!open_device (host, device, &opened, error) || !ask_migration (device, opened.device, &flags, error)))
     return FALSE;
   m.stop_copy = (flags & VFIO_MIGRATION_STOP_COPY) != 0;

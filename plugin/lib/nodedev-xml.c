@@ -319,7 +319,7 @@ write_device (Writer *w, const VvHost *host, const VvPciDevice *device)
   write_text (w, "name", name);
   write_text (w, "path", path);
   write_text (w, "parent", parent);
-  write_driver (w, device->driver);
+  write_driver (w, device->now.driver);
   if (!write_pci (w, host, device))
     return FALSE;
   end (w);

@@ -123,6 +123,27 @@ read_override (const VvPciDevice *device)
   return vv_pci_override_from_text (text);
 }
 
+void
+vv_driver_state_clear (VvDriverState *state)
+{
+  g_free (state->driver);
+  g_free (state->module);
+  g_free (state->override);
+  *state = (VvDriverState){0};
+}
+
+VvDriverState
+vv_driver_state_copy (const VvDriverState *state)
+{
+  return (VvDriverState){g_strdup (state->driver), g_strdup (state->module), g_strdup (state->override)};
+}
+
+gboolean
+vv_driver_state_equal (const VvDriverState *a, const VvDriverState *b)
+{
+  return g_strcmp0 (a->driver, b->driver) == 0 && g_strcmp0 (a->override, b->override) == 0;
+}
+
 static char *
 first_name (const VvDir *dir, const char *path)
 {
@@ -134,8 +155,8 @@ first_name (const VvDir *dir, const char *path)
 static void
 clear_driver (VvPciDevice *d)
 {
-  g_clear_pointer (&d->driver, g_free);
-  g_clear_pointer (&d->driver_module, g_free);
+  g_clear_pointer (&d->now.driver, g_free);
+  g_clear_pointer (&d->now.module, g_free);
   g_clear_pointer (&d->vfio_dev, g_free);
 }
 
@@ -144,7 +165,7 @@ clear_attributes (VvPciDevice *d)
 {
   clear_driver (d);
   g_clear_pointer (&d->modalias, g_free);
-  g_clear_pointer (&d->driver_override, g_free);
+  g_clear_pointer (&d->now.override, g_free);
   g_clear_pointer (&d->iommu_group, g_free);
   g_clear_pointer (&d->physfn, g_free);
 }
@@ -152,8 +173,8 @@ clear_attributes (VvPciDevice *d)
 static void
 read_driver (VvPciDevice *d)
 {
-  d->driver = vv_io_link_name (d->dir, "driver");
-  d->driver_module = vv_io_link_name (d->dir, "driver/module");
+  d->now.driver = vv_io_link_name (d->dir, "driver");
+  d->now.module = vv_io_link_name (d->dir, "driver/module");
   d->vfio_dev = first_name (d->dir, "vfio-dev");
 }
 
@@ -175,7 +196,7 @@ vv_pci_device_reload (VvPciDevice *device, GError **error)
 {
   if (!read_at_once (device, error))
     return FALSE;
-  device->driver_override = read_override (device);
+  device->now.override = read_override (device);
   return TRUE;
 }
 
@@ -204,22 +225,6 @@ vv_pci_ids_parse (const char *modalias, VvPciIds *ids)
 }
 
 VvPciDevice *
-vv_pci_device_copy (const VvPciDevice *device)
-{
-  VvPciDevice *copy = g_new0 (VvPciDevice, 1);
-
-  copy->address = g_strdup (device->address);
-  copy->modalias = g_strdup (device->modalias);
-  copy->driver = g_strdup (device->driver);
-  copy->driver_module = g_strdup (device->driver_module);
-  copy->driver_override = g_strdup (device->driver_override);
-  copy->iommu_group = g_strdup (device->iommu_group);
-  copy->vfio_dev = g_strdup (device->vfio_dev);
-  copy->physfn = g_strdup (device->physfn);
-  return copy;
-}
-
-VvPciDevice *
 vv_pci_device_look (const VvHost *host, const char *address, GError **error)
 {
   g_autoptr (VvPciDevice) device = g_new0 (VvPciDevice, 1);
@@ -240,7 +245,7 @@ vv_pci_device_open (const VvHost *host, const char *address, GError **error)
   VvPciDevice *device = vv_pci_device_look (host, address, error);
 
   if (device)
-    device->driver_override = read_override (device);
+    device->now.override = read_override (device);
   return device;
 }
 

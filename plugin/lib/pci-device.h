@@ -11,13 +11,36 @@
 #include "host.h"
 
 /**
+ * VvDriverState:
+ * @driver: (nullable): the driver that a device is bound to; NULL: none
+ * @module: (nullable): the module of that driver; NULL for a built-in one
+ * @override: (nullable): its driver_override, the only driver that may bind it; NULL: not set
+ *
+ * What is changed when a device is given to another driver, and what it has to be again.
+ */
+typedef struct {
+  char *driver;
+  char *module;
+  char *override;
+} VvDriverState;
+
+void vv_driver_state_clear (VvDriverState *state);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (VvDriverState, vv_driver_state_clear)
+
+/** vv_driver_state_copy: Returns: (transfer full): by vv_driver_state_clear() */
+VvDriverState vv_driver_state_copy (const VvDriverState *state);
+
+/** vv_driver_state_equal: Returns: whether driver and override are the same; the module follows from the
+ * driver
+ */
+gboolean vv_driver_state_equal (const VvDriverState *a, const VvDriverState *b);
+
+/**
  * VvPciDevice:
  * @dir: its directory; it goes stale when the device goes away
  * @address: DOMAIN:BUS:SLOT.FUNCTION in lower case
  * @modalias: its modalias
- * @driver: (nullable): the driver it is bound to
- * @driver_module: (nullable): the module of that driver; NULL for a built-in one
- * @driver_override: (nullable): the only driver that may bind it; NULL when not set
+ * @now: its driver state
  * @iommu_group: (nullable): number of its IOMMU group
  * @vfio_dev: (nullable): its VFIO device ("vfio0") while it is bound to a VFIO driver, kernel 6.1 and later
  * @physfn: (nullable): address of the physical function it is a virtual function of
@@ -26,9 +49,7 @@ typedef struct {
   VvDir *dir;
   char *address;
   char *modalias;
-  char *driver;
-  char *driver_module;
-  char *driver_override;
+  VvDriverState now;
   char *iommu_group;
   char *vfio_dev;
   char *physfn;
@@ -119,9 +140,6 @@ gboolean vv_pci_device_reload (VvPciDevice *device, GError **error);
  * Returns: as vv_pci_device_reload()
  */
 gboolean vv_pci_device_reload_driver (VvPciDevice *device, GError **error);
-
-/** vv_pci_device_copy: Returns: (transfer full): what @device's attributes were; it has no directory */
-VvPciDevice *vv_pci_device_copy (const VvPciDevice *device);
 
 /**
  * vv_pci_has_flr:

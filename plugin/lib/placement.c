@@ -45,11 +45,11 @@ static const char *
 native_driver (const VvSession *s, const VvPciDevice *device, const VvEntry *entry, const char *seen_driver,
                const VvSelection *selection)
 {
-  const char *now = seen_driver ? seen_driver : device->driver;
+  const char *now = seen_driver ? seen_driver : device->now.driver;
 
-  if (entry && entry->home_known)
-    return entry->home_driver;
-  const char *module = seen_driver ? NULL : device->driver_module;
+  if (entry && entry->host_known)
+    return entry->host.driver;
+  const char *module = seen_driver ? NULL : device->now.module;
   return device->vfio_dev || vv_selection_has_driver (s->host, selection, now, module) ? NULL : now;
 }
 
@@ -249,7 +249,7 @@ skip_failed (const VvBinding *b, VvSelection *selection)
     const VvCandidate *c = selection->candidates->pdata[i];
     g_autofree char *driver = vv_candidate_driver (b->session->host, c);
     g_autofree char *why = why_failed (failed, c->module);
-    if (!why || (driver && g_strcmp0 (driver, b->device->driver) == 0)) {
+    if (!why || (driver && g_strcmp0 (driver, b->device->now.driver) == 0)) {
       i++;
       continue;
     }
@@ -285,14 +285,14 @@ vv_place_can_migrate (const VvSession *s, const VvPciDevice *device, const VvMig
 
   if (!vv_migration_probe (s->host, device, &migration, error))
     return FALSE;
-  if (!vv_migration_store (s->journal, device->driver, device->modalias, &migration, &unsaved))
+  if (!vv_migration_store (s->journal, device->now.driver, device->modalias, &migration, &unsaved))
     g_warning ("%s", unsaved->message);
   switch (vv_migration_judge (&migration, use, &why)) {
   case VV_MIGRATION_NO:
-    g_set_error (error, VV_ERROR, VV_ERROR_POLICY, "%s: %s %s", device->address, device->driver, why);
+    g_set_error (error, VV_ERROR, VV_ERROR_POLICY, "%s: %s %s", device->address, device->now.driver, why);
     return FALSE;
   case VV_MIGRATION_UNKNOWN:
-    g_message ("%s: %s %s", device->address, device->driver, why);
+    g_message ("%s: %s %s", device->address, device->now.driver, why);
     return TRUE;
   default:
     return TRUE;
@@ -305,7 +305,7 @@ exclude_current (const VvSession *s, const VvPciDevice *device, VvSelection *sel
 {
   for (guint i = 0; i < selection->candidates->len; i++) {
     g_autofree char *driver = vv_candidate_driver (s->host, selection->candidates->pdata[i]);
-    if (g_strcmp0 (driver, device->driver) != 0)
+    if (g_strcmp0 (driver, device->now.driver) != 0)
       continue;
     exclude_at (selection, i, why);
     return selection->candidates->len > 0;
@@ -334,7 +334,7 @@ try_drivers (VvBinding *b, VvChoice *choice, GError **error)
       g_autofree char *rule = vv_decision_rule (choice->decision);
       g_set_error (error, VV_ERROR, VV_ERROR_POLICY,
                    _ ("%s: whether %s can migrate it, which %s requires, could not be told: %s"),
-                   b->device->address, b->device->driver, rule, immobile->message);
+                   b->device->address, b->device->now.driver, rule, immobile->message);
       return FALSE;
     }
     exclude_failed (choice->selection, b->change);
@@ -372,7 +372,7 @@ refuse_opened (const VvSession *s, const VvPciDevice *device, const VvChoice *ch
       error, VV_ERROR, VV_ERROR_POLICY,
       _ ("%s is on %s, which %s does not take, and cannot be moved: libvirt has opened it for iommufd; "
          "%s%s%s"),
-      device->address, device->driver ? device->driver : _ ("no driver"), rule, remedy,
+      device->address, device->now.driver ? device->now.driver : _ ("no driver"), rule, remedy,
       out ? _ ("; not taken: ") : "", out ? out : "");
   return FALSE;
 }
@@ -386,10 +386,10 @@ vv_place_opened (const VvBinding *b, VvChoice *choice, gboolean must_know, GErro
   if (!vv_decision_is_strict (choice->decision))
     return TRUE;
   skip_failed (b, choice->selection);
-  if (!vv_candidates_find (s->host, choice->selection->candidates, d->driver))
+  if (!vv_candidates_find (s->host, choice->selection->candidates, d->now.driver))
     return refuse_opened (s, d, choice, error);
   if (!vv_choice_requires (choice) || !must_know ||
-      vv_migration_known (s->journal, d->driver, d->modalias, NULL) != VV_MIGRATION_UNKNOWN)
+      vv_migration_known (s->journal, d->now.driver, d->modalias, NULL) != VV_MIGRATION_UNKNOWN)
     return TRUE;
   g_autofree char *rule = vv_decision_rule (choice->decision);
   g_set_error (
@@ -397,7 +397,7 @@ vv_place_opened (const VvBinding *b, VvChoice *choice, gboolean must_know, GErro
       _ ("%s: whether %s can migrate it, which %s requires, is not known, and it cannot be asked: "
          "libvirt has opened it for iommufd; run vfio-variantd, which asks before that, or ask while no "
          "guest has it: vfio-variant bind %s && vfio-variant probe %s; vfio-variant restore %s"),
-      d->address, d->driver, rule, d->address, d->address, d->address);
+      d->address, d->now.driver, rule, d->address, d->address, d->address);
   return FALSE;
 }
 
@@ -406,15 +406,15 @@ vv_place_opened (const VvBinding *b, VvChoice *choice, gboolean must_know, GErro
 /* A device that came between drivers stays there for its caller, who knows where it was before; of a newcomer
  * only the kernel does. */
 static void
-go_back (VvBinding *b, const VvPciDevice *before, const VvEntry *entry)
+go_back (VvBinding *b, const VvDriverState *before, const VvEntry *entry)
 {
-  const VvHome was = {before->driver, before->driver_module, before->driver_override};
   g_autoptr (GError) error = NULL;
 
-  if (!b->entry || g_strcmp0 (b->device->driver, before->driver) == 0 || (!before->driver && !b->is_newcomer))
+  if (!b->entry || g_strcmp0 (b->device->now.driver, before->driver) == 0 ||
+      (!before->driver && !b->is_newcomer))
     return;
   if (before->driver
-          ? !vv_binding_undo (b, &was, entry, _ ("it cannot have what was asked for strictly"), &error)
+          ? !vv_binding_undo (b, before, entry, _ ("it cannot have what was asked for strictly"), &error)
           : !vv_binding_reattach (b, &error))
     g_warning ("%s", error->message);
   vv_binding_tell (b); /* before the reason for it is logged */
@@ -423,7 +423,7 @@ go_back (VvBinding *b, const VvPciDevice *before, const VvEntry *entry)
 gboolean
 vv_place (VvBinding *b, VvChoice *choice, GError **error)
 {
-  g_autoptr (VvPciDevice) before = vv_pci_device_copy (b->device);
+  g_auto (VvDriverState) before = vv_driver_state_copy (&b->device->now);
   g_autoptr (VvEntry) entry = b->entry ? vv_entry_copy (b->entry) : NULL;
   g_autoptr (GError) problem = NULL;
 
@@ -439,7 +439,7 @@ vv_place (VvBinding *b, VvChoice *choice, GError **error)
   if (try_drivers (b, choice, &problem))
     return TRUE;
   if (g_error_matches (problem, VV_ERROR, VV_ERROR_POLICY))
-    go_back (b, before, entry);
+    go_back (b, &before, entry);
   g_propagate_error (error, g_steal_pointer (&problem));
   return FALSE;
 }

@@ -16,27 +16,23 @@ same (const char *a, const char *b)
 static gboolean
 take_refuge (VvBinding *b, GError **error)
 {
-  const char *known = b->device->driver ? b->device->driver : b->entry->vfio_driver;
-  g_autofree char *driver = g_strdup (known ? known : VV_GENERIC_DRIVER);
-  const char *module = same (driver, VV_GENERIC_DRIVER) ? VV_GENERIC_MODULE : NULL;
-  /* one that names another driver is what the dead process wrote last */
-  const char *override = b->device->driver && !b->device->driver_override ? NULL : driver;
+  const VvDriverState *now = &b->device->now;
+  const char *known = now->driver ? now->driver : b->entry->vfio_driver;
+  const char *driver = known ? known : VV_GENERIC_DRIVER;
+  g_auto (VvDriverState) refuge = {
+      .driver = g_strdup (driver),
+      .module = same (driver, VV_GENERIC_DRIVER) ? g_strdup (VV_GENERIC_MODULE) : NULL,
+      /* one that names another driver is what the dead process wrote last */
+      .override = now->driver && !now->override ? NULL : g_strdup (driver),
+  };
 
-  return vv_settle (b, driver, module, override, error);
+  return vv_settle (b, &refuge, error);
 }
 
 static gboolean
 is_cut_off (const VvEntry *e)
 {
   return e && (e->state == VV_STATE_DETACHING || e->state == VV_STATE_REATTACHING);
-}
-
-static gboolean
-recover_home (VvBinding *b, GError **error)
-{
-  const VvEntry *e = b->entry;
-
-  return vv_settle (b, e->home_driver, e->home_module, e->home_override, error);
 }
 
 static gboolean
@@ -48,9 +44,9 @@ recover_on_vfio (VvBinding *b, const GError *not_home, GError **error)
   if (not_home) {
     if (vv_binding_vanished (b, error))
       return FALSE;
-    vv_change_failed_attempt (b->change, e->home_driver ? e->home_driver : "home", "recovery", not_home);
+    vv_change_failed_attempt (b->change, e->host.driver ? e->host.driver : "home", "recovery", not_home);
   }
-  if ((!not_home || !same (b->device->driver, e->home_driver)) && take_refuge (b, &problem))
+  if ((!not_home || !same (b->device->now.driver, e->host.driver)) && take_refuge (b, &problem))
     return TRUE;
   g_set_error (
       error, VV_ERROR, VV_ERROR_FAILED,
@@ -67,10 +63,10 @@ recover (VvBinding *b, GError **error)
 {
   VvEntry *e = b->entry;
   g_autofree char *user = vv_vfio_user (b->session->host, b->device);
-  gboolean goes_home = !user && e->home_known && (e->state != VV_STATE_DETACHING || !b->device->vfio_dev);
+  gboolean goes_home = !user && e->host_known && (e->state != VV_STATE_DETACHING || !b->device->vfio_dev);
   g_autoptr (GError) not_home = NULL;
 
-  gboolean came_home = goes_home && recover_home (b, &not_home);
+  gboolean came_home = goes_home && vv_settle (b, &e->host, &not_home);
   if (!came_home && !user && !recover_on_vfio (b, not_home, error))
     return FALSE;
   b->change->changed = b->change->steps->len > 0;
@@ -78,7 +74,7 @@ recover (VvBinding *b, GError **error)
     return vv_binding_forget (b, error);
   e->state = came_home ? VV_STATE_NOTED : VV_STATE_DETACHED;
   if (!came_home)
-    vv_binding_assign (&e->vfio_driver, b->device->driver);
+    vv_binding_assign (&e->vfio_driver, b->device->now.driver);
   return vv_binding_save (b, error);
 }
 
@@ -91,7 +87,7 @@ vv_recover_device (const VvSession *session, const char *address, VvLock *lock, 
   if (!b || !lock || !is_cut_off (b->entry))
     return g_steal_pointer (&b);
   vv_binding_begin (b, VV_REATTACH);
-  vv_binding_assign (&b->change->wanted, b->entry->home_driver);
+  vv_binding_assign (&b->change->wanted, b->entry->host.driver);
   recover (b, &problem);
   if (!vv_binding_end (b, _ ("a process died in the middle of moving it"), g_steal_pointer (&problem), error))
     return NULL;

@@ -67,7 +67,7 @@ is_bridge (const VvPciDevice *device)
 VvVfioPciRefusal
 vv_vfio_pci_refuses (const VvHost *host, VvModules *modules, const VvPciDevice *device)
 {
-  if (g_strcmp0 (device->driver, VV_GENERIC_DRIVER) == 0)
+  if (g_strcmp0 (device->now.driver, VV_GENERIC_DRIVER) == 0)
     return VV_VFIO_PCI_TAKES_IT;
   if (is_bridge (device))
     return VV_VFIO_PCI_BRIDGE;

@@ -142,7 +142,7 @@ claim (const VvReconciler *r, const char *address, const VvDomain *domain, GErro
     return TRUE; /* it went home, or the hook was faster, or it is not detached yet */
   if (!vv_domain_device_running (domain, is_managed (domain, address), b, error))
     return FALSE;
-  g_info ("%s: domain %s has it, on %s", address, domain->name, b->device->driver);
+  g_info ("%s: domain %s has it, on %s", address, domain->name, b->device->now.driver);
   return TRUE;
 }
 
@@ -165,16 +165,17 @@ say_what_is_left (const VvBinding *b, const VvDomain *gone)
 {
   const VvEntry *e = b->entry;
   const char *address = b->device->address;
-  const char *now = b->device->driver ? b->device->driver : "no driver";
+  const char *now = b->device->now.driver ? b->device->now.driver : "no driver";
 
-  if (e->unmanaged || (e->held ? g_strcmp0 (e->vfio_driver, b->device->driver) == 0 : vv_binding_is_home (b)))
+  if (e->unmanaged ||
+      (e->held ? g_strcmp0 (e->vfio_driver, b->device->now.driver) == 0 : vv_binding_is_home (b)))
     return;
   if (e->held)
     g_warning ("domain %s has %s no more, and it is on %s: it had been bound by hand and goes back to %s",
                gone->name, address, now, e->vfio_driver ? e->vfio_driver : "a VFIO driver");
-  else if (e->home_known)
+  else if (e->host_known)
     g_warning ("domain %s has %s no more, and libvirt did not bring it home: it is on %s, not on %s",
-               gone->name, address, now, e->home_driver ? e->home_driver : "no driver");
+               gone->name, address, now, e->host.driver ? e->host.driver : "no driver");
   else
     g_message ("domain %s has %s no more; where it came from is not known: it stays on %s, its journal "
                "entry is dropped",

@@ -22,8 +22,8 @@ LLVMFuzzerTestOneInput (const guint8 *data, gsize size)
   g_assert_true (vv_journal_store (journal, entry, NULL));
   g_autoptr (VvEntry) again = vv_journal_load (journal, ADDRESS, &error);
   g_assert_no_error (error);
-  g_assert_cmpstr (again->home_driver, ==, entry->home_driver);
-  g_assert_cmpstr (again->home_override, ==, entry->home_override);
+  g_assert_cmpstr (again->host.driver, ==, entry->host.driver);
+  g_assert_cmpstr (again->host.override, ==, entry->host.override);
   g_assert_cmpint (again->state, ==, entry->state);
   g_assert_cmpstr (again->failed, ==, entry->failed);
   g_auto (VvRequested) requested = {0};

@@ -160,6 +160,12 @@ gboolean fake_add_process (const FakeKernel *k, const char *pid, const char *com
  * of Debian 12 */
 gboolean fake_has_pidfd (void);
 
+/** ON: what initializes a VvDriverState that nobody frees */
+#define ON(driver_, module_, override_)                                                                      \
+  {                                                                                                          \
+    (char *)(driver_), (char *)(module_), (char *)(override_)                                                \
+  }
+
 /* --- the log --- */
 
 /** fake_test_init: g_test_init(), and the log is kept for fake_assert_logged(), but for what libraries

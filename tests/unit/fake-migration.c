@@ -63,10 +63,10 @@ gboolean
 __wrap_vv_migration_probe (const VvHost *host, const VvPciDevice *device, VvMigration *migration,
                            GError **error)
 {
-  const VvMigration *answer = answer_of (device->driver);
+  const VvMigration *answer = answer_of (device->now.driver);
 
   (void)host;
-  note (device->driver);
+  note (device->now.driver);
   *migration = answer ? *answer : (VvMigration){0};
   if (answer)
     return TRUE;

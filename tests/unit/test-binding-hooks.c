@@ -255,8 +255,8 @@ test_recovery (void)
   g_autoptr (VvEntry) entry = vv_entry_new (NIC, NIC_MODALIAS);
 
   entry->state = VV_STATE_REATTACHING;
-  entry->home_known = TRUE;
-  entry->home_driver = g_strdup ("mlx5_core");
+  entry->host_known = TRUE;
+  entry->host.driver = g_strdup ("mlx5_core");
   g_assert_true (vv_journal_store (f->s->journal, entry, NULL));
   put_on (f, NULL, "special-vfio");
   add_hook (f, "");

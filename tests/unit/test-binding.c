@@ -63,10 +63,10 @@ test_detach_writes_home_down (void)
   g_autoptr (VvEntry) entry = entry_of_nic (f);
   g_assert_cmpstr (entry->modalias, ==, NIC_MODALIAS);
   g_assert_cmpint (entry->state, ==, VV_STATE_DETACHED);
-  g_assert_true (entry->home_known);
-  g_assert_cmpstr (entry->home_driver, ==, "mlx5_core");
-  g_assert_cmpstr (entry->home_module, ==, "mlx5_core");
-  g_assert_cmpstr (entry->home_override, ==, "mlx5_core");
+  g_assert_true (entry->host_known);
+  g_assert_cmpstr (entry->host.driver, ==, "mlx5_core");
+  g_assert_cmpstr (entry->host.module, ==, "mlx5_core");
+  g_assert_cmpstr (entry->host.override, ==, "mlx5_core");
   g_assert_cmpstr (entry->vfio_driver, ==, "special-vfio");
   g_assert_false (entry->held || entry->in_use);
   g_assert_null (entry->domain);
@@ -696,7 +696,7 @@ test_home_that_is_gone (void)
     fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
     g_autoptr (VvEntry) entry = entry_of_nic (f);
     g_assert_cmpint (entry->state, ==, VV_STATE_DETACHED);
-    g_assert_cmpstr (entry->home_driver, ==, "mlx5_core");
+    g_assert_cmpstr (entry->host.driver, ==, "mlx5_core");
     g_assert_cmpstr (entry->vfio_driver, ==, "special-vfio");
   }
 }
@@ -715,7 +715,7 @@ test_nowhere_to_go (void)
                      "*mlx5_core/bind: write: Input/output error; it is on no driver now: "
                      "*special-vfio/bind: write: Cannot allocate memory; the journal entry is kept*");
   g_autoptr (VvEntry) entry = entry_of_nic (f);
-  g_assert_cmpstr (entry->home_driver, ==, "mlx5_core");
+  g_assert_cmpstr (entry->host.driver, ==, "mlx5_core");
 }
 
 static void
@@ -789,7 +789,7 @@ test_reattach_with_home_unknown (void)
   g_autoptr (VvBinding) b = open_nic (f);
 
   vv_binding_note (b);
-  b->entry->home_known = FALSE;
+  b->entry->host_known = FALSE;
   g_assert_true (vv_binding_save (b, NULL));
   g_assert_false (vv_binding_is_home (b));
   put_on (f, "vfio-pci", "vfio-pci");

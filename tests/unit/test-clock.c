@@ -20,7 +20,7 @@
 /* What each of them takes; no sum of a few of them is another's. */
 enum { STEP = 1, OPEN = 100, SELECT = 10000, SCRIPT = 1000000 };
 
-static const VvHome native = {"mlx5_core", "mlx5_core", NULL};
+static const VvDriverState native = ON ("mlx5_core", "mlx5_core", NULL);
 static const FakeKernel *kernel; /* each of its steps takes time */
 static gint64 passed;
 
@@ -160,7 +160,7 @@ ticking_fixture (void)
 
 /* Libvirt has written @override and unbound the device. Returns: whether that was handed over */
 static gboolean
-hand_over (const Fixture *f, const VvHome *before, const char *override, VvClock *clock)
+hand_over (const Fixture *f, const VvDriverState *before, const char *override, VvClock *clock)
 {
   const VvRequest request = {NIC, *before, DEBIAN_12};
   const VvPatience patience = {.until = G_MAXINT64, .clock = clock};
@@ -179,7 +179,7 @@ test_there_and_back (void)
 {
   static const Expected to_vfio = {OPEN, SELECT, STEP, 2 * STEP, 2 * SCRIPT, 2 * STEP};
   static const Expected home = {.find = OPEN, .bind = STEP, .script = 2 * SCRIPT, .journal = 2 * STEP};
-  static const VvHome variant = {"special-vfio", "special_vfio_pci", "special-vfio"};
+  static const VvDriverState variant = ON ("special-vfio", "special_vfio_pci", "special-vfio");
   g_autoptr (Fixture) f = ticking_fixture ();
   VvClock clock;
 

@@ -76,7 +76,7 @@ on_generic_from_nowhere (Fixture *f)
 {
   on_generic_for_a_domain (f);
   g_autoptr (VvBinding) b = open_nic (f);
-  b->entry->home_known = FALSE;
+  b->entry->host_known = FALSE;
   g_assert_true (vv_binding_save (b, NULL));
 }
 
@@ -150,7 +150,7 @@ tell_touched (gboolean is_touched, gpointer data)
 }
 
 static VvChange *
-hand_over (const Fixture *f, const VvHome *before, guint libvirt, GError **error)
+hand_over (const Fixture *f, const VvDriverState *before, guint libvirt, GError **error)
 {
   const VvRequest request = {NIC, *before, libvirt};
   const VvPatience patience = {g_get_monotonic_time () + DEADLINE, tell_touched, NULL};
@@ -210,19 +210,21 @@ libvirt_reattaches_and_native_not_loaded (Fixture *f)
 static VvChange *
 gate_detach (const Fixture *f, GError **error)
 {
-  return hand_over (f, &(VvHome){"mlx5_core", "mlx5_core", NULL}, VV_LIBVIRT_VERSION (9, 7, 0), error);
+  return hand_over (f, &(VvDriverState)ON ("mlx5_core", "mlx5_core", NULL), VV_LIBVIRT_VERSION (9, 7, 0),
+                    error);
 }
 
 static VvChange *
 gate_detach_for_newer (const Fixture *f, GError **error)
 {
-  return hand_over (f, &(VvHome){"mlx5_core", "mlx5_core", NULL}, VV_LIBVIRT_VERSION (10, 0, 0), error);
+  return hand_over (f, &(VvDriverState)ON ("mlx5_core", "mlx5_core", NULL), VV_LIBVIRT_VERSION (10, 0, 0),
+                    error);
 }
 
 static VvChange *
 gate_reattach (const Fixture *f, GError **error)
 {
-  const VvHome before = {"special-vfio", "special_vfio_pci", "special-vfio"};
+  const VvDriverState before = ON ("special-vfio", "special_vfio_pci", "special-vfio");
 
   return hand_over (f, &before, VV_LIBVIRT_VERSION (9, 7, 0), error);
 }
@@ -339,10 +341,10 @@ assert_sound (const Fixture *f, const Way *way)
     return;
   g_assert_true (written->state == VV_STATE_NOTED || written->state == VV_STATE_DETACHED);
   g_assert_cmpint (written->state, ==, b->entry->state);
-  g_assert_cmpint (written->home_known, ==, !way->home_unknown);
-  if (written->home_known || written->home_driver)
-    g_assert_cmpstr (written->home_driver, ==, "mlx5_core");
-  g_assert_cmpstr (written->home_override, ==, way->home_override);
+  g_assert_cmpint (written->host_known, ==, !way->home_unknown);
+  if (written->host_known || written->host.driver)
+    g_assert_cmpstr (written->host.driver, ==, "mlx5_core");
+  g_assert_cmpstr (written->host.override, ==, way->home_override);
   if (is_between (way) && is_at_libvirts (way, driver))
     return; /* the entry knows more than libvirt did for the device */
   if (strcmp (driver, "mlx5_core") == 0) {
@@ -693,7 +695,7 @@ test_recovery_without_a_home_stays_on_vfio (void)
   fake_assert_logged (NIC ": reattach: no driver -> vfio-pci: a process died in the middle of moving it; "
                           "mlx5_core failed at recovery (*Input/output error)*");
   g_assert_cmpint (b->entry->state, ==, VV_STATE_DETACHED);
-  g_assert_cmpstr (b->entry->home_driver, ==, "mlx5_core");
+  g_assert_cmpstr (b->entry->host.driver, ==, "mlx5_core");
 }
 
 static void

@@ -315,7 +315,7 @@ test_held_by_hand (void)
   assert_entry (f, VV_STATE_DETACHED, NULL, FALSE);
   g_autoptr (VvEntry) entry = entry_of_nic (f);
   g_assert_true (entry->held);
-  g_assert_cmpstr (entry->home_driver, ==, "mlx5_core");
+  g_assert_cmpstr (entry->host.driver, ==, "mlx5_core");
 }
 
 /* --- prepare --- */
@@ -352,13 +352,13 @@ test_prepare_drops_a_stale_entry (void)
   g_autoptr (VvEntry) stale = vv_entry_new (NIC, NIC_MODALIAS);
 
   stale->state = VV_STATE_DETACHED;
-  stale->home_known = TRUE;
-  stale->home_driver = g_strdup ("some_old_driver");
+  stale->host_known = TRUE;
+  stale->host.driver = g_strdup ("some_old_driver");
   stale->in_use = TRUE;
   g_assert_true (vv_journal_store (f->s->journal, stale, NULL));
   g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
   g_autoptr (VvEntry) entry = entry_of_nic (f);
-  g_assert_cmpstr (entry->home_driver, ==, "mlx5_core");
+  g_assert_cmpstr (entry->host.driver, ==, "mlx5_core");
   assert_entry (f, VV_STATE_NOTED, "vm1", FALSE);
 }
 
@@ -446,7 +446,7 @@ test_start_without_prepare (void)
   g_assert_true (vv_domain_start (f->s, f->domain, NULL));
   logged_move ("vfio-pci", "special-vfio");
   g_autoptr (VvEntry) entry = entry_of_nic (f);
-  g_assert_false (entry->home_known); /* what it comes from is not known, and not invented */
+  g_assert_false (entry->host_known); /* what it comes from is not known, and not invented */
   assert_entry (f, VV_STATE_DETACHED, "vm1", FALSE);
   libvirt_reattaches (f);
   vv_domain_release (f->s, f->domain);
@@ -505,7 +505,7 @@ test_reconnect_rebuilds_the_journal (void)
   vv_domain_running (f->s, f->domain);
   assert_entry (f, VV_STATE_DETACHED, "vm1", TRUE);
   g_autoptr (VvEntry) entry = entry_of_nic (f);
-  g_assert_false (entry->home_known);
+  g_assert_false (entry->host_known);
   g_assert_cmpstr (entry->vfio_driver, ==, "special-vfio");
 }
 
@@ -926,8 +926,8 @@ test_prepare_refused_with_a_claim_of_another (void)
   g_assert_true (vv_domain_prepare (f->s, other, NULL));
   fake_assert_logged ("*nowhere*"); /* without a @refusal it is only said */
   g_autoptr (VvEntry) claim = vv_entry_new (NIC, NIC_MODALIAS);
-  claim->home_known = TRUE;
-  claim->home_driver = g_strdup ("mlx5_core");
+  claim->host_known = TRUE;
+  claim->host.driver = g_strdup ("mlx5_core");
   vv_entry_set_domain (claim, "other", "other");
   g_assert_true (vv_journal_store (f->s->journal, claim, NULL));
   g_autofree char *before = fake_snapshot (f->k);

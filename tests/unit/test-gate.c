@@ -80,8 +80,9 @@ announced (VvAnnouncement *a, gpointer data)
     return NULL;
   if (!f->is_busy)
     proceed (a);
-  char *text = g_strdup_printf ("%s %s %s %s %s %d", a->executable, a->address, a->driver ? a->driver : "-",
-                                a->module ? a->module : "-", a->override ? a->override : "-", (int)a->tid);
+  char *text = g_strdup_printf (
+      "%s %s %s %s %s %d", a->executable, a->address, a->before.driver ? a->before.driver : "-",
+      a->before.module ? a->before.module : "-", a->before.override ? a->before.override : "-", (int)a->tid);
 
   g_ptr_array_add (f->announced, text);
   return text;

@@ -21,11 +21,11 @@
 #define BY_NAME VV_LIBVIRT_VERSION (9, 7, 0)
 #define BY_ITSELF VV_LIBVIRT_VERSION (10, 0, 0)
 
-static const VvHome native = {"mlx5_core", "mlx5_core", NULL};
-static const VvHome native_by_name = {"mlx5_core", "mlx5_core", "mlx5_core"};
-static const VvHome generic = {"vfio-pci", "vfio_pci", "vfio-pci"};
-static const VvHome variant = {"special-vfio", "special_vfio_pci", "special-vfio"};
-static const VvHome driverless = {NULL, NULL, NULL};
+static const VvDriverState native = ON ("mlx5_core", "mlx5_core", NULL);
+static const VvDriverState native_by_name = ON ("mlx5_core", "mlx5_core", "mlx5_core");
+static const VvDriverState generic = ON ("vfio-pci", "vfio_pci", "vfio-pci");
+static const VvDriverState variant = ON ("special-vfio", "special_vfio_pci", "special-vfio");
+static const VvDriverState driverless = ON (NULL, NULL, NULL);
 
 /* Libvirt has written @override (NULL: cleared it) and unbound the device. */
 static void
@@ -39,7 +39,7 @@ libvirt_unbinds (const Fixture *f, const char *override)
 }
 
 static void
-is_on (const Fixture *f, const VvHome *home)
+is_on (const Fixture *f, const VvDriverState *home)
 {
   g_autofree char *line = g_strconcat (home->override ? home->override : "(null)", "\n", NULL);
 
@@ -82,7 +82,7 @@ fixture_with_flr (void)
 }
 
 static VvChange *
-hand_over (const Fixture *f, const VvHome *before, guint libvirt, GError **error)
+hand_over (const Fixture *f, const VvDriverState *before, guint libvirt, GError **error)
 {
   const VvRequest request = {NIC, *before, libvirt};
   const VvPatience patience = {.until = g_get_monotonic_time () + LONG};
@@ -91,7 +91,7 @@ hand_over (const Fixture *f, const VvHome *before, guint libvirt, GError **error
 }
 
 static VvChange *
-must_hand_over (const Fixture *f, const VvHome *before, guint libvirt)
+must_hand_over (const Fixture *f, const VvDriverState *before, guint libvirt)
 {
   g_autoptr (GError) error = NULL;
   VvChange *change = hand_over (f, before, libvirt, &error);
@@ -119,14 +119,14 @@ assert_left (const VvChange *change, VvOperation operation, const char *from, co
 }
 
 static void
-assert_home (const VvEntry *entry, VvState state, const VvHome *home)
+assert_home (const VvEntry *entry, VvState state, const VvDriverState *home)
 {
   g_assert_nonnull (entry);
   g_assert_cmpint (entry->state, ==, state);
-  g_assert_true (entry->home_known);
-  g_assert_cmpstr (entry->home_driver, ==, home->driver);
-  g_assert_cmpstr (entry->home_module, ==, home->module);
-  g_assert_cmpstr (entry->home_override, ==, home->override);
+  g_assert_true (entry->host_known);
+  g_assert_cmpstr (entry->host.driver, ==, home->driver);
+  g_assert_cmpstr (entry->host.module, ==, home->module);
+  g_assert_cmpstr (entry->host.override, ==, home->override);
 }
 
 static void
@@ -134,7 +134,7 @@ assert_home_unknown (const VvEntry *entry, VvState state)
 {
   g_assert_nonnull (entry);
   g_assert_cmpint (entry->state, ==, state);
-  g_assert_false (entry->home_known);
+  g_assert_false (entry->host_known);
 }
 
 /* --- detach: which driver for which libvirt --- */
@@ -389,16 +389,16 @@ test_journal_is_full (void)
 /* --- detach: entries that are there already --- */
 
 static void
-write_entry (const Fixture *f, VvState state, const VvHome *home, const char *domain)
+write_entry (const Fixture *f, VvState state, const VvDriverState *home, const char *domain)
 {
   g_autoptr (VvEntry) entry = vv_entry_new (NIC, NIC_MODALIAS);
 
   entry->state = state;
-  entry->home_known = home != NULL;
+  entry->host_known = home != NULL;
   if (home) {
-    entry->home_driver = g_strdup (home->driver);
-    entry->home_module = g_strdup (home->module);
-    entry->home_override = g_strdup (home->override);
+    entry->host.driver = g_strdup (home->driver);
+    entry->host.module = g_strdup (home->module);
+    entry->host.override = g_strdup (home->override);
   }
   if (state != VV_STATE_NOTED)
     entry->vfio_driver = g_strdup ("special-vfio");
@@ -413,7 +413,7 @@ test_stale_entry_is_dropped (void)
   static const struct {
     const char *says;
     VvState state;
-    const VvHome *home;
+    const VvDriverState *home;
   } stale[] = {
       {"it is said to be away", VV_STATE_DETACHED, &native},
       {"a reattach that was cut off is done", VV_STATE_REATTACHING, &native},
@@ -498,8 +498,8 @@ test_foreign_entry_is_dropped (void)
   g_autoptr (Fixture) f = fixture_with_flr ();
   g_autoptr (VvEntry) foreign = vv_entry_new (NIC, DISK_MODALIAS);
 
-  foreign->home_known = TRUE;
-  foreign->home_driver = g_strdup ("nvme");
+  foreign->host_known = TRUE;
+  foreign->host.driver = g_strdup ("nvme");
   g_assert_true (vv_journal_store (f->s->journal, foreign, NULL));
   libvirt_unbinds (f, "vfio-pci");
   g_autoptr (VvChange) change = must_hand_over (f, &native, DEBIAN_12);
@@ -511,7 +511,7 @@ test_foreign_entry_is_dropped (void)
 
 /* A detach of ours, and then libvirt on its way back */
 static Fixture *
-fixture_on_its_way_home (const VvHome *home)
+fixture_on_its_way_home (const VvDriverState *home)
 {
   Fixture *f = fixture_with_flr ();
 
@@ -524,9 +524,10 @@ fixture_on_its_way_home (const VvHome *home)
 static void
 test_exactly_home (void)
 {
-  static const VvHome named_otherwise = {"mlx5_core", "mlx5_core", "not_mlx5_core"};
-  static const VvHome waiting = {NULL, NULL, "nothing_binds_this"};
-  static const VvHome *const homes[] = {&native, &native_by_name, &named_otherwise, &driverless, &waiting};
+  static const VvDriverState named_otherwise = ON ("mlx5_core", "mlx5_core", "not_mlx5_core");
+  static const VvDriverState waiting = ON (NULL, NULL, "nothing_binds_this");
+  static const VvDriverState *const homes[] = {&native, &native_by_name, &named_otherwise, &driverless,
+                                               &waiting};
 
   for (gsize i = 0; i < G_N_ELEMENTS (homes); i++) {
     g_test_message ("%zu", i);
@@ -757,7 +758,7 @@ listen (gboolean touched, gpointer data)
 }
 
 static void
-assert_told (const Fixture *f, const VvHome *before, const char *override, const char *expected)
+assert_told (const Fixture *f, const VvDriverState *before, const char *override, const char *expected)
 {
   Listener l = {f, override, g_string_new (NULL)};
   const VvRequest request = {NIC, *before, DEBIAN_12};
@@ -869,7 +870,7 @@ is_loaded (const Fixture *f, const char *driver)
 }
 
 static void
-prepare (const Fixture *f, const VvHome *before, guint libvirt)
+prepare (const Fixture *f, const VvDriverState *before, guint libvirt)
 {
   const VvRequest request = {NIC, *before, libvirt};
   g_autofree char *driver = fake_driver_of (f->k, NIC);
@@ -884,7 +885,7 @@ test_prepare (void)
 {
   static const struct {
     const char *says;
-    const VvHome *before;
+    const VvDriverState *before;
     guint libvirt;
     gboolean flr, loads;
   } cases[] = {
@@ -1095,7 +1096,7 @@ test_refused_and_back_to_what_it_was (void)
 {
   static const struct {
     const char *says;
-    const VvHome *before, *entry; /* @entry: the home in it, NULL: there is none */
+    const VvDriverState *before, *entry; /* @entry: the home in it, NULL: there is none */
     VvState state;
     gboolean stays; /* the entry */
   } cases[] = {
@@ -1404,7 +1405,7 @@ test_prepare_goes_by_the_policy (void)
 /* --- a libvirt that died --- */
 
 static void
-write_away_entry (const Fixture *f, const VvHome *home, gboolean held)
+write_away_entry (const Fixture *f, const VvDriverState *home, gboolean held)
 {
   write_entry (f, VV_STATE_DETACHED, home, NULL);
   g_autoptr (VvEntry) entry = entry_of_nic (f);
@@ -1413,7 +1414,7 @@ write_away_entry (const Fixture *f, const VvHome *home, gboolean held)
 }
 
 static VvChange *
-rescue (const Fixture *f, const VvHome *before, GError **error)
+rescue (const Fixture *f, const VvDriverState *before, GError **error)
 {
   const VvRequest request = {NIC, *before, 0};
 
@@ -1426,10 +1427,10 @@ test_rescue (void)
 {
   static const struct {
     const char *says;
-    const VvHome *before, *entry; /* @entry: the home in it, NULL: there is none */
-    const char *override;         /* what libvirt has written, NULL: cleared */
+    const VvDriverState *before, *entry; /* @entry: the home in it, NULL: there is none */
+    const char *override;                /* what libvirt has written, NULL: cleared */
     gboolean unbound, held;
-    const VvHome *after;
+    const VvDriverState *after;
     gboolean stays; /* the entry */
   } cases[] = {
       {"a detach, before the unbind", &native, NULL, "vfio-pci", FALSE, FALSE, &native, FALSE},
@@ -1473,7 +1474,7 @@ static void
 test_nothing_to_rescue (void)
 {
   static const struct {
-    const VvHome *before, *now;
+    const VvDriverState *before, *now;
   } cases[] = {{&native, &native}, {&native, &variant}, {&variant, &native}, {&driverless, &driverless}};
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {

@@ -53,10 +53,10 @@ whole_entry (void)
   VvEntry *entry = vv_entry_new (NIC, NIC_MODALIAS);
 
   entry->state = VV_STATE_DETACHED;
-  entry->home_known = TRUE;
-  entry->home_driver = g_strdup ("mlx5_core");
-  entry->home_module = g_strdup ("mlx5_core");
-  entry->home_override = g_strdup ("mlx5_core");
+  entry->host_known = TRUE;
+  entry->host.driver = g_strdup ("mlx5_core");
+  entry->host.module = g_strdup ("mlx5_core");
+  entry->host.override = g_strdup ("mlx5_core");
   entry->vfio_driver = g_strdup ("mlx5_vfio_pci");
   entry->held = TRUE;
   vv_entry_set_domain (entry, "vm1", "6695eb01-f6a4-8304-79aa-97f2502e193f");
@@ -70,10 +70,10 @@ assert_same_entry (const VvEntry *a, const VvEntry *b)
   g_assert_cmpstr (a->address, ==, b->address);
   g_assert_cmpstr (a->modalias, ==, b->modalias);
   g_assert_cmpint (a->state, ==, b->state);
-  g_assert_cmpint (a->home_known, ==, b->home_known);
-  g_assert_cmpstr (a->home_driver, ==, b->home_driver);
-  g_assert_cmpstr (a->home_module, ==, b->home_module);
-  g_assert_cmpstr (a->home_override, ==, b->home_override);
+  g_assert_cmpint (a->host_known, ==, b->host_known);
+  g_assert_cmpstr (a->host.driver, ==, b->host.driver);
+  g_assert_cmpstr (a->host.module, ==, b->host.module);
+  g_assert_cmpstr (a->host.override, ==, b->host.override);
   g_assert_cmpstr (a->vfio_driver, ==, b->vfio_driver);
   g_assert_cmpint (a->held, ==, b->held);
   g_assert_cmpstr (a->domain, ==, b->domain);
@@ -134,8 +134,8 @@ test_odd_text (void)
   for (gsize i = 0; i < G_N_ELEMENTS (odd); i++) {
     g_autoptr (VvEntry) entry = whole_entry ();
     vv_entry_set_domain (entry, odd[i], odd[i]);
-    g_free (entry->home_override);
-    entry->home_override = g_strdup (odd[i]);
+    g_free (entry->host.override);
+    entry->host.override = g_strdup (odd[i]);
     assert_comes_back (f, entry);
   }
 }
@@ -630,19 +630,19 @@ test_what_could_not_be_read (void)
   vv_entry_set_domain (entry, long_name, "6695eb01-f6a4-8304-79aa-97f2502e193f");
   g_assert_true (vv_journal_store (f->journal, entry, &error));
   g_assert_no_error (error);
-  g_free (entry->home_override);
-  entry->home_override = g_strdup ("\xffvme");
+  g_free (entry->host.override);
+  entry->host.override = g_strdup ("\xffvme");
   g_assert_false (vv_journal_store (f->journal, entry, &no_text));
   fake_assert_error (no_text, VV_ERROR_FAILED, "*/" NIC ": such an entry could not be read again");
-  g_free (entry->home_override);
-  entry->home_override = g_strdup (long_name);
+  g_free (entry->host.override);
+  entry->host.override = g_strdup (long_name);
   g_assert_false (vv_journal_store (f->journal, entry, &too_long));
   fake_assert_error (too_long, VV_ERROR_FAILED, "*/" NIC ": such an entry could not be read again");
   same = vv_journal_load (f->journal, NIC, &error);
   g_assert_no_error (error);
   g_assert_cmpuint (strlen (same->domain), ==, 256);
   g_assert_true (g_str_has_prefix (long_name, same->domain));
-  g_assert_cmpstr (same->home_override, ==, "mlx5_core");
+  g_assert_cmpstr (same->host.override, ==, "mlx5_core");
 }
 
 int

@@ -164,7 +164,7 @@ test_home_is_what_the_kernel_chooses (void)
 
   must_place_newcomer (f);
   g_autoptr (VvEntry) entry = entry_of_nic (f);
-  g_assert_false (entry->home_known);
+  g_assert_false (entry->host_known);
   must_reattach (f, "mlx5_core");
 }
 
@@ -176,8 +176,8 @@ test_home_of_what_is_left_alone_is_no_driver (void)
 
   must_place_newcomer (f);
   g_autoptr (VvEntry) entry = entry_of_nic (f);
-  g_assert_true (entry->home_known);
-  g_assert_null (entry->home_driver);
+  g_assert_true (entry->host_known);
+  g_assert_null (entry->host.driver);
   fake_write (f->k, probed, "1\n"); /* said later: it is about those that come */
   must_reattach (f, NULL);
 }

@@ -229,8 +229,8 @@ test_names_are_escaped (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autoptr (VvPciDevice) device = vv_pci_device_open (f->host, NIC, NULL);
-    g_free (device->driver);
-    device->driver = g_strdup (cases[i].driver);
+    g_free (device->now.driver);
+    device->now.driver = g_strdup (cases[i].driver);
     g_autofree char *xml = vv_nodedev_xml (f->host, device);
     g_assert_nonnull (strstr (xml, cases[i].text));
     assert_valid (xml);

@@ -185,9 +185,9 @@ test_attributes (void)
   g_autoptr (VvPciDevice) d = open_device (f, NIC);
   g_assert_cmpstr (d->address, ==, NIC);
   g_assert_cmpstr (d->modalias, ==, NIC_MODALIAS);
-  g_assert_cmpstr (d->driver, ==, "mlx5_core");
-  g_assert_cmpstr (d->driver_module, ==, "mlx5_core");
-  g_assert_cmpstr (d->driver_override, ==, NULL);
+  g_assert_cmpstr (d->now.driver, ==, "mlx5_core");
+  g_assert_cmpstr (d->now.module, ==, "mlx5_core");
+  g_assert_cmpstr (d->now.override, ==, NULL);
   g_assert_cmpstr (d->iommu_group, ==, NIC_GROUP);
   g_assert_cmpstr (d->vfio_dev, ==, NULL);
   g_assert_cmpstr (d->physfn, ==, "0000:3b:00.0");
@@ -205,7 +205,7 @@ test_override (void)
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     fake_write (f->k, path, cases[i].text);
     g_autoptr (VvPciDevice) d = open_device (f, NIC);
-    g_assert_cmpstr (d->driver_override, ==, cases[i].override);
+    g_assert_cmpstr (d->now.override, ==, cases[i].override);
   }
 }
 
@@ -223,8 +223,8 @@ test_reload (void)
   g_assert_true (vv_pci_device_reload (d, &error));
   g_assert_no_error (error);
   g_assert_cmpstr (d->vfio_dev, ==, "vfio3");
-  g_assert_cmpstr (d->driver, ==, NULL);
-  g_assert_cmpstr (d->driver_module, ==, NULL);
+  g_assert_cmpstr (d->now.driver, ==, NULL);
+  g_assert_cmpstr (d->now.module, ==, NULL);
 }
 
 /* A device that was opened is that device, even when another one takes its address. */

@@ -141,8 +141,8 @@ test_native_driver (void)
     put_on (f, cases[i].on, cases[i].override);
     g_autoptr (VvBinding) b = open_nic (f);
     g_autoptr (VvEntry) entry = vv_entry_new (NIC, NIC_MODALIAS);
-    entry->home_known = TRUE;
-    entry->home_driver = g_strdup ("mlx5_core");
+    entry->host_known = TRUE;
+    entry->host.driver = g_strdup ("mlx5_core");
     g_autoptr (VvChoice) choice =
         vv_choose (f->s, b->device, cases[i].entry ? entry : NULL, cases[i].seen, NULL, NULL, NULL);
     g_assert_cmpint (choice->decision->file != NULL, ==, cases[i].matches);
@@ -270,7 +270,7 @@ test_refused_devices (void)
       write_header (f, refused_devices[n].config);
     g_assert_true (vv_session_reload (f->s, NULL));
     g_autoptr (VvPciDevice) device = vv_pci_device_open (f->s->host, BRIDGE, NULL);
-    device->driver = g_strdup (refused_devices[n].driver);
+    device->now.driver = g_strdup (refused_devices[n].driver);
     g_autoptr (VvChoice) choice = vv_choose (f->s, device, NULL, NULL, NULL, NULL, NULL);
     const VvCandidate *out = vv_candidate_named (f->s->host, choice->selection->excluded, "vfio-pci");
     const VvCandidate *in = vv_candidate_named (f->s->host, choice->selection->candidates, "vfio-pci");
@@ -462,8 +462,8 @@ test_refused_and_back_on_vfio (void)
 
   put_on (f, "vfio-pci", "vfio-pci");
   g_autoptr (VvEntry) entry = vv_entry_new (NIC, NIC_MODALIAS);
-  entry->home_known = TRUE;
-  entry->home_driver = g_strdup ("mlx5_core");
+  entry->host_known = TRUE;
+  entry->host.driver = g_strdup ("mlx5_core");
   vv_entry_set_domain (entry, "vm1", "6695eb01");
   g_assert_true (vv_journal_store (f->s->journal, entry, NULL));
   g_autofree char *before = fake_read (f->k, ENTRY);
@@ -491,7 +491,7 @@ test_refused_and_no_way_back (void)
   fake_assert_logged (NIC ": mlx5_core could not be brought back: *");
   g_autoptr (VvEntry) entry = entry_of_nic (f);
   g_assert_cmpint (entry->state, ==, VV_STATE_DETACHING);
-  g_assert_cmpstr (entry->home_driver, ==, "mlx5_core");
+  g_assert_cmpstr (entry->host.driver, ==, "mlx5_core");
 }
 
 static void
@@ -528,7 +528,7 @@ test_a_process_dies_at_a_refusal (void)
       if (entry) {
         g_assert_cmpstr (driver, ==, "special-vfio");
         g_assert_cmpint (entry->state, ==, VV_STATE_DETACHED);
-        g_assert_cmpstr (entry->home_driver, ==, "mlx5_core");
+        g_assert_cmpstr (entry->host.driver, ==, "mlx5_core");
       } else {
         fake_assert_device (f->k, NIC, "mlx5_core", NULL);
       }

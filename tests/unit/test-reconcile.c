@@ -60,7 +60,7 @@ plugged (const Fixture *f)
 }
 
 static void
-change_entry (const Fixture *f, const char *uuid, gboolean in_use, gboolean held, gboolean home_known)
+change_entry (const Fixture *f, const char *uuid, gboolean in_use, gboolean held, gboolean host_known)
 {
   g_autoptr (VvBinding) b = open_nic (f);
   g_autoptr (GError) error = NULL;
@@ -68,7 +68,7 @@ change_entry (const Fixture *f, const char *uuid, gboolean in_use, gboolean held
   vv_entry_set_domain (b->entry, uuid ? "vm1" : NULL, uuid);
   b->entry->in_use = in_use;
   b->entry->held = held;
-  b->entry->home_known = home_known;
+  b->entry->host_known = host_known;
   vv_binding_save (b, &error);
   g_assert_no_error (error);
 }
@@ -161,7 +161,7 @@ test_noted_becomes_detached (void)
     g_autoptr (VvEntry) entry = entry_of_nic (f);
     g_assert_cmpstr (vv_state_name (entry->state), ==, "detached");
     g_assert_cmpstr (entry->vfio_driver, ==, "vfio-pci");
-    g_assert_cmpstr (entry->home_driver, ==, "mlx5_core");
+    g_assert_cmpstr (entry->host.driver, ==, "mlx5_core");
     assert_of (f, ONE, TRUE, FALSE);
   }
 }
