@@ -188,22 +188,14 @@ each_device (const VvSession *session, const VvDomain *domain, const char *opera
 
 /* --- prepare --- */
 
-static GPtrArray *
-addresses_of (const VvDomain *domain)
-{
-  GPtrArray *addresses = g_ptr_array_new ();
-
-  for (guint i = 0; i < domain->hostdevs->len; i++)
-    g_ptr_array_add (addresses, ((VvHostdev *)domain->hostdevs->pdata[i])->address);
-  return addresses;
-}
-
 static void
 warn_of_obstacles (const VvSession *session, const VvDomain *domain, const VvPciDevice *device)
 {
-  g_autoptr (GPtrArray) along = addresses_of (domain);
-  g_autoptr (GPtrArray) obstacles = vv_group_obstacles (session->host, session->catalog, device, along);
+  g_autoptr (GPtrArray) along = g_ptr_array_new ();
 
+  for (guint i = 0; i < domain->hostdevs->len; i++)
+    g_ptr_array_add (along, ((VvHostdev *)domain->hostdevs->pdata[i])->address);
+  g_autoptr (GPtrArray) obstacles = vv_group_obstacles (session->host, session->catalog, device, along);
   for (guint i = 0; i < obstacles->len; i++)
     g_warning ("domain %s: %s: %s", domain->name, device->address, (char *)obstacles->pdata[i]);
 }
@@ -212,21 +204,6 @@ static gboolean
 is_on_vfio (const VvBinding *b, const VvChoice *choice)
 {
   return vv_on_vfio (b->session->host, b->device, choice->selection);
-}
-
-static gboolean
-is_stale (const VvBinding *b, const VvChoice *choice)
-{
-  return vv_binding_is_stale (b, &b->device->now, is_on_vfio (b, choice));
-}
-
-/* Two domains may be starting with the same device. libvirt gives it to one of them, which says so at
- * "start"; until then the first one's claim stays, so that the loser's "release" does not take the device
- * from under the winner. */
-static gboolean
-is_claimed (const VvEntry *entry, const VvDomain *domain)
-{
-  return entry->state == VV_STATE_NOTED && entry->domain && g_strcmp0 (entry->domain_uuid, domain->uuid) != 0;
 }
 
 /* libvirt itself does not look whether the host needs the device. */
@@ -265,10 +242,13 @@ static gboolean
 note_domain (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, const VvChoice *choice,
              GError **error)
 {
-  if (is_stale (b, choice) && !vv_binding_forget (b, error))
+  if (vv_binding_is_stale (b, &b->device->now, is_on_vfio (b, choice)) && !vv_binding_forget (b, error))
     return FALSE;
   vv_binding_note (b);
-  if (!is_claimed (b->entry, domain)) {
+  /* Two domains may be starting with the same device. libvirt gives it to one of them, which says so at
+   * "start"; until then the first one's claim stays, so that the loser's "release" does not take the device
+   * from under the winner. */
+  if (b->entry->state != VV_STATE_NOTED || !b->entry->domain || is_of (b->entry, domain)) {
     vv_entry_set_domain (b->entry, domain->name, domain->uuid);
     note_request (domain, hostdev, b->entry);
   }
@@ -373,15 +353,6 @@ vv_domain_prepare (const VvSession *session, const VvDomain *domain, GError **re
 
 /* --- migrate, restore --- */
 
-/* A note is about a driver, whose name is known for sure when its module is loaded. */
-static void
-load_all (const VvSession *session, const VvChoice *choice)
-{
-  for (guint i = 0; i < choice->selection->candidates->len; i++)
-    vv_modules_load (session->modules, ((VvCandidate *)choice->selection->candidates->pdata[i])->module,
-                     NULL);
-}
-
 /* What is known before anything was moved: the drivers that are left, or the one that the device stays on. */
 static gboolean
 foresee_device (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, GError **error)
@@ -394,7 +365,10 @@ foresee_device (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, 
   if (hostdev->managed || (manages (choice) && !is_on_vfio (b, choice))) {
     if (!vv_choice_requires (choice))
       return vv_choice_check (b->session, d, choice, error);
-    load_all (b->session, choice);
+    /* what is noted is about a driver, whose name is known for sure when its module is loaded */
+    for (guint i = 0; i < choice->selection->candidates->len; i++)
+      vv_modules_load (b->session->modules, ((VvCandidate *)choice->selection->candidates->pdata[i])->module,
+                       NULL);
     g_autoptr (VvChoice) surely = choose_for (domain, hostdev, b, error);
     return surely && vv_choice_check (b->session, d, surely, error);
   }
@@ -441,14 +415,6 @@ set_detached (VvBinding *b)
   b->entry->vfio_driver = g_strdup (b->device->now.driver);
 }
 
-/* It is where it has to be, by libvirt or the gate, or the domain does not start. */
-static gboolean
-start_opened (VvBinding *b, VvChoice *choice, GError **error)
-{
-  set_detached (b);
-  return vv_binding_save (b, error) && vv_place_opened (b, choice, TRUE, error);
-}
-
 static gboolean
 start_device (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, GError **error)
 {
@@ -465,9 +431,11 @@ start_device (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, GE
     b->entry->host_known = FALSE;
   }
   vv_entry_set_domain (b->entry, domain->name, domain->uuid);
-  if (opened)
-    return start_opened (b, choice, error);
-  return vv_binding_save (b, error) && vv_place (b, choice, error);
+  if (opened) /* it is where it has to be, by libvirt or the gate, or the domain does not start */
+    set_detached (b);
+  if (!vv_binding_save (b, error))
+    return FALSE;
+  return opened ? vv_place_opened (b, choice, TRUE, error) : vv_place (b, choice, error);
 }
 
 /* It stays where it is; only that it can migrate may be asked of it, before libvirt has opened it. */

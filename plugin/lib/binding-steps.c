@@ -26,13 +26,6 @@ vv_binding_assign (char **field, const char *value)
 
 /* --- opening and closing --- */
 
-/* Another device came to the address: what is written there is not about this one. */
-static gboolean
-drop_foreign_entry (VvBinding *b, GError **error)
-{
-  return !b->entry || same (b->entry->modalias, b->device->modalias) || vv_binding_forget (b, error);
-}
-
 VvBinding *
 vv_binding_new (const VvSession *session, const char *address, VvLock *lock, GError **error)
 {
@@ -49,7 +42,10 @@ vv_binding_new (const VvSession *session, const char *address, VvLock *lock, GEr
     g_propagate_error (error, g_steal_pointer (&damaged));
     return NULL;
   }
-  return drop_foreign_entry (b, error) ? g_steal_pointer (&b) : NULL;
+  /* another device came to the address: what is written there is not about this one */
+  if (b->entry && !same (b->entry->modalias, b->device->modalias) && !vv_binding_forget (b, error))
+    return NULL;
+  return g_steal_pointer (&b);
 }
 
 static void

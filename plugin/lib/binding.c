@@ -91,15 +91,6 @@ refuse_in_use (const VvBinding *b, GError **error)
   return user != NULL;
 }
 
-static gboolean
-on_best (const VvBinding *b, const VvSelection *selection)
-{
-  const VvCandidate *now =
-      vv_candidates_find (b->session->host, selection->candidates, b->device->now.driver);
-
-  return now && now == selection->candidates->pdata[0];
-}
-
 /* vfio-dev/ came with Linux 6.1; before, the driver link is all there is to see. */
 static gboolean
 verify_vfio (VvBinding *b, GError **error)
@@ -251,32 +242,6 @@ in_time (const VvBinding *b, const VvCandidate *c, const char **step, GError **e
   return FALSE;
 }
 
-/* A device that came between drivers is so again before the next candidate is loaded: whoever holds libvirt
- * can let it go then at any time. */
-static void
-back_between (VvBinding *b, const VvDriverState *before)
-{
-  if (!before->driver && vv_settle (b, before, NULL))
-    vv_step_untouched (b);
-}
-
-static const VvCandidate *
-try_candidates (VvBinding *b, const VvSelection *selection, const VvDriverState *before)
-{
-  for (guint i = 0; i < selection->candidates->len; i++) {
-    const VvCandidate *c = selection->candidates->pdata[i];
-    g_autoptr (GError) problem = NULL;
-    const char *step = NULL;
-    if (in_time (b, c, &step, &problem) && try_candidate (b, c, &step, &problem))
-      return c;
-    vv_change_failed_attempt (b->change, c->module, step, problem);
-    if (vv_binding_vanished (b, NULL))
-      return NULL;
-    back_between (b, before);
-  }
-  return NULL;
-}
-
 static void
 explain (VvChange *change, const VvCandidate *c, const char *ruled_by)
 {
@@ -319,13 +284,6 @@ let_kernel_choose (VvBinding *b, GError **error)
   return TRUE;
 }
 
-/* Where a newcomer was, on no driver, it would not have stayed. */
-static gboolean
-go_back (VvBinding *b, const VvDriverState *before, GError **error)
-{
-  return vv_settle (b, before, error) && (before->driver || !b->is_newcomer || let_kernel_choose (b, error));
-}
-
 /* All candidates of @selection failed, or it has none: the device goes back to what it was when the call
  * came. */
 static void
@@ -339,7 +297,8 @@ roll_back (VvBinding *b, const VvSelection *selection, const VvDriverState *befo
 
   if (went_away (b, "detach", failed, error))
     return;
-  if (!go_back (b, before, &problem)) {
+  if (!vv_settle (b, before, &problem) || /* where a newcomer was, on no driver, it would not have stayed */
+      (!before->driver && b->is_newcomer && !let_kernel_choose (b, &problem))) {
     if (went_away (b, "detach", failed, error))
       return;
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
@@ -382,33 +341,19 @@ arrived (VvBinding *b)
   vv_binding_save (b, NULL);
 }
 
-/* What it was, and its entry, are put back where nothing came of it. */
+/* A full /run keeps a device from being moved: what it was would be lost. */
 static gboolean
-detach (VvBinding *b, const VvSelection *selection, GError **error)
+record_detaching (VvBinding *b, VvEntry **entry_before, GError **error)
 {
-  g_auto (VvDriverState) before = vv_driver_state_copy (&b->device->now);
-  g_autoptr (VvEntry) entry_before = b->entry ? vv_entry_copy (b->entry) : NULL;
-
-  if (b->lock && refuse_in_use (b, error))
-    return FALSE;
   vv_binding_note (b);
   b->entry->state = VV_STATE_DETACHING;
-  if (!vv_binding_save (b, error)) {
-    g_prefix_error (error, _ ("%s: nothing was changed: its journal entry could not be written: "),
-                    b->device->address);
-    vv_entry_free (b->entry);
-    b->entry = g_steal_pointer (&entry_before);
-    return FALSE;
-  }
-  const VvCandidate *taken = try_candidates (b, selection, &before);
-  if (!taken) {
-    roll_back (b, selection, &before, &entry_before, error);
-    return FALSE;
-  }
-  explain (b->change, taken, selection->ruled_by);
-  b->change->changed = !same (b->device->now.driver, before.driver);
-  arrived (b);
-  return TRUE;
+  if (vv_binding_save (b, error))
+    return TRUE;
+  g_prefix_error (error, _ ("%s: nothing was changed: its journal entry could not be written: "),
+                  b->device->address);
+  vv_entry_free (b->entry);
+  b->entry = g_steal_pointer (entry_before);
+  return FALSE;
 }
 
 /* (transfer full) (nullable): its driver, or, while that is not known, its module */
@@ -424,19 +369,47 @@ only_driver (const VvHost *host, const VvSelection *selection)
 gboolean
 vv_binding_detach (VvBinding *b, const VvSelection *selection, GError **error)
 {
+  const VvCandidate *on = vv_candidates_find (b->session->host, selection->candidates, b->device->now.driver);
+  const VvCandidate *taken = NULL;
   g_autoptr (GError) problem = NULL;
 
   if (is_vendor_vfio (b, selection))
     return vv_binding_leave (b, VV_DETACH, _ ("it already is a VFIO device under %s, which is left alone"),
                              b->device->now.driver);
-  if (on_best (b, selection) && verify_vfio (b, NULL)) {
+  if (on && on == selection->candidates->pdata[0] && verify_vfio (b, NULL)) {
     if (b->entry)
       arrived (b);
     return vv_binding_leave (b, VV_DETACH, _ ("it already is on the best driver"));
   }
+  g_auto (VvDriverState) before = vv_driver_state_copy (&b->device->now);
+  g_autoptr (VvEntry) entry_before = b->entry ? vv_entry_copy (b->entry) : NULL;
   vv_binding_begin (b, VV_DETACH);
   b->change->wanted = only_driver (b->session->host, selection);
-  detach (b, selection, &problem);
+  if ((b->lock && refuse_in_use (b, &problem)) || !record_detaching (b, &entry_before, &problem))
+    return vv_binding_end (b, NULL, g_steal_pointer (&problem), error);
+  for (guint i = 0; i < selection->candidates->len && !taken; i++) {
+    const VvCandidate *c = selection->candidates->pdata[i];
+    g_autoptr (GError) failure = NULL;
+    const char *step = NULL;
+    if (in_time (b, c, &step, &failure) && try_candidate (b, c, &step, &failure)) {
+      taken = c;
+      break;
+    }
+    vv_change_failed_attempt (b->change, c->module, step, failure);
+    if (vv_binding_vanished (b, NULL))
+      break;
+    /* One that came between drivers is so again before the next candidate is loaded: whoever holds libvirt
+     * can let it go then at any time. */
+    if (!before.driver && vv_settle (b, &before, NULL))
+      vv_step_untouched (b);
+  }
+  if (taken) {
+    explain (b->change, taken, selection->ruled_by);
+    b->change->changed = !same (b->device->now.driver, before.driver);
+    arrived (b);
+  } else {
+    roll_back (b, selection, &before, &entry_before, &problem);
+  }
   gboolean done = vv_binding_end (b, NULL, g_steal_pointer (&problem), error);
   if (same (b->change->to, UNKNOWN_DRIVER))
     g_clear_pointer (&b->change->to, g_free);

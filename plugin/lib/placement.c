@@ -313,36 +313,23 @@ exclude_current (const VvSession *s, const VvPciDevice *device, VvSelection *sel
   return FALSE;
 }
 
-/* A driver that binds the device and can migrate it. When there is none the device may be on the last one
- * that cannot. */
+/* When the driver that the device is on cannot migrate it. Returns: whether another one is to be tried; FALSE
+ * with @error set: none is left, or it could not be told */
 static gboolean
-try_drivers (VvBinding *b, VvChoice *choice, GError **error)
+try_another (VvBinding *b, VvChoice *choice, const GError *immobile, GError **error)
 {
-  const VvSession *s = b->session;
-
-  for (;;) {
-    g_autoptr (GError) problem = NULL;
-    g_autoptr (GError) immobile = NULL;
-    if (!vv_binding_detach (b, choice->selection, &problem)) {
-      fail (choice, g_steal_pointer (&problem), error);
-      return FALSE;
-    }
-    if (!vv_choice_requires (choice) || !b->lock ||
-        vv_place_can_migrate (s, b->device, &choice->use, &immobile))
-      return TRUE;
-    if (!g_error_matches (immobile, VV_ERROR, VV_ERROR_POLICY)) {
-      g_autofree char *rule = vv_decision_rule (choice->decision);
-      g_set_error (error, VV_ERROR, VV_ERROR_POLICY,
-                   _ ("%s: whether %s can migrate it, which %s requires, could not be told: %s"),
-                   b->device->address, b->device->now.driver, rule, immobile->message);
-      return FALSE;
-    }
-    exclude_failed (choice->selection, b->change);
-    if (!exclude_current (s, b->device, choice->selection, immobile->message)) {
-      none_is_left (b->device, choice, error);
-      return FALSE;
-    }
+  if (!g_error_matches (immobile, VV_ERROR, VV_ERROR_POLICY)) {
+    g_autofree char *rule = vv_decision_rule (choice->decision);
+    g_set_error (error, VV_ERROR, VV_ERROR_POLICY,
+                 _ ("%s: whether %s can migrate it, which %s requires, could not be told: %s"),
+                 b->device->address, b->device->now.driver, rule, immobile->message);
+    return FALSE;
   }
+  exclude_failed (choice->selection, b->change);
+  if (exclude_current (b->session, b->device, choice->selection, immobile->message))
+    return TRUE;
+  none_is_left (b->device, choice, error);
+  return FALSE;
 }
 
 /* --- a device that libvirt has open --- */
@@ -425,6 +412,7 @@ vv_place (VvBinding *b, VvChoice *choice, GError **error)
 {
   g_auto (VvDriverState) before = vv_driver_state_copy (&b->device->now);
   g_autoptr (VvEntry) entry = b->entry ? vv_entry_copy (b->entry) : NULL;
+  gboolean asks = vv_choice_requires (choice) && b->lock;
   g_autoptr (GError) problem = NULL;
 
   gboolean skipped = skip_failed (b, choice->selection);
@@ -436,8 +424,16 @@ vv_place (VvBinding *b, VvChoice *choice, GError **error)
     g_propagate_error (error, g_steal_pointer (&problem));
     return FALSE;
   }
-  if (try_drivers (b, choice, &problem))
-    return TRUE;
+  while (!problem) {
+    g_autoptr (GError) failure = NULL;
+    g_autoptr (GError) immobile = NULL;
+    if (!vv_binding_detach (b, choice->selection, &failure))
+      fail (choice, g_steal_pointer (&failure), &problem);
+    else if (!asks || vv_place_can_migrate (b->session, b->device, &choice->use, &immobile))
+      return TRUE;
+    else
+      try_another (b, choice, immobile, &problem);
+  }
   if (g_error_matches (problem, VV_ERROR, VV_ERROR_POLICY))
     go_back (b, &before, entry);
   g_propagate_error (error, g_steal_pointer (&problem));

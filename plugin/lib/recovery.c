@@ -30,12 +30,6 @@ take_refuge (VvBinding *b, GError **error)
 }
 
 static gboolean
-is_cut_off (const VvEntry *e)
-{
-  return e && (e->state == VV_STATE_DETACHING || e->state == VV_STATE_REATTACHING);
-}
-
-static gboolean
 recover_on_vfio (VvBinding *b, const GError *not_home, GError **error)
 {
   const VvEntry *e = b->entry;
@@ -84,7 +78,8 @@ vv_recover_device (const VvSession *session, const char *address, VvLock *lock, 
   g_autoptr (VvBinding) b = vv_binding_new (session, address, lock, error);
   g_autoptr (GError) problem = NULL;
 
-  if (!b || !lock || !is_cut_off (b->entry))
+  if (!b || !lock || !b->entry ||
+      (b->entry->state != VV_STATE_DETACHING && b->entry->state != VV_STATE_REATTACHING))
     return g_steal_pointer (&b);
   vv_binding_begin (b, VV_REATTACH);
   vv_binding_assign (&b->change->wanted, b->entry->host.driver);
