@@ -148,25 +148,6 @@ find_program (void)
   return beside && access (beside, X_OK) == 0 ? g_steal_pointer (&beside) : g_strdup (VV_DOMAIN_PROGRAM);
 }
 
-/* Returns: a file that can be read again and again; -1 with errno set */
-static int
-keep (const GString *xml)
-{
-  int fd = vv_io_memory_file ("domain.xml");
-
-  for (gsize done = 0; fd >= 0 && done < xml->len;) {
-    ssize_t n = write (fd, xml->str + done, xml->len - done);
-    if (n < 0 && errno != EINTR) {
-      int errnum = errno;
-      close (fd);
-      errno = errnum;
-      return -1;
-    }
-    done += MAX (n, 0);
-  }
-  return fd;
-}
-
 /* A process at work.
  * @words: what it and its children print
  * @news: see there
@@ -414,7 +395,7 @@ static int
 work_surely (char **words, const GString *xml)
 {
   g_autofree char *program = find_program ();
-  int input = keep (xml), status = -1;
+  int input = vv_io_memory_file ("domain.xml", xml->str), status = -1;
 
   for (guint i = 1; status < 0; i++)
     status = attempt (program, words, input, i == ATTEMPTS);

@@ -19,16 +19,6 @@
 
 #define ATTRIBUTE_LIMIT 65536 /* a sysfs attribute is one page; pages are 64 KiB at the most */
 
-/* An fd that closes itself. */
-typedef int Fd;
-static void
-fd_close (Fd *fd)
-{
-  if (*fd >= 0)
-    close (*fd);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Fd, fd_close)
-
 VvDir *
 vv_dir_open (const VvDir *parent, const char *path, GError **error)
 {
@@ -96,7 +86,7 @@ read_all (int fd, GString *text, gsize limit, int *errnum)
 char *
 vv_io_read (const VvDir *dir, const char *path, gsize limit, GError **error)
 {
-  g_auto (Fd) fd = openat (dir->fd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  g_auto (VvFd) fd = openat (dir->fd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   g_autoptr (GString) text = g_string_new (NULL);
   int errnum = 0;
 
@@ -124,7 +114,7 @@ vv_io_attribute (const VvDir *dir, const char *path)
 gboolean
 vv_io_write (const VvDir *dir, const char *path, const char *value, GError **error)
 {
-  g_auto (Fd) fd = openat (dir->fd, path, O_WRONLY | O_CLOEXEC);
+  g_auto (VvFd) fd = openat (dir->fd, path, O_WRONLY | O_CLOEXEC);
   size_t length = strlen (value);
   ssize_t n;
 
@@ -217,7 +207,7 @@ write_synced (int fd, const char *text)
 static int
 sync_dir (const VvDir *dir)
 {
-  g_auto (Fd) fd = openat (dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  g_auto (VvFd) fd = openat (dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
   return fd < 0 || fsync (fd) < 0 ? errno : 0;
 }
@@ -253,11 +243,20 @@ vv_io_remove (const VvDir *dir, const char *name, GError **error)
 
 /* Kernels before 6.3 refuse a flag that they do not know. */
 int
-vv_io_memory_file (const char *name)
+vv_io_memory_file (const char *name, const char *text)
 {
-  int fd = memfd_create (name, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+  g_auto (VvFd) fd = memfd_create (name, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
 
-  return fd < 0 && errno == EINVAL ? memfd_create (name, MFD_CLOEXEC) : fd;
+  if (fd < 0 && errno == EINVAL)
+    fd = memfd_create (name, MFD_CLOEXEC);
+  if (fd < 0)
+    return -1;
+  int errnum = vv_io_write_all (fd, text);
+  if (errnum || lseek (fd, 0, SEEK_SET) < 0) {
+    errno = errnum ? errnum : errno;
+    return -1;
+  }
+  return vv_fd_steal (&fd);
 }
 
 int

@@ -7,7 +7,32 @@
  */
 #pragma once
 
+#include <unistd.h>
+
 #include "error.h"
+
+/** VvFd: a descriptor that g_auto (VvFd) closes; -1: none */
+typedef int VvFd;
+
+/** vv_fd_close: closes it, if there is one, and makes it -1 */
+static inline void
+vv_fd_close (VvFd *fd)
+{
+  if (*fd >= 0)
+    close (*fd);
+  *fd = -1;
+}
+
+/** vv_fd_steal: Returns: (transfer full): the descriptor, which is -1 from now on */
+static inline int
+vv_fd_steal (VvFd *fd)
+{
+  int stolen = *fd;
+
+  *fd = -1;
+  return stolen;
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (VvFd, vv_fd_close)
 
 /**
  * VvDir:
@@ -101,12 +126,13 @@ gboolean vv_io_remove (const VvDir *dir, const char *name, GError **error);
 /**
  * vv_io_memory_file:
  * @name: what it is called in /proc/self/fd
+ * @text: its contents; reading begins at their start
  *
  * A file in memory that cannot be executed, also where vm.memfd_noexec allows no other (memfd_create(2)).
  *
  * Returns: the descriptor, close-on-exec, for the caller to close; -1 with errno set
  */
-int vv_io_memory_file (const char *name);
+int vv_io_memory_file (const char *name, const char *text);
 
 /**
  * vv_io_open_node:

@@ -27,22 +27,12 @@
 #define PIPE_READS 16  /* reads of a page that empty a full pipe, pipe(7) */
 #define KILL_WAIT 1000 /* ms; only a process that hangs in the kernel outlives SIGKILL for that long */
 
-typedef int Fd;
-static void
-fd_close (Fd *fd)
-{
-  if (*fd >= 0)
-    close (*fd);
-  *fd = -1;
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Fd, fd_close)
-
 /* The process, and our ends */
 typedef struct {
   pid_t pid;
-  Fd pidfd;
-  Fd words;   /* what it prints; never blocks */
-  Fd failure; /* the errno of an exec that failed; never blocks */
+  VvFd pidfd;
+  VvFd words;   /* what it prints; never blocks */
+  VvFd failure; /* the errno of an exec that failed; never blocks */
   GString *text;
   gboolean cut; /* it printed more than is kept */
   guint limit_ms;
@@ -51,24 +41,24 @@ typedef struct {
 static void
 child_clear (Child *c)
 {
-  fd_close (&c->pidfd);
-  fd_close (&c->words);
-  fd_close (&c->failure);
+  vv_fd_close (&c->pidfd);
+  vv_fd_close (&c->words);
+  vv_fd_close (&c->failure);
   g_string_free (c->text, TRUE);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Child, child_clear)
 
 /* Its ends, none of them 0, 1 or 2 */
 typedef struct {
-  Fd input, words, failure;
+  VvFd input, words, failure;
 } Ends;
 
 static void
 ends_clear (Ends *e)
 {
-  fd_close (&e->input);
-  fd_close (&e->words);
-  fd_close (&e->failure);
+  vv_fd_close (&e->input);
+  vv_fd_close (&e->words);
+  vv_fd_close (&e->failure);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Ends, ends_clear)
 
@@ -83,7 +73,7 @@ fail (GError **error, int errnum, const char *step)
 
 /* A caller may have closed its standard files; the child's dup2() must not hit one of ours. */
 static gboolean
-lift (Fd *fd)
+lift (VvFd *fd)
 {
   int low = *fd;
 
@@ -94,26 +84,9 @@ lift (Fd *fd)
   return *fd >= 0;
 }
 
-static gboolean
-open_input (Fd *fd, const char *text)
-{
-  size_t length = strlen (text), done = 0;
-
-  *fd = vv_io_memory_file ("nodedev-xml");
-  if (!lift (fd))
-    return FALSE;
-  while (done < length) {
-    ssize_t n = write (*fd, text + done, length - done);
-    if (n < 0 && errno != EINTR)
-      return FALSE;
-    done += n > 0 ? n : 0;
-  }
-  return lseek (*fd, 0, SEEK_SET) == 0;
-}
-
 /* Only our end must not block: the script's may be anything's standard output. */
 static gboolean
-open_pipe (Fd *ours, Fd *theirs)
+open_pipe (VvFd *ours, VvFd *theirs)
 {
   int ends[2];
 
@@ -228,7 +201,8 @@ start (Child *c, const char *path, const char *const *argv, const char *input, G
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("cannot be run while SIGCHLD is ignored"));
     return FALSE;
   }
-  if (!open_input (&ends.input, input) || !open_pipe (&c->words, &ends.words) ||
+  ends.input = vv_io_memory_file ("nodedev-xml", input);
+  if (!lift (&ends.input) || !open_pipe (&c->words, &ends.words) ||
       !open_pipe (&c->failure, &ends.failure))
     return fail (error, errno, _ ("cannot be prepared"));
   c->pid = fork_script (path, argv, &ends);
