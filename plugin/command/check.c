@@ -12,9 +12,9 @@
 #include <string.h>
 
 #include "check-device.h"
-#include "child.h"
 #include "command.h"
 #include "hook-scripts.h"
+#include "subprocess.h"
 
 #define VIRSH_LIMIT_MS 10000
 
@@ -64,20 +64,32 @@ domain_from_libvirt (const char *name, GError **error)
 {
   const char *const argv[] = {"virsh", "--connect", "qemu:///system", "--readonly", "dumpxml", "--domain",
                               name,    NULL};
+  g_autofree char *virsh = g_find_program_in_path ("virsh");
+  g_autoptr (GString) text = g_string_new (NULL);
+  const VvSubprocess process = {.path = virsh,
+                                .argv = argv,
+                                .environment = (const char *const *)environ,
+                                .limit_ms = VIRSH_LIMIT_MS,
+                                .output = text,
+                                .output_limit = VV_DOMAIN_XML_LIMIT};
   g_autoptr (GError) problem = NULL;
-  g_autoptr (GString) text = vv_child_run (argv, VV_DOMAIN_XML_LIMIT, VIRSH_LIMIT_MS, &problem);
-  VvDomain *domain = text ? vv_domain_parse (text->str, text->len, error) : NULL;
 
-  if (g_error_matches (problem, VV_ERROR, VV_ERROR_NOT_FOUND))
+  if (!virsh) {
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
                  _ ("domain %s: there is no virsh to ask; install libvirt's clients, or give the domain's "
                     "XML as a file"),
                  name);
-  else if (problem)
-    g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
-                 _ ("domain %s: %s; 'virsh --connect qemu:///system list --all' shows which there are"), name,
-                 problem->message);
-  else if (!domain)
+    return NULL;
+  }
+  if (!vv_subprocess_run (&process, NULL, &problem)) {
+    g_set_error (
+        error, VV_ERROR, VV_ERROR_FAILED,
+        _ ("domain %s: virsh: %s; 'virsh --connect qemu:///system list --all' shows which there are"), name,
+        problem->message);
+    return NULL;
+  }
+  VvDomain *domain = vv_domain_parse (text->str, text->len, error);
+  if (!domain)
     g_prefix_error (error, _ ("domain %s: "), name);
   return domain;
 }

@@ -10,7 +10,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "child.h"
+#include "subprocess.h"
 
 #define OUTPUT_LIMIT 65536
 #define TIME_LIMIT_MS 10000
@@ -95,13 +95,22 @@ static void
 run_it (VvQemu *qemu)
 {
   const char *const argv[] = {qemu->path, "--version", NULL};
+  g_autoptr (GString) output = g_string_new (NULL);
+  const VvSubprocess process = {.path = qemu->path,
+                                .argv = argv,
+                                .environment = (const char *const *)environ,
+                                .limit_ms = TIME_LIMIT_MS,
+                                .output = output,
+                                .output_limit = OUTPUT_LIMIT};
   g_autoptr (GError) error = NULL;
-  g_autoptr (GString) output = vv_child_run (argv, OUTPUT_LIMIT, TIME_LIMIT_MS, &error);
 
-  qemu->version = output ? parse_version (output->str) : 0;
+  if (!vv_subprocess_run (&process, NULL, &error)) {
+    qemu->problem = g_strdup_printf ("%s: %s", qemu->path, error->message);
+    return;
+  }
+  qemu->version = parse_version (output->str);
   if (!qemu->version)
-    qemu->problem =
-        output ? g_strdup_printf (_ ("%s --version names none"), qemu->path) : g_strdup (error->message);
+    qemu->problem = g_strdup_printf (_ ("%s --version names none"), qemu->path);
 }
 
 void

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "modalias.h"
-#include "script.h"
+#include "subprocess.h"
 
 struct VvModules {
   struct kmod_ctx *kmod;
@@ -211,11 +211,12 @@ run_install (struct kmod_module *mod, const char *command, void *data)
   const char *name = kmod_module_get_name (mod);
   g_autofree char *variable = g_strconcat ("MODPROBE_MODULE=", name, NULL);
   const char *const argv[] = {"env", variable, "/bin/sh", "-c", command, NULL};
+  const VvSubprocess shell = {.path = "/usr/bin/env", .argv = argv, .limit_ms = G_MAXUINT};
   g_autofree char *output = NULL;
   GError **problem = data;
 
   g_clear_error (problem); /* of a module that can be done without */
-  if (!vv_script_run ("/usr/bin/env", argv, "", G_MAXUINT, &output, problem)) {
+  if (!vv_subprocess_run (&shell, &output, problem)) {
     g_prefix_error (problem, _ ("module %s: its install command in modprobe.d, '%s', failed: "), name,
                     command);
     return -EIO;

@@ -52,9 +52,9 @@ char *vv_modules_options (VvModules *modules, const char *module);
  * @module: a module's name, with dashes or underscores
  *
  * Loads a module and what it depends on, as modprobe NAME does: "install" commands are run, by
- * vv_script_run() and for as long as they take, and what they print is logged; a blacklist does not count (it
- * is for aliases, modprobe.d(5)), a loaded or built-in module is success. May be called from several threads
- * at the same time.
+ * vv_subprocess_run() and for as long as they take, and what they print is logged; a blacklist does not count
+ * (it is for aliases, modprobe.d(5)), a loaded or built-in module is success. May be called from several
+ * threads at the same time.
  *
  * Returns: TRUE, or FALSE with @error set
  */

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "nodedev-xml.h"
-#include "script.h"
+#include "subprocess.h"
 
 #define LINKS_LIMIT 40 /* as the kernel has it: MAXSYMLINKS, include/linux/namei.h */
 
@@ -289,8 +289,9 @@ run_script (Row *row, const char *script, GError **error)
   if (!row->xml)
     return not_run (script, VV_ERROR_NO_DEVICE, _ ("the device went away"), error);
   row->argv[0] = script;
+  const VvSubprocess process = {.path = real, .argv = row->argv, .input = row->xml, .limit_ms = limit_ms};
   tell_watcher (row->hooks, limit_ms);
-  gboolean done = vv_script_run (real, row->argv, row->xml, limit_ms, &output, error);
+  gboolean done = vv_subprocess_run (&process, &output, error);
   tell_watcher (row->hooks, 0);
   if (!done) {
     g_prefix_error (error, _ ("hook %s: "), script);

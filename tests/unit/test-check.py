@@ -1264,7 +1264,7 @@ def domain_that_virsh_does_not_give():
         exits(ask("echo \"error: failed to get domain 'vm9'\" >&2; exit 1"), 1, "domain vm9: virsh: exit status 1: ",
               "failed to get domain 'vm9'", "list --all")
         exits(ask("echo '<domain'"), 2, "domain vm9: domain XML:")
-        exits(ask("yes"), 1, "domain vm9: virsh: printed too much")
+        exits(ask("yes"), 1, "domain vm9: virsh: printed more than")
         exits(run("env", f"PATH={host.path('none')}", COMMAND, "check", "--domain", "vm9"), 1,
               "domain vm9: there is no virsh to ask")
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "script.h"
+#include "subprocess.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,40 +27,34 @@
 #define PIPE_READS 16  /* reads of a page that empty a full pipe, pipe(7) */
 #define KILL_WAIT 1000 /* ms; only a process that hangs in the kernel outlives SIGKILL for that long */
 
-/* The process, and our ends */
+/* What the process writes, as far as it is kept. @fd: our end of the pipe, which never blocks; -1: none */
 typedef struct {
+  VvFd fd;
+  GString *text;
+  gsize limit;
+  gboolean cut; /* there was more */
+} Stream;
+
+/* @failure: our end of the pipe with the errno of an exec that failed */
+typedef struct {
+  const VvSubprocess *program;
   pid_t pid;
   VvFd pidfd;
-  VvFd words;   /* what it prints; never blocks */
-  VvFd failure; /* the errno of an exec that failed; never blocks */
-  GString *text;
-  gboolean cut; /* it printed more than is kept */
-  guint limit_ms;
+  VvFd failure;
+  Stream messages;
+  Stream output;
 } Child;
 
 static void
 child_clear (Child *c)
 {
   vv_fd_close (&c->pidfd);
-  vv_fd_close (&c->words);
   vv_fd_close (&c->failure);
-  g_string_free (c->text, TRUE);
+  vv_fd_close (&c->messages.fd);
+  vv_fd_close (&c->output.fd);
+  g_string_free (c->messages.text, TRUE);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Child, child_clear)
-
-/* Its ends, none of them 0, 1 or 2 */
-typedef struct {
-  VvFd input, words, failure;
-} Ends;
-
-static void
-ends_clear (Ends *e)
-{
-  vv_fd_close (&e->input);
-  vv_fd_close (&e->words);
-  vv_fd_close (&e->failure);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Ends, ends_clear)
 
 static gboolean
 fail (GError **error, int errnum, const char *step)
@@ -68,6 +62,21 @@ fail (GError **error, int errnum, const char *step)
   g_set_error (error, VV_ERROR, VV_ERROR_FAILED, "%s: %s", step, g_strerror (errnum));
   return FALSE;
 }
+
+/* Its ends, none of them 0, 1 or 2; @output: -1: where its messages go */
+typedef struct {
+  VvFd input, messages, output, failure;
+} Ends;
+
+static void
+ends_clear (Ends *e)
+{
+  vv_fd_close (&e->input);
+  vv_fd_close (&e->messages);
+  vv_fd_close (&e->output);
+  vv_fd_close (&e->failure);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Ends, ends_clear)
 
 /* --- before the fork --- */
 
@@ -84,7 +93,7 @@ lift (VvFd *fd)
   return *fd >= 0;
 }
 
-/* Only our end must not block: the script's may be anything's standard output. */
+/* Only our end must not block: the program's may be anything's standard output. */
 static gboolean
 open_pipe (VvFd *ours, VvFd *theirs)
 {
@@ -95,6 +104,15 @@ open_pipe (VvFd *ours, VvFd *theirs)
   *ours = ends[0];
   *theirs = ends[1];
   return lift (ours) && lift (theirs) && fcntl (*ours, F_SETFL, O_NONBLOCK) == 0;
+}
+
+static gboolean
+open_files (Child *c, Ends *ends)
+{
+  ends->input = vv_io_memory_file ("input", c->program->input ? c->program->input : "");
+  return lift (&ends->input) && open_pipe (&c->failure, &ends->failure) &&
+         open_pipe (&c->messages.fd, &ends->messages) &&
+         (!c->program->output || open_pipe (&c->output.fd, &ends->output));
 }
 
 /* Where children are not waited for, the id of one that ended may be another process's by the time of a kill.
@@ -134,32 +152,28 @@ close_at_exec (void)
 static gboolean
 arrange_files (const Ends *ends)
 {
+  int output = ends->output >= 0 ? ends->output : ends->messages;
+
   close_at_exec ();
-  return dup2 (ends->input, STDIN_FILENO) >= 0 && dup2 (ends->words, STDOUT_FILENO) >= 0 &&
-         dup2 (ends->words, STDERR_FILENO) >= 0;
+  return dup2 (ends->input, STDIN_FILENO) >= 0 && dup2 (output, STDOUT_FILENO) >= 0 &&
+         dup2 (ends->messages, STDERR_FILENO) >= 0;
 }
 
-/* Nobody else knows its time limit. */
-static void
-die_with (pid_t parent)
+/* It dies with its parent: nobody else knows its time limit. */
+static void G_GNUC_NORETURN
+become_program (const VvSubprocess *p, pid_t parent, const Ends *ends)
 {
+  const char *const clean[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "HOME=/", NULL};
+  int errnum;
+
   prctl (PR_SET_PDEATHSIG, SIGKILL);
   if (getppid () != parent)
     _exit (126);
-}
-
-static void G_GNUC_NORETURN
-become_script (pid_t parent, const char *path, const char *const *argv, const Ends *ends)
-{
-  const char *const environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "HOME=/", NULL};
-  int errnum;
-
-  die_with (parent);
-  setpgid (0, 0);
+  setsid ();
   umask (022);
   reset_signals ();
   if (arrange_files (ends) && chdir ("/") == 0)
-    execve (path, (char *const *)argv, (char *const *)environment);
+    execve (p->path, (char *const *)p->argv, (char *const *)(p->environment ? p->environment : clean));
   errnum = errno;
   if (write (ends->failure, &errnum, sizeof errnum) < 0)
     _exit (126); /* nobody is there to be told */
@@ -168,7 +182,7 @@ become_script (pid_t parent, const char *path, const char *const *argv, const En
 
 /* No signal may reach a handler of ours in the child: all wait until it has reset them. */
 static pid_t
-fork_script (const char *path, const char *const *argv, const Ends *ends)
+fork_program (const VvSubprocess *program, const Ends *ends)
 {
   pid_t parent = getpid ();
   sigset_t all, before;
@@ -178,37 +192,35 @@ fork_script (const char *path, const char *const *argv, const Ends *ends)
   pthread_sigmask (SIG_SETMASK, &all, &before);
   pid_t pid = fork ();
   if (pid == 0)
-    become_script (parent, path, argv, ends);
+    become_program (program, parent, ends);
   errnum = errno;
   pthread_sigmask (SIG_SETMASK, &before, NULL);
   errno = errnum;
   return pid;
 }
 
+/* In this order: killed before it had its group, it has no children. */
 static void
 kill_group (const Child *c)
 {
+  kill (c->pid, SIGKILL);
   kill (-c->pid, SIGKILL);
-  kill (c->pid, SIGKILL); /* should it not have got its group */
 }
 
 static gboolean
-start (Child *c, const char *path, const char *const *argv, const char *input, GError **error)
+start (Child *c, GError **error)
 {
-  g_auto (Ends) ends = {-1, -1, -1};
+  g_auto (Ends) ends = {-1, -1, -1, -1};
 
   if (!children_are_reaped ()) {
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("cannot be run while SIGCHLD is ignored"));
     return FALSE;
   }
-  ends.input = vv_io_memory_file ("nodedev-xml", input);
-  if (!lift (&ends.input) || !open_pipe (&c->words, &ends.words) ||
-      !open_pipe (&c->failure, &ends.failure))
+  if (!open_files (c, &ends))
     return fail (error, errno, _ ("cannot be prepared"));
-  c->pid = fork_script (path, argv, &ends);
+  c->pid = fork_program (c->program, &ends);
   if (c->pid < 0)
     return fail (error, errno, "fork");
-  setpgid (c->pid, c->pid); /* whoever comes first */
   c->pidfd = (int)syscall (SYS_pidfd_open, c->pid, 0U);
   if (c->pidfd >= 0)
     return TRUE;
@@ -222,45 +234,48 @@ start (Child *c, const char *path, const char *const *argv, const char *input, G
 
 /* Returns: what read() said */
 static ssize_t
-read_words (Child *c)
+take (Stream *s)
 {
   char buffer[4096];
-  ssize_t n = read (c->words, buffer, sizeof buffer);
-  gsize room = VV_SCRIPT_OUTPUT_LIMIT - c->text->len;
+  ssize_t n = read (s->fd, buffer, sizeof buffer);
 
   if (n <= 0)
     return n;
-  g_string_append_len (c->text, buffer, (gssize)MIN (room, (gsize)n));
-  c->cut = c->cut || (gsize)n > room;
+  gsize room = s->limit - s->text->len;
+  g_string_append_len (s->text, buffer, (gssize)MIN (room, (gsize)n));
+  s->cut = s->cut || (gsize)n > room;
   return n;
 }
 
 /* What is in the pipe now; whoever still holds its other end is not waited for. */
 static void
-read_rest (Child *c)
+take_rest (Stream *s)
 {
-  for (int i = 0; i < PIPE_READS && read_words (c) > 0; i++)
+  for (int i = 0; i < PIPE_READS && take (s) > 0; i++)
     ;
 }
 
-/* Returns: FALSE: the time is over */
+/* Returns: FALSE: the time is over, or there is more output than there may be */
 static gboolean
 watch (Child *c)
 {
-  gint64 over = g_get_monotonic_time () + c->limit_ms * G_GINT64_CONSTANT (1000);
-  struct pollfd fds[] = {{c->pidfd, POLLIN, 0}, {c->words, POLLIN, 0}};
+  gint64 over = g_get_monotonic_time () + c->program->limit_ms * G_GINT64_CONSTANT (1000);
+  Stream *streams[] = {&c->messages, &c->output};
+  struct pollfd fds[] = {{c->messages.fd, POLLIN, 0}, {c->output.fd, POLLIN, 0}, {c->pidfd, POLLIN, 0}};
 
-  for (;;) {
+  while (!c->output.cut) {
     gint64 left = over - g_get_monotonic_time ();
     if (left <= 0)
       return FALSE;
     if (poll (fds, G_N_ELEMENTS (fds), (int)MIN ((left + 999) / 1000, G_MAXINT)) <= 0)
       continue;
-    if (fds[0].revents)
+    if (fds[2].revents)
       return TRUE;
-    if (read_words (c) == 0)
-      fds[1].fd = -1; /* it closed its output and works on */
+    for (gsize i = 0; i < G_N_ELEMENTS (streams); i++)
+      if (fds[i].revents && take (streams[i]) == 0)
+        fds[i].fd = -1; /* it closed this and works on */
   }
+  return FALSE;
 }
 
 /* --- when it is over --- */
@@ -308,14 +323,17 @@ failure_of (const Child *c, int status)
 static char *
 finish (Child *c)
 {
-  gboolean in_time = watch (c);
-  gboolean gone = in_time || kill_and_wait (c);
+  gboolean ended = watch (c);
+  gboolean gone = ended || kill_and_wait (c);
   int status = 0;
   pid_t reaped = gone ? TEMP_FAILURE_RETRY (waitpid (c->pid, &status, 0)) : 0;
 
-  read_rest (c);
-  if (!in_time)
-    return g_strdup_printf (_ ("did not end within %u ms and was killed%s"), c->limit_ms,
+  take_rest (&c->messages);
+  take_rest (&c->output);
+  if (c->output.cut)
+    return g_strdup_printf (_ ("printed more than %u bytes"), c->program->output_limit);
+  if (!ended)
+    return g_strdup_printf (_ ("did not end within %u ms and was killed%s"), c->program->limit_ms,
                             gone ? "" : _ (" (it hangs in the kernel and is still there)"));
   if (reaped < 0)
     return g_strdup_printf (_ ("its exit status cannot be had: %s"), g_strerror (errno));
@@ -323,21 +341,27 @@ finish (Child *c)
 }
 
 gboolean
-vv_script_run (const char *path, const char *const *argv, const char *input, guint limit_ms, char **output,
-               GError **error)
+vv_subprocess_run (const VvSubprocess *program, char **messages, GError **error)
 {
-  g_auto (Child) c = {.pidfd = -1, .words = -1, .failure = -1, .text = g_string_new (NULL)};
+  g_auto (Child) c = {
+      .program = program,
+      .pidfd = -1,
+      .failure = -1,
+      .messages = {-1, g_string_new (NULL), VV_SUBPROCESS_MESSAGES_LIMIT, FALSE},
+      .output = {-1, program->output, program->output_limit, FALSE},
+  };
 
-  c.limit_ms = limit_ms;
-  *output = NULL;
-  if (!start (&c, path, argv, input, error))
+  if (messages)
+    *messages = NULL;
+  if (!start (&c, error))
     return FALSE;
   g_autofree char *failure = finish (&c);
-  g_autofree char *line = vv_one_line (c.text->str, c.text->len, c.cut);
+  g_autofree char *line = vv_one_line (c.messages.text->str, c.messages.text->len, c.messages.cut);
   if (failure) {
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED, "%s%s%s", failure, line ? ": " : "", line ? line : "");
     return FALSE;
   }
-  *output = g_steal_pointer (&line);
+  if (messages)
+    *messages = g_steal_pointer (&line);
   return TRUE;
 }
