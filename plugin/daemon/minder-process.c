@@ -4,12 +4,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "fork.h"
+
 struct VvMinderProcess {
   char *path;
-  GPid pid;
+  pid_t pid;
   int input;
   gboolean held;
   gboolean missing; /* said once */
@@ -63,38 +66,49 @@ say (VvMinderProcess *m, const char *word)
     g_debug ("minder: %s", g_strerror (errno)); /* it ended just now, which shows elsewhere */
 }
 
-/* The daemon's blocked signals are its own affair. */
 static void
-unblock_signals (gpointer data)
+warn (const char *step)
 {
-  sigset_t none;
+  g_warning ("the libvirt client cannot be started: %s: %s; which domain has a device is not known, and what "
+             "libvirt does not bring home is left to 'vfio-variant restore'",
+             step, g_strerror (errno));
+}
 
-  (void)data;
-  sigemptyset (&none);
-  sigprocmask (SIG_SETMASK, &none, NULL);
-  signal (SIGPIPE, SIG_DFL);
+static G_GNUC_NORETURN void
+become_minder (char *path, int input)
+{
+  char *argv[] = {path, NULL};
+
+  if (dup2 (input, STDIN_FILENO) >= 0 && chdir ("/") == 0)
+    execv (path, argv);
+  warn (path);
+  _exit (EXIT_FAILURE);
 }
 
 static void
 start (VvMinderProcess *m)
 {
-  char *argv[] = {m->path, NULL};
-  g_autoptr (GError) error = NULL;
   int ends[2];
 
-  if (m->missing || pipe2 (ends, O_CLOEXEC) < 0)
+  if (access (m->path, X_OK) < 0) {
+    if (!m->missing)
+      warn (m->path);
+    m->missing = TRUE;
+    return;
+  }
+  m->missing = FALSE;
+  if (pipe2 (ends, O_CLOEXEC) < 0)
     return;
   fcntl (ends[1], F_SETFL, O_NONBLOCK);
   m->input = ends[1];
   if (m->held)
     say (m, "held\n"); /* before it can call anything */
-  if (!g_spawn_async_with_fds ("/", argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, unblock_signals, NULL, &m->pid,
-                               ends[0], -1, -1, &error)) {
-    m->missing = TRUE;
+  m->pid = vv_fork (ends, 1);
+  if (m->pid == 0)
+    become_minder (m->path, ends[0]);
+  if (m->pid < 0) {
+    warn ("fork");
     ended (m);
-    g_warning ("the libvirt client cannot be started: %s; which domain has a device is not known, and what "
-               "libvirt does not bring home is left to 'vfio-variant restore'",
-               error->message);
   }
   close (ends[0]);
 }

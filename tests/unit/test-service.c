@@ -1671,6 +1671,11 @@ test_minder_is_missing (void)
   fake_assert_logged ("the libvirt client cannot be started: *; which domain has a device is not known*");
   reattach (f, libvirt);
   fake_assert_log_empty (); /* said once */
+  write_minder (f->k, "echo >minder-heard; exec cat");
+  detach (f, libvirt);
+  while (!fake_exists (f->k, "minder-heard"))
+    g_main_context_iteration (NULL, FALSE);
+  reattach (f, libvirt);
   assert_driver (f, "mlx5_core");
 }
 
