@@ -17,7 +17,8 @@
  * that died is followed by another one, which first mends what the first one left. One of which nothing is
  * heard for a minute is killed and left behind: it may hang in the kernel, where it cannot even be killed. In
  * the end a warning in the log is all that follows, unless the process had said that something is wanted
- * strictly.
+ * strictly. So subprocess is not for it: the time limit moves with each message, and nobody waits for the
+ * end.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -4,13 +4,12 @@
 #include <errno.h>
 #include <glib/gi18n-lib.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include "subprocess.h"
+#include "trusted-path.h"
 
 #define OUTPUT_LIMIT 65536
 #define TIME_LIMIT_MS 10000
@@ -62,25 +61,6 @@ is_qemu (const char *path)
          (g_str_has_prefix (path, SYSTEM_PREFIX) && !strchr (path + strlen (SYSTEM_PREFIX), '/'));
 }
 
-/* Whether only root can have put there what is at @path; a sticky directory keeps others from replacing what
- * is not theirs. */
-static gboolean
-is_trusted (const char *path)
-{
-  g_autofree char *at = realpath (path, NULL);
-  struct stat st;
-
-  for (gboolean above = FALSE; at; above = TRUE) {
-    if (lstat (at, &st) < 0 || st.st_uid != 0 || ((st.st_mode & 022) && !(above && (st.st_mode & S_ISVTX))))
-      return FALSE;
-    if (strcmp (at, "/") == 0)
-      return TRUE;
-    char *slash = strrchr (at, '/');
-    slash[slash == at ? 1 : 0] = '\0';
-  }
-  return FALSE;
-}
-
 /* "QEMU emulator version 8.2.2 (Debian ...)" */
 static guint
 parse_version (const char *text)
@@ -116,6 +96,8 @@ run_it (VvQemu *qemu)
 void
 vv_qemu_ask (const VvHost *host, const char *emulator, VvQemu *qemu)
 {
+  g_autofree char *fault = NULL;
+
   *qemu = (VvQemu){.path = emulator ? g_strdup (emulator) : host->sysroot ? NULL : find_emulator ()};
   if (host->sysroot)
     qemu->problem = g_strdup (_ ("nothing of another system is run"));
@@ -127,9 +109,8 @@ vv_qemu_ask (const VvHost *host, const char *emulator, VvQemu *qemu)
                                      qemu->path);
   else if (access (qemu->path, X_OK) < 0)
     qemu->problem = g_strdup_printf ("%s: %s", qemu->path, g_strerror (errno));
-  else if (!is_trusted (qemu->path))
-    qemu->problem =
-        g_strdup_printf (_ ("%s is not run, since others than root could have written it"), qemu->path);
+  else if ((fault = vv_trusted_path_fault (host, qemu->path)))
+    qemu->problem = g_strdup_printf (_ ("%s is not run: %s"), qemu->path, fault);
   else
     run_it (qemu);
 }

@@ -6,17 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "nodedev-xml.h"
 #include "subprocess.h"
-
-#define LINKS_LIMIT 40 /* as the kernel has it: MAXSYMLINKS, include/linux/namei.h */
+#include "trusted-path.h"
 
 struct VvNodedevHooks {
   const VvHost *host;
   char *dir;
-  uid_t owner; /* whose scripts are run, besides root's */
   guint limit_ms;
   VvGoesOn goes_on;
   gpointer goes_on_data;
@@ -29,7 +26,6 @@ vv_nodedev_hooks_new (const VvHost *host, guint limit_ms)
 
   hooks->host = host;
   hooks->dir = vv_host_path (host, VV_LIBVIRT_HOOKS_DIR);
-  hooks->owner = host->sysroot ? geteuid () : 0;
   hooks->limit_ms = limit_ms ? limit_ms : VV_NODEDEV_HOOKS_LIMIT;
   return hooks;
 }
@@ -108,114 +104,15 @@ find_scripts (const VvNodedevHooks *hooks)
 
 /* --- whether root may --- */
 
-/* @path: without links. Returns: (nullable): why somebody else has power over it, and the cure. In a sticky
- * directory nobody can put something into the place of what another owns; that will do above the directory of
- * a script. */
+/* Returns: (nullable): why @script must not be run. The directory of the hooks decides what a script is, also
+ * where it is further up. */
 static char *
-fault_of (const VvNodedevHooks *hooks, const char *path, gboolean above)
+fault_of_script (const VvNodedevHooks *hooks, const char *script)
 {
-  struct stat st;
+  g_autofree char *inside = g_build_filename (hooks->dir, ".", NULL);
+  char *fault = vv_trusted_path_fault (hooks->host, script);
 
-  if (lstat (path, &st) < 0)
-    return g_strdup_printf ("%s: %s", path, g_strerror (errno));
-  if (st.st_uid != 0 && st.st_uid != hooks->owner)
-    return g_strdup_printf (
-        _ ("%s belongs to user %u and not to root; if its contents are yours: chown root %s"), path,
-        st.st_uid, path);
-  if (!(st.st_mode & 022) || (above && (st.st_mode & S_ISVTX)))
-    return NULL;
-  return g_strdup_printf (
-      _ ("%s can be written by its group or others; if its contents are yours: chmod go-w %s"), path, path);
-}
-
-/* Looks at @real and at all above it up to the root: who may write to one of them may put anything there.
- * @own: how many of them are more than just above. Returns: (nullable): as fault_of() */
-static char *
-fault_on_way (const VvNodedevHooks *hooks, const char *real, guint own)
-{
-  g_autofree char *root = hooks->host->sysroot ? realpath (hooks->host->sysroot, NULL) : NULL;
-  g_autofree char *path = g_strdup (real);
-  char *fault = NULL;
-
-  for (guint level = 0; !fault; level++) {
-    fault = fault_of (hooks, path, level >= own);
-    if (strcmp (path, "/") == 0 || g_strcmp0 (path, root) == 0)
-      break;
-    char *slash = strrchr (path, '/');
-    slash[slash == path ? 1 : 0] = '\0';
-  }
-  return fault;
-}
-
-/* Returns: (nullable): the shortest beginning of @path that is a link */
-static char *
-first_link (const char *path)
-{
-  for (const char *at = path; at; at = strchr (at + 1, '/')) {
-    const char *end = strchr (at + 1, '/');
-    g_autofree char *part = g_strndup (path, end ? (gsize)(end - path) : strlen (path));
-    struct stat st;
-    if (lstat (part, &st) == 0 && S_ISLNK (st.st_mode))
-      return g_steal_pointer (&part);
-  }
-  return NULL;
-}
-
-/* Who owns a link, or may put another one into its place, decides where it leads. @link: without links above
- * it */
-static char *
-fault_of_link (const VvNodedevHooks *hooks, const char *link)
-{
-  g_autofree char *dir = g_path_get_dirname (link);
-  struct stat st;
-
-  if (lstat (link, &st) == 0 && st.st_uid != 0 && st.st_uid != hooks->owner)
-    return g_strdup_printf (_ ("the link %s belongs to user %u and not to root"), link, st.st_uid);
-  return fault_on_way (hooks, dir, 0);
-}
-
-/* What @path leads to may be root's while a link on the way is not. Returns: (nullable): as fault_of() */
-static char *
-fault_of_links (const VvNodedevHooks *hooks, const char *path)
-{
-  g_autofree char *at = g_strdup (path);
-
-  for (guint n = 0; n < LINKS_LIMIT; n++) {
-    g_autofree char *link = first_link (at);
-    g_autofree char *fault = link ? fault_of_link (hooks, link) : NULL;
-    if (!link || fault)
-      return g_steal_pointer (&fault);
-    g_autofree char *target = g_file_read_link (link, NULL);
-    g_autofree char *dir = g_path_get_dirname (link);
-    char *next = g_build_filename (target && *target == '/' ? "/" : dir, target ? target : "",
-                                   at + strlen (link), NULL);
-    g_free (at);
-    at = next;
-  }
-  return g_strdup (_ ("too many links"));
-}
-
-/* The directory that a script was found in decides what it is, also when the script is a link. */
-static char *
-fault_of_dir (const VvNodedevHooks *hooks, const char *dir)
-{
-  g_autofree char *real = realpath (dir, NULL);
-
-  return real ? fault_on_way (hooks, real, 1) : g_strdup_printf ("%s: %s", dir, g_strerror (errno));
-}
-
-/* @real: (nullable): the path of @script without links. Returns: (nullable): why it must not be run */
-static char *
-fault_of_script (const VvNodedevHooks *hooks, const char *script, const char *real)
-{
-  g_autofree char *dir = g_path_get_dirname (script);
-  char *fault = real ? fault_on_way (hooks, real, 2) : g_strdup (g_strerror (errno));
-
-  if (!fault)
-    fault = fault_of_links (hooks, script);
-  if (!fault)
-    fault = fault_of_dir (hooks, dir);
-  return fault ? fault : fault_of_dir (hooks, hooks->dir);
+  return fault ? fault : vv_trusted_path_fault (hooks->host, inside);
 }
 
 GPtrArray *
@@ -225,26 +122,11 @@ vv_nodedev_hooks_faults (const VvNodedevHooks *hooks)
   g_autoptr (GPtrArray) scripts = find_scripts (hooks);
 
   for (guint i = 0; i < scripts->len; i++) {
-    g_autofree char *real = realpath (scripts->pdata[i], NULL);
-    g_autofree char *fault = fault_of_script (hooks, scripts->pdata[i], real);
+    g_autofree char *fault = fault_of_script (hooks, scripts->pdata[i]);
     if (fault)
       g_ptr_array_add (faults, g_strdup_printf ("%s: %s", (char *)scripts->pdata[i], fault));
   }
   return faults;
-}
-
-/* Returns: (nullable): the path of @script without links, which is what was looked at; NULL after a warning
- * when it must not be run */
-static char *
-trusted_path (const VvNodedevHooks *hooks, const char *script)
-{
-  g_autofree char *real = realpath (script, NULL);
-  g_autofree char *fault = fault_of_script (hooks, script, real);
-
-  if (!fault)
-    return g_steal_pointer (&real);
-  g_warning ("hook %s: not run: %s", script, fault);
-  return NULL;
 }
 
 /* --- one after another --- */
@@ -276,12 +158,15 @@ time_for_next (const Row *row)
 static gboolean
 run_script (Row *row, const char *script, GError **error)
 {
-  g_autofree char *real = trusted_path (row->hooks, script);
+  g_autofree char *fault = fault_of_script (row->hooks, script);
+  g_autofree char *real = realpath (script, NULL);
   g_autofree char *output = NULL;
   guint limit_ms = time_for_next (row);
 
-  if (!real)
+  if (fault || !real) {
+    g_warning ("hook %s: not run: %s", script, fault ? fault : g_strerror (errno));
     return TRUE;
+  }
   if (!limit_ms)
     return not_run (script, VV_ERROR_FAILED, _ ("no time is left"), error);
   if (!row->xml)

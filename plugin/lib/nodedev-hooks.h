@@ -5,6 +5,9 @@
  * Owns: which scripts there are, whether root may run them, their order, their arguments and what a failure
  * says. Knows nothing of drivers, candidates or what a failure means for the device: binding decides. Source
  * of the convention: libvirt's docs/hooks.rst and virHookCall().
+ *
+ * A script is run by its path, not by a descriptor: its interpreter would get "/dev/fd/N" as $0 and keep that
+ * file open (execveat(2)), and who owns the opened file does not tell who chose it (trusted-path).
  */
 #pragma once
 
@@ -51,9 +54,8 @@ void vv_nodedev_hooks_watch (VvNodedevHooks *hooks, VvGoesOn goes_on, gpointer d
  * Runs "nodedev", then what is in "nodedev.d" in the order of strcmp(), each with libvirt's name of the
  * device, the operation, @sub_operation and @driver as arguments and vv_nodedev_xml() on standard input. The
  * first that fails ends the row. Hidden files, those that editors and package managers leave, and what is no
- * executable file are passed over in silence. A script that somebody else than root (below a sysroot: or the
- * caller) owns or may write, or could put there through one of its directories, is not run; that is a warning
- * and no failure. With links, this is about what they lead to, too, and that is what is run.
+ * executable file are passed over in silence. A script that vv_trusted_path_fault() finds a fault with, or
+ * with the directory of the hooks, is not run; that is a warning and no failure. What a link leads to is run.
  *
  * A script gets the time limit or the time that is left, whichever is less. Without scripts this costs two
  * failed system calls. May be called by several threads at once.

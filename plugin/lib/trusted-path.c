@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "trusted-path.h"
+
+#include <errno.h>
+#include <glib/gi18n-lib.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LINKS_LIMIT 40 /* as the kernel has it: MAXSYMLINKS, include/linux/namei.h */
+
+/* Returns: whether @path is a directory that @root is in, at whatever depth; both without links */
+static gboolean
+is_above (const char *path, const char *root)
+{
+  gsize length = strcmp (path, "/") == 0 ? 0 : strlen (path);
+
+  return strncmp (root, path, length) == 0 && root[length] == '/' && root[length + 1];
+}
+
+/* @path: without links above it */
+static char *
+fault_of (const VvHost *host, const char *path, const struct stat *st, gboolean sticky_will_do)
+{
+  if (st->st_uid != 0 && (!host->sysroot || st->st_uid != geteuid ()))
+    return g_strdup_printf (
+        S_ISLNK (st->st_mode)
+            ? _ ("the link %s belongs to user %u and not to root; if it is yours: chown -h root %s")
+            : _ ("%s belongs to user %u and not to root; if its contents are yours: chown root %s"),
+        path, st->st_uid, path);
+  if (S_ISLNK (st->st_mode) || !(st->st_mode & 022) || (sticky_will_do && (st->st_mode & S_ISVTX)))
+    return NULL;
+  return g_strdup_printf (
+      _ ("%s can be written by its group or others; if its contents are yours: chmod go-w %s"), path, path);
+}
+
+/* Returns: (transfer full): the first name of @rest, which has it no more; "/" when it is absolute */
+static char *
+take_name (char **rest)
+{
+  gsize length = **rest == '/' ? 1 : strcspn (*rest, "/");
+  char *name = g_strndup (*rest, length);
+  char *left = g_strdup (*rest + length + strspn (*rest + length, "/"));
+
+  g_free (*rest);
+  *rest = left;
+  return name;
+}
+
+/* What the link leads to comes before @rest. Returns: (nullable): what is wrong */
+static char *
+follow (const char *link, char **rest)
+{
+  g_autofree char *target = g_file_read_link (link, NULL);
+
+  if (!target)
+    return g_strdup_printf ("%s: %s", link, g_strerror (errno));
+  char *longer = **rest ? g_strconcat (target, "/", *rest, NULL) : g_strdup (target);
+  g_free (*rest);
+  *rest = longer;
+  return NULL;
+}
+
+char *
+vv_trusted_path_fault (const VvHost *host, const char *path)
+{
+  g_autofree char *root = host->sysroot ? realpath (host->sysroot, NULL) : NULL;
+  g_autofree char *at = g_strdup ("/"); /* without links */
+  g_autofree char *rest = g_strdup (path);
+  char *fault = NULL;
+
+  for (guint links = 0; !fault && *rest;) {
+    g_autofree char *name = take_name (&rest);
+    g_autofree char *next = g_canonicalize_filename (name, at);
+    struct stat st;
+    if (lstat (next, &st) < 0)
+      return g_strdup_printf ("%s: %s", next, g_strerror (errno));
+    if (!root || !is_above (next, root))
+      fault = fault_of (host, next, &st, strchr (rest, '/') != NULL);
+    if (!S_ISLNK (st.st_mode)) {
+      g_free (at);
+      at = g_steal_pointer (&next);
+    } else if (!fault) {
+      fault = links++ < LINKS_LIMIT ? follow (next, &rest) : g_strdup (_ ("too many links"));
+    }
+  }
+  return fault;
+}
