@@ -4,6 +4,10 @@
  *
  * Owns: starting it, and the words on its standard input. Knows nothing of libvirt, and no more does the
  * daemon: a client library with its connections has no place in a process that holds libvirt (rule R10).
+ *
+ * A systemd.path(5) unit on the journal does not do: it starts a service as soon as an entry is written,
+ * while libvirt is still held, and has nothing to tell a running one that must not call libvirt now. And
+ * there may be no systemd.
  */
 #pragma once
 

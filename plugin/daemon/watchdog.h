@@ -3,8 +3,11 @@
  * watchdog: kills the daemon when others wait for it and it makes no progress.
  *
  * A daemon that is stopped or stuck would leave libvirt waiting and a device without driver; one that is dead
- * lets everybody through. systemd's watchdog wants a sign of life every few seconds, day and night; this one
- * is a small process of its own that sleeps until somebody waits, so that an idle daemon never wakes up.
+ * lets everybody through. This is a small process that sleeps until somebody waits.
+ *
+ * systemd's watchdog (WatchdogSec=) does not do. Switched on by WATCHDOG_USEC= (sd_notify(3)) only while
+ * somebody waits, it does not see a daemon that is stopped before it has read the event and sent that
+ * message. Always on, it wakes up an idle daemon every few seconds (rule R11). And there may be no systemd.
  *
  * Progress is a number that changes, not a queue that is empty: any local user can keep the queue full.
  *
