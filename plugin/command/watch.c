@@ -1,25 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "watch.h"
 
-#include <errno.h>
 #include <glib-unix.h>
-#include <glib/gi18n-lib.h>
 #include <signal.h>
-#include <sys/inotify.h>
 #include <unistd.h>
 
+#include "dir-watch.h"
 #include "uevents.h"
 
-/* The journal is written beside its entries and renamed (vv_io_replace()). */
-#define ENTRY_CHANGED (IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_ONLYDIR)
-
 typedef struct {
-  const VvHost *host;
   VvWatchFunc func;
   gpointer data;
   GMainLoop *loop;
   VvUevents *uevents;
-  int inotify;
+  VvDirWatch *journal;
   guint due; /* a call of @func that is to come */
   GArray *sources;
 } Watch;
@@ -53,29 +47,11 @@ device_event (const char *address, VvUevent what, gpointer data)
   something_changed (data);
 }
 
-/* Until there is a journal, the directory in which it will be is watched. */
-static gboolean
-watch_journal (const Watch *w, GError **error)
+/* An entry is written beside its file and renamed (vv_io_replace()). */
+static void
+journal_event (gpointer data)
 {
-  g_autofree char *parent = g_path_get_dirname (w->host->run_path);
-
-  if (inotify_add_watch (w->inotify, w->host->run_path, ENTRY_CHANGED) >= 0)
-    return TRUE;
-  if (errno == ENOENT && inotify_add_watch (w->inotify, parent, ENTRY_CHANGED) >= 0)
-    return inotify_add_watch (w->inotify, w->host->run_path, ENTRY_CHANGED) >= 0 || errno == ENOENT;
-  return vv_set_errno (error, errno, _ ("%s cannot be watched"), w->host->run_path);
-}
-
-static gboolean
-journal_event (int fd, GIOCondition condition, gpointer data)
-{
-  char events[4096];
-
-  (void)condition;
-  while (read (fd, events, sizeof events) > 0)
-    ; /* which they are does not matter */
-  watch_journal (data, NULL);
-  return something_changed (data);
+  something_changed (data);
 }
 
 static gboolean
@@ -99,15 +75,15 @@ add_source (const Watch *w, guint source)
 }
 
 static gboolean
-begin (Watch *w, GError **error)
+begin (Watch *w, const VvHost *host, GError **error)
 {
-  w->inotify = inotify_init1 (IN_CLOEXEC | IN_NONBLOCK);
-  if (w->inotify < 0)
-    return vv_set_errno (error, errno, "inotify_init1");
   w->uevents = vv_uevents_new (device_event, w, error);
-  if (!w->uevents || !watch_journal (w, error))
+  if (!w->uevents)
     return FALSE;
-  add_source (w, g_unix_fd_add (w->inotify, G_IO_IN, journal_event, w));
+  w->journal =
+      vv_dir_watch_new (host->run_path, IN_CREATE | IN_MOVED_TO | IN_DELETE, NULL, journal_event, w, error);
+  if (!w->journal)
+    return FALSE;
   add_source (w, g_unix_fd_add (STDOUT_FILENO, G_IO_ERR | G_IO_HUP, reader_is_gone, w));
   for (const int *number = (const int[]){SIGINT, SIGTERM, SIGHUP, 0}; *number; number++)
     add_source (w, g_unix_signal_add (*number, end, w));
@@ -119,11 +95,11 @@ begin (Watch *w, GError **error)
 gboolean
 vv_watch (const VvHost *host, VvWatchFunc func, gpointer data, GError **error)
 {
-  Watch w = {.host = host, .func = func, .data = data, .inotify = -1};
+  Watch w = {.func = func, .data = data};
 
   w.loop = g_main_loop_new (NULL, FALSE);
   w.sources = g_array_new (FALSE, FALSE, sizeof (guint));
-  gboolean begun = begin (&w, error);
+  gboolean begun = begin (&w, host, error);
   if (begun)
     g_main_loop_run (w.loop);
   for (guint i = 0; i < w.sources->len; i++)
@@ -131,8 +107,7 @@ vv_watch (const VvHost *host, VvWatchFunc func, gpointer data, GError **error)
   if (w.due)
     g_source_remove (w.due);
   vv_uevents_free (w.uevents);
-  if (w.inotify >= 0)
-    close (w.inotify);
+  vv_dir_watch_free (w.journal);
   g_array_unref (w.sources);
   g_main_loop_unref (w.loop);
   return begun;

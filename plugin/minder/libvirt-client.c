@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "socket-watch.h"
+#include "dir-watch.h"
 
 /* libvirt takes all kinds of event functions as one type and calls each as what it is. */
 #define EVENT_FUNC(func) VIR_DOMAIN_EVENT_CALLBACK ((void (*) (void)) (func))
@@ -20,7 +20,7 @@ struct VvLibvirtClient {
   virConnectPtr conn; /* NULL: not connected */
   gboolean lost;      /* the other end of conn is gone */
   int events[3];      /* callback ids, -1: none */
-  VvSocketWatch *watch;
+  VvDirWatch *watch;
   char *said; /* the problem that was logged last */
 };
 
@@ -129,6 +129,17 @@ register_events (VvLibvirtClient *c)
   return all && virConnectRegisterCloseCallback (c->conn, on_close, c, NULL) == 0;
 }
 
+/* So that nobody has to try in a loop; a daemon may also make the directory of its sockets. */
+static void
+watch_sockets (VvLibvirtClient *c)
+{
+  g_autoptr (GError) error = NULL;
+
+  c->watch = vv_dir_watch_new (c->socket_directory, IN_CREATE | IN_MOVED_TO, "-sock", on_socket, c, &error);
+  if (!c->watch)
+    g_message ("cannot watch for a libvirt daemon to come: %s", error->message);
+}
+
 /* The watch is there before the attempt: a daemon that comes in between is not missed. Read-only is enough
  * for looking and for events, and is all that this client could do wrong. */
 static gboolean
@@ -139,10 +150,10 @@ connect_if_needed (VvLibvirtClient *c)
   if (c->conn)
     return TRUE;
   if (!c->watch)
-    c->watch = vv_socket_watch_new (c->socket_directory, on_socket, c);
+    watch_sockets (c);
   c->conn = virConnectOpenReadOnly (c->uri);
   if (c->conn && register_events (c)) {
-    g_clear_pointer (&c->watch, vv_socket_watch_free);
+    g_clear_pointer (&c->watch, vv_dir_watch_free);
     g_info ("connected to libvirt, %s", c->uri);
     return TRUE;
   }
@@ -246,7 +257,7 @@ vv_libvirt_client_free (VvLibvirtClient *c)
   if (!c)
     return;
   disconnect (c);
-  vv_socket_watch_free (c->watch);
+  vv_dir_watch_free (c->watch);
   g_free (c->uri);
   g_free (c->socket_directory);
   g_free (c->said);

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "socket-watch.h"
+#include "dir-watch.h"
 
 #include <errno.h>
 #include <glib-unix.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <unistd.h>
 
-#define ARRIVALS (IN_CREATE | IN_MOVED_TO | IN_ONLYDIR)
+#define COMES (IN_CREATE | IN_MOVED_TO | IN_ONLYDIR)
 
-struct VvSocketWatch {
+struct VvDirWatch {
   char *directory;
   char *parent;
   char *name; /* of the directory in its parent */
-  VvAppearedFunc appeared;
+  uint32_t events;
+  char *part;
+  VvDirWatchFunc changed;
   gpointer data;
   int fd;
   int in_directory; /* watch descriptors; -1: none */
@@ -21,86 +23,101 @@ struct VvSocketWatch {
   guint source;
 };
 
-/* The directory, or its parent until it comes. The second try is for one that came between the two. */
 static void
-arm (VvSocketWatch *w)
+watch_directory (VvDirWatch *w)
 {
-  w->in_directory = inotify_add_watch (w->fd, w->directory, ARRIVALS | IN_DELETE_SELF | IN_MOVE_SELF);
-  if (w->in_directory < 0 && w->in_parent < 0) {
-    w->in_parent = inotify_add_watch (w->fd, w->parent, ARRIVALS);
-    w->in_directory = inotify_add_watch (w->fd, w->directory, ARRIVALS | IN_DELETE_SELF | IN_MOVE_SELF);
+  w->in_directory =
+      inotify_add_watch (w->fd, w->directory, w->events | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR);
+}
+
+/* The directory, or its parent until it comes. The second try is for one that came between the two. Returns:
+ * FALSE with errno set */
+static gboolean
+arm (VvDirWatch *w)
+{
+  watch_directory (w);
+  if (w->in_directory < 0 && errno == ENOENT && w->in_parent < 0) {
+    w->in_parent = inotify_add_watch (w->fd, w->parent, COMES);
+    watch_directory (w);
   }
   if (w->in_directory >= 0 && w->in_parent >= 0) {
     inotify_rm_watch (w->fd, w->in_parent);
     w->in_parent = -1;
   }
-  if (w->in_directory < 0 && w->in_parent < 0)
-    g_message ("cannot watch %s for a libvirt daemon to come: %s", w->parent, g_strerror (errno));
+  return w->in_directory >= 0 || w->in_parent >= 0;
 }
 
-/* Returns: whether there may be a socket now that was not there before */
+static void
+arm_again (VvDirWatch *w)
+{
+  if (!arm (w))
+    g_message ("%s cannot be watched any more: %s", w->parent, g_strerror (errno));
+}
+
+/* Returns: whether it is something of interest */
 static gboolean
-take (VvSocketWatch *w, const struct inotify_event *event)
+take (VvDirWatch *w, const struct inotify_event *event)
 {
   const char *name = event->len ? event->name : "";
 
   if (event->wd == w->in_parent && strcmp (name, w->name) == 0) {
-    arm (w);
+    arm_again (w);
     return TRUE;
   }
   if (event->wd != w->in_directory)
     return FALSE;
   if (event->mask & (IN_DELETE_SELF | IN_MOVE_SELF)) {
     inotify_rm_watch (w->fd, w->in_directory);
-    w->in_directory = -1;
-    arm (w);
+    arm_again (w);
     return w->in_directory >= 0;
   }
-  return strstr (name, "-sock") != NULL;
+  return !w->part || strstr (name, w->part) != NULL;
 }
 
 static gboolean
 on_events (int fd, GIOCondition condition, gpointer data)
 {
-  VvSocketWatch *w = data;
+  VvDirWatch *w = data;
   char buffer[4096] __attribute__ ((aligned (__alignof__(struct inotify_event))));
   ssize_t n = read (fd, buffer, sizeof buffer);
-  gboolean appeared = FALSE;
+  gboolean changed = FALSE;
 
   (void)condition;
   for (ssize_t at = 0; at < n;) {
     const struct inotify_event *event = (const struct inotify_event *)(const void *)(buffer + at);
-    appeared |= take (w, event);
+    changed |= take (w, event);
     at += (ssize_t)sizeof *event + event->len;
   }
-  if (appeared)
-    w->appeared (w->data); /* may free the watch */
+  if (changed)
+    w->changed (w->data); /* may free the watch */
   return G_SOURCE_CONTINUE;
 }
 
-VvSocketWatch *
-vv_socket_watch_new (const char *directory, VvAppearedFunc appeared, gpointer data)
+VvDirWatch *
+vv_dir_watch_new (const char *directory, uint32_t events, const char *part, VvDirWatchFunc changed,
+                  gpointer data, GError **error)
 {
-  VvSocketWatch *w = g_new0 (VvSocketWatch, 1);
+  g_autoptr (VvDirWatch) w = g_new0 (VvDirWatch, 1);
 
   w->directory = g_strdup (directory);
   w->parent = g_path_get_dirname (directory);
   w->name = g_path_get_basename (directory);
-  w->appeared = appeared;
+  w->events = events;
+  w->part = g_strdup (part);
+  w->changed = changed;
   w->data = data;
   w->in_directory = w->in_parent = -1;
   w->fd = inotify_init1 (IN_CLOEXEC | IN_NONBLOCK);
-  if (w->fd < 0) {
-    g_message ("cannot watch for a libvirt daemon to come: %s", g_strerror (errno));
-    return w;
+  if (w->fd < 0 || !arm (w)) {
+    vv_set_errno (error, errno, _ ("%s cannot be watched"), directory);
+    return NULL;
   }
-  arm (w);
   w->source = g_unix_fd_add (w->fd, G_IO_IN, on_events, w);
-  return w;
+  return g_steal_pointer (&w);
 }
 
 void
-vv_socket_watch_free (VvSocketWatch *w)
+vv_dir_watch_free (VvDirWatch *w)
 {
   if (!w)
     return;
@@ -111,5 +128,6 @@ vv_socket_watch_free (VvSocketWatch *w)
   g_free (w->directory);
   g_free (w->parent);
   g_free (w->name);
+  g_free (w->part);
   g_free (w);
 }

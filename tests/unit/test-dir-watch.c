@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * socket-watch: sockets and directories that come and go on a real file system.
+ * dir-watch: names and directories that come and go on a real file system.
  */
-#include "socket-watch.h"
+#include "dir-watch.h"
 
 #include <glib/gstdio.h>
 
@@ -12,7 +12,7 @@
 
 typedef struct {
   FakeKernel *k;
-  VvSocketWatch *watch;
+  VvDirWatch *watch;
   guint appeared;
 } Fixture;
 
@@ -28,19 +28,21 @@ static Fixture *
 fixture_new (gboolean directory)
 {
   Fixture *f = g_new0 (Fixture, 1);
+  g_autoptr (GError) error = NULL;
 
   f->k = fake_new ();
   if (directory)
     fake_mkdir (f->k, SOCKETS);
   g_autofree char *path = g_build_filename (f->k->root, SOCKETS, NULL);
-  f->watch = vv_socket_watch_new (path, count, f);
+  f->watch = vv_dir_watch_new (path, IN_CREATE | IN_MOVED_TO, "-sock", count, f, &error);
+  g_assert_no_error (error);
   return f;
 }
 
 static void
 fixture_free (Fixture *f)
 {
-  vv_socket_watch_free (f->watch);
+  vv_dir_watch_free (f->watch);
   fake_free (f->k);
   g_free (f);
 }
@@ -120,21 +122,37 @@ test_directory_is_replaced (void)
 static void
 test_no_parent (void)
 {
-  g_autoptr (VvSocketWatch) watch = vv_socket_watch_new ("/nonexistent/run/libvirt", count, NULL);
+  g_autoptr (GError) error = NULL;
 
-  g_assert_nonnull (watch);
-  fake_assert_logged (
-      "cannot watch /nonexistent/run for a libvirt daemon to come: No such file or directory");
+  g_assert_null (vv_dir_watch_new ("/nonexistent/run/libvirt", IN_CREATE, NULL, count, NULL, &error));
+  fake_assert_error (error, VV_ERROR_NOT_FOUND, "/nonexistent/run/libvirt cannot be watched: No such file*");
+}
+
+/* As the command watches the journal */
+static void
+test_all_names (void)
+{
+  g_autoptr (Fixture) f = fixture_new (TRUE);
+  g_autofree char *path = g_build_filename (f->k->root, SOCKETS, NULL);
+
+  vv_dir_watch_free (f->watch);
+  f->watch = vv_dir_watch_new (path, IN_CREATE | IN_DELETE, NULL, count, f, NULL);
+  fake_write (f->k, SOCKETS "/a", "");
+  fake_write (f->k, SOCKETS "/b", "");
+  assert_appeared (f, 1);
+  fake_remove (f->k, SOCKETS "/a");
+  assert_appeared (f, 1);
 }
 
 int
 main (int argc, char **argv)
 {
   fake_test_init (&argc, &argv);
-  g_test_add_func ("/socket-watch/socket-comes", test_socket_comes);
-  g_test_add_func ("/socket-watch/directory-comes", test_directory_comes);
-  g_test_add_func ("/socket-watch/directory-goes-and-comes", test_directory_goes_and_comes);
-  g_test_add_func ("/socket-watch/directory-is-replaced", test_directory_is_replaced);
-  g_test_add_func ("/socket-watch/no-parent", test_no_parent);
+  g_test_add_func ("/dir-watch/socket-comes", test_socket_comes);
+  g_test_add_func ("/dir-watch/directory-comes", test_directory_comes);
+  g_test_add_func ("/dir-watch/directory-goes-and-comes", test_directory_goes_and_comes);
+  g_test_add_func ("/dir-watch/directory-is-replaced", test_directory_is_replaced);
+  g_test_add_func ("/dir-watch/no-parent", test_no_parent);
+  g_test_add_func ("/dir-watch/all-names", test_all_names);
   return g_test_run ();
 }
