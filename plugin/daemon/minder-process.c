@@ -5,10 +5,10 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "fork.h"
+#include "orders.h"
 
 struct VvMinderProcess {
   char *path;
@@ -60,9 +60,11 @@ vv_minder_process_free (VvMinderProcess *m)
 }
 
 static void
-say (VvMinderProcess *m, const char *word)
+say (VvMinderProcess *m, VvOrder order)
 {
-  if (m->input >= 0 && write (m->input, word, strlen (word)) < 0)
+  const char byte = (char)order;
+
+  if (m->input >= 0 && write (m->input, &byte, 1) < 0)
     g_debug ("minder: %s", g_strerror (errno)); /* it ended just now, which shows elsewhere */
 }
 
@@ -102,7 +104,7 @@ start (VvMinderProcess *m)
   fcntl (ends[1], F_SETFL, O_NONBLOCK);
   m->input = ends[1];
   if (m->held)
-    say (m, "held\n"); /* before it can call anything */
+    say (m, VV_ORDER_HELD); /* before it can call anything */
   m->pid = vv_fork (ends, 1);
   if (m->pid == 0)
     become_minder (m->path, ends[0]);
@@ -119,14 +121,14 @@ vv_minder_process_look (VvMinderProcess *m)
   if (!m->pid)
     start (m);
   else
-    say (m, "look\n");
+    say (m, VV_ORDER_LOOK);
 }
 
 void
 vv_minder_process_hold (VvMinderProcess *m, gboolean held)
 {
   m->held = held;
-  say (m, held ? "held\n" : "free\n");
+  say (m, held ? VV_ORDER_HELD : VV_ORDER_FREE);
 }
 
 gboolean

@@ -2,7 +2,7 @@
  *
  * minder-process: the libvirt client, vfio-variant-minder(8), as a child that is there when it is needed.
  *
- * Owns: starting it, and the words on its standard input. Knows nothing of libvirt, and no more does the
+ * Owns: starting it, and the orders on its standard input. Knows nothing of libvirt, and no more does the
  * daemon: a client library with its connections has no place in a process that holds libvirt (rule R10).
  *
  * A systemd.path(5) unit on the journal does not do: it starts a service as soon as an entry is written,

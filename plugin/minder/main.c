@@ -39,7 +39,6 @@ typedef struct {
   VvSession *session;
   VvReconciler *reconciler;
   VvLibvirtClient *client;
-  VvOrders orders;
   gboolean held;
   guint timer; /* 0: nothing is due */
   gint64 due;  /* monotonic, microseconds */
@@ -123,12 +122,12 @@ on_libvirt_changed (gpointer data)
 }
 
 static void
-on_order (VvOrder order, gpointer data)
+obey (Minder *m, char order)
 {
-  Minder *m = data;
-
-  if (order != VV_ORDER_LOOK)
+  if (order == VV_ORDER_HELD || order == VV_ORDER_FREE)
     m->held = order == VV_ORDER_HELD;
+  else if (order != VV_ORDER_LOOK)
+    return;
   if (!m->held)
     look_within (m, SOON_MS * G_TIME_SPAN_MILLISECOND);
 }
@@ -137,8 +136,8 @@ static gboolean
 on_input (int fd, GIOCondition condition, gpointer data)
 {
   Minder *m = data;
-  char bytes[256];
-  ssize_t n = read (fd, bytes, sizeof bytes);
+  char orders[256];
+  ssize_t n = read (fd, orders, sizeof orders);
 
   (void)condition;
   if (n < 0 && (errno == EINTR || errno == EAGAIN))
@@ -147,7 +146,8 @@ on_input (int fd, GIOCondition condition, gpointer data)
     g_main_loop_quit (m->loop);
     return G_SOURCE_REMOVE;
   }
-  vv_orders_feed (&m->orders, bytes, n, on_order, m);
+  for (ssize_t i = 0; i < n; i++)
+    obey (m, orders[i]);
   return G_SOURCE_CONTINUE;
 }
 

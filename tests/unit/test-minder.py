@@ -192,7 +192,7 @@ def ends_when_the_daemon_does():
 
 
 def ends_while_held():
-    with Host() as host, Minder(host, host.node(""), first="held\n") as minder:
+    with Host() as host, Minder(host, host.node(""), first="h") as minder:
         minder.sleeps()
         minder.process.stdin.close()
         minder.ends()
@@ -214,7 +214,7 @@ def ends_when_the_journal_empties():
     with Host() as host, Minder(host, host.node("")) as minder:
         minder.sleeps()
         host.forget()
-        minder.say("look\n")
+        minder.say("l")
         minder.ends()
 
 
@@ -250,19 +250,19 @@ def dies_with_its_parent():
 
 def garbage_is_passed_over():
     with Host() as host, Minder(host, host.node("")) as minder:
-        minder.say("x" * 100000 + "\n\x00\x01\nLOOK\nfree held\n\n")
+        minder.say("x" * 100000 + "\n\x00\x01\nLOOK HFL\n")
         time.sleep(0.2)
         minder.lives()
         host.forget()
-        minder.say("look\n")
+        minder.say("l")
         minder.ends()
 
 
 def nothing_is_asked_while_held():
-    with Host() as host, Minder(host, host.node(HOSTDEV), first="held\nlook\n") as minder:
+    with Host() as host, Minder(host, host.node(HOSTDEV), first="hl") as minder:
         time.sleep(1.5)
         equal(host.mark("domain"), None)
-        minder.say("free\n")
+        minder.say("f")
         until(lambda: host.mark("domain") == "test")
 
 
@@ -294,7 +294,7 @@ def without_libvirt_nothing_is_mended():
     with Host(MARKS, home_known="false") as host:
         uri = f"qemu+unix:///system?socket={host.path('sock')}"
         with Minder(host, uri) as minder:
-            minder.say("look\n")
+            minder.say("l")
             time.sleep(1.2)
             minder.lives()
             equal(host.mark("in-use"), "true")
@@ -326,8 +326,8 @@ def idle_means_idle():
     with Host() as host:
         nowhere = "qemu+unix:///system?socket=/nonexistent/sock"
         with Minder(host, host.node("")) as connected, Minder(host, nowhere) as waiting:
-            connected.say("look\n")
-            waiting.say("look\n")
+            connected.say("l")
+            waiting.say("l")
             time.sleep(1.5)
             before = connected.sleeps(), waiting.sleeps()
             time.sleep(5)

@@ -1640,7 +1640,7 @@ run_until_minder_looks (const Fixture *f)
 {
   for (;;) {
     g_autofree char *heard = fake_exists (f->k, "minder-heard") ? fake_read (f->k, "minder-heard") : NULL;
-    if (g_strcmp0 (heard, "held\nfree\nlook") == 0)
+    if (g_strcmp0 (heard, "hfl") == 0)
       return;
     g_main_context_iteration (NULL, FALSE);
   }
@@ -1671,7 +1671,7 @@ test_minder_is_missing (void)
   fake_assert_logged ("the libvirt client cannot be started: *; which domain has a device is not known*");
   reattach (f, libvirt);
   fake_assert_log_empty (); /* said once */
-  write_minder (f->k, "echo >minder-heard; exec cat");
+  write_minder (f->k, "echo >minder-heard; exec cat >minder-orders");
   detach (f, libvirt);
   while (!fake_exists (f->k, "minder-heard"))
     g_main_context_iteration (NULL, FALSE);
@@ -1703,7 +1703,7 @@ test_minder_is_in_a_move (void)
 {
   g_autoptr (Fixture) f = fixture_without_service ();
 
-  write_minder (f->k, "trap '' TERM; echo >minder-heard; cat; sleep 1; echo >minder-moved");
+  write_minder (f->k, "trap '' TERM; echo >minder-heard; cat >minder-orders; sleep 1; echo >minder-moved");
   start (f);
   g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
   detach (f, libvirt);

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * orders: what the daemon tells vfio-variant-minder, by a pipe that is its standard input: a byte each. Other
+ * bytes are passed over.
+ */
+#pragma once
+
+/**
+ * VvOrder:
+ * @VV_ORDER_HELD: a thread of libvirt's is held: it must not be asked anything
+ * @VV_ORDER_FREE: none is held any more
+ * @VV_ORDER_LOOK: something changed in the journal
+ */
+typedef enum {
+  VV_ORDER_HELD = 'h',
+  VV_ORDER_FREE = 'f',
+  VV_ORDER_LOOK = 'l',
+} VvOrder;
