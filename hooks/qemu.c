@@ -102,13 +102,12 @@ static gboolean
 ends_within (pid_t pid, int milliseconds)
 {
   gint64 until = g_get_monotonic_time () + milliseconds * G_TIME_SPAN_MILLISECOND, left;
-  struct pollfd ended = {open_pidfd (pid), POLLIN, 0};
+  g_auto (VvFd) pidfd = open_pidfd (pid);
+  struct pollfd ended = {pidfd, POLLIN, 0};
   gboolean done = FALSE;
 
   while (!done && (left = until - g_get_monotonic_time ()) > 0)
     done = poll_process (pid, &ended, 1, (int)(left / G_TIME_SPAN_MILLISECOND) + 1);
-  if (ended.fd >= 0)
-    close (ended.fd);
   return done;
 }
 
@@ -158,9 +157,9 @@ find_program (void)
  * @limit_ms, @refusal: the parts of its last message */
 typedef struct {
   pid_t pid;
-  int pidfd;
-  int words;
-  int news;
+  VvFd pidfd;
+  VvFd words;
+  VvFd news;
   GString *line;
   gsize room;
   GString *message;
@@ -171,11 +170,9 @@ typedef struct {
 static void
 work_clear (Work *w)
 {
-  for (gsize i = 0; i < 3; i++) {
-    int fd = ((const int[]){w->pidfd, w->words, w->news})[i];
-    if (fd >= 0)
-      close (fd);
-  }
+  vv_fd_close (&w->pidfd);
+  vv_fd_close (&w->words);
+  vv_fd_close (&w->news);
   g_string_free (w->line, TRUE);
   g_string_free (w->message, TRUE);
   g_free (w->refusal);
@@ -184,7 +181,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Work, work_clear)
 
 /* Only our end must not block. Returns: FALSE with errno set */
 static gboolean
-open_pipe (int *ours, int *theirs)
+open_pipe (VvFd *ours, VvFd *theirs)
 {
   int ends[2];
 
@@ -216,16 +213,13 @@ start (Work *w, const char *program, char **words, int input)
 {
   g_autofree char *parent = g_strdup_printf ("%d", (int)getpid ());
   char *argv[] = {(char *)program, parent, words[1], words[2], words[3], NULL};
-  int their_words = -1, their_news = -1, errnum = 0;
+  g_auto (VvFd) their_words = -1;
+  g_auto (VvFd) their_news = -1;
 
   lseek (input, 0, SEEK_SET);
   if (!open_pipe (&w->words, &their_words) || !open_pipe (&w->news, &their_news))
-    errnum = errno;
-  else
-    errnum = spawn (w, program, argv, (const int[]){input, their_words, their_words, their_news});
-  close (their_words);
-  close (their_news);
-  return errnum;
+    return errno;
+  return spawn (w, program, argv, (const int[]){input, their_words, their_words, their_news});
 }
 
 static void

@@ -8,12 +8,13 @@
 #include <unistd.h>
 
 #include "fork.h"
+#include "io.h"
 #include "orders.h"
 
 struct VvMinderProcess {
   char *path;
   pid_t pid;
-  int input;
+  VvFd input;
   gboolean held;
   gboolean missing; /* said once */
 };
@@ -31,9 +32,7 @@ vv_minder_process_new (const char *path)
 static void
 ended (VvMinderProcess *m)
 {
-  if (m->input >= 0)
-    close (m->input);
-  m->input = -1;
+  vv_fd_close (&m->input);
   m->pid = 0;
 }
 
@@ -44,9 +43,7 @@ vv_minder_process_end (VvMinderProcess *m)
 {
   if (m->pid && kill (m->pid, SIGTERM) < 0)
     g_warning ("minder: kill: %s", g_strerror (errno));
-  if (m->input >= 0)
-    close (m->input);
-  m->input = -1;
+  vv_fd_close (&m->input);
 }
 
 void

@@ -6,7 +6,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <unistd.h>
+
+#include "io.h"
 
 void
 vv_notify (const char *state)
@@ -20,10 +21,8 @@ vv_notify (const char *state)
   memcpy (address.sun_path, path, length);
   if (*path == '@') /* a name that is in no file system: unix(7), abstract */
     *address.sun_path = '\0';
-  int fd = socket (AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  g_auto (VvFd) fd = socket (AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0 || sendto (fd, state, strlen (state), MSG_NOSIGNAL, (const void *)&address,
                         offsetof (struct sockaddr_un, sun_path) + length) < 0)
     g_warning ("the service manager could not be told: %s", g_strerror (errno));
-  if (fd >= 0)
-    close (fd);
 }

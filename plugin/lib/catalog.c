@@ -73,12 +73,10 @@ open_table (VvCatalog *catalog, const VvHost *host, const char *name)
 {
   g_autofree char *path = g_build_filename (host->modules_path, name, NULL);
   g_autoptr (GError) error = NULL;
-  int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* nobody may ever write to a FIFO */
+  g_auto (VvFd) fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* nobody may ever write to a FIFO */
   int errnum = errno;
   GMappedFile *table = fd < 0 ? NULL : g_mapped_file_new_from_fd (fd, FALSE, &error);
 
-  if (fd >= 0)
-    close (fd);
   if (!table && !catalog->warning->len)
     g_string_printf (catalog->warning,
                      _ ("%s: %s; only the generic driver is sure to be found; run 'depmod', or make the "

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "io.h"
+
 #define COMES (IN_CREATE | IN_MOVED_TO | IN_ONLYDIR)
 
 struct VvDirWatch {
@@ -17,7 +19,7 @@ struct VvDirWatch {
   char *part;
   VvDirWatchFunc changed;
   gpointer data;
-  int fd;
+  VvFd fd;
   int in_directory; /* watch descriptors; -1: none */
   int in_parent;
   guint source;
@@ -123,8 +125,7 @@ vv_dir_watch_free (VvDirWatch *w)
     return;
   if (w->source)
     g_source_remove (w->source);
-  if (w->fd >= 0)
-    close (w->fd);
+  vv_fd_close (&w->fd);
   g_free (w->directory);
   g_free (w->parent);
   g_free (w->name);

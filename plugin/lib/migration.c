@@ -53,21 +53,19 @@ struct hw_info {
 
 /* @base: the container or iommufd. @iommu_logging: what the IOMMU says, or that there is no iommufd */
 typedef struct {
-  int base;
-  int group;
-  int device;
+  VvFd base;
+  VvFd group;
+  VvFd device;
   VvAnswer iommu_logging;
 } Opened;
 
 static void
 opened_clear (Opened *o)
 {
-  const int fds[] = {o->device, o->group, o->base};
-
-  for (gsize i = 0; i < G_N_ELEMENTS (fds); i++)
-    if (fds[i] >= 0)
-      close (fds[i]);
-  *o = (Opened){-1, -1, -1, VV_ANSWER_UNKNOWN};
+  vv_fd_close (&o->device);
+  vv_fd_close (&o->group);
+  vv_fd_close (&o->base);
+  o->iommu_logging = VV_ANSWER_UNKNOWN;
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Opened, opened_clear)
 

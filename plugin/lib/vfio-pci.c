@@ -55,10 +55,8 @@ is_bridge (const VvPciDevice *device)
 
   if (!bridge)
     return FALSE;
-  int fd = openat (device->dir->fd, "config", O_RDONLY | O_CLOEXEC);
+  g_auto (VvFd) fd = openat (device->dir->fd, "config", O_RDONLY | O_CLOEXEC);
   gboolean is_read = fd >= 0 && pread (fd, &type, 1, HEADER_TYPE) == 1;
-  if (fd >= 0)
-    close (fd);
   bridge += strlen ("bc06");
   return is_read ? (type & HEADER_TYPE_MASK) != 0
                  : g_str_has_prefix (bridge, PCI_BRIDGE) || g_str_has_prefix (bridge, CARDBUS_BRIDGE);
