@@ -69,9 +69,11 @@ reap (const Daemon *d)
 }
 
 static void
-reloaded (gpointer data)
+reload (const Daemon *d)
 {
-  tell_state (data);
+  vv_notify ("RELOADING=1");
+  vv_service_reload (d->service);
+  tell_state (d);
   g_message ("the policy, modprobe.d and the tables of modules were read again");
 }
 
@@ -89,8 +91,7 @@ signalled (int fd, GIOCondition condition, gpointer data)
     reap (d);
     break;
   case SIGHUP:
-    vv_notify ("RELOADING=1");
-    vv_service_reload (d->service, reloaded, d);
+    reload (d);
     break;
   default:
     vv_notify ("STOPPING=1");
@@ -182,7 +183,6 @@ run (const Options *o)
                    .gate = !o->no_gate,
                    .textfile = o->textfile},
       .minder = VV_MINDER,
-      .command = VV_COMMAND,
   };
   g_autoptr (GError) error = NULL;
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);

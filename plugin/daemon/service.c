@@ -6,7 +6,7 @@
 
 #include "gate.h"
 #include "minder-process.h"
-#include "policy-reader.h"
+#include "policy-xml.h"
 #include "recovery.h"
 #include "stats.h"
 #include "status-socket.h"
@@ -22,11 +22,8 @@
 struct VvService {
   VvSettings options;   /* the strings are the caller's while the service is made, then our own */
   VvSettings *settings; /* what they make with the policy */
-  VvPolicyReader *reader;
-  gint64 policy_read; /* g_get_real_time(); 0: never */
-  void (*reloaded) (gpointer data);
-  gpointer reloaded_data;
-  gint64 started; /* g_get_real_time() */
+  gint64 policy_read;   /* g_get_real_time(); 0: not yet */
+  gint64 started;       /* g_get_real_time() */
   VvSession *session;
   VvGate *gate;         /* NULL: off */
   gboolean gate_closes; /* as soon as nobody is held */
@@ -349,8 +346,7 @@ tell_status (gpointer data)
   g_key_file_set_string_list (file, "daemon", "executables", (const char *const *)s->settings->executables,
                               g_strv_length (s->settings->executables));
   g_key_file_set_integer (file, "daemon", "deadline-ms", (int)s->settings->deadline_ms);
-  if (s->policy_read)
-    g_key_file_set_int64 (file, "daemon", "policy-read", s->policy_read);
+  g_key_file_set_int64 (file, "daemon", "policy-read", s->policy_read);
   g_key_file_set_integer (file, "daemon", "devices", s->gate ? (int)vv_gate_watched (s->gate) : 0);
   g_key_file_set_string (file, "daemon", "minder", vv_minder_process_runs (s->minder) ? "running" : "idle");
   g_key_file_set_uint64 (file, "opens", "seen", counts->seen);
@@ -489,21 +485,19 @@ adopt_settings (VvService *s)
     set_textfile (s, s->settings->textfile);
 }
 
+/* A rule must not be lost because a disk fails: what cannot be read is something else than what is broken. */
 static void
-policy_is_read (VvPolicy *policy, gpointer data)
+read_policy (VvService *s)
 {
-  VvService *s = data;
+  g_autoptr (VvPolicy) policy = vv_policy_read (s->session->host);
 
-  if (policy) {
-    vv_session_set_policy (s->session, policy);
-    vv_policy_warn (policy);
-    s->policy_read = g_get_real_time ();
-  }
-  if (!s->socket) /* at the start */
+  if (s->policy_read && policy->unread) {
+    g_warning ("the policy could not be read, so what was known of it stays: %s", policy->unread);
     return;
-  adopt_settings (s);
-  if (s->reloaded)
-    s->reloaded (s->reloaded_data);
+  }
+  vv_policy_warn (policy);
+  vv_session_set_policy (s->session, g_steal_pointer (&policy));
+  s->policy_read = g_get_real_time ();
 }
 
 /* What a former daemon left half done may take the kernel long to mend: a process of its own does it. */
@@ -535,11 +529,7 @@ vv_service_new (const VvServiceOptions *options, GError **error)
     return NULL;
   if (vv_catalog_warning (s->session->catalog))
     g_warning ("%s", vv_catalog_warning (s->session->catalog));
-  if (options->command) {
-    s->reader = vv_policy_reader_new (options->command, options->sysroot, policy_is_read, s);
-    vv_policy_reader_start (s->reader);
-    vv_policy_reader_wait (s->reader);
-  }
+  read_policy (s);
   s->socket = vv_status_socket_new (s->session->host, tell_status, s, error);
   if (!s->socket)
     return NULL;
@@ -549,15 +539,11 @@ vv_service_new (const VvServiceOptions *options, GError **error)
 }
 
 void
-vv_service_reload (VvService *s, void (*reloaded) (gpointer data), gpointer data)
+vv_service_reload (VvService *s)
 {
-  s->reloaded = reloaded;
-  s->reloaded_data = data;
   reload_tables (s);
-  if (s->reader)
-    vv_policy_reader_start (s->reader);
-  else
-    reloaded (data);
+  read_policy (s);
+  adopt_settings (s);
 }
 
 void
@@ -595,7 +581,6 @@ vv_service_free (VvService *s)
 {
   if (!s)
     return;
-  vv_policy_reader_free (s->reader);
   vv_status_socket_free (s->socket);
   end_textfile (s);
   end_gate (s);

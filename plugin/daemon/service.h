@@ -17,13 +17,11 @@
  * @sysroot: (nullable): another root than the running system's, for tests
  * @settings: what the command line says
  * @minder: path of the libvirt client
- * @command: (nullable): path of vfio-variant, which reads the policy; NULL: there is none
  */
 typedef struct {
   const char *sysroot;
   VvSettings settings;
   const char *minder;
-  const char *command;
 } VvServiceOptions;
 
 typedef struct VvService VvService;
@@ -31,8 +29,7 @@ typedef struct VvService VvService;
 /**
  * vv_service_new:
  *
- * Waits for the policy to be read, but not for long. A gate that cannot be set up is no error (rule R7): the
- * hook works without, and status says why.
+ * A gate that cannot be set up is no error (rule R7): the hook works without, and status says why.
  *
  * Returns: (transfer full): the service, at work; or NULL with @error set
  */
@@ -42,12 +39,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvService, vv_service_free)
 
 /**
  * vv_service_reload:
- * @reloaded: called when it is done, from the main loop
  *
- * Reads modprobe.d, depmod's tables and the policy again. Who is held already stays held by the settings that
- * were.
+ * Reads modprobe.d, depmod's tables and the policy again. When a file of the policy cannot be read, the policy
+ * stays as it was, which is logged. Who is held already stays held by the settings that were.
  */
-void vv_service_reload (VvService *service, void (*reloaded) (gpointer data), gpointer data);
+void vv_service_reload (VvService *service);
 
 /**
  * vv_service_stop:

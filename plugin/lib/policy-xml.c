@@ -389,15 +389,24 @@ problem_with (const char *path, const char *what)
   return g_strdup_printf (_ ("%s: %s; nothing in it counts"), path, what);
 }
 
+/* Returns: what is wrong with @path, of which @errnum was said */
+static char *
+fail_to_read (VvPolicy *policy, const char *path, int errnum)
+{
+  if (!policy->unread)
+    policy->unread = g_strdup_printf ("%s: %s", path, g_strerror (errnum));
+  return problem_with (path, g_strerror (errnum));
+}
+
 /* Returns: (nullable): why root must not believe what is there */
 static char *
-fault_of (const VvHost *host, const char *path)
+fault_of (VvPolicy *policy, const VvHost *host, const char *path)
 {
   uid_t owner = host->sysroot ? geteuid () : 0;
   struct stat st;
 
   if (stat (path, &st) < 0)
-    return problem_with (path, g_strerror (errno));
+    return fail_to_read (policy, path, errno);
   if (st.st_uid != 0 && st.st_uid != owner)
     return g_strdup_printf (_ ("%s: it belongs to user %u and not to root; nothing in it counts; if its "
                                "contents are yours: chown root %s"),
@@ -435,13 +444,15 @@ vv_policy_add_path (VvPolicy *policy, const char *path)
 
   if (!text || !vv_policy_add_text (policy, path, text, strlen (text), &error))
     problem = g_strdup_printf (_ ("%s; nothing in it counts"), error->message);
+  if (error && !g_error_matches (error, VV_ERROR, VV_ERROR_INVALID) && !policy->unread)
+    policy->unread = g_strdup (error->message);
   vv_policy_add_file (policy, path, problem);
 }
 
 static void
 add_trusted (VvPolicy *policy, const VvHost *host, const char *path)
 {
-  g_autofree char *fault = fault_of (host, path);
+  g_autofree char *fault = fault_of (policy, host, path);
 
   if (fault)
     vv_policy_add_file (policy, path, fault);
@@ -476,13 +487,13 @@ add_named (VvPolicy *policy, const VvHost *host, const char *folder, const char 
 static void
 add_folder (VvPolicy *policy, const VvHost *host, const char *folder)
 {
-  g_autofree char *fault = fault_of (host, folder);
+  g_autofree char *fault = fault_of (policy, host, folder);
   g_autoptr (VvDir) dir = fault ? NULL : vv_dir_open (NULL, folder, NULL);
   g_autoptr (GPtrArray) names = dir ? vv_io_list (dir, ".") : g_ptr_array_new ();
   guint n = 0;
 
   if (!fault && (!dir || faccessat (dir->fd, ".", R_OK | X_OK, AT_EACCESS) < 0))
-    fault = problem_with (folder, g_strerror (errno));
+    fault = fail_to_read (policy, folder, errno);
   for (guint i = 0; !fault && i < names->len; i++) {
     if (!g_str_has_suffix (names->pdata[i], ".xml"))
       continue;

@@ -156,6 +156,7 @@ typedef enum { VV_UNSAID, VV_YES, VV_NO } VvSwitch;
  * @hook_limit_s: how long a node-device hook may run, seconds; 0: not said
  * @textfile: (nullable): where vfio-variantd writes its metrics
  * @files: (element-type VvPolicyFile): what was read, in order
+ * @unread: (nullable): the first file or folder that could not be read, and why; NULL: all could
  */
 typedef struct {
   GPtrArray *rules;
@@ -166,6 +167,7 @@ typedef struct {
   guint hook_limit_s;
   char *textfile;
   GPtrArray *files;
+  char *unread;
 } VvPolicy;
 
 /** vv_policy_new: Returns: (transfer full): the policy that says nothing: every candidate, best first */
