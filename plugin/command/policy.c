@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "command.h"
-#include "policy-text.h"
 #include "policy-xml.h"
 
 /* --- in words --- */
@@ -340,12 +339,10 @@ int
 vv_cmd_policy (int argc, char **argv)
 {
   g_auto (VvCommon) common = {0};
-  gboolean key_file = FALSE;
   g_autoptr (GError) error = NULL;
   /* not among the options of the commands that only read: those have --kernel, which means nothing here */
   const GOptionEntry entries[] = {
       {"sysroot", 0, 0, G_OPTION_ARG_FILENAME, &common.sysroot, N_ ("Read the policy below DIR"), "DIR"},
-      {"keyfile", 0, 0, G_OPTION_ARG_NONE, &key_file, N_ ("Print the form that vfio-variantd reads"), NULL},
       {NULL},
   };
   int code =
@@ -356,22 +353,14 @@ vv_cmd_policy (int argc, char **argv)
 
   if (code >= 0)
     return code;
-  if (key_file)
-    vv_speak_english ();
-  if (key_file && common.json)
-    return vv_usage_error (argv[0], _ ("--json or --keyfile, not both"));
   if (common.sysroot && argc > 1)
     return vv_usage_error (argv[0], _ ("--sysroot or a FILE, not both"));
   g_autoptr (VvPolicy) policy = read_policy (&common, argc, argv, &error);
   if (!policy)
     return vv_print_error (error);
-  if (key_file) {
-    g_autofree char *text = vv_policy_to_text (policy);
-    fputs (text, stdout);
-  } else if (common.json) {
+  if (common.json)
     print_json (policy);
-  } else {
+  else
     print_text (policy);
-  }
   return say_problems (policy);
 }

@@ -550,14 +550,6 @@ def policy_json():
         equal((found["gate"], found["deadline_s"], found["executables"]), (False, 20, ["libvirtd"]))
 
 
-def policy_key_file():
-    with Host() as host:
-        main = write_policy(host, POLICY, RULES)
-        result = host.look("policy", "--keyfile")
-        exits(result, 0, "[policy]\nform=1\nfiles=1\nrules=1\ndefaults=1\ngate=false\n", f"\n[rule 1]\nline=2\nfile={main}\n",
-              "\n[end]\ncomplete=true\n")
-
-
 def policy_of_given_files():
     with Host() as host:
         write_policy(host, POLICY, "broken")
@@ -569,7 +561,6 @@ def policy_of_given_files():
         result = run(COMMAND, "policy", new, host.path("none.xml"), host.path("etc"))
         exits(result, 1, f"{new}:2", f"vfio-variant: {host.path('none.xml')}: open: No such file or directory",
               f"vfio-variant: {host.path('etc')}: it is no file")
-        exits(run(COMMAND, "policy", "--json", "--keyfile"), 2, "--json or --keyfile")
         exits(run(COMMAND, "policy", "--sysroot", host.root, new), 2, "--sysroot or a FILE")
 
 
@@ -1558,7 +1549,7 @@ TESTS = [
     status_passes_nothing_to_the_terminal, metrics_are_openmetrics, metrics_are_the_same_for_prometheus,
     metrics_without_a_daemon, metrics_without_privilege, metrics_of_a_daemon_that_hangs, metrics_of_a_damaged_tally,
     metrics_usage, what_is_done_is_counted, wrong_usage_exits_2, policy_for_people, policy_of_nothing, policy_json,
-    policy_key_file, policy_of_given_files,
+    policy_of_given_files,
     absent_device_exits_3, no_sysfs_exits_1, moving_without_privilege_exits_5, help_tells,
     every_json_has_its_schema, options_are_the_same_everywhere, the_daemon_helps, the_daemon_without_privilege_exits_5,
     the_daemons_options_are_the_same_everywhere, bind_of_what_is_bound,

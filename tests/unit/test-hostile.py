@@ -481,7 +481,7 @@ def nobody_changes_anything():
         exits(host.inside_in_time(*become, COMMAND, "bind", "--dry-run", NIC), 0)  # a look, too
         before = snapshot(host.root)
         looks = [["list"], ["list", "--json"], ["list", "--kernel", "6.1.0"], ["match", NIC], ["match", "--json", NIC],
-                 ["match", "--long", NIC], ["policy"], ["policy", "--keyfile"], ["policy", "--json"], ["metrics"],
+                 ["match", "--long", NIC], ["policy"], ["policy", "--json"], ["metrics"],
                  ["metrics", "--format=prometheus"], ["check", NIC], ["check", "--json", NIC]]
         for arguments in looks:
             program = (COMMAND, arguments[0], "--sysroot", host.root, *arguments[1:])
