@@ -40,8 +40,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvService, vv_service_free)
 /**
  * vv_service_reload:
  *
- * Reads modprobe.d, depmod's tables and the policy again. When a file of the policy cannot be read, the policy
- * stays as it was, which is logged. Who is held already stays held by the settings that were.
+ * Reads modprobe.d, depmod's tables and the policy again. When a file of the policy cannot be read, the
+ * policy stays as it was, which is logged. Who is held already stays held by the settings that were.
  */
 void vv_service_reload (VvService *service);
 

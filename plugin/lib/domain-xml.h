@@ -43,8 +43,8 @@ typedef struct {
  * @uuid: its UUID
  * @hostdevs: (element-type VvHostdev): from <hostdev mode='subsystem' type='pci'> and <interface
  * type='hostdev'>, for VFIO (also <driver name='vfio'/>, not another name)
- * @problems: (element-type utf8): what is wrong with its metadata, a line each, with the line and column in
- * the XML. When its wishes are not valid, none of them counts.
+ * @problems: (element-type utf8): what is wrong with its metadata, a line each, with the line in the XML.
+ * When its wishes are not valid, none of them counts.
  * @vfio_devices: how many devices it has through VFIO: @hostdevs, those without an address, and mediated ones
  * @emulator: (nullable): the path of its emulator
  */
@@ -63,7 +63,7 @@ typedef struct {
  *
  * A device whose address is missing or malformed is left out: libvirt itself speaks about it.
  *
- * Returns: (transfer full): the domain, or NULL with @error set (VV_ERROR_INVALID, with line and column)
+ * Returns: (transfer full): the domain, or NULL with @error set (VV_ERROR_INVALID, with the line)
  */
 VvDomain *vv_domain_parse (const char *xml, gsize length, GError **error);
 void vv_domain_free (VvDomain *domain);

@@ -42,7 +42,7 @@ void vv_policy_add_path (VvPolicy *policy, const char *path);
  * Adds what the text says behind what @policy says already; of a setting that was said, nothing. All or
  * nothing; the policy's list of files stays as it is.
  *
- * Returns: FALSE with @error set (VV_ERROR_INVALID, "PATH:LINE:COLUMN: WHAT")
+ * Returns: FALSE with @error set (VV_ERROR_INVALID, "PATH:LINE: WHAT")
  */
 gboolean vv_policy_add_text (VvPolicy *policy, const char *path, const char *text, gsize length,
                              GError **error);

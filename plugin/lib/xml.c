@@ -2,8 +2,8 @@
 #include "xml.h"
 
 #include <glib/gi18n-lib.h>
+#include <libxml/SAX2.h>
 #include <libxml/parser.h>
-#include <libxml/relaxng.h>
 #include <string.h>
 
 #define SHOWN 80 /* bytes of somebody's text in a message */
@@ -18,77 +18,26 @@ context_free (xmlParserCtxtPtr ctxt)
 {
   xmlFreeParserCtxt (ctxt);
 }
-static void
-schema_free (xmlRelaxNGPtr schema)
-{
-  xmlRelaxNGFree (schema);
-}
-static void
-schema_parser_free (xmlRelaxNGParserCtxtPtr parser)
-{
-  xmlRelaxNGFreeParserCtxt (parser);
-}
-static void
-validator_free (xmlRelaxNGValidCtxtPtr validator)
-{
-  xmlRelaxNGFreeValidCtxt (validator);
-}
 typedef xmlDoc Document;
 typedef xmlParserCtxt Parser;
-typedef xmlRelaxNG Schema;
-typedef xmlRelaxNGParserCtxt SchemaParser;
-typedef xmlRelaxNGValidCtxt Validator;
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Document, doc_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Parser, context_free)
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (Schema, schema_free)
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (SchemaParser, schema_parser_free)
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (Validator, validator_free)
-
-typedef struct {
-  guint line, column;
-} Position;
 
 struct VvXml {
   char *name;
   Document *doc;
-  GArray *positions; /* of the elements, in the document's order; their nodes' _private point here */
 };
-
-static gboolean fail_at (const char *name, guint line, guint column, GError **error, const char *format,
-                         va_list args) G_GNUC_PRINTF (5, 0);
-
-static gboolean
-fail_at (const char *name, guint line, guint column, GError **error, const char *format, va_list args)
-{
-  g_autofree char *text = g_strdup_vprintf (format, args);
-
-  g_strdelimit (g_strchomp (text), "\n\r", ' '); /* libxml2 says some things in two lines */
-  g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "%s:%u:%u: %s", name, line, column, text);
-  return FALSE;
-}
-
-static gboolean fail_to_parse (const char *name, int line, int column, GError **error, const char *format,
-                               ...) G_GNUC_PRINTF (5, 6);
-
-static gboolean
-fail_to_parse (const char *name, int line, int column, GError **error, const char *format, ...)
-{
-  va_list args;
-
-  va_start (args, format);
-  fail_at (name, (guint)MAX (line, 1), (guint)MAX (column, 1), error, format, args);
-  va_end (args);
-  return FALSE;
-}
 
 gboolean
 vv_xml_fail (const VvXml *xml, const xmlNode *element, GError **error, const char *format, ...)
 {
+  g_autofree char *text = NULL;
   va_list args;
 
   va_start (args, format);
-  fail_at (xml->name, vv_xml_line (element), vv_xml_column (element), error, format, args);
+  text = g_strdup_vprintf (format, args);
   va_end (args);
+  g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "%s:%u: %s", xml->name, vv_xml_line (element), text);
   return FALSE;
 }
 
@@ -97,17 +46,17 @@ vv_xml_fail (const VvXml *xml, const xmlNode *element, GError **error, const cha
 /* What is wrong first: what libxml2 says afterwards follows from that. */
 typedef struct {
   char *message;
-  int line, column;
+  int line;
 } Fault;
 
 static void
-note_fault (Fault *fault, const char *message, int line, int column)
+note_fault (Fault *fault, const char *message, int line)
 {
   if (fault->message)
     return;
-  fault->message = g_strdup (message ? message : _ ("not well-formed"));
-  fault->line = line;
-  fault->column = column;
+  fault->message = g_strchomp (g_strdup (message ? message : _ ("not well-formed")));
+  g_strdelimit (fault->message, "\n\r", ' '); /* libxml2 says some things in two lines */
+  fault->line = MAX (line, 1);
 }
 
 /* Nobody here needs a document type; one that is there can only bring entities. */
@@ -117,7 +66,7 @@ refuse_doctype (void *data, const xmlChar *name, const xmlChar *external, const 
   xmlParserCtxtPtr ctxt = data;
 
   (void)name, (void)external, (void)system;
-  note_fault (ctxt->_private, _ ("a document type is not allowed"), ctxt->input->line, ctxt->input->col);
+  note_fault (ctxt->_private, _ ("a document type is not allowed"), ctxt->input->line);
   xmlStopParser (ctxt);
 }
 
@@ -127,139 +76,68 @@ note_error (void *data, const xmlError *problem)
   xmlParserCtxtPtr ctxt = data;
 
   if (problem->level == XML_ERR_FATAL)
-    note_fault (ctxt->_private, problem->message, problem->line, problem->int2);
+    note_fault (ctxt->_private, problem->message, problem->line);
+}
+
+/* Where the start tag begins that libxml2 has just read to its end. All of it is in the buffer: what its
+ * attributes are passed as points there (xmlParseStartTag2()). No attribute can have a '<'. */
+static guint
+line_of_tag (const xmlParserInput *input)
+{
+  guint line = (guint)input->line;
+
+  for (const xmlChar *c = input->cur; c > input->base && *c != '<'; c--)
+    line -= *c == '\n';
+  return line;
+}
+
+/* The line of a node of libxml2's has 16 bits, and what XML_PARSE_BIG_LINES makes of that is, for elements,
+ * a guess. */
+static void
+start_element (void *data, const xmlChar *name, const xmlChar *prefix, const xmlChar *uri, int n_namespaces,
+               const xmlChar **namespaces, int n_attributes, int n_defaulted, const xmlChar **attributes)
+{
+  xmlParserCtxtPtr ctxt = data;
+
+  xmlSAX2StartElementNs (data, name, prefix, uri, n_namespaces, namespaces, n_attributes, n_defaulted,
+                         attributes);
+  if (ctxt->node)
+    ctxt->node->_private = GUINT_TO_POINTER (line_of_tag (ctxt->input));
 }
 
 static Document *
 read_document (const char *name, const char *text, gsize length, GError **error)
 {
-  Fault fault = {NULL, 1, 1};
+  Fault fault = {NULL, 1};
   g_autoptr (Parser) ctxt = xmlNewParserCtxt ();
 
   ctxt->_private = &fault;
   ctxt->sax->internalSubset = refuse_doctype;
+  ctxt->sax->startElementNs = start_element;
   ctxt->sax->serror = (xmlStructuredErrorFunc)note_error; /* libxml2 2.12 made the error constant */
   g_autoptr (Document) doc = xmlCtxtReadMemory (ctxt, text, (int)length, "document.xml", "UTF-8",
                                                 XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
   if (!fault.message && doc && xmlDocGetRootElement (doc))
     return g_steal_pointer (&doc);
-  fail_to_parse (name, fault.line, fault.column, error, "%s",
-                 fault.message ? fault.message : _ ("there is no element"));
+  g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "%s:%d: %s", name, fault.line,
+               fault.message ? fault.message : _ ("there is no element"));
   g_free (fault.message);
   return NULL;
-}
-
-/* --- positions --- */
-
-/* What is read: the rest of a document that is known to be well-formed, and where that begins */
-typedef struct {
-  const char *at, *end;
-  Position position;
-} Scanner;
-
-static void
-advance (Scanner *s, const char *to)
-{
-  for (; s->at < to; s->at++) {
-    if (*s->at == '\n') {
-      s->position.line++;
-      s->position.column = 1;
-    } else if ((*s->at & 0xc0) != 0x80) { /* not the later bytes of a character */
-      s->position.column++;
-    }
-  }
-}
-
-static void
-skip_behind (Scanner *s, const char *ending)
-{
-  const char *found = memmem (s->at, s->end - s->at, ending, strlen (ending));
-
-  advance (s, found ? found + strlen (ending) : s->end);
-}
-
-static gboolean
-stands (const Scanner *s, const char *text)
-{
-  return (gsize)(s->end - s->at) >= strlen (text) && memcmp (s->at, text, strlen (text)) == 0;
-}
-
-/* In a well-formed document a '<' is markup, but for comments, CDATA sections and processing instructions;
- * attribute values cannot have one. So the n-th start tag is that of the n-th element, and libxml2, which
- * remembers no columns, need not be asked for them. */
-static GArray *
-find_start_tags (const char *text, gsize length)
-{
-  GArray *positions = g_array_new (FALSE, FALSE, sizeof (Position));
-  Scanner s = {text, text + length, {1, 1}};
-
-  if (stands (&s, "\xef\xbb\xbf")) /* a byte order mark is no column */
-    s.at += 3;
-  for (;;) {
-    const char *markup = memchr (s.at, '<', s.end - s.at);
-    if (!markup)
-      return positions;
-    advance (&s, markup);
-    if (stands (&s, "<!--"))
-      skip_behind (&s, "-->");
-    else if (stands (&s, "<![CDATA["))
-      skip_behind (&s, "]]>");
-    else if (stands (&s, "<?"))
-      skip_behind (&s, "?>");
-    else if (!stands (&s, "</"))
-      g_array_append_val (positions, s.position);
-    if (s.at == markup)
-      advance (&s, markup + 1);
-  }
-}
-
-static xmlNode *
-next_node (xmlNode *node, const xmlNode *root)
-{
-  if (node->type == XML_ELEMENT_NODE && node->children)
-    return node->children;
-  while (node != root && !node->next)
-    node = node->parent;
-  return node == root ? NULL : node->next;
-}
-
-/* The next element in the document's order, of those in @root */
-static xmlNode *
-next_element (xmlNode *node, const xmlNode *root)
-{
-  do
-    node = next_node (node, root);
-  while (node && node->type != XML_ELEMENT_NODE);
-  return node;
-}
-
-static void
-set_positions (VvXml *xml)
-{
-  xmlNode *root = xmlDocGetRootElement (xml->doc);
-  guint i = 0;
-
-  for (xmlNode *node = root; node && i < xml->positions->len; node = next_element (node, root), i++)
-    node->_private = &g_array_index (xml->positions, Position, i);
 }
 
 VvXml *
 vv_xml_parse (const char *name, const char *text, gsize length, gsize limit, GError **error)
 {
-  g_autoptr (Document) doc = NULL;
-
   if (length > limit || length > G_MAXINT) {
     g_set_error (error, VV_ERROR, VV_ERROR_INVALID, _ ("%s: it is over %u MiB"), name, (guint)(limit >> 20));
     return NULL;
   }
-  doc = read_document (name, text, length, error);
+  Document *doc = read_document (name, text, length, error);
   if (!doc)
     return NULL;
   VvXml *xml = g_new0 (VvXml, 1);
   xml->name = g_strdup (name);
-  xml->doc = g_steal_pointer (&doc);
-  xml->positions = find_start_tags (text, length);
-  set_positions (xml);
+  xml->doc = doc;
   return xml;
 }
 
@@ -269,7 +147,6 @@ vv_xml_free (VvXml *xml)
   if (!xml)
     return;
   xmlFreeDoc (xml->doc);
-  g_array_unref (xml->positions);
   g_free (xml->name);
   g_free (xml);
 }
@@ -285,17 +162,7 @@ vv_xml_root (const VvXml *xml)
 guint
 vv_xml_line (const xmlNode *element)
 {
-  const Position *position = element->_private;
-
-  return position ? position->line : 1;
-}
-
-guint
-vv_xml_column (const xmlNode *element)
-{
-  const Position *position = element->_private;
-
-  return position ? position->column : 1;
+  return GPOINTER_TO_UINT (element->_private);
 }
 
 gboolean
@@ -334,7 +201,7 @@ vv_xml_text (const xmlNode *node, const char *name)
   return copy;
 }
 
-/* --- checking: the tables --- */
+/* --- checking --- */
 
 /* One that is to be shown in a message: short, and without anything that moves a cursor */
 static char *
@@ -478,81 +345,4 @@ vv_xml_check (const VvXml *xml, const xmlNode *node, const VvXmlElement *element
     return vv_xml_fail (xml, node, error, _ ("<%s> must be in %s%s"), element->name,
                         namespace ? _ ("the namespace ") : _ ("no namespace"), namespace ? namespace : "");
   return check_element (xml, node, element, namespace, error);
-}
-
-/* --- checking: the schema --- */
-
-/* What libxml2 said first, and of which element. Its nodes do not outlive the validation, positions do. */
-typedef struct {
-  char *message;
-  const Position *position;
-} Verdict;
-
-static void
-note_verdict (void *data, const xmlError *problem)
-{
-  Verdict *verdict = data;
-  const xmlNode *node = problem->node;
-
-  if (verdict->message)
-    return;
-  while (node && node->type != XML_ELEMENT_NODE)
-    node = node->parent;
-  verdict->message = g_strdup (problem->message ? problem->message : _ ("not valid"));
-  verdict->position = node ? node->_private : NULL;
-}
-
-#define NOTE_VERDICT ((xmlStructuredErrorFunc)note_verdict) /* as for note_error() */
-
-/* By way of a document, for xmlRelaxNGNewMemParserCtxt() would let the parser print. */
-static Schema *
-parse_schema (const char *text)
-{
-  Verdict verdict = {NULL, NULL};
-  g_autoptr (Document) doc = xmlReadMemory (text, (int)strlen (text), "schema.rng", NULL,
-                                            XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
-  g_autoptr (SchemaParser) parser = doc ? xmlRelaxNGNewDocParserCtxt (doc) : NULL;
-
-  if (!parser)
-    return NULL;
-  xmlRelaxNGSetParserStructuredErrors (parser, NOTE_VERDICT, &verdict);
-  Schema *schema = xmlRelaxNGParse (parser);
-  g_free (verdict.message);
-  return schema;
-}
-
-/* @node and what is in it as a document of its own, its elements where they were */
-static Document *
-copy_part (const xmlNode *node)
-{
-  xmlNode *original = (xmlNode *)node;
-  Document *part = xmlNewDoc ((const xmlChar *)"1.0");
-  xmlNode *root = xmlDocCopyNode (original, part, 1), *copy = root;
-
-  xmlDocSetRootElement (part, root);
-  for (; original && copy; original = next_element (original, node), copy = next_element (copy, root))
-    copy->_private = original->_private;
-  return part;
-}
-
-gboolean
-vv_xml_validate (const VvXml *xml, const xmlNode *node, const char *schema, GError **error)
-{
-  Verdict verdict = {NULL, NULL};
-  g_autoptr (Schema) parsed = parse_schema (schema);
-  g_autoptr (Validator) validator = parsed ? xmlRelaxNGNewValidCtxt (parsed) : NULL;
-  g_autoptr (Document) part = copy_part (node);
-
-  if (!validator) {
-    g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("%s: libxml2 cannot read the schema"), xml->name);
-    return FALSE;
-  }
-  xmlRelaxNGSetValidStructuredErrors (validator, NOTE_VERDICT, &verdict);
-  gboolean valid = xmlRelaxNGValidateDoc (validator, part) == 0;
-  const Position *at = verdict.position ? verdict.position : node->_private;
-  if (!valid)
-    fail_to_parse (xml->name, at ? (int)at->line : 1, at ? (int)at->column : 1, error, "%s",
-                   verdict.message ? verdict.message : _ ("not valid"));
-  g_free (verdict.message);
-  return valid;
 }

@@ -3,8 +3,8 @@
  * xml: reading XML that may be anything, and saying where in it something is wrong.
  *
  * Owns: libxml2: the bounds (no network, no entities, no document type at all, UTF-8 only, a length), the
- * position of each element, validation by a RELAX NG schema in memory, and messages that name what is
- * allowed. Knows nothing of policies or domains. Prints nothing, whatever libxml2 has to say.
+ * line of each element, and checking by tables, with messages that name what is allowed. Knows nothing of
+ * policies or domains. Prints nothing, whatever libxml2 has to say.
  */
 #pragma once
 
@@ -20,8 +20,8 @@ typedef struct VvXml VvXml;
  * @text: the document, @length bytes
  * @limit: the most bytes it may have
  *
- * Returns: (transfer full): the document, or NULL with @error set (VV_ERROR_INVALID, "NAME:LINE:COLUMN:
- * WHAT", or "NAME: it is over N MiB")
+ * Returns: (transfer full): the document, or NULL with @error set (VV_ERROR_INVALID, "NAME:LINE: WHAT",
+ * or "NAME: it is over N MiB")
  */
 VvXml *vv_xml_parse (const char *name, const char *text, gsize length, gsize limit, GError **error);
 void vv_xml_free (VvXml *xml);
@@ -32,9 +32,6 @@ const xmlNode *vv_xml_root (const VvXml *xml);
 
 /** vv_xml_line: Returns: the line of an element's '<', from 1 */
 guint vv_xml_line (const xmlNode *element);
-
-/** vv_xml_column: Returns: the column of an element's '<', in characters, from 1 */
-guint vv_xml_column (const xmlNode *element);
 
 /** vv_xml_is_element: Returns: whether @node is an element of this name, in whatever namespace */
 gboolean vv_xml_is_element (const xmlNode *node, const char *name);
@@ -51,8 +48,7 @@ char *vv_xml_attribute (const xmlNode *node, const char *name);
  * when there is none */
 char *vv_xml_text (const xmlNode *node, const char *name);
 
-/** vv_xml_fail: sets @error to "NAME:LINE:COLUMN: ", where @element is, and the text, which becomes one line;
- * Returns: FALSE */
+/** vv_xml_fail: sets @error to "NAME:LINE: ", where @element is, and the text; Returns: FALSE */
 gboolean vv_xml_fail (const VvXml *xml, const xmlNode *element, GError **error, const char *format, ...)
     G_GNUC_PRINTF (4, 5);
 
@@ -90,19 +86,11 @@ struct VvXmlElement {
  * @element: its shape, @node and all that is in it
  * @namespace: (nullable): the namespace that all of them are in
  *
- * By the tables alone, which know which attribute or element is wrong, and what could be there. Of a wrong
- * attribute, libxml2 says only that the attributes are wrong; so this comes before vv_xml_validate().
+ * What is refused by a RELAX NG schema in schemas/ is refused by its tables: test-policy-files.py compares
+ * them. Unlike libxml2's validation, which says only that the attributes are wrong, this names the one, and
+ * what it could be.
  *
  * Returns: TRUE, or FALSE with @error set as by vv_xml_fail()
  */
 gboolean vv_xml_check (const VvXml *xml, const xmlNode *node, const VvXmlElement *element,
                        const char *namespace, GError **error);
-
-/**
- * vv_xml_validate:
- * @node: an element: it and all that is in it
- * @schema: a RELAX NG schema
- *
- * Returns: TRUE, or FALSE with @error set as by vv_xml_fail(), to what libxml2 said first
- */
-gboolean vv_xml_validate (const VvXml *xml, const xmlNode *node, const char *schema, GError **error);

@@ -1,31 +1,43 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * domain-wishes: what the library makes of a domain's metadata, for test-policy-files.py: the domain's XML on
- * standard input; "ADDRESS WISHED" for each hostdev with a wish and then each problem, on standard output.
+ * domain-wishes FILE...: what the library makes of metadata, for test-policy-files.py: each file is a
+ * domain's XML; "FILE: ADDRESS wished" for each hostdev with a wish and then each problem, on standard
+ * output.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "domain-xml.h"
 
-int
-main (void)
+static gboolean
+tell (const char *path, GError **error)
 {
-  static char xml[65536];
-  gsize length = fread (xml, 1, sizeof xml, stdin);
-  g_autoptr (GError) error = NULL;
-  g_autoptr (VvDomain) domain = vv_domain_parse (xml, length, &error);
+  g_autofree char *xml = NULL;
+  gsize length;
+  g_autoptr (VvDomain) domain =
+      g_file_get_contents (path, &xml, &length, error) ? vv_domain_parse (xml, length, error) : NULL;
 
-  if (!domain) {
-    fprintf (stderr, "%s\n", error->message);
-    return EXIT_FAILURE;
-  }
+  if (!domain)
+    return FALSE;
   for (guint i = 0; i < domain->hostdevs->len; i++) {
     const VvHostdev *h = domain->hostdevs->pdata[i];
     if (h->wish)
-      printf ("%s wished\n", h->address);
+      printf ("%s: %s wished\n", path, h->address);
   }
   for (guint i = 0; i < domain->problems->len; i++)
-    puts (domain->problems->pdata[i]);
+    printf ("%s: %s\n", path, (char *)domain->problems->pdata[i]);
+  return TRUE;
+}
+
+int
+main (int argc, char **argv)
+{
+  for (int i = 1; i < argc; i++) {
+    g_autoptr (GError) error = NULL;
+    if (!tell (argv[i], &error)) {
+      fprintf (stderr, "%s: %s\n", argv[i], error->message);
+      return EXIT_FAILURE;
+    }
+  }
   return EXIT_SUCCESS;
 }

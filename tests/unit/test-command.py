@@ -537,7 +537,7 @@ def policy_json():
         exits(result, 1)
         found = json.loads(result.stdout)
         valid(found, "policy.schema.json")
-        problem = (f"{broken}:2:1: <default> wants nothing: it needs one of driver, fallback, migratable, unmanaged, "
+        problem = (f"{broken}:2: <default> wants nothing: it needs one of driver, fallback, migratable, unmanaged, "
                    "host-use; nothing in it counts")
         equal(result.stderr, f"vfio-variant: {problem}\n")
         equal(found["files"], [{"path": main, "problem": None}, {"path": broken, "problem": problem}])

@@ -236,25 +236,25 @@ test_malformed (void)
   } cases[] = {
       {"nothing", "", "domain XML:?:*"},
       {"blanks", " \n\n", "domain XML:?:*"},
-      {"no XML", "hello hostdev", "domain XML:1:*: *"},
-      {"truncated", "<domain>\n<devices>\n<hostdev type='pci'><sour", "domain XML:3:*: *"},
-      {"another root", "<network/>", "domain XML:1:1: the root element is <network>, not <domain>"},
-      {"the wrong end", "<domain>\n</doman>", "domain XML:2:*: *"},
-      {"an unknown entity", "<domain>&hostdev;</domain>", "domain XML:1:*: *"},
-      {"two roots", "<domain/><domain/>", "domain XML:1:*: *"},
-      {"bad UTF-8", "<domain><name>\xff\xfe</name></domain>", "domain XML:1:*: *"},
-      {"a document type", "<!DOCTYPE domain><domain/>", "domain XML:1:*: a document type is not allowed"},
+      {"no XML", "hello hostdev", "domain XML:1: *"},
+      {"truncated", "<domain>\n<devices>\n<hostdev type='pci'><sour", "domain XML:3: *"},
+      {"another root", "<network/>", "domain XML:1: the root element is <network>, not <domain>"},
+      {"the wrong end", "<domain>\n</doman>", "domain XML:2: *"},
+      {"an unknown entity", "<domain>&hostdev;</domain>", "domain XML:1: *"},
+      {"two roots", "<domain/><domain/>", "domain XML:1: *"},
+      {"bad UTF-8", "<domain><name>\xff\xfe</name></domain>", "domain XML:1: *"},
+      {"a document type", "<!DOCTYPE domain><domain/>", "domain XML:1: a document type is not allowed"},
       {"an external entity",
        "<!DOCTYPE d [<!ENTITY x SYSTEM 'file:///etc/hostname'>]><domain><name>&x;</name></domain>",
-       "domain XML:1:*: a document type is not allowed"},
+       "domain XML:1: a document type is not allowed"},
       {"an external document type", "<!DOCTYPE d SYSTEM 'http://127.0.0.1/d.dtd'><domain/>",
-       "domain XML:1:*: a document type is not allowed"},
+       "domain XML:1: a document type is not allowed"},
       {"an entity bomb",
        "<!DOCTYPE d [<!ENTITY a 'hahahahaha'><!ENTITY b '&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;'>"
        "<!ENTITY c '&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;'><!ENTITY d '&c;&c;&c;&c;&c;&c;&c;&c;&c;&c;'>"
        "<!ENTITY e '&d;&d;&d;&d;&d;&d;&d;&d;&d;&d;'><!ENTITY f '&e;&e;&e;&e;&e;&e;&e;&e;&e;&e;'>]>"
        "<domain><name>&f;&f;&f;&f;</name></domain>",
-       "domain XML:1:*: a document type is not allowed"},
+       "domain XML:1: a document type is not allowed"},
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
@@ -437,36 +437,36 @@ test_bad_wishes (void)
     const char *wish, *problem;
   } cases[] = {
       {"<vfio:hostdev alias='ua-nic0'/>",
-       "domain XML:5:1: <hostdev> wants nothing: it needs one of driver, fallback, migratable"},
-      {"<vfio:hostdev driver='x'/>", "domain XML:5:1: <hostdev> needs either alias or address"},
+       "domain XML:5: <hostdev> wants nothing: it needs one of driver, fallback, migratable"},
+      {"<vfio:hostdev driver='x'/>", "domain XML:5: <hostdev> needs either alias or address"},
       {"<vfio:hostdev alias='ua-nic0' address='3b:00.1' driver='x'/>",
-       "domain XML:5:1: <hostdev> needs either alias or address"},
+       "domain XML:5: <hostdev> needs either alias or address"},
       {"<vfio:hostdev alias='ua-nic0' drivers='x'/>",
-       "domain XML:5:1: <hostdev> has no attribute 'drivers'; it can have alias, address, driver, fallback, "
+       "domain XML:5: <hostdev> has no attribute 'drivers'; it can have alias, address, driver, fallback, "
        "migratable"},
       {"<vfio:hostdev alias='ua-nic0' driver='x' unmanaged='manage'/>",
-       "domain XML:5:1: <hostdev> has no attribute 'unmanaged'; it can have alias, address, driver, "
+       "domain XML:5: <hostdev> has no attribute 'unmanaged'; it can have alias, address, driver, "
        "fallback, migratable"},
       {"<vfio:hostdev alias='ua-nic0' vfio:driver='x'/>",
-       "domain XML:5:1: <hostdev> has no attribute 'vfio:driver'; it can have alias, address, driver, "
+       "domain XML:5: <hostdev> has no attribute 'vfio:driver'; it can have alias, address, driver, "
        "fallback, migratable"},
       {"   <vfio:hostdev alias='ua-nic0' fallback='no'/>",
-       "domain XML:5:4: <hostdev fallback='no'>: fallback is next, generic or none"},
+       "domain XML:5: <hostdev fallback='no'>: fallback is next, generic or none"},
       {"<vfio:hostdev alias='ua-nic0' migratable='yes'/>",
-       "domain XML:5:1: <hostdev migratable='yes'>: migratable is ignore, prefer or require"},
+       "domain XML:5: <hostdev migratable='yes'>: migratable is ignore, prefer or require"},
       {"<vfio:hostdev alias='ua-nic0' driver='../x'/>",
-       "domain XML:5:1: <hostdev driver='../x'>: driver is 'auto', or up to 32 names of drivers or modules, "
+       "domain XML:5: <hostdev driver='../x'>: driver is 'auto', or up to 32 names of drivers or modules, "
        "'generic' among them"},
       {"<vfio:hostdev alias='ua nic0' driver='x'/>",
-       "domain XML:5:1: <hostdev alias='ua nic0'>: alias is the name of a device's <alias>"},
-      {"<vfio:hostdev address='3b:00.9' driver='x'/>", "domain XML:5:1: <hostdev address='3b:00.9'>: address "
+       "domain XML:5: <hostdev alias='ua nic0'>: alias is the name of a device's <alias>"},
+      {"<vfio:hostdev address='3b:00.9' driver='x'/>", "domain XML:5: <hostdev address='3b:00.9'>: address "
                                                        "is a PCI address of the host, like 0000:3b:00.1"},
       {"<vfio:hostdev address='3b:*' driver='x'/>",
-       "domain XML:5:1: <hostdev address='3b:*'>: address is a PCI address of the host, like 0000:3b:00.1"},
-      {"<vfio:device/>", "domain XML:5:1: <device> is not allowed in <hostdevs>; it can have <hostdev>"},
+       "domain XML:5: <hostdev address='3b:*'>: address is a PCI address of the host, like 0000:3b:00.1"},
+      {"<vfio:device/>", "domain XML:5: <device> is not allowed in <hostdevs>; it can have <hostdev>"},
       {"<hostdev alias='ua-nic0' driver='x'/>",
-       "domain XML:5:1: <hostdev> is not allowed in <hostdevs>, in this namespace; it can have <hostdev>"},
-      {"text", "domain XML:3:1: text is not allowed in <hostdevs>"},
+       "domain XML:5: <hostdev> is not allowed in <hostdevs>, in this namespace; it can have <hostdev>"},
+      {"text", "domain XML:3: text is not allowed in <hostdevs>"},
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
@@ -474,7 +474,7 @@ test_bad_wishes (void)
     assert_wishes (cases[i].wish, xml, "", cases[i].problem);
   }
   assert_wishes ("a wish outside", WISHES ("vfio:other", ""), "",
-                 "domain XML:3:1: <otherhostdevs> is here instead of <hostdevs>");
+                 "domain XML:3: <otherhostdevs> is here instead of <hostdevs>");
 #undef GOOD
 }
 
@@ -485,13 +485,13 @@ test_wishes_for_none (void)
   assert_wishes ("no such alias",
                  WISHES ("vfio:", "\n<vfio:hostdev alias='ua-x' driver='a'/>\n <vfio:hostdev alias='net0' "
                                   "driver='b'/>"),
-                 "0000:3b:00.2 b  ", "domain XML:4:1: the domain has no PCI hostdev with the alias ua-x");
+                 "0000:3b:00.2 b  ", "domain XML:4: the domain has no PCI hostdev with the alias ua-x");
   assert_wishes ("no such address", WISH ("address='3b:00.7' driver='a'"), "",
-                 "domain XML:4:3: the domain has no PCI hostdev with the address 0000:3b:00.7");
+                 "domain XML:4: the domain has no PCI hostdev with the address 0000:3b:00.7");
   assert_wishes ("two for one",
                  WISHES ("vfio:", "<vfio:hostdev alias='net0' driver='a'/>\n<vfio:hostdev "
                                   "address='3b:00.2' driver='b'/>"),
-                 "0000:3b:00.2 a  ", "domain XML:4:1: a second wish for 0000:3b:00.2; the first counts");
+                 "0000:3b:00.2 a  ", "domain XML:4: a second wish for 0000:3b:00.2; the first counts");
 }
 
 static void

@@ -1600,7 +1600,8 @@ test_policy_cannot_be_read (void)
   fake_remove (f->k, POLICY);
   fake_link (f->k, POLICY, "vfio-variant.xml"); /* to itself: ELOOP */
   vv_service_reload (f->service);
-  fake_assert_logged ("the policy could not be read, so what was known of it stays: */" POLICY ": Too many *");
+  fake_assert_logged ("the policy could not be read, so what was known of it stays: */" POLICY
+                      ": Too many *");
   g_autoptr (JsonNode) second = status_of (f);
   g_assert_cmpint (number (first, NULL, "policy_read"), ==, number (second, NULL, "policy_read"));
   detach (f, libvirt);

@@ -74,7 +74,7 @@ broken_policy() {
   set_policy "<device vendor='0x1af4' driver='generic' fallback='never'/>"
   mark_log
   goes_and_comes_home test_vfio_pci "$virtio_nic"
-  log_says "policy: $policy_file:2:1: " >/dev/null || fail 'the log does not name file, line and column'
+  log_says "policy: $policy_file:2: " >/dev/null || fail 'the log does not name file and line'
   is_refused vfio-variant policy
 }
 
