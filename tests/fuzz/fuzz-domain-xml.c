@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Domain XML: whatever comes in, a domain comes out whose devices have addresses and whose wishes say
- * something, or an error.
+ * something, or an error. Wishes with which nothing is wrong, the schema takes.
  */
+#include <libxml/parser.h>
 #include <string.h>
 
 #include "domain-xml.h"
 #include "fuzz.h"
 #include "modalias.h"
 #include "pci-device.h"
+#include "schema.h"
+#include "xml.h"
+
+#define NAMESPACE "urn:vfio-variant:domain:1"
 
 static void
 assert_wish (const VvTerms *wish)
@@ -18,6 +23,18 @@ assert_wish (const VvTerms *wish)
   g_assert_true (wish->drivers || wish->values[VV_TERM_FALLBACK] || wish->values[VV_TERM_MIGRATABLE]);
   for (guint i = 0; wish->drivers && wish->drivers[i]; i++)
     g_assert_true (vv_name_is_safe (wish->drivers[i]));
+}
+
+static void
+assert_metadata (const char *data, gsize size)
+{
+  xmlDocPtr doc = xmlReadMemory (data, (int)size, "domain.xml", "UTF-8", XML_PARSE_NONET);
+  const xmlNode *metadata = vv_xml_child (xmlDocGetRootElement (doc), "metadata");
+
+  for (xmlNode *node = metadata ? metadata->children : NULL; node; node = node->next)
+    if (node->type == XML_ELEMENT_NODE && node->ns && strcmp ((const char *)node->ns->href, NAMESPACE) == 0)
+      g_assert_true (schema_takes ("domain-metadata.rng", node));
+  xmlFreeDoc (doc);
 }
 
 int
@@ -38,5 +55,7 @@ LLVMFuzzerTestOneInput (const guint8 *data, gsize size)
     g_assert_true (g_str_has_prefix (domain->problems->pdata[i], "domain XML:"));
     g_assert_null (strchr (domain->problems->pdata[i], '\n'));
   }
+  if (domain && !domain->problems->len)
+    assert_metadata ((const char *)data, size);
   return 0;
 }
