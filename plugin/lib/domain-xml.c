@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "pci-device.h"
-#include "terms-xml.h"
+#include "policy-xml.h"
 
 #define HOSTDEV_LIMIT 4096 /* a bus has 256 functions */
 #define NAMESPACE "urn:vfio-variant:domain:1"

@@ -9,15 +9,53 @@
 #include <unistd.h>
 
 #include "modalias.h"
-#include "terms-xml.h"
 
 #define MAIN_FILE "vfio-variant.xml"
 #define MORE_FILES "vfio-variant.d"
 #define PATTERN_LIMIT 256 /* a PCI modalias has 57 bytes */
 #define PATH_LIMIT 1024
 #define MOST_SECONDS 3600
+#define DRIVERS_LIMIT 32 /* in one list */
+#define BLANKS " \t\n\r" /* what an XML list is separated by */
 
 /* --- values --- */
+
+static char **
+split (const char *value)
+{
+  g_auto (GStrv) parts = g_strsplit_set (value, BLANKS, -1);
+  g_autoptr (GPtrArray) names = g_ptr_array_new ();
+
+  for (char **part = parts; *part; part++)
+    if (**part)
+      g_ptr_array_add (names, g_strdup (*part));
+  g_ptr_array_add (names, NULL);
+  return (char **)g_ptr_array_free (g_steal_pointer (&names), FALSE);
+}
+
+gboolean
+vv_is_driver_list (const char *value)
+{
+  g_auto (GStrv) names = split (value);
+  guint n = g_strv_length (names);
+
+  for (char **name = names; *name; name++)
+    if (!vv_name_is_safe (*name) || (n > 1 && strcmp (*name, VV_DRIVER_AUTO) == 0))
+      return FALSE;
+  return n > 0 && n <= DRIVERS_LIMIT;
+}
+
+gboolean
+vv_is_fallback (const char *value)
+{
+  return vv_term_parse (VV_TERM_FALLBACK, value) != 0;
+}
+
+gboolean
+vv_is_migratable (const char *value)
+{
+  return vv_term_parse (VV_TERM_MIGRATABLE, value) != 0;
+}
 
 /* Whether each '[' has its ']', with something but @forbidden between them: the sets of fnmatch(3) that need
  * no thought */
@@ -147,6 +185,18 @@ is_seconds (const char *value)
 }
 
 static gboolean
+is_unmanaged (const char *value)
+{
+  return vv_term_parse (VV_TERM_UNMANAGED, value) != 0;
+}
+
+static gboolean
+is_host_use (const char *value)
+{
+  return vv_term_parse (VV_TERM_HOST_USE, value) != 0;
+}
+
+static gboolean
 is_yes_or_no (const char *value)
 {
   return strcmp (value, "yes") == 0 || strcmp (value, "no") == 0;
@@ -170,6 +220,13 @@ is_textfile (const char *value)
 #define ID N_ ("0x and 4 hexadecimal digits")
 #define SECONDS N_ ("a number of seconds from 1 to 3600")
 
+/* What only the administrator can say */
+#define TERMS_OF_HOST                                                                                        \
+  {"unmanaged", N_ ("ignore or manage"), is_unmanaged},                                                      \
+  {                                                                                                          \
+    "host-use", N_ ("refuse or warn"), is_host_use                                                           \
+  }
+
 static const VvXmlAttribute device_attributes[] = {
     {"address", ADDRESSES, is_address_glob},
     {"vendor", ID, is_id},
@@ -182,11 +239,11 @@ static const VvXmlAttribute device_attributes[] = {
     {"modalias", N_ ("a glob like pci:v000015B3d*"), is_modalias_glob},
     {"iommu-group", N_ ("a number, without leading zeros"), is_group},
     VV_TERMS_OF_DOMAIN,
-    VV_TERMS_OF_HOST,
-    VV_TERMS_OF_RULE,
+    TERMS_OF_HOST,
+    {"at-boot", N_ ("yes or no"), is_yes_or_no},
     {NULL},
 };
-static const VvXmlAttribute default_attributes[] = {VV_TERMS_OF_DOMAIN, VV_TERMS_OF_HOST, {NULL}};
+static const VvXmlAttribute default_attributes[] = {VV_TERMS_OF_DOMAIN, TERMS_OF_HOST, {NULL}};
 static const VvXmlAttribute gate_attributes[] = {
     {"enabled", N_ ("yes or no"), is_yes_or_no},
     {"deadline", SECONDS, is_seconds},
@@ -215,6 +272,19 @@ static const VvXmlElement *const in_policy[] = {
 static const VvXmlElement policy_element = {"vfio-variant", NULL, in_policy, TRUE, NULL};
 
 /* --- what it says --- */
+
+VvTerms
+vv_terms_from_xml (const xmlNode *element)
+{
+  g_autofree char *drivers = vv_xml_attribute (element, "driver");
+  VvTerms terms = {.drivers = drivers ? split (drivers) : NULL};
+
+  for (VvTerm term = 0; term < VV_TERMS; term++) {
+    g_autofree char *value = vv_xml_attribute (element, vv_term_name (term));
+    terms.values[term] = value ? vv_term_parse (term, value) : 0;
+  }
+  return terms;
+}
 
 static int
 id_of (const xmlNode *node, const char *name)

@@ -3,13 +3,16 @@
  * policy-xml: the administrator's policy as it stands in files, vfio-variant.xml(5).
  *
  * Owns: which files there are, whether root may believe them, their format and bounds. A file counts as a
- * whole or not at all, and what is wrong with one does not touch the others (rule R7). Knows nothing of what
- * follows from a policy.
+ * whole or not at all, and what is wrong with one does not touch the others (rule R7). The attributes that a
+ * domain's metadata shares with the policy are here, too. Knows nothing of what follows from a policy.
  */
 #pragma once
 
+#include <glib/gi18n-lib.h>
+
 #include "host.h"
 #include "policy.h"
+#include "xml.h"
 
 /** The largest file of the policy, in bytes, and the most of its rules and defaults. */
 #define VV_POLICY_FILE_LIMIT (1024 * 1024)
@@ -57,3 +60,21 @@ gboolean vv_policy_add_text (VvPolicy *policy, const char *path, const char *tex
  * Returns: (transfer full) (nullable): the pattern of whole addresses, in lower case; NULL when it is none
  */
 char *vv_policy_address_glob (const char *text);
+
+/** Whether @value is what the attribute of that name can be: of VV_TERMS_OF_DOMAIN */
+gboolean vv_is_driver_list (const char *value);
+gboolean vv_is_fallback (const char *value);
+gboolean vv_is_migratable (const char *value);
+
+/** VV_TERMS_OF_DOMAIN: rows of a table of VvXmlAttribute: what the owner of a domain can say, too */
+#define VV_TERMS_OF_DOMAIN                                                                                   \
+  {"driver", N_ ("'auto', or up to 32 names of drivers or modules, 'generic' among them"),                   \
+   vv_is_driver_list},                                                                                       \
+      {"fallback", N_ ("next, generic or none"), vv_is_fallback},                                            \
+  {                                                                                                          \
+    "migratable", N_ ("ignore, prefer or require"), vv_is_migratable                                         \
+  }
+
+/** vv_terms_from_xml: Returns: (transfer full): by vv_terms_clear(): the terms that @element, which was
+ * checked, has as attributes; all may be unsaid */
+VvTerms vv_terms_from_xml (const xmlNode *element);

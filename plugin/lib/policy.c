@@ -52,6 +52,16 @@ vv_terms_clear (VvTerms *terms)
   *terms = (VvTerms){0};
 }
 
+gboolean
+vv_terms_are_empty (const VvTerms *terms)
+{
+  gboolean empty = !terms->drivers;
+
+  for (VvTerm term = 0; term < VV_TERMS; term++)
+    empty = empty && !terms->values[term];
+  return empty;
+}
+
 /* --- rules and the policy --- */
 
 VvRule *

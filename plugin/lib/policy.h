@@ -97,6 +97,9 @@ typedef struct {
 
 void vv_terms_clear (VvTerms *terms);
 
+/** vv_terms_are_empty: Returns: whether @terms say nothing */
+gboolean vv_terms_are_empty (const VvTerms *terms);
+
 /**
  * VvRule:
  * @file, @line: where it stands
