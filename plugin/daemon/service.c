@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "service.h"
 
+#include <malloc.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -497,6 +498,7 @@ read_policy (VvService *s)
   }
   vv_policy_warn (policy);
   vv_session_set_policy (s->session, g_steal_pointer (&policy));
+  malloc_trim (0); /* the documents took more than what is kept of them, and stand behind it in the heap */
   s->policy_read = g_get_real_time ();
 }
 

@@ -26,7 +26,7 @@ vv_nodedev_name (const char *address)
   return g_strdelimit (g_strconcat ("pci_", address, NULL), ":.", '_');
 }
 
-/* --- writing: not by libxml2, whose libraries would be most of what the daemon has in memory --- */
+/* --- writing --- */
 
 typedef struct {
   GString *text;
