@@ -148,27 +148,27 @@ add_problem (VvDomain *domain, const GError *error)
 
 /* What the table does not say */
 static gboolean
-is_whole_wish (const VvXml *xml, const xmlNode *node, GError **error)
+is_whole_wish (const xmlNode *node, GError **error)
 {
   g_auto (VvWish) wish = vv_terms_from_xml (node);
   g_autofree char *alias = vv_xml_attribute (node, "alias");
   g_autofree char *address = vv_xml_attribute (node, "address");
 
   if (!alias == !address)
-    return vv_xml_fail (xml, node, error, _ ("<hostdev> needs either alias or address"));
+    return vv_xml_fail (node, error, _ ("<hostdev> needs either alias or address"));
   if (vv_terms_are_empty (&wish))
-    return vv_xml_fail (xml, node, error,
+    return vv_xml_fail (node, error,
                         _ ("<hostdev> wants nothing: it needs one of driver, fallback, migratable"));
   return TRUE;
 }
 
 static gboolean
-check_wishes (const VvXml *xml, const xmlNode *wishes, GError **error)
+check_wishes (const xmlNode *wishes, GError **error)
 {
-  if (!vv_xml_check (xml, wishes, &wishes_element, NAMESPACE, error))
+  if (!vv_xml_check (wishes, &wishes_element, NAMESPACE, error))
     return FALSE;
   for (const xmlNode *node = wishes->children; node; node = node->next)
-    if (node->type == XML_ELEMENT_NODE && !is_whole_wish (xml, node, error))
+    if (node->type == XML_ELEMENT_NODE && !is_whole_wish (node, error))
       return FALSE;
   return TRUE;
 }
@@ -185,7 +185,7 @@ find_hostdev (const VvDomain *domain, const char *alias, const char *address)
 }
 
 static gboolean
-take_wish (VvDomain *domain, const VvXml *xml, const xmlNode *node, GError **error)
+take_wish (VvDomain *domain, const xmlNode *node, GError **error)
 {
   g_autofree char *alias = vv_xml_attribute (node, "alias");
   g_autofree char *text = vv_xml_attribute (node, "address");
@@ -193,21 +193,21 @@ take_wish (VvDomain *domain, const VvXml *xml, const xmlNode *node, GError **err
   VvHostdev *hostdev = find_hostdev (domain, alias, address);
 
   if (!hostdev)
-    return vv_xml_fail (xml, node, error, _ ("the domain has no PCI hostdev with %s %s"),
+    return vv_xml_fail (node, error, _ ("the domain has no PCI hostdev with %s %s"),
                         alias ? _ ("the alias") : _ ("the address"), alias ? alias : address);
   if (hostdev->wish)
-    return vv_xml_fail (xml, node, error, _ ("a second wish for %s; the first counts"), hostdev->address);
+    return vv_xml_fail (node, error, _ ("a second wish for %s; the first counts"), hostdev->address);
   hostdev->wish = g_new0 (VvTerms, 1);
   *hostdev->wish = vv_terms_from_xml (node);
   return TRUE;
 }
 
 static void
-take_wishes (VvDomain *domain, const VvXml *xml, const xmlNode *wishes)
+take_wishes (VvDomain *domain, const xmlNode *wishes)
 {
   g_autoptr (GError) invalid = NULL;
 
-  if (!check_wishes (xml, wishes, &invalid)) {
+  if (!check_wishes (wishes, &invalid)) {
     add_problem (domain, invalid);
     return;
   }
@@ -217,25 +217,25 @@ take_wishes (VvDomain *domain, const VvXml *xml, const xmlNode *wishes)
     if (node->type != XML_ELEMENT_NODE)
       continue;
     if (taken++ == HOSTDEV_LIMIT) {
-      vv_xml_fail (xml, node, &error, _ ("more than %d; the rest does not count"), HOSTDEV_LIMIT);
+      vv_xml_fail (node, &error, _ ("more than %d; the rest does not count"), HOSTDEV_LIMIT);
       add_problem (domain, error);
       return;
     }
-    if (!take_wish (domain, xml, node, &error))
+    if (!take_wish (domain, node, &error))
       add_problem (domain, error);
   }
 }
 
 /* libvirt keeps one element of each namespace here, and chooses its prefix. */
 static void
-read_metadata (VvDomain *domain, const VvXml *xml)
+read_metadata (VvDomain *domain, const xmlNode *root)
 {
-  const xmlNode *metadata = vv_xml_child (vv_xml_root (xml), "metadata");
+  const xmlNode *metadata = vv_xml_child (root, "metadata");
 
   for (const xmlNode *node = metadata ? metadata->children : NULL; node; node = node->next)
     if (node->type == XML_ELEMENT_NODE && node->ns &&
         g_strcmp0 ((const char *)node->ns->href, NAMESPACE) == 0)
-      take_wishes (domain, xml, node);
+      take_wishes (domain, node);
 }
 
 /* --- QEMU's own properties --- */
@@ -275,7 +275,7 @@ vv_domain_parse (const char *xml, gsize length, GError **error)
   if (!root)
     return NULL;
   if (!vv_xml_is_element (root, "domain")) {
-    vv_xml_fail (doc, root, error, _ ("the root element is <%s>, not <domain>"), root->name);
+    vv_xml_fail (root, error, _ ("the root element is <%s>, not <domain>"), root->name);
     return NULL;
   }
   VvDomain *domain = g_new0 (VvDomain, 1);
@@ -289,7 +289,7 @@ vv_domain_parse (const char *xml, gsize length, GError **error)
   for (const xmlNode *node = devices ? devices->children : NULL; node; node = node->next)
     add_hostdev (domain, node, iommufd);
   read_overrides (domain, root);
-  read_metadata (domain, doc);
+  read_metadata (domain, root);
   return domain;
 }
 

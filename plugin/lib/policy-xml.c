@@ -337,7 +337,7 @@ matches_any (const VvRule *rule)
 
 /* What the tables do not say of an element: it must say something. */
 static gboolean
-add_rule (VvPolicy *policy, const VvXml *xml, const char *path, const xmlNode *node, GError **error)
+add_rule (VvPolicy *policy, const char *path, const xmlNode *node, GError **error)
 {
   gboolean is_default = vv_xml_is_element (node, "default");
   g_autoptr (VvRule) rule = vv_rule_new (path, vv_xml_line (node));
@@ -345,14 +345,14 @@ add_rule (VvPolicy *policy, const VvXml *xml, const char *path, const xmlNode *n
   read_match (rule, node);
   rule->terms = vv_terms_from_xml (node);
   if (policy->rules->len + policy->defaults->len == VV_POLICY_RULE_LIMIT)
-    return vv_xml_fail (xml, node, error, _ ("it has over %d rules"), VV_POLICY_RULE_LIMIT);
+    return vv_xml_fail (node, error, _ ("it has over %d rules"), VV_POLICY_RULE_LIMIT);
   if (!is_default && matches_any (rule))
     return vv_xml_fail (
-        xml, node, error,
+        node, error,
         _ ("<device> does not say which: it needs one of address, vendor, class and so on; what "
            "is to hold for all devices is <default>"));
   if (vv_terms_are_empty (&rule->terms))
-    return vv_xml_fail (xml, node, error,
+    return vv_xml_fail (node, error,
                         is_default ? _ ("<%s> wants nothing: it needs one of driver, fallback, migratable, "
                                         "unmanaged, host-use")
                                    : _ ("<%s> wants nothing: it needs one of driver, fallback, migratable, "
@@ -360,7 +360,7 @@ add_rule (VvPolicy *policy, const VvXml *xml, const char *path, const xmlNode *n
                         (const char *)node->name);
   if (rule->native_driver && rule->terms.values[VV_TERM_AT_BOOT] == VV_AT_BOOT_YES)
     return vv_xml_fail (
-        xml, node, error,
+        node, error,
         _ ("at-boot='yes' does not go together with native-driver: a device that has just appeared "
            "is on no driver yet; say which by other attributes"));
   g_ptr_array_add (is_default ? policy->defaults : policy->rules, g_steal_pointer (&rule));
@@ -393,10 +393,10 @@ read_gate (VvPolicy *policy, const xmlNode *gate)
 }
 
 static gboolean
-read_element (VvPolicy *policy, const VvXml *xml, const char *path, const xmlNode *node, GError **error)
+read_element (VvPolicy *policy, const char *path, const xmlNode *node, GError **error)
 {
   if (vv_xml_is_element (node, "device") || vv_xml_is_element (node, "default"))
-    return add_rule (policy, xml, path, node, error);
+    return add_rule (policy, path, node, error);
   if (vv_xml_is_element (node, "gate"))
     read_gate (policy, node);
   else if (vv_xml_is_element (node, "hooks"))
@@ -439,10 +439,10 @@ vv_policy_add_text (VvPolicy *policy, const char *path, const char *text, gsize 
   const xmlNode *root = xml ? vv_xml_root (xml) : NULL;
   g_autoptr (VvPolicy) said = vv_policy_new ();
 
-  if (!root || !vv_xml_check (xml, root, &policy_element, NULL, error))
+  if (!root || !vv_xml_check (root, &policy_element, NULL, error))
     return FALSE;
   for (const xmlNode *node = root->children; node; node = node->next)
-    if (!read_element (said, xml, path, node, error))
+    if (!read_element (said, path, node, error))
       return FALSE;
   append_policy (policy, said);
   return TRUE;

@@ -8,28 +8,10 @@
 
 #define SHOWN 80 /* bytes of somebody's text in a message */
 
-static void
-doc_free (xmlDocPtr doc)
-{
-  xmlFreeDoc (doc);
-}
-static void
-context_free (xmlParserCtxtPtr ctxt)
-{
-  xmlFreeParserCtxt (ctxt);
-}
-typedef xmlDoc Document;
-typedef xmlParserCtxt Parser;
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (Document, doc_free)
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (Parser, context_free)
-
-struct VvXml {
-  char *name;
-  Document *doc;
-};
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (xmlParserCtxt, xmlFreeParserCtxt)
 
 gboolean
-vv_xml_fail (const VvXml *xml, const xmlNode *element, GError **error, const char *format, ...)
+vv_xml_fail (const xmlNode *element, GError **error, const char *format, ...)
 {
   g_autofree char *text = NULL;
   va_list args;
@@ -37,7 +19,8 @@ vv_xml_fail (const VvXml *xml, const xmlNode *element, GError **error, const cha
   va_start (args, format);
   text = g_strdup_vprintf (format, args);
   va_end (args);
-  g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "%s:%u: %s", xml->name, vv_xml_line (element), text);
+  g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "%s:%u: %s", (const char *)element->doc->_private,
+               vv_xml_line (element), text);
   return FALSE;
 }
 
@@ -105,40 +88,30 @@ start_element (void *data, const xmlChar *name, const xmlChar *prefix, const xml
     ctxt->node->_private = GUINT_TO_POINTER (line_of_tag (ctxt->input));
 }
 
-static Document *
-read_document (const char *name, const char *text, gsize length, GError **error)
-{
-  Fault fault = {NULL, 1};
-  g_autoptr (Parser) ctxt = xmlNewParserCtxt ();
-
-  ctxt->_private = &fault;
-  ctxt->sax->internalSubset = refuse_doctype;
-  ctxt->sax->startElementNs = start_element;
-  ctxt->sax->serror = (xmlStructuredErrorFunc)note_error; /* libxml2 2.12 made the error constant */
-  g_autoptr (Document) doc = xmlCtxtReadMemory (ctxt, text, (int)length, "document.xml", "UTF-8",
-                                                XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
-  if (!fault.message && doc && xmlDocGetRootElement (doc))
-    return g_steal_pointer (&doc);
-  g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "%s:%d: %s", name, fault.line,
-               fault.message ? fault.message : _ ("there is no element"));
-  g_free (fault.message);
-  return NULL;
-}
-
 VvXml *
 vv_xml_parse (const char *name, const char *text, gsize length, gsize limit, GError **error)
 {
+  Fault fault = {NULL, 1};
+  g_autoptr (xmlParserCtxt) ctxt = xmlNewParserCtxt ();
+
   if (length > limit || length > G_MAXINT) {
     g_set_error (error, VV_ERROR, VV_ERROR_INVALID, _ ("%s: it is over %u MiB"), name, (guint)(limit >> 20));
     return NULL;
   }
-  Document *doc = read_document (name, text, length, error);
-  if (!doc)
-    return NULL;
-  VvXml *xml = g_new0 (VvXml, 1);
-  xml->name = g_strdup (name);
-  xml->doc = doc;
-  return xml;
+  ctxt->_private = &fault;
+  ctxt->sax->internalSubset = refuse_doctype;
+  ctxt->sax->startElementNs = start_element;
+  ctxt->sax->serror = (xmlStructuredErrorFunc)note_error; /* libxml2 2.12 made the error constant */
+  g_autoptr (VvXml) xml = xmlCtxtReadMemory (ctxt, text, (int)length, "document.xml", "UTF-8",
+                                             XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+  if (!fault.message && xml && xmlDocGetRootElement (xml)) {
+    xml->_private = g_strdup (name);
+    return g_steal_pointer (&xml);
+  }
+  g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "%s:%d: %s", name, fault.line,
+               fault.message ? fault.message : _ ("there is no element"));
+  g_free (fault.message);
+  return NULL;
 }
 
 void
@@ -146,9 +119,8 @@ vv_xml_free (VvXml *xml)
 {
   if (!xml)
     return;
-  xmlFreeDoc (xml->doc);
-  g_free (xml->name);
-  g_free (xml);
+  g_free (xml->_private);
+  xmlFreeDoc (xml);
 }
 
 /* --- looking --- */
@@ -156,7 +128,7 @@ vv_xml_free (VvXml *xml)
 const xmlNode *
 vv_xml_root (const VvXml *xml)
 {
-  return xmlDocGetRootElement (xml->doc);
+  return xmlDocGetRootElement (xml);
 }
 
 guint
@@ -236,31 +208,30 @@ find_attribute (const VvXmlElement *element, const xmlAttr *attr)
 }
 
 static gboolean
-refuse_attribute (const VvXml *xml, const xmlNode *node, const VvXmlElement *element, const xmlAttr *attr,
-                  GError **error)
+refuse_attribute (const xmlNode *node, const VvXmlElement *element, const xmlAttr *attr, GError **error)
 {
   g_autoptr (GString) names = g_string_new (NULL);
   g_autofree char *name = shown ((const char *)attr->name);
 
   for (const VvXmlAttribute *a = element->attributes; a && a->name; a++)
     add_word (names, a->name, "%s");
-  return vv_xml_fail (xml, node, error, _ ("<%s> has no attribute '%s%s%s'; it can have %s"), element->name,
+  return vv_xml_fail (node, error, _ ("<%s> has no attribute '%s%s%s'; it can have %s"), element->name,
                       attr->ns && attr->ns->prefix ? (const char *)attr->ns->prefix : "",
                       attr->ns && attr->ns->prefix ? ":" : "", name, names->len ? names->str : _ ("none"));
 }
 
 static gboolean
-check_attributes (const VvXml *xml, const xmlNode *node, const VvXmlElement *element, GError **error)
+check_attributes (const xmlNode *node, const VvXmlElement *element, GError **error)
 {
   for (const xmlAttr *attr = node->properties; attr; attr = attr->next) {
     const VvXmlAttribute *a = find_attribute (element, attr);
     if (!a)
-      return refuse_attribute (xml, node, element, attr, error);
+      return refuse_attribute (node, element, attr, error);
     g_autofree char *value = vv_xml_attribute (node, a->name);
     if (value && a->is_good (value))
       continue;
     g_autofree char *text = shown (value ? value : "");
-    return vv_xml_fail (xml, node, error, "<%s %s='%s'>: %s is %s", element->name, a->name, text, a->name,
+    return vv_xml_fail (node, error, "<%s %s='%s'>: %s is %s", element->name, a->name, text, a->name,
                         _ (a->form));
   }
   return TRUE;
@@ -276,15 +247,14 @@ find_child (const VvXmlElement *element, const xmlNode *node, const char *namesp
 }
 
 static gboolean
-refuse_child (const VvXml *xml, const xmlNode *node, const VvXmlElement *element, const char *namespace,
-              GError **error)
+refuse_child (const xmlNode *node, const VvXmlElement *element, const char *namespace, GError **error)
 {
   g_autoptr (GString) names = g_string_new (NULL);
   g_autofree char *name = shown ((const char *)node->name);
 
   for (const VvXmlElement *const *c = element->children; c && *c; c++)
     add_word (names, (*c)->name, "<%s>");
-  return vv_xml_fail (xml, node, error,
+  return vv_xml_fail (node, error,
                       is_in (node, namespace)
                           ? _ ("<%s> is not allowed in <%s>; it can have %s")
                           : _ ("<%s> is not allowed in <%s>, in this namespace; it can have %s"),
@@ -300,49 +270,46 @@ is_second (const xmlNode *node)
   return FALSE;
 }
 
-static gboolean check_element (const VvXml *xml, const xmlNode *node, const VvXmlElement *element,
-                               const char *namespace, GError **error);
+static gboolean check_element (const xmlNode *node, const VvXmlElement *element, const char *namespace,
+                               GError **error);
 
 static gboolean
-check_child (const VvXml *xml, const xmlNode *node, const VvXmlElement *element, const char *namespace,
-             GError **error)
+check_child (const xmlNode *node, const VvXmlElement *element, const char *namespace, GError **error)
 {
   if ((node->type == XML_TEXT_NODE || node->type == XML_CDATA_SECTION_NODE) && !xmlIsBlankNode (node))
-    return vv_xml_fail (xml, node->parent, error, _ ("text is not allowed in <%s>"), element->name);
+    return vv_xml_fail (node->parent, error, _ ("text is not allowed in <%s>"), element->name);
   if (node->type != XML_ELEMENT_NODE)
     return TRUE;
   const VvXmlElement *shape = find_child (element, node, namespace);
   if (!shape)
-    return refuse_child (xml, node, element, namespace, error);
+    return refuse_child (node, element, namespace, error);
   if (shape->once && is_second (node))
-    return vv_xml_fail (xml, node, error, _ ("<%s> can be there only once"), shape->name);
-  return check_element (xml, node, shape, namespace, error);
+    return vv_xml_fail (node, error, _ ("<%s> can be there only once"), shape->name);
+  return check_element (node, shape, namespace, error);
 }
 
 static gboolean
-check_element (const VvXml *xml, const xmlNode *node, const VvXmlElement *element, const char *namespace,
-               GError **error)
+check_element (const xmlNode *node, const VvXmlElement *element, const char *namespace, GError **error)
 {
-  if (!check_attributes (xml, node, element, error))
+  if (!check_attributes (node, element, error))
     return FALSE;
   if (element->needs && !xmlHasProp (node, (const xmlChar *)element->needs))
-    return vv_xml_fail (xml, node, error, _ ("<%s> needs the attribute %s"), element->name, element->needs);
+    return vv_xml_fail (node, error, _ ("<%s> needs the attribute %s"), element->name, element->needs);
   for (const xmlNode *c = node->children; c; c = c->next)
-    if (!check_child (xml, c, element, namespace, error))
+    if (!check_child (c, element, namespace, error))
       return FALSE;
   return TRUE;
 }
 
 gboolean
-vv_xml_check (const VvXml *xml, const xmlNode *node, const VvXmlElement *element, const char *namespace,
-              GError **error)
+vv_xml_check (const xmlNode *node, const VvXmlElement *element, const char *namespace, GError **error)
 {
   if (!vv_xml_is_element (node, element->name)) {
     g_autofree char *name = shown ((const char *)node->name);
-    return vv_xml_fail (xml, node, error, _ ("<%s> is here instead of <%s>"), name, element->name);
+    return vv_xml_fail (node, error, _ ("<%s> is here instead of <%s>"), name, element->name);
   }
   if (!is_in (node, namespace))
-    return vv_xml_fail (xml, node, error, _ ("<%s> must be in %s%s"), element->name,
+    return vv_xml_fail (node, error, _ ("<%s> must be in %s%s"), element->name,
                         namespace ? _ ("the namespace ") : _ ("no namespace"), namespace ? namespace : "");
-  return check_element (xml, node, element, namespace, error);
+  return check_element (node, element, namespace, error);
 }

@@ -12,7 +12,8 @@
 
 #include "error.h"
 
-typedef struct VvXml VvXml;
+/** VvXml: a document whose _private is its name, and those of its elements their lines */
+typedef xmlDoc VvXml;
 
 /**
  * vv_xml_parse:
@@ -49,8 +50,7 @@ char *vv_xml_attribute (const xmlNode *node, const char *name);
 char *vv_xml_text (const xmlNode *node, const char *name);
 
 /** vv_xml_fail: sets @error to "NAME:LINE: ", where @element is, and the text; Returns: FALSE */
-gboolean vv_xml_fail (const VvXml *xml, const xmlNode *element, GError **error, const char *format, ...)
-    G_GNUC_PRINTF (4, 5);
+gboolean vv_xml_fail (const xmlNode *element, GError **error, const char *format, ...) G_GNUC_PRINTF (3, 4);
 
 /**
  * VvXmlAttribute:
@@ -92,5 +92,5 @@ struct VvXmlElement {
  *
  * Returns: TRUE, or FALSE with @error set as by vv_xml_fail()
  */
-gboolean vv_xml_check (const VvXml *xml, const xmlNode *node, const VvXmlElement *element,
-                       const char *namespace, GError **error);
+gboolean vv_xml_check (const xmlNode *node, const VvXmlElement *element, const char *namespace,
+                       GError **error);
