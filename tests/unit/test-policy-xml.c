@@ -389,8 +389,27 @@ test_unreadable (void)
   see_all (FALSE);
   assert_files (f, MAIN " -> " MAIN ": open: Permission denied; nothing in it counts\n" FOLDER " -> " FOLDER
                         ": Permission denied; nothing in it counts");
+  g_autoptr (VvPolicy) policy = vv_policy_read (f->host);
   see_all (TRUE);
+  fake_assert_matches (policy->unread, "*" MAIN ": open: Permission denied");
   change_mode (f, FOLDER, 0755);
+}
+
+/* What is wrong in a file that was read, or with its owner, is something else. */
+static void
+test_unread (void)
+{
+  g_autoptr (HostFixture) f = host_fixture_new ();
+
+  fake_write (f->k, MAIN, "<vfio-variant>");
+  fake_write (f->k, FOLDER "/a.xml", POLICY (""));
+  change_mode (f, FOLDER "/a.xml", 0666);
+  g_autoptr (VvPolicy) wrong = vv_policy_read (f->host);
+  g_assert_null (wrong->unread);
+  fake_link (f->k, FOLDER "/b.xml", "b.xml");
+  fake_link (f->k, FOLDER "/c.xml", "nowhere");
+  g_autoptr (VvPolicy) unread = vv_policy_read (f->host);
+  fake_assert_matches (unread->unread, "*/b.xml: Too many levels of symbolic links");
 }
 
 static void
@@ -467,6 +486,7 @@ main (int argc, char **argv)
   g_test_add_func ("/policy-xml/files-that-others-can-write", test_others_can_write);
   g_test_add_func ("/policy-xml/files-of-others", test_owner);
   g_test_add_func ("/policy-xml/files-that-cannot-be-read", test_unreadable);
+  g_test_add_func ("/policy-xml/what-cannot-be-read-is-told-from-what-is-wrong", test_unread);
   g_test_add_func ("/policy-xml/names-that-are-no-text", test_names);
   g_test_add_func ("/policy-xml/rules-and-length-are-bounded", test_bounds);
   g_test_add_func ("/policy-xml/number-of-files-is-bounded", test_bounds_of_files);
