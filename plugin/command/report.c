@@ -55,9 +55,6 @@ static const Field outcomes_fields[] = {{"detached"},   {"fell-back"}, {"reattac
                                         {"deadline"},   {"crashed"},   {NULL}};
 /* All but the count are there when that is not 0. */
 static const Field latency_fields[] = {{"count"},
-                                       {"p50-us", KIND_NUMBER, TRUE},
-                                       {"p90-us", KIND_NUMBER, TRUE},
-                                       {"p99-us", KIND_NUMBER, TRUE},
                                        {"max-us", KIND_NUMBER, TRUE},
                                        {"sum-us", KIND_NUMBER, TRUE},
                                        {"buckets", KIND_BUCKETS, TRUE},

@@ -98,13 +98,12 @@ print_counters (const VvReport *r, const char *group, const char *const keys[], 
 static void
 print_latency (const VvReport *r, const char *group, const char *note)
 {
-  g_autofree char *p50 = duration_of (r, group, "p50-us");
-  g_autofree char *p90 = duration_of (r, group, "p90-us");
-  g_autofree char *p99 = duration_of (r, group, "p99-us");
+  guint64 count = vv_report_number (r, group, "count");
+  g_autofree char *mean = duration (vv_report_number (r, group, "sum-us") / MAX (count, 1));
   g_autofree char *longest = duration_of (r, group, "max-us");
 
-  if (vv_report_number (r, group, "count") > 0)
-    printf (_ ("%-9s p50 %s, p90 %s, p99 %s, max %s%s\n"), group, p50, p90, p99, longest, note);
+  if (count > 0)
+    printf (_ ("%-9s mean %s, max %s%s\n"), group, mean, longest, note);
 }
 
 static struct libscols_table *

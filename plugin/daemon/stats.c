@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "stats.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-#define SAMPLES 1024 /* the latest ones make the percentiles */
 #define CHANGES 16
 
 typedef struct {
-  guint64 count;
   gint64 most;
-  gint64 samples[SAMPLES];
   VvHistogram histogram;
 } Latency;
 
@@ -47,9 +43,8 @@ vv_stats_outcome (VvStats *stats, const char *outcome)
 }
 
 static void
-add_sample (Latency *latency, gint64 usec)
+add_duration (Latency *latency, gint64 usec)
 {
-  latency->samples[latency->count++ % SAMPLES] = usec;
   latency->most = MAX (latency->most, usec);
   vv_histogram_add (&latency->histogram, usec);
 }
@@ -77,32 +72,18 @@ vv_stats_change (VvStats *stats, GKeyFile *report, const char *group, gint64 hel
   g_queue_push_head (&stats->changes, change);
   if (stats->changes.length > CHANGES)
     g_key_file_unref (g_queue_pop_tail (&stats->changes));
-  add_sample (&stats->held, held_usec);
-  add_sample (&stats->own, own_usec);
-}
-
-static int
-compare (const void *a, const void *b)
-{
-  gint64 x = *(const gint64 *)a, y = *(const gint64 *)b;
-
-  return x < y ? -1 : x > y;
+  add_duration (&stats->held, held_usec);
+  add_duration (&stats->own, own_usec);
 }
 
 static void
 write_latency (const Latency *latency, GKeyFile *file, const char *group)
 {
-  gsize n = MIN (latency->count, SAMPLES);
+  guint64 count = vv_histogram_total (&latency->histogram);
 
-  g_key_file_set_uint64 (file, group, "count", latency->count);
-  if (!n)
+  g_key_file_set_uint64 (file, group, "count", count);
+  if (!count)
     return;
-  g_autofree gint64 *sorted = g_new (gint64, n);
-  memcpy (sorted, latency->samples, n * sizeof *sorted);
-  qsort (sorted, n, sizeof *sorted, compare);
-  g_key_file_set_int64 (file, group, "p50-us", sorted[(n - 1) * 50 / 100]);
-  g_key_file_set_int64 (file, group, "p90-us", sorted[(n - 1) * 90 / 100]);
-  g_key_file_set_int64 (file, group, "p99-us", sorted[(n - 1) * 99 / 100]);
   g_key_file_set_int64 (file, group, "max-us", latency->most);
   vv_histogram_write (&latency->histogram, file, group);
 }
