@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "colour.h"
+#include "one-line.h"
 #include "policy-xml.h"
 #include "watch.h"
 
@@ -63,12 +64,10 @@ tell_json (JsonNode *node, const char *event)
   vv_json_print_line (b);
 }
 
-/* What is quoted may be in any encoding, and acts on no terminal. */
 static void
 print_cell (const char *text)
 {
-  g_autofree char *valid = text ? g_utf8_make_valid (text, -1) : NULL;
-  g_autofree char *safe = valid ? vv_printable (valid, CELL_CHARACTERS) : NULL;
+  g_autofree char *safe = vv_printable (text, CELL_CHARACTERS);
 
   printf (" %s", safe ? safe : "-");
 }

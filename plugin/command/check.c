@@ -14,6 +14,7 @@
 #include "check-device.h"
 #include "command.h"
 #include "hook-scripts.h"
+#include "one-line.h"
 #include "subprocess.h"
 
 #define VIRSH_LIMIT_MS 10000
@@ -263,7 +264,7 @@ static void
 print_json (const Results *r)
 {
   g_autoptr (JsonBuilder) b = json_builder_new ();
-  g_autofree char *domain = r->domain && r->domain->name ? vv_printable (r->domain->name, 1000) : NULL;
+  g_autofree char *domain = r->domain ? vv_printable (r->domain->name, 1000) : NULL;
 
   json_builder_begin_object (b);
   vv_json_string (b, "domain", domain);

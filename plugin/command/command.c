@@ -213,66 +213,12 @@ vv_domain_allows (const VvEntry *entry, GError **error)
   return FALSE;
 }
 
-char *
-vv_printable (const char *text, guint characters)
-{
-  g_autoptr (GString) safe = g_string_new (NULL);
-  const char *p = text;
-
-  for (; *p && characters > 0; p = g_utf8_next_char (p), characters--) {
-    gunichar c = g_utf8_get_char (p);
-    g_string_append_unichar (safe, g_unichar_isspace (c) ? ' ' : g_unichar_isprint (c) ? c : '?');
-  }
-  if (*p)
-    g_string_append (safe, "...");
-  return g_string_free (g_steal_pointer (&safe), FALSE);
-}
-
-void
-vv_json_string (JsonBuilder *builder, const char *name, const char *value)
-{
-  json_builder_set_member_name (builder, name);
-  if (value)
-    json_builder_add_string_value (builder, value);
-  else
-    json_builder_add_null_value (builder);
-}
-
-void
-vv_json_boolean (JsonBuilder *builder, const char *name, gboolean value)
-{
-  json_builder_set_member_name (builder, name);
-  json_builder_add_boolean_value (builder, value);
-}
-
-/* What is quoted from sysfs, a policy or a domain may hold any bytes. JsonGenerator copies them, and in
- * json-glib 1.6 leaves 0x1f as it is. Its own text is ASCII, without control characters other than line
- * feeds. */
-static char *
-valid_json (const char *text)
-{
-  g_autofree char *utf8 = g_utf8_make_valid (text, -1);
-  GString *valid = g_string_new (NULL);
-
-  for (const char *p = utf8; *p; p++)
-    if ((guchar)*p < 0x20 && *p != '\n')
-      g_string_append_printf (valid, "\\u%04x", (guint)*p);
-    else
-      g_string_append_c (valid, *p);
-  return g_string_free (valid, FALSE);
-}
-
 static void
 print_json (JsonBuilder *builder, gboolean pretty)
 {
-  g_autoptr (JsonGenerator) generator = json_generator_new ();
-  g_autoptr (JsonNode) root = json_builder_get_root (builder);
+  g_autofree char *text = vv_json_text (builder, pretty);
 
-  json_generator_set_pretty (generator, pretty);
-  json_generator_set_root (generator, root);
-  g_autofree char *text = json_generator_to_data (generator, NULL);
-  g_autofree char *valid = valid_json (text);
-  puts (valid);
+  puts (text);
 }
 
 void

@@ -4,8 +4,7 @@
  */
 #pragma once
 
-#include <json-glib/json-glib.h>
-
+#include "json.h"
 #include "session.h"
 
 /** Exit codes, fixed (vfio-variant(1)). */
@@ -110,22 +109,6 @@ GPtrArray *vv_device_arguments (const VvHost *host, int argc, char **argv, int *
  * Returns: TRUE, or FALSE with @error set (VV_ERROR_REFUSED) when a domain has the device or is about to
  */
 gboolean vv_domain_allows (const VvEntry *entry, GError **error);
-
-/**
- * vv_printable:
- * @text: UTF-8
- * @characters: how many are kept; "..." follows when there were more
- *
- * Returns: (transfer full): @text on one line, and nothing that a terminal acts on: no control characters,
- * also those of C1, nor what turns the direction of writing
- */
-char *vv_printable (const char *text, guint characters);
-
-/** vv_json_string: adds a member that is a string, or null */
-void vv_json_string (JsonBuilder *builder, const char *name, const char *value);
-
-/** vv_json_boolean: adds a member that is true or false */
-void vv_json_boolean (JsonBuilder *builder, const char *name, gboolean value);
 
 /** vv_json_print: prints what was built, on standard output; frees nothing */
 void vv_json_print (JsonBuilder *builder);

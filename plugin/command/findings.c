@@ -7,6 +7,7 @@
 
 #include "colour.h"
 #include "command.h"
+#include "one-line.h"
 
 #define TEXT_CHARACTERS 2000
 #define SEVERITY_WIDTH 8
@@ -29,22 +30,18 @@ vv_findings_new (void)
   return g_ptr_array_new_with_free_func ((GDestroyNotify)finding_free);
 }
 
-/* What is quoted may be in any encoding. */
-static char *
-safe (const char *text)
-{
-  g_autofree char *valid = text ? g_utf8_make_valid (text, -1) : NULL;
-
-  return valid ? vv_printable (valid, TEXT_CHARACTERS) : NULL;
-}
-
 void
 vv_findings_add (GPtrArray *findings, const char *id, VvSeverity severity, const char *subject, char *what,
                  const char *why, char *cure)
 {
   VvFinding *f = g_new0 (VvFinding, 1);
 
-  *f = (VvFinding){id, severity, g_strdup (subject), safe (what), safe (why), safe (cure)};
+  *f = (VvFinding){id,
+                   severity,
+                   g_strdup (subject),
+                   vv_printable (what, TEXT_CHARACTERS),
+                   vv_printable (why, TEXT_CHARACTERS),
+                   vv_printable (cure, TEXT_CHARACTERS)};
   g_free (what);
   g_free (cure);
   g_ptr_array_add (findings, f);

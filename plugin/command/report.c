@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "one-line.h"
 
 #define NUMBER_MAX G_GUINT64_CONSTANT (9007199254740991)   /* 2^53 - 1: the same in every reader of JSON */
 #define MOMENT_MAX G_GUINT64_CONSTANT (253402214400000000) /* the year 9999, wherever midnight is */

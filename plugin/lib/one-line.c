@@ -33,3 +33,21 @@ vv_one_line (const char *bytes, gsize length, gboolean cut)
     g_string_append (line, _ (" [and more]"));
   return line->len ? g_string_free (g_steal_pointer (&line), FALSE) : NULL;
 }
+
+char *
+vv_printable (const char *text, guint characters)
+{
+  g_autofree char *valid = text ? g_utf8_make_valid (text, -1) : NULL;
+  g_autoptr (GString) safe = g_string_new (NULL);
+  const char *p = valid;
+
+  if (!valid)
+    return NULL;
+  for (; *p && characters > 0; p = g_utf8_next_char (p), characters--) {
+    gunichar c = g_utf8_get_char (p);
+    g_string_append_unichar (safe, g_unichar_isspace (c) ? ' ' : g_unichar_isprint (c) ? c : '?');
+  }
+  if (*p)
+    g_string_append (safe, "...");
+  return g_string_free (g_steal_pointer (&safe), FALSE);
+}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * one-line: words of others as a part of one line of a log.
+ * one-line: words of others as a part of one line, of a log or on a terminal.
  *
  * Owns: which characters may get there. Knows nothing of whose words they are.
  */
@@ -20,3 +20,13 @@
  * Returns: (transfer full) (nullable): the line; NULL when nothing is left
  */
 char *vv_one_line (const char *bytes, gsize length, gboolean cut);
+
+/**
+ * vv_printable:
+ * @text: (nullable): any bytes
+ * @characters: how many are kept; "..." follows when there were more
+ *
+ * Returns: (transfer full) (nullable): @text on one line, and nothing that a terminal acts on: no control
+ * characters, also those of C1, nor what turns the direction of writing
+ */
+char *vv_printable (const char *text, guint characters);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Words of others, as hook scripts print them and users call mount points: of any bytes one line comes that
- * can be logged as it is.
+ * can be logged as it is, and one that a terminal shows and does not act on.
  */
 #include <string.h>
 
@@ -10,6 +10,19 @@
 
 /* A byte becomes three at the most by make_valid, and a character of two bytes or more an escape of ten. */
 #define MOST_GROWTH 10
+#define CHARACTERS 100
+
+static void
+print (const guint8 *data, gsize size)
+{
+  g_autofree char *text = g_strndup ((const char *)data, size);
+  g_autofree char *shown = vv_printable (text, CHARACTERS);
+
+  g_assert_true (g_utf8_validate (shown, -1, NULL));
+  g_assert_cmpint (g_utf8_strlen (shown, -1), <=, CHARACTERS + (glong)strlen ("..."));
+  for (const char *p = shown; *p; p = g_utf8_next_char (p))
+    g_assert_true (g_unichar_isprint (g_utf8_get_char (p)));
+}
 
 int
 LLVMFuzzerTestOneInput (const guint8 *data, gsize size)
@@ -17,6 +30,7 @@ LLVMFuzzerTestOneInput (const guint8 *data, gsize size)
   gboolean cut = size > 0 && data[0] & 1;
   g_autofree char *line = vv_one_line ((const char *)data, size, cut);
 
+  print (data, size);
   if (!line) {
     g_assert_false (cut);
     return 0;

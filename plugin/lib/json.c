@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "json.h"
+
+void
+vv_json_string (JsonBuilder *builder, const char *name, const char *value)
+{
+  json_builder_set_member_name (builder, name);
+  if (value)
+    json_builder_add_string_value (builder, value);
+  else
+    json_builder_add_null_value (builder);
+}
+
+void
+vv_json_boolean (JsonBuilder *builder, const char *name, gboolean value)
+{
+  json_builder_set_member_name (builder, name);
+  json_builder_add_boolean_value (builder, value);
+}
+
+/* What is quoted from sysfs, a policy or a domain may hold any bytes. JsonGenerator copies them, and in
+ * json-glib 1.6 leaves 0x1f as it is. Its own text is ASCII, without control characters other than line
+ * feeds. */
+static char *
+valid_json (const char *text)
+{
+  g_autofree char *utf8 = g_utf8_make_valid (text, -1);
+  GString *valid = g_string_new (NULL);
+
+  for (const char *p = utf8; *p; p++)
+    if ((guchar)*p < 0x20 && *p != '\n')
+      g_string_append_printf (valid, "\\u%04x", (guint)*p);
+    else
+      g_string_append_c (valid, *p);
+  return g_string_free (valid, FALSE);
+}
+
+char *
+vv_json_text (JsonBuilder *builder, gboolean pretty)
+{
+  g_autoptr (JsonGenerator) generator = json_generator_new ();
+  g_autoptr (JsonNode) root = json_builder_get_root (builder);
+
+  json_generator_set_pretty (generator, pretty);
+  json_generator_set_root (generator, root);
+  g_autofree char *text = json_generator_to_data (generator, NULL);
+  return valid_json (text);
+}
