@@ -3,13 +3,15 @@
 
 #include <errno.h>
 #include <glib/gi18n-lib.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#define REPLY_LIMIT (256 * 1024)
+#include "command.h"
+#include "one-line.h"
+
+#define ERROR_CHARACTERS 160 /* an error quotes what was sent */
 #define NOT_RUNNING                                                                                          \
   N_ ("vfio-variantd is not running: hot plug gets what libvirt itself chooses; 'systemctl start "           \
       "vfio-variantd' starts it")
@@ -45,7 +47,7 @@ static int
 dial (const char *path, int patience_ms, GError **error)
 {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
-  /* bounds the wait of connect(2) for a place in the queue of a daemon that does not accept */
+  /* of connect(2), for a place in the queue of a daemon that does not accept, and of read(2) */
   const struct timeval patience = {patience_ms / 1000, patience_ms % 1000 * 1000};
   int fd = -1;
   int errnum = 0;
@@ -54,6 +56,7 @@ dial (const char *path, int patience_ms, GError **error)
     errnum = ENAMETOOLONG;
   else if ((fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) < 0 ||
            setsockopt (fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) < 0 ||
+           setsockopt (fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) < 0 ||
            connect (fd, (const struct sockaddr *)&address, sizeof address) < 0)
     errnum = errno;
   if (errnum == 0)
@@ -67,54 +70,70 @@ dial (const char *path, int patience_ms, GError **error)
   return -1;
 }
 
-/* Returns: whether there is something to read before @deadline, on the monotonic clock */
 static gboolean
-wait_for_more (int fd, gint64 deadline)
-{
-  struct pollfd it = {.fd = fd, .events = POLLIN};
-
-  for (;;) {
-    gint64 left_ms = (deadline - g_get_monotonic_time ()) / 1000;
-    int n = left_ms > 0 ? poll (&it, 1, (int)left_ms) : 0;
-    if (n >= 0 || errno != EINTR)
-      return n > 0;
-  }
-}
-
-static gboolean
-read_to_end (int fd, int patience_ms, gint64 deadline, GString *reply, GError **error)
+read_to_end (int fd, int patience_ms, GString *reply, GError **error)
 {
   char chunk[4096];
+  ssize_t n;
 
-  for (;;) {
-    if (!wait_for_more (fd, deadline))
-      return timed_out (error, patience_ms);
-    gssize n = recv (fd, chunk, sizeof chunk, MSG_DONTWAIT);
-    if (n == 0)
-      return TRUE;
-    if (n < 0 && errno != EINTR && errno != EAGAIN)
-      return vv_set_errno (error, errno, "the answer of vfio-variantd");
-    if (n > 0)
-      g_string_append_len (reply, chunk, n);
-    if (reply->len > REPLY_LIMIT) {
-      g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
-                   _ ("the answer of vfio-variantd is longer than %d bytes"), REPLY_LIMIT);
-      return FALSE;
-    }
-  }
+  while ((n = TEMP_FAILURE_RETRY (read (fd, chunk, sizeof chunk))) > 0)
+    g_string_append_len (reply, chunk, n);
+  if (n < 0 && errno == EAGAIN)
+    return timed_out (error, patience_ms);
+  return n == 0 || vv_set_errno (error, errno, "the answer of vfio-variantd");
 }
 
-VvReport *
+/* A daemon of any version reports at least its version. */
+static gboolean
+is_status (JsonNode *root)
+{
+  return root && JSON_NODE_HOLDS_OBJECT (root) && vv_json_get_string (json_node_get_object (root), "version");
+}
+
+static void
+compare_versions (JsonObject *status)
+{
+  g_autofree char *version = vv_printable (vv_json_get_string (status, "version"), ERROR_CHARACTERS);
+
+  if (g_strcmp0 (version, VV_VERSION) != 0)
+    vv_warning (_ ("vfio-variantd is version %s, vfio-variant is version %s; 'systemctl restart "
+                   "vfio-variantd' starts the installed one"),
+                version, VV_VERSION);
+}
+
+/* Only root can have put this socket into root's directory (status-socket.h), so the answer is trusted. It is
+ * cut off when the daemon ends while it answers, and differs when a daemon of another version still runs. */
+static JsonObject *
+parse (const GString *reply, GError **error)
+{
+  g_autoptr (JsonParser) parser = json_parser_new ();
+  g_autoptr (GError) syntax = NULL;
+
+  if (!json_parser_load_from_data (parser, reply->str, (gssize)reply->len, &syntax) ||
+      !is_status (json_parser_get_root (parser))) {
+    g_autofree char *what =
+        vv_printable (syntax ? syntax->message : _ ("no version in it"), ERROR_CHARACTERS);
+    g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
+                 _ ("cannot read the status of vfio-variantd (%s); try again if it was just restarted, else "
+                    "'systemctl restart vfio-variantd'"),
+                 what);
+    return NULL;
+  }
+  JsonObject *status = json_object_ref (json_node_get_object (json_parser_get_root (parser)));
+  compare_versions (status);
+  return status;
+}
+
+JsonObject *
 vv_ask_daemon (const VvHost *host, int patience_ms, GError **error)
 {
   g_autofree char *path = g_build_filename (host->run_path, VV_DAEMON_SOCKET, NULL);
   g_autoptr (GString) reply = g_string_new (NULL);
-  gint64 deadline = g_get_monotonic_time () + patience_ms * G_GINT64_CONSTANT (1000);
   int fd = dial (path, patience_ms, error);
 
   if (fd < 0)
     return NULL;
-  gboolean whole = read_to_end (fd, patience_ms, deadline, reply, error);
+  gboolean whole = read_to_end (fd, patience_ms, reply, error);
   close (fd);
-  return whole ? vv_report_parse (reply->str, reply->len, error) : NULL;
+  return whole ? parse (reply, error) : NULL;
 }

@@ -2,21 +2,24 @@
  *
  * ask: the conversation with vfio-variantd: connect, say nothing, read to the end.
  *
- * Owns: the connection, which is bounded in time and in bytes. Knows nothing of what the reply says.
+ * Owns: the connection, which is bounded in time, and that the reply is JSON of a daemon. Knows nothing of
+ * what else it says.
  */
 #pragma once
 
 #include "host.h"
-#include "report.h"
+#include "json.h"
 
-/** How long the daemon is given for the whole conversation, milliseconds */
+/** How long to wait for the daemon to accept, and to send its answer, milliseconds */
 #define VV_PATIENCE_MS 5000
 
 /**
  * vv_ask_daemon:
- * @patience_ms: how long to wait at the most, milliseconds
+ * @patience_ms: how long to wait at the most for each, milliseconds
  *
- * Returns: (transfer full): what the daemon says, or NULL with @error set: VV_ERROR_NOT_FOUND when it does
- * not run, VV_ERROR_PERMISSION when the caller may not ask
+ * Warns when the daemon's version is not the command's.
+ *
+ * Returns: (transfer full): what the daemon says (status.schema.json), or NULL with @error set:
+ * VV_ERROR_NOT_FOUND when it does not run, VV_ERROR_PERMISSION when the caller may not ask
  */
-VvReport *vv_ask_daemon (const VvHost *host, int patience_ms, GError **error);
+JsonObject *vv_ask_daemon (const VvHost *host, int patience_ms, GError **error);

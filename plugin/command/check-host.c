@@ -31,12 +31,12 @@ changed_at (const char *path)
 
 /* A file that is gone, or new, changes its folder. */
 static void
-check_reload (const VvSurroundings *s, const VvReport *report, GPtrArray *findings)
+check_reload (const VvSurroundings *s, JsonObject *daemon, GPtrArray *findings)
 {
   const GPtrArray *files = s->session->policy->files;
   g_autofree char *folder = vv_host_path (s->session->host, VV_LIBVIRT_DIR "/vfio-variant.d");
   gint64 newest = changed_at (folder);
-  gint64 read_at = (gint64)vv_report_number (report, "daemon", "policy-read");
+  gint64 read_at = vv_json_get_number (daemon, "policy_read");
   const char *which = folder;
 
   for (guint i = 0; i < files->len; i++) {
@@ -53,20 +53,19 @@ check_reload (const VvSurroundings *s, const VvReport *report, GPtrArray *findin
 }
 
 static void
-check_daemon (const VvSurroundings *s, const VvReport *report, GPtrArray *findings)
+check_daemon (const VvSurroundings *s, JsonObject *daemon, GPtrArray *findings)
 {
-  if (!report) {
+  if (!daemon) {
     find (findings, "daemon-off", VV_WARNING, g_strdup (_ ("vfio-variantd is not running")),
           _ ("hot plug gets what libvirt itself chooses"), g_strdup ("systemctl enable --now vfio-variantd"));
     return;
   }
-  g_autofree char *gate = vv_report_text (report, "daemon", "gate");
-  g_autofree char *reason = vv_report_text (report, "daemon", "reason");
-  if (g_strcmp0 (gate, "off") == 0)
+  const char *reason = vv_json_get_string (daemon, "reason");
+  if (g_strcmp0 (vv_json_get_string (daemon, "gate"), "off") == 0)
     find (findings, "gate-off", VV_WARNING,
           g_strdup_printf (_ ("the gate is off: %s"), reason ? reason : _ ("no reason was given")),
           _ ("hot plug gets what libvirt itself chooses"), NULL);
-  check_reload (s, report, findings);
+  check_reload (s, daemon, findings);
 }
 
 /* --- the kernel --- */
@@ -240,9 +239,9 @@ check_at_boot (const VvSurroundings *s, GPtrArray *findings)
 }
 
 void
-vv_check_host (const VvSurroundings *s, const VvReport *report, GPtrArray *findings)
+vv_check_host (const VvSurroundings *s, JsonObject *daemon, GPtrArray *findings)
 {
-  check_daemon (s, report, findings);
+  check_daemon (s, daemon, findings);
   check_kernel (s, findings);
   vv_find_policy (s, findings);
   check_hook (s, findings);

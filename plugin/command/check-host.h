@@ -7,12 +7,12 @@
  */
 #pragma once
 
-#include "report.h"
+#include "json.h"
 #include "surroundings.h"
 
 /**
  * vv_check_host:
- * @report: (nullable): what vfio-variantd says; NULL: it does not run
+ * @daemon: (nullable): what vfio-variantd says; NULL: it does not run
  * @findings: (element-type VvFinding): gets what is found
  */
-void vv_check_host (const VvSurroundings *s, const VvReport *report, GPtrArray *findings);
+void vv_check_host (const VvSurroundings *s, JsonObject *daemon, GPtrArray *findings);

@@ -12,6 +12,7 @@
 
 #include "ask.h"
 #include "command.h"
+#include "metrics.h"
 
 static void
 warn (const char *what)
@@ -20,18 +21,32 @@ warn (const char *what)
 }
 
 static void
-read_figures (const VvReport *report, VvDaemonFigures *figures)
+read_histogram (JsonObject *latency, VvHistogram *histogram)
 {
-  g_autofree char *gate = vv_report_text (report, "daemon", "gate");
+  g_autoptr (GList) buckets = vv_json_get_array (latency, "buckets", JSON_NODE_OBJECT);
+  guint i = 0;
+
+  histogram->sum_usec = (guint64)vv_json_get_number (latency, "sum_us");
+  for (GList *bucket = buckets; bucket && i <= VV_BUCKETS; bucket = bucket->next)
+    histogram->counts[i++] = (guint64)vv_json_get_number (json_node_get_object (bucket->data), "count");
+}
+
+static void
+read_figures (JsonObject *status, VvDaemonFigures *figures)
+{
+  JsonObject *opens = vv_json_get_object (status, "opens");
+  JsonObject *outcomes = vv_json_get_object (status, "outcomes");
 
   figures->up = TRUE;
-  figures->gate_on = g_strcmp0 (gate, "on") == 0;
-  figures->passed = vv_report_number (report, "opens", "passed");
-  figures->held_opens = vv_report_number (report, "opens", "held");
-  for (guint i = 0; i < VV_GATE_OUTCOMES; i++)
-    figures->outcomes[i] = vv_report_number (report, "outcomes", vv_gate_outcomes[i]);
-  vv_report_histogram (report, "held", &figures->held);
-  vv_report_histogram (report, "own", &figures->own);
+  figures->gate_on = g_strcmp0 (vv_json_get_string (status, "gate"), "on") == 0;
+  figures->passed = (guint64)vv_json_get_number (opens, "passed");
+  figures->held_opens = (guint64)vv_json_get_number (opens, "held");
+  for (guint i = 0; i < VV_GATE_OUTCOMES; i++) {
+    g_autofree char *name = g_strdelimit (g_strdup (vv_gate_outcomes[i]), "-", '_');
+    figures->outcomes[i] = (guint64)vv_json_get_number (outcomes, name);
+  }
+  read_histogram (vv_json_get_object (status, "held"), &figures->held);
+  read_histogram (vv_json_get_object (status, "own"), &figures->own);
 }
 
 /* Returns: FALSE when the caller may not ask. A daemon that gives no sound answer is not up. */
@@ -39,10 +54,10 @@ static gboolean
 ask (const VvHost *host, int patience_ms, VvDaemonFigures *figures)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (VvReport) report = vv_ask_daemon (host, patience_ms, &error);
+  g_autoptr (JsonObject) status = vv_ask_daemon (host, patience_ms, &error);
 
-  if (report)
-    read_figures (report, figures);
+  if (status)
+    read_figures (status, figures);
   else if (g_error_matches (error, VV_ERROR, VV_ERROR_PERMISSION))
     return FALSE;
   else if (!g_error_matches (error, VV_ERROR, VV_ERROR_NOT_FOUND))

@@ -2,8 +2,8 @@
  *
  * vfio-variant status: asks vfio-variantd how it is, and tells, with what check-host finds.
  *
- * Owns: the text for people. What the reply may say is report's business; no text of the reply is printed
- * that did not come through it.
+ * Owns: the text for people. The JSON is the daemon's own (service.c), with the findings added. Texts of
+ * others that are in it were made safe to show there, and are again before they are printed here.
  */
 #include <glib/gi18n-lib.h>
 #include <libsmartcols.h>
@@ -12,6 +12,7 @@
 #include "ask.h"
 #include "check-host.h"
 #include "command.h"
+#include "one-line.h"
 
 /* --- text --- */
 
@@ -26,19 +27,25 @@ duration (guint64 usec)
 }
 
 static char *
-duration_of (const VvReport *r, const char *group, const char *key)
+duration_of (JsonObject *o, const char *name)
 {
-  return duration (vv_report_number (r, group, key));
+  return duration ((guint64)vv_json_get_number (o, name));
 }
 
 /* ISO 8601, local time */
 static char *
-moment_of (const VvReport *r, const char *group, const char *key)
+moment_of (JsonObject *o, const char *name)
 {
-  gint64 usec = (gint64)vv_report_number (r, group, key);
-  g_autoptr (GDateTime) local = g_date_time_new_from_unix_local (usec / G_USEC_PER_SEC);
+  g_autoptr (GDateTime) local =
+      g_date_time_new_from_unix_local (vv_json_get_number (o, name) / G_USEC_PER_SEC);
 
   return local ? g_date_time_format (local, "%Y-%m-%dT%H:%M:%S%z") : g_strdup ("-");
+}
+
+static char *
+text_of (JsonObject *o, const char *name)
+{
+  return vv_printable (vv_json_get_string (o, name), VV_JSON_CHARACTERS);
 }
 
 static void
@@ -47,63 +54,69 @@ print_line (const char *label, const char *text)
   printf ("%-9s %s\n", label, text);
 }
 
-static void
-print_gate (const VvReport *r)
+/* "libvirtd, virtqemud" */
+static char *
+names_of (JsonObject *o, const char *name)
 {
-  g_autofree char *gate = vv_report_text (r, "daemon", "gate");
-  g_autofree char *reason = vv_report_text (r, "daemon", "reason");
-  g_auto (GStrv) executables = vv_report_names (r, "daemon", "executables");
-  g_autofree char *names = g_strjoinv (", ", executables);
-  g_autofree char *deadline = duration (vv_report_number (r, "daemon", "deadline-ms") * 1000);
-  gboolean on = g_str_equal (gate, "on");
-  g_autofree char *text =
-      on ? g_strdup_printf (_ ("on for %s; deadline %s"), *names ? names : _ ("nobody"), deadline)
-         : g_strdup_printf (_ ("off: %s"), reason ? reason : _ ("no reason was given"));
+  g_autoptr (GList) names = vv_json_get_array (o, name, JSON_NODE_VALUE);
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  for (GList *i = names; i; i = i->next)
+    g_string_append_printf (text, "%s%s", text->len ? ", " : "", json_node_get_string (i->data));
+  return vv_printable (text->len ? text->str : _ ("nobody"), VV_JSON_CHARACTERS);
+}
+
+static void
+print_gate (JsonObject *status)
+{
+  g_autofree char *reason = text_of (status, "reason");
+  g_autofree char *names = names_of (status, "executables");
+  g_autofree char *deadline = duration ((guint64)vv_json_get_number (status, "deadline_ms") * 1000);
+  gboolean on = g_strcmp0 (vv_json_get_string (status, "gate"), "on") == 0;
+  g_autofree char *text = on ? g_strdup_printf (_ ("on for %s; deadline %s"), names, deadline)
+                             : g_strdup_printf (_ ("off: %s"), reason ? reason : _ ("no reason was given"));
 
   print_line ("gate", text);
 }
 
 static void
-print_daemon (const VvReport *r)
+print_daemon (JsonObject *status)
 {
-  g_autofree char *version = vv_report_text (r, "daemon", "version");
-  g_autofree char *started = moment_of (r, "daemon", "started");
-  g_autofree char *minder = vv_report_text (r, "daemon", "minder");
-
-  g_autofree char *pid = vv_report_text (r, "daemon", "pid");
-  g_autofree char *devices = vv_report_text (r, "daemon", "devices");
-  g_autofree char *daemon =
-      g_strdup_printf (_ ("vfio-variantd %s, process %s, since %s"), version, pid, started);
+  g_autofree char *version = text_of (status, "version");
+  g_autofree char *started = moment_of (status, "started");
+  gboolean runs = g_strcmp0 (vv_json_get_string (status, "minder"), "running") == 0;
+  g_autofree char *daemon = g_strdup_printf (_ ("vfio-variantd %s, process %d, since %s"), version,
+                                             (int)vv_json_get_number (status, "pid"), started);
   g_autofree char *watched =
-      g_strdup_printf (g_str_equal (minder, "running") ? _ ("%s watched; the minder is running")
-                                                       : _ ("%s watched; the minder is idle"),
-                       devices);
+      g_strdup_printf (runs ? _ ("%d watched; the minder is running") : _ ("%d watched; the minder is idle"),
+                       (int)vv_json_get_number (status, "devices"));
 
   print_line ("daemon", daemon);
   print_line ("devices", watched);
 }
 
 static void
-print_counters (const VvReport *r, const char *group, const char *const keys[], const char *const words[],
-                gsize n)
+print_counters (JsonObject *status, const char *name, const char *const counters[], const char *const words[])
 {
+  JsonObject *object = vv_json_get_object (status, name);
   g_autoptr (GString) text = g_string_new (NULL);
 
-  for (gsize i = 0; i < n; i++)
-    g_string_append_printf (text, "%s%" G_GUINT64_FORMAT " %s", i ? ", " : "",
-                            vv_report_number (r, group, keys[i]), _ (words[i]));
-  print_line (group, text->str);
+  for (gsize i = 0; counters[i]; i++)
+    g_string_append_printf (text, "%s%" G_GINT64_FORMAT " %s", i ? ", " : "",
+                            vv_json_get_number (object, counters[i]), _ (words[i]));
+  print_line (name, text->str);
 }
 
 static void
-print_latency (const VvReport *r, const char *group, const char *note)
+print_latency (JsonObject *status, const char *name, const char *note)
 {
-  guint64 count = vv_report_number (r, group, "count");
-  g_autofree char *mean = duration (vv_report_number (r, group, "sum-us") / MAX (count, 1));
-  g_autofree char *longest = duration_of (r, group, "max-us");
+  JsonObject *latency = vv_json_get_object (status, name);
+  gint64 count = vv_json_get_number (latency, "count");
+  g_autofree char *mean = duration ((guint64)(vv_json_get_number (latency, "sum_us") / MAX (count, 1)));
+  g_autofree char *longest = duration_of (latency, "max_us");
 
   if (count > 0)
-    printf (_ ("%-9s mean %s, max %s%s\n"), group, mean, longest, note);
+    printf (_ ("%-9s mean %s, max %s%s\n"), name, mean, longest, note);
 }
 
 static struct libscols_table *
@@ -126,114 +139,110 @@ add_row (struct libscols_table *table, const char *const cells[], gsize n)
 }
 
 static void
-print_table (const char *title, struct libscols_table *table)
+add_holding (JsonObject *holding, struct libscols_table *table)
 {
-  printf ("\n%s\n", title);
-  scols_print_table (table);
-  scols_unref_table (table);
+  g_autofree char *device = text_of (holding, "device");
+  g_autofree char *executable = text_of (holding, "executable");
+  g_autofree char *pid = g_strdup_printf ("%d", (int)vv_json_get_number (holding, "pid"));
+  g_autofree char *since = duration_of (holding, "since_us");
+  const char *const cells[] = {device, executable, pid, since};
+
+  add_row (table, cells, G_N_ELEMENTS (cells));
 }
 
 static void
-print_holding (const VvReport *r)
+add_change (JsonObject *change, struct libscols_table *table)
 {
-  static const char *const columns[] = {"DEVICE", "EXECUTABLE", "PID", "FOR"};
-  struct libscols_table *table = new_table (columns, G_N_ELEMENTS (columns));
-
-  for (guint i = 1; i <= r->holding; i++) {
-    g_autofree char *group = g_strdup_printf ("holding %u", i);
-    g_autofree char *device = vv_report_text (r, group, "device");
-    g_autofree char *executable = vv_report_text (r, group, "executable");
-    g_autofree char *pid = vv_report_text (r, group, "pid");
-    g_autofree char *since = duration_of (r, group, "since-us");
-    const char *const cells[] = {device, executable, pid, since};
-    add_row (table, cells, G_N_ELEMENTS (cells));
-  }
-  print_table (_ ("Held now:"), table);
-}
-
-static void
-add_change (const VvReport *r, const char *group, struct libscols_table *table)
-{
-  g_autofree char *time = moment_of (r, group, "time");
-  g_autofree char *device = vv_report_text (r, group, "device");
-  g_autofree char *operation = vv_report_text (r, group, "operation");
-  g_autofree char *from = vv_report_text (r, group, "from");
-  g_autofree char *to = vv_report_text (r, group, "to");
-  g_autofree char *outcome = vv_report_text (r, group, "outcome");
-  g_autofree char *held = duration_of (r, group, "held-us");
-  g_autofree char *own = duration_of (r, group, "own-us");
-  g_autofree char *why = vv_report_text (r, group, "why");
-  g_autofree char *failed = vv_report_text (r, group, "failed");
+  g_autofree char *time = moment_of (change, "time");
+  g_autofree char *device = text_of (change, "device");
+  g_autofree char *operation = text_of (change, "operation");
+  g_autofree char *from = text_of (change, "from");
+  g_autofree char *to = text_of (change, "to");
+  g_autofree char *outcome = text_of (change, "outcome");
+  g_autofree char *held = duration_of (change, "held_us");
+  g_autofree char *own = duration_of (change, "own_us");
+  g_autofree char *why = text_of (change, "why");
+  g_autofree char *failed = text_of (change, "failed");
   g_autofree char *note = failed ? g_strdup_printf (_ ("%s; failed: %s"), why ? why : "-", failed) : NULL;
   const char *const cells[] = {time, device, operation, from, to, outcome, held, own, note ? note : why};
 
   add_row (table, cells, G_N_ELEMENTS (cells));
 }
 
+/* @name: an array; nothing is printed where it is empty */
 static void
-print_changes (const VvReport *r)
+print_array (JsonObject *status, const char *name, const char *title, struct libscols_table *table,
+             void (*add) (JsonObject *, struct libscols_table *))
 {
-  static const char *const columns[] = {"TIME",    "DEVICE", "OPERATION", "FROM", "TO",
-                                        "OUTCOME", "HELD",   "OWN",       "WHY"};
-  struct libscols_table *table = new_table (columns, G_N_ELEMENTS (columns));
+  g_autoptr (GList) elements = vv_json_get_array (status, name, JSON_NODE_OBJECT);
 
-  for (guint i = 1; i <= r->changes; i++) {
-    g_autofree char *group = g_strdup_printf ("change %u", i);
-    add_change (r, group, table);
+  for (GList *i = elements; i; i = i->next)
+    add (json_node_get_object (i->data), table);
+  if (elements) {
+    printf ("\n%s\n", title);
+    scols_print_table (table);
   }
-  print_table (_ ("Last changes of hands:"), table);
+  scols_unref_table (table);
 }
 
 static void
-print_text (const VvReport *r)
+print_text (JsonObject *status)
 {
-  static const char *const opens[] = {"seen", "passed", "held"};
+  static const char *const opens[] = {"seen", "passed", "held", NULL};
   static const char *const open_words[] = {N_ ("seen"), N_ ("passed"), N_ ("held")};
-  static const char *const outcomes[] = {"detached", "fell-back", "reattached", "left-alone",
-                                         "failed",   "refused",   "deadline",   "crashed"};
+  static const char *const outcomes[] = {"detached", "fell_back", "reattached", "left_alone", "failed",
+                                         "refused",  "deadline",  "crashed",    NULL};
   static const char *const outcome_words[] = {N_ ("detached"),          N_ ("fell back"), N_ ("reattached"),
                                               N_ ("left alone"),        N_ ("failed"),    N_ ("refused"),
                                               N_ ("past the deadline"), N_ ("crashed")};
+  static const char *const holding[] = {"DEVICE", "EXECUTABLE", "PID", "FOR"};
+  static const char *const changes[] = {"TIME",    "DEVICE", "OPERATION", "FROM", "TO",
+                                        "OUTCOME", "HELD",   "OWN",       "WHY"};
 
-  print_gate (r);
-  print_daemon (r);
-  print_counters (r, "opens", opens, open_words, G_N_ELEMENTS (opens));
-  print_counters (r, "outcomes", outcomes, outcome_words, G_N_ELEMENTS (outcomes));
-  print_latency (r, "held", "");
-  print_latency (r, "own", _ (" (without binds, module loads and hook scripts)"));
-  if (r->holding)
-    print_holding (r);
-  if (r->changes)
-    print_changes (r);
+  print_gate (status);
+  print_daemon (status);
+  print_counters (status, "opens", opens, open_words);
+  print_counters (status, "outcomes", outcomes, outcome_words);
+  print_latency (status, "held", "");
+  print_latency (status, "own", _ (" (without binds, module loads and hook scripts)"));
+  print_array (status, "holding", _ ("Held now:"), new_table (holding, G_N_ELEMENTS (holding)), add_holding);
+  print_array (status, "changes", _ ("Last changes of hands:"), new_table (changes, G_N_ELEMENTS (changes)),
+               add_change);
 }
 
 /* --- the answers --- */
 
-/* That the daemon does not run is an answer, too, and goes where the others go.
- * @report: (nullable): NULL: it does not run, and @message says so */
 static void
-tell_json (const VvReport *report, const char *message, const GPtrArray *findings)
+copy_member (JsonObject *object, const char *name, JsonNode *node, gpointer builder)
+{
+  (void)object;
+  json_builder_set_member_name (builder, name);
+  json_builder_add_value (builder, json_node_copy (node));
+}
+
+/* That the daemon does not run is an answer, too, and goes where the others go.
+ * @status: (nullable): what it says; NULL: it does not run, and @message says so */
+static void
+tell_json (JsonObject *status, const char *message, const GPtrArray *findings)
 {
   g_autoptr (JsonBuilder) builder = json_builder_new ();
 
   json_builder_begin_object (builder);
-  if (report) {
-    vv_report_json (report, builder);
-  } else {
-    json_builder_set_member_name (builder, "running");
-    json_builder_add_boolean_value (builder, FALSE);
-    vv_json_string (builder, "error", message);
-  }
+  if (status)
+    json_object_foreach_member (status, copy_member, builder);
+  else
+    vv_json_boolean (builder, "running", FALSE);
+  vv_json_string (builder, "error", message);
   vv_findings_json (findings, builder);
   json_builder_end_object (builder);
   vv_json_print (builder);
 }
 
 static void
-tell_text (const VvReport *report, const char *message, const GPtrArray *findings, gboolean colour)
+tell_text (JsonObject *status, const char *message, const GPtrArray *findings, gboolean colour)
 {
-  if (report)
-    print_text (report);
+  if (status)
+    print_text (status);
   else
     puts (message);
   if (findings->len)
@@ -242,17 +251,17 @@ tell_text (const VvReport *report, const char *message, const GPtrArray *finding
 }
 
 static int
-tell (VvSession *session, const VvReport *report, const char *message, const VvCommon *common)
+tell (VvSession *session, JsonObject *status, const char *message, const VvCommon *common)
 {
   g_autoptr (VvSurroundings) surroundings = vv_surroundings_new (session);
   g_autoptr (GPtrArray) findings = vv_findings_new ();
 
-  vv_check_host (surroundings, report, findings);
+  vv_check_host (surroundings, status, findings);
   if (common->json)
-    tell_json (report, message, findings);
+    tell_json (status, message, findings);
   else
-    tell_text (report, message, findings, common->colour);
-  return report && vv_findings_worst (findings) != VV_PROBLEM ? VV_EXIT_DONE : VV_EXIT_FAILED;
+    tell_text (status, message, findings, common->colour);
+  return status && vv_findings_worst (findings) != VV_PROBLEM ? VV_EXIT_DONE : VV_EXIT_FAILED;
 }
 
 int
@@ -283,11 +292,11 @@ vv_cmd_status (int argc, char **argv)
   g_autoptr (VvHost) host = vv_host_new (common.sysroot, NULL, &error);
   if (!host)
     return vv_print_error (error);
-  g_autoptr (VvReport) report = vv_ask_daemon (host, patience_ms, &problem);
-  if (!report && !g_error_matches (problem, VV_ERROR, VV_ERROR_NOT_FOUND))
+  g_autoptr (JsonObject) status = vv_ask_daemon (host, patience_ms, &problem);
+  if (!status && !g_error_matches (problem, VV_ERROR, VV_ERROR_NOT_FOUND))
     return vv_print_error (problem);
   VvSession *session = vv_session_new (common.sysroot, NULL, FALSE, &error);
   if (!session)
     return vv_print_error (error);
-  return tell (session, report, problem ? problem->message : NULL, &common);
+  return tell (session, status, problem ? problem->message : NULL, &common);
 }

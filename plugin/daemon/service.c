@@ -7,6 +7,7 @@
 
 #include "gate.h"
 #include "minder-process.h"
+#include "one-line.h"
 #include "policy-xml.h"
 #include "recovery.h"
 #include "stats.h"
@@ -314,48 +315,74 @@ device_event (const char *address, VvUevent what, gpointer data)
 /* --- status --- */
 
 static void
-write_holding (const VvService *s, GKeyFile *file)
+write_daemon (const VvService *s, JsonBuilder *b)
 {
-  guint number = 1;
+  vv_json_boolean (b, "running", TRUE);
+  vv_json_string (b, "version", VV_VERSION);
+  vv_json_number (b, "pid", getpid ());
+  vv_json_number (b, "started", s->started);
+  vv_json_string (b, "gate", s->gate ? "on" : "off");
+  vv_json_printable (b, "reason", s->gate_off);
+  json_builder_set_member_name (b, "executables");
+  json_builder_begin_array (b);
+  for (char **name = s->settings->executables; *name; name++) {
+    g_autofree char *text = vv_printable (*name, VV_JSON_CHARACTERS);
+    json_builder_add_string_value (b, text);
+  }
+  json_builder_end_array (b);
+  vv_json_number (b, "deadline_ms", s->settings->deadline_ms);
+  vv_json_number (b, "devices", s->gate ? vv_gate_watched (s->gate) : 0);
+  vv_json_string (b, "minder", vv_minder_process_runs (s->minder) ? "running" : "idle");
+  vv_json_number (b, "policy_read", s->policy_read);
+}
 
+static void
+write_opens (const VvService *s, JsonBuilder *b)
+{
+  const VvGateCounts *counts = s->gate ? vv_gate_counts (s->gate) : &(VvGateCounts){0};
+
+  json_builder_set_member_name (b, "opens");
+  json_builder_begin_object (b);
+  vv_json_number (b, "seen", (gint64)counts->seen);
+  vv_json_number (b, "passed", (gint64)counts->passed);
+  vv_json_number (b, "held", (gint64)counts->held);
+  json_builder_end_object (b);
+}
+
+static void
+write_holding (const VvService *s, JsonBuilder *b)
+{
+  json_builder_set_member_name (b, "holding");
+  json_builder_begin_array (b);
   for (guint i = 0; i < s->jobs->len; i++) {
     const Job *job = s->jobs->pdata[i];
     if (!job->held)
       continue;
     const VvAnnouncement *a = vv_held_announcement (job->held);
-    g_autofree char *group = g_strdup_printf ("holding %u", number++);
-    g_key_file_set_string (file, group, "device", a->address);
-    g_key_file_set_integer (file, group, "pid", a->tid);
-    g_key_file_set_string (file, group, "executable", a->executable);
-    g_key_file_set_int64 (file, group, "since-us", g_get_monotonic_time () - vv_held_since (job->held));
+    json_builder_begin_object (b);
+    vv_json_string (b, "device", a->address);
+    vv_json_number (b, "pid", a->tid);
+    vv_json_printable (b, "executable", a->executable);
+    vv_json_number (b, "since_us", g_get_monotonic_time () - vv_held_since (job->held));
+    json_builder_end_object (b);
   }
+  json_builder_end_array (b);
 }
 
-static GKeyFile *
+/* As status.schema.json has it, but for what the command adds: "error" and "findings". */
+static char *
 tell_status (gpointer data)
 {
   const VvService *s = data;
-  GKeyFile *file = g_key_file_new ();
-  const VvGateCounts *counts = s->gate ? vv_gate_counts (s->gate) : &(VvGateCounts){0};
+  g_autoptr (JsonBuilder) b = json_builder_new ();
 
-  g_key_file_set_string (file, "daemon", "version", VV_VERSION);
-  g_key_file_set_integer (file, "daemon", "pid", getpid ());
-  g_key_file_set_int64 (file, "daemon", "started", s->started);
-  g_key_file_set_string (file, "daemon", "gate", s->gate ? "on" : "off");
-  if (s->gate_off)
-    g_key_file_set_string (file, "daemon", "reason", s->gate_off);
-  g_key_file_set_string_list (file, "daemon", "executables", (const char *const *)s->settings->executables,
-                              g_strv_length (s->settings->executables));
-  g_key_file_set_integer (file, "daemon", "deadline-ms", (int)s->settings->deadline_ms);
-  g_key_file_set_int64 (file, "daemon", "policy-read", s->policy_read);
-  g_key_file_set_integer (file, "daemon", "devices", s->gate ? (int)vv_gate_watched (s->gate) : 0);
-  g_key_file_set_string (file, "daemon", "minder", vv_minder_process_runs (s->minder) ? "running" : "idle");
-  g_key_file_set_uint64 (file, "opens", "seen", counts->seen);
-  g_key_file_set_uint64 (file, "opens", "passed", counts->passed);
-  g_key_file_set_uint64 (file, "opens", "held", counts->held);
-  vv_stats_write (s->stats, file);
-  write_holding (s, file);
-  return file;
+  json_builder_begin_object (b);
+  write_daemon (s, b);
+  write_opens (s, b);
+  write_holding (s, b);
+  vv_stats_write (s->stats, b);
+  json_builder_end_object (b);
+  return vv_json_text (b, FALSE);
 }
 
 /* --- metrics --- */

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "clock.h"
+
 #define CHANGES 16
 
 typedef struct {
@@ -13,7 +15,7 @@ typedef struct {
 struct VvStats {
   guint64 outcomes[VV_GATE_OUTCOMES];
   Latency held, own;
-  GQueue changes; /* of GKeyFile with the group "change", newest first */
+  GQueue changes; /* of JsonNode, newest first */
 };
 
 VvStats *
@@ -30,7 +32,7 @@ vv_stats_free (VvStats *stats)
 {
   if (!stats)
     return;
-  g_queue_clear_full (&stats->changes, (GDestroyNotify)g_key_file_unref);
+  g_queue_clear_full (&stats->changes, (GDestroyNotify)json_node_unref);
   g_free (stats);
 }
 
@@ -49,58 +51,97 @@ add_duration (Latency *latency, gint64 usec)
   vv_histogram_add (&latency->histogram, usec);
 }
 
+/* Null, when it did not come to an end */
 static void
-copy_group (GKeyFile *from, const char *from_group, GKeyFile *to, const char *to_group)
+write_phases (JsonBuilder *b, GKeyFile *report, const char *group)
 {
-  g_auto (GStrv) keys = g_key_file_get_keys (from, from_group, NULL, NULL);
-
-  for (char **key = keys; key && *key; key++) {
-    g_autofree char *value = g_key_file_get_value (from, from_group, *key, NULL);
-    g_key_file_set_value (to, to_group, *key, value);
+  json_builder_set_member_name (b, "phases");
+  json_builder_begin_object (b);
+  for (guint i = 0; i < VV_PHASES; i++) {
+    g_autofree char *name = g_strdelimit (g_strdup (vv_phase_keys[i]), "-", '_');
+    if (g_key_file_has_key (report, group, vv_phase_keys[i], NULL))
+      vv_json_number (b, name, g_key_file_get_int64 (report, group, vv_phase_keys[i], NULL));
+    else
+      vv_json_string (b, name, NULL);
   }
+  json_builder_end_object (b);
+}
+
+static JsonNode *
+change_new (GKeyFile *report, const char *group, gint64 held_usec, gint64 own_usec)
+{
+  static const char *const texts[] = {"device", "operation", "from", "to", "outcome", "why", "failed"};
+  g_autoptr (JsonBuilder) b = json_builder_new ();
+
+  json_builder_begin_object (b);
+  vv_json_number (b, "time", g_get_real_time ());
+  for (gsize i = 0; i < G_N_ELEMENTS (texts); i++) {
+    g_autofree char *text = g_key_file_get_string (report, group, texts[i], NULL);
+    vv_json_printable (b, texts[i], text);
+  }
+  vv_json_number (b, "held_us", held_usec);
+  vv_json_number (b, "own_us", own_usec);
+  write_phases (b, report, group);
+  json_builder_end_object (b);
+  return json_builder_get_root (b);
 }
 
 void
 vv_stats_change (VvStats *stats, GKeyFile *report, const char *group, gint64 held_usec, gint64 own_usec)
 {
-  GKeyFile *change = g_key_file_new ();
-
-  copy_group (report, group, change, "change");
-  g_key_file_set_int64 (change, "change", "time", g_get_real_time ());
-  g_key_file_set_int64 (change, "change", "held-us", held_usec);
-  g_key_file_set_int64 (change, "change", "own-us", own_usec);
-  g_queue_push_head (&stats->changes, change);
+  g_queue_push_head (&stats->changes, change_new (report, group, held_usec, own_usec));
   if (stats->changes.length > CHANGES)
-    g_key_file_unref (g_queue_pop_tail (&stats->changes));
+    json_node_unref (g_queue_pop_tail (&stats->changes));
   add_duration (&stats->held, held_usec);
   add_duration (&stats->own, own_usec);
 }
 
 static void
-write_latency (const Latency *latency, GKeyFile *file, const char *group)
+write_buckets (JsonBuilder *b, const VvHistogram *histogram)
 {
-  guint64 count = vv_histogram_total (&latency->histogram);
+  json_builder_set_member_name (b, "buckets");
+  json_builder_begin_array (b);
+  for (guint i = 0; i <= VV_BUCKETS; i++) {
+    json_builder_begin_object (b);
+    if (i < VV_BUCKETS)
+      vv_json_number (b, "up_to_us", (gint64)vv_histogram_bound (i));
+    else
+      vv_json_string (b, "up_to_us", NULL);
+    vv_json_number (b, "count", (gint64)histogram->counts[i]);
+    json_builder_end_object (b);
+  }
+  json_builder_end_array (b);
+}
 
-  g_key_file_set_uint64 (file, group, "count", count);
-  if (!count)
-    return;
-  g_key_file_set_int64 (file, group, "max-us", latency->most);
-  vv_histogram_write (&latency->histogram, file, group);
+static void
+write_latency (JsonBuilder *b, const char *name, const Latency *latency)
+{
+  json_builder_set_member_name (b, name);
+  json_builder_begin_object (b);
+  vv_json_number (b, "count", (gint64)vv_histogram_total (&latency->histogram));
+  vv_json_number (b, "max_us", latency->most);
+  vv_json_number (b, "sum_us", (gint64)latency->histogram.sum_usec);
+  write_buckets (b, &latency->histogram);
+  json_builder_end_object (b);
 }
 
 void
-vv_stats_write (const VvStats *stats, GKeyFile *file)
+vv_stats_write (const VvStats *stats, JsonBuilder *b)
 {
-  guint number = 1;
-
-  for (gsize i = 0; i < VV_GATE_OUTCOMES; i++)
-    g_key_file_set_uint64 (file, "outcomes", vv_gate_outcomes[i], stats->outcomes[i]);
-  write_latency (&stats->held, file, "held");
-  write_latency (&stats->own, file, "own");
-  for (GList *i = stats->changes.head; i; i = i->next) {
-    g_autofree char *group = g_strdup_printf ("change %u", number++);
-    copy_group (i->data, "change", file, group);
+  json_builder_set_member_name (b, "outcomes");
+  json_builder_begin_object (b);
+  for (gsize i = 0; i < VV_GATE_OUTCOMES; i++) {
+    g_autofree char *name = g_strdelimit (g_strdup (vv_gate_outcomes[i]), "-", '_');
+    vv_json_number (b, name, (gint64)stats->outcomes[i]);
   }
+  json_builder_end_object (b);
+  write_latency (b, "held", &stats->held);
+  write_latency (b, "own", &stats->own);
+  json_builder_set_member_name (b, "changes");
+  json_builder_begin_array (b);
+  for (GList *i = stats->changes.head; i; i = i->next)
+    json_builder_add_value (b, json_node_copy (i->data));
+  json_builder_end_array (b);
 }
 
 void

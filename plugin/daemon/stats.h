@@ -2,11 +2,12 @@
  *
  * stats: what the daemon tells of itself: counters, latencies, the last changes of hands.
  *
- * Owns: the numbers, in memory, and their spelling in a key file (vfio-variantd(8), STATUS). Knows nothing
- * of where they come from.
+ * Owns: the numbers, in memory, and how they are written in the status (status.schema.json). Knows nothing of
+ * where they come from.
  */
 #pragma once
 
+#include "json.h"
 #include "metrics.h"
 
 typedef struct VvStats VvStats;
@@ -24,14 +25,14 @@ void vv_stats_outcome (VvStats *stats, const char *outcome);
 
 /**
  * vv_stats_change:
- * @report: the group @group is copied; it becomes the newest change
+ * @report: its group @group, which a worker has written (worker.h), becomes the newest change
  * @held_usec: how long libvirt was held, microseconds
  * @own_usec: of these, outside the kernel and scripts
  */
 void vv_stats_change (VvStats *stats, GKeyFile *report, const char *group, gint64 held_usec, gint64 own_usec);
 
-/** vv_stats_write: adds the groups outcomes, held, own and change N to @file */
-void vv_stats_write (const VvStats *stats, GKeyFile *file);
+/** vv_stats_write: adds the members outcomes, held, own and changes to an object */
+void vv_stats_write (const VvStats *stats, JsonBuilder *builder);
 
 /** vv_stats_figures: sets the outcomes and the histograms of @figures */
 void vv_stats_figures (const VvStats *stats, VvDaemonFigures *figures);

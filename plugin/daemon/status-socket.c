@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib-unix.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -31,10 +32,8 @@ connected (int fd, GIOCondition condition, gpointer data)
   (void)condition;
   if (client < 0)
     return G_SOURCE_CONTINUE;
-  g_autoptr (GKeyFile) file = s->func (s->data);
-  gsize length;
-  g_autofree char *text = g_key_file_to_data (file, &length, NULL);
-  if (send (client, text, length, MSG_NOSIGNAL) < 0)
+  g_autofree char *text = s->func (s->data);
+  if (send (client, text, strlen (text), MSG_NOSIGNAL) < 0)
     g_debug ("status: %s", g_strerror (errno));
   close (client);
   return G_SOURCE_CONTINUE;

@@ -2,9 +2,10 @@
  *
  * status-socket: tells whoever connects how the daemon is, and nothing else.
  *
- * A unix socket that is only written to: one key file for each connection, then it is closed. Nothing is
- * read, so there is nothing to parse, and no bus is needed: the daemon holds libvirt, so it must depend on as
- * little as can be. For root only.
+ * A unix socket that is only written to: one text for each connection, then it is closed. Nothing is read, so
+ * there is nothing to parse, and no bus is needed: the daemon holds libvirt, so it must depend on as little
+ * as can be. For root only: the socket's mode is 0600, and only root can write to its directory. So a client
+ * can trust the answer.
  *
  * Owns: the socket, and the lock of vfio-variantd.lock beside it, which tells that a daemon runs. Knows
  * nothing of what is told.
@@ -16,7 +17,7 @@
 typedef struct VvStatusSocket VvStatusSocket;
 
 /** VvStatusFunc: Returns: (transfer full): what is to be told now */
-typedef GKeyFile *(*VvStatusFunc) (gpointer data);
+typedef char *(*VvStatusFunc) (gpointer data);
 
 /**
  * vv_status_socket_new: listens at vfio-variantd.sock in the directory of the journal, which is there

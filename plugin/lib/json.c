@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "json.h"
 
+#include "one-line.h"
+
 void
 vv_json_string (JsonBuilder *builder, const char *name, const char *value)
 {
@@ -16,6 +18,21 @@ vv_json_boolean (JsonBuilder *builder, const char *name, gboolean value)
 {
   json_builder_set_member_name (builder, name);
   json_builder_add_boolean_value (builder, value);
+}
+
+void
+vv_json_number (JsonBuilder *builder, const char *name, gint64 value)
+{
+  json_builder_set_member_name (builder, name);
+  json_builder_add_int_value (builder, value);
+}
+
+void
+vv_json_printable (JsonBuilder *builder, const char *name, const char *value)
+{
+  g_autofree char *text = vv_printable (value, VV_JSON_CHARACTERS);
+
+  vv_json_string (builder, name, text);
 }
 
 /* What is quoted from sysfs, a policy or a domain may hold any bytes. JsonGenerator copies them, and in
@@ -45,4 +62,49 @@ vv_json_text (JsonBuilder *builder, gboolean pretty)
   json_generator_set_root (generator, root);
   g_autofree char *text = json_generator_to_data (generator, NULL);
   return valid_json (text);
+}
+
+static JsonNode *
+member_of (JsonObject *object, const char *name, JsonNodeType type)
+{
+  JsonNode *node = object ? json_object_get_member (object, name) : NULL;
+
+  return node && JSON_NODE_TYPE (node) == type ? node : NULL;
+}
+
+gint64
+vv_json_get_number (JsonObject *object, const char *name)
+{
+  JsonNode *node = member_of (object, name, JSON_NODE_VALUE);
+
+  return node ? json_node_get_int (node) : 0;
+}
+
+const char *
+vv_json_get_string (JsonObject *object, const char *name)
+{
+  JsonNode *node = member_of (object, name, JSON_NODE_VALUE);
+
+  return node ? json_node_get_string (node) : NULL;
+}
+
+JsonObject *
+vv_json_get_object (JsonObject *object, const char *name)
+{
+  JsonNode *node = member_of (object, name, JSON_NODE_OBJECT);
+
+  return node ? json_node_get_object (node) : NULL;
+}
+
+GList *
+vv_json_get_array (JsonObject *object, const char *name, JsonNodeType type)
+{
+  JsonNode *node = member_of (object, name, JSON_NODE_ARRAY);
+  g_autoptr (GList) all = node ? json_array_get_elements (json_node_get_array (node)) : NULL;
+  GList *elements = NULL;
+
+  for (GList *i = all; i; i = i->next)
+    if (JSON_NODE_TYPE (i->data) == type)
+      elements = g_list_prepend (elements, i->data);
+  return g_list_reverse (elements);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * json: JSON as the programs write it.
+ * json: JSON as the programs write and read it.
  *
- * Owns: that it is valid, whatever bytes it quotes. Knows nothing of what is written (schemas/), nor where the
- * text goes.
+ * Owns: that what is written is valid, whatever bytes it quotes, and that what is missing can be asked for.
+ * Knows nothing of what is said (schemas/), nor where the text goes.
  */
 #pragma once
 
@@ -15,6 +15,20 @@ void vv_json_string (JsonBuilder *builder, const char *name, const char *value);
 /** vv_json_boolean: adds a member that is true or false */
 void vv_json_boolean (JsonBuilder *builder, const char *name, gboolean value);
 
+/** vv_json_number: adds a member that is an integer */
+void vv_json_number (JsonBuilder *builder, const char *name, gint64 value);
+
+/** The characters of a text of others in JSON, at most; "..." follows when there were more */
+#define VV_JSON_CHARACTERS 1000
+
+/**
+ * vv_json_printable:
+ * @value: (nullable): any bytes, of the kernel or of another process
+ *
+ * Adds a member that is what vv_printable() makes of @value, or null.
+ */
+void vv_json_printable (JsonBuilder *builder, const char *name, const char *value);
+
 /**
  * vv_json_text:
  * @builder: (transfer none): a whole document; it can be added to no more
@@ -24,3 +38,22 @@ void vv_json_boolean (JsonBuilder *builder, const char *name, gboolean value);
  * one at its end
  */
 char *vv_json_text (JsonBuilder *builder, gboolean pretty);
+
+/** vv_json_get_number: Returns: the number @name of @object; 0 when there is none, or @object is NULL */
+gint64 vv_json_get_number (JsonObject *object, const char *name);
+
+/** vv_json_get_string: Returns: (transfer none) (nullable): the string @name of @object, NULL when there is
+ * none */
+const char *vv_json_get_string (JsonObject *object, const char *name);
+
+/** vv_json_get_object: Returns: (transfer none) (nullable): the object @name of @object, NULL when there is
+ * none */
+JsonObject *vv_json_get_object (JsonObject *object, const char *name);
+
+/**
+ * vv_json_get_array:
+ *
+ * Returns: (transfer container) (element-type JsonNode): those elements of the array @name of @object that
+ * are of @type; none when there is no such array
+ */
+GList *vv_json_get_array (JsonObject *object, const char *name, JsonNodeType type);

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib-unix.h>
+#include <json-glib/json-glib.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -173,13 +174,13 @@ run_libvirt (const FakeKernel *k, const char *name, const char *block)
 }
 
 /* The daemon answers as soon as it is connected to, from this very main loop. */
-static GKeyFile *
+static JsonNode *
 ask_status (const FakeKernel *k)
 {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   char text[65536];
   int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  GKeyFile *status = g_key_file_new ();
+  g_autoptr (GError) error = NULL;
   gsize length = 0;
   ssize_t n;
 
@@ -187,43 +188,47 @@ ask_status (const FakeKernel *k)
   g_assert_cmpint (connect (fd, (const void *)&address, sizeof address), ==, 0);
   while (g_main_context_iteration (NULL, FALSE))
     ;
-  while ((n = read (fd, text + length, sizeof text - length)) > 0)
+  while ((n = read (fd, text + length, sizeof text - 1 - length)) > 0)
     length += n;
   close (fd);
-  g_assert_true (g_key_file_load_from_data (status, text, length, G_KEY_FILE_NONE, NULL));
+  text[length] = '\0';
+  JsonNode *status = json_from_string (text, &error);
+  g_assert_no_error (error);
   return status;
 }
 
-/* A figure of a change: its name in the file, and its own */
 static void
-print_usec (GKeyFile *status, const char *group, const char *key, const char *name, const char *block)
+print_change (JsonArray *changes, guint i, JsonNode *node, gpointer data)
 {
-  g_autofree char *operation = g_key_file_get_string (status, group, "operation", NULL);
+  JsonObject *change = json_node_get_object (node);
+  JsonObject *phases = json_object_get_object_member (change, "phases");
+  const char *operation = json_object_get_string_member (change, "operation");
+  char **bench = data;
 
-  g_assert_nonnull (operation);
-  g_assert_true (g_key_file_has_key (status, group, key, NULL));
-  printf ("%s.%s %s %" G_GINT64_FORMAT "\n", name, operation, block,
-          g_key_file_get_int64 (status, group, key, NULL));
+  (void)changes;
+  (void)i;
+  for (gsize k = 0; k < 2; k++) {
+    const char *key = k ? "own_us" : "held_us";
+    printf ("%s.%s.%s %s %" G_GINT64_FORMAT "\n", bench[0], k ? "own" : "held", operation, bench[1],
+            json_object_get_int_member (change, key));
+  }
+  for (guint phase = 0; phase < VV_PHASES; phase++) {
+    g_autofree char *name = g_strndup (vv_phase_keys[phase], strlen (vv_phase_keys[phase]) - strlen ("-us"));
+    g_autofree char *key = g_strconcat (name, "_us", NULL);
+    printf ("%s.phase.%s.%s %s %" G_GINT64_FORMAT "\n", bench[0], name, operation, bench[1],
+            json_object_get_int_member (phases, key));
+  }
 }
 
 static void
 print_changes (const FakeKernel *k, const char *name, const char *block)
 {
-  g_autoptr (GKeyFile) status = ask_status (k);
+  g_autoptr (JsonNode) status = ask_status (k);
+  JsonArray *changes = json_object_get_array_member (json_node_get_object (status), "changes");
+  const char *bench[] = {name, block};
 
-  for (guint i = 1; i <= MOVES; i++) {
-    g_autofree char *group = g_strdup_printf ("change %u", i);
-    g_autofree char *held = g_strconcat (name, ".held", NULL);
-    g_autofree char *own = g_strconcat (name, ".own", NULL);
-    print_usec (status, group, "held-us", held, block);
-    print_usec (status, group, "own-us", own, block);
-    for (guint phase = 0; phase < VV_PHASES; phase++) {
-      const char *key = vv_phase_keys[phase];
-      g_autofree char *figure =
-          g_strdup_printf ("%s.phase.%.*s", name, (int)(strlen (key) - strlen ("-us")), key);
-      print_usec (status, group, key, figure, block);
-    }
-  }
+  g_assert_cmpuint (json_array_get_length (changes), ==, MOVES);
+  json_array_foreach_element (changes, print_change, bench);
 }
 
 static GLogWriterOutput

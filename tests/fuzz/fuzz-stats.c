@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * What a worker reports to the daemon: whatever it is, what the daemon then tells of itself can be read.
+ * What a worker reports to the daemon: whatever it is, what the daemon then tells of itself is JSON, and its
+ * texts can be shown.
  */
 #include <string.h>
 
 #include "fuzz.h"
-#include "report.h"
 #include "stats.h"
 #include "worker.h"
 
@@ -30,22 +30,44 @@ take_reports (VvStats *stats, const char *data, gsize size)
   }
 }
 
+static void
+assert_safe (const char *text)
+{
+  for (const char *p = text; *p; p = g_utf8_next_char (p))
+    g_assert_true (g_unichar_isprint (g_utf8_get_char (p)));
+}
+
+static void
+assert_change_is_safe (JsonArray *changes, guint i, JsonNode *change, gpointer data)
+{
+  static const char *const texts[] = {"device", "operation", "from", "to", "outcome", "why", "failed"};
+  JsonObject *object = json_node_get_object (change);
+
+  (void)changes;
+  (void)i;
+  (void)data;
+  for (gsize k = 0; k < G_N_ELEMENTS (texts); k++) {
+    g_assert_true (json_object_has_member (object, texts[k]));
+    if (vv_json_get_string (object, texts[k]))
+      assert_safe (vv_json_get_string (object, texts[k]));
+  }
+}
+
 int
 LLVMFuzzerTestOneInput (const guint8 *data, gsize size)
 {
   g_autoptr (VvStats) stats = vv_stats_new ();
-  g_autoptr (GKeyFile) file = g_key_file_new ();
+  g_autoptr (JsonBuilder) builder = json_builder_new ();
   g_autoptr (GError) error = NULL;
-  gsize length;
 
   take_reports (stats, (const char *)data, size);
-  g_key_file_set_string (file, "daemon", "version", "1");
-  g_key_file_set_string (file, "daemon", "gate", "on");
-  vv_stats_write (stats, file);
-  g_autofree char *text = g_key_file_to_data (file, &length, NULL);
-  g_autoptr (GKeyFile) again = g_key_file_new ();
-  g_assert_true (g_key_file_load_from_data (again, text, length, G_KEY_FILE_NONE, NULL));
-  g_autoptr (VvReport) report = vv_report_parse (text, length, &error);
-  g_assert_true ((report != NULL) == (error == NULL));
+  json_builder_begin_object (builder);
+  vv_stats_write (stats, builder);
+  json_builder_end_object (builder);
+  g_autofree char *text = vv_json_text (builder, FALSE);
+  g_autoptr (JsonNode) root = json_from_string (text, &error);
+  g_assert_no_error (error);
+  json_array_foreach_element (json_object_get_array_member (json_node_get_object (root), "changes"),
+                              assert_change_is_safe, NULL);
   return 0;
 }

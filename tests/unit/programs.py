@@ -5,7 +5,6 @@ Reads the arguments of the test: FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS SYSC
 """
 import json
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -75,12 +74,12 @@ class Host:
 
 
 class Daemon:
-    """Stands in for vfio-variantd within its with block: whoever connects gets the answer and, if it hangs up, its
-    end. A deaf one never accepts."""
+    """Stands in for vfio-variantd within its with block: whoever connects gets the answer (what is JSON, or bytes) and,
+    if it hangs up, its end. A deaf one never accepts."""
 
     def __init__(self, host, answer=b"", hangs_up=True, deaf=False):
         self.path = host.path("run/vfio-variant/vfio-variantd.sock")
-        self.answer = answer if isinstance(answer, bytes) else answer.encode()
+        self.answer = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         self.hangs_up, self.deaf = hangs_up, deaf
         self.callers = []
 
@@ -151,78 +150,40 @@ class DeadServer:
         self.process.stdout.close()
 
 
-STATUS = """[daemon]
-version=0.1.0
-pid=123
-started=1764000000000000
-gate=on
-executables=libvirtd;virtqemud;virtchd;
-deadline-ms=30000
-devices=57
-minder=running
-[opens]
-seen=12
-passed=4
-held=8
-[outcomes]
-detached=3
-fell-back=1
-reattached=3
-left-alone=1
-failed=0
-refused=0
-deadline=0
-crashed=0
-[held]
-count=8
-max-us=1600000
-sum-us=1700000
-buckets=0;0;0;1;4;2;0;0;0;1;0;0;0;
-[own]
-count=8
-max-us=1100
-sum-us=4000
-buckets=0;3;4;1;0;0;0;0;0;0;0;0;0;
-[holding 1]
-device=0000:02:00.0
-pid=812
-executable=libvirtd
-since-us=1500
-[change 1]
-time=1764000001500000
-device=0000:02:00.0
-operation=detach
-from=e1000e
-to=test_vfio_pci
-outcome=detached
-why=vfio_pci:v00008086d000010D3sv*sd*bc*sc*i*
-held-us=9000
-own-us=400
-wait-us=90
-find-us=80
-select-us=70
-module-us=0
-bind-us=8500
-script-us=100
-journal-us=60
-other-us=40
-reply-us=60
-[change 2]
-time=1764000000500000
-device=0000:3b:00.1
-operation=reattach
-outcome=failed
-why=the driver is gone
-failed=mlx5_core at bind
-held-us=30000000
-own-us=70
-"""
-QUIET = re.sub(r"(?m)^((max|sum)-us|buckets)=.*\n", "", STATUS[:STATUS.index("[holding 1]")]).replace("count=8", "count=0")
-
-
 def run(*program, stdin=""):
     return subprocess.run(program, input=stdin, capture_output=True, text=True, check=False,
                           env={**os.environ, "LC_ALL": "C.UTF-8"})
+
+
+def durations(maximum, total, **counts):
+    """As the daemon writes them; counts by the bound of their bucket in microseconds, as "up_to_100"."""
+    bounds = [100, 300, 1000, 3000, 10000, 30000, 100000, 300000, 1000000, 3000000, 10000000, 30000000, None]
+    return {"count": sum(counts.values()), "max_us": maximum, "sum_us": total,
+            "buckets": [{"up_to_us": bound, "count": counts.get(f"up_to_{bound}", 0)} for bound in bounds]}
+
+
+# What vfio-variantd says
+PHASES = ("wait_us", "find_us", "select_us", "module_us", "bind_us", "script_us", "journal_us", "other_us", "reply_us")
+STATUS = {
+    "running": True, "version": run(COMMAND, "--version").stdout.split()[1], "pid": 123, "started": 1764000000000000,
+    "gate": "on", "reason": None, "executables": ["libvirtd", "virtqemud", "virtchd"], "deadline_ms": 30000, "devices": 57,
+    "minder": "running", "policy_read": None,
+    "opens": {"seen": 12, "passed": 4, "held": 8},
+    "holding": [{"device": "0000:02:00.0", "pid": 812, "executable": "libvirtd", "since_us": 1500}],
+    "outcomes": {"detached": 3, "fell_back": 1, "reattached": 3, "left_alone": 1, "failed": 0, "refused": 0, "deadline": 0,
+                 "crashed": 0},
+    "held": durations(1600000, 1700000, up_to_3000=1, up_to_10000=4, up_to_30000=2, up_to_3000000=1),
+    "own": durations(1100, 4000, up_to_300=3, up_to_1000=4, up_to_3000=1),
+    "changes": [
+        {"time": 1764000001500000, "device": "0000:02:00.0", "operation": "detach", "from": "e1000e", "to": "test_vfio_pci",
+         "outcome": "detached", "why": "vfio_pci:v00008086d000010D3sv*sd*bc*sc*i*", "failed": None, "held_us": 9000,
+         "own_us": 400, "phases": dict(zip(PHASES, (90, 80, 70, 0, 8500, 100, 60, 40, 60)))},
+        {"time": 1764000000500000, "device": "0000:3b:00.1", "operation": "reattach", "from": None, "to": None,
+         "outcome": "failed", "why": "the driver is gone", "failed": "mlx5_core at bind", "held_us": 30000000, "own_us": 70,
+         "phases": dict.fromkeys(PHASES)},
+    ],
+}
+QUIET = {**STATUS, "holding": [], "held": durations(0, 0), "own": durations(0, 0), "changes": []}
 
 
 def needs_namespace():

@@ -1353,13 +1353,13 @@ def the_daemon_is_off():
 def the_gate_is_off():
     with Well() as host:
         lacks(status(host), "gate-off", "daemon-off")
-        expect(status(host, QUIET.replace("gate=on", "gate=off\nreason=no fanotify")), "gate-off", "warning", "no fanotify")
+        expect(status(host, {**QUIET, "gate": "off", "reason": "no fanotify"}), "gate-off", "warning", "no fanotify")
 
 
 def a_reload_is_due():
     with Well() as host:
         def read_at(seconds):
-            return QUIET.replace("minder=", f"policy-read={int(seconds * 1000000)}\nminder=")
+            return {**QUIET, "policy_read": int(seconds * 1000000)}
 
         host.policy("<default fallback='next'/>")
         changed = os.stat(host.path(f"{LIBVIRT}/vfio-variant.xml")).st_mtime

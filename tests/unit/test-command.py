@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 from programs import (COMMAND, DAEMON, HOOK, LIBVIRT_DIR, QUIET, SCHEMAS, STATUS, SYSCONFDIR, Daemon, Host, as_nobody,
@@ -284,7 +283,7 @@ def status_for_people():
     equal(result.stderr, "")
     equal([" ".join(line.split()) for line in told_of_the_daemon(result)], [
         "gate on for libvirtd, virtqemud, virtchd; deadline 30.0 s",
-        "daemon vfio-variantd 0.1.0, process 123, since 2025-11-24T17:00:00+0100",
+        f"daemon vfio-variantd {STATUS['version']}, process 123, since 2025-11-24T17:00:00+0100",
         "devices 57 watched; the minder is running",
         "opens 12 seen, 4 passed, 8 held",
         "outcomes 3 detached, 1 fell back, 3 reattached, 1 left alone, 0 failed, 0 refused, 0 past the deadline, 0 crashed",
@@ -309,50 +308,39 @@ def status_of_a_quiet_daemon_is_short():
     exits(result, 0, "opens     12 seen")
     equal([line.split()[0] for line in told_of_the_daemon(result)], ["gate", "daemon", "devices", "opens", "outcomes"])
     found = status_json_of(QUIET)
-    equal(found["held"], {"count": 0, "max_us": None, "sum_us": None, "buckets": None})
+    equal({name: number for name, number in found["held"].items() if name != "buckets"}, {"count": 0, "max_us": 0, "sum_us": 0})
     equal((found["holding"], found["changes"]), ([], []))
 
 
 def status_tells_why_the_gate_is_off():
-    off = STATUS.replace("gate=on", "gate=off\nreason=fanotify is not there\\; start it as root")
-    exits(status_of(off.replace("\\;", ";")), 0, "gate      off: fanotify is not there; start it as root\n")
-    exits(status_of(STATUS.replace("gate=on", "gate=off")), 0, "gate      off: no reason was given\n")
-    found = status_json_of(off.replace("\\;", ";"))
-    equal((found["gate"], found["reason"]), ("off", "fanotify is not there; start it as root"))
+    off = {**STATUS, "gate": "off", "reason": "fanotify is not there; start it as root"}
+    exits(status_of(off), 0, "gate      off: fanotify is not there; start it as root\n")
+    exits(status_of({**off, "reason": None}), 0, "gate      off: no reason was given\n")
 
 
-def status_json():
+def status_json_is_what_the_daemon_says():
     found = status_json_of(STATUS)
-    equal((found["running"], found["error"], found["gate"], found["reason"]), (True, None, "on", None))
-    equal((found["version"], found["pid"], found["started"]), ("0.1.0", 123, 1764000000000000))
-    equal((found["executables"], found["deadline_ms"], found["devices"], found["minder"]),
-          (["libvirtd", "virtqemud", "virtchd"], 30000, 57, "running"))
-    equal(found["opens"], {"seen": 12, "passed": 4, "held": 8})
-    equal(found["outcomes"], {"detached": 3, "fell_back": 1, "reattached": 3, "left_alone": 1, "failed": 0, "refused": 0,
-                              "deadline": 0, "crashed": 0})
-    equal({key: value for key, value in found["held"].items() if key != "buckets"},
-          {"count": 8, "max_us": 1600000, "sum_us": 1700000})
-    equal([(bucket["up_to_us"], bucket["count"]) for bucket in found["held"]["buckets"] if bucket["count"]],
-          [(3000, 1), (10000, 4), (30000, 2), (3000000, 1)])
-    equal(found["held"]["buckets"][-1], {"up_to_us": None, "count": 0})
-    equal(found["own"]["max_us"], 1100)
-    equal(found["holding"], [{"device": "0000:02:00.0", "pid": 812, "executable": "libvirtd", "since_us": 1500}])
-    equal([change["time"] for change in found["changes"]], [1764000001500000, 1764000000500000])
-    phases = {"wait_us": 90, "find_us": 80, "select_us": 70, "module_us": 0, "bind_us": 8500, "script_us": 100,
-              "journal_us": 60, "other_us": 40, "reply_us": 60}
-    equal(found["changes"][0]["phases"], phases)
-    equal(found["changes"][1], {
-        "time": 1764000000500000, "device": NIC, "operation": "reattach", "from": None, "to": None,
-        "outcome": "failed", "why": "the driver is gone", "failed": "mlx5_core at bind", "held_us": 30000000,
-        "own_us": 70, "phases": dict.fromkeys(phases)})
+    equal(found.pop("error"), None)
+    assert found.pop("findings")
+    equal(found, STATUS)
 
 
 def status_of_another_version():
-    """What is not known is passed over, and so are more changes than there should be."""
-    change = STATUS[STATUS.index("[change 2]"):]
-    newer = STATUS.replace("minder=", "mood=fine\nminder=") + "[weather]\nsun=yes\n" + "".join(
-        change.replace("[change 2]", f"[change {n}]") for n in range(3, 20))
-    equal(len(status_json_of(newer)["changes"]), 16)
+    """What it says is shown, what it does not say is missing, and whatever it is, nothing breaks."""
+    newer = {**STATUS, "version": "2.0", "mood": "fine"}
+    for options in ([], ["--json"]):
+        result = status_of(newer, *options)
+        exits(result, 0, f"warning: vfio-variantd is version 2.0, vfio-variant is version {STATUS['version']}; 'systemctl restart")
+    exits(status_of({"version": "2.0"}), 0, "gate      off: no reason was given\n", "process 0, since ", "opens     0 seen")
+    for name in STATUS:
+        for other in (None, 7, 0.5, "text", True, [], [None, 7, "text", [], {}], {"count": "many"}):
+            answer = {**STATUS, name: other}
+            if name == "version" and other != "text":
+                exits(status_of(answer), 1, "(no version in it)")
+                continue
+            result = status_of(answer)
+            equal(result.returncode, 0)
+            assert "CRITICAL" not in result.stderr, result.stderr
 
 
 def status_without_a_daemon_exits_1():
@@ -384,50 +372,23 @@ def status_without_privilege_exits_5():
             equal(result.stdout, "")
 
 
-def status_that_is_malformed_exits_1():
-    cases = {
-        b"": "[daemon] has no version",
-        b"garbage": "garbage",
-        b"\x1b[2J\n": "?[2J",
-        b"\xff\xfe": "it is no text in UTF-8",
-        STATUS.encode() + b"\0": "it is no text in UTF-8",
-        STATUS.replace("[opens]", "[closes]"): "[opens] has no seen",
-        STATUS.replace("seen=12\n", ""): "[opens] has no seen",
-        STATUS.replace("seen=12", "seen="): "[opens] has no seen",
-        STATUS.replace("seen=12", "seen=-1"): "[opens] seen=-1",
-        STATUS.replace("seen=12", "seen=12x"): "[opens] seen=12x",
-        STATUS.replace("seen=12", "seen=9007199254740992"): "[opens] seen=",
-        STATUS.replace("seen=12", "seen=99999999999999999999999"): "[opens] seen=",
-        STATUS.replace("pid=123", "pid=0"): "[daemon] pid=0",
-        STATUS.replace("started=", "started=999"): "[daemon] started=",
-        STATUS.replace("gate=on", "gate=ajar"): "[daemon] gate=ajar",
-        STATUS.replace("minder=running", "minder=\x1b[31m"): "[daemon] minder=?[31m",
-        STATUS.replace("max-us=1100\n", ""): "[own] has no max-us",
-        STATUS.replace("device=0000:02:00.0", "device=02:00.0"): "[holding 1] device=02:00.0",
-        STATUS.replace("executable=libvirtd", "executable=\\q"): "[holding 1] executable=\\q",
-        STATUS.replace("executables=libvirtd", "executables=\\q"): "[daemon] executables=\\q",
-        STATUS.replace("script-us=100", "script-us=-1"): "[change 1] script-us=-1",
-        STATUS.replace("outcome=failed", "outcome=" + "x" * 5000): "[change 2] outcome=xxx",
-    }
-    for answer, problem in cases.items():
+def status_that_is_cut_off_exits_1():
+    whole = json.dumps(STATUS).encode()
+    cases = [whole[:length] for length in (0, 1, 20, len(whole) // 2, len(whole) - 1)]
+    cases += [b"[daemon]\nversion=0.9\n", b"garbage", b"\x1b[2J\n", b"\xff\xfe", b"null", b"[]", b'"text"', b"{}"]
+    for answer in cases:
         for options in ([], ["--json"]):
             result = status_of(answer, *options)
-            exits(result, 1, "vfio-variantd sent a malformed status: ", problem)
+            exits(result, 1, "cannot read the status of vfio-variantd (",
+                  "else 'systemctl restart vfio-variantd'")
             equal(result.stdout, "")
-            assert "\x1b" not in result.stderr and len(result.stderr) < 300, result.stderr
-
-
-def status_that_is_too_long_exits_1():
-    size = 256 * 1024
-    exits(status_of(STATUS + "#" * (size - len(STATUS))), 0, "gate      on")
-    exits(status_of(STATUS + "#" * (size + 1 - len(STATUS))), 1, "is longer than 262144 bytes")
-    exits(status_of(STATUS + "#" * 16 * size), 1, "is longer than 262144 bytes")
+            assert "\x1b" not in result.stderr and "CRITICAL" not in result.stderr and len(result.stderr) < 400, result.stderr
 
 
 def status_that_does_not_come_exits_1():
     late = "vfio-variantd did not answer within 0.1 s"
     began = time.monotonic()
-    exits(status_of("", "--timeout-ms", "100", hangs_up=False), 1, late)
+    exits(status_of(b"", "--timeout-ms", "100", hangs_up=False), 1, late)
     exits(status_of(STATUS, "--timeout-ms", "100", hangs_up=False), 1, late)
     with Host() as host, Daemon(host, deaf=True):
         exits(host.look("status", "--timeout-ms", "100"), 1, late)
@@ -435,42 +396,22 @@ def status_that_does_not_come_exits_1():
     assert time.monotonic() - began < 4, "it waited for longer"
 
 
-def status_that_trickles_exits_1():
-    """The time is for all of it, not for each piece."""
-    with Host() as host, Daemon(host, deaf=True) as daemon:
-        stop = threading.Event()
-
-        def trickle():
-            caller, _ = daemon.listener.accept()
-            try:
-                while not stop.wait(0.02):
-                    caller.send(b"#")
-            except OSError:  # it heard enough
-                pass
-
-        thread = threading.Thread(target=trickle, daemon=True)
-        thread.start()
-        result = host.look("status", "--timeout-ms", "200")
-        stop.set()
-        thread.join(5)
-        exits(result, 1, "vfio-variantd did not answer within 0.2 s")
-
-
 def status_passes_nothing_to_the_terminal():
-    nasty = "a\x1b[2Jtitle\x07b\u009b31mc\u202ed\\ne\\rf\x7f\u2028g" + "y" * 2000
-    answer = STATUS.replace("gate=on", "gate=off\nreason=" + nasty).replace("version=0.1.0", "version=" + nasty)
-    answer = re.sub(r"(?m)^(why|failed|from|to|executable)=(?!0$).*$", lambda line: line.group(1) + "=" + nasty, answer)
-    answer = answer.replace("executables=", f"executables={nasty};")
+    """That the daemon's JSON has no such texts, test-service sees to."""
+    nasty = "a\x1b[2Jtitle\x07b\u009b31mc\u202ed\ne\rf\x7f\u2028g" + "y" * 2000
     clean = "a?[2Jtitle?b?31mc?d e f? g".ljust(1000, "y") + "..."
-    for options in ([], ["--json"]):
-        result = status_of(answer, *options)
-        exits(result, 0, clean)
-        bad = re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202e]", result.stdout)
-        assert not bad, bad
-    found = status_json_of(answer)
-    for text in (found["reason"], found["version"], found["executables"][0], found["holding"][0]["executable"],
-                 found["changes"][0]["from"], found["changes"][1]["why"], found["changes"][1]["failed"]):
-        equal(text, clean)
+
+    def spoil(value):
+        if isinstance(value, dict):
+            return {name: spoil(one) for name, one in value.items()}
+        if isinstance(value, list):
+            return [spoil(one) for one in value]
+        return nasty if isinstance(value, str) else value
+
+    result = status_of(spoil(STATUS))
+    exits(result, 0, clean)
+    bad = re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202e]", result.stdout + result.stderr)
+    assert not bad, bad
 
 
 # --- policy ---
@@ -1542,9 +1483,10 @@ TESTS = [
     match_shows_the_order, match_shows_a_tie, match_shows_what_is_out,
     match_below_a_root_has_the_command_line_in_there, match_json, match_json_of_several_is_an_array,
     match_takes_every_spelling, match_warns_of_missing_tables, match_of_another_kernel, status_for_people,
-    status_of_a_quiet_daemon_is_short, status_tells_why_the_gate_is_off, status_json, status_of_another_version,
-    status_without_a_daemon_exits_1, status_without_privilege_exits_5, status_that_is_malformed_exits_1,
-    status_that_is_too_long_exits_1, status_that_does_not_come_exits_1, status_that_trickles_exits_1,
+    status_of_a_quiet_daemon_is_short, status_tells_why_the_gate_is_off,
+    status_json_is_what_the_daemon_says, status_of_another_version,
+    status_without_a_daemon_exits_1, status_without_privilege_exits_5, status_that_is_cut_off_exits_1,
+    status_that_does_not_come_exits_1,
     status_passes_nothing_to_the_terminal, metrics_are_openmetrics, metrics_are_the_same_for_prometheus,
     metrics_without_a_daemon, metrics_without_privilege, metrics_of_a_daemon_that_hangs, metrics_of_a_damaged_tally,
     metrics_usage, what_is_done_is_counted, wrong_usage_exits_2, policy_for_people, policy_of_nothing, policy_json,

@@ -276,7 +276,7 @@ class Running:
         with socket.socket(socket.AF_UNIX) as caller:
             caller.settimeout(1)
             try:
-                return not os.path.islink(self.socket()) and caller.connect_ex(self.socket()) == 0 and caller.recv(1) == b"["
+                return not os.path.islink(self.socket()) and caller.connect_ex(self.socket()) == 0 and caller.recv(1) == b"{"
             except TimeoutError:  # it is somebody else's yet
                 return False
 
@@ -367,7 +367,7 @@ def clients_that_do_not_behave():
             clients.append(client)
             try:
                 if client.connect_ex(daemon.socket()) == 0 and number % 2:
-                    client.send(b"[daemon]\nversion=evil\n" * 1000)
+                    client.send(b'{"version":"evil"}\n' * 1000)
             except BrokenPipeError:  # it has had its answer
                 pass
         result = host.inside_in_time(COMMAND, "status", "--json")

@@ -306,8 +306,8 @@ hear_to_the_end (int fd)
   return g_string_free (a.text, FALSE);
 }
 
-/* As the command shows it; it is the judge of whether the answer is well-formed. That it finds a problem on
- * this host, which has no modules that could be loaded, is none of the daemon's. */
+/* As the command shows it. That it finds a problem on this host, which has no modules that could be loaded,
+ * is none of the daemon's. */
 static JsonNode *
 status_of (const Fixture *f)
 {
@@ -325,6 +325,27 @@ status_of (const Fixture *f)
   g_assert_no_error (error);
   g_assert_true (json_object_get_boolean_member (json_node_get_object (node), "running"));
   return node;
+}
+
+/* Where there is no jsonschema, that is not looked at. */
+static void
+assert_has_its_schema (JsonNode *status)
+{
+  const char *script = "import json, sys\n"
+                       "try:\n"
+                       "    import jsonschema\n"
+                       "except ImportError:\n"
+                       "    sys.exit(0)\n"
+                       "with open(sys.argv[1]) as schema:\n"
+                       "    jsonschema.validate(json.loads(sys.argv[2]), json.load(schema))\n";
+  g_autofree char *text = json_to_string (status, FALSE);
+  const char *const argv[] = {"python3", "-c", script, SCHEMAS "/status.schema.json", text, NULL};
+  g_autoptr (GError) error = NULL;
+  int code;
+
+  g_assert_true (
+      g_spawn_sync (NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, &code, &error));
+  g_assert_cmpint (code, ==, 0);
 }
 
 static gint64
@@ -527,6 +548,7 @@ test_worker_dies_when_it_has_touched (void)
   fake_assert_logged (NIC ": the process that moved it died; libvirt goes its own way");
   assert_outcome (f, "crashed");
   g_autoptr (JsonNode) status = status_of (f);
+  assert_has_its_schema (status);
   g_assert_cmpstr (latest (status, "failed"), ==, "the process that moved it died");
   stop_and_assert_device (f, NULL, "vfio-pci");
   fake_probe (f->k, NIC);
@@ -1124,6 +1146,7 @@ test_idle_status (void)
   g_autoptr (Fixture) f = fixture_new ();
   g_autoptr (JsonNode) status = status_of (f);
 
+  assert_has_its_schema (status);
   g_assert_cmpstr (text (status, "gate"), ==, "on");
   g_assert_cmpstr (text (status, "minder"), ==, "idle");
   g_assert_cmpstr (text (status, "version"), ==, VV_VERSION);
@@ -1145,6 +1168,7 @@ test_status_while_holding (void)
   begin_to_move (f, libvirt, "vfio-pci");
   run_until_holding (f, TRUE);
   g_autoptr (JsonNode) status = status_of (f);
+  assert_has_its_schema (status);
   JsonObject *held = nth (status, "holding", 0);
   g_assert_cmpstr (json_object_get_string_member (held, "device"), ==, NIC);
   g_assert_cmpstr (json_object_get_string_member (held, "executable"), ==, "fake-libvirt");
@@ -1152,6 +1176,8 @@ test_status_while_holding (void)
   release (f, fake_driver (f->k, "special-vfio")->load_fifo);
   actor_finish (libvirt);
   assert_outcome (f, "detached");
+  g_autoptr (JsonNode) afterwards = status_of (f);
+  assert_has_its_schema (afterwards);
 }
 
 /* Scripts can be wordy, and there can be many candidates: it is not taken for a crash. */

@@ -1,29 +1,58 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * stats: counters, durations, and the last changes, as they come out in the key file.
+ * stats: counters, durations, and the last changes, as they come out in JSON.
  */
 #include "stats.h"
 
 #define MANY 1024
 #define CHANGES 16
 
-static GKeyFile *
+static JsonNode *
 written (const VvStats *stats)
 {
-  GKeyFile *file = g_key_file_new ();
+  g_autoptr (JsonBuilder) b = json_builder_new ();
 
-  vv_stats_write (stats, file);
-  return file;
+  json_builder_begin_object (b);
+  vv_stats_write (stats, b);
+  json_builder_end_object (b);
+  return json_builder_get_root (b);
+}
+
+static JsonObject *
+object (JsonNode *status, const char *name)
+{
+  JsonObject *found = json_object_get_object_member (json_node_get_object (status), name);
+
+  g_assert_nonnull (found);
+  return found;
+}
+
+static JsonArray *
+changes_of (JsonNode *status)
+{
+  return json_object_get_array_member (json_node_get_object (status), "changes");
+}
+
+static JsonObject *
+change (JsonNode *status, guint n)
+{
+  return json_array_get_object_element (changes_of (status), n);
 }
 
 static void
-assert_number (GKeyFile *file, const char *group, const char *key, gint64 expected)
+assert_number (JsonObject *o, const char *name, gint64 expected)
 {
-  g_autoptr (GError) error = NULL;
-  gint64 number = g_key_file_get_int64 (file, group, key, &error);
+  g_assert_true (json_object_has_member (o, name));
+  g_assert_cmpint (json_object_get_int_member (o, name), ==, expected);
+}
 
-  g_assert_no_error (error);
-  g_assert_cmpint (number, ==, expected);
+static gint64
+bucket (JsonNode *status, const char *name, guint n)
+{
+  JsonArray *buckets = json_object_get_array_member (object (status, name), "buckets");
+
+  g_assert_cmpuint (json_array_get_length (buckets), ==, VV_BUCKETS + 1);
+  return json_object_get_int_member (json_array_get_object_element (buckets, n), "count");
 }
 
 static void
@@ -38,17 +67,18 @@ add_change (VvStats *stats, const char *device, gint64 held, gint64 own)
 static void
 test_nothing_yet (void)
 {
-  static const char *const outcomes[] = {"detached", "fell-back", "reattached", "left-alone",
+  static const char *const outcomes[] = {"detached", "fell_back", "reattached", "left_alone",
                                          "failed",   "refused",   "deadline",   "crashed"};
   g_autoptr (VvStats) stats = vv_stats_new ();
-  g_autoptr (GKeyFile) file = written (stats);
+  g_autoptr (JsonNode) status = written (stats);
 
   for (gsize i = 0; i < G_N_ELEMENTS (outcomes); i++)
-    assert_number (file, "outcomes", outcomes[i], 0);
-  assert_number (file, "held", "count", 0);
-  assert_number (file, "own", "count", 0);
-  g_assert_false (g_key_file_has_key (file, "held", "max-us", NULL));
-  g_assert_false (g_key_file_has_group (file, "change 1"));
+    assert_number (object (status, "outcomes"), outcomes[i], 0);
+  assert_number (object (status, "held"), "count", 0);
+  assert_number (object (status, "own"), "count", 0);
+  assert_number (object (status, "held"), "max_us", 0);
+  g_assert_cmpint (bucket (status, "held", 0), ==, 0);
+  g_assert_cmpuint (json_array_get_length (changes_of (status)), ==, 0);
 }
 
 static void
@@ -60,11 +90,11 @@ test_outcomes_are_counted (void)
   vv_stats_outcome (stats, "detached");
   vv_stats_outcome (stats, "crashed");
   vv_stats_outcome (stats, "unheard-of");
-  g_autoptr (GKeyFile) file = written (stats);
-  assert_number (file, "outcomes", "detached", 2);
-  assert_number (file, "outcomes", "crashed", 1);
-  assert_number (file, "outcomes", "failed", 0);
-  g_assert_false (g_key_file_has_key (file, "outcomes", "unheard-of", NULL));
+  g_autoptr (JsonNode) status = written (stats);
+  assert_number (object (status, "outcomes"), "detached", 2);
+  assert_number (object (status, "outcomes"), "crashed", 1);
+  assert_number (object (status, "outcomes"), "failed", 0);
+  g_assert_false (json_object_has_member (object (status, "outcomes"), "unheard_of"));
 }
 
 static void
@@ -73,29 +103,48 @@ test_one_change (void)
   g_autoptr (VvStats) stats = vv_stats_new ();
 
   add_change (stats, "0000:3b:00.1", 700, 30);
-  g_autoptr (GKeyFile) file = written (stats);
-  g_autofree char *device = g_key_file_get_string (file, "change 1", "device", NULL);
-  g_assert_cmpstr (device, ==, "0000:3b:00.1");
-  assert_number (file, "change 1", "held-us", 700);
-  assert_number (file, "change 1", "own-us", 30);
-  g_assert_cmpint (g_key_file_get_int64 (file, "change 1", "time", NULL), >, 0);
-  assert_number (file, "held", "count", 1);
-  assert_number (file, "held", "max-us", 700);
-  assert_number (file, "own", "max-us", 30);
+  g_autoptr (JsonNode) status = written (stats);
+  g_assert_cmpstr (json_object_get_string_member (change (status, 0), "device"), ==, "0000:3b:00.1");
+  g_assert_true (json_object_get_null_member (change (status, 0), "why"));
+  assert_number (change (status, 0), "held_us", 700);
+  assert_number (change (status, 0), "own_us", 30);
+  g_assert_cmpint (json_object_get_int_member (change (status, 0), "time"), >, 0);
+  assert_number (object (status, "held"), "count", 1);
+  assert_number (object (status, "held"), "max_us", 700);
+  assert_number (object (status, "own"), "max_us", 30);
 }
 
-/* Text of a script's may have every character; a key file has its own spelling for them. */
+/* A script may have written it. */
 static void
-test_text_is_kept (void)
+test_text_can_be_shown (void)
+{
+  g_autoptr (VvStats) stats = vv_stats_new ();
+  g_autoptr (GKeyFile) report = g_key_file_new ();
+  g_autofree char *endless = g_strnfill (2000, 'y');
+  g_autofree char *failed = g_strconcat ("a\033[2Jb\302\233c\342\200\256d\ne\\f\";\303\274", endless, NULL);
+
+  g_key_file_set_string (report, "change", "failed", failed);
+  vv_stats_change (stats, report, "change", 1, 1);
+  g_autoptr (JsonNode) status = written (stats);
+  const char *text = json_object_get_string_member (change (status, 0), "failed");
+  g_assert_true (g_str_has_prefix (text, "a?[2Jb?c?d e\\f\";\303\274yyy"));
+  g_assert_true (g_str_has_suffix (text, "yyy..."));
+  g_assert_cmpint (g_utf8_strlen (text, -1), ==, 1003);
+}
+
+static void
+test_phases (void)
 {
   g_autoptr (VvStats) stats = vv_stats_new ();
   g_autoptr (GKeyFile) report = g_key_file_new ();
 
-  g_key_file_set_string (report, "change", "failed", " a\\b\nc;\t[d]\xc3\xbc ");
+  g_key_file_set_int64 (report, "change", "bind-us", 8500);
   vv_stats_change (stats, report, "change", 1, 1);
-  g_autoptr (GKeyFile) file = written (stats);
-  g_autofree char *text = g_key_file_get_string (file, "change 1", "failed", NULL);
-  g_assert_cmpstr (text, ==, " a\\b\nc;\t[d]\xc3\xbc ");
+  g_autoptr (JsonNode) status = written (stats);
+  JsonObject *phases = json_object_get_object_member (change (status, 0), "phases");
+  assert_number (phases, "bind_us", 8500);
+  g_assert_true (json_object_get_null_member (phases, "reply_us"));
+  g_assert_cmpuint (json_object_get_size (phases), ==, 9);
 }
 
 static void
@@ -105,39 +154,29 @@ test_newest_changes_come_first (void)
 
   for (guint i = 0; i < CHANGES + 5; i++)
     add_change (stats, "0000:3b:00.1", i, 0);
-  g_autoptr (GKeyFile) file = written (stats);
-  assert_number (file, "change 1", "held-us", CHANGES + 4);
-  assert_number (file, "change 16", "held-us", 5);
-  g_assert_false (g_key_file_has_group (file, "change 17"));
+  g_autoptr (JsonNode) status = written (stats);
+  assert_number (change (status, 0), "held_us", CHANGES + 4);
+  assert_number (change (status, 15), "held_us", 5);
+  g_assert_cmpuint (json_array_get_length (changes_of (status)), ==, CHANGES);
 }
 
-/* The buckets are of all, and come out the same in the key file and as figures. */
 static void
 test_buckets (void)
 {
   g_autoptr (VvStats) stats = vv_stats_new ();
-  VvDaemonFigures figures = {0};
-  VvHistogram read;
 
   add_change (stats, "0000:3b:00.1", 100, 0);
   for (guint i = 0; i < MANY; i++)
     add_change (stats, "0000:3b:00.1", 101, 99);
   add_change (stats, "0000:3b:00.1", 30000001, -5);
-  vv_stats_outcome (stats, "fell-back");
-  vv_stats_figures (stats, &figures);
-  g_assert_cmpuint (figures.held.counts[0], ==, 1);
-  g_assert_cmpuint (figures.held.counts[1], ==, MANY);
-  g_assert_cmpuint (figures.held.counts[VV_BUCKETS], ==, 1);
-  g_assert_cmpuint (figures.held.sum_usec, ==, 100 + MANY * 101 + 30000001);
-  g_assert_cmpuint (figures.own.counts[0], ==, MANY + 2);
-  g_assert_cmpuint (figures.outcomes[1], ==, 1);
-  g_autoptr (GKeyFile) file = written (stats);
-  assert_number (file, "held", "count", MANY + 2);
-  assert_number (file, "held", "max-us", 30000001);
-  g_assert_true (vv_histogram_read (&read, file, "held"));
-  g_assert_cmpmem (&read, sizeof read, &figures.held, sizeof figures.held);
-  g_assert_false (vv_histogram_read (&read, file, "opens"));
-  g_assert_cmpuint (vv_histogram_total (&read), ==, 0);
+  g_autoptr (JsonNode) status = written (stats);
+  g_assert_cmpint (bucket (status, "held", 0), ==, 1);
+  g_assert_cmpint (bucket (status, "held", 1), ==, MANY);
+  g_assert_cmpint (bucket (status, "held", VV_BUCKETS), ==, 1);
+  g_assert_cmpint (bucket (status, "own", 0), ==, MANY + 2);
+  assert_number (object (status, "held"), "count", MANY + 2);
+  assert_number (object (status, "held"), "max_us", 30000001);
+  assert_number (object (status, "held"), "sum_us", 100 + MANY * 101 + 30000001);
 }
 
 int
@@ -147,7 +186,8 @@ main (int argc, char **argv)
   g_test_add_func ("/stats/nothing-yet", test_nothing_yet);
   g_test_add_func ("/stats/outcomes-are-counted", test_outcomes_are_counted);
   g_test_add_func ("/stats/one-change", test_one_change);
-  g_test_add_func ("/stats/text-is-kept", test_text_is_kept);
+  g_test_add_func ("/stats/text-can-be-shown", test_text_can_be_shown);
+  g_test_add_func ("/stats/phases", test_phases);
   g_test_add_func ("/stats/buckets", test_buckets);
   g_test_add_func ("/stats/newest-changes-come-first", test_newest_changes_come_first);
   return g_test_run ();
