@@ -3,8 +3,9 @@
  * vfio-variant metrics: the counters and the state of the devices, for a monitoring system.
  *
  * Owns: which sources there are: the journal and the tally, which anybody may read, and the daemon, which is
- * for root. A source that is missing is no failure: its families are missing then. The text is metrics's. It
- * has no --json: the text is the machine's format already.
+ * for root; and whether the text is printed or replaces a file. A source that is missing is no failure: its
+ * families are missing then. The text is metrics's. It has no --json: the text is the machine's format
+ * already.
  */
 #include <glib/gi18n-lib.h>
 #include <stdio.h>
@@ -65,8 +66,21 @@ ask (const VvHost *host, int patience_ms, VvDaemonFigures *figures)
   return TRUE;
 }
 
+/* Whoever reads the file finds the text of before or the new one, and whatever was in its place, a link to
+ * another file among it, is replaced and not opened. */
+static gboolean
+replace_file (const char *path, const char *text, GError **error)
+{
+  g_autofree char *folder = g_path_get_dirname (path);
+  const char *slash = strrchr (path, '/');
+  g_autoptr (VvDir) dir = vv_dir_open (NULL, folder, error);
+
+  return dir && vv_io_replace (dir, slash ? slash + 1 : path, text, error);
+}
+
+/* @output: (nullable): a file; NULL: standard output */
 static int
-print (const VvHost *host, VvMetricsFormat format, int patience_ms)
+tell (const VvHost *host, VvMetricsFormat format, const char *output, int patience_ms)
 {
   VvDaemonFigures figures = {0};
   g_autofree char *warning = NULL;
@@ -79,7 +93,10 @@ print (const VvHost *host, VvMetricsFormat format, int patience_ms)
   g_autofree char *text = vv_metrics_text (journal, asked ? &figures : NULL, format, &warning);
   if (warning)
     warn (warning);
-  fputs (text, stdout);
+  if (!output)
+    fputs (text, stdout);
+  else if (!replace_file (output, text, &error))
+    return vv_print_error (error);
   return VV_EXIT_DONE;
 }
 
@@ -97,12 +114,15 @@ vv_cmd_metrics (int argc, char **argv)
 {
   g_auto (VvCommon) common = {.text_only = TRUE};
   g_autofree char *name = NULL;
+  g_autofree char *output = NULL;
   int patience_ms = VV_PATIENCE_MS;
   VvMetricsFormat format;
   g_autoptr (GError) error = NULL;
   const GOptionEntry entries[] = {
       {"format", 'f', 0, G_OPTION_ARG_STRING, &name, N_ ("openmetrics (the default) or prometheus"),
        "FORMAT"},
+      {"output", 'o', 0, G_OPTION_ARG_FILENAME, &output,
+       N_ ("Replace FILE instead, as the textfile collector of Prometheus's node exporter wants it"), "FILE"},
       {"sysroot", 0, 0, G_OPTION_ARG_FILENAME, &common.sysroot,
        N_ ("Read the journal and ask the daemon whose /run is below DIR"), "DIR"},
       {"timeout-ms", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_INT, &patience_ms, "For the tests", "N"},
@@ -122,5 +142,5 @@ vv_cmd_metrics (int argc, char **argv)
   if (patience_ms < 1 || patience_ms > VV_PATIENCE_MS)
     return vv_usage_error (argv[0], _ ("--timeout-ms takes a number from 1 to %d"), VV_PATIENCE_MS);
   g_autoptr (VvHost) host = vv_host_new (common.sysroot, NULL, &error);
-  return host ? print (host, format, patience_ms) : vv_print_error (error);
+  return host ? tell (host, format, output, patience_ms) : vv_print_error (error);
 }

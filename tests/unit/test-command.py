@@ -651,6 +651,24 @@ def metrics_of_a_damaged_tally():
     assert "vfio_variant_changes" not in result.stdout, result.stdout
 
 
+def metrics_in_a_file():
+    with Host() as host, Daemon(host, STATUS):
+        path = host.path("vfio-variant.prom")
+        printed = metrics_of(host, "--format=prometheus")
+        before = os.umask(0o077)
+        equal(metrics_of(host, "--format=prometheus", f"--output={path}"), "")
+        os.umask(before)
+        with open(path, encoding="utf-8") as file:
+            equal(file.read(), printed)
+        equal(os.stat(path).st_mode & 0o777, 0o644)  # the node exporter is another user
+        equal([name for name in os.listdir(host.root) if "prom" in name], ["vfio-variant.prom"])
+        exits(host.look("metrics", "-o", host.path("absent/vfio-variant.prom")), 1, "/absent: No such file or directory")
+        exits(host.look("metrics", "-o", host.path("sys")), 1, "/sys: write: Is a directory")
+        result = run("env", "-C", host.root, os.path.abspath(COMMAND), "metrics", "--sysroot", host.root, "-o", "here.prom")
+        exits(result, 0)
+        assert os.path.isfile(host.path("here.prom"))
+
+
 def metrics_usage():
     with Host() as host:
         exits(host.look("metrics", "--format=xml"), 2, "--format takes openmetrics or prometheus")
@@ -1489,8 +1507,8 @@ TESTS = [
     status_that_does_not_come_exits_1,
     status_passes_nothing_to_the_terminal, metrics_are_openmetrics, metrics_are_the_same_for_prometheus,
     metrics_without_a_daemon, metrics_without_privilege, metrics_of_a_daemon_that_hangs, metrics_of_a_damaged_tally,
-    metrics_usage, what_is_done_is_counted, wrong_usage_exits_2, policy_for_people, policy_of_nothing, policy_json,
-    policy_of_given_files,
+    metrics_in_a_file, metrics_usage, what_is_done_is_counted, wrong_usage_exits_2, policy_for_people, policy_of_nothing,
+    policy_json, policy_of_given_files,
     absent_device_exits_3, no_sysfs_exits_1, moving_without_privilege_exits_5, help_tells,
     every_json_has_its_schema, options_are_the_same_everywhere, the_daemon_helps, the_daemon_without_privilege_exits_5,
     the_daemons_options_are_the_same_everywhere, bind_of_what_is_bound,

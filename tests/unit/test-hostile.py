@@ -383,22 +383,22 @@ def places_of_the_metrics():
         folder = host.path("run/metrics")
         os.mkdir(folder)
         path = os.path.join(folder, "vfio-variant.prom")
-        for place in (path, path + ".new"):
+        aside = os.path.join(folder, ".vfio-variant.prom.new")
+        for place in (path, aside):
             for name, make in things(host).items():
                 print(f"# {os.path.basename(place)}: {name}")
                 make(place)
+                result = host.inside_in_time(COMMAND, "metrics", "--output", "/run/metrics/vfio-variant.prom")
                 if name == "directory":
-                    with Running(host, "--textfile", "/run/metrics/vfio-variant.prom"):
-                        pass
+                    exits(result, 1, "/run/metrics")
                     assert os.path.isdir(place)
                 else:
-                    with Running(host, "--textfile", "/run/metrics/vfio-variant.prom"):
-                        pass
+                    exits(result, 0)
                     info = os.lstat(path)
                     equal((stat.S_ISREG(info.st_mode), info.st_mode & 0o777, info.st_nlink), (True, 0o644, 1))
                     assert "vfio_variant_daemon_up 0" in open(path, encoding="utf-8").read()
-                    assert not os.path.lexists(path + ".new")
-                for left in (path, path + ".new"):
+                    assert not os.path.lexists(aside)
+                for left in (path, aside):
                     if os.path.lexists(left):
                         remove(left)
         equal(open(host.path("secret"), encoding="utf-8").read(), SECRET)
