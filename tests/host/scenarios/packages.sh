@@ -67,6 +67,7 @@ confined_as() { # confined_as PID: its AppArmor profile, with the mode
 
 expect_daemon() {
   expect 'the unit' "$(unit_says ActiveState) $(unit_says UnitFileState)" 'active enabled'
+  expect 'the timer for metrics' "$(systemctl show --value -p UnitFileState vfio-variant-metrics.timer)" disabled
   expect 'the gate' "$(gate_status .gate)" on
   expect 'its process' "$(gate_status .pid)" "$(unit_says MainPID)"
   expect 'its profile' "$(confined_as "$(unit_says MainPID)")" 'vfio-variantd (enforce)'

@@ -302,16 +302,26 @@ stops_while_a_guest_runs() {
   comes_home "$virtio_nic" 'virtio-pci (null)'
 }
 
+# metrics_say SAMPLE NUMBER, for wait_for
+metrics_say() {
+  grep -qxF "vfio_variant_$1 $2" "$node_exporter/vfio-variant.prom"
+}
+
 writes_metrics() {
-  mkdir -p /etc/default /var/lib/prometheus/node-exporter
-  echo 'OPTIONS="--textfile /var/lib/prometheus/node-exporter/vfio-variant.prom"' >/etc/default/vfio-variantd
-  trap 'rm -f /etc/default/vfio-variantd' EXIT
-  systemctl restart "$unit"
-  wait_for 20 grep -qx 'vfio_variant_daemon_up 1' /var/lib/prometheus/node-exporter/vfio-variant.prom
-  expect 'mode' "$(stat -c %a /var/lib/prometheus/node-exporter/vfio-variant.prom)" 644
+  node_exporter=/var/lib/prometheus/node-exporter
+  systemd-analyze verify --man=no vfio-variant-metrics.timer
+  systemd-analyze security --no-pager --threshold 10 vfio-variant-metrics.service >/dev/null
+  ! systemctl start vfio-variant-metrics.service 2>/dev/null || fail 'there is no directory, and it is content'
+  mkdir -p "$node_exporter"
+  systemctl start vfio-variant-metrics.service
+  metrics_say daemon_up 1
+  metrics_say gate_on 1
+  expect 'mode' "$(stat -c %a "$node_exporter/vfio-variant.prom")" 644
   systemctl stop "$unit"
-  grep -x 'vfio_variant_daemon_up 0' /var/lib/prometheus/node-exporter/vfio-variant.prom
-  rm -f /etc/default/vfio-variantd
+  systemctl start vfio-variant-metrics.timer
+  wait_for 30 metrics_say daemon_up 0
+  systemctl stop vfio-variant-metrics.timer
+  rm -r "$node_exporter"
   systemctl start "$unit"
 }
 
