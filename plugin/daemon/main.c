@@ -24,12 +24,11 @@
 #define NOT_SAID (-1)
 #define MOST_DEADLINE_S 3600
 
-/** What the command line says; the strings are its own. */
+/** What the command line says; @serve is its own. */
 typedef struct {
   char **serve;
   int deadline_s;
   gboolean no_gate;
-  char *textfile;
   gboolean version;
   gboolean help;
 } Options;
@@ -138,11 +137,6 @@ parse (int *argc, char ***argv, Options *o)
        "virtqemud and virtchd)",
        "NAME"},
       {"no-gate", 0, 0, G_OPTION_ARG_NONE, &o->no_gate, "Hold nobody; only tell the state", NULL},
-      {"textfile", 0, 0, G_OPTION_ARG_FILENAME, &o->textfile,
-       "Keep metrics in FILE, for the textfile collector of Prometheus's node exporter (default: as the "
-       "policy "
-       "says)",
-       "FILE"},
       {"version", 0, 0, G_OPTION_ARG_NONE, &o->version, "Show the version and exit", NULL},
       {"help", 'h', 0, G_OPTION_ARG_NONE, &o->help, "Show this help and exit", NULL},
       {NULL},
@@ -163,8 +157,6 @@ parse (int *argc, char ***argv, Options *o)
     return usage_error ("it takes no arguments");
   if (o->deadline_s != NOT_SAID && (o->deadline_s < 1 || o->deadline_s > MOST_DEADLINE_S))
     return usage_error ("--deadline takes a number from 1 to 3600");
-  if (o->textfile && !g_path_is_absolute (o->textfile))
-    return usage_error ("--textfile takes an absolute path");
   if (o->help) {
     g_autofree char *text = g_option_context_get_help (context, TRUE, NULL);
     fputs (text, stdout);
@@ -180,8 +172,7 @@ run (const Options *o)
   const VvServiceOptions service_options = {
       .settings = {.executables = o->serve,
                    .deadline_ms = o->deadline_s == NOT_SAID ? 0 : (guint)o->deadline_s * 1000,
-                   .gate = !o->no_gate,
-                   .textfile = o->textfile},
+                   .gate = !o->no_gate},
       .minder = VV_MINDER,
   };
   g_autoptr (GError) error = NULL;
@@ -217,6 +208,5 @@ main (int argc, char **argv)
     code = run (&options);
   }
   g_strfreev (options.serve);
-  g_free (options.textfile);
   return code;
 }

@@ -12,7 +12,6 @@
 #include "recovery.h"
 #include "stats.h"
 #include "status-socket.h"
-#include "textfile.h"
 #include "uevents.h"
 #include "watchdog.h"
 #include "worker.h"
@@ -36,8 +35,7 @@ struct VvService {
   guint look; /* the timer after which the minder looks; 0: none */
   VvStats *stats;
   VvStatusSocket *socket;
-  VvTextfile *textfile; /* NULL: none is wanted */
-  GPtrArray *jobs;      /* of Job */
+  GPtrArray *jobs; /* of Job */
   guint holding;
   void (*stopped) (gpointer data);
   gpointer stopped_data;
@@ -97,8 +95,6 @@ static void
 all_is_free (VvService *s)
 {
   vv_minder_process_hold (s->minder, FALSE);
-  vv_textfile_hold (s->textfile, FALSE);
-  vv_textfile_changed (s->textfile);
   forget_look (s);
   if (!s->stopped)
     s->look = g_timeout_add_seconds (LOOK_AFTER_S, minder_looks, s);
@@ -252,10 +248,8 @@ device_held (VvHeld *held, gpointer device_data, gpointer data)
   Job *job = device_data;
 
   job->held = held;
-  if (s->holding++ == 0) {
+  if (s->holding++ == 0)
     vv_minder_process_hold (s->minder, TRUE);
-    vv_textfile_hold (s->textfile, TRUE);
-  }
   if (s->stopped) /* it came just before the gate was opened up */
     let_go (job, NULL, "deadline");
   else if (job->worker)
@@ -385,52 +379,6 @@ tell_status (gpointer data)
   return vv_json_text (b, FALSE);
 }
 
-/* --- metrics --- */
-
-/* @up: FALSE: it is about to end */
-static char *
-metrics_text (const VvService *s, gboolean up)
-{
-  const VvGateCounts *counts = s->gate ? vv_gate_counts (s->gate) : &(VvGateCounts){0};
-  VvDaemonFigures figures = {
-      .up = up, .gate_on = s->gate != NULL, .passed = counts->passed, .held_opens = counts->held};
-  g_autofree char *warning = NULL;
-
-  vv_stats_figures (s->stats, &figures);
-  char *text = vv_metrics_text (s->session->journal, &figures, VV_METRICS_PROMETHEUS, &warning);
-  if (warning)
-    g_warning ("%s", warning);
-  return text;
-}
-
-static char *
-tell_metrics (gpointer data)
-{
-  return metrics_text (data, TRUE);
-}
-
-static void
-set_textfile (VvService *s, const char *path)
-{
-  const VvTextfileClient client = {tell_metrics, s};
-
-  g_clear_pointer (&s->textfile, vv_textfile_free);
-  if (!path)
-    return;
-  s->textfile = vv_textfile_new (path, s->session->host->run_path, &client);
-  vv_textfile_hold (s->textfile, s->holding > 0);
-}
-
-/* What the file says last must not be that the daemon runs. */
-static void
-end_textfile (VvService *s)
-{
-  g_autofree char *text = s->textfile ? metrics_text (s, FALSE) : NULL;
-
-  vv_textfile_write (s->textfile, text);
-  vv_textfile_free (s->textfile);
-}
-
 /* --- beginning and end --- */
 
 static gboolean
@@ -505,12 +453,9 @@ adjust_gate (VvService *s)
 static void
 adopt_settings (VvService *s)
 {
-  g_autoptr (VvSettings) before = s->settings;
-
+  vv_settings_free (s->settings);
   s->settings = vv_settings_new (&s->options, s->session->policy);
   adjust_gate (s);
-  if (g_strcmp0 (before ? before->textfile : NULL, s->settings->textfile) != 0)
-    set_textfile (s, s->settings->textfile);
 }
 
 /* A rule must not be lost because a disk fails: what cannot be read is something else than what is broken. */
@@ -548,7 +493,6 @@ vv_service_new (const VvServiceOptions *options, GError **error)
 
   s->options = options->settings;
   s->options.executables = g_strdupv (options->settings.executables);
-  s->options.textfile = g_strdup (options->settings.textfile);
   s->started = g_get_real_time ();
   s->jobs = g_ptr_array_new ();
   s->stats = vv_stats_new ();
@@ -611,7 +555,6 @@ vv_service_free (VvService *s)
   if (!s)
     return;
   vv_status_socket_free (s->socket);
-  end_textfile (s);
   end_gate (s);
   forget_look (s);
   vv_minder_process_free (s->minder);
@@ -619,7 +562,6 @@ vv_service_free (VvService *s)
   vv_session_free (s->session);
   g_ptr_array_unref (s->jobs);
   g_strfreev (s->options.executables);
-  g_free (s->options.textfile);
   vv_settings_free (s->settings);
   g_free (s->gate_off);
   g_free (s);

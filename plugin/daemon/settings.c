@@ -19,7 +19,6 @@ vv_settings_new (const VvSettings *options, const VvPolicy *policy)
     s->gate_off = g_strdup ("turned off by --no-gate");
   else if (!s->gate)
     s->gate_off = g_strdup ("turned off by the policy; 'vfio-variant policy' shows where");
-  s->textfile = g_strdup (options->textfile ? options->textfile : policy->textfile);
   return s;
 }
 
@@ -30,6 +29,5 @@ vv_settings_free (VvSettings *s)
     return;
   g_strfreev (s->executables);
   g_free (s->gate_off);
-  g_free (s->textfile);
   g_free (s);
 }

@@ -14,14 +14,12 @@
  * @deadline_ms: how long libvirt is held before nothing new is begun; 0: not said
  * @gate: whether anybody is served
  * @gate_off: (nullable): why not
- * @textfile: (nullable): where the metrics are written, absolute
  */
 typedef struct {
   char **executables;
   guint deadline_ms;
   gboolean gate;
   char *gate_off;
-  char *textfile;
 } VvSettings;
 
 /**
@@ -29,7 +27,7 @@ typedef struct {
  * @options: what the command line says; of these, what is said counts first
  * @policy: what the administrator's files say
  *
- * Returns: (transfer full): the settings; all but @gate_off and @textfile are said
+ * Returns: (transfer full): the settings; all but @gate_off are said
  */
 VvSettings *vv_settings_new (const VvSettings *options, const VvPolicy *policy);
 void vv_settings_free (VvSettings *settings);

@@ -143,11 +143,3 @@ vv_stats_write (const VvStats *stats, JsonBuilder *b)
     json_builder_add_value (b, json_node_copy (i->data));
   json_builder_end_array (b);
 }
-
-void
-vv_stats_figures (const VvStats *stats, VvDaemonFigures *figures)
-{
-  memcpy (figures->outcomes, stats->outcomes, sizeof figures->outcomes);
-  figures->held = stats->held.histogram;
-  figures->own = stats->own.histogram;
-}

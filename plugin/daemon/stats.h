@@ -33,6 +33,3 @@ void vv_stats_change (VvStats *stats, GKeyFile *report, const char *group, gint6
 
 /** vv_stats_write: adds the members outcomes, held, own and changes to an object */
 void vv_stats_write (const VvStats *stats, JsonBuilder *builder);
-
-/** vv_stats_figures: sets the outcomes and the histograms of @figures */
-void vv_stats_figures (const VvStats *stats, VvDaemonFigures *figures);

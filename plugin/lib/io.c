@@ -173,8 +173,9 @@ vv_io_list (const VvDir *dir, const char *path)
   return names;
 }
 
-int
-vv_io_write_all (int fd, const char *text)
+/* Returns: 0, or an errno */
+static int
+write_all (int fd, const char *text)
 {
   size_t left = strlen (text);
 
@@ -195,7 +196,7 @@ vv_io_write_all (int fd, const char *text)
 static int
 write_synced (int fd, const char *text)
 {
-  int errnum = fchmod (fd, 0644) < 0 ? errno : vv_io_write_all (fd, text);
+  int errnum = fchmod (fd, 0644) < 0 ? errno : write_all (fd, text);
 
   if (!errnum && fsync (fd) < 0)
     errnum = errno;

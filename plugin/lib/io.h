@@ -108,9 +108,6 @@ char *vv_io_link_name (const VvDir *dir, const char *path);
  */
 GPtrArray *vv_io_list (const VvDir *dir, const char *path);
 
-/** vv_io_write_all: writes the whole of @text to an open file; Returns: 0, or an errno */
-int vv_io_write_all (int fd, const char *text);
-
 /**
  * vv_io_replace:
  * @name: a plain file name in @dir

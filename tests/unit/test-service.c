@@ -26,7 +26,6 @@
 #define LONG_MS 60000 /* nothing here takes that long */
 #define NOBODY 65534
 #define SHORT_MS 50 /* of a deadline that is going to pass */
-#define TEXTFILE "metrics/vfio-variant.prom"
 #define ENTRY "run/vfio-variant/" NIC
 #define POLICY "etc/libvirt/vfio-variant.xml"
 #define SOCKET "run/vfio-variant/vfio-variantd.sock"
@@ -41,7 +40,6 @@ typedef struct {
   VvService *service;
   guint deadline_ms;
   gboolean no_gate;
-  const char *textfile; /* below the root */
   gboolean stopped;
   int released; /* see release() */
 } Fixture;
@@ -158,9 +156,8 @@ new_service (const Fixture *f, GError **error)
 {
   char *programs[] = {(char *)"fake-libvirt", NULL};
   g_autofree char *minder = below (f, "minder");
-  g_autofree char *textfile = f->textfile ? below (f, f->textfile) : NULL;
   const VvServiceOptions options = {
-      f->k->root, {programs, f->deadline_ms, !f->no_gate, NULL, textfile}, minder};
+      f->k->root, {programs, f->deadline_ms, !f->no_gate, NULL}, minder};
 
   return vv_service_new (&options, error);
 }
@@ -179,18 +176,6 @@ fixture_new (void)
 {
   Fixture *f = fixture_without_service ();
 
-  start (f);
-  return f;
-}
-
-static Fixture *
-fixture_with_textfile (gboolean gate)
-{
-  Fixture *f = fixture_without_service ();
-
-  f->textfile = TEXTFILE;
-  f->no_gate = !gate;
-  fake_mkdir (f->k, "metrics");
   start (f);
   return f;
 }
@@ -306,12 +291,12 @@ hear_to_the_end (int fd)
   return g_string_free (a.text, FALSE);
 }
 
-/* As the command shows it. That it finds a problem on this host, which has no modules that could be loaded,
- * is none of the daemon's. */
-static JsonNode *
-status_of (const Fixture *f)
+/* That status finds a problem on this host, which has no modules that could be loaded, is none of the
+ * daemon's. */
+static char *
+command_says (const Fixture *f, const char *command, const char *option)
 {
-  const char *argv[] = {VFIO_VARIANT, "status", "--json", "--sysroot", f->k->root, NULL};
+  const char *argv[] = {VFIO_VARIANT, command, option, "--sysroot", f->k->root, NULL};
   g_autoptr (GError) error = NULL;
   GPid pid;
   int output, status;
@@ -321,10 +306,29 @@ status_of (const Fixture *f)
   g_autofree char *text = hear_to_the_end (output);
   g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
   g_assert_true (WIFEXITED (status) && WEXITSTATUS (status) <= 1);
+  return g_steal_pointer (&text);
+}
+
+static JsonNode *
+status_of (const Fixture *f)
+{
+  g_autofree char *text = command_says (f, "status", "--json");
+  g_autoptr (GError) error = NULL;
   JsonNode *node = json_from_string (text, &error);
+
   g_assert_no_error (error);
   g_assert_true (json_object_get_boolean_member (json_node_get_object (node), "running"));
   return node;
+}
+
+/* @line: without "vfio_variant_" */
+static gboolean
+metrics_say (const Fixture *f, const char *line)
+{
+  g_autofree char *text = command_says (f, "metrics", "--format=openmetrics");
+  g_autofree char *whole = g_strdup_printf ("\nvfio_variant_%s\n", line);
+
+  return strstr (text, whole) != NULL;
 }
 
 /* Where there is no jsonschema, that is not looked at. */
@@ -1060,7 +1064,7 @@ assert_nothing_of (pid_t daemon, pid_t child)
 static void
 test_worker_keeps_nothing (void)
 {
-  g_autoptr (Fixture) f = fixture_with_textfile (TRUE);
+  g_autoptr (Fixture) f = fixture_new ();
   g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
 
   fake_driver (f->k, "special-vfio")->probe_fifo = new_fifo (f);
@@ -1231,6 +1235,42 @@ test_gate_that_cannot_be (void)
   fake_assert_matches (text (status, "reason"), "*drivers_probe: fanotify_mark: No such file or directory");
 }
 
+/* --- metrics --- */
+
+static void
+test_metrics (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+
+  detach (f, libvirt);
+  g_assert_true (metrics_say (f, "daemon_up 1"));
+  g_assert_true (metrics_say (f, "gate_on 1"));
+  g_assert_true (metrics_say (f, "gate_opens_total{result=\"held\"} 1"));
+  g_assert_true (metrics_say (f, "gate_outcomes_total{outcome=\"detached\"} 1"));
+  g_assert_true (metrics_say (f, "gate_held_seconds_count 1"));
+  /* The worker counts after its report. */
+  while (!metrics_say (f, "changes_total{operation=\"detach\",driver=\"special-vfio\",outcome=\"done\"} 1"))
+    ;
+  g_assert_true (metrics_say (f, "change_duration_seconds_count{operation=\"detach\"} 1"));
+}
+
+/* A failure of the gate counts, too, with the candidates that failed. */
+static void
+test_failures_are_counted (void)
+{
+  static const char *const drivers[] = {"special-vfio", "mlx5_vfio_pci", "vfio-pci"};
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+
+  for (gsize i = 0; i < G_N_ELEMENTS (drivers); i++)
+    fake_driver (f->k, drivers[i])->probe_errno = EIO;
+  detach (f, libvirt);
+  while (!metrics_say (f, "changes_total{operation=\"detach\",driver=\"any\",outcome=\"failed\"} 1"))
+    ;
+  g_assert_true (metrics_say (f, "attempt_failures_total{step=\"bind\"} 3"));
+}
+
 /* --- its socket --- */
 
 static void
@@ -1321,142 +1361,6 @@ test_socket_without_a_daemon (void)
   g_autoptr (JsonNode) told = status_of (f);
   g_assert_cmpint (number (told, NULL, "pid"), ==, getpid ());
   close (fd);
-}
-
-/* --- the metrics in a file --- */
-
-static gboolean
-file_says (const Fixture *f, const char *path, const char *line)
-{
-  g_autofree char *text = fake_exists (f->k, path) ? fake_read (f->k, path) : g_strdup ("");
-  g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
-
-  return g_strv_contains ((const char *const *)lines, line);
-}
-
-static void
-run_until_file_says (const Fixture *f, const char *path, const char *line)
-{
-  while (!file_says (f, path, line))
-    g_main_context_iteration (NULL, TRUE);
-}
-
-/* As other processes do: renamed into place */
-static void
-write_entry (const Fixture *f, const char *state)
-{
-  g_autofree char *text =
-      g_strdup_printf ("[device]\naddress=" NIC "\nmodalias=" NIC_MODALIAS "\nstate=%s\n", state);
-  g_autofree char *from = below (f, "run/vfio-variant/." NIC ".new");
-  g_autofree char *to = below (f, ENTRY);
-
-  fake_write (f->k, "run/vfio-variant/." NIC ".new", text);
-  g_assert_cmpint (g_rename (from, to), ==, 0);
-}
-
-static void
-test_textfile (void)
-{
-  g_autoptr (Fixture) f = fixture_with_textfile (TRUE);
-  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
-  g_autofree char *path = below (f, TEXTFILE);
-  GStatBuf found;
-
-  run_until_file_says (f, TEXTFILE, "vfio_variant_gate_on 1");
-  g_assert_cmpint (g_stat (path, &found), ==, 0);
-  g_assert_cmpint (found.st_mode, ==, S_IFREG | 0644);
-  detach (f, libvirt);
-  run_until_file_says (
-      f, TEXTFILE,
-      "vfio_variant_changes_total{operation=\"detach\",driver=\"special-vfio\",outcome=\"done\"} 1");
-  run_until_file_says (f, TEXTFILE, "vfio_variant_gate_opens_total{result=\"held\"} 1");
-  g_assert_true (file_says (f, TEXTFILE, "vfio_variant_gate_outcomes_total{outcome=\"detached\"} 1"));
-  g_assert_true (file_says (f, TEXTFILE, "vfio_variant_gate_held_seconds_count 1"));
-  g_assert_true (
-      file_says (f, TEXTFILE, "vfio_variant_change_duration_seconds_count{operation=\"detach\"} 1"));
-  stop (f);
-  g_assert_true (file_says (f, TEXTFILE, "vfio_variant_daemon_up 0"));
-  g_assert_false (fake_exists (f->k, TEXTFILE ".new"));
-}
-
-/* A failure of the gate counts, too, with the candidates that failed. */
-static void
-test_textfile_counts_failures (void)
-{
-  static const char *const drivers[] = {"special-vfio", "mlx5_vfio_pci", "vfio-pci"};
-  g_autoptr (Fixture) f = fixture_with_textfile (TRUE);
-  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
-
-  for (gsize i = 0; i < G_N_ELEMENTS (drivers); i++)
-    fake_driver (f->k, drivers[i])->probe_errno = EIO;
-  detach (f, libvirt);
-  run_until_file_says (
-      f, TEXTFILE, "vfio_variant_changes_total{operation=\"detach\",driver=\"any\",outcome=\"failed\"} 1");
-  g_assert_true (file_says (f, TEXTFILE, "vfio_variant_attempt_failures_total{step=\"bind\"} 3"));
-}
-
-static void
-test_textfile_while_holding (void)
-{
-  g_autoptr (Fixture) f = fixture_with_textfile (TRUE);
-  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
-
-  run_until_file_says (f, TEXTFILE, "vfio_variant_daemon_up 1");
-  write_entry (f, "noted"); /* it is due when libvirt comes */
-  run_for (100);
-  fake_driver (f->k, "special-vfio")->load_fifo = new_fifo (f);
-  begin_to_move (f, libvirt, "vfio-pci");
-  run_until_holding (f, TRUE);
-  fake_remove (f->k, TEXTFILE);
-  write_entry (f, "noted");
-  run_for (1500);
-  g_assert_true (actor_is_waiting (libvirt));
-  g_assert_false (fake_exists (f->k, TEXTFILE));
-  release (f, fake_driver (f->k, "special-vfio")->load_fifo);
-  actor_finish (libvirt);
-  g_assert_false (fake_exists (f->k, TEXTFILE)); /* and not at once */
-  run_until_file_says (f, TEXTFILE, "vfio_variant_journal_entries{state=\"detached\"} 1");
-}
-
-/* The gate is off: nothing but the file can make it wake up. */
-static void
-test_textfile_sleeps (void)
-{
-  g_autoptr (Fixture) f = fixture_with_textfile (FALSE);
-
-  run_until_file_says (f, TEXTFILE, "vfio_variant_gate_on 0");
-  run_for (100); /* it hears how the writing went */
-  g_assert_cmpuint (run_for (1500), ==, 0);
-  write_entry (f, "detached");
-  write_entry (f, "noted");
-  run_until_file_says (f, TEXTFILE, "vfio_variant_journal_entries{state=\"noted\"} 1");
-  run_for (100);
-  g_assert_cmpuint (run_for (1500), ==, 0);
-  fake_remove (f->k, ENTRY);
-  run_until_file_says (f, TEXTFILE, "vfio_variant_journal_entries{state=\"noted\"} 0");
-}
-
-static void
-test_textfile_cannot_be_written (void)
-{
-  g_autoptr (Fixture) f = fixture_without_service ();
-
-  f->textfile = TEXTFILE;
-  f->no_gate = TRUE;
-  start (f);
-  run_until_logged ();
-  fake_assert_logged ("*/" TEXTFILE ": the metrics cannot be written: No such file or directory; *");
-  write_entry (f, "noted");
-  run_for (1500);
-  fake_assert_log_empty (); /* said once */
-  fake_mkdir (f->k, "metrics");
-  write_entry (f, "noted");
-  run_until_file_says (f, TEXTFILE, "vfio_variant_journal_entries{state=\"noted\"} 1");
-  run_for (100);
-  fake_remove (f->k, "metrics");
-  write_entry (f, "noted");
-  run_until_logged ();
-  fake_assert_logged ("*/" TEXTFILE ": the metrics cannot be written: *");
 }
 
 /* --- the policy --- */
@@ -1574,31 +1478,6 @@ test_policy_sets (void)
   vv_service_reload (f->service);
   g_autoptr (JsonNode) third = status_of (f);
   g_assert_cmpint (number (third, NULL, "deadline_ms"), ==, 30000);
-}
-
-static void
-test_policy_sets_the_textfile (void)
-{
-  g_autoptr (Fixture) f = fixture_without_service ();
-  g_autofree char *one = below (f, "metrics/one.prom"), *two = below (f, "metrics/two.prom");
-  g_autofree char *says_one = g_strdup_printf ("<metrics textfile='%s'/>", one);
-  g_autofree char *says_two = g_strdup_printf ("<metrics textfile='%s'/>", two);
-
-  fake_mkdir (f->k, "metrics");
-  f->no_gate = TRUE;
-  write_policy (f, says_one);
-  start (f);
-  run_until_file_says (f, "metrics/one.prom", "vfio_variant_daemon_up 1");
-  write_policy (f, says_two);
-  vv_service_reload (f->service);
-  write_entry (f, "noted");
-  run_until_file_says (f, "metrics/two.prom", "vfio_variant_journal_entries{state=\"noted\"} 1");
-  g_assert_true (file_says (f, "metrics/one.prom", "vfio_variant_journal_entries{state=\"noted\"} 0"));
-  write_policy (f, "");
-  vv_service_reload (f->service);
-  run_for (100);
-  fake_remove (f->k, ENTRY);
-  g_assert_cmpuint (run_for (1500), ==, 0);
 }
 
 /* Nothing of a broken file counts, and the gate goes on. */
@@ -1849,6 +1728,8 @@ static const struct {
     {"/service/status/much-that-failed", test_much_that_failed},
     {"/service/status/no-gate", test_no_gate},
     {"/service/status/a-gate-that-cannot-be", test_gate_that_cannot_be},
+    {"/service/metrics/counts", test_metrics},
+    {"/service/metrics/counts-failures", test_failures_are_counted},
     {"/service/socket/is-root-s", test_socket_is_root_s},
     {"/service/socket/stale", test_stale_socket},
     {"/service/socket/second-daemon", test_second_daemon},
@@ -1859,14 +1740,8 @@ static const struct {
     {"/service/policy/turns-the-gate-off-and-on", test_policy_turns_the_gate_off_and_on},
     {"/service/policy/turns-the-gate-off-while-holding", test_policy_turns_the_gate_off_while_holding},
     {"/service/policy/sets", test_policy_sets},
-    {"/service/policy/sets-the-textfile", test_policy_sets_the_textfile},
     {"/service/policy/is-broken", test_policy_is_broken},
     {"/service/policy/cannot-be-read", test_policy_cannot_be_read},
-    {"/service/textfile/written", test_textfile},
-    {"/service/textfile/counts-failures", test_textfile_counts_failures},
-    {"/service/textfile/while-holding", test_textfile_while_holding},
-    {"/service/textfile/sleeps", test_textfile_sleeps},
-    {"/service/textfile/cannot-be-written", test_textfile_cannot_be_written},
     {"/service/minder/hears", test_minder_hears},
     {"/service/minder/is-in-a-call", test_minder_is_in_a_call},
     {"/service/minder/is-in-a-move", test_minder_is_in_a_move},

@@ -26,34 +26,31 @@ static const struct {
   const char *executables; /* of the options, joined by blanks; NULL: not said */
   guint deadline_ms;
   gboolean no_gate;
-  const char *textfile;
-  const char *gets; /* executables, deadline, gate, textfile */
+  const char *gets; /* executables, deadline, gate */
 } cases[] = {
-    {"nothing is said", "", NULL, 0, FALSE, NULL, "libvirtd virtqemud virtchd, 30000, on, -"},
+    {"nothing is said", "", NULL, 0, FALSE, "libvirtd virtqemud virtchd, 30000, on"},
     {"the policy says all",
-     "<gate enabled='yes' deadline='7'><serve executable='my-libvirt'/><serve executable='other'/></gate>"
-     "<metrics textfile='/a.prom'/>",
-     NULL, 0, FALSE, NULL, "my-libvirt other, 7000, on, /a.prom"},
-    {"the options say all",
-     "<gate enabled='yes' deadline='7'><serve executable='my-libvirt'/></gate><metrics textfile='/a.prom'/>",
-     "libvirtd", 250, FALSE, "/b.prom", "libvirtd, 250, on, /b.prom"},
-    {"the options alone", "", "one two", 3600000, FALSE, "/b.prom", "one two, 3600000, on, /b.prom"},
-    {"the policy turns the gate off", "<gate enabled='no'/>", NULL, 0, FALSE, NULL,
-     "libvirtd virtqemud virtchd, 30000, turned off by the policy; 'vfio-variant policy' shows where, -"},
-    {"an option turns the gate off", "", NULL, 0, TRUE, NULL,
-     "libvirtd virtqemud virtchd, 30000, turned off by --no-gate, -"},
-    {"the policy does not turn it on again", "<gate enabled='yes'/>", NULL, 0, TRUE, NULL,
-     "libvirtd virtqemud virtchd, 30000, turned off by --no-gate, -"},
-    {"both turn it off", "<gate enabled='no' deadline='3600'/>", NULL, 0, TRUE, NULL,
-     "libvirtd virtqemud virtchd, 3600000, turned off by --no-gate, -"},
+     "<gate enabled='yes' deadline='7'><serve executable='my-libvirt'/><serve executable='other'/></gate>",
+     NULL, 0, FALSE, "my-libvirt other, 7000, on"},
+    {"the options say all", "<gate enabled='yes' deadline='7'><serve executable='my-libvirt'/></gate>",
+     "libvirtd", 250, FALSE, "libvirtd, 250, on"},
+    {"the options alone", "", "one two", 3600000, FALSE, "one two, 3600000, on"},
+    {"the policy turns the gate off", "<gate enabled='no'/>", NULL, 0, FALSE,
+     "libvirtd virtqemud virtchd, 30000, turned off by the policy; 'vfio-variant policy' shows where"},
+    {"an option turns the gate off", "", NULL, 0, TRUE,
+     "libvirtd virtqemud virtchd, 30000, turned off by --no-gate"},
+    {"the policy does not turn it on again", "<gate enabled='yes'/>", NULL, 0, TRUE,
+     "libvirtd virtqemud virtchd, 30000, turned off by --no-gate"},
+    {"both turn it off", "<gate enabled='no' deadline='3600'/>", NULL, 0, TRUE,
+     "libvirtd virtqemud virtchd, 3600000, turned off by --no-gate"},
 };
 
 static void
 assert_settings (const VvSettings *s, const char *expected)
 {
   g_autofree char *executables = g_strjoinv (" ", s->executables);
-  g_autofree char *text = g_strdup_printf ("%s, %u, %s, %s", executables, s->deadline_ms,
-                                           s->gate ? "on" : s->gate_off, s->textfile ? s->textfile : "-");
+  g_autofree char *text =
+      g_strdup_printf ("%s, %u, %s", executables, s->deadline_ms, s->gate ? "on" : s->gate_off);
 
   g_assert_cmpstr (text, ==, expected);
   g_assert_cmpint (s->gate, ==, !s->gate_off);
@@ -66,27 +63,23 @@ test_what_is_said_first_counts (void)
     g_test_message ("%s", cases[i].says);
     g_autoptr (VvPolicy) policy = policy_of (cases[i].policy);
     g_auto (GStrv) executables = cases[i].executables ? g_strsplit (cases[i].executables, " ", -1) : NULL;
-    const VvSettings options = {.executables = executables,
-                                .deadline_ms = cases[i].deadline_ms,
-                                .gate = !cases[i].no_gate,
-                                .textfile = (char *)cases[i].textfile};
+    const VvSettings options = {
+        .executables = executables, .deadline_ms = cases[i].deadline_ms, .gate = !cases[i].no_gate};
     g_autoptr (VvSettings) s = vv_settings_new (&options, policy);
     assert_settings (s, cases[i].gets);
   }
 }
 
-/* The options and the policy may go; what was made of them stays. */
+/* The policy may go; what was made of it stays. */
 static void
 test_settings_stand_alone (void)
 {
   VvPolicy *policy = policy_of ("<gate><serve executable='my-libvirt'/></gate>");
-  char *textfile = g_strdup ("/b.prom");
-  const VvSettings options = {.gate = TRUE, .textfile = textfile};
+  const VvSettings options = {.gate = TRUE};
   g_autoptr (VvSettings) s = vv_settings_new (&options, policy);
 
   vv_policy_free (policy);
-  g_free (textfile);
-  assert_settings (s, "my-libvirt, 30000, on, /b.prom");
+  assert_settings (s, "my-libvirt, 30000, on");
   vv_settings_free (NULL);
 }
 
