@@ -171,8 +171,6 @@ print_settings (const VvPolicy *policy)
   if (served)
     add_row (table, _ ("gate serves"), served, NULL);
   add_seconds (table, _ ("hooks time-limit"), policy->hook_limit_s);
-  if (policy->textfile)
-    add_row (table, _ ("metrics textfile"), policy->textfile, NULL);
   print_table (_ ("Settings:"), table);
 }
 
@@ -298,7 +296,6 @@ print_json (const VvPolicy *policy)
   json_seconds (b, "deadline_s", policy->deadline_s);
   json_list (b, "executables", policy->executables);
   json_seconds (b, "hook_time_limit_s", policy->hook_limit_s);
-  vv_json_string (b, "textfile", policy->textfile);
   json_builder_end_object (b);
   vv_json_print (b);
 }

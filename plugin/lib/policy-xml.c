@@ -13,7 +13,6 @@
 #define MAIN_FILE "vfio-variant.xml"
 #define MORE_FILES "vfio-variant.d"
 #define PATTERN_LIMIT 256 /* a PCI modalias has 57 bytes */
-#define PATH_LIMIT 1024
 #define MOST_SECONDS 3600
 #define DRIVERS_LIMIT 32 /* in one list */
 #define BLANKS " \t\n\r" /* what an XML list is separated by */
@@ -202,18 +201,6 @@ is_yes_or_no (const char *value)
   return strcmp (value, "yes") == 0 || strcmp (value, "no") == 0;
 }
 
-static gboolean
-is_textfile (const char *value)
-{
-  g_auto (GStrv) parts = g_strsplit (value, "/", -1);
-
-  for (const char *c = value; *c; c++)
-    if (g_ascii_iscntrl (*c))
-      return FALSE;
-  return *value == '/' && strlen (value) <= PATH_LIMIT && g_str_has_suffix (value, ".prom") &&
-         !g_strv_contains ((const char *const *)parts, "..") && !g_str_has_suffix (value, "/.prom");
-}
-
 /* --- the format --- */
 
 #define ADDRESSES N_ ("an address or a glob of addresses, like 0000:3b:00.1 or 3b:00.*")
@@ -254,10 +241,6 @@ static const VvXmlAttribute serve_attributes[] = {
     {NULL},
 };
 static const VvXmlAttribute hooks_attributes[] = {{"time-limit", SECONDS, is_seconds}, {NULL}};
-static const VvXmlAttribute metrics_attributes[] = {
-    {"textfile", N_ ("an absolute path without '..' that ends with .prom"), is_textfile},
-    {NULL},
-};
 
 static const VvXmlElement device_element = {"device", device_attributes, NULL, FALSE, NULL};
 static const VvXmlElement default_element = {"default", default_attributes, NULL, FALSE, NULL};
@@ -265,9 +248,8 @@ static const VvXmlElement serve_element = {"serve", serve_attributes, NULL, FALS
 static const VvXmlElement *const in_gate[] = {&serve_element, NULL};
 static const VvXmlElement gate_element = {"gate", gate_attributes, in_gate, TRUE, NULL};
 static const VvXmlElement hooks_element = {"hooks", hooks_attributes, NULL, TRUE, NULL};
-static const VvXmlElement metrics_element = {"metrics", metrics_attributes, NULL, TRUE, NULL};
 static const VvXmlElement *const in_policy[] = {
-    &device_element, &default_element, &gate_element, &hooks_element, &metrics_element, NULL,
+    &device_element, &default_element, &gate_element, &hooks_element, NULL,
 };
 static const VvXmlElement policy_element = {"vfio-variant", NULL, in_policy, TRUE, NULL};
 
@@ -401,8 +383,6 @@ read_element (VvPolicy *policy, const char *path, const xmlNode *node, GError **
     read_gate (policy, node);
   else if (vv_xml_is_element (node, "hooks"))
     policy->hook_limit_s = seconds_of (node, "time-limit");
-  else if (vv_xml_is_element (node, "metrics"))
-    policy->textfile = vv_xml_attribute (node, "textfile");
   return TRUE;
 }
 
@@ -428,8 +408,18 @@ append_policy (VvPolicy *policy, VvPolicy *later)
     policy->hook_limit_s = later->hook_limit_s;
   if (!policy->executables)
     policy->executables = g_steal_pointer (&later->executables);
-  if (!policy->textfile)
-    policy->textfile = g_steal_pointer (&later->textfile);
+}
+
+/* Before 1.0 it said where vfio-variantd writes its metrics. */
+static gboolean
+has_no_metrics (const xmlNode *root, GError **error)
+{
+  for (const xmlNode *node = root->children; node; node = node->next)
+    if (vv_xml_is_element (node, "metrics"))
+      return vv_xml_fail (node, error,
+                          _ ("<metrics> is not supported any more: remove it; 'systemctl enable --now "
+                             "vfio-variant-metrics.timer' has the metrics written to a file"));
+  return TRUE;
 }
 
 gboolean
@@ -439,7 +429,7 @@ vv_policy_add_text (VvPolicy *policy, const char *path, const char *text, gsize 
   const xmlNode *root = xml ? vv_xml_root (xml) : NULL;
   g_autoptr (VvPolicy) said = vv_policy_new ();
 
-  if (!root || !vv_xml_check (root, &policy_element, NULL, error))
+  if (!root || !has_no_metrics (root, error) || !vv_xml_check (root, &policy_element, NULL, error))
     return FALSE;
   for (const xmlNode *node = root->children; node; node = node->next)
     if (!read_element (said, path, node, error))

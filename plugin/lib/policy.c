@@ -119,7 +119,6 @@ vv_policy_free (VvPolicy *policy)
   g_ptr_array_unref (policy->defaults);
   g_ptr_array_unref (policy->files);
   g_strfreev (policy->executables);
-  g_free (policy->textfile);
   g_free (policy->unread);
   g_free (policy);
 }

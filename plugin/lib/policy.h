@@ -157,7 +157,6 @@ typedef enum { VV_UNSAID, VV_YES, VV_NO } VvSwitch;
  * @deadline_s: for how long, seconds; 0: not said
  * @executables: (nullable): which programs it holds; NULL: not said
  * @hook_limit_s: how long a node-device hook may run, seconds; 0: not said
- * @textfile: (nullable): where vfio-variantd writes its metrics
  * @files: (element-type VvPolicyFile): what was read, in order
  * @unread: (nullable): the first file or folder that could not be read, and why; NULL: all could
  */
@@ -168,7 +167,6 @@ typedef struct {
   guint deadline_s;
   char **executables;
   guint hook_limit_s;
-  char *textfile;
   GPtrArray *files;
   char *unread;
 } VvPolicy;

@@ -466,7 +466,7 @@ def policy_of_nothing():
         found = json.loads(host.look("policy", "--json").stdout)
         valid(found, "policy.schema.json")
         equal(found, {"files": [], "rules": [], "defaults": [], "gate": None, "deadline_s": None, "executables": None,
-                      "hook_time_limit_s": None, "textfile": None})
+                      "hook_time_limit_s": None})
 
 
 def policy_json():

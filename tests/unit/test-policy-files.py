@@ -47,8 +47,8 @@ GOOD = [
     "<gate/>",
     "<gate enabled='yes' deadline='1'/><device vendor='0x8086' driver='a'/><default driver='a'/>",
     "<gate enabled='no' deadline='3600'><serve executable='libvirtd'/><serve executable='virtqemud'/></gate>",
-    "<hooks time-limit='999'/><metrics textfile='/var/lib/node-exporter/vfio variant.prom'/>",
-    "<hooks/>\n<default driver='a'/><metrics/>",
+    "<hooks time-limit='999'/>",
+    "<hooks/>\n<default driver='a'/>",
 ]
 
 TERMS = "driver, fallback, migratable, unmanaged, host-use"
@@ -57,7 +57,6 @@ MATCHES = ("address, vendor, product, subsystem-vendor, subsystem-product, class
 DRIVERS = "driver is 'auto', or up to 32 names of drivers or modules, 'generic' among them"
 ADDRESSES = "is an address or a glob of addresses, like 0000:3b:00.1 or 3b:00.*"
 SECONDS = "is a number of seconds from 1 to 3600"
-PROM = "textfile is an absolute path without '..' that ends with .prom"
 ID = "is 0x and 4 hexadecimal digits"
 
 
@@ -74,13 +73,12 @@ BAD = [
     ("<device vendor=0x15b3 driver='a'/>", "2: AttValue: \" or ' expected", XML),
     ("&generic;", "2: Entity 'generic' not defined", XML),
     ("<device vendor='0x15b3' driver='<'/>", "2: Unescaped '<' not allowed in attributes values", XML),
-    ("  <devise/>", "2: <devise> is not allowed in <vfio-variant>; it can have <device>, <default>, <gate>, <hooks>, "
-     "<metrics>", SCHEMA),
+    ("  <devise/>", "2: <devise> is not allowed in <vfio-variant>; it can have <device>, <default>, <gate>, <hooks>", SCHEMA),
     ("\n\n <vfio-variant/>", "4: <vfio-variant> is not allowed in <vfio-variant>; it can have <device>, <default>, "
-     "<gate>, <hooks>, <metrics>", SCHEMA),
+     "<gate>, <hooks>", SCHEMA),
     ("generic", "1: text is not allowed in <vfio-variant>", SCHEMA),
     ("<device xmlns='urn:x' vendor='0x15b3' driver='a'/>", "2: <device> is not allowed in <vfio-variant>, in this "
-     "namespace; it can have <device>, <default>, <gate>, <hooks>, <metrics>", SCHEMA),
+     "namespace; it can have <device>, <default>, <gate>, <hooks>", SCHEMA),
     ("<default driver='a'/><device vendor='0x15b3' driver='a'>x</device>", "2: text is not allowed in <device>",
      SCHEMA),
     ("<device vendor='0x15b3' driver='a'><serve executable='x'/></device>",
@@ -104,7 +102,7 @@ BAD = [
     # at most one
     ("<gate/>\n<hooks/><gate/>", "3: <gate> can be there only once", SCHEMA),
     ("<hooks/><hooks/>", "2: <hooks> can be there only once", SCHEMA),
-    ("<metrics/><default driver='a'/><metrics/>", "2: <metrics> can be there only once", SCHEMA),
+    ("<hooks/><default driver='a'/><hooks/>", "2: <hooks> can be there only once", SCHEMA),
     # terms
     bad_attribute("default", "driver", "", DRIVERS),
     bad_attribute("default", "driver", "auto mlx5_vfio_pci", DRIVERS),
@@ -151,10 +149,8 @@ BAD = [
     bad_attribute("gate", "deadline", "30s", "deadline " + SECONDS),
     bad_attribute("gate", "deadline", "01", "deadline " + SECONDS),
     bad_attribute("hooks", "time-limit", "-5", "time-limit " + SECONDS),
-    bad_attribute("metrics", "textfile", "x.prom", PROM),
-    bad_attribute("metrics", "textfile", "/var/lib/x.txt", PROM),
-    bad_attribute("metrics", "textfile", "/var/lib/../x.prom", PROM, CHECK),
-    bad_attribute("metrics", "textfile", "/var/lib/.prom", PROM),
+    ("<default driver='a'/><metrics textfile='/var/lib/x.prom'/>", "2: <metrics> is not supported any more: remove it; "
+     "'systemctl enable --now vfio-variant-metrics.timer' has the metrics written to a file", SCHEMA),
     ("<gate><serve executable='/usr/sbin/libvirtd'/></gate>", "2: <serve executable='/usr/sbin/libvirtd'>: executable "
      "is a program's name, without folders", SCHEMA),
     ("<gate><serve/></gate>", "2: <serve> needs the attribute executable", SCHEMA),

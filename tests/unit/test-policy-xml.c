@@ -93,23 +93,21 @@ static void
 test_settings (void)
 {
   g_autoptr (VvPolicy) none = read_text (POLICY (""));
-  g_autoptr (VvPolicy) bare = read_text (POLICY ("<metrics/><hooks/><gate/>"));
-  g_autoptr (VvPolicy) all = read_text (POLICY (
-      "<metrics textfile='/var/lib/a b/\xc3\xa4.prom'/><default fallback='next'/>\n<gate enabled='no' "
-      "deadline='3600'><serve executable='libvirtd'/><serve executable='virtqemud'/></gate>"
-      "<hooks time-limit='1'/><default driver='a'/>"));
+  g_autoptr (VvPolicy) bare = read_text (POLICY ("<hooks/><gate/>"));
+  g_autoptr (VvPolicy) all = read_text (
+      POLICY ("<default fallback='next'/>\n<gate enabled='no' "
+              "deadline='3600'><serve executable='libvirtd'/><serve executable='virtqemud'/></gate>"
+              "<hooks time-limit='1'/><default driver='a'/>"));
 
   g_assert_cmpint (none->gate, ==, VV_UNSAID);
   g_assert_cmpint (bare->gate, ==, VV_UNSAID);
   g_assert_cmpuint (bare->deadline_s, ==, 0);
   g_assert_null (bare->executables);
   g_assert_cmpuint (bare->hook_limit_s, ==, 0);
-  g_assert_null (bare->textfile);
   g_assert_cmpint (all->gate, ==, VV_NO);
   g_assert_cmpuint (all->deadline_s, ==, 3600);
   assert_list (all->executables, "libvirtd virtqemud");
   g_assert_cmpuint (all->hook_limit_s, ==, 1);
-  g_assert_cmpstr (all->textfile, ==, "/var/lib/a b/\xc3\xa4.prom");
   g_assert_cmpuint (all->defaults->len, ==, 2);
   g_assert_cmpuint (((VvRule *)all->defaults->pdata[0])->line, ==, 2);
   g_assert_cmpuint (((VvRule *)all->defaults->pdata[1])->line, ==, 3);
@@ -139,7 +137,7 @@ test_what_is_said_first_counts (void)
   const char *second = POLICY ("<gate enabled='yes' deadline='8'><serve executable='x'/></gate><device "
                                "vendor='0x0002' driver='b'/><hooks time-limit='9'/>");
   const char *third = POLICY ("<gate enabled='no'><serve executable='y'/></gate><hooks time-limit='10'/>"
-                              "<metrics textfile='/a.prom'/><default driver='c'/>");
+                              "<default driver='c'/>");
 
   g_assert_true (vv_policy_add_text (policy, "q.xml", second, strlen (second), NULL));
   g_assert_true (vv_policy_add_text (policy, "r.xml", third, strlen (third), NULL));
@@ -147,7 +145,6 @@ test_what_is_said_first_counts (void)
   g_assert_cmpuint (policy->deadline_s, ==, 7);
   assert_list (policy->executables, "x");
   g_assert_cmpuint (policy->hook_limit_s, ==, 9);
-  g_assert_cmpstr (policy->textfile, ==, "/a.prom");
   g_assert_cmpuint (policy->rules->len, ==, 2);
   g_assert_cmpstr (((VvRule *)policy->rules->pdata[0])->file, ==, "p.xml");
   g_assert_cmpstr (((VvRule *)policy->rules->pdata[1])->file, ==, "q.xml");
