@@ -82,13 +82,13 @@ real_probe_fails() {
   log_says "$nic.*qat_vfio_pci failed at bind"
 }
 
-# Debian's kernel does not export what this module needs.
-real_load_fails() {
-  is_built pds_vfio_pci || skip 'this kernel has no pds_vfio_pci'
-  set_policy "<device address='$nic' driver='pds_vfio_pci'/>"
+# Debian's kernels do not export what these modules need.
+real_load_fails() { # real_load_fails MODULE
+  is_built "$1" || skip "this kernel has no $1"
+  set_policy "<device address='$nic' driver='$1'/>"
   mark_log
   goes_and_comes_home vfio-pci "$nic"
-  log_says "$nic.*pds_vfio_pci failed at load"
+  log_says "$nic.*$1 failed at load"
 }
 
 real_probe_succeeds() {
@@ -104,9 +104,11 @@ scenario 'variants: every alias selects its module' every_alias_selects_its_modu
 scenario 'variants: a ConnectX VF' selects pci:v000015B3d0000101Esv000015B3sd00000058bc02sc00i00 mlx5_vfio_pci
 scenario 'variants: a QAT 4xxx VF' selects pci:v00008086d00004941sv00008086sd00000000bc0Bsc40i00 qat_vfio_pci
 scenario 'variants: a GH100' selects pci:v000010DEd00002342sv000010DEsd000016EBbc03sc02i00 nvgrace_gpu_vfio_pci
+scenario 'variants: a VF of a Battlemage GPU' selects pci:v00008086d0000E20Bsv00008086sd00001100bc03sc00i00 xe_vfio_pci
 scenario 'variants: virtio_vfio_pci at start' virtio_starts
 gate_scenario 'variants: virtio_vfio_pci at hot plug' virtio_hot_plugs
 scenario 'variants: virtio_vfio_pci announces no migration' virtio_announces_no_migration
 scenario "variants: qat_vfio_pci's probe fails: fallback" real_probe_fails
-scenario 'variants: pds_vfio_pci does not load: fallback' real_load_fails
+scenario 'variants: pds_vfio_pci does not load: fallback' real_load_fails pds_vfio_pci
+scenario 'variants: xe_vfio_pci does not load: fallback' real_load_fails xe_vfio_pci
 scenario "variants: mlx5_vfio_pci's probe, forced by the policy" real_probe_succeeds
