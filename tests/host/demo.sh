@@ -3,9 +3,21 @@
 #
 # ./run demo: a device goes to a guest and comes home, in plain lines: as libvirt alone
 # does it, and with the plugin. $status is 1 when it did not go as it should.
+# With ./run demo --real the kernel's own variant drivers are there: of these virtio_vfio_pci has devices here.
 
-nic=$(bdf 8086:10d3 1)
 status=0
+if [ -d /run/tests/variants ]; then
+  use_real_variants >/run/tests/variants.log 2>&1 || status=1
+  variant=virtio_vfio_pci
+  nic=$(bdf 1af4:1041 1) native=virtio-pci
+  hot_nic=$(bdf 1af4:1041 2)
+else
+  variant=test_vfio_pci
+  nic=$(bdf 8086:10d3 1) native=e1000e
+  hot_nic=$(bdf 1af4:1041 1)
+fi
+alone=vfio-pci
+! libvirt_chooses || alone=$variant
 
 show() {
   tap "$*"
@@ -17,39 +29,46 @@ command_shown() {
   "$@" 2>&1 | sed '/^$/d; s/^/    /' >&3
 }
 
-device_is() { # device_is WHEN DRIVER WANTED [DEVICE]
-  show "  $1: ${4:-$nic} is on $2"
+value_is() { # value_is DESCRIPTION VALUE WANTED
+  show "  $1 $2"
   [ "$2" = "$3" ] || {
     show "  !! expected $3"
     status=1
   }
 }
 
-# journey WANTED: the device before, during and after
-journey() {
-  domain_xml vm1 "$(hostdev_xml "$nic")" >/run/tests/vm1.xml
-  device_is 'before' "$(driver_of "$nic")" e1000e
-  command_shown virsh create /run/tests/vm1.xml
-  device_is 'during, as QEMU holds it' "$(qemu_vfio_driver vm1)" "$1"
-  command_shown vfio-variant list "$nic"
-  command_shown virsh destroy vm1
-  device_is 'after' "$(driver_of "$nic")" e1000e
+device_is() { # device_is WHEN DEVICE DRIVER WANTED
+  value_is "$1: $2 is on" "$3" "$4"
 }
 
-# plug_and_unplug WANTED: $virtio_nic into vm1 and out again
+# journey WANTED OVERRIDE: the device before, during and after; where libvirt takes WANTED by itself there is something
+# else to be seen: what becomes of an administrator's driver_override
+journey() {
+  domain_xml vm1 "$(hostdev_xml "$nic")" >/run/tests/vm1.xml
+  device_is 'before' "$nic" "$(driver_of "$nic")" "$native"
+  ! libvirt_chooses || command_shown sh -c "echo $native >$sysfs/$nic/driver_override"
+  command_shown virsh create /run/tests/vm1.xml
+  device_is 'during, as QEMU holds it' "$nic" "$(qemu_vfio_driver vm1)" "$1"
+  command_shown vfio-variant list "$nic"
+  command_shown virsh destroy vm1
+  device_is 'after' "$nic" "$(driver_of "$nic")" "$native"
+  ! libvirt_chooses || value_is 'after: its driver_override is' "$(override_of "$nic")" "$2"
+}
+
+# plug_and_unplug WANTED: $hot_nic into vm1 and out again
 plug_and_unplug() {
-  hostdev_xml "$virtio_nic" >card.xml
-  device_is 'before' "$(driver_of "$virtio_nic")" virtio-pci "$virtio_nic"
+  hostdev_xml "$hot_nic" >card.xml
+  device_is 'before' "$hot_nic" "$(driver_of "$hot_nic")" virtio-pci
   command_shown virsh attach-device vm1 card.xml
-  device_is 'in the guest, as QEMU holds it' "$(qemu_vfio_driver vm1)" "$1" "$virtio_nic"
+  device_is 'in the guest, as QEMU holds it' "$hot_nic" "$(qemu_vfio_driver vm1)" "$1"
   command_shown virsh detach-device vm1 card.xml
-  wait_for 20 has_driver "$virtio_nic" virtio-pci
-  device_is 'after' "$(driver_of "$virtio_nic")" virtio-pci "$virtio_nic"
+  wait_for 20 has_driver "$hot_nic" virtio-pci
+  device_is 'after' "$hot_nic" "$(driver_of "$hot_nic")" virtio-pci
 }
 
 show
-show "This is an emulated host: Linux $(uname -r), libvirt $(libvirtd --version | awk '{ print $NF }'), an IOMMU,"
-show "and a network card ($nic, driver e1000e) that a guest is going to get:"
+show "This is an emulated host: Linux $(uname -r), libvirt $(libvirt_version), an IOMMU,"
+show "and a network card ($nic, driver $native) that a guest is going to get:"
 hostdev_xml "$nic" | sed '/^ *$/d; s/^/    /' >&3
 show
 show 'Which VFIO drivers does this kernel offer for it?'
@@ -60,37 +79,47 @@ show '--- 1. libvirt alone (the hook is taken away) ---'
 hook=/etc/libvirt/hooks/qemu.d/vfio-variant
 mv "$hook" /run/tests/hook
 start_libvirt >/run/tests/libvirt.log 2>&1 || status=1
-journey vfio-pci
+journey "$alone" '(null)'
 
 show
 show '--- 2. the same with vfio-variant: nothing is changed but the hook being there ---'
 mv /run/tests/hook "$hook"
 restart_libvirt >/run/tests/libvirt.log 2>&1 || status=1
-journey test_vfio_pci
+journey "$variant" "$native"
 show '  and the log says:'
 grep 'vfio-variant' /var/log/messages | sed 's/^.*vfio-variant/    vfio-variant/' >&3
 
 show
 show '--- 3. hot plug: the daemon holds libvirt until the card is on its driver ---'
-virtio_nic=$(bdf 1af4:1041 1)
-show "Another card ($virtio_nic, driver virtio-pci), and a guest that runs already. libvirt runs no hook at"
+show "Another card ($hot_nic, driver virtio-pci), and a guest that runs already. libvirt runs no hook at"
 show 'attach-device; alone it does this:'
 start_domain vm1
-plug_and_unplug vfio-pci
+plug_and_unplug "$alone"
 show
 show 'And with vfio-variantd:'
 start_daemon on >/run/tests/gate.log 2>&1 || status=1
 command_shown sh -c 'vfio-variant status | head -n 4'
-plug_and_unplug test_vfio_pci
+plug_and_unplug "$variant"
 show '  and the log says:'
-grep "vfio-variant.*$virtio_nic" /var/log/messages | sed 's/^.*vfio-variant/    vfio-variant/' >&3
+grep "vfio-variant.*$hot_nic" /var/log/messages | sed 's/^.*vfio-variant/    vfio-variant/' >&3
 stop_gate || status=1
 virsh -q destroy vm1
 
 show
-if [ "$status" = 0 ]; then
+if [ "$status" != 0 ]; then
+  show 'That did not go as it should; see the lines with !! above.'
+elif libvirt_chooses; then
+  show "Done. This libvirt chooses variant drivers by itself, so the guest got the device's own alone and with the plugin."
+  show 'With the plugin the card came home with the driver_override that it had; alone, libvirt cleared it. For what else'
+  show 'the plugin is there: docs/guides/libvirt-10.rst'
+else
   show "Done. Alone, libvirt used the generic vfio-pci; with the plugin the guest got the device's own"
   show 'variant driver, at the start of a guest and at hot plug. Each time the card came home.'
+fi
+show
+if [ "$variant" = test_vfio_pci ]; then
+  show "The variant driver was test_vfio_pci, a test driver of this project. With a real one, the kernel's own"
+  show 'virtio_vfio_pci, and a newer libvirt: ./run demo --real'
 else
-  show 'That did not go as it should; see the lines with !! above.'
+  show "The variant driver was a real one: $variant, built from Debian's source of Linux $(uname -r)."
 fi
