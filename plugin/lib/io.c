@@ -252,7 +252,7 @@ vv_io_memory_file (const char *name, const char *text)
     fd = memfd_create (name, MFD_CLOEXEC);
   if (fd < 0)
     return -1;
-  int errnum = vv_io_write_all (fd, text);
+  int errnum = write_all (fd, text);
   if (errnum || lseek (fd, 0, SEEK_SET) < 0) {
     errno = errnum ? errnum : errno;
     return -1;

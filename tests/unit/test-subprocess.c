@@ -53,7 +53,7 @@ test_background (void)
   gint64 begun = g_get_monotonic_time ();
 
   assert_output ("sleep 60 & echo x", "x\n");
-  g_assert_cmpint (g_get_monotonic_time () - begun, <, 20 * G_USEC_PER_SEC);
+  g_assert_cmpint (g_get_monotonic_time () - begun, <, 40 * G_USEC_PER_SEC);
 }
 
 static void
@@ -69,19 +69,30 @@ test_failures (void)
       {"kill -9 $$", "was killed by signal 9 (Killed)"},
       {"printf abcd", "printed more than 3 bytes"},
       {"yes >&2 & exec yes", "printed more than 3 bytes*"},
-      {"sleep 60", "did not end within 1000 ms and was killed"},
-      {"exec >&- 2>&-; sleep 60", "did not end within 1000 ms and was killed"},
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autoptr (GString) output = g_string_new (NULL);
     g_autoptr (GError) error = NULL;
-    gint64 begun = g_get_monotonic_time ();
     g_test_message ("%s", cases[i].script);
-    g_assert_false (shell (cases[i].script, NULL, SECOND_MS, output, &error));
+    g_assert_false (shell (cases[i].script, NULL, 60 * SECOND_MS, output, &error));
     fake_assert_error (error, VV_ERROR_FAILED, cases[i].message);
     g_assert_cmpuint (output->len, <=, 3);
-    g_assert_cmpint (g_get_monotonic_time () - begun, <, 20 * G_USEC_PER_SEC);
+  }
+}
+
+static void
+test_limit (void)
+{
+  static const char *const scripts[] = {"sleep 60", "exec >&- 2>&-; sleep 60"};
+
+  for (gsize i = 0; i < G_N_ELEMENTS (scripts); i++) {
+    g_autoptr (GString) output = g_string_new (NULL);
+    g_autoptr (GError) error = NULL;
+    gint64 begun = g_get_monotonic_time ();
+    g_assert_false (shell (scripts[i], NULL, SECOND_MS, output, &error));
+    fake_assert_error (error, VV_ERROR_FAILED, "did not end within 1000 ms and was killed*");
+    g_assert_cmpint (g_get_monotonic_time () - begun, <, 40 * G_USEC_PER_SEC);
   }
 }
 
@@ -124,6 +135,7 @@ main (int argc, char **argv) /* GLib would not run what is called /subprocess */
   g_test_add_func ("/run/output", test_output);
   g_test_add_func ("/run/background", test_background);
   g_test_add_func ("/run/failures", test_failures);
+  g_test_add_func ("/run/limit", test_limit);
   g_test_add_func ("/run/many-messages", test_many_messages);
   g_test_add_func ("/run/environment", test_environment);
   g_test_add_func ("/run/session", test_session);

@@ -78,7 +78,8 @@ test_many_lines (void)
   const xmlNode *node = vv_xml_root (xml)->children;
   g_assert_cmpuint (vv_xml_line (node), ==, line);
   node = node->next->next;
-  g_assert_cmpuint (vv_xml_line (node), ==, line += 100001);
+  line += 100001;
+  g_assert_cmpuint (vv_xml_line (node), ==, line);
   line += 100001;
   for (guint i = 0; i < 100000; i++, line++) {
     node = node->next->type == XML_ELEMENT_NODE ? node->next : node->next->next;
