@@ -127,22 +127,6 @@ vv_domain_strict_rule (const VvSession *session, const VvDomain *domain, gboolea
 
 /* --- one after another --- */
 
-/* A device that cannot be looked at, as its entry is damaged or another process moves it, where something is
- * wanted strictly: whether it has that is not known. Returns: (transfer full): @problem, which is (transfer
- * full), or what it means for the domain */
-static GError *
-judge_unknown (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, gboolean prepare,
-               GError *problem)
-{
-  g_autofree char *strict = strict_rule_of (session, domain, hostdev, prepare);
-
-  if (!strict || g_error_matches (problem, VV_ERROR, VV_ERROR_NO_DEVICE))
-    return problem;
-  GError *refusal = g_error_new (VV_ERROR, VV_ERROR_POLICY, "%s: %s", strict, problem->message);
-  g_error_free (problem);
-  return refusal;
-}
-
 /* FALSE with @refusal set: the policy forbids it. Any other failure is logged, and the domain goes on without
  * us. */
 static gboolean
@@ -154,22 +138,19 @@ with_device (const VvSession *session, const VvDomain *domain, const char *opera
 
   if (binding && func (domain, hostdev, binding, &error))
     return TRUE;
-  if (!binding && refusal)
-    error = judge_unknown (session, domain, hostdev, strcmp (operation, "prepare") == 0, error);
+  if (!binding && refusal && !g_error_matches (error, VV_ERROR, VV_ERROR_NO_DEVICE)) {
+    /* its entry is damaged, or another process moves it: whether it has what is wanted strictly is not
+     * known */
+    g_autofree char *strict = strict_rule_of (session, domain, hostdev, strcmp (operation, "prepare") == 0);
+    g_autoptr (GError) problem = strict ? g_steal_pointer (&error) : NULL;
+    if (problem)
+      error = g_error_new (VV_ERROR, VV_ERROR_POLICY, "%s: %s", strict, problem->message);
+  }
   g_warning ("domain %s, %s: %s", domain->name, operation, error->message);
   if (!refusal || !g_error_matches (error, VV_ERROR, VV_ERROR_POLICY))
     return TRUE;
   g_propagate_error (refusal, g_steal_pointer (&error));
   return FALSE;
-}
-
-/* A managed='no' device that we took at "prepare", since the policy wants it: its entry is the domain's. */
-static gboolean
-is_managed_by_us (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev)
-{
-  g_autoptr (VvEntry) entry = vv_journal_load (session->journal, hostdev->address, NULL);
-
-  return is_of (entry, domain) && !entry->unmanaged;
 }
 
 /* Calls @func for each device that libvirt or we manage, locked, and @unmanaged for each of the others. */
@@ -179,7 +160,11 @@ each_device (const VvSession *session, const VvDomain *domain, const char *opera
 {
   for (guint i = 0; i < domain->hostdevs->len; i++) {
     const VvHostdev *h = domain->hostdevs->pdata[i];
-    DeviceFunc now = h->managed || is_managed_by_us (session, domain, h) ? func : unmanaged;
+    g_autoptr (VvEntry) entry = h->managed ? NULL : vv_journal_load (session->journal, h->address, NULL);
+    /* a managed='no' device that we took at "prepare", since the policy wants it, has an entry of the
+     * domain's */
+    gboolean is_ours = is_of (entry, domain) && !entry->unmanaged;
+    DeviceFunc now = h->managed || is_ours ? func : unmanaged;
     if (now && !with_device (session, domain, operation, h->address, h, now, refusal))
       return FALSE;
   }
@@ -227,17 +212,6 @@ host_spares (const VvDomain *domain, const VvBinding *b, const VvChoice *choice,
   return FALSE;
 }
 
-/* For the gate, which sees no domain */
-static void
-note_request (const VvDomain *domain, const VvHostdev *hostdev, VvEntry *entry)
-{
-  const VvRequested requested = vv_domain_requested (domain, hostdev);
-
-  g_free (entry->requested);
-  entry->requested = vv_requested_to_text (&requested);
-  g_clear_pointer (&entry->failed, g_free);
-}
-
 static gboolean
 note_domain (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, const VvChoice *choice,
              GError **error)
@@ -249,8 +223,11 @@ note_domain (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, con
    * "start"; until then the first one's claim stays, so that the loser's "release" does not take the device
    * from under the winner. */
   if (b->entry->state != VV_STATE_NOTED || !b->entry->domain || is_of (b->entry, domain)) {
+    const VvRequested requested = vv_domain_requested (domain, hostdev);
     vv_entry_set_domain (b->entry, domain->name, domain->uuid);
-    note_request (domain, hostdev, b->entry);
+    g_free (b->entry->requested);
+    b->entry->requested = vv_requested_to_text (&requested); /* for the gate, which sees no domain */
+    g_clear_pointer (&b->entry->failed, g_free);
   }
   return vv_binding_save (b, error);
 }
@@ -395,17 +372,6 @@ is_opened_by_libvirt (const VvSession *session, const VvHostdev *hostdev, const 
   return holder && vv_is_libvirt (session->host, holder);
 }
 
-static gboolean
-is_not_detached (const VvBinding *b, const VvChoice *choice, GError **error)
-{
-  if (!b->device->now.driver || is_on_vfio (b, choice))
-    return FALSE;
-  g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
-               "%s is on %s: libvirt has not detached it, so it is left alone", b->device->address,
-               b->device->now.driver);
-  return TRUE;
-}
-
 /* On VFIO, on the driver that it is on now */
 static void
 set_detached (VvBinding *b)
@@ -424,8 +390,14 @@ start_device (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, GE
     return FALSE;
   g_autoptr (VvChoice) choice = choose_for (domain, hostdev, b, error);
 
-  if (!choice || is_not_detached (b, choice, error))
+  if (!choice)
     return FALSE;
+  if (b->device->now.driver && !is_on_vfio (b, choice)) {
+    g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
+                 "%s is on %s: libvirt has not detached it, so it is left alone", b->device->address,
+                 b->device->now.driver);
+    return FALSE;
+  }
   if (!b->entry) { /* nobody saw it before libvirt took it: what it comes from cannot be told any more */
     vv_binding_note (b);
     b->entry->host_known = FALSE;
@@ -458,8 +430,9 @@ start_unmanaged (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
   return FALSE;
 }
 
-/* Which device keeps the domain from being migrated, as far as is known; @required: (out) (nullable): who
- * requires that it can be. Both (transfer full) */
+/* Which device keeps the domain from being migrated, as far as is known: QEMU blocks the migration of a
+ * domain when it blocks that of one device, whatever was asked for of that one. @required: (out) (nullable):
+ * who requires that it can be. Both (transfer full) */
 static char *
 find_immobile (const VvSession *session, const VvDomain *domain, char **required)
 {
@@ -480,33 +453,23 @@ find_immobile (const VvSession *session, const VvDomain *domain, char **required
   return g_steal_pointer (&found);
 }
 
-/* QEMU blocks the migration of a domain when it blocks that of one device, whatever was asked for of that
- * one. */
-static gboolean
-domain_can_migrate (const VvSession *session, const VvDomain *domain, GError **refusal)
-{
-  g_autofree char *required = NULL;
-  g_autofree char *immobile = find_immobile (session, domain, &required);
-
-  if (!required || !immobile)
-    return TRUE;
-  g_set_error (refusal, VV_ERROR, VV_ERROR_POLICY, "%s requires that domain %s can be migrated: it has %s",
-               required, domain->name, immobile);
-  return FALSE;
-}
-
 gboolean
 vv_domain_start (const VvSession *session, const VvDomain *domain, GError **refusal)
 {
-  g_autoptr (GError) error = NULL;
+  g_autofree char *required = NULL;
 
   if (!each_device (session, domain, "start", start_device, start_unmanaged, refusal))
     return FALSE;
-  if (domain->vfio_devices < 2 || !may_be_strict (session->policy, domain) ||
-      domain_can_migrate (session, domain, &error))
+  if (domain->vfio_devices < 2 || !may_be_strict (session->policy, domain))
     return TRUE;
+  g_autofree char *immobile = find_immobile (session, domain, &required);
+  if (!required || !immobile)
+    return TRUE;
+  GError *error =
+      g_error_new (VV_ERROR, VV_ERROR_POLICY, "%s requires that domain %s can be migrated: it has %s",
+                   required, domain->name, immobile);
   g_warning ("domain %s, start: %s", domain->name, error->message);
-  g_propagate_error (refusal, g_steal_pointer (&error));
+  g_propagate_error (refusal, error);
   return FALSE;
 }
 

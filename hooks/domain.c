@@ -106,14 +106,6 @@ run (VvHookOperation operation, const char *name, const GString *xml)
   return FALSE;
 }
 
-/* Without the hook there is nobody who holds libvirt up: it goes on, and the device must not be moved under
- * its hands. */
-static gboolean
-dies_with_the_hook (const char *hook)
-{
-  return prctl (PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid () == strtol (hook, NULL, 10);
-}
-
 int
 main (int argc, char **argv)
 {
@@ -125,7 +117,9 @@ main (int argc, char **argv)
   }
   vv_log_to_system ();
   fcntl (VV_NEWS_FD, F_SETFD, FD_CLOEXEC);
-  if (!dies_with_the_hook (argv[1]))
+  /* Without the hook there is nobody who holds libvirt up: it goes on, and the device must not be moved under
+   * its hands. */
+  if (prctl (PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid () != strtol (argv[1], NULL, 10))
     return EXIT_SUCCESS;
   g_autoptr (GString) xml = vv_hook_input ();
   return run (operation, argv[2], xml) ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -46,27 +46,16 @@
 #define MOST_MS 3600000   /* what a script may be given, vfio-variant.xml(5) */
 #define WORDS_LIMIT 16384 /* of what one process prints */
 
-static gboolean
-journal_is_empty (const VvHost *host)
-{
-  g_autoptr (VvJournal) journal = host ? vv_journal_open (host, FALSE, NULL) : NULL;
-  g_autoptr (GPtrArray) addresses = journal ? vv_journal_addresses (journal) : NULL;
-
-  return addresses && addresses->len == 0;
-}
-
-/* Without that word there is neither <hostdev> nor <interface type='hostdev'>. */
-static gboolean
-may_have_hostdevs (const GString *xml)
-{
-  return memmem (xml->str, xml->len, "hostdev", strlen ("hostdev")) != NULL;
-}
-
-/* A virtual function that libvirt took from a network is in no XML any more at the end. */
+/* Without the word "hostdev" there is neither <hostdev> nor <interface type='hostdev'>. At the end a virtual
+ * function that libvirt took from a network is in no XML any more. */
 static gboolean
 is_none_of_ours (const VvHost *host, VvHookOperation operation, const GString *xml)
 {
-  return operation == VV_HOOK_RELEASE ? journal_is_empty (host) : !may_have_hostdevs (xml);
+  if (operation != VV_HOOK_RELEASE)
+    return !memmem (xml->str, xml->len, "hostdev", strlen ("hostdev"));
+  g_autoptr (VvJournal) journal = host ? vv_journal_open (host, FALSE, NULL) : NULL;
+  g_autoptr (GPtrArray) addresses = journal ? vv_journal_addresses (journal) : NULL;
+  return addresses && addresses->len == 0;
 }
 
 static int
@@ -75,26 +64,20 @@ open_pidfd (pid_t pid)
   return (int)syscall (SYS_pidfd_open, pid, 0U);
 }
 
-/* Reaps nothing. */
-static gboolean
-has_ended (pid_t pid)
-{
-  siginfo_t info = {0};
-
-  return waitid (P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == pid;
-}
-
-/* Waits for @fds, the first of which is of the process. A kernel before 5.3 and valgrind have no pidfd: then
- * the process is looked at 20 times a second. Returns: whether the process has ended */
+/* Waits for @fds, the first of which is of the process, and reaps nothing. A kernel before 5.3 and valgrind
+ * have no pidfd: then the process is looked at 20 times a second. Returns: whether the process has ended */
 static gboolean
 poll_process (pid_t pid, struct pollfd *fds, nfds_t n, int milliseconds)
 {
   int wait = fds[0].fd < 0 ? MIN (milliseconds, LOOK_MS) : milliseconds;
+  siginfo_t info = {0};
 
   if (poll (fds, n, wait) < 0)
     for (nfds_t i = 0; i < n; i++)
       fds[i].revents = 0;
-  return fds[0].fd < 0 ? has_ended (pid) : fds[0].revents != 0;
+  if (fds[0].fd >= 0)
+    return fds[0].revents != 0;
+  return waitid (P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == pid;
 }
 
 /* Returns: whether the process ended within so many milliseconds */
@@ -111,15 +94,6 @@ ends_within (pid_t pid, int milliseconds)
   return done;
 }
 
-static void
-close_standard_files (void)
-{
-  int null = open ("/dev/null", O_RDWR | O_CLOEXEC);
-
-  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-    dup2 (null, fd);
-}
-
 /* Once for each libvirt, by a process of its own: what only looks can hardly die. */
 static void
 note_caller (const VvHost *host, pid_t libvirt)
@@ -127,7 +101,9 @@ note_caller (const VvHost *host, pid_t libvirt)
   pid_t pid = vv_hook_caller_is_noted (host, libvirt) ? -1 : fork ();
 
   if (pid == 0) {
-    close_standard_files ();
+    int null = open ("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+      dup2 (null, fd);
     vv_hook_note_caller (host, libvirt);
     _exit (EXIT_SUCCESS);
   }
@@ -136,17 +112,6 @@ note_caller (const VvHost *host, pid_t libvirt)
 }
 
 /* --- the process that does the work --- */
-
-/* In a build directory it is beside this one. */
-static char *
-find_program (void)
-{
-  g_autofree char *self = g_file_read_link ("/proc/self/exe", NULL);
-  g_autofree char *folder = self ? g_path_get_dirname (self) : NULL;
-  g_autofree char *beside = folder ? g_build_filename (folder, "vfio-variant-domain", NULL) : NULL;
-
-  return beside && access (beside, X_OK) == 0 ? g_steal_pointer (&beside) : g_strdup (VV_DOMAIN_PROGRAM);
-}
 
 /* A process at work.
  * @words: what it and its children print
@@ -222,17 +187,6 @@ start (Work *w, const char *program, char **words, int input)
   return spawn (w, program, argv, (const int[]){input, their_words, their_words, their_news});
 }
 
-static void
-take_message (Work *w)
-{
-  char *text;
-
-  w->limit_ms = (guint)MIN (g_ascii_strtoull (w->message->str, &text, 10), MOST_MS);
-  g_free (w->refusal);
-  w->refusal = g_strdup (*text ? text + 1 : text);
-  g_string_truncate (w->message, 0);
-}
-
 /* Returns: FALSE: there is nothing more to come */
 static gboolean
 read_news (Work *w)
@@ -245,7 +199,11 @@ read_news (Work *w)
       g_string_append_c (w->message, buffer[i]);
     if (buffer[i])
       continue;
-    take_message (w);
+    char *text;
+    w->limit_ms = (guint)MIN (g_ascii_strtoull (w->message->str, &text, 10), MOST_MS);
+    g_free (w->refusal);
+    w->refusal = g_strdup (*text ? text + 1 : text);
+    g_string_truncate (w->message, 0);
   }
   return n > 0;
 }
@@ -340,20 +298,8 @@ give_up (const char *domain, const char *refusal, const char *why)
   return EXIT_SUCCESS;
 }
 
-/* 1 is a refusal. All else, as the 127 of a dynamic loader that misses a library, says that nothing was done.
- */
-static int
-end_with (const Work *w, const char *domain, const char *program, int status)
-{
-  if (status == EXIT_SUCCESS)
-    return status;
-  if (status == EXIT_FAILURE)
-    return w->refusal && *w->refusal ? refuse (w->refusal, NULL) : status;
-  g_autofree char *why = g_strdup_printf ("%s exited with %d", program, status);
-  return give_up (domain, w->refusal, why);
-}
-
-/* Returns: an exit status; -1: it died, and another one may do better */
+/* An exit status of 1 is a refusal. All else, as the 127 of a dynamic loader that misses a library, says that
+ * nothing was done. Returns: an exit status; -1: it died, and another one may do better */
 static int
 attempt (const char *program, char **words, int input, gboolean last)
 {
@@ -377,8 +323,14 @@ attempt (const char *program, char **words, int input, gboolean last)
     return give_up (words[1], w.refusal, why);
   }
   int status = finish (&w, words[1]);
-  if (status >= 0)
-    return end_with (&w, words[1], program, status);
+  if (status == EXIT_FAILURE && w.refusal && *w.refusal)
+    return refuse (w.refusal, NULL);
+  if (status == EXIT_SUCCESS || status == EXIT_FAILURE)
+    return status;
+  if (status > 0) {
+    why = g_strdup_printf ("%s exited with %d", program, status);
+    return give_up (words[1], w.refusal, why);
+  }
   why = g_strdup_printf ("the process that sees to its devices died of signal %d", -status);
   if (last)
     return give_up (words[1], w.refusal, why);
@@ -389,9 +341,13 @@ attempt (const char *program, char **words, int input, gboolean last)
 static int
 work_surely (char **words, const GString *xml)
 {
-  g_autofree char *program = find_program ();
+  g_autofree char *self = g_file_read_link ("/proc/self/exe", NULL);
+  g_autofree char *folder = self ? g_path_get_dirname (self) : NULL;
+  g_autofree char *beside = folder ? g_build_filename (folder, "vfio-variant-domain", NULL) : NULL;
   int input = vv_io_memory_file ("domain.xml", xml->str), status = -1;
 
+  /* in a build directory it is beside this one */
+  const char *program = beside && access (beside, X_OK) == 0 ? beside : VV_DOMAIN_PROGRAM;
   for (guint i = 1; status < 0; i++)
     status = attempt (program, words, input, i == ATTEMPTS);
   return status;
