@@ -4,31 +4,18 @@
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
-static gboolean
-contains (const GPtrArray *names, const char *name)
-{
-  for (guint i = 0; names && i < names->len; i++)
-    if (strcmp (names->pdata[i], name) == 0)
-      return TRUE;
-  return FALSE;
-}
-
-/* Before Linux 6.1 there is no vfio-dev/: a VFIO driver is one whose module has an alias for VFIO. */
-static gboolean
-is_vfio_by_alias (const VvHost *host, const VvCatalog *catalog, const VvPciDevice *member)
-{
-  g_autoptr (VvSelection) selection = catalog ? vv_catalog_select (catalog, member->modalias, NULL) : NULL;
-
-  return selection && vv_selection_has_driver (host, selection, member->now.driver, member->now.module);
-}
-
 /* Drivers that leave DMA to VFIO (struct pci_driver.driver_managed_dma in the kernel), and VFIO's own */
 static gboolean
 shares_group (const VvHost *host, const VvCatalog *catalog, const VvPciDevice *member)
 {
-  return !member->now.driver || member->vfio_dev || strcmp (member->now.driver, "vfio-pci") == 0 ||
-         strcmp (member->now.driver, "pci-stub") == 0 || strcmp (member->now.driver, "pcieport") == 0 ||
-         is_vfio_by_alias (host, catalog, member);
+  const char *driver = member->now.driver;
+
+  if (!driver || member->vfio_dev || strcmp (driver, "vfio-pci") == 0 || strcmp (driver, "pci-stub") == 0 ||
+      strcmp (driver, "pcieport") == 0)
+    return TRUE;
+  /* before Linux 6.1 there is no vfio-dev/: a VFIO driver is one whose module has an alias for VFIO */
+  g_autoptr (VvSelection) selection = catalog ? vv_catalog_select (catalog, member->modalias, NULL) : NULL;
+  return selection && vv_selection_has_driver (host, selection, driver, member->now.module);
 }
 
 GPtrArray *
@@ -42,8 +29,10 @@ vv_group_blockers (const VvHost *host, const VvCatalog *catalog, const VvPciDevi
   for (guint i = 0; i < members->len; i++) {
     const char *address = members->pdata[i];
     g_autoptr (VvPciDevice) member = vv_pci_device_look (host, address, NULL);
-    if (member && strcmp (address, device->address) != 0 && !contains (along, address) &&
-        !shares_group (host, aliases, member))
+    gboolean goes_along = strcmp (address, device->address) == 0;
+    for (guint k = 0; along && k < along->len; k++)
+      goes_along = goes_along || strcmp (along->pdata[k], address) == 0;
+    if (member && !goes_along && !shares_group (host, aliases, member))
       g_ptr_array_add (blockers, g_steal_pointer (&member));
   }
   return blockers;

@@ -14,17 +14,6 @@ vv_host_path (const VvHost *host, const char *path)
   return host->sysroot ? g_build_filename (host->sysroot, path, NULL) : g_strdup (path);
 }
 
-/* lib/modules, or usr/lib/modules where a root has no link from the one to the other */
-static char *
-modules_base (const VvHost *host)
-{
-  g_autofree char *lib = vv_host_path (host, "/lib/modules");
-
-  if (g_file_test (lib, G_FILE_TEST_IS_DIR))
-    return g_steal_pointer (&lib);
-  return vv_host_path (host, "/usr/lib/modules");
-}
-
 static char *
 default_release (const VvHost *host, const char *base)
 {
@@ -52,7 +41,10 @@ vv_host_new (const char *sysroot, const char *release, GError **error)
   if (sysroot && strcmp (sysroot, "/") != 0)
     host->sysroot = g_canonicalize_filename (sysroot, NULL);
 
-  g_autofree char *base = modules_base (host);
+  /* usr/lib/modules where a root has no link to it in lib */
+  g_autofree char *lib = vv_host_path (host, "/lib/modules");
+  g_autofree char *usr_lib = vv_host_path (host, "/usr/lib/modules");
+  const char *base = g_file_test (lib, G_FILE_TEST_IS_DIR) ? lib : usr_lib;
   g_autofree char *sys = vv_host_path (host, "/sys");
   g_autofree char *proc = vv_host_path (host, "/proc");
   host->release = release ? g_strdup (release) : default_release (host, base);
@@ -66,17 +58,6 @@ vv_host_new (const char *sysroot, const char *release, GError **error)
   return host->sys ? g_steal_pointer (&host) : NULL;
 }
 
-static void
-proc_look_free (VvProcLook *look)
-{
-  if (!look)
-    return;
-  if (look->open)
-    g_array_unref (look->open);
-  g_mutex_clear (&look->lock);
-  g_free (look);
-}
-
 void
 vv_host_free (VvHost *host)
 {
@@ -88,6 +69,11 @@ vv_host_free (VvHost *host)
   g_free (host->run_path);
   vv_dir_free (host->sys);
   vv_dir_free (host->proc);
-  proc_look_free (host->proc_look);
+  if (host->proc_look) {
+    if (host->proc_look->open)
+      g_array_unref (host->proc_look->open);
+    g_mutex_clear (&host->proc_look->lock);
+    g_free (host->proc_look);
+  }
   g_free (host);
 }

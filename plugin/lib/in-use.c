@@ -84,15 +84,6 @@ interface_address (const char *name)
   return *text ? g_strdup (text) : NULL;
 }
 
-static gboolean
-interface_is_up (const VvHost *host, const char *name)
-{
-  g_autofree char *path = g_build_filename ("class/net", name, "flags", NULL);
-  g_autofree char *flags = vv_io_attribute (host->sys, path);
-
-  return flags && (g_ascii_strtoull (flags, NULL, 0) & IFF_UP);
-}
-
 static void
 judge_interface (const VvHost *host, const char *name, GPtrArray *reasons)
 {
@@ -100,6 +91,8 @@ judge_interface (const VvHost *host, const char *name, GPtrArray *reasons)
   g_autofree char *master_link = g_build_filename (folder, "master", NULL);
   g_autofree char *master = vv_io_link_name (host->sys, master_link);
   g_autofree char *address = host->sysroot ? NULL : interface_address (name);
+  g_autofree char *flags_path = g_build_filename (folder, "flags", NULL);
+  g_autofree char *flags = address ? vv_io_attribute (host->sys, flags_path) : NULL;
   g_autoptr (GPtrArray) entries = vv_io_list (host->sys, folder);
 
   if (master)
@@ -110,20 +103,11 @@ judge_interface (const VvHost *host, const char *name, GPtrArray *reasons)
       add_reason (reasons, _ ("network interface %s carries %s (a VLAN, macvtap or the like)"), name,
                   upper + strlen ("upper_"));
   }
-  if (address && interface_is_up (host, name))
+  if (flags && (g_ascii_strtoull (flags, NULL, 0) & IFF_UP))
     add_reason (reasons, _ ("network interface %s is up with address %s"), name, address);
 }
 
 /* --- disks --- */
-
-/* "259:3", as mountinfo has it */
-static char *
-block_number (const VvHost *host, const char *name)
-{
-  g_autofree char *path = g_build_filename ("class/block", name, "dev", NULL);
-
-  return vv_io_attribute (host->sys, path);
-}
 
 static gboolean
 same_block_device (const char *number, const char *name, const char *path)
@@ -145,16 +129,10 @@ proc_text (const VvHost *host, const char *name)
   return host->proc ? vv_io_read (host->proc, name, PROC_LIMIT, NULL) : NULL;
 }
 
-/* Any user may mount something with FUSE, and say that it comes from any device: then only the number counts,
- * which is the kernel's ("fuseblk", by which root mounts NTFS, has the right one). */
-static gboolean
-is_users_word (const char *type)
-{
-  return strcmp (type, "fuse") == 0 || g_str_has_prefix (type, "fuse.");
-}
-
 /* The mount point of a block device. Fields: id parent major:minor root MOUNT-POINT options... - type SOURCE
- * options (proc(5)). btrfs shows an invented number, so the source counts as well. */
+ * options (proc(5)). btrfs shows an invented number, so the source counts as well. But any user may mount
+ * something with FUSE, and say that it comes from any device: then only the number counts, which is the
+ * kernel's ("fuseblk", by which root mounts NTFS, has the right one). */
 static char *
 mount_point (const VvHost *host, const char *number, const char *name)
 {
@@ -167,9 +145,10 @@ mount_point (const VvHost *host, const char *number, const char *name)
     g_auto (GStrv) source = g_strsplit (tail ? tail + 3 : "", " ", 3);
     if (g_strv_length (fields) < 5)
       continue;
-    if (strcmp (fields[2], number) == 0 ||
-        (g_strv_length (source) > 1 && !is_users_word (source[0]) && g_str_has_prefix (source[1], "/dev/") &&
-         same_block_device (number, name, source[1])))
+    gboolean source_counts = g_strv_length (source) > 1 && strcmp (source[0], "fuse") != 0 &&
+                             !g_str_has_prefix (source[0], "fuse.");
+    if (strcmp (fields[2], number) == 0 || (source_counts && g_str_has_prefix (source[1], "/dev/") &&
+                                            same_block_device (number, name, source[1])))
       return g_strcompress (fields[4]); /* \040 for a blank */
   }
   return NULL;
@@ -214,7 +193,8 @@ holder_kind (const VvHost *host, const char *holder)
 static void
 judge_block (const VvHost *host, const char *name, GPtrArray *reasons)
 {
-  g_autofree char *number = block_number (host, name);
+  g_autofree char *number_path = g_build_filename ("class/block", name, "dev", NULL);
+  g_autofree char *number = vv_io_attribute (host->sys, number_path); /* "259:3", as mountinfo has it */
   g_autofree char *holders_path = g_build_filename ("class/block", name, "holders", NULL);
   g_autoptr (GPtrArray) holders = vv_io_list (host->sys, holders_path);
   g_autofree char *mounted = number ? mount_point (host, number, name) : NULL;
@@ -340,7 +320,8 @@ vv_host_use (const VvHost *host, const VvPciDevice *device)
 
 #define LOOK_AGE_US (10 * G_USEC_PER_SEC)
 
-/* The group's node, the same without an IOMMU, and the device's own */
+/* The group's node, the same without an IOMMU (vfio_create_group() in drivers/vfio/group.c names both), and
+ * the device's own */
 #define NODES 3
 
 /* A character device that a process has open */
@@ -362,27 +343,6 @@ char_number (const VvDir *dir, const char *class, const char *prefix, const char
   return makedev (major_number, minor_number);
 }
 
-/* vfio_create_group() in drivers/vfio/group.c names the groups. Returns: whether there are any */
-static gboolean
-find_nodes (const VvHost *host, const VvPciDevice *device, dev_t nodes[NODES])
-{
-  nodes[0] = char_number (host->sys, "vfio", "", device->iommu_group);
-  nodes[1] = char_number (host->sys, "vfio", "noiommu-", device->iommu_group);
-  nodes[2] = char_number (host->sys, "vfio-dev", "", device->vfio_dev);
-  return nodes[0] || nodes[1] || nodes[2];
-}
-
-/* Kernel threads, of which a large host has thousands, have no program and no files (proc_exe_link() in
- * fs/proc/base.c): one question instead of a look into a folder. */
-static gboolean
-is_kernel_thread (const VvDir *proc, int pid)
-{
-  char program[32], first;
-
-  snprintf (program, sizeof program, "%d/exe", pid);
-  return readlinkat (proc->fd, program, &first, sizeof first) < 0 && errno == ENOENT;
-}
-
 /* The name of an open file costs nothing but the name. Containers and chroots have their nodes elsewhere, but
  * below a folder of that name; in /dev itself a node may be called anything. */
 static gboolean
@@ -398,43 +358,41 @@ may_be_node (const char *name)
   return length > 0 && g_ascii_isdigit (name[length - 1]) && strstr (name, "/vfio/");
 }
 
-/* The link's own permissions say how the file is open (tid_fd_mode() in fs/proc/fd.c): not at all with
- * O_PATH, as udev has a new node for a moment. */
-static gboolean
-is_opened (int folder, const char *fd)
-{
-  struct stat st;
-
-  return fstatat (folder, fd, &st, AT_SYMLINK_NOFOLLOW) == 0 && (st.st_mode & (S_IRUSR | S_IWUSR));
-}
-
 /* A plain stat(2) asks the server of a network or FUSE file system, which may be dead, also when it is only
- * called like a node of VFIO. Returns: 0: no character device, or not opened */
+ * called like a node of VFIO. The link's own permissions say how the file is open (tid_fd_mode() in
+ * fs/proc/fd.c): not at all with O_PATH, as udev has a new node for a moment. Returns: 0: no character
+ * device, or not opened */
 static dev_t
 open_number (int folder, const char *fd)
 {
   char name[PATH_MAX];
   struct statx stx;
+  struct stat link;
   ssize_t n = readlinkat (folder, fd, name, sizeof name - 1);
 
   name[MAX (n, 0)] = '\0';
   if (n <= 0 || !may_be_node (name) ||
       statx (folder, fd, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE, &stx) < 0 ||
-      !S_ISCHR (stx.stx_mode) || !is_opened (folder, fd))
+      !S_ISCHR (stx.stx_mode) || fstatat (folder, fd, &link, AT_SYMLINK_NOFOLLOW) < 0 ||
+      !(link.st_mode & (S_IRUSR | S_IWUSR)))
     return 0;
   return makedev (stx.stx_rdev_major, stx.stx_rdev_minor);
 }
 
-/* Adds what a process has open. Not by vv_io_list(): of a hundred thousand names none is kept. Returns:
- * FALSE: it was not done when the time was over */
+/* Adds what a process has open. Kernel threads, of which a large host has thousands, have no program and no
+ * files (proc_exe_link() in fs/proc/base.c): one question instead of a look into a folder. Not by
+ * vv_io_list(): of a hundred thousand names none is kept. Returns: FALSE: it was not done when the time was
+ * over */
 static gboolean
 look_at_process (const VvDir *proc, int pid, GArray *open, gint64 until)
 {
-  char path[32];
+  char path[32], first;
 
+  snprintf (path, sizeof path, "%d/exe", pid);
+  if (readlinkat (proc->fd, path, &first, sizeof first) < 0 && errno == ENOENT)
+    return TRUE;
   snprintf (path, sizeof path, "%d/fd", pid);
-  int folder =
-      is_kernel_thread (proc, pid) ? -1 : openat (proc->fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int folder = openat (proc->fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   DIR *stream = folder < 0 ? NULL : fdopendir (folder);
   if (!stream) {
     if (folder >= 0)
@@ -470,12 +428,6 @@ look_through_proc (const VvHost *host)
   }
 }
 
-static gboolean
-is_among (const dev_t nodes[NODES], dev_t number)
-{
-  return number && (number == nodes[0] || number == nodes[1] || number == nodes[2]);
-}
-
 /* VFIO has one major number for its groups and one for its devices. */
 static gboolean
 is_vfio (const dev_t nodes[NODES], dev_t number)
@@ -493,8 +445,10 @@ process_holds (const VvHost *host, int pid, const dev_t nodes[NODES])
   gboolean holds = FALSE;
 
   look_at_process (host->proc, pid, open, g_get_monotonic_time () + host->proc_look->limit);
-  for (guint i = 0; !holds && i < open->len; i++)
-    holds = is_among (nodes, g_array_index (open, OpenNode, i).number);
+  for (guint i = 0; !holds && i < open->len; i++) {
+    dev_t number = g_array_index (open, OpenNode, i).number;
+    holds = number == nodes[0] || number == nodes[1] || number == nodes[2];
+  }
   return holds;
 }
 
@@ -531,9 +485,15 @@ vv_vfio_holder (const VvHost *host, const VvPciDevice *device)
 {
   gint64 begun = g_get_monotonic_time ();
   VvProcLook *look = host->proc_look;
-  dev_t nodes[NODES];
 
-  if (!host->proc || !find_nodes (host, device, nodes))
+  if (!host->proc)
+    return 0;
+  const dev_t nodes[NODES] = {
+      char_number (host->sys, "vfio", "", device->iommu_group),
+      char_number (host->sys, "vfio", "noiommu-", device->iommu_group),
+      char_number (host->sys, "vfio-dev", "", device->vfio_dev),
+  };
+  if (!nodes[0] && !nodes[1] && !nodes[2])
     return 0;
   g_mutex_lock (&look->lock);
   if (!look->open || begun - look->taken > LOOK_AGE_US)

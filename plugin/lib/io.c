@@ -205,14 +205,6 @@ write_synced (int fd, const char *text)
   return errnum;
 }
 
-static int
-sync_dir (const VvDir *dir)
-{
-  g_auto (VvFd) fd = openat (dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-  return fd < 0 || fsync (fd) < 0 ? errno : 0;
-}
-
 gboolean
 vv_io_replace (const VvDir *dir, const char *name, const char *text, GError **error)
 {
@@ -230,8 +222,8 @@ vv_io_replace (const VvDir *dir, const char *name, const char *text, GError **er
     unlinkat (dir->fd, aside, 0);
     return fail (error, errnum, dir, name, "write");
   }
-  errnum = sync_dir (dir);
-  return errnum ? fail (error, errnum, dir, name, "sync") : TRUE;
+  g_auto (VvFd) folder = openat (dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  return (folder >= 0 && fsync (folder) == 0) || fail (error, errno, dir, name, "sync");
 }
 
 gboolean

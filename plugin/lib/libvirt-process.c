@@ -19,12 +19,6 @@ vv_libvirt_process_free (VvLibvirtProcess *process)
   g_free (process);
 }
 
-static gboolean
-is_libvirt (const char *name)
-{
-  return strcmp (name, "libvirtd") == 0 || strcmp (name, "virtqemud") == 0;
-}
-
 /* "PID (NAME) STATE ..." with the start as field 22 (proc(5)). A name may have blanks and brackets.
  * Returns: (nullable): the name when it is one of libvirt's */
 static char *
@@ -37,7 +31,7 @@ read_stat (const VvHost *host, const char *pid, guint64 *start)
   if (!end)
     return NULL;
   *end = '\0';
-  if (!is_libvirt (begin + 1))
+  if (strcmp (begin + 1, "libvirtd") != 0 && strcmp (begin + 1, "virtqemud") != 0)
     return NULL;
   g_auto (GStrv) fields = g_strsplit (g_strchug (end + 1), " ", -1); /* from field 3 on */
   if (g_strv_length (fields) < 20 ||
@@ -67,28 +61,19 @@ vv_is_libvirt (const VvHost *host, pid_t pid)
   return name != NULL;
 }
 
-/* Microseconds since the epoch at which the kernel began to count ticks; 0: cannot be told */
-static gint64
-boot_time (const VvHost *host)
-{
-  g_autofree char *text = vv_io_read (host->proc, "stat", PROC_STAT_LIMIT, NULL);
-  const char *line = text ? strstr (text, "\nbtime ") : NULL;
-
-  guint64 seconds = line ? g_ascii_strtoull (line + strlen ("\nbtime "), NULL, 10) : 0;
-
-  return seconds <= G_MAXUINT32 ? (gint64)seconds * G_USEC_PER_SEC : 0;
-}
-
-/* A number of ticks that is longer than a lifetime is none. */
+/* Returns: microseconds since the epoch; 0: cannot be told. A number of ticks that is longer than a lifetime
+ * is none. */
 static gint64
 moment_of (const VvHost *host, guint64 ticks)
 {
-  gint64 boot = boot_time (host);
+  g_autofree char *text = vv_io_read (host->proc, "stat", PROC_STAT_LIMIT, NULL);
+  const char *line = text ? strstr (text, "\nbtime ") : NULL; /* when the kernel began to count ticks */
+  guint64 boot = line ? g_ascii_strtoull (line + strlen ("\nbtime "), NULL, 10) : 0;
   long per_second = sysconf (_SC_CLK_TCK);
 
-  if (!boot || per_second <= 0 || ticks / (guint64)per_second > G_MAXUINT32)
+  if (!boot || boot > G_MAXUINT32 || per_second <= 0 || ticks / (guint64)per_second > G_MAXUINT32)
     return 0;
-  return boot + (gint64)((double)ticks / (double)per_second * G_USEC_PER_SEC);
+  return (gint64)boot * G_USEC_PER_SEC + (gint64)((double)ticks / (double)per_second * G_USEC_PER_SEC);
 }
 
 VvLibvirtProcess *

@@ -17,40 +17,26 @@ syslog_priority (GLogLevelFlags level)
   return level & G_LOG_LEVEL_MESSAGE ? LOG_NOTICE : LOG_DEBUG;
 }
 
-static const char *
-message_of (const GLogField *fields, gsize n)
-{
-  for (gsize i = 0; i < n; i++)
-    if (strcmp (fields[i].key, "MESSAGE") == 0)
-      return fields[i].value;
-  return "";
-}
-
 /* journald looks up whose record it is when it comes to read it; a worker of the daemon has ended by then,
  * and its record would be nobody's. So it is said for whom: OBJECT_PID, systemd.journal-fields(7), which
  * journalctl -u looks for. */
 static GLogWriterOutput
-write_for_parent (GLogLevelFlags level, const GLogField *fields, gsize n, gpointer data)
+write_to_journald (GLogLevelFlags level, const GLogField *fields, gsize n, gpointer data)
 {
+  if (getpid () == program)
+    return g_log_writer_journald (level, fields, n, data);
   g_autofree GLogField *more = g_new (GLogField, n + 1);
   g_autofree char *number = g_strdup_printf ("%d", (int)program);
-
   memcpy (more, fields, n * sizeof *more);
   more[n] = (GLogField){"OBJECT_PID", number, -1};
   return g_log_writer_journald (level, more, n + 1, data);
 }
 
 static GLogWriterOutput
-write_to_journald (GLogLevelFlags level, const GLogField *fields, gsize n, gpointer data)
-{
-  return getpid () == program ? g_log_writer_journald (level, fields, n, data)
-                              : write_for_parent (level, fields, n, data);
-}
-
-static GLogWriterOutput
 write_log (GLogLevelFlags level, const GLogField *fields, gsize n, gpointer data)
 {
   gboolean detail = level & (G_LOG_LEVEL_DEBUG | G_LOG_LEVEL_INFO);
+  const char *message = NULL;
 
   if (detail && !g_getenv ("G_MESSAGES_DEBUG"))
     return G_LOG_WRITER_HANDLED;
@@ -58,7 +44,10 @@ write_log (GLogLevelFlags level, const GLogField *fields, gsize n, gpointer data
     return G_LOG_WRITER_HANDLED;
   if (access ("/dev/log", W_OK) != 0)
     return g_log_writer_standard_streams (level, fields, n, data);
-  syslog (LOG_DAEMON | syslog_priority (level), "%s", message_of (fields, n));
+  for (gsize i = 0; i < n && !message; i++)
+    if (strcmp (fields[i].key, "MESSAGE") == 0)
+      message = fields[i].value;
+  syslog (LOG_DAEMON | syslog_priority (level), "%s", message ? message : "");
   return G_LOG_WRITER_HANDLED;
 }
 

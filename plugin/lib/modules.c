@@ -93,23 +93,11 @@ words_of_command_line (const VvModules *modules)
   return g_strsplit_set (line ? line : "", " \t\n", -1);
 }
 
-static void
-add_command_line (VvModules *modules)
-{
-  static const char key[] = "modprobe.blacklist=";
-  g_auto (GStrv) words = words_of_command_line (modules);
-
-  for (char **word = words; *word; word++) {
-    g_auto (GStrv) names = g_strsplit (g_str_has_prefix (*word, key) ? *word + strlen (key) : "", ",", -1);
-    for (char **name = names; *name; name++)
-      g_ptr_array_add (modules->blacklist, vv_module_name (*name));
-  }
-}
-
 VvModules *
 vv_modules_new (const VvHost *host, GError **error)
 {
   static const char *const no_folders[] = {NULL};
+  static const char blacklist[] = "modprobe.blacklist=";
   g_autoptr (VvModules) modules = g_new0 (VvModules, 1);
 
   modules->host = host;
@@ -119,7 +107,13 @@ vv_modules_new (const VvHost *host, GError **error)
   if (host->sysroot) /* with no folders it has nothing but the command line */
     modules->running = kmod_new (host->modules_path, no_folders);
   modules->blacklist = settings_of (modules, kmod_config_get_blacklists);
-  add_command_line (modules);
+  g_auto (GStrv) words = words_of_command_line (modules);
+  for (char **word = words; *word; word++) {
+    const char *list = g_str_has_prefix (*word, blacklist) ? *word + strlen (blacklist) : "";
+    g_auto (GStrv) names = g_strsplit (list, ",", -1);
+    for (char **name = names; *name; name++)
+      g_ptr_array_add (modules->blacklist, vv_module_name (*name));
+  }
   kmod_load_resources (modules->kmod); /* for vv_modules_changed(); a missing index shows at the load */
   return g_steal_pointer (&modules);
 }
@@ -178,28 +172,21 @@ vv_modules_options (VvModules *modules, const char *module)
   return g_string_free (options, FALSE);
 }
 
-/* Whether @word says "@option" or "@option=VALUE"; *@on: with what a bool is turned on by (kstrtobool()) */
-static gboolean
-read_option (const char *word, const char *option, gboolean *on)
-{
-  gsize length = strlen (option);
-
-  if (strncmp (word, option, length) != 0 || (word[length] && word[length] != '='))
-    return FALSE;
-  const char *value = word[length] ? word + length + 1 : "1";
-  *on = strchr ("1yYtT", *value) ? *value != '\0' : g_ascii_strncasecmp (value, "on", 2) == 0;
-  return TRUE;
-}
-
 gboolean
 vv_modules_option_is_on (VvModules *modules, const char *module, const char *option)
 {
   g_autofree char *options = vv_modules_options (modules, module);
   g_auto (GStrv) words = g_strsplit_set (options, " \t", -1);
+  gsize length = strlen (option);
   gboolean on = FALSE;
 
-  for (char **word = words; *word; word++)
-    read_option (*word, option, &on);
+  for (char **word = words; *word; word++) { /* "OPTION" or "OPTION=VALUE" */
+    if (strncmp (*word, option, length) != 0 || ((*word)[length] && (*word)[length] != '='))
+      continue;
+    const char *value = (*word)[length] ? *word + length + 1 : "1";
+    /* what turns a bool on: kstrtobool() */
+    on = strchr ("1yYtT", *value) ? *value != '\0' : g_ascii_strncasecmp (value, "on", 2) == 0;
+  }
   return on;
 }
 
@@ -286,20 +273,13 @@ vv_module_look_clear (VvModuleLook *look)
 
 /* /sys tells of the running kernel only. Without a procfs nobody says that it is another one. */
 static gboolean
-is_running_release (const VvHost *host)
-{
-  g_autofree char *running = host->proc ? vv_io_attribute (host->proc, "sys/kernel/osrelease") : NULL;
-
-  return !running || strcmp (running, host->release) == 0;
-}
-
-static gboolean
 is_present (const VvHost *host, const char *module)
 {
   g_autofree char *name = vv_module_name (module);
   g_autofree char *folder = g_build_filename ("module", name, NULL);
+  g_autofree char *running = host->proc ? vv_io_attribute (host->proc, "sys/kernel/osrelease") : NULL;
 
-  return is_running_release (host) && vv_io_exists (host->sys, folder);
+  return (!running || strcmp (running, host->release) == 0) && vv_io_exists (host->sys, folder);
 }
 
 static VvSigned
@@ -329,17 +309,6 @@ signature_in_info (struct kmod_module *mod)
       VV_SIGNED_YES;
   kmod_module_info_free_list (info);
   return found;
-}
-
-static void
-look_at_file (struct kmod_module *mod, VvModuleLook *look)
-{
-  const char *path = kmod_module_get_path (mod);
-
-  if (!path || !g_file_test (path, G_FILE_TEST_IS_REGULAR))
-    return;
-  look->path = g_strdup (path);
-  look->signature = g_str_has_suffix (path, ".ko") ? mark_at_end (path) : signature_in_info (mod);
 }
 
 /* The line of modules.dep about the file @relative, without its name (modules.dep(5)). libkmod itself gives
@@ -388,7 +357,11 @@ vv_modules_look (VvModules *modules, const char *module, VvModuleLook *look)
     return;
   look->install = g_strdup (kmod_module_get_install_commands (mod));
   look->builtin = kmod_module_get_initstate (mod) == KMOD_MODULE_BUILTIN;
-  look_at_file (mod, look);
+  const char *path = kmod_module_get_path (mod);
+  if (path && g_file_test (path, G_FILE_TEST_IS_REGULAR)) {
+    look->path = g_strdup (path);
+    look->signature = g_str_has_suffix (path, ".ko") ? mark_at_end (path) : signature_in_info (mod);
+  }
   look->lacks = first_that_lacks (modules->host, look->path);
   kmod_module_unref (mod);
 }

@@ -7,19 +7,6 @@
 #define LOOK_US 5000
 #define TRIED_US 100000
 
-/* pci_proc_attach_device() in drivers/pci/proc.c: the bus's directory has the domain in its name where there
- * may be several. */
-static gboolean
-is_shown (const VvHost *host, const char *address)
-{
-  const char *bus = strchr (address, ':') + 1;
-  g_autofree char *path = g_strdup_printf ("bus/pci/%.2s/%s", bus, bus + strlen ("3b:"));
-  g_autofree char *with_domain = g_strdup_printf ("bus/pci/%.*s/%s", (int)(bus + strlen ("3b") - address),
-                                                  address, bus + strlen ("3b:"));
-
-  return vv_io_exists (host->proc, path) || vv_io_exists (host->proc, with_domain);
-}
-
 void
 vv_newcomer_wait_shown (const VvHost *host, const char *address)
 {
@@ -29,7 +16,14 @@ vv_newcomer_wait_shown (const VvHost *host, const char *address)
 
   if (!host->proc || !vv_io_exists (host->proc, "bus/pci") || vv_io_exists (host->sys, driver))
     return;
-  while (!is_shown (host, address) && vv_io_exists (host->sys, device) && g_get_monotonic_time () < end)
+  /* pci_proc_attach_device() in drivers/pci/proc.c: the bus's directory has the domain in its name where
+   * there may be several */
+  const char *bus = strchr (address, ':') + 1;
+  g_autofree char *path = g_strdup_printf ("bus/pci/%.2s/%s", bus, bus + strlen ("3b:"));
+  g_autofree char *with_domain = g_strdup_printf ("bus/pci/%.*s/%s", (int)(bus + strlen ("3b") - address),
+                                                  address, bus + strlen ("3b:"));
+  while (!vv_io_exists (host->proc, path) && !vv_io_exists (host->proc, with_domain) &&
+         vv_io_exists (host->sys, device) && g_get_monotonic_time () < end)
     g_usleep (LOOK_US);
 }
 

@@ -3,17 +3,6 @@
 
 #include <glib/gi18n-lib.h>
 
-/* Control characters, marks that turn the direction of writing, separators: what could forge a line of a log
- */
-static gboolean
-is_plain (gunichar c)
-{
-  GUnicodeType type = g_unichar_type (c);
-
-  return type != G_UNICODE_CONTROL && type != G_UNICODE_FORMAT && type != G_UNICODE_LINE_SEPARATOR &&
-         type != G_UNICODE_PARAGRAPH_SEPARATOR;
-}
-
 char *
 vv_one_line (const char *bytes, gsize length, gboolean cut)
 {
@@ -22,12 +11,17 @@ vv_one_line (const char *bytes, gsize length, gboolean cut)
 
   for (const char *p = g_strstrip (valid); *p; p = g_utf8_next_char (p)) {
     gunichar character = g_utf8_get_char (p);
+    GUnicodeType type = g_unichar_type (character);
+    /* control characters, marks that turn the direction of writing, separators could forge a line of a log */
     if (character == '\n')
       g_string_append (line, "; ");
-    else if (character == '\t' || is_plain (character))
-      g_string_append_unichar (line, character == '\t' ? ' ' : character);
-    else
+    else if (character == '\t')
+      g_string_append_c (line, ' ');
+    else if (type == G_UNICODE_CONTROL || type == G_UNICODE_FORMAT || type == G_UNICODE_LINE_SEPARATOR ||
+             type == G_UNICODE_PARAGRAPH_SEPARATOR)
       g_string_append_printf (line, "\\x%02x", character);
+    else
+      g_string_append_unichar (line, character);
   }
   if (cut)
     g_string_append (line, _ (" [and more]"));

@@ -144,14 +144,6 @@ vv_driver_state_equal (const VvDriverState *a, const VvDriverState *b)
   return g_strcmp0 (a->driver, b->driver) == 0 && g_strcmp0 (a->override, b->override) == 0;
 }
 
-static char *
-first_name (const VvDir *dir, const char *path)
-{
-  g_autoptr (GPtrArray) names = vv_io_list (dir, path);
-
-  return names->len ? g_strdup (names->pdata[0]) : NULL;
-}
-
 static void
 clear_driver (VvPciDevice *d)
 {
@@ -173,9 +165,11 @@ clear_attributes (VvPciDevice *d)
 static void
 read_driver (VvPciDevice *d)
 {
+  g_autoptr (GPtrArray) vfio_devs = vv_io_list (d->dir, "vfio-dev");
+
   d->now.driver = vv_io_link_name (d->dir, "driver");
   d->now.module = vv_io_link_name (d->dir, "driver/module");
-  d->vfio_dev = first_name (d->dir, "vfio-dev");
+  d->vfio_dev = vfio_devs->len ? g_strdup (vfio_devs->pdata[0]) : NULL;
 }
 
 static gboolean

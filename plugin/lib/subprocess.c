@@ -106,64 +106,16 @@ open_pipe (VvFd *ours, VvFd *theirs)
   return lift (ours) && lift (theirs) && fcntl (*ours, F_SETFL, O_NONBLOCK) == 0;
 }
 
-static gboolean
-open_files (Child *c, Ends *ends)
-{
-  ends->input = vv_io_memory_file ("input", c->program->input ? c->program->input : "");
-  return lift (&ends->input) && open_pipe (&c->failure, &ends->failure) &&
-         open_pipe (&c->messages.fd, &ends->messages) &&
-         (!c->program->output || open_pipe (&c->output.fd, &ends->output));
-}
-
-/* Where children are not waited for, the id of one that ended may be another process's by the time of a kill.
- */
-static gboolean
-children_are_reaped (void)
-{
-  struct sigaction now = {0};
-
-  sigaction (SIGCHLD, NULL, &now);
-  return now.sa_handler != SIG_IGN && !(now.sa_flags & SA_NOCLDWAIT);
-}
-
 /* --- between fork and exec: async-signal-safe calls only --- */
-
-static void
-reset_signals (void)
-{
-  struct sigaction standard = {.sa_handler = SIG_DFL};
-  sigset_t none;
-
-  for (int number = 1; number < NSIG; number++)
-    sigaction (number, &standard, NULL);
-  sigemptyset (&none);
-  pthread_sigmask (SIG_SETMASK, &none, NULL);
-}
-
-static void
-close_at_exec (void)
-{
-  if (syscall (SYS_close_range, STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) == 0)
-    return;
-  for (int fd = STDERR_FILENO + 1; fd < LOOKED_AT; fd++)
-    fcntl (fd, F_SETFD, FD_CLOEXEC);
-}
-
-static gboolean
-arrange_files (const Ends *ends)
-{
-  int output = ends->output >= 0 ? ends->output : ends->messages;
-
-  close_at_exec ();
-  return dup2 (ends->input, STDIN_FILENO) >= 0 && dup2 (output, STDOUT_FILENO) >= 0 &&
-         dup2 (ends->messages, STDERR_FILENO) >= 0;
-}
 
 /* It dies with its parent: nobody else knows its time limit. */
 static void G_GNUC_NORETURN
 become_program (const VvSubprocess *p, pid_t parent, const Ends *ends)
 {
   const char *const clean[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "HOME=/", NULL};
+  int output = ends->output >= 0 ? ends->output : ends->messages;
+  struct sigaction standard = {.sa_handler = SIG_DFL};
+  sigset_t none;
   int errnum;
 
   prctl (PR_SET_PDEATHSIG, SIGKILL);
@@ -171,8 +123,15 @@ become_program (const VvSubprocess *p, pid_t parent, const Ends *ends)
     _exit (126);
   setsid ();
   umask (022);
-  reset_signals ();
-  if (arrange_files (ends) && chdir ("/") == 0)
+  for (int number = 1; number < NSIG; number++)
+    sigaction (number, &standard, NULL);
+  sigemptyset (&none);
+  pthread_sigmask (SIG_SETMASK, &none, NULL);
+  if (syscall (SYS_close_range, STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) != 0)
+    for (int fd = STDERR_FILENO + 1; fd < LOOKED_AT; fd++)
+      fcntl (fd, F_SETFD, FD_CLOEXEC);
+  if (dup2 (ends->input, STDIN_FILENO) >= 0 && dup2 (output, STDOUT_FILENO) >= 0 &&
+      dup2 (ends->messages, STDERR_FILENO) >= 0 && chdir ("/") == 0)
     execve (p->path, (char *const *)p->argv, (char *const *)(p->environment ? p->environment : clean));
   errnum = errno;
   if (write (ends->failure, &errnum, sizeof errnum) < 0)
@@ -211,12 +170,19 @@ static gboolean
 start (Child *c, GError **error)
 {
   g_auto (Ends) ends = {-1, -1, -1, -1};
+  struct sigaction now = {0};
 
-  if (!children_are_reaped ()) {
+  /* where children are not waited for, the id of one that ended may be another process's by the time of a
+   * kill */
+  sigaction (SIGCHLD, NULL, &now);
+  if (now.sa_handler == SIG_IGN || (now.sa_flags & SA_NOCLDWAIT)) {
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("cannot be run while SIGCHLD is ignored"));
     return FALSE;
   }
-  if (!open_files (c, &ends))
+  ends.input = vv_io_memory_file ("input", c->program->input ? c->program->input : "");
+  if (!lift (&ends.input) || !open_pipe (&c->failure, &ends.failure) ||
+      !open_pipe (&c->messages.fd, &ends.messages) ||
+      (c->program->output && !open_pipe (&c->output.fd, &ends.output)))
     return fail (error, errno, _ ("cannot be prepared"));
   c->pid = fork_program (c->program, &ends);
   if (c->pid < 0)
@@ -280,16 +246,6 @@ watch (Child *c)
 
 /* --- when it is over --- */
 
-/* Returns: whether it is gone: a process that sleeps in the kernel may not be */
-static gboolean
-kill_and_wait (const Child *c)
-{
-  struct pollfd ended = {c->pidfd, POLLIN, 0};
-
-  kill_group (c);
-  return TEMP_FAILURE_RETRY (poll (&ended, 1, KILL_WAIT)) > 0;
-}
-
 static const char *
 exec_hint (int errnum)
 {
@@ -307,27 +263,18 @@ exec_hint (int errnum)
 
 /* Returns: (nullable): what went wrong; NULL: nothing */
 static char *
-failure_of (const Child *c, int status)
-{
-  int errnum = 0;
-
-  if (read (c->failure, &errnum, sizeof errnum) == sizeof errnum)
-    return g_strdup_printf (_ ("cannot be run: %s%s"), g_strerror (errnum), exec_hint (errnum));
-  if (WIFSIGNALED (status))
-    return g_strdup_printf (_ ("was killed by signal %d (%s)"), WTERMSIG (status),
-                            g_strsignal (WTERMSIG (status)));
-  return WEXITSTATUS (status) ? g_strdup_printf (_ ("exit status %d"), WEXITSTATUS (status)) : NULL;
-}
-
-/* Returns: (nullable): what went wrong; NULL: nothing */
-static char *
 finish (Child *c)
 {
-  gboolean ended = watch (c);
-  gboolean gone = ended || kill_and_wait (c);
-  int status = 0;
-  pid_t reaped = gone ? TEMP_FAILURE_RETRY (waitpid (c->pid, &status, 0)) : 0;
+  gboolean ended = watch (c), gone = ended;
+  struct pollfd end = {c->pidfd, POLLIN, 0};
+  int status = 0, errnum = 0;
 
+  if (!ended) {
+    kill_group (c);
+    /* a process that sleeps in the kernel may not be gone */
+    gone = TEMP_FAILURE_RETRY (poll (&end, 1, KILL_WAIT)) > 0;
+  }
+  pid_t reaped = gone ? TEMP_FAILURE_RETRY (waitpid (c->pid, &status, 0)) : 0;
   take_rest (&c->messages);
   take_rest (&c->output);
   if (c->output.cut)
@@ -337,7 +284,12 @@ finish (Child *c)
                             gone ? "" : _ (" (it hangs in the kernel and is still there)"));
   if (reaped < 0)
     return g_strdup_printf (_ ("its exit status cannot be had: %s"), g_strerror (errno));
-  return failure_of (c, status);
+  if (read (c->failure, &errnum, sizeof errnum) == sizeof errnum)
+    return g_strdup_printf (_ ("cannot be run: %s%s"), g_strerror (errnum), exec_hint (errnum));
+  if (WIFSIGNALED (status))
+    return g_strdup_printf (_ ("was killed by signal %d (%s)"), WTERMSIG (status),
+                            g_strsignal (WTERMSIG (status)));
+  return WEXITSTATUS (status) ? g_strdup_printf (_ ("exit status %d"), WEXITSTATUS (status)) : NULL;
 }
 
 gboolean

@@ -22,28 +22,23 @@ static const char *const denylist[] = {
     "00000B25", "00000CFE", /* DSA and IAX of Sapphire Rapids, since 6.9 */
 };
 
+/* vfio_pci_is_denylisted(). A kernel without that parameter has no denylist. */
 static gboolean
-is_on_denylist (const char *modalias)
-{
-  if (!g_str_has_prefix (modalias, INTEL))
-    return FALSE;
-  for (gsize i = 0; i < G_N_ELEMENTS (denylist); i++)
-    if (g_str_has_prefix (modalias + strlen (INTEL), denylist[i]))
-      return TRUE;
-  return FALSE;
-}
-
-/* A kernel without that parameter has no denylist. */
-static gboolean
-denylist_is_off (const VvHost *host, VvModules *modules)
+is_denylisted (const VvHost *host, VvModules *modules, const char *modalias)
 {
   static const char parameters[] = "module/" VV_GENERIC_MODULE "/parameters";
-  g_autofree char *value =
-      vv_io_attribute (host->sys, "module/" VV_GENERIC_MODULE "/parameters/disable_denylist");
+  const char *device_id = g_str_has_prefix (modalias, INTEL) ? modalias + strlen (INTEL) : "";
+  gboolean is_listed = FALSE;
 
-  if (vv_io_exists (host->sys, parameters))
-    return !value || *value == 'Y';
-  return vv_modules_option_is_on (modules, VV_GENERIC_MODULE, "disable_denylist");
+  for (gsize i = 0; !is_listed && i < G_N_ELEMENTS (denylist); i++)
+    is_listed = g_str_has_prefix (device_id, denylist[i]);
+  if (!is_listed)
+    return FALSE;
+  if (!vv_io_exists (host->sys, parameters))
+    return !vv_modules_option_is_on (modules, VV_GENERIC_MODULE, "disable_denylist");
+  g_autofree char *off =
+      vv_io_attribute (host->sys, "module/" VV_GENERIC_MODULE "/parameters/disable_denylist");
+  return off && *off != 'Y';
 }
 
 /* The kernel goes by the header; it makes sure that the class fits (pci_setup_device()). */
@@ -69,8 +64,7 @@ vv_vfio_pci_refuses (const VvHost *host, VvModules *modules, const VvPciDevice *
     return VV_VFIO_PCI_TAKES_IT;
   if (is_bridge (device))
     return VV_VFIO_PCI_BRIDGE;
-  return is_on_denylist (device->modalias) && !denylist_is_off (host, modules) ? VV_VFIO_PCI_DENYLISTED
-                                                                               : VV_VFIO_PCI_TAKES_IT;
+  return is_denylisted (host, modules, device->modalias) ? VV_VFIO_PCI_DENYLISTED : VV_VFIO_PCI_TAKES_IT;
 }
 
 const char *

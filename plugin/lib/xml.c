@@ -62,30 +62,23 @@ note_error (void *data, const xmlError *problem)
     note_fault (ctxt->_private, problem->message, problem->line);
 }
 
-/* Where the start tag begins that libxml2 has just read to its end. All of it is in the buffer: what its
- * attributes are passed as points there (xmlParseStartTag2()). No attribute can have a '<'. */
-static guint
-line_of_tag (const xmlParserInput *input)
-{
-  guint line = (guint)input->line;
-
-  for (const xmlChar *c = input->cur; c > input->base && *c != '<'; c--)
-    line -= *c == '\n';
-  return line;
-}
-
 /* The line of a node of libxml2's has 16 bits, and what XML_PARSE_BIG_LINES makes of that is, for elements,
- * a guess. */
+ * a guess. The start tag has just been read to its end, and all of it is in the buffer: what its attributes
+ * are passed as points there (xmlParseStartTag2()). No attribute can have a '<'. */
 static void
 start_element (void *data, const xmlChar *name, const xmlChar *prefix, const xmlChar *uri, int n_namespaces,
                const xmlChar **namespaces, int n_attributes, int n_defaulted, const xmlChar **attributes)
 {
   xmlParserCtxtPtr ctxt = data;
+  const xmlParserInput *input = ctxt->input;
+  guint line = (guint)input->line;
 
+  for (const xmlChar *c = input->cur; c > input->base && *c != '<'; c--)
+    line -= *c == '\n';
   xmlSAX2StartElementNs (data, name, prefix, uri, n_namespaces, namespaces, n_attributes, n_defaulted,
                          attributes);
   if (ctxt->node)
-    ctxt->node->_private = GUINT_TO_POINTER (line_of_tag (ctxt->input));
+    ctxt->node->_private = GUINT_TO_POINTER (line);
 }
 
 VvXml *
@@ -198,15 +191,6 @@ is_in (const xmlNode *node, const char *namespace)
   return g_strcmp0 (node->ns ? (const char *)node->ns->href : NULL, namespace) == 0;
 }
 
-static const VvXmlAttribute *
-find_attribute (const VvXmlElement *element, const xmlAttr *attr)
-{
-  for (const VvXmlAttribute *a = element->attributes; a && a->name && !attr->ns; a++)
-    if (strcmp (a->name, (const char *)attr->name) == 0)
-      return a;
-  return NULL;
-}
-
 static gboolean
 refuse_attribute (const xmlNode *node, const VvXmlElement *element, const xmlAttr *attr, GError **error)
 {
@@ -224,8 +208,10 @@ static gboolean
 check_attributes (const xmlNode *node, const VvXmlElement *element, GError **error)
 {
   for (const xmlAttr *attr = node->properties; attr; attr = attr->next) {
-    const VvXmlAttribute *a = find_attribute (element, attr);
-    if (!a)
+    const VvXmlAttribute *a = element->attributes;
+    while (a && a->name && (attr->ns || strcmp (a->name, (const char *)attr->name) != 0))
+      a++;
+    if (!a || !a->name)
       return refuse_attribute (node, element, attr, error);
     g_autofree char *value = vv_xml_attribute (node, a->name);
     if (value && a->is_good (value))
@@ -235,15 +221,6 @@ check_attributes (const xmlNode *node, const VvXmlElement *element, GError **err
                         _ (a->form));
   }
   return TRUE;
-}
-
-static const VvXmlElement *
-find_child (const VvXmlElement *element, const xmlNode *node, const char *namespace)
-{
-  for (const VvXmlElement *const *c = element->children; c && *c && is_in (node, namespace); c++)
-    if (vv_xml_is_element (node, (*c)->name))
-      return *c;
-  return NULL;
 }
 
 static gboolean
@@ -280,7 +257,10 @@ check_child (const xmlNode *node, const VvXmlElement *element, const char *names
     return vv_xml_fail (node->parent, error, _ ("text is not allowed in <%s>"), element->name);
   if (node->type != XML_ELEMENT_NODE)
     return TRUE;
-  const VvXmlElement *shape = find_child (element, node, namespace);
+  const VvXmlElement *shape = NULL;
+  for (const VvXmlElement *const *c = element->children; !shape && c && *c; c++)
+    if (is_in (node, namespace) && vv_xml_is_element (node, (*c)->name))
+      shape = *c;
   if (!shape)
     return refuse_child (node, element, namespace, error);
   if (shape->once && is_second (node))
