@@ -87,16 +87,6 @@ open_table (VvCatalog *catalog, const VvHost *host, const char *name)
 
 /* modules.alias: lines "alias PATTERN MODULE", written by depmod */
 static void
-add_alias_line (VvCatalog *catalog, const char *line, gsize length)
-{
-  g_autofree char *text = g_strndup (line, length);
-  g_auto (GStrv) words = g_strsplit (text, " ", 3);
-
-  if (g_strv_length (words) == 3)
-    add_entry (catalog, words[1], g_strstrip (words[2]), VV_SOURCE_ALIAS);
-}
-
-static void
 read_modules_alias (VvCatalog *catalog, const VvHost *host)
 {
   g_autoptr (GMappedFile) table = open_table (catalog, host, "modules.alias");
@@ -108,26 +98,18 @@ read_modules_alias (VvCatalog *catalog, const VvHost *host)
   while (at && at < end) {
     const char *newline = memchr (at, '\n', end - at);
     gsize length = (newline ? newline : end) - at;
-    if (length > wanted_length && length < ALIAS_LIMIT && memcmp (at, wanted, wanted_length) == 0)
-      add_alias_line (catalog, at, length);
+    if (length > wanted_length && length < ALIAS_LIMIT && memcmp (at, wanted, wanted_length) == 0) {
+      g_autofree char *text = g_strndup (at, length);
+      g_auto (GStrv) words = g_strsplit (text, " ", 3);
+      if (g_strv_length (words) == 3)
+        add_entry (catalog, words[1], g_strstrip (words[2]), VV_SOURCE_ALIAS);
+    }
     at += length + 1;
   }
 }
 
 /* modules.builtin.modinfo: NUL-ended strings "MODULE.alias=PATTERN" among others (kernel,
  * scripts/Makefile.vmlinux) */
-static void
-add_builtin_record (VvCatalog *catalog, const char *record, gsize length)
-{
-  g_autofree char *text = g_strndup (record, length);
-  char *value = strstr (text, ".alias=");
-
-  if (!value)
-    return;
-  *value = '\0';
-  add_entry (catalog, value + strlen (".alias="), text, VV_SOURCE_BUILTIN);
-}
-
 static void
 read_builtin (VvCatalog *catalog, const VvHost *host)
 {
@@ -138,8 +120,11 @@ read_builtin (VvCatalog *catalog, const VvHost *host)
 
   while (at && at < end) {
     gsize length = strnlen (at, end - at);
-    if (length < ALIAS_LIMIT && memmem (at, length, wanted, strlen (wanted)))
-      add_builtin_record (catalog, at, length);
+    if (length < ALIAS_LIMIT && memmem (at, length, wanted, strlen (wanted))) {
+      g_autofree char *text = g_strndup (at, length);
+      g_auto (GStrv) parts = g_strsplit (text, ".alias=", 2);
+      add_entry (catalog, parts[1], parts[0], VV_SOURCE_BUILTIN);
+    }
     at += length + 1;
   }
 }
@@ -249,18 +234,6 @@ take (VvSelection *selection, const VvCandidate *e)
   g_ptr_array_add (c->excluded ? selection->excluded : selection->candidates, c);
 }
 
-/* Where no table offers the generic driver for the device it is there all the same, or may be: the last
- * resort. */
-static void
-take_default (const VvCatalog *catalog, VvSelection *selection)
-{
-  VvCandidate c = {.module = (char *)VV_GENERIC_MODULE, .source = VV_SOURCE_DEFAULT};
-
-  if (vv_modules_blacklisted (catalog->modules, c.module))
-    c.excluded = (char *)_ (BLACKLISTED);
-  take (selection, &c);
-}
-
 VvSelection *
 vv_catalog_select (const VvCatalog *catalog, const char *modalias, GError **error)
 {
@@ -280,8 +253,13 @@ vv_catalog_select (const VvCatalog *catalog, const char *modalias, GError **erro
   }
   if (g_str_has_prefix (key, VV_PREFIX_VFIO "_pci:") &&
       !find_module (selection->candidates, VV_GENERIC_MODULE) &&
-      !find_module (selection->excluded, VV_GENERIC_MODULE))
-    take_default (catalog, selection);
+      !find_module (selection->excluded, VV_GENERIC_MODULE)) {
+    /* where no table offers the generic driver it is there all the same, or may be: the last resort */
+    VvCandidate c = {.module = (char *)VV_GENERIC_MODULE, .source = VV_SOURCE_DEFAULT};
+    if (vv_modules_blacklisted (catalog->modules, c.module))
+      c.excluded = (char *)_ (BLACKLISTED);
+    take (selection, &c);
+  }
   return selection;
 }
 
@@ -369,19 +347,14 @@ vv_selection_begin_with (const VvHost *host, VvSelection *selection, const char 
   return TRUE;
 }
 
-/* What was asked for by its driver's name may be there under that very name. */
-static gboolean
-driver_exists (const VvHost *host, const char *driver)
-{
-  g_autofree char *folder = g_build_filename ("bus/pci/drivers", driver, NULL);
-
-  return vv_io_exists (host->sys, folder);
-}
-
 char *
 vv_candidate_driver (const VvHost *host, const VvCandidate *candidate)
 {
-  if (candidate->driver && driver_exists (host, candidate->driver))
+  /* what was asked for by its driver's name may be there under that very name */
+  g_autofree char *folder =
+      candidate->driver ? g_build_filename ("bus/pci/drivers", candidate->driver, NULL) : NULL;
+
+  if (folder && vv_io_exists (host->sys, folder))
     return g_strdup (candidate->driver);
   if (strcmp (candidate->module, VV_GENERIC_MODULE) == 0)
     return g_strdup (VV_GENERIC_DRIVER);

@@ -78,24 +78,17 @@ hostdev_free (VvHostdev *h)
   g_free (h);
 }
 
-/* Mediated devices, too, are VFIO devices of QEMU's. */
-static gboolean
-is_vfio_device (const xmlNode *node)
-{
-  if (vv_xml_is_element (node, "hostdev") && attribute_is (node, "type", "mdev", FALSE))
-    return TRUE;
-  return is_pci_hostdev (node) && attribute_is (vv_xml_child (node, "driver"), "name", "vfio", TRUE);
-}
-
 static void
 add_hostdev (VvDomain *domain, const xmlNode *node, gboolean iommufd)
 {
   const xmlNode *driver = vv_xml_child (node, "driver");
+  gboolean is_pci = is_pci_hostdev (node) && attribute_is (driver, "name", "vfio", TRUE);
+  gboolean is_mediated = vv_xml_is_element (node, "hostdev") && attribute_is (node, "type", "mdev", FALSE);
 
-  if (!is_vfio_device (node))
+  if (!is_pci && !is_mediated) /* both are VFIO devices of QEMU's */
     return;
   domain->vfio_devices++;
-  g_autofree char *address = is_pci_hostdev (node) ? source_address (node) : NULL;
+  g_autofree char *address = is_pci ? source_address (node) : NULL;
   if (!address || domain->hostdevs->len == HOSTDEV_LIMIT)
     return;
   VvHostdev *h = g_new0 (VvHostdev, 1);
@@ -162,17 +155,6 @@ is_whole_wish (const xmlNode *node, GError **error)
   return TRUE;
 }
 
-static gboolean
-check_wishes (const xmlNode *wishes, GError **error)
-{
-  if (!vv_xml_check (wishes, &wishes_element, NAMESPACE, error))
-    return FALSE;
-  for (const xmlNode *node = wishes->children; node; node = node->next)
-    if (node->type == XML_ELEMENT_NODE && !is_whole_wish (node, error))
-      return FALSE;
-  return TRUE;
-}
-
 static VvHostdev *
 find_hostdev (const VvDomain *domain, const char *alias, const char *address)
 {
@@ -206,8 +188,11 @@ static void
 take_wishes (VvDomain *domain, const xmlNode *wishes)
 {
   g_autoptr (GError) invalid = NULL;
+  gboolean good = vv_xml_check (wishes, &wishes_element, NAMESPACE, &invalid);
 
-  if (!check_wishes (wishes, &invalid)) {
+  for (const xmlNode *node = wishes->children; good && node; node = node->next)
+    good = node->type != XML_ELEMENT_NODE || is_whole_wish (node, &invalid);
+  if (!good) {
     add_problem (domain, invalid);
     return;
   }
@@ -240,16 +225,6 @@ read_metadata (VvDomain *domain, const xmlNode *root)
 
 /* --- QEMU's own properties --- */
 
-static gboolean
-has_migration_on (const xmlNode *frontend)
-{
-  for (const xmlNode *node = frontend ? frontend->children : NULL; node; node = node->next)
-    if (vv_xml_is_element (node, "property") && attribute_is (node, "name", "enable-migration", FALSE) &&
-        attribute_is (node, "value", "on", FALSE))
-      return TRUE;
-  return FALSE;
-}
-
 /* <qemu:override> (libvirt's docs/drvqemu.rst): libvirt names the device by its alias. */
 static void
 read_overrides (VvDomain *domain, const xmlNode *root)
@@ -259,8 +234,11 @@ read_overrides (VvDomain *domain, const xmlNode *root)
   for (const xmlNode *node = override ? override->children : NULL; node; node = node->next) {
     g_autofree char *alias = vv_xml_is_element (node, "device") ? vv_xml_attribute (node, "alias") : NULL;
     VvHostdev *hostdev = alias ? find_hostdev (domain, alias, NULL) : NULL;
-    if (hostdev && has_migration_on (vv_xml_child (node, "frontend")))
-      hostdev->migration_on = TRUE;
+    const xmlNode *frontend = hostdev ? vv_xml_child (node, "frontend") : NULL;
+    for (const xmlNode *p = frontend ? frontend->children : NULL; p; p = p->next)
+      if (vv_xml_is_element (p, "property") && attribute_is (p, "name", "enable-migration", FALSE) &&
+          attribute_is (p, "value", "on", FALSE))
+        hostdev->migration_on = TRUE;
   }
 }
 

@@ -309,14 +309,6 @@ read_match (VvRule *rule, const xmlNode *node)
   rule->class_code = class ? g_ascii_strdown (class + strlen ("0x"), -1) : NULL;
 }
 
-static gboolean
-matches_any (const VvRule *rule)
-{
-  return !rule->address && !rule->physical_function && !rule->native_driver && !rule->modalias &&
-         !rule->iommu_group && rule->vendor < 0 && rule->product < 0 && rule->subsystem_vendor < 0 &&
-         rule->subsystem_product < 0 && !rule->class_code;
-}
-
 /* What the tables do not say of an element: it must say something. */
 static gboolean
 add_rule (VvPolicy *policy, const char *path, const xmlNode *node, GError **error)
@@ -328,7 +320,9 @@ add_rule (VvPolicy *policy, const char *path, const xmlNode *node, GError **erro
   rule->terms = vv_terms_from_xml (node);
   if (policy->rules->len + policy->defaults->len == VV_POLICY_RULE_LIMIT)
     return vv_xml_fail (node, error, _ ("it has over %d rules"), VV_POLICY_RULE_LIMIT);
-  if (!is_default && matches_any (rule))
+  if (!is_default && !rule->address && !rule->physical_function && !rule->native_driver && !rule->modalias &&
+      !rule->iommu_group && rule->vendor < 0 && rule->product < 0 && rule->subsystem_vendor < 0 &&
+      rule->subsystem_product < 0 && !rule->class_code)
     return vv_xml_fail (
         node, error,
         _ ("<device> does not say which: it needs one of address, vendor, class and so on; what "
@@ -363,26 +357,20 @@ executables_of (const xmlNode *gate)
   return (char **)g_ptr_array_free (g_steal_pointer (&names), FALSE);
 }
 
-static void
-read_gate (VvPolicy *policy, const xmlNode *gate)
-{
-  g_autofree char *enabled = vv_xml_attribute (gate, "enabled");
-
-  if (enabled)
-    policy->gate = strcmp (enabled, "yes") == 0 ? VV_YES : VV_NO;
-  policy->deadline_s = seconds_of (gate, "deadline");
-  policy->executables = executables_of (gate);
-}
-
 static gboolean
 read_element (VvPolicy *policy, const char *path, const xmlNode *node, GError **error)
 {
   if (vv_xml_is_element (node, "device") || vv_xml_is_element (node, "default"))
     return add_rule (policy, path, node, error);
-  if (vv_xml_is_element (node, "gate"))
-    read_gate (policy, node);
-  else if (vv_xml_is_element (node, "hooks"))
+  if (vv_xml_is_element (node, "hooks"))
     policy->hook_limit_s = seconds_of (node, "time-limit");
+  if (vv_xml_is_element (node, "gate")) {
+    g_autofree char *enabled = vv_xml_attribute (node, "enabled");
+    if (enabled)
+      policy->gate = strcmp (enabled, "yes") == 0 ? VV_YES : VV_NO;
+    policy->deadline_s = seconds_of (node, "deadline");
+    policy->executables = executables_of (node);
+  }
   return TRUE;
 }
 
@@ -410,26 +398,19 @@ append_policy (VvPolicy *policy, VvPolicy *later)
     policy->executables = g_steal_pointer (&later->executables);
 }
 
-/* Before 1.0 it said where vfio-variantd writes its metrics. */
-static gboolean
-has_no_metrics (const xmlNode *root, GError **error)
-{
-  for (const xmlNode *node = root->children; node; node = node->next)
-    if (vv_xml_is_element (node, "metrics"))
-      return vv_xml_fail (node, error,
-                          _ ("<metrics> is not supported any more: remove it; 'systemctl enable --now "
-                             "vfio-variant-metrics.timer' has the metrics written to a file"));
-  return TRUE;
-}
-
 gboolean
 vv_policy_add_text (VvPolicy *policy, const char *path, const char *text, gsize length, GError **error)
 {
   g_autoptr (VvXml) xml = vv_xml_parse (path, text, length, VV_POLICY_FILE_LIMIT, error);
   const xmlNode *root = xml ? vv_xml_root (xml) : NULL;
+  const xmlNode *metrics = vv_xml_child (root, "metrics");
   g_autoptr (VvPolicy) said = vv_policy_new ();
 
-  if (!root || !has_no_metrics (root, error) || !vv_xml_check (root, &policy_element, NULL, error))
+  if (metrics) /* before 1.0 it said where vfio-variantd writes its metrics */
+    return vv_xml_fail (metrics, error,
+                        _ ("<metrics> is not supported any more: remove it; 'systemctl enable --now "
+                           "vfio-variant-metrics.timer' has the metrics written to a file"));
+  if (!root || !vv_xml_check (root, &policy_element, NULL, error))
     return FALSE;
   for (const xmlNode *node = root->children; node; node = node->next)
     if (!read_element (said, path, node, error))

@@ -161,44 +161,35 @@ glob_matches (const char *glob, const char *text)
 }
 
 static gboolean
-ids_match (const VvRule *rule, const VvPciIds *ids)
-{
-  const struct {
-    int wanted;
-    guint is;
-  } pairs[] = {
-      {rule->vendor, ids->vendor},
-      {rule->product, ids->product},
-      {rule->subsystem_vendor, ids->subsystem_vendor},
-      {rule->subsystem_product, ids->subsystem_product},
-  };
-  g_autofree char *class_code = g_strdup_printf ("%06x", ids->class_code);
-
-  for (gsize i = 0; i < G_N_ELEMENTS (pairs); i++)
-    if (pairs[i].wanted >= 0 && (guint)pairs[i].wanted != pairs[i].is)
-      return FALSE;
-  return !rule->class_code || g_str_has_prefix (class_code, rule->class_code);
-}
-
-static gboolean
-asks_for_ids (const VvRule *rule)
-{
-  return rule->vendor >= 0 || rule->product >= 0 || rule->subsystem_vendor >= 0 ||
-         rule->subsystem_product >= 0 || rule->class_code;
-}
-
-static gboolean
 rule_matches (const VvRule *rule, const VvPciDevice *device, const char *native_driver)
 {
   VvPciIds ids;
 
-  if (asks_for_ids (rule) && !(vv_pci_ids_parse (device->modalias, &ids) && ids_match (rule, &ids)))
+  if (!glob_matches (rule->address, device->address) ||
+      !glob_matches (rule->physical_function, device->physfn) ||
+      !glob_matches (rule->native_driver, native_driver) ||
+      !glob_matches (rule->modalias, device->modalias) ||
+      (rule->iommu_group && g_strcmp0 (rule->iommu_group, device->iommu_group) != 0))
     return FALSE;
-  return glob_matches (rule->address, device->address) &&
-         glob_matches (rule->physical_function, device->physfn) &&
-         glob_matches (rule->native_driver, native_driver) &&
-         glob_matches (rule->modalias, device->modalias) &&
-         (!rule->iommu_group || g_strcmp0 (rule->iommu_group, device->iommu_group) == 0);
+  if (rule->vendor < 0 && rule->product < 0 && rule->subsystem_vendor < 0 && rule->subsystem_product < 0 &&
+      !rule->class_code)
+    return TRUE;
+  if (!vv_pci_ids_parse (device->modalias, &ids))
+    return FALSE;
+  const struct {
+    int wanted;
+    guint is;
+  } pairs[] = {
+      {rule->vendor, ids.vendor},
+      {rule->product, ids.product},
+      {rule->subsystem_vendor, ids.subsystem_vendor},
+      {rule->subsystem_product, ids.subsystem_product},
+  };
+  for (gsize i = 0; i < G_N_ELEMENTS (pairs); i++)
+    if (pairs[i].wanted >= 0 && (guint)pairs[i].wanted != pairs[i].is)
+      return FALSE;
+  g_autofree char *class_code = g_strdup_printf ("%06x", ids.class_code);
+  return !rule->class_code || g_str_has_prefix (class_code, rule->class_code);
 }
 
 /* --- the decision --- */
@@ -298,15 +289,6 @@ vv_decision_allows (const VvDecision *d, const char *driver)
   return is_auto (&d->terms) || listed (d->terms.drivers, driver) != NULL;
 }
 
-/* Returns: (nullable): @name as a decision may have it: a driver that the policy lists, else a candidate's */
-static const char *
-grantable (const VvDecision *d, const VvHost *host, const VvSelection *selection, const char *name)
-{
-  if (!is_auto (&d->terms))
-    return listed (d->terms.drivers, name);
-  return vv_candidate_named (host, selection->candidates, name) ? name : NULL;
-}
-
 static char *
 why_not (const VvDecision *d, const VvHost *host, const VvSelection *selection, const char *whose,
          const char *name)
@@ -331,7 +313,11 @@ narrow_drivers (VvDecision *d, const VvHost *host, const VvSelection *selection,
   if (!wish->drivers || is_auto (wish))
     return FALSE;
   for (char *const *name = wish->drivers; *name; name++) {
-    const char *may = grantable (d, host, selection, *name);
+    const char *may; /* a driver that the policy lists, else a candidate's */
+    if (!is_auto (&d->terms))
+      may = listed (d->terms.drivers, *name);
+    else
+      may = vv_candidate_named (host, selection->candidates, *name) ? *name : NULL;
     if (may)
       g_ptr_array_add (granted, g_strdup (may));
     else
@@ -442,28 +428,6 @@ fall_back (const VvDecision *d, const VvHost *host, GPtrArray *chosen, GPtrArray
     g_ptr_array_add (chosen, generic);
 }
 
-/* Mostly none are out, here and below: the words cost more than the choice. */
-static void
-exclude_immobile (VvSelection *selection, const VvHost *host, GPtrArray *immobile, const char *rule,
-                  VvCannotMigrate cannot, gpointer data)
-{
-  while (immobile->len) {
-    VvCandidate *c = g_ptr_array_steal_index (immobile, 0);
-    g_autofree char *why = g_strdup_printf (_ ("it cannot migrate, which %s requires: it %s"), rule,
-                                            known_not_to_migrate (host, c, cannot, data));
-    vv_selection_exclude (selection, c, why);
-  }
-}
-
-static void
-exclude_rest (VvSelection *selection, GPtrArray *rest, const char *rule)
-{
-  g_autofree char *why = rest->len ? g_strdup_printf (_ ("%s does not take it"), rule) : NULL;
-
-  while (rest->len)
-    vv_selection_exclude (selection, g_ptr_array_steal_index (rest, 0), why);
-}
-
 void
 vv_decision_apply (const VvDecision *d, const VvHost *host, VvSelection *selection, VvCannotMigrate cannot,
                    gpointer data)
@@ -489,8 +453,16 @@ vv_decision_apply (const VvDecision *d, const VvHost *host, VvSelection *selecti
   }
   fall_back (d, host, chosen, rest);
   move_all (chosen, selection->candidates);
-  exclude_immobile (selection, host, immobile, rule, cannot, data);
-  exclude_rest (selection, rest, rule);
+  /* mostly none are out, here and below: the words cost more than the choice */
+  while (immobile->len) {
+    VvCandidate *c = g_ptr_array_steal_index (immobile, 0);
+    g_autofree char *why = g_strdup_printf (_ ("it cannot migrate, which %s requires: it %s"), rule,
+                                            known_not_to_migrate (host, c, cannot, data));
+    vv_selection_exclude (selection, c, why);
+  }
+  g_autofree char *not_taken = rest->len ? g_strdup_printf (_ ("%s does not take it"), rule) : NULL;
+  while (rest->len)
+    vv_selection_exclude (selection, g_ptr_array_steal_index (rest, 0), not_taken);
   if (d->file || d->whose)
     selection->ruled_by = g_strdup (rule);
 }

@@ -45,17 +45,6 @@ vv_requested_to_text (const VvRequested *r)
   return g_string_free (g_steal_pointer (&text), FALSE);
 }
 
-static gboolean
-read_term (const char *name, const char *value, VvTerms *options)
-{
-  for (gsize i = 0; i < G_N_ELEMENTS (terms_of_domain); i++)
-    if (strcmp (name, vv_term_name (terms_of_domain[i])) == 0) {
-      options->values[terms_of_domain[i]] = vv_term_parse (terms_of_domain[i], value);
-      return options->values[terms_of_domain[i]] != 0;
-    }
-  return FALSE;
-}
-
 /* FALSE: it is not about how the device is used */
 static gboolean
 read_use (const char *name, const char *value, VvMigrationUse *use)
@@ -83,10 +72,13 @@ read_word (const char *word, VvRequested *r, GPtrArray *drivers)
     return FALSE;
   if (read_use (parts[0], value, &r->use))
     return TRUE;
+  for (gsize i = 0; i < G_N_ELEMENTS (terms_of_domain); i++)
+    if (strcmp (parts[0], vv_term_name (terms_of_domain[i])) == 0) {
+      r->options.values[terms_of_domain[i]] = vv_term_parse (terms_of_domain[i], value);
+      return r->options.values[terms_of_domain[i]] != 0;
+    }
   gboolean is_driver = strcmp (parts[0], "driver") == 0;
-  if (!is_driver && strcmp (parts[0], "model") != 0)
-    return read_term (parts[0], value, &r->options);
-  if (!vv_name_is_safe (value))
+  if ((!is_driver && strcmp (parts[0], "model") != 0) || !vv_name_is_safe (value))
     return FALSE;
   if (is_driver) {
     g_ptr_array_add (drivers, g_strdup (value));
