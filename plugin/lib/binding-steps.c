@@ -335,15 +335,6 @@ bind_home (VvBinding *b, const char *driver, const char *override, GError **erro
          vv_step_override (b, override, error);
 }
 
-/* Whose word is asked for is known only where a place has a name: a VFIO driver of ours or the host's. */
-static VvOperation
-direction (const VvBinding *b, const char *driver)
-{
-  gboolean vfio = same (driver, VV_GENERIC_DRIVER) || (b->entry && same (driver, b->entry->vfio_driver));
-
-  return driver && vfio ? VV_DETACH : VV_REATTACH;
-}
-
 gboolean
 vv_settle (VvBinding *b, const VvDriverState *state, GError **error)
 {
@@ -360,7 +351,10 @@ vv_settle (VvBinding *b, const VvDriverState *state, GError **error)
   if (!driver &&
       b->change->operation == VV_DETACH) /* undoing a detach of a device that was between drivers */
     return vv_step_override (b, state->override, error);
-  VvOperation operation = direction (b, driver);
+  /* whose word is asked for is known only where a place has a name: a VFIO driver of ours or the host's */
+  gboolean to_vfio =
+      driver && (same (driver, VV_GENERIC_DRIVER) || (b->entry && same (driver, b->entry->vfio_driver)));
+  VvOperation operation = to_vfio ? VV_DETACH : VV_REATTACH;
   vv_binding_tell_hooks (b, operation, "begin", driver);
   if (!(driver ? bind_home (b, driver, state->override, error)
                : vv_step_override (b, state->override, error)))

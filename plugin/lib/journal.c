@@ -218,7 +218,7 @@ is_name (const char *text)
 }
 
 static gboolean
-read_strings (VvEntry *entry, GKeyFile *file, GError **error)
+read_values (VvEntry *entry, GKeyFile *file, GError **error)
 {
   return get (file, "modalias", &entry->modalias, error) &&
          get (file, "home-driver", &entry->host.driver, error) &&
@@ -227,13 +227,8 @@ read_strings (VvEntry *entry, GKeyFile *file, GError **error)
          get (file, "vfio-driver", &entry->vfio_driver, error) &&
          get (file, "domain", &entry->domain, error) &&
          get (file, "domain-uuid", &entry->domain_uuid, error) &&
-         get (file, "requested", &entry->requested, error) && get (file, "failed", &entry->failed, error);
-}
-
-static gboolean
-read_flags (VvEntry *entry, GKeyFile *file, GError **error)
-{
-  return get_flag (file, "home-known", &entry->host_known, error) &&
+         get (file, "requested", &entry->requested, error) && get (file, "failed", &entry->failed, error) &&
+         get_flag (file, "home-known", &entry->host_known, error) &&
          get_flag (file, "held", &entry->held, error) && get_flag (file, "at-boot", &entry->at_boot, error) &&
          get_flag (file, "in-use", &entry->in_use, error) &&
          get_flag (file, "unmanaged", &entry->unmanaged, error);
@@ -250,29 +245,21 @@ entry_from_text (const char *address, const char *text, GError **error)
 
   if (!g_key_file_load_from_data (file, text, -1, G_KEY_FILE_NONE, NULL) ||
       !get (file, "state", &state, error) || !get (file, "address", &of, error) ||
-      !read_strings (entry, file, error) || !read_flags (entry, file, error) ||
-      !parse_state (state, &entry->state) || g_strcmp0 (of, address) != 0 || !entry->modalias ||
-      !is_name (entry->host.driver) || !is_name (entry->host.module) || !is_name (entry->vfio_driver))
+      !read_values (entry, file, error) || !parse_state (state, &entry->state) ||
+      g_strcmp0 (of, address) != 0 || !entry->modalias || !is_name (entry->host.driver) ||
+      !is_name (entry->host.module) || !is_name (entry->vfio_driver))
     return NULL;
   return g_steal_pointer (&entry);
-}
-
-/* A link that leads nowhere is there. */
-static gboolean
-is_there (const VvJournal *journal, const char *name)
-{
-  struct stat st;
-
-  return fstatat (journal->dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
 }
 
 VvEntry *
 vv_journal_load (const VvJournal *journal, const char *address, GError **error)
 {
   g_autoptr (GError) local = NULL;
+  struct stat st;
 
-  if (!journal->dir || !is_there (journal, address))
-    return NULL;
+  if (!journal->dir || (fstatat (journal->dir->fd, address, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT))
+    return NULL; /* a link that leads nowhere is there */
   g_autofree char *text = read_own (journal, address, ENTRY_LIMIT, &local);
   VvEntry *entry = text ? entry_from_text (address, text, &local) : NULL;
   if (!entry)

@@ -35,24 +35,18 @@ suffix_of (Type type)
   return type == COUNTER ? "_total" : type == INFO ? "_info" : "";
 }
 
-static const char *
-type_name (const Writer *w)
-{
-  static const char *const names[] = {"counter", "gauge", "histogram", "info"};
-
-  return w->type == INFO && w->format == VV_METRICS_PROMETHEUS ? "gauge" : names[w->type];
-}
-
 /* @unit: (nullable): the family's name ends with it */
 static void
 family (Writer *w, const char *name, Type type, const char *unit, const char *help)
 {
+  static const char *const types[] = {"counter", "gauge", "histogram", "info"};
   gboolean open = w->format == VV_METRICS_OPENMETRICS;
 
   w->family = name;
   w->type = type;
   const char *suffix = open ? "" : suffix_of (type);
-  g_string_append_printf (w->text, "# TYPE " PREFIX "%s%s %s\n", name, suffix, type_name (w));
+  g_string_append_printf (w->text, "# TYPE " PREFIX "%s%s %s\n", name, suffix,
+                          type == INFO && !open ? "gauge" : types[type]);
   if (open && unit)
     g_string_append_printf (w->text, "# UNIT " PREFIX "%s %s\n", name, unit);
   g_string_append_printf (w->text, "# HELP " PREFIX "%s%s %s\n", name, suffix, help);
@@ -132,15 +126,6 @@ histogram (const Writer *w, const VvHistogram *h, const char *label, const char 
 
 /* --- what was counted --- */
 
-static void
-write_outcome (const Writer *w, const VvTallyRow *row, const char *outcome, guint64 count)
-{
-  const char *const labels[] = {
-      "operation", vv_operation_name (row->operation), "driver", row->driver, "outcome", outcome, NULL};
-
-  sample (w, count, labels);
-}
-
 /* Zeros, too: what is there before its first event is seen to increase with it. */
 static void
 write_row (const Writer *w, const VvTallyRow *row)
@@ -150,8 +135,12 @@ write_row (const Writer *w, const VvTallyRow *row)
     guint64 count;
   } outcomes[] = {{"done", row->done}, {"fell-back", row->fell_back}, {"failed", row->failed}};
 
-  for (gsize i = 0; i < G_N_ELEMENTS (outcomes); i++)
-    write_outcome (w, row, outcomes[i].name, outcomes[i].count);
+  for (gsize i = 0; i < G_N_ELEMENTS (outcomes); i++) {
+    const char *const labels[] = {
+        "operation", vv_operation_name (row->operation), "driver", row->driver, "outcome", outcomes[i].name,
+        NULL};
+    sample (w, outcomes[i].count, labels);
+  }
 }
 
 static void
@@ -206,12 +195,6 @@ compare_places (gconstpointer a, gconstpointer b)
   return order ? order : strcmp (p->in_use, q->in_use);
 }
 
-static char *
-place_key (const Place *place)
-{
-  return g_strjoin ("/", place->in_use, place->driver, place->native_driver, NULL); /* no name has a slash */
-}
-
 static void
 count_place (Census *census, const VvEntry *entry)
 {
@@ -222,7 +205,8 @@ count_place (Census *census, const VvEntry *entry)
   place->native_driver = g_strdup (!entry->host_known   ? UNKNOWN
                                    : entry->host.driver ? entry->host.driver
                                                         : VV_TALLY_NONE);
-  g_autofree char *key = place_key (place);
+  g_autofree char *key =
+      g_strjoin ("/", place->in_use, place->driver, place->native_driver, NULL); /* no name has a slash */
   Place *known = g_hash_table_lookup (census->detached, key);
   if (!known)
     g_hash_table_insert (census->detached, g_steal_pointer (&key), known = place);

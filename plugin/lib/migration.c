@@ -104,19 +104,6 @@ cdev_node (const VvPciDevice *device)
   return device->vfio_dev ? g_build_filename ("/dev/vfio/devices", device->vfio_dev, NULL) : NULL;
 }
 
-/* IOMMU_GET_HW_INFO: iommufd_get_hw_info() in drivers/iommu/iommufd/device.c; ENOTTY: a kernel before 6.6,
- * which tracks nothing either */
-static VvAnswer
-ask_iommu (int iommufd, guint32 device_id)
-{
-  struct hw_info info = {.size = sizeof info, .dev_id = device_id};
-  int result = vv_io_ioctl (iommufd, GET_HW_INFO, &info);
-
-  if (result < 0)
-    return result == -ENOTTY ? VV_ANSWER_NO : VV_ANSWER_UNKNOWN;
-  return info.out_capabilities & HW_CAP_DIRTY_TRACKING ? VV_ANSWER_YES : VV_ANSWER_NO;
-}
-
 static gboolean
 open_by_iommufd (const VvHost *host, const VvPciDevice *device, Opened *o, GError **error)
 {
@@ -130,7 +117,14 @@ open_by_iommufd (const VvHost *host, const VvPciDevice *device, Opened *o, GErro
   int result = vv_io_ioctl (o->device, VFIO_DEVICE_BIND_IOMMUFD, &bind);
   if (result < 0)
     return fail (device, "VFIO_DEVICE_BIND_IOMMUFD", -result, error);
-  o->iommu_logging = ask_iommu (o->base, bind.out_devid);
+  /* iommufd_get_hw_info() in drivers/iommu/iommufd/device.c; ENOTTY: a kernel before 6.6, which tracks
+   * nothing either */
+  struct hw_info info = {.size = sizeof info, .dev_id = bind.out_devid};
+  result = vv_io_ioctl (o->base, GET_HW_INFO, &info);
+  if (result >= 0)
+    o->iommu_logging = info.out_capabilities & HW_CAP_DIRTY_TRACKING ? VV_ANSWER_YES : VV_ANSWER_NO;
+  else
+    o->iommu_logging = result == -ENOTTY ? VV_ANSWER_NO : VV_ANSWER_UNKNOWN;
   return TRUE;
 }
 
@@ -162,17 +156,6 @@ open_container (const VvHost *host, const VvPciDevice *device, Opened *o, guint 
 }
 
 static gboolean
-refuse_not_viable (const VvHost *host, const VvPciDevice *device, GError **error)
-{
-  g_autoptr (GPtrArray) obstacles = vv_group_obstacles (host, NULL, device, NULL);
-
-  g_set_error (error, VV_ERROR, VV_ERROR_REFUSED, "%s: %s", device->address,
-               obstacles->len ? (char *)obstacles->pdata[0]
-                              : _ ("somebody else than VFIO does DMA in its IOMMU group"));
-  return FALSE;
-}
-
-static gboolean
 open_group (const VvHost *host, const VvPciDevice *device, Opened *o, GError **error)
 {
   g_autofree char *node = g_build_filename ("/dev/vfio", device->iommu_group, NULL);
@@ -183,7 +166,13 @@ open_group (const VvHost *host, const VvPciDevice *device, Opened *o, GError **e
   int result = vv_io_ioctl (o->group, VFIO_GROUP_GET_STATUS, &status);
   if (result < 0)
     return fail (device, "VFIO_GROUP_GET_STATUS", -result, error);
-  return (status.flags & VFIO_GROUP_FLAGS_VIABLE) || refuse_not_viable (host, device, error);
+  if (status.flags & VFIO_GROUP_FLAGS_VIABLE)
+    return TRUE;
+  g_autoptr (GPtrArray) obstacles = vv_group_obstacles (host, NULL, device, NULL);
+  g_set_error (error, VV_ERROR, VV_ERROR_REFUSED, "%s: %s", device->address,
+               obstacles->len ? (char *)obstacles->pdata[0]
+                              : _ ("somebody else than VFIO does DMA in its IOMMU group"));
+  return FALSE;
 }
 
 /* VFIO_SET_IOMMU: vfio_iommu_type1_attach_group() in drivers/vfio/vfio_iommu_type1.c */
@@ -310,14 +299,6 @@ group_user (const VvHost *host, const VvPciDevice *device)
 }
 
 static gboolean
-is_noiommu (const VvHost *host, const VvPciDevice *device)
-{
-  g_autofree char *name = g_strconcat ("class/vfio/noiommu-", device->iommu_group, NULL);
-
-  return vv_io_exists (host->sys, name);
-}
-
-static gboolean
 may_be_asked (const VvHost *host, const VvPciDevice *device, GError **error)
 {
   if (!is_on_vfio (host, device)) {
@@ -326,7 +307,8 @@ may_be_asked (const VvHost *host, const VvPciDevice *device, GError **error)
                  device->address, device->now.driver ? device->now.driver : _ ("no driver"), device->address);
     return FALSE;
   }
-  if (!device->iommu_group || is_noiommu (host, device)) {
+  g_autofree char *noiommu = g_strconcat ("class/vfio/noiommu-", device->iommu_group, NULL);
+  if (!device->iommu_group || vv_io_exists (host->sys, noiommu)) {
     g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
                  _ ("%s: it is on VFIO without an IOMMU (no-IOMMU mode), where no guest can use it"),
                  device->address);
@@ -460,28 +442,22 @@ read_flag (GKeyFile *file, const char *key, gboolean *value)
 }
 
 static gboolean
-read_iommu_logging (GKeyFile *file, VvAnswer *answer)
-{
-  gboolean logs = FALSE;
-
-  if (!g_key_file_has_key (file, GROUP, IOMMU_LOGGING, NULL))
-    return TRUE;
-  if (!read_flag (file, IOMMU_LOGGING, &logs))
-    return FALSE;
-  *answer = logs ? VV_ANSWER_YES : VV_ANSWER_NO;
-  return TRUE;
-}
-
-static gboolean
 parse_note (const char *text, const char *driver, const char *modalias, VvMigration *m)
 {
   g_autoptr (GKeyFile) file = g_key_file_new ();
+  gboolean iommu_logs = FALSE;
 
-  return g_key_file_load_from_data (file, text, -1, G_KEY_FILE_NONE, NULL) &&
-         has_text (file, "driver", driver) && has_text (file, "modalias", modalias) &&
-         read_flag (file, "stop-copy", &m->stop_copy) && read_flag (file, "p2p", &m->p2p) &&
-         read_flag (file, "pre-copy", &m->pre_copy) && read_flag (file, "dma-logging", &m->dma_logging) &&
-         read_iommu_logging (file, &m->iommu_logging);
+  if (!g_key_file_load_from_data (file, text, -1, G_KEY_FILE_NONE, NULL) ||
+      !has_text (file, "driver", driver) || !has_text (file, "modalias", modalias) ||
+      !read_flag (file, "stop-copy", &m->stop_copy) || !read_flag (file, "p2p", &m->p2p) ||
+      !read_flag (file, "pre-copy", &m->pre_copy) || !read_flag (file, "dma-logging", &m->dma_logging))
+    return FALSE;
+  if (!g_key_file_has_key (file, GROUP, IOMMU_LOGGING, NULL))
+    return TRUE;
+  if (!read_flag (file, IOMMU_LOGGING, &iommu_logs))
+    return FALSE;
+  m->iommu_logging = iommu_logs ? VV_ANSWER_YES : VV_ANSWER_NO;
+  return TRUE;
 }
 
 VvMigratability

@@ -70,21 +70,16 @@ is_passed_over (const char *name)
   return strstr (name, ".dpkg-") || !g_utf8_validate (name, -1, NULL);
 }
 
-/* virFileIsExecutable() of libvirt: a regular file, links followed */
-static gboolean
-is_executable (const char *path)
-{
-  struct stat st;
-
-  return stat (path, &st) == 0 && S_ISREG (st.st_mode) && (st.st_mode & 0111);
-}
-
 static void
 add_script (GPtrArray *scripts, const char *dir, const char *name)
 {
   g_autofree char *path = g_build_filename (dir, name, NULL);
+  struct stat st;
 
-  if (!is_passed_over (name) && is_executable (path))
+  if (is_passed_over (name))
+    return;
+  /* virFileIsExecutable() of libvirt: a regular file, links followed */
+  if (stat (path, &st) == 0 && S_ISREG (st.st_mode) && (st.st_mode & 0111))
     g_ptr_array_add (scripts, g_steal_pointer (&path));
 }
 
@@ -146,22 +141,14 @@ not_run (const char *script, VvError code, const char *why, GError **error)
   return FALSE;
 }
 
-/* Returns: milliseconds that the next script may take */
-static guint
-time_for_next (const Row *row)
-{
-  gint64 left = row->deadline ? (row->deadline - g_get_monotonic_time ()) / 1000 : G_MAXUINT;
-
-  return (guint)CLAMP (left, 0, row->hooks->limit_ms);
-}
-
 static gboolean
 run_script (Row *row, const char *script, GError **error)
 {
   g_autofree char *fault = fault_of_script (row->hooks, script);
   g_autofree char *real = realpath (script, NULL);
   g_autofree char *output = NULL;
-  guint limit_ms = time_for_next (row);
+  gint64 left = row->deadline ? (row->deadline - g_get_monotonic_time ()) / 1000 : G_MAXUINT;
+  guint limit_ms = (guint)CLAMP (left, 0, row->hooks->limit_ms);
 
   if (fault || !real) {
     g_warning ("hook %s: not run: %s", script, fault ? fault : g_strerror (errno));

@@ -40,19 +40,6 @@ why_not_migratable (const char *driver, gpointer data)
              : NULL;
 }
 
-/* NULL, too, when it is on VFIO and nobody saw it before. */
-static const char *
-native_driver (const VvSession *s, const VvPciDevice *device, const VvEntry *entry, const char *seen_driver,
-               const VvSelection *selection)
-{
-  const char *now = seen_driver ? seen_driver : device->now.driver;
-
-  if (entry && entry->host_known)
-    return entry->host.driver;
-  const char *module = seen_driver ? NULL : device->now.module;
-  return device->vfio_dev || vv_selection_has_driver (s->host, selection, now, module) ? NULL : now;
-}
-
 /* @why: (nullable): why its probe refuses the device; the policy and domains cannot change that */
 static void
 exclude_generic (VvSelection *selection, const char *why)
@@ -72,14 +59,20 @@ choose (const VvSession *s, const VvPciDevice *device, const VvEntry *entry, con
 {
   VvSelection *selection = vv_catalog_select (s->catalog, device->modalias, error);
   Asked asked = {s->journal, device->modalias, use};
+  const char *now = seen_driver ? seen_driver : device->now.driver;
+  const char *module = seen_driver ? NULL : device->now.module;
+  const char *native_driver = NULL; /* unknown, too, when it is on VFIO and nobody saw it before */
 
   if (!selection)
     return NULL;
   VvChoice *choice = g_new0 (VvChoice, 1);
   choice->selection = selection;
   choice->use = use ? *use : (VvMigrationUse){0};
-  choice->decision =
-      vv_policy_decide (s->policy, device, native_driver (s, device, entry, seen_driver, selection));
+  if (entry && entry->host_known)
+    native_driver = entry->host.driver;
+  else if (!device->vfio_dev && !vv_selection_has_driver (s->host, selection, now, module))
+    native_driver = now;
+  choice->decision = vv_policy_decide (s->policy, device, native_driver);
   choice->refused =
       wish ? vv_decision_narrow (choice->decision, s->host, selection, wish, whose) : g_ptr_array_new ();
   vv_decision_apply (choice->decision, s->host, selection, why_not_migratable, &asked);
@@ -103,19 +96,6 @@ vv_choice_takes (const VvSession *s, const VvPciDevice *device, const VvChoice *
                                                                 &choice->use, NULL) == VV_MIGRATION_NO);
 }
 
-static void
-leave_only (const VvSession *s, VvSelection *selection, const char *model)
-{
-  const VvCandidate *wanted = vv_candidate_named (s->host, selection->candidates, model);
-  g_autofree char *why = g_strdup_printf (_ ("'%s' was asked for"), model);
-
-  for (guint i = 0; i < selection->candidates->len;)
-    if (selection->candidates->pdata[i] == wanted)
-      i++;
-    else
-      vv_selection_exclude (selection, g_ptr_array_steal_index (selection->candidates, i), why);
-}
-
 VvChoice *
 vv_choose (const VvSession *s, const VvPciDevice *device, const VvEntry *entry, const char *seen_driver,
            const VvRequested *requested, const char *whose, GError **error)
@@ -135,9 +115,16 @@ vv_choose (const VvSession *s, const VvPciDevice *device, const VvEntry *entry, 
   }
   narrowed.drivers = drivers;
   g_autoptr (VvChoice) choice = choose (s, device, entry, seen_driver, &narrowed, use, whose, error);
-  if (choice &&
-      vv_decision_lists (choice->decision, model)) /* else it was refused: the policy's list stands */
-    leave_only (s, choice->selection, model);
+  if (!choice || !vv_decision_lists (choice->decision, model)) /* it was refused: the policy's list stands */
+    return g_steal_pointer (&choice);
+  VvSelection *selection = choice->selection;
+  const VvCandidate *wanted = vv_candidate_named (s->host, selection->candidates, model);
+  g_autofree char *why = g_strdup_printf (_ ("'%s' was asked for"), model);
+  for (guint i = 0; i < selection->candidates->len;)
+    if (selection->candidates->pdata[i] == wanted)
+      i++;
+    else
+      vv_selection_exclude (selection, g_ptr_array_steal_index (selection->candidates, i), why);
   return g_steal_pointer (&choice);
 }
 
@@ -194,15 +181,6 @@ exclude_at (VvSelection *selection, guint i, const char *why)
 
 /* --- what has failed --- */
 
-/* The steps that are the driver's own: the others fail for what is wrong with the host, or are a script's. */
-static gboolean
-is_drivers_step (const char *step)
-{
-  static const char *const steps[] = {"load", "driver", "bind", "verify", NULL};
-
-  return g_strv_contains (steps, step);
-}
-
 /* @failed: (nullable): lines with a module, a step and a problem. Returns: (transfer full) (nullable): why
  * @module is not to be tried again */
 static char *
@@ -221,13 +199,15 @@ why_failed (const char *failed, const char *module)
 void
 vv_place_note_failed (VvBinding *b)
 {
+  /* the driver's own: the others fail for what is wrong with the host, or are a script's */
+  static const char *const drivers_steps[] = {"load", "driver", "bind", "verify", NULL};
   g_autoptr (GString) lines = g_string_new (NULL);
   g_autoptr (GError) error = NULL;
 
   for (guint i = 0; b->entry && b->change && i < b->change->attempts->len; i++) {
     const VvAttempt *a = b->change->attempts->pdata[i];
     g_autofree char *problem = vv_one_line (a->problem, MIN (strlen (a->problem), PROBLEM_LIMIT), FALSE);
-    if (problem && is_drivers_step (a->step) && lines->len < FAILED_LIMIT)
+    if (problem && g_strv_contains (drivers_steps, a->step) && lines->len < FAILED_LIMIT)
       g_string_append_printf (lines, "%s %s %s\n", a->module, a->step, problem);
   }
   if (!lines->len)
@@ -334,33 +314,25 @@ try_another (VvBinding *b, VvChoice *choice, const GError *immobile, GError **er
 
 /* --- a device that libvirt has open --- */
 
-/* What the domain, or the host, needs so that the device is there before libvirt opens it */
-static char *
-opened_remedy (const VvSession *s, const VvChoice *choice)
-{
-  const GPtrArray *candidates = choice->selection->candidates;
-  g_autofree char *driver = candidates->len ? vv_candidate_driver (s->host, candidates->pdata[0]) : NULL;
-
-  if (!candidates->len)
-    return g_strdup (_ ("nothing else is left for it"));
-  return g_strdup_printf (_ ("run vfio-variantd, which moves it before that, or name the driver in the "
-                             "domain's <hostdev>: <driver model='%s'/>"),
-                          driver ? driver : ((const VvCandidate *)candidates->pdata[0])->module);
-}
-
 static gboolean
 refuse_opened (const VvSession *s, const VvPciDevice *device, const VvChoice *choice, GError **error)
 {
   g_autofree char *rule = vv_decision_rule (choice->decision);
   g_autofree char *out = choice->selection->excluded->len ? vv_selection_why_none (choice->selection) : NULL;
-  g_autofree char *remedy = opened_remedy (s, choice);
+  const GPtrArray *candidates = choice->selection->candidates;
+  g_autofree char *driver = candidates->len ? vv_candidate_driver (s->host, candidates->pdata[0]) : NULL;
+  g_autofree char *remedy = NULL; /* what has the device there before libvirt opens it */
 
+  if (candidates->len)
+    remedy = g_strdup_printf (_ ("run vfio-variantd, which moves it before that, or name the driver in the "
+                                 "domain's <hostdev>: <driver model='%s'/>"),
+                              driver ? driver : ((const VvCandidate *)candidates->pdata[0])->module);
   g_set_error (
       error, VV_ERROR, VV_ERROR_POLICY,
       _ ("%s is on %s, which %s does not take, and cannot be moved: libvirt has opened it for iommufd; "
          "%s%s%s"),
-      device->address, device->now.driver ? device->now.driver : _ ("no driver"), rule, remedy,
-      out ? _ ("; not taken: ") : "", out ? out : "");
+      device->address, device->now.driver ? device->now.driver : _ ("no driver"), rule,
+      remedy ? remedy : _ ("nothing else is left for it"), out ? _ ("; not taken: ") : "", out ? out : "");
   return FALSE;
 }
 

@@ -102,44 +102,22 @@ read_text (GKeyFile *file, const char *group, const char *key)
 }
 
 static gboolean
-read_operation (GKeyFile *file, const char *group, VvOperation *operation)
-{
-  g_autofree char *name = read_text (file, group, "operation");
-
-  for (gsize i = 0; name && i < G_N_ELEMENTS (operations); i++)
-    if (strcmp (name, vv_operation_name (operations[i])) == 0) {
-      *operation = operations[i];
-      return TRUE;
-    }
-  return FALSE;
-}
-
-static gboolean
 read_row (VvTally *tally, GKeyFile *file, const char *group)
 {
   g_autofree char *driver = read_text (file, group, "driver");
-  VvOperation operation;
+  g_autofree char *name = read_text (file, group, "operation");
+  const VvOperation *operation = NULL;
 
-  if (!driver || !*driver || strlen (driver) > DRIVER_LIMIT || !read_operation (file, group, &operation) ||
-      find_row (tally, operation, driver))
+  for (gsize i = 0; name && i < G_N_ELEMENTS (operations); i++)
+    if (strcmp (name, vv_operation_name (operations[i])) == 0)
+      operation = &operations[i];
+  if (!driver || !*driver || strlen (driver) > DRIVER_LIMIT || !operation ||
+      find_row (tally, *operation, driver))
     return FALSE;
-  VvTallyRow *row = add_row (tally, operation, driver);
+  VvTallyRow *row = add_row (tally, *operation, driver);
   return read_number (file, group, "done", &row->done) &&
          read_number (file, group, "fell-back", &row->fell_back) &&
          read_number (file, group, "failed", &row->failed);
-}
-
-static gboolean
-read_rows (VvTally *tally, GKeyFile *file)
-{
-  for (guint i = 1; i <= VV_TALLY_ROWS; i++) {
-    g_autofree char *group = g_strdup_printf ("change %u", i);
-    if (!g_key_file_has_group (file, group))
-      return TRUE;
-    if (!read_row (tally, file, group))
-      return FALSE;
-  }
-  return TRUE;
 }
 
 static VvTally *
@@ -150,8 +128,15 @@ tally_from_text (const char *text)
   guint64 format = 0;
 
   if (!g_key_file_load_from_data (file, text, -1, G_KEY_FILE_NONE, NULL) ||
-      !read_number (file, NAME, "format", &format) || format != FORMAT || !read_rows (tally, file))
+      !read_number (file, NAME, "format", &format) || format != FORMAT)
     return NULL;
+  for (guint i = 1; i <= VV_TALLY_ROWS; i++) {
+    g_autofree char *group = g_strdup_printf ("change %u", i);
+    if (!g_key_file_has_group (file, group))
+      break;
+    if (!read_row (tally, file, group))
+      return NULL;
+  }
   for (guint i = 0; i < VV_TALLY_STEPS; i++)
     if (!read_number (file, "failed-at", step_names[i], &tally->steps[i]))
       return NULL;
@@ -203,18 +188,6 @@ store (const VvTally *tally, const VvDir *dir, GError **error)
   return vv_io_replace (dir, NAME, text, error);
 }
 
-/* One that stays the trouble it is would fill the log. */
-static void
-say_once (const GError *problem)
-{
-  static gsize said;
-
-  if (!g_once_init_enter (&said))
-    return;
-  g_debug ("changes of hands are not counted: %s", problem->message);
-  g_once_init_leave (&said, 1);
-}
-
 /* What is to be counted: @usec is -1 when it has no duration */
 typedef struct {
   VvOperation operation;
@@ -225,14 +198,6 @@ typedef struct {
 } Count;
 
 static void
-add_attempt (VvTally *tally, const VvAttempt *attempt)
-{
-  for (guint i = 0; i < VV_TALLY_STEPS; i++)
-    if (strcmp (attempt->step, step_names[i]) == 0)
-      tally->steps[i]++;
-}
-
-static void
 add (VvTally *tally, const Count *what)
 {
   VvTallyRow *row = row_for (tally, what->operation, what->driver);
@@ -240,8 +205,12 @@ add (VvTally *tally, const Count *what)
   G_STRUCT_MEMBER (guint64, row, what->outcome)++;
   if (what->usec >= 0)
     vv_histogram_add (&tally->durations[what->operation], what->usec);
-  for (guint i = 0; what->attempts && i < what->attempts->len; i++)
-    add_attempt (tally, what->attempts->pdata[i]);
+  for (guint i = 0; what->attempts && i < what->attempts->len; i++) {
+    const VvAttempt *attempt = what->attempts->pdata[i];
+    for (guint step = 0; step < VV_TALLY_STEPS; step++)
+      if (strcmp (attempt->step, step_names[step]) == 0)
+        tally->steps[step]++;
+  }
 }
 
 /* A file that may be sound, as one that may not be read, is not replaced. */
@@ -268,22 +237,16 @@ add_under_lock (const VvJournal *journal, const Count *what, GError **error)
 static void
 count_it (const VvJournal *journal, const Count *what)
 {
+  static gsize said; /* a problem that stays would fill the log */
   g_autoptr (GError) problem = NULL;
 
   if (!vv_journal_dir (journal))
     return; /* a dry run, or a look */
   g_autoptr (VvLock) lock = vv_journal_lock_note (journal, NAME, LOCK_TIMEOUT_MS, &problem);
-  if (!lock || !add_under_lock (journal, what, &problem))
-    say_once (problem);
-}
-
-/* What was refused, malformed, or about a device that is not there is no failure of ours. */
-static gboolean
-is_failure (const GError *problem)
-{
-  return !g_error_matches (problem, VV_ERROR, VV_ERROR_REFUSED) &&
-         !g_error_matches (problem, VV_ERROR, VV_ERROR_NO_DEVICE) &&
-         !g_error_matches (problem, VV_ERROR, VV_ERROR_INVALID);
+  if ((lock && add_under_lock (journal, what, &problem)) || !g_once_init_enter (&said))
+    return;
+  g_debug ("changes of hands are not counted: %s", problem->message);
+  g_once_init_leave (&said, 1);
 }
 
 static void
@@ -298,7 +261,10 @@ count_failure (const VvJournal *journal, const VvChange *change)
       .attempts = change->attempts,
   };
 
-  if (is_failure (change->problem))
+  /* what was refused, malformed, or about a device that is not there is no failure of ours */
+  if (!g_error_matches (change->problem, VV_ERROR, VV_ERROR_REFUSED) &&
+      !g_error_matches (change->problem, VV_ERROR, VV_ERROR_NO_DEVICE) &&
+      !g_error_matches (change->problem, VV_ERROR, VV_ERROR_INVALID))
     count_it (journal, &what);
 }
 
