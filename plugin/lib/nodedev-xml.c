@@ -34,17 +34,12 @@ typedef struct {
   gboolean in_start_tag; /* of the last one of them */
 } Writer;
 
-/* Char of XML 1.0, 2.2 */
-static gboolean
-is_allowed (gunichar c)
-{
-  return c >= 0x20 ? c < 0xd800 || (c >= 0xe000 && c != 0xfffe && c != 0xffff)
-                   : c == '\t' || c == '\n' || c == '\r';
-}
-
 static void
 append_character (GString *text, gunichar c)
 {
+  gboolean allowed = c >= 0x20 ? c < 0xd800 || (c >= 0xe000 && c != 0xfffe && c != 0xffff)
+                               : c == '\t' || c == '\n'; /* Char of XML 1.0, 2.2 */
+
   switch (c) {
   case '&':
     g_string_append (text, "&amp;");
@@ -59,7 +54,7 @@ append_character (GString *text, gunichar c)
     g_string_append (text, "&#13;");
     break;
   default:
-    g_string_append_unichar (text, is_allowed (c) ? c : UNKNOWN_CHARACTER);
+    g_string_append_unichar (text, allowed ? c : UNKNOWN_CHARACTER);
   }
 }
 
@@ -159,17 +154,6 @@ write_address (Writer *w, const char *text)
 
 /* --- what is written --- */
 
-/* Where the device is in sysfs, without the sysroot: the link in bus/pci/devices is relative to sysfs. */
-static char *
-sysfs_path (const VvHost *host, const VvPciDevice *device)
-{
-  g_autofree char *link = g_build_filename ("bus/pci/devices", device->address, NULL);
-  g_autofree char *target = vv_io_link (host->sys, link);
-  const char *devices = target ? strstr (target, "/devices/") : NULL;
-
-  return devices ? g_strconcat ("/sys", devices, NULL) : NULL;
-}
-
 /* libvirt's parent is the nearest device above that it knows itself: between a device and the host's root may
  * be nodes that are no PCI devices (pci0000:3a, Intel VMD). */
 static char *
@@ -185,46 +169,10 @@ parent_name (const char *path)
 }
 
 static void
-write_driver (Writer *w, const char *driver)
-{
-  if (!driver)
-    return;
-  begin (w, "driver");
-  write_text (w, "name", driver);
-  end (w);
-}
-
-/* The modalias has them all, and the device cannot change them (modalias_show() in drivers/pci/pci-sysfs.c).
- */
-static gboolean
-read_ids (const char *modalias, guint *vendor, guint *product, guint *class)
-{
-  guint base, sub, interface;
-
-  if (sscanf (modalias, "pci:v%8xd%8xsv%*8xsd%*8xbc%2xsc%2xi%2x", vendor, product, &base, &sub, &interface) !=
-      5)
-    return FALSE;
-  *class = base << 16 | sub << 8 | interface;
-  return TRUE;
-}
-
-static void
 write_id (Writer *w, const char *name, guint id)
 {
   begin (w, name);
   write_attribute (w, "id", "0x%04x", id);
-  end (w);
-}
-
-static void
-write_physical_function (Writer *w, const char *physfn)
-{
-  Address a;
-
-  if (!physfn || !read_address (physfn, &a))
-    return;
-  begin_capability (w, "phys_function");
-  write_address (w, physfn);
   end (w);
 }
 
@@ -285,20 +233,24 @@ write_numa (Writer *w, const VvPciDevice *device)
 static gboolean
 write_pci (Writer *w, const VvHost *host, const VvPciDevice *device)
 {
-  guint vendor = 0, product = 0, class = 0;
-  Address a = {0};
+  Address a = {0}, physical;
+  VvPciIds ids; /* the device cannot change its modalias (modalias_show() in drivers/pci/pci-sysfs.c) */
 
-  if (!read_address (device->address, &a) || !read_ids (device->modalias, &vendor, &product, &class))
+  if (!read_address (device->address, &a) || !vv_pci_ids_parse (device->modalias, &ids))
     return FALSE;
   begin_capability (w, "pci");
-  write_number (w, "class", "0x%06x", class);
+  write_number (w, "class", "0x%06x", ids.class_code);
   write_number (w, "domain", "%u", a.domain);
   write_number (w, "bus", "%u", a.bus);
   write_number (w, "slot", "%u", a.slot);
   write_number (w, "function", "%u", a.function);
-  write_id (w, "product", product);
-  write_id (w, "vendor", vendor);
-  write_physical_function (w, device->physfn);
+  write_id (w, "product", ids.product);
+  write_id (w, "vendor", ids.vendor);
+  if (device->physfn && read_address (device->physfn, &physical)) {
+    begin_capability (w, "phys_function");
+    write_address (w, device->physfn);
+    end (w);
+  }
   write_virtual_functions (w, device);
   write_iommu_group (w, host, device);
   write_numa (w, device);
@@ -309,17 +261,25 @@ write_pci (Writer *w, const VvHost *host, const VvPciDevice *device)
 static gboolean
 write_device (Writer *w, const VvHost *host, const VvPciDevice *device)
 {
-  g_autofree char *path = sysfs_path (host, device);
+  /* where the device is in sysfs, without the sysroot: the link in bus/pci/devices is relative to sysfs */
+  g_autofree char *link = g_build_filename ("bus/pci/devices", device->address, NULL);
+  g_autofree char *target = vv_io_link (host->sys, link);
+  const char *devices = target ? strstr (target, "/devices/") : NULL;
 
-  if (!path || !device->modalias || !vv_io_exists (device->dir, "modalias"))
+  if (!devices || !device->modalias || !vv_io_exists (device->dir, "modalias"))
     return FALSE;
+  g_autofree char *path = g_strconcat ("/sys", devices, NULL);
   g_autofree char *name = vv_nodedev_name (device->address);
   g_autofree char *parent = parent_name (path);
   begin (w, "device");
   write_text (w, "name", name);
   write_text (w, "path", path);
   write_text (w, "parent", parent);
-  write_driver (w, device->now.driver);
+  if (device->now.driver) {
+    begin (w, "driver");
+    write_text (w, "name", device->now.driver);
+    end (w);
+  }
   if (!write_pci (w, host, device))
     return FALSE;
   end (w);
