@@ -14,14 +14,6 @@ struct VvUevents {
   gpointer data;
 };
 
-static VvUevent
-kind_of (const char *action)
-{
-  if (g_strcmp0 (action, "add") == 0)
-    return VV_UEVENT_ADDED;
-  return g_strcmp0 (action, "remove") == 0 ? VV_UEVENT_REMOVED : VV_UEVENT_CHANGED;
-}
-
 static gboolean
 readable (int fd, GIOCondition condition, gpointer data)
 {
@@ -35,7 +27,11 @@ readable (int fd, GIOCondition condition, gpointer data)
       u->func (NULL, VV_UEVENT_CHANGED, u->data);
     return G_SOURCE_CONTINUE;
   }
-  u->func (udev_device_get_sysname (device), kind_of (udev_device_get_action (device)), u->data);
+  const char *action = udev_device_get_action (device);
+  VvUevent kind = g_strcmp0 (action, "add") == 0      ? VV_UEVENT_ADDED
+                  : g_strcmp0 (action, "remove") == 0 ? VV_UEVENT_REMOVED
+                                                      : VV_UEVENT_CHANGED;
+  u->func (udev_device_get_sysname (device), kind, u->data);
   udev_device_unref (device);
   return G_SOURCE_CONTINUE;
 }
