@@ -11,36 +11,22 @@
 /* The kernel gives the lowest free number (open(2)): below this are all that a daemon has in practice. */
 #define LOOKED_AT 1024
 
-/* GLib and glibc keep the socket that they send log records through (journald, /dev/log) and would go on
- * using its number. */
-static gboolean
-is_log (int fd)
-{
-  int domain = 0, type = 0;
-  socklen_t length = sizeof domain;
-
-  return getsockopt (fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && domain == AF_UNIX &&
-         getsockopt (fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_DGRAM;
-}
-
 static gboolean
 is_kept (int fd, const int *keep, guint n)
 {
   struct stat found;
+  int domain = 0, type = 0;
+  socklen_t length = sizeof domain;
 
   for (guint i = 0; i < n; i++)
     if (keep[i] == fd)
       return TRUE;
-  return fstat (fd, &found) < 0 || S_ISDIR (found.st_mode) || (S_ISSOCK (found.st_mode) && is_log (fd));
-}
-
-static void
-keep_only (const int *keep, guint n)
-{
-  for (int fd = STDERR_FILENO + 1; fd < LOOKED_AT; fd++)
-    if (!is_kept (fd, keep, n))
-      close (fd);
-  syscall (SYS_close_range, LOOKED_AT, ~0U, 0); /* from Linux 5.9 on; there is hardly one */
+  if (fstat (fd, &found) < 0 || S_ISDIR (found.st_mode))
+    return TRUE;
+  /* GLib and glibc keep the socket that they send log records through (journald, /dev/log) and would go on
+   * using its number. */
+  return S_ISSOCK (found.st_mode) && getsockopt (fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 &&
+         domain == AF_UNIX && getsockopt (fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_DGRAM;
 }
 
 /* The parent may have died between the fork and the prctl(). */
@@ -52,7 +38,10 @@ become_child (pid_t parent, const int *keep, guint n)
   prctl (PR_SET_PDEATHSIG, SIGKILL);
   if (getppid () != parent)
     _exit (1);
-  keep_only (keep, n);
+  for (int fd = STDERR_FILENO + 1; fd < LOOKED_AT; fd++)
+    if (!is_kept (fd, keep, n))
+      close (fd);
+  syscall (SYS_close_range, LOOKED_AT, ~0U, 0); /* from Linux 5.9 on; there is hardly one */
   signal (SIGPIPE, SIG_DFL);
   sigemptyset (&none);
   sigprocmask (SIG_SETMASK, &none, NULL);

@@ -111,15 +111,6 @@ executable_of (const VvGate *gate, pid_t tid)
   return g_path_get_basename (target);
 }
 
-static char *
-status_of (const VvGate *gate, pid_t tid)
-{
-  char path[32];
-
-  snprintf (path, sizeof path, "%d/status", (int)tid);
-  return vv_io_read (gate->host->proc, path, STATUS_LIMIT, NULL);
-}
-
 /* Anybody may read driver_override and name a program as libvirt's; only root can move a device. The owner of
  * /proc/TID does not tell: it is root's for any process that may not be dumped (proc(5)). */
 static gboolean
@@ -131,24 +122,12 @@ is_root (const char *status)
   return line && sscanf (line, "\nUid: %u %u", &real, &effective) == 2 && effective == 0;
 }
 
-static char *
-served_executable (const VvGate *gate, pid_t tid)
-{
-  g_autofree char *name = executable_of (gate, tid);
-
-  if (!name || !g_strv_contains ((const char *const *)gate->executables, name))
-    return NULL;
-  g_autofree char *status = status_of (gate, tid);
-  return is_root (status) ? g_steal_pointer (&name) : NULL;
-}
-
 /* pidfd_open(2) takes a process, that is the first of its threads; -1 where the kernel has none (before 5.3)
  */
 static int
-open_process (const VvGate *gate, pid_t tid)
+open_process (const char *status)
 {
-  g_autofree char *status = status_of (gate, tid);
-  const char *line = status ? strstr (status, "\nTgid:") : NULL;
+  const char *line = strstr (status, "\nTgid:");
   int tgid;
 
   return line && sscanf (line, "\nTgid: %d", &tgid) == 1 ? (int)syscall (SYS_pidfd_open, tgid, 0) : -1;
@@ -332,14 +311,19 @@ device_link (const VvGate *gate, const char *address, const char *link)
 static Announced *
 new_announcement (VvGate *gate, int fd, pid_t tid)
 {
-  g_autofree char *executable = served_executable (gate, tid);
-  g_autofree char *address = executable ? device_of (fd) : NULL;
+  g_autofree char *executable = executable_of (gate, tid);
+  char path[32];
 
+  if (!executable || !g_strv_contains ((const char *const *)gate->executables, executable))
+    return NULL;
+  snprintf (path, sizeof path, "%d/status", (int)tid);
+  g_autofree char *status = vv_io_read (gate->host->proc, path, STATUS_LIMIT, NULL);
+  g_autofree char *address = is_root (status) ? device_of (fd) : NULL;
   if (!address)
     return NULL;
   Announced *a = g_new0 (Announced, 1);
   a->gate = gate;
-  a->pidfd = open_process (gate, tid);
+  a->pidfd = open_process (status);
   a->is.tid = tid;
   a->is.fd = fd;
   a->is.before.driver = device_link (gate, address, "driver");
@@ -417,16 +401,6 @@ probe_opened (VvGate *gate, int fd, pid_t tid)
 
 /* --- reading --- */
 
-static guint
-count (const struct fanotify_event_metadata *events, ssize_t size)
-{
-  guint n = 0;
-
-  for (const struct fanotify_event_metadata *e = events; FAN_EVENT_OK (e, size); e = FAN_EVENT_NEXT (e, size))
-    n += e->fd >= 0 && (e->mask & FAN_OPEN_PERM);
-  return n;
-}
-
 /* At most BATCH events, and back to the main loop: however fast somebody opens one of the files, the other
  * group, the workers and the deadlines have their turn after each batch. Each event comes with a descriptor,
  * of which there must be enough: the kernel denies an open for which there is none. */
@@ -442,7 +416,9 @@ readable (int fd, GIOCondition condition, gpointer data)
   ssize_t n = read (fd, events, sizeof events);
   if (n < 0 && errno != EAGAIN && errno != EINTR)
     g_warning ("gate: fanotify: read: %s", g_strerror (errno));
-  gate->unanswered += count (events, n);
+  ssize_t left = n; /* FAN_EVENT_NEXT() counts it down */
+  for (const struct fanotify_event_metadata *e = events; FAN_EVENT_OK (e, left); e = FAN_EVENT_NEXT (e, left))
+    gate->unanswered += e->fd >= 0 && (e->mask & FAN_OPEN_PERM);
   for (const struct fanotify_event_metadata *e = events; FAN_EVENT_OK (e, n); e = FAN_EVENT_NEXT (e, n)) {
     if (e->fd >= 0 && (e->mask & FAN_OPEN_PERM))
       opened (gate, e->fd, e->pid);
@@ -490,22 +466,15 @@ mark (const VvGate *gate, const Group *group, const char *path, GError **error)
   return vv_set_errno (error, errno, "%s/%s: fanotify_mark", gate->host->sys->path, path);
 }
 
-static gboolean
-is_bridge (const VvGate *gate, const char *address)
-{
-  g_autofree char *path = g_build_filename (DEVICES, address, "class", NULL);
-  g_autofree char *class = vv_io_attribute (gate->host->sys, path);
-
-  return !class || g_str_has_prefix (class, "0x06");
-}
-
 void
 vv_gate_watch (VvGate *gate, const char *address)
 {
   g_autofree char *path = g_build_filename (DEVICES, address, "driver_override", NULL);
+  g_autofree char *class_path = g_build_filename (DEVICES, address, "class", NULL);
+  g_autofree char *class = vv_io_attribute (gate->host->sys, class_path);
   g_autoptr (GError) error = NULL;
 
-  if (is_bridge (gate, address))
+  if (!class || g_str_has_prefix (class, "0x06")) /* a bridge */
     return;
   if (mark (gate, &gate->overrides, path, &error))
     g_hash_table_add (gate->watched, g_strdup (address));

@@ -34,33 +34,12 @@ why_keep (const VvRequest *request, const VvPciDevice *device, const char *wante
   return NULL;
 }
 
-static gboolean
-refuse (const VvPciDevice *device, const VvChoice *choice, const char *wanted, const char *kept,
-        GError **error)
-{
-  g_autofree char *rule = vv_decision_rule (choice->decision);
-
-  g_set_error (error, VV_ERROR, VV_ERROR_POLICY,
-               "%s: %s does not take %s, and nothing else can be tried now: %s", device->address, rule,
-               wanted, kept);
-  return FALSE;
-}
-
 /* A domain's hook has been at "prepare" and will be at "start": it can do what the gate may not, and what it
  * refuses libvirt quotes. The device may have been detached by hand before. */
 static gboolean
 domain_starts (const VvEntry *entry)
 {
   return entry && entry->domain && !entry->in_use && (entry->state == VV_STATE_NOTED || entry->requested);
-}
-
-/* libvirt opens a device that goes to QEMU by iommufd before the hook's "start" (VvHostdev): what that would
- * do is done here, by what the hook's "prepare" has written. */
-static gboolean
-does_start (const VvEntry *entry, VvRequested *requested)
-{
-  return entry && domain_starts (entry) && vv_requested_from_text (entry->requested, requested) &&
-         requested->use.iommufd == VV_ANSWER_YES;
 }
 
 /* @start: (out): whether this is what the hook's "start" chooses. Else the domain has the device as libvirt
@@ -74,7 +53,10 @@ choose_as_requested (const VvSession *session, const VvRequest *request, const V
                                                          : VV_ANSWER_UNKNOWN}};
   g_auto (VvRequested) by_domain = {0};
 
-  *start = does_start (entry, &by_domain);
+  /* libvirt opens a device that goes to QEMU by iommufd before the hook's "start" (VvHostdev): what that
+   * would do is done here, by what the hook's "prepare" has written. */
+  *start = entry && domain_starts (entry) && vv_requested_from_text (entry->requested, &by_domain) &&
+           by_domain.use.iommufd == VV_ANSWER_YES;
   g_autofree char *whose = *start ? g_strdup_printf ("domain %s", entry->domain) : NULL;
   return vv_choose (session, device, entry, request->before.driver, *start ? &by_domain : &by_version, whose,
                     error);
@@ -93,9 +75,14 @@ keep_wanted (const VvRequest *request, const VvBinding *b, VvChoice *choice, cha
   if (!why || !vv_selection_has_driver (b->session->host, choice->selection, wanted, NULL))
     return TRUE;
   if (could_fail && vv_decision_is_strict (choice->decision) && !domain_starts (b->entry) &&
-      !vv_candidates_find (b->session->host, choice->selection->candidates, wanted))
-    return refuse (device, choice, wanted, why,
-                   error); /* nobody chose it: it is all that this libvirt knows */
+      !vv_candidates_find (b->session->host, choice->selection->candidates, wanted)) {
+    /* nobody chose it: it is all that this libvirt knows */
+    g_autofree char *rule = vv_decision_rule (choice->decision);
+    g_set_error (error, VV_ERROR, VV_ERROR_POLICY,
+                 "%s: %s does not take %s, and nothing else can be tried now: %s", device->address, rule,
+                 wanted, why);
+    return FALSE;
+  }
   if (!could_fail && !vv_choice_takes (b->session, device, choice, wanted))
     return TRUE;
   *kept = g_steal_pointer (&why);

@@ -58,39 +58,26 @@ stopped (gpointer data)
   g_main_loop_quit (d->loop);
 }
 
-static void
-reap (const Daemon *d)
-{
-  pid_t pid;
-
-  while ((pid = waitpid (-1, NULL, WNOHANG)) > 0)
-    vv_service_reaped (d->service, pid);
-}
-
-static void
-reload (const Daemon *d)
-{
-  vv_notify ("RELOADING=1");
-  vv_service_reload (d->service);
-  tell_state (d);
-  g_message ("the policy, modprobe.d and the tables of modules were read again");
-}
-
 static gboolean
 signalled (int fd, GIOCondition condition, gpointer data)
 {
   Daemon *d = data;
   struct signalfd_siginfo info;
+  pid_t pid;
 
   (void)condition;
   if (read (fd, &info, sizeof info) != sizeof info)
     return G_SOURCE_CONTINUE;
   switch (info.ssi_signo) {
   case SIGCHLD:
-    reap (d);
+    while ((pid = waitpid (-1, NULL, WNOHANG)) > 0)
+      vv_service_reaped (d->service, pid);
     break;
   case SIGHUP:
-    reload (d);
+    vv_notify ("RELOADING=1");
+    vv_service_reload (d->service);
+    tell_state (d);
+    g_message ("the policy, modprobe.d and the tables of modules were read again");
     break;
   default:
     vv_notify ("STOPPING=1");

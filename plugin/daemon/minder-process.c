@@ -73,20 +73,10 @@ warn (const char *step)
              step, g_strerror (errno));
 }
 
-static G_GNUC_NORETURN void
-become_minder (char *path, int input)
-{
-  char *argv[] = {path, NULL};
-
-  if (dup2 (input, STDIN_FILENO) >= 0 && chdir ("/") == 0)
-    execv (path, argv);
-  warn (path);
-  _exit (EXIT_FAILURE);
-}
-
 static void
 start (VvMinderProcess *m)
 {
+  char *argv[] = {m->path, NULL};
   int ends[2];
 
   if (access (m->path, X_OK) < 0) {
@@ -103,8 +93,12 @@ start (VvMinderProcess *m)
   if (m->held)
     say (m, VV_ORDER_HELD); /* before it can call anything */
   m->pid = vv_fork (ends, 1);
-  if (m->pid == 0)
-    become_minder (m->path, ends[0]);
+  if (m->pid == 0) {
+    if (dup2 (ends[0], STDIN_FILENO) >= 0 && chdir ("/") == 0)
+      execv (m->path, argv);
+    warn (m->path);
+    _exit (EXIT_FAILURE);
+  }
   if (m->pid < 0) {
     warn ("fork");
     ended (m);

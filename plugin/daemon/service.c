@@ -195,14 +195,6 @@ reload_tables (VvService *s)
     g_warning ("%s", vv_catalog_warning (s->session->catalog));
 }
 
-/* Tables that depmod made anew count from the next device on. */
-static void
-refresh_session (VvService *s)
-{
-  if (vv_modules_changed (s->session->modules))
-    reload_tables (s);
-}
-
 static gpointer
 device_announced (VvAnnouncement *announcement, gpointer data)
 {
@@ -211,7 +203,8 @@ device_announced (VvAnnouncement *announcement, gpointer data)
   VvWorkerClient client = worker_client (job);
   g_autoptr (GError) error = NULL;
 
-  refresh_session (s);
+  if (vv_modules_changed (s->session->modules)) /* what depmod made anew counts from the next device on */
+    reload_tables (s);
   job->service = s;
   job->announcement = announcement;
   job->worker = vv_worker_start (s->session, announcement, &client, &error);
@@ -402,18 +395,6 @@ open_gate (VvService *s, GError **error)
 }
 
 static void
-start_gate (VvService *s)
-{
-  g_autoptr (GError) error = NULL;
-
-  g_clear_pointer (&s->gate_off, g_free);
-  if (open_gate (s, &error))
-    return;
-  s->gate_off = g_strdup (error->message);
-  g_warning ("the gate is off, so hot plug gets what libvirt itself chooses: %s", s->gate_off);
-}
-
-static void
 end_gate (VvService *s)
 {
   g_clear_pointer (&s->uevents, vv_uevents_free);
@@ -422,29 +403,29 @@ end_gate (VvService *s)
   s->gate_closes = FALSE;
 }
 
-/* Who is held stays so; nobody else is. */
-static void
-close_gate (VvService *s)
-{
-  s->gate_closes = TRUE;
-  vv_gate_open_up (s->gate);
-  if (!s->holding)
-    end_gate (s);
-}
-
 /* As the settings have it */
 static void
 adjust_gate (VvService *s)
 {
+  g_autoptr (GError) error = NULL;
+
   if (s->settings->gate && !s->gate) {
-    start_gate (s);
+    g_clear_pointer (&s->gate_off, g_free);
+    if (open_gate (s, &error))
+      return;
+    s->gate_off = g_strdup (error->message);
+    g_warning ("the gate is off, so hot plug gets what libvirt itself chooses: %s", s->gate_off);
   } else if (s->settings->gate && !s->gate_closes) {
     vv_gate_set (s->gate, (const char *const *)s->settings->executables, s->settings->deadline_ms);
   } else if (!s->settings->gate) {
     g_free (s->gate_off);
     s->gate_off = g_strdup (s->settings->gate_off);
-    if (s->gate && !s->gate_closes)
-      close_gate (s);
+    if (!s->gate || s->gate_closes)
+      return;
+    s->gate_closes = TRUE;
+    vv_gate_open_up (s->gate); /* who is held stays so; nobody else is */
+    if (!s->holding)
+      end_gate (s);
   }
 }
 
@@ -474,18 +455,6 @@ read_policy (VvService *s)
   s->policy_read = g_get_real_time ();
 }
 
-/* What a former daemon left half done may take the kernel long to mend: a process of its own does it. */
-static void
-reconcile (VvService *s)
-{
-  g_autoptr (GPtrArray) addresses = vv_journal_addresses (s->session->journal);
-
-  if (!addresses->len)
-    return;
-  vv_worker_run (vv_recover, s->session);
-  vv_minder_process_look (s->minder);
-}
-
 VvService *
 vv_service_new (const VvServiceOptions *options, GError **error)
 {
@@ -507,7 +476,12 @@ vv_service_new (const VvServiceOptions *options, GError **error)
   if (!s->socket)
     return NULL;
   adopt_settings (s);
-  reconcile (s);
+  g_autoptr (GPtrArray) addresses = vv_journal_addresses (s->session->journal);
+  if (addresses->len) {
+    /* What a former daemon left half done may take the kernel long to mend: a process of its own does it. */
+    vv_worker_run (vv_recover, s->session);
+    vv_minder_process_look (s->minder);
+  }
   return g_steal_pointer (&s);
 }
 

@@ -58,16 +58,6 @@ is_stuck (const VvWatchdog *w)
   return TRUE;
 }
 
-static G_GNUC_NORETURN void
-watch (pid_t daemon, const VvWatchdog *w)
-{
-  for (;;)
-    if (somebody_waits (w, -1) && is_stuck (w)) {
-      kill (daemon, SIGKILL);
-      _exit (0);
-    }
-}
-
 /* --- the daemon's side --- */
 
 static void start (VvWatchdog *w);
@@ -114,7 +104,10 @@ start (VvWatchdog *w)
   pid_t pid = vv_fork (w->fds, VV_WATCHDOG_FDS);
   if (pid == 0) {
     prctl (PR_SET_NAME, "vv-watchdog");
-    watch (daemon, w);
+    while (!somebody_waits (w, -1) || !is_stuck (w))
+      continue;
+    kill (daemon, SIGKILL);
+    _exit (0);
   }
   w->pidfd = pid < 0 ? -1 : (int)syscall (SYS_pidfd_open, pid, 0);
   if (w->pidfd >= 0) {

@@ -92,38 +92,22 @@ send_report (int fd, const char *device, const char *outcome, const VvChange *ch
   send (fd, text, MIN (length, REPORT_LIMIT - 1), MSG_NOSIGNAL);
 }
 
-/* libvirt was quick, and has waited for the module, too. @ready: when that was there */
-static void
-count_loading (VvClock *clock, gint64 since, gint64 ready, gint64 loading)
-{
-  gint64 waited = CLAMP (ready - since, 0, loading);
-
-  clock->usec[VV_PHASE_WAIT] -= waited;
-  clock->usec[VV_PHASE_MODULE] += waited;
-}
-
 /* Through the event's own descriptor, which makes no events. Waits for the device's lock, as libvirt does
  * then. Returns: (transfer full) (nullable): the driver_override */
 static char *
-read_override (int fd)
-{
-  char text[OVERRIDE_LIMIT];
-  ssize_t n = read (fd, text, sizeof text - 1);
-
-  if (n <= 0)
-    return NULL;
-  text[n] = '\0';
-  g_strchomp (text);
-  return vv_pci_override_from_text (text);
-}
-
-static char *
 tell_override (const VvAnnouncement *a, int fd)
 {
-  char *override = read_override (a->fd);
-  g_autofree char *message = g_strdup_printf ("%c%s", OVERRIDE, override ? override : "");
+  char text[OVERRIDE_LIMIT];
+  ssize_t n = read (a->fd, text, sizeof text - 1);
+  char *override = NULL;
 
   close (a->fd);
+  if (n > 0) {
+    text[n] = '\0';
+    g_strchomp (text);
+    override = vv_pci_override_from_text (text);
+  }
+  g_autofree char *message = g_strdup_printf ("%c%s", OVERRIDE, override ? override : "");
   send (fd, message, strlen (message), MSG_NOSIGNAL);
   return override;
 }
@@ -150,7 +134,10 @@ hand_over (const VvSession *session, const VvAnnouncement *a, int fd)
       vv_binding_open_between (session, a->address, a->before.driver, &patience, &error);
   vv_clock_enter (&clock, VV_PHASE_OTHER);
   const VvChange *change = b && vv_handover (b, &request, &error) ? b->change : NULL;
-  count_loading (&clock, go.since, ready, loading);
+  /* libvirt was quick, and has waited for the module, too, which was there at @ready */
+  gint64 waited = CLAMP (ready - go.since, 0, loading);
+  clock.usec[VV_PHASE_WAIT] -= waited;
+  clock.usec[VV_PHASE_MODULE] += waited;
   gboolean refused = g_error_matches (error, VV_ERROR, VV_ERROR_POLICY);
   send_report (fd, a->address,
                change    ? outcome_of (change)
@@ -189,17 +176,6 @@ stand_back (const VvSession *session, const VvAnnouncement *a, int fd)
   g_set_error (&crash, VV_ERROR, VV_ERROR_FAILED, "the process that moved it died");
   send_report (fd, a->address, "crashed", NULL, NULL, crash);
   finish_the_way_home (session, a->address);
-}
-
-static void
-rescue (const VvSession *session, const VvAnnouncement *a)
-{
-  const VvRequest request = {a->address, a->before, 0};
-  g_autoptr (GError) error = NULL;
-  g_autoptr (VvChange) change = vv_handover_rescue (session, &request, &error);
-
-  if (!change)
-    g_warning ("gate, %s: %s died while it moved it: %s", a->address, a->executable, error->message);
 }
 
 /* --- in the parent --- */
@@ -335,7 +311,12 @@ vv_worker_rescue (const VvSession *session, const VvAnnouncement *announcement)
   pid_t pid = vv_fork (NULL, 0);
 
   if (pid == 0) {
-    rescue (session, announcement);
+    const VvRequest request = {announcement->address, announcement->before, 0};
+    g_autoptr (GError) error = NULL;
+    g_autoptr (VvChange) change = vv_handover_rescue (session, &request, &error);
+    if (!change)
+      g_warning ("gate, %s: %s died while it moved it: %s", announcement->address, announcement->executable,
+                 error->message);
     _exit (0);
   }
   if (pid < 0)
