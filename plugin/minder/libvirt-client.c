@@ -129,28 +129,22 @@ register_events (VvLibvirtClient *c)
   return all && virConnectRegisterCloseCallback (c->conn, on_close, c, NULL) == 0;
 }
 
-/* So that nobody has to try in a loop; a daemon may also make the directory of its sockets. */
-static void
-watch_sockets (VvLibvirtClient *c)
-{
-  g_autoptr (GError) error = NULL;
-
-  c->watch = vv_dir_watch_new (c->socket_directory, IN_CREATE | IN_MOVED_TO, "-sock", on_socket, c, &error);
-  if (!c->watch)
-    g_message ("cannot watch for a libvirt daemon to come: %s", error->message);
-}
-
-/* The watch is there before the attempt: a daemon that comes in between is not missed. Read-only is enough
- * for looking and for events, and is all that this client could do wrong. */
+/* The watch is there so that nobody has to try in a loop, and before the attempt: a daemon that comes in
+ * between is not missed; it may also make the directory of its sockets. Read-only is enough for looking and
+ * for events, and is all that this client could do wrong. */
 static gboolean
 connect_if_needed (VvLibvirtClient *c)
 {
+  g_autoptr (GError) error = NULL;
+
   if (c->lost || (c->conn && virConnectIsAlive (c->conn) != 1))
     disconnect (c);
   if (c->conn)
     return TRUE;
   if (!c->watch)
-    watch_sockets (c);
+    c->watch = vv_dir_watch_new (c->socket_directory, IN_CREATE | IN_MOVED_TO, "-sock", on_socket, c, &error);
+  if (!c->watch)
+    g_message ("cannot watch for a libvirt daemon to come: %s", error->message);
   c->conn = virConnectOpenReadOnly (c->uri);
   if (c->conn && register_events (c)) {
     g_clear_pointer (&c->watch, vv_dir_watch_free);
@@ -167,21 +161,14 @@ connect_if_needed (VvLibvirtClient *c)
 
 /* --- the domains --- */
 
-static gboolean
-is_starting (virDomainPtr domain)
-{
-  int state = VIR_DOMAIN_NOSTATE, reason = 0;
-
-  return virDomainGetState (domain, &state, &reason, 0) == 0 && state == VIR_DOMAIN_PAUSED &&
-         reason == VIR_DOMAIN_PAUSED_STARTING_UP;
-}
-
 /* Returns: FALSE with @problem set */
 static gboolean
 add_domain (virDomainPtr domain, GPtrArray *running, GPtrArray *starting, char **problem)
 {
-  gboolean up =
-      !is_starting (domain); /* asked first: one that has just finished starting is left for later */
+  int state = VIR_DOMAIN_NOSTATE, reason = 0;
+  /* asked first: one that has just finished starting is left for later */
+  gboolean up = virDomainGetState (domain, &state, &reason, 0) < 0 || state != VIR_DOMAIN_PAUSED ||
+                reason != VIR_DOMAIN_PAUSED_STARTING_UP;
   char *xml = virDomainGetXMLDesc (domain, 0);
   g_autoptr (GError) error = NULL;
 

@@ -54,40 +54,22 @@ journal_is_empty (const Minder *m)
   return addresses->len == 0;
 }
 
-/* The daemon's death, or its wish, must not cut a move in two. */
-static gint64
-reconcile_whole (const Minder *m, const GPtrArray *running, const GPtrArray *starting)
-{
-  sigset_t term, before;
-
-  sigemptyset (&term);
-  sigaddset (&term, SIGTERM);
-  pthread_sigmask (SIG_BLOCK, &term, &before);
-  gint64 wait = vv_reconciler_run (m->reconciler, running, starting, g_get_monotonic_time ());
-  pthread_sigmask (SIG_SETMASK, &before, NULL);
-  return wait;
-}
-
 static gint64
 reconcile (const Minder *m)
 {
   g_autoptr (GPtrArray) running = g_ptr_array_new_with_free_func ((GDestroyNotify)vv_domain_free);
   g_autoptr (GPtrArray) starting = g_ptr_array_new_with_free_func ((GDestroyNotify)vv_domain_free);
+  sigset_t term, before;
 
   if (!vv_libvirt_client_domains (m->client, running, starting))
     return -1;
-  return reconcile_whole (m, running, starting);
-}
-
-static void
-look (Minder *m)
-{
-  gint64 wait = journal_is_empty (m) ? -1 : reconcile (m);
-
-  if (journal_is_empty (m))
-    g_main_loop_quit (m->loop); /* the daemon starts us again when there is something to mind */
-  else if (wait >= 0)
-    look_within (m, wait);
+  sigemptyset (&term);
+  sigaddset (&term, SIGTERM);
+  /* The daemon's death, or its wish, must not cut a move in two. */
+  pthread_sigmask (SIG_BLOCK, &term, &before);
+  gint64 wait = vv_reconciler_run (m->reconciler, running, starting, g_get_monotonic_time ());
+  pthread_sigmask (SIG_SETMASK, &before, NULL);
+  return wait;
 }
 
 static gboolean
@@ -96,8 +78,13 @@ on_timer (gpointer data)
   Minder *m = data;
 
   m->timer = 0;
-  if (!m->held) /* else "free" will bring a look */
-    look (m);
+  if (m->held) /* "free" will bring a look */
+    return G_SOURCE_REMOVE;
+  gint64 wait = journal_is_empty (m) ? -1 : reconcile (m);
+  if (journal_is_empty (m))
+    g_main_loop_quit (m->loop); /* the daemon starts us again when there is something to mind */
+  else if (wait >= 0)
+    look_within (m, wait);
   return G_SOURCE_REMOVE;
 }
 
@@ -121,17 +108,6 @@ on_libvirt_changed (gpointer data)
   look_within (data, AFTER_LIBVIRT_MS * G_TIME_SPAN_MILLISECOND);
 }
 
-static void
-obey (Minder *m, char order)
-{
-  if (order == VV_ORDER_HELD || order == VV_ORDER_FREE)
-    m->held = order == VV_ORDER_HELD;
-  else if (order != VV_ORDER_LOOK)
-    return;
-  if (!m->held)
-    look_within (m, SOON_MS * G_TIME_SPAN_MILLISECOND);
-}
-
 static gboolean
 on_input (int fd, GIOCondition condition, gpointer data)
 {
@@ -146,20 +122,15 @@ on_input (int fd, GIOCondition condition, gpointer data)
     g_main_loop_quit (m->loop);
     return G_SOURCE_REMOVE;
   }
-  for (ssize_t i = 0; i < n; i++)
-    obey (m, orders[i]);
+  for (ssize_t i = 0; i < n; i++) {
+    if (orders[i] == VV_ORDER_HELD || orders[i] == VV_ORDER_FREE)
+      m->held = orders[i] == VV_ORDER_HELD;
+    else if (orders[i] != VV_ORDER_LOOK)
+      continue;
+    if (!m->held)
+      look_within (m, SOON_MS * G_TIME_SPAN_MILLISECOND);
+  }
   return G_SOURCE_CONTINUE;
-}
-
-/* The first look comes after what the daemon has already written. */
-static void
-run (Minder *m)
-{
-  m->loop = g_main_loop_new (NULL, FALSE);
-  g_unix_fd_add_full (G_PRIORITY_HIGH, STDIN_FILENO, G_IO_IN | G_IO_HUP | G_IO_ERR, on_input, m, NULL);
-  look_within (m, 0);
-  g_main_loop_run (m->loop);
-  g_main_loop_unref (m->loop);
 }
 
 static int
@@ -177,9 +148,13 @@ mind (const Options *options)
   vv_recover (session);
   g_autofree char *sockets = vv_host_path (session->host, "/run/libvirt");
   g_autoptr (VvReconciler) reconciler = vv_reconciler_new (session, options->grace_ms);
-  Minder m = {.session = session, .reconciler = reconciler};
+  g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
+  Minder m = {.loop = loop, .session = session, .reconciler = reconciler};
   m.client = vv_libvirt_client_new (options->uri, sockets, on_libvirt_changed, &m);
-  run (&m);
+  /* The first look comes after what the daemon has already written. */
+  g_unix_fd_add_full (G_PRIORITY_HIGH, STDIN_FILENO, G_IO_IN | G_IO_HUP | G_IO_ERR, on_input, &m, NULL);
+  look_within (&m, 0);
+  g_main_loop_run (loop);
   if (m.held)
     _exit (EXIT_SUCCESS); /* libvirt would not answer the farewell; the kernel closes the connection */
   vv_libvirt_client_free (m.client);

@@ -64,16 +64,6 @@ vv_reconciler_free (VvReconciler *r)
   g_free (r);
 }
 
-/* A trouble that lasts is met again at each run. */
-static void
-say_once (VvReconciler *r, const char *address, const char *problem)
-{
-  if (g_strcmp0 (g_hash_table_lookup (r->said, address), problem) == 0)
-    return;
-  g_warning ("%s", problem);
-  g_hash_table_insert (r->said, g_strdup (address), g_strdup (problem));
-}
-
 /* --- who has the device --- */
 
 static const VvHostdev *
@@ -209,9 +199,10 @@ mend (const VvReconciler *r, const VvEntry *seen, GError **error)
   return vv_domain_device_release (&gone, b, error);
 }
 
-/* The absence of this device from this very domain */
-static const Absence *
-note_absence (Pass *p, const VvEntry *entry)
+/* What counts is the absence of this device from this very domain. What fails here waits for the next event:
+ * there is nothing to gain by trying again and again. */
+static gboolean
+wait_or_mend (Pass *p, const VvEntry *entry, GError **error)
 {
   const Absence *before = g_hash_table_lookup (p->r->absent, entry->address);
   Absence *now = g_new0 (Absence, 1);
@@ -219,15 +210,7 @@ note_absence (Pass *p, const VvEntry *entry)
   now->uuid = g_strdup (entry->domain_uuid);
   now->since = before && strcmp (before->uuid, now->uuid) == 0 ? before->since : p->now;
   g_hash_table_insert (p->absent, g_strdup (entry->address), now);
-  return now;
-}
-
-/* What fails here waits for the next event: there is nothing to gain by trying again and again. */
-static gboolean
-wait_or_mend (Pass *p, const VvEntry *entry, GError **error)
-{
-  gint64 left = note_absence (p, entry)->since + p->r->grace - p->now;
-
+  gint64 left = now->since + p->r->grace - p->now;
   if (left <= 0)
     return mend (p->r, entry, error);
   p->wait = p->wait < 0 ? left : MIN (p->wait, left);
@@ -263,11 +246,14 @@ vv_reconciler_run (VvReconciler *r, const GPtrArray *running, const GPtrArray *s
   g_autoptr (GPtrArray) addresses = vv_journal_addresses (r->session->journal);
 
   for (guint i = 0; i < addresses->len; i++) {
+    const char *address = addresses->pdata[i];
     g_autoptr (GError) error = NULL;
-    if (look_at (&pass, addresses->pdata[i], &error))
-      g_hash_table_remove (r->said, addresses->pdata[i]);
-    else
-      say_once (r, addresses->pdata[i], error->message);
+    if (look_at (&pass, address, &error)) {
+      g_hash_table_remove (r->said, address);
+    } else if (g_strcmp0 (g_hash_table_lookup (r->said, address), error->message) != 0) {
+      g_warning ("%s", error->message); /* once: a trouble that lasts is met again at each run */
+      g_hash_table_insert (r->said, g_strdup (address), g_strdup (error->message));
+    }
   }
   g_hash_table_unref (r->absent);
   r->absent = pass.absent;
