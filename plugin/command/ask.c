@@ -33,13 +33,12 @@ set_connect_error (GError **error, int errnum, const char *path)
   }
 }
 
-static gboolean
+static void
 timed_out (GError **error, int patience_ms)
 {
   g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
                _ ("vfio-variantd did not answer within %g s; 'journalctl -u vfio-variantd' may tell why"),
                patience_ms / 1000.0);
-  return FALSE;
 }
 
 /* Returns: a connected socket, or -1 with @error set */
@@ -70,37 +69,6 @@ dial (const char *path, int patience_ms, GError **error)
   return -1;
 }
 
-static gboolean
-read_to_end (int fd, int patience_ms, GString *reply, GError **error)
-{
-  char chunk[4096];
-  ssize_t n;
-
-  while ((n = TEMP_FAILURE_RETRY (read (fd, chunk, sizeof chunk))) > 0)
-    g_string_append_len (reply, chunk, n);
-  if (n < 0 && errno == EAGAIN)
-    return timed_out (error, patience_ms);
-  return n == 0 || vv_set_errno (error, errno, "the answer of vfio-variantd");
-}
-
-/* A daemon of any version reports at least its version. */
-static gboolean
-is_status (JsonNode *root)
-{
-  return root && JSON_NODE_HOLDS_OBJECT (root) && vv_json_get_string (json_node_get_object (root), "version");
-}
-
-static void
-compare_versions (JsonObject *status)
-{
-  g_autofree char *version = vv_printable (vv_json_get_string (status, "version"), ERROR_CHARACTERS);
-
-  if (g_strcmp0 (version, VV_VERSION) != 0)
-    vv_warning (_ ("vfio-variantd is version %s, vfio-variant is version %s; 'systemctl restart "
-                   "vfio-variantd' starts the installed one"),
-                version, VV_VERSION);
-}
-
 /* Only root can have put this socket into root's directory (status-socket.h), so the answer is trusted. It is
  * cut off when the daemon ends while it answers, and differs when a daemon of another version still runs. */
 static JsonObject *
@@ -108,9 +76,11 @@ parse (const GString *reply, GError **error)
 {
   g_autoptr (JsonParser) parser = json_parser_new ();
   g_autoptr (GError) syntax = NULL;
+  gboolean parsed = json_parser_load_from_data (parser, reply->str, (gssize)reply->len, &syntax);
+  JsonNode *root = parsed ? json_parser_get_root (parser) : NULL;
+  JsonObject *status = root && JSON_NODE_HOLDS_OBJECT (root) ? json_node_get_object (root) : NULL;
 
-  if (!json_parser_load_from_data (parser, reply->str, (gssize)reply->len, &syntax) ||
-      !is_status (json_parser_get_root (parser))) {
+  if (!status || !vv_json_get_string (status, "version")) { /* which a daemon of any version reports */
     g_autofree char *what =
         vv_printable (syntax ? syntax->message : _ ("no version in it"), ERROR_CHARACTERS);
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
@@ -119,9 +89,12 @@ parse (const GString *reply, GError **error)
                  what);
     return NULL;
   }
-  JsonObject *status = json_object_ref (json_node_get_object (json_parser_get_root (parser)));
-  compare_versions (status);
-  return status;
+  g_autofree char *version = vv_printable (vv_json_get_string (status, "version"), ERROR_CHARACTERS);
+  if (g_strcmp0 (version, VV_VERSION) != 0)
+    vv_warning (_ ("vfio-variantd is version %s, vfio-variant is version %s; 'systemctl restart "
+                   "vfio-variantd' starts the installed one"),
+                version, VV_VERSION);
+  return json_object_ref (status);
 }
 
 JsonObject *
@@ -130,10 +103,20 @@ vv_ask_daemon (const VvHost *host, int patience_ms, GError **error)
   g_autofree char *path = g_build_filename (host->run_path, VV_DAEMON_SOCKET, NULL);
   g_autoptr (GString) reply = g_string_new (NULL);
   int fd = dial (path, patience_ms, error);
+  char chunk[4096];
+  ssize_t n;
 
   if (fd < 0)
     return NULL;
-  gboolean whole = read_to_end (fd, patience_ms, reply, error);
+  while ((n = TEMP_FAILURE_RETRY (read (fd, chunk, sizeof chunk))) > 0)
+    g_string_append_len (reply, chunk, n);
+  int errnum = errno;
   close (fd);
-  return whole ? parse (reply, error) : NULL;
+  if (n == 0)
+    return parse (reply, error);
+  if (errnum == EAGAIN)
+    timed_out (error, patience_ms);
+  else
+    vv_set_errno (error, errnum, "the answer of vfio-variantd");
+  return NULL;
 }

@@ -55,17 +55,6 @@ iommu_allows (const VvSession *session, const VvPciDevice *device, GError **erro
   return FALSE;
 }
 
-/* A virtual function that was destroyed and made anew has nothing to do with what it was. What a domain has
- * is between libvirt's hands at times. */
-static gboolean
-forget_stale (const VvSession *session, VvBinding *b, const VvChoice *choice, GError **error)
-{
-  gboolean on_vfio = vv_on_vfio (session->host, b->device, choice->selection);
-
-  return !vv_binding_is_stale (b, &b->device->now, on_vfio) || b->entry->domain ||
-         vv_binding_forget (b, error);
-}
-
 static VvChange *
 bind_device (const VvSession *session, const char *address, const Options *options, GError **error)
 {
@@ -74,7 +63,11 @@ bind_device (const VvSession *session, const char *address, const Options *optio
       binding ? vv_choose (session, binding->device, binding->entry, NULL, NULL, NULL, error) : NULL;
 
   if (choice && options->at_boot) {
-    if (!forget_stale (session, binding, choice, error))
+    /* A virtual function that was destroyed and made anew has nothing to do with what it was. What a domain
+     * has is between libvirt's hands at times. */
+    gboolean on_vfio = vv_on_vfio (session->host, binding->device, choice->selection);
+    if (vv_binding_is_stale (binding, &binding->device->now, on_vfio) && !binding->entry->domain &&
+        !vv_binding_forget (binding, error))
       return NULL;
     vv_binding_expect_newcomer (binding);
   }
@@ -108,13 +101,6 @@ bind_and_say (const VvSession *session, const char *address, gpointer data, GErr
 
 /* --- at boot --- */
 
-/* What a domain has, or the policy had bound before, is where it should be. */
-static gboolean
-is_done (const VvSession *session, const VvPciDevice *device, const VvEntry *entry, const VvChoice *choice)
-{
-  return entry && (entry->held || entry->domain) && vv_on_vfio (session->host, device, choice->selection);
-}
-
 /* Looked at without its lock: most devices of a host are none of ours. */
 static gboolean
 is_wanted_at_boot (const VvSession *session, const char *address)
@@ -124,8 +110,10 @@ is_wanted_at_boot (const VvSession *session, const char *address)
   g_autoptr (VvEntry) entry = device ? vv_journal_load (session->journal, address, NULL) : NULL;
   g_autoptr (VvChoice) choice = device ? vv_choose (session, device, entry, NULL, NULL, NULL, NULL) : NULL;
 
-  return choice && choice->decision->terms.values[VV_TERM_AT_BOOT] == VV_AT_BOOT_YES &&
-         !is_done (session, device, entry, choice);
+  if (!choice || choice->decision->terms.values[VV_TERM_AT_BOOT] != VV_AT_BOOT_YES)
+    return FALSE;
+  /* What a domain has, or the policy had bound before, is where it should be. */
+  return !entry || (!entry->held && !entry->domain) || !vv_on_vfio (session->host, device, choice->selection);
 }
 
 /* Returns: (transfer full) (nullable): those of the devices meant, or of all, that are to be bound at boot */

@@ -26,15 +26,6 @@ typedef struct {
 
 /* --- what changed --- */
 
-static JsonNode *
-node_of (const VvRow *row)
-{
-  g_autoptr (JsonBuilder) builder = json_builder_new ();
-
-  vv_row_json (row, builder);
-  return json_builder_get_root (builder);
-}
-
 /* Returns: (element-type utf8 JsonNode): what is told of each device, by its address */
 static GHashTable *
 nodes_of (const GPtrArray *rows)
@@ -44,7 +35,9 @@ nodes_of (const GPtrArray *rows)
 
   for (guint i = 0; i < rows->len; i++) {
     const VvRow *row = rows->pdata[i];
-    g_hash_table_insert (nodes, g_strdup (row->device->address), node_of (row));
+    g_autoptr (JsonBuilder) builder = json_builder_new ();
+    vv_row_json (row, builder);
+    g_hash_table_insert (nodes, g_strdup (row->device->address), json_builder_get_root (builder));
   }
   return nodes;
 }
@@ -65,14 +58,6 @@ tell_json (JsonNode *node, const char *event)
 }
 
 static void
-print_cell (const char *text)
-{
-  g_autofree char *safe = vv_printable (text, CELL_CHARACTERS);
-
-  printf (" %s", safe ? safe : "-");
-}
-
-static void
 tell_line (const VvRow *row, const char *event, const GArray *columns)
 {
   g_autoptr (GDateTime) now = g_date_time_new_now_local ();
@@ -81,7 +66,8 @@ tell_line (const VvRow *row, const char *event, const GArray *columns)
   printf ("%s %-7s", time, event);
   for (guint i = 0; i < columns->len; i++) {
     g_autofree char *text = vv_row_text (row, g_array_index (columns, VvColumn, i));
-    print_cell (text);
+    g_autofree char *safe = vv_printable (text, CELL_CHARACTERS);
+    printf (" %s", safe ? safe : "-");
   }
   putchar ('\n');
 }
@@ -115,14 +101,6 @@ tell_changes (const Follow *f, const GPtrArray *rows, GHashTable *nodes)
 }
 
 /* --- telling it --- */
-
-/* From the top; what was there before goes. */
-static void
-draw (const Follow *f, const GPtrArray *rows)
-{
-  fputs ("\033[H\033[J", stdout);
-  vv_table_print (rows, f->style);
-}
 
 /* Named devices may have gone. */
 static GPtrArray *
@@ -164,10 +142,12 @@ look (gpointer data)
   vv_session_set_policy (session, vv_policy_read (session->host));
   GPtrArray *rows = rows_now (f, session);
   GHashTable *nodes = f->terminal ? NULL : nodes_of (rows);
-  if (f->terminal)
-    draw (f, rows);
-  else
+  if (f->terminal) {
+    fputs ("\033[H\033[J", stdout); /* from the top; what was there before goes */
+    vv_table_print (rows, f->style);
+  } else {
     tell_changes (f, rows, nodes);
+  }
   forget (f);
   f->rows = rows;
   f->nodes = nodes;

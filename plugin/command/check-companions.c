@@ -114,17 +114,6 @@ vv_find_companions (const VvSurroundings *s, const VvPciDevice *device, const GP
 
 /* --- the boot framebuffer --- */
 
-/* Who owns the firmware's framebuffer in /proc/iomem: drivers/video/fbdev and drivers/gpu/drm/sysfb, and,
- * before any of them, drivers/firmware/sysfb_simplefb.c */
-static gboolean
-is_boot_framebuffer (const char *owner)
-{
-  static const char *const owners[] = {
-      "efifb", "vesafb", "simplefb", "simple-framebuffer", "simpledrm", "efidrm", "vesadrm", "BOOTFB", NULL};
-
-  return g_strv_contains (owners, owner);
-}
-
 /* The BAR that has all of [@start, @end], from "START END FLAGS" for each (resource_show() in
  * drivers/pci/pci-sysfs.c); -1: none */
 static int
@@ -148,6 +137,10 @@ bar_with (const VvPciDevice *device, guint64 start, guint64 end)
 static char *
 framebuffer_owner (const VvHost *host, const VvPciDevice *device, int *bar)
 {
+  /* Who owns the firmware's framebuffer in /proc/iomem: drivers/video/fbdev and drivers/gpu/drm/sysfb, and,
+   * before any of them, drivers/firmware/sysfb_simplefb.c */
+  static const char *const owners[] = {
+      "efifb", "vesafb", "simplefb", "simple-framebuffer", "simpledrm", "efidrm", "vesadrm", "BOOTFB", NULL};
   g_autofree char *text = host->proc ? vv_io_read (host->proc, "iomem", IOMEM_LIMIT, NULL) : NULL;
   g_auto (GStrv) lines = g_strsplit (text ? text : "", "\n", -1);
 
@@ -155,7 +148,7 @@ framebuffer_owner (const VvHost *host, const VvPciDevice *device, int *bar)
     guint64 start = 0;
     guint64 end = 0;
     const char *owner = strstr (*line, " : ");
-    if (!owner || !is_boot_framebuffer (owner + strlen (" : ")) ||
+    if (!owner || !g_strv_contains (owners, owner + strlen (" : ")) ||
         sscanf (*line, " %" G_GINT64_MODIFIER "x-%" G_GINT64_MODIFIER "x", &start, &end) != 2 || !end)
       continue;
     *bar = bar_with (device, start, end);

@@ -105,39 +105,34 @@ check_iommu (const Look *l)
     vv_find_iommu_off (l->s, l->device->address, l->check->findings);
 }
 
-/* Whether @member, a device of the host's, may be given away without loss is for the administrator to say. */
-static void
-find_blocker (const Look *l, const VvPciDevice *member)
-{
-  g_autoptr (GPtrArray) uses = vv_host_use (l->s->session->host, member);
-  g_autofree char *use = joined (uses);
-
-  if (uses->len)
-    find (l, "group", VV_PROBLEM,
-          g_strdup_printf (_ ("%s, in the same IOMMU group %s, is on %s, and the host uses it: %s"),
-                           member->address, l->device->iommu_group, member->now.driver, use),
-          _ ("VFIO gives out a group as a whole: QEMU would not start, and the host loses what it uses if "
-             "that device "
-             "is taken, too"),
-          g_strdup (_ ("put one of the two devices into another slot, or end that use")));
-  else
-    find (l, "group", VV_PROBLEM,
-          g_strdup_printf (_ ("%s, in the same IOMMU group %s, is on %s"), member->address,
-                           l->device->iommu_group, member->now.driver),
-          _ ("VFIO gives out a group as a whole: QEMU would not start unless the guest has that device, too, "
-             "or no "
-             "driver of the host does"),
-          g_strdup_printf ("vfio-variant bind %s", member->address));
-}
-
+/* Whether a device of the host's may be given away without loss is for the administrator to say. */
 static void
 check_group (const Look *l)
 {
   g_autoptr (GPtrArray) blockers =
       vv_group_blockers (l->s->session->host, l->s->session->catalog, l->device, l->plan->along);
 
-  for (guint i = 0; i < blockers->len; i++)
-    find_blocker (l, blockers->pdata[i]);
+  for (guint i = 0; i < blockers->len; i++) {
+    const VvPciDevice *member = blockers->pdata[i];
+    g_autoptr (GPtrArray) uses = vv_host_use (l->s->session->host, member);
+    g_autofree char *use = joined (uses);
+    if (uses->len)
+      find (l, "group", VV_PROBLEM,
+            g_strdup_printf (_ ("%s, in the same IOMMU group %s, is on %s, and the host uses it: %s"),
+                             member->address, l->device->iommu_group, member->now.driver, use),
+            _ ("VFIO gives out a group as a whole: QEMU would not start, and the host loses what it uses if "
+               "that device "
+               "is taken, too"),
+            g_strdup (_ ("put one of the two devices into another slot, or end that use")));
+    else
+      find (l, "group", VV_PROBLEM,
+            g_strdup_printf (_ ("%s, in the same IOMMU group %s, is on %s"), member->address,
+                             l->device->iommu_group, member->now.driver),
+            _ ("VFIO gives out a group as a whole: QEMU would not start unless the guest has that device, "
+               "too, or no "
+               "driver of the host does"),
+            g_strdup_printf ("vfio-variant bind %s", member->address));
+  }
 }
 
 /* --- who has it --- */
@@ -460,12 +455,6 @@ find_left_to_vendor (const Look *l)
           _ ("managed='no': neither libvirt nor vfio-variant moves it"), NULL);
 }
 
-static gboolean
-stays (const Look *l)
-{
-  return l->hostdev && !l->hostdev->managed && term (l, VV_TERM_UNMANAGED) != VV_UNMANAGED_MANAGE;
-}
-
 /* Returns: whether the device stays where it is */
 static gboolean
 check_stays (const Look *l)
@@ -479,7 +468,7 @@ check_stays (const Look *l)
   if (is_vendors (l)) {
     check->why = g_strdup (_ ("it is there now"));
     find_left_to_vendor (l);
-  } else if (stays (l)) {
+  } else if (l->hostdev && !l->hostdev->managed && term (l, VV_TERM_UNMANAGED) != VV_UNMANAGED_MANAGE) {
     check->why = g_strdup (_ ("managed='no': it stays where it is"));
     find (l, "unmanaged", l->on_vfio ? VV_NOTE : VV_PROBLEM,
           g_strdup_printf (_ ("managed='no', and it is on %s"),
@@ -572,21 +561,15 @@ check_migration (const Look *l)
           migration_remedy (l, driver));
 }
 
-/* What QEMU has learnt when: vfio_block_multiple_devices_migration() and iommufd_cdev_autodomains_get() in
- * its hw/vfio */
-static guint
-qemu_needed (const Look *l)
-{
-  if (needs_iommu_logging (l, name_of_choice (l)))
-    return 9001;
-  return l->choice->use.others ? 8002 : QEMU_MIGRATES;
-}
-
 static void
 check_qemu (const Look *l)
 {
   const VvQemu *qemu = l->plan->qemu;
-  guint needed = qemu_needed (l);
+  /* What QEMU has learnt when: vfio_block_multiple_devices_migration() and iommufd_cdev_autodomains_get() in
+   * its hw/vfio */
+  guint needed = needs_iommu_logging (l, name_of_choice (l)) ? 9001
+                 : l->choice->use.others                     ? 8002
+                                                             : QEMU_MIGRATES;
 
   if (!qemu || !qemu->version || qemu->version >= needed || is_generic (l))
     return;
@@ -600,17 +583,6 @@ check_qemu (const Look *l)
 }
 
 /* --- the device --- */
-
-static VvCheck *
-check_new (const char *address)
-{
-  VvCheck *check = g_new0 (VvCheck, 1);
-
-  check->address = g_strdup (address);
-  check->fallback = g_ptr_array_new_with_free_func (g_free);
-  check->findings = vv_findings_new ();
-  return check;
-}
 
 static gboolean
 choose (Look *l, GError **error)
@@ -631,8 +603,11 @@ VvCheck *
 vv_check_device (const VvSurroundings *s, const VvPlan *plan, const char *address, const VvHostdev *hostdev,
                  GError **error)
 {
-  g_auto (Look) l = {.s = s, .plan = plan, .hostdev = hostdev, .check = check_new (address)};
+  g_auto (Look) l = {.s = s, .plan = plan, .hostdev = hostdev, .check = g_new0 (VvCheck, 1)};
 
+  l.check->address = g_strdup (address);
+  l.check->fallback = g_ptr_array_new_with_free_func (g_free);
+  l.check->findings = vv_findings_new ();
   l.device = vv_pci_device_open (s->session->host, address, error);
   if (!l.device)
     return NULL;

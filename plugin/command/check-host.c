@@ -91,15 +91,6 @@ check_kernel (const VvSurroundings *s, GPtrArray *findings)
 
 /* --- the hook --- */
 
-/* An absolute link below a sysroot is meant to be followed there. */
-static char *
-hook_program (const VvHost *host, const char *link)
-{
-  g_autofree char *target = g_file_read_link (link, NULL);
-
-  return target && *target == '/' ? vv_host_path (host, target) : g_strdup (link);
-}
-
 /* Returns: (nullable): what is wrong with the program */
 static char *
 fault_of_program (const VvHost *host, const char *program)
@@ -145,7 +136,9 @@ check_hook (const VvSurroundings *s, GPtrArray *findings)
 {
   const VvHost *host = s->session->host;
   g_autofree char *link = vv_host_path (host, HOOK);
-  g_autofree char *program = hook_program (host, link);
+  g_autofree char *target = g_file_read_link (link, NULL);
+  /* An absolute link below a sysroot is meant to be followed there. */
+  g_autofree char *program = target && *target == '/' ? vv_host_path (host, target) : g_strdup (link);
   g_autofree char *fault = NULL;
   struct stat st;
 

@@ -117,22 +117,16 @@ check_on_generic (const VvSurroundings *s, const VvPciDevice *device, const VvEn
                    g_strdup_printf ("vfio-variant bind %s", device->address));
 }
 
-static gboolean
-can_be_loaded (const VvSurroundings *s, const char *name)
-{
-  g_auto (VvModuleLook) look = {0};
-
-  vv_modules_look (s->session->modules, name, &look);
-  return look.present || look.builtin || look.path;
-}
-
 static void
 check_override (const VvSurroundings *s, const VvPciDevice *device, GPtrArray *findings)
 {
   const char *override = device->now.override;
+  g_auto (VvModuleLook) look = {0};
 
-  if (device->now.driver || !override || vv_driver_registered (s->session->host, override) ||
-      can_be_loaded (s, override))
+  if (device->now.driver || !override || vv_driver_registered (s->session->host, override))
+    return;
+  vv_modules_look (s->session->modules, override, &look);
+  if (look.present || look.builtin || look.path)
     return;
   vv_findings_add (
       findings, "override-unknown", VV_WARNING, device->address,

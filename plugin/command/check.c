@@ -159,15 +159,6 @@ find_immobile (const GPtrArray *checks, GPtrArray *findings)
                      _ ("migratable='require': the domain would not start"), NULL);
 }
 
-static void
-find_qemu (const VvQemu *qemu, GPtrArray *findings)
-{
-  if (!qemu->version)
-    vv_findings_add (findings, "qemu-unknown", VV_NOTE, VV_SUBJECT_HOST,
-                     g_strdup_printf (_ ("the version of QEMU cannot be told: %s"), qemu->problem),
-                     _ ("live migration of VFIO devices needs QEMU 8.1"), NULL);
-}
-
 /* @addresses: (nullable): the devices; NULL: those of the domain */
 static gboolean
 ask (const VvSurroundings *s, const GPtrArray *addresses, Results *r, GError **error)
@@ -193,7 +184,10 @@ ask (const VvSurroundings *s, const GPtrArray *addresses, Results *r, GError **e
   vv_find_hook_scripts (s, r->findings);
   vv_find_denials (s, r->findings);
   vv_find_libvirt (s, r->findings);
-  find_qemu (&qemu, r->findings);
+  if (!qemu.version)
+    vv_findings_add (r->findings, "qemu-unknown", VV_NOTE, VV_SUBJECT_HOST,
+                     g_strdup_printf (_ ("the version of QEMU cannot be told: %s"), qemu.problem),
+                     _ ("live migration of VFIO devices needs QEMU 8.1"), NULL);
   vv_find_privilege (s, r->findings);
   return TRUE;
 }
@@ -280,14 +274,6 @@ print_json (const Results *r)
   vv_json_print (b);
 }
 
-static void
-print_text (const Results *r, gboolean colour)
-{
-  for (guint i = 0; i < r->checks->len; i++)
-    print_check (r->checks->pdata[i], colour);
-  vv_findings_print (r->findings, TRUE, colour);
-}
-
 /* --- the command --- */
 
 /* Returns: FALSE with @code set. @domain: (nullable): the --domain; @addresses: (out): of the DEVICE
@@ -353,9 +339,12 @@ vv_cmd_check (int argc, char **argv)
     return code;
   if (!ask (surroundings, addresses, &results, &error))
     return vv_print_error (error);
-  if (common.json)
+  if (common.json) {
     print_json (&results);
-  else
-    print_text (&results, common.colour);
+  } else {
+    for (guint i = 0; i < results.checks->len; i++)
+      print_check (results.checks->pdata[i], common.colour);
+    vv_findings_print (results.findings, TRUE, common.colour);
+  }
   return is_ok (&results) ? VV_EXIT_DONE : VV_EXIT_FAILED;
 }

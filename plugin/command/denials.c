@@ -22,14 +22,6 @@ typedef struct {
 /* --- one line --- */
 
 static gboolean
-is_denial (const char *line)
-{
-  gboolean selinux = strstr (line, "avc:") && strstr (line, "denied") && !strstr (line, "permissive=1");
-
-  return selinux || strstr (line, "apparmor=\"DENIED\"");
-}
-
-static gboolean
 is_about_us (const char *line)
 {
   static const char *const words[] = {"vfio", "modules.alias", "libvirt/hooks", "driver_override",
@@ -41,15 +33,6 @@ is_about_us (const char *line)
   return FALSE;
 }
 
-/* libvirt looks who its client is, the minder among them, for which its AppArmor profile has no rule, and
- * does without (virProcessGetStartTime). */
-static gboolean
-is_harmless (const char *line)
-{
-  return strstr (line, "operation=\"ptrace\"") && strstr (line, "profile=\"libvirtd\"") &&
-         strstr (line, "peer=\"vfio-variantd\"");
-}
-
 /* "audit(1364481363.243:24287)"; a line without is older than all */
 static double
 time_of (const char *line)
@@ -59,25 +42,25 @@ time_of (const char *line)
   return stamp ? g_ascii_strtod (stamp + strlen ("audit("), NULL) : 0;
 }
 
-/* A record of /dev/kmsg is "PRIORITY,SEQUENCE,MICROSECONDS,FLAGS;MESSAGE"
- * (Documentation/ABI/testing/dev-kmsg) */
-static const char *
-message_of (const char *line)
-{
-  const char *semicolon = g_ascii_isdigit (*line) ? strchr (line, ';') : NULL;
-
-  return semicolon ? semicolon + 1 : line;
-}
-
 static void
 judge (Newest *newest, const char *line)
 {
-  if (!is_denial (line) || !is_about_us (line) || is_harmless (line) ||
+  gboolean selinux = strstr (line, "avc:") && strstr (line, "denied") && !strstr (line, "permissive=1");
+
+  if ((!selinux && !strstr (line, "apparmor=\"DENIED\"")) || !is_about_us (line) ||
       (newest->line && time_of (line) < newest->time))
     return;
+  /* libvirt looks who its client is, the minder among them, for which its AppArmor profile has no rule, and
+   * does without (virProcessGetStartTime). */
+  if (strstr (line, "operation=\"ptrace\"") && strstr (line, "profile=\"libvirtd\"") &&
+      strstr (line, "peer=\"vfio-variantd\""))
+    return;
+  /* A record of /dev/kmsg is "PRIORITY,SEQUENCE,MICROSECONDS,FLAGS;MESSAGE"
+   * (Documentation/ABI/testing/dev-kmsg) */
+  const char *semicolon = g_ascii_isdigit (*line) ? strchr (line, ';') : NULL;
   g_free (newest->line);
   newest->time = time_of (line);
-  newest->line = g_strdup (message_of (line));
+  newest->line = g_strdup (semicolon ? semicolon + 1 : line);
 }
 
 /* --- one log --- */

@@ -66,22 +66,14 @@ worse_first (gconstpointer a, gconstpointer b)
   return (gint)(*(const VvFinding *const *)b)->severity - (gint)(*(const VvFinding *const *)a)->severity;
 }
 
-static gboolean
-has_subject (const GPtrArray *findings, const char *subject)
-{
-  for (guint i = 0; i < findings->len; i++)
-    if (strcmp (((const VvFinding *)findings->pdata[i])->subject, subject) == 0)
-      return TRUE;
-  return FALSE;
-}
-
 static void
 add_group (GPtrArray *ordered, const GPtrArray *findings, const char *subject)
 {
   g_autoptr (GPtrArray) group = g_ptr_array_new ();
 
-  if (has_subject (ordered, subject))
-    return;
+  for (guint i = 0; i < ordered->len; i++)
+    if (strcmp (((const VvFinding *)ordered->pdata[i])->subject, subject) == 0)
+      return;
   for (guint i = 0; i < findings->len; i++)
     if (strcmp (((const VvFinding *)findings->pdata[i])->subject, subject) == 0)
       g_ptr_array_add (group, findings->pdata[i]);
@@ -109,24 +101,17 @@ in_order (const GPtrArray *findings)
 
 static const char *const colours[] = {VV_COLOUR_GOOD, NULL, VV_COLOUR_FAIR, VV_COLOUR_BAD};
 
-/* printf() counts bytes, not characters. */
-static void
-print_severity (VvSeverity severity, gboolean colour)
-{
-  const char *word = _ (severities[severity]);
-
-  fputs ("  ", stdout);
-  vv_colour_print (colour, colours[severity], word);
-  for (glong i = g_utf8_strlen (word, -1); i < SEVERITY_WIDTH; i++)
-    putchar (' ');
-  putchar (' ');
-}
-
 static void
 print_one (const VvFinding *f, gboolean colour)
 {
-  print_severity (f->severity, colour);
-  printf ("%s [%s]\n", f->what, f->id);
+  const char *word = _ (severities[f->severity]);
+
+  fputs ("  ", stdout);
+  vv_colour_print (colour, colours[f->severity], word);
+  /* printf() counts bytes, not characters. */
+  for (glong i = g_utf8_strlen (word, -1); i < SEVERITY_WIDTH; i++)
+    putchar (' ');
+  printf (" %s [%s]\n", f->what, f->id);
   printf ("  %-*s %s\n", SEVERITY_WIDTH, "", f->why);
   if (f->cure)
     printf ("  %-*s -> %s\n", SEVERITY_WIDTH, "", f->cure);
@@ -147,19 +132,6 @@ vv_findings_print (const GPtrArray *findings, gboolean titled, gboolean colour)
   }
 }
 
-static void
-json_one (const VvFinding *f, JsonBuilder *b)
-{
-  json_builder_begin_object (b);
-  vv_json_string (b, "id", f->id);
-  vv_json_string (b, "severity", severities[f->severity]);
-  vv_json_string (b, "subject", f->subject);
-  vv_json_string (b, "what", f->what);
-  vv_json_string (b, "why", f->why);
-  vv_json_string (b, "cure", f->cure);
-  json_builder_end_object (b);
-}
-
 void
 vv_findings_json (const GPtrArray *findings, JsonBuilder *b)
 {
@@ -167,7 +139,16 @@ vv_findings_json (const GPtrArray *findings, JsonBuilder *b)
 
   json_builder_set_member_name (b, "findings");
   json_builder_begin_array (b);
-  for (guint i = 0; i < ordered->len; i++)
-    json_one (ordered->pdata[i], b);
+  for (guint i = 0; i < ordered->len; i++) {
+    const VvFinding *f = ordered->pdata[i];
+    json_builder_begin_object (b);
+    vv_json_string (b, "id", f->id);
+    vv_json_string (b, "severity", severities[f->severity]);
+    vv_json_string (b, "subject", f->subject);
+    vv_json_string (b, "what", f->what);
+    vv_json_string (b, "why", f->why);
+    vv_json_string (b, "cure", f->cure);
+    json_builder_end_object (b);
+  }
   json_builder_end_array (b);
 }

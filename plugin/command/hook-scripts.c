@@ -224,18 +224,6 @@ read_redirection (Reader *r)
     g_ptr_array_add (is_here ? r->ends : r->targets, g_steal_pointer (&word));
 }
 
-/* The words of "NAME=(WORD...)", up to the bracket that ends them, are no commands. */
-static void
-skip_list (Reader *r)
-{
-  while (*r->at && *r->at != ')') {
-    const char *before = r->at;
-    g_free (read_word (r));
-    if (r->at == before)
-      r->line += *r->at++ == '\n';
-  }
-}
-
 /* "((EXPRESSION))" in a line: no commands, and "<<" begins no here-document. Returns: whether there was one
  */
 static gboolean
@@ -250,7 +238,8 @@ skip_arithmetic (Reader *r)
   return TRUE;
 }
 
-/* "NAME ()" defines a function; else a command begins. */
+/* "NAME ()" defines a function; the words of "NAME=(WORD...)", up to the bracket that ends them, are no
+ * commands; else a command begins. */
 static void
 open_bracket (Reader *r)
 {
@@ -258,7 +247,12 @@ open_bracket (Reader *r)
     return;
   r->at++;
   if (r->words->len == 0 && r->after_assignment == r->at - 1) {
-    skip_list (r);
+    while (*r->at && *r->at != ')') {
+      const char *before = r->at;
+      g_free (read_word (r));
+      if (r->at == before)
+        r->line += *r->at++ == '\n';
+    }
     return;
   }
   skip_blanks (r);
@@ -296,14 +290,6 @@ step (Reader *r)
   }
 }
 
-static gboolean
-is_shell (const char *text)
-{
-  g_autofree char *first = g_strndup (text, strcspn (text, "\n"));
-
-  return !g_str_has_prefix (first, "#!") || strstr (first, "sh");
-}
-
 void
 vv_hook_script_read (const char *text, VvHookUseFunc func, gpointer data)
 {
@@ -314,8 +300,9 @@ vv_hook_script_read (const char *text, VvHookUseFunc func, gpointer data)
                        .ends = g_ptr_array_new_with_free_func (g_free),
                        .func = func,
                        .data = data};
+  g_autofree char *first = g_strndup (text, strcspn (text, "\n"));
 
-  if (!is_shell (text))
+  if (g_str_has_prefix (first, "#!") && !strstr (first, "sh")) /* of another language */
     return;
   for (skip_blanks (&r); *r.at; skip_blanks (&r))
     step (&r);

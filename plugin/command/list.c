@@ -49,15 +49,6 @@ json_groups (JsonBuilder *b, const GPtrArray *groups)
 
 /* --- once --- */
 
-static int
-say_nothing_is_listed (void)
-{
-  fprintf (stderr, "vfio-variant: %s\n",
-           _ ("no device here has a VFIO variant driver or is on VFIO; 'vfio-variant list --all' lists every "
-              "PCI device"));
-  return VV_EXIT_DONE;
-}
-
 /* Rows, or groups of them: each with its two forms */
 static int
 print_listed (const GPtrArray *listed, const VvStyle *style, gboolean json,
@@ -68,27 +59,17 @@ print_listed (const GPtrArray *listed, const VvStyle *style, gboolean json,
     g_autoptr (JsonBuilder) builder = json_builder_new ();
     as_json (builder, listed);
     vv_json_print (builder);
-    return VV_EXIT_DONE;
+  } else if (listed->len) {
+    as_table (listed, style);
+  } else {
+    fprintf (stderr, "vfio-variant: %s\n",
+             _ ("no device here has a VFIO variant driver or is on VFIO; 'vfio-variant list --all' lists "
+                "every PCI device"));
   }
-  if (!listed->len)
-    return say_nothing_is_listed ();
-  as_table (listed, style);
   return VV_EXIT_DONE;
 }
 
 /* A group is told as a whole when one of its devices is listed; what has no group is none. */
-static void
-keep_listed (GPtrArray *rows, const VvListing *listing, gboolean is_group)
-{
-  gboolean any = FALSE;
-
-  for (guint i = 0; i < rows->len; i++)
-    any |= vv_listing_has (listing, rows->pdata[i]);
-  for (guint i = rows->len; i-- > 0;)
-    if (!(is_group ? any : vv_listing_has (listing, rows->pdata[i])))
-      g_ptr_array_remove_index (rows, i);
-}
-
 static GPtrArray *
 listed_groups (const GPtrArray *rows, const VvListing *listing)
 {
@@ -96,7 +77,12 @@ listed_groups (const GPtrArray *rows, const VvListing *listing)
 
   for (guint i = groups->len; i-- > 0;) {
     const VvGroup *group = groups->pdata[i];
-    keep_listed (group->rows, listing, group->number != NULL);
+    gboolean any = FALSE;
+    for (guint k = 0; k < group->rows->len; k++)
+      any |= vv_listing_has (listing, group->rows->pdata[k]);
+    for (guint k = group->rows->len; k-- > 0;)
+      if (!(group->number ? any : vv_listing_has (listing, group->rows->pdata[k])))
+        g_ptr_array_remove_index (group->rows, k);
     if (!group->rows->len)
       g_ptr_array_remove_index (groups, i);
   }

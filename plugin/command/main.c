@@ -42,24 +42,6 @@ print_usage (FILE *stream)
            _ ("Exit status: 0 done, 1 failed, 2 usage, 3 no such device, 4 refused, 5 not privileged."));
 }
 
-/* Only here: the daemon, the hook and the log speak English. */
-static void
-begin_in_the_users_language (void)
-{
-  setlocale (LC_ALL, "");
-#ifdef VV_LOCALE_DIR
-  bindtextdomain (GETTEXT_PACKAGE, VV_LOCALE_DIR);
-  bind_textdomain_codeset (GETTEXT_PACKAGE, "UTF-8");
-#endif
-}
-
-static void
-print_version (void)
-{
-  puts ("vfio-variant " VV_VERSION);
-  puts ("built with " VV_BUILT_WITH);
-}
-
 typedef int (*Command) (int argc, char **argv);
 
 static Command
@@ -115,7 +97,8 @@ run (int argc, char **argv)
     return VV_EXIT_DONE;
   }
   if (strcmp (argv[1], "--version") == 0) {
-    print_version ();
+    puts ("vfio-variant " VV_VERSION);
+    puts ("built with " VV_BUILT_WITH);
     return VV_EXIT_DONE;
   }
   Command command = find_command (argv[1]);
@@ -139,6 +122,10 @@ close_output (int code)
 int
 main (int argc, char **argv)
 {
-  begin_in_the_users_language ();
+  setlocale (LC_ALL, ""); /* only here: the daemon, the hook and the log speak English */
+#ifdef VV_LOCALE_DIR
+  bindtextdomain (GETTEXT_PACKAGE, VV_LOCALE_DIR);
+  bind_textdomain_codeset (GETTEXT_PACKAGE, "UTF-8");
+#endif
   return close_output (run (argc, argv));
 }

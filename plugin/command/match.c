@@ -127,16 +127,6 @@ json_candidate (JsonBuilder *b, const VvHost *host, const VvSelection *selection
 }
 
 static void
-json_exclusion (JsonBuilder *b, const VvCandidate *c)
-{
-  json_builder_begin_object (b);
-  vv_json_string (b, "module", c->module);
-  vv_json_string (b, "alias", c->alias);
-  vv_json_string (b, "reason", c->excluded);
-  json_builder_end_object (b);
-}
-
-static void
 json_rule (JsonBuilder *b, const VvDecision *decision)
 {
   json_builder_set_member_name (b, "rule");
@@ -184,8 +174,14 @@ json_match (JsonBuilder *b, const VvHost *host, const VvPciDevice *device, const
   json_builder_end_array (b);
   json_builder_set_member_name (b, "excluded");
   json_builder_begin_array (b);
-  for (guint i = 0; i < selection->excluded->len; i++)
-    json_exclusion (b, selection->excluded->pdata[i]);
+  for (guint i = 0; i < selection->excluded->len; i++) {
+    const VvCandidate *c = selection->excluded->pdata[i];
+    json_builder_begin_object (b);
+    vv_json_string (b, "module", c->module);
+    vv_json_string (b, "alias", c->alias);
+    vv_json_string (b, "reason", c->excluded);
+    json_builder_end_object (b);
+  }
   json_builder_end_array (b);
   json_builder_end_object (b);
 }

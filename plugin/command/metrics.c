@@ -100,15 +100,6 @@ tell (const VvHost *host, VvMetricsFormat format, const char *output, int patien
   return VV_EXIT_DONE;
 }
 
-static gboolean
-parse_format (const char *name, VvMetricsFormat *format)
-{
-  gboolean prometheus = strcmp (name, "prometheus") == 0;
-
-  *format = prometheus ? VV_METRICS_PROMETHEUS : VV_METRICS_OPENMETRICS;
-  return prometheus || strcmp (name, "openmetrics") == 0;
-}
-
 int
 vv_cmd_metrics (int argc, char **argv)
 {
@@ -116,7 +107,6 @@ vv_cmd_metrics (int argc, char **argv)
   g_autofree char *name = NULL;
   g_autofree char *output = NULL;
   int patience_ms = VV_PATIENCE_MS;
-  VvMetricsFormat format;
   g_autoptr (GError) error = NULL;
   const GOptionEntry entries[] = {
       {"format", 'f', 0, G_OPTION_ARG_STRING, &name, N_ ("openmetrics (the default) or prometheus"),
@@ -137,10 +127,12 @@ vv_cmd_metrics (int argc, char **argv)
     return code;
   if (argc > 1)
     return vv_usage_error (argv[0], _ ("it takes no arguments"));
-  if (!parse_format (name ? name : "openmetrics", &format))
+  gboolean prometheus = g_strcmp0 (name, "prometheus") == 0;
+  if (name && !prometheus && strcmp (name, "openmetrics") != 0)
     return vv_usage_error (argv[0], _ ("--format takes openmetrics or prometheus"));
   if (patience_ms < 1 || patience_ms > VV_PATIENCE_MS)
     return vv_usage_error (argv[0], _ ("--timeout-ms takes a number from 1 to %d"), VV_PATIENCE_MS);
   g_autoptr (VvHost) host = vv_host_new (common.sysroot, NULL, &error);
-  return host ? tell (host, format, output, patience_ms) : vv_print_error (error);
+  return host ? tell (host, prometheus ? VV_METRICS_PROMETHEUS : VV_METRICS_OPENMETRICS, output, patience_ms)
+              : vv_print_error (error);
 }

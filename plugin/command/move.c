@@ -81,16 +81,6 @@ json_attempts (JsonBuilder *b, const GPtrArray *attempts)
 }
 
 static void
-json_steps (JsonBuilder *b, const GPtrArray *steps)
-{
-  json_builder_set_member_name (b, "steps");
-  json_builder_begin_array (b);
-  for (guint i = 0; i < steps->len; i++)
-    json_builder_add_string_value (b, steps->pdata[i]);
-  json_builder_end_array (b);
-}
-
-static void
 json_result (JsonBuilder *b, const Result *r)
 {
   const VvChange *c = r->change;
@@ -106,7 +96,11 @@ json_result (JsonBuilder *b, const Result *r)
     vv_json_string (b, "alias", c->alias);
     vv_json_string (b, "why", c->why);
     json_attempts (b, c->attempts);
-    json_steps (b, c->steps);
+    json_builder_set_member_name (b, "steps");
+    json_builder_begin_array (b);
+    for (guint i = 0; i < c->steps->len; i++)
+      json_builder_add_string_value (b, c->steps->pdata[i]);
+    json_builder_end_array (b);
     json_builder_set_member_name (b, "microseconds");
     json_builder_add_int_value (b, c->usec);
   }

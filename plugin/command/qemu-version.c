@@ -23,26 +23,20 @@ vv_qemu_clear (VvQemu *qemu)
   *qemu = (VvQemu){0};
 }
 
-/* QEMU's name for what uname(2) calls the machine */
-static const char *
-architecture (const char *machine)
-{
-  static const char *const pairs[][2] = {
-      {"i686", "i386"}, {"i586", "i386"}, {"armv7l", "arm"}, {"ppc64le", "ppc64"}};
-
-  for (gsize i = 0; i < G_N_ELEMENTS (pairs); i++)
-    if (strcmp (machine, pairs[i][0]) == 0)
-      return pairs[i][1];
-  return machine;
-}
-
 static char *
 find_emulator (void)
 {
+  /* QEMU's name for what uname(2) calls the machine */
+  static const char *const pairs[][2] = {
+      {"i686", "i386"}, {"i586", "i386"}, {"armv7l", "arm"}, {"ppc64le", "ppc64"}};
   struct utsname running;
 
   uname (&running); /* fails only for a bad pointer */
-  g_autofree char *native = g_strconcat (SYSTEM_PREFIX, architecture (running.machine), NULL);
+  const char *architecture = running.machine;
+  for (gsize i = 0; i < G_N_ELEMENTS (pairs); i++)
+    if (strcmp (running.machine, pairs[i][0]) == 0)
+      architecture = pairs[i][1];
+  g_autofree char *native = g_strconcat (SYSTEM_PREFIX, architecture, NULL);
   const char *const paths[] = {native, "/usr/libexec/qemu-kvm", "/usr/bin/qemu-kvm"};
   for (gsize i = 0; i < G_N_ELEMENTS (paths); i++)
     if (access (paths[i], X_OK) == 0)
@@ -61,16 +55,6 @@ is_qemu (const char *path)
          (g_str_has_prefix (path, SYSTEM_PREFIX) && !strchr (path + strlen (SYSTEM_PREFIX), '/'));
 }
 
-/* "QEMU emulator version 8.2.2 (Debian ...)" */
-static guint
-parse_version (const char *text)
-{
-  const char *at = strstr (text, "version ");
-  guint major, minor;
-
-  return at && sscanf (at, "version %3u.%3u", &major, &minor) == 2 ? major * 1000 + minor : 0;
-}
-
 static void
 run_it (VvQemu *qemu)
 {
@@ -83,12 +67,15 @@ run_it (VvQemu *qemu)
                                 .output = output,
                                 .output_limit = OUTPUT_LIMIT};
   g_autoptr (GError) error = NULL;
+  guint major, minor;
 
   if (!vv_subprocess_run (&process, NULL, &error)) {
     qemu->problem = g_strdup_printf ("%s: %s", qemu->path, error->message);
     return;
   }
-  qemu->version = parse_version (output->str);
+  const char *at = strstr (output->str, "version "); /* "QEMU emulator version 8.2.2 (Debian ...)" */
+  if (at && sscanf (at, "version %3u.%3u", &major, &minor) == 2)
+    qemu->version = major * 1000 + minor;
   if (!qemu->version)
     qemu->problem = g_strdup_printf (_ ("%s --version names none"), qemu->path);
 }

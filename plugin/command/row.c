@@ -213,20 +213,12 @@ json_answer (JsonBuilder *b, const char *name, gboolean known, gboolean answer)
     json_builder_add_null_value (b);
 }
 
-static void
-json_migratable (const VvRow *row, JsonBuilder *b)
-{
-  VvAnswer iommufd;
-  VvMigratability verdict = migratable (row, &iommufd);
-
-  json_answer (b, "migratable", verdict != VV_MIGRATION_UNKNOWN, verdict == VV_MIGRATION_YES);
-  json_answer (b, "needs_iommufd", iommufd != VV_ANSWER_UNKNOWN, iommufd == VV_ANSWER_YES);
-}
-
 void
 vv_row_json (const VvRow *row, JsonBuilder *b)
 {
   const VvEntry *entry = row->entry;
+  VvAnswer iommufd;
+  VvMigratability verdict = migratable (row, &iommufd);
 
   json_builder_begin_object (b);
   vv_json_string (b, "device", row->device->address);
@@ -247,6 +239,7 @@ vv_row_json (const VvRow *row, JsonBuilder *b)
   vv_json_string (b, "domain", entry ? entry->domain : NULL);
   vv_json_string (b, "domain_uuid", entry ? entry->domain_uuid : NULL);
   vv_json_boolean (b, "domain_running", entry && entry->in_use);
-  json_migratable (row, b);
+  json_answer (b, "migratable", verdict != VV_MIGRATION_UNKNOWN, verdict == VV_MIGRATION_YES);
+  json_answer (b, "needs_iommufd", iommufd != VV_ANSWER_UNKNOWN, iommufd == VV_ANSWER_YES);
   json_builder_end_object (b);
 }

@@ -54,28 +54,20 @@ print_line (const char *label, const char *text)
   printf ("%-9s %s\n", label, text);
 }
 
-/* "libvirtd, virtqemud" */
-static char *
-names_of (JsonObject *o, const char *name)
-{
-  g_autoptr (GList) names = vv_json_get_array (o, name, JSON_NODE_VALUE);
-  g_autoptr (GString) text = g_string_new (NULL);
-
-  for (GList *i = names; i; i = i->next)
-    g_string_append_printf (text, "%s%s", text->len ? ", " : "", json_node_get_string (i->data));
-  return vv_printable (text->len ? text->str : _ ("nobody"), VV_JSON_CHARACTERS);
-}
-
 static void
 print_gate (JsonObject *status)
 {
   g_autofree char *reason = text_of (status, "reason");
-  g_autofree char *names = names_of (status, "executables");
   g_autofree char *deadline = duration ((guint64)vv_json_get_number (status, "deadline_ms") * 1000);
+  g_autoptr (GList) executables = vv_json_get_array (status, "executables", JSON_NODE_VALUE);
+  g_autoptr (GString) all = g_string_new (NULL); /* "libvirtd, virtqemud" */
+
+  for (GList *i = executables; i; i = i->next)
+    g_string_append_printf (all, "%s%s", all->len ? ", " : "", json_node_get_string (i->data));
+  g_autofree char *names = vv_printable (all->len ? all->str : _ ("nobody"), VV_JSON_CHARACTERS);
   gboolean on = g_strcmp0 (vv_json_get_string (status, "gate"), "on") == 0;
   g_autofree char *text = on ? g_strdup_printf (_ ("on for %s; deadline %s"), names, deadline)
                              : g_strdup_printf (_ ("off: %s"), reason ? reason : _ ("no reason was given"));
-
   print_line ("gate", text);
 }
 
@@ -238,18 +230,6 @@ tell_json (JsonObject *status, const char *message, const GPtrArray *findings)
   vv_json_print (builder);
 }
 
-static void
-tell_text (JsonObject *status, const char *message, const GPtrArray *findings, gboolean colour)
-{
-  if (status)
-    print_text (status);
-  else
-    puts (message);
-  if (findings->len)
-    putchar ('\n');
-  vv_findings_print (findings, TRUE, colour);
-}
-
 static int
 tell (VvSession *session, JsonObject *status, const char *message, const VvCommon *common)
 {
@@ -257,10 +237,17 @@ tell (VvSession *session, JsonObject *status, const char *message, const VvCommo
   g_autoptr (GPtrArray) findings = vv_findings_new ();
 
   vv_check_host (surroundings, status, findings);
-  if (common->json)
+  if (common->json) {
     tell_json (status, message, findings);
-  else
-    tell_text (status, message, findings, common->colour);
+  } else {
+    if (status)
+      print_text (status);
+    else
+      puts (message);
+    if (findings->len)
+      putchar ('\n');
+    vv_findings_print (findings, TRUE, common->colour);
+  }
   return status && vv_findings_worst (findings) != VV_PROBLEM ? VV_EXIT_DONE : VV_EXIT_FAILED;
 }
 

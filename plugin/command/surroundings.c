@@ -270,14 +270,6 @@ vv_find_policy (const VvSurroundings *s, GPtrArray *findings)
 
 /* --- IOMMU --- */
 
-static gboolean
-has_names (const VvHost *host, const char *folder)
-{
-  g_autoptr (GPtrArray) names = vv_io_list (host->sys, folder);
-
-  return names->len > 0;
-}
-
 /* The firmware says by a table that there is an IOMMU: Intel's and AMD's. */
 static gboolean
 has_table (const VvHost *host, const char *name)
@@ -291,9 +283,10 @@ void
 vv_find_iommu_off (const VvSurroundings *s, const char *subject, GPtrArray *findings)
 {
   const VvHost *host = s->session->host;
+  g_autoptr (GPtrArray) iommus = vv_io_list (host->sys, "class/iommu");
   const char *why = _ ("VFIO gives out only what is in an IOMMU group: no guest could have it");
 
-  if (has_names (host, "class/iommu"))
+  if (iommus->len)
     vv_findings_add (findings, "iommu-off", VV_PROBLEM, subject,
                      g_strdup (_ ("it has no IOMMU group, though an IOMMU is on: it is not behind one")), why,
                      NULL);

@@ -8,15 +8,6 @@
 
 #include "colour.h"
 
-/* On VFIO it is where it should be, or only somewhere; on a driver of the host it is at home. */
-static const char *
-colour_of (const VvRow *row, VvColumn column)
-{
-  if (column != VV_COLUMN_NOW || !row->vfio)
-    return NULL;
-  return g_strcmp0 (row->device->now.driver, row->best_driver) == 0 ? VV_COLOUR_GOOD : VV_COLOUR_FAIR;
-}
-
 /* A name is what a terminal that is narrow can do without. */
 static struct libscols_table *
 new_table (const VvStyle *style, gboolean tree)
@@ -42,10 +33,12 @@ add_row (struct libscols_table *table, struct libscols_line *parent, const VvRow
   for (guint i = 0; i < style->columns->len; i++) {
     VvColumn column = g_array_index (style->columns, VvColumn, i);
     g_autofree char *text = vv_row_text (row, column);
-    const char *colour = colour_of (row, column);
     scols_line_set_data (line, i, text ? text : "-");
-    if (colour)
-      scols_cell_set_color (scols_line_get_cell (line, i), colour);
+    /* On VFIO it is where it should be, or only somewhere; on a driver of the host it is at home. */
+    if (column == VV_COLUMN_NOW && row->vfio)
+      scols_cell_set_color (scols_line_get_cell (line, i),
+                            g_strcmp0 (row->device->now.driver, row->best_driver) == 0 ? VV_COLOUR_GOOD
+                                                                                       : VV_COLOUR_FAIR);
   }
 }
 
