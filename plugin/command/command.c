@@ -107,8 +107,9 @@ vv_warning (const char *format, ...)
   fprintf (stderr, _ ("vfio-variant: warning: %s\n"), what);
 }
 
-int
-vv_exit_for (const GError *error)
+/* Returns: the exit code that an error of the library means */
+static int
+exit_for (const GError *error)
 {
   if (error->domain != VV_ERROR)
     return VV_EXIT_FAILED;
@@ -134,7 +135,7 @@ vv_exit_merge (int so_far, const GError *error)
 {
   if (!error)
     return so_far;
-  int code = vv_exit_for (error);
+  int code = exit_for (error);
   return so_far == VV_EXIT_DONE || so_far == code ? code : VV_EXIT_FAILED;
 }
 
@@ -142,7 +143,7 @@ int
 vv_print_error (const GError *error)
 {
   fprintf (stderr, "vfio-variant: %s\n", error->message);
-  return vv_exit_for (error);
+  return exit_for (error);
 }
 
 static void

@@ -66,9 +66,6 @@ int vv_usage_error (const char *command, const char *format, ...) G_GNUC_PRINTF 
 /** vv_warning: "vfio-variant: warning: MESSAGE" on standard error */
 void vv_warning (const char *format, ...) G_GNUC_PRINTF (1, 2);
 
-/** vv_exit_for: Returns: the exit code that an error of the library means */
-int vv_exit_for (const GError *error);
-
 /**
  * vv_exit_merge:
  * @so_far: the exit code of the devices before
@@ -78,7 +75,7 @@ int vv_exit_for (const GError *error);
  */
 int vv_exit_merge (int so_far, const GError *error);
 
-/** vv_print_error: "vfio-variant: MESSAGE" on standard error; Returns: vv_exit_for() */
+/** vv_print_error: "vfio-variant: MESSAGE" on standard error; Returns: the exit code that it means */
 int vv_print_error (const GError *error);
 
 /**

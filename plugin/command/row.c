@@ -124,26 +124,16 @@ migratable_text (const VvRow *row)
 
 /* --- columns --- */
 
-static const char *const column_names[VV_COLUMNS] = {
-    [VV_COLUMN_DEVICE] = "DEVICE", [VV_COLUMN_NAME] = "NAME",        [VV_COLUMN_NATIVE] = "NATIVE",
-    [VV_COLUMN_NOW] = "NOW",       [VV_COLUMN_BEST] = "BEST",        [VV_COLUMN_GROUP] = "GROUP",
-    [VV_COLUMN_VIABLE] = "VIABLE", [VV_COLUMN_DOMAIN] = "DOMAIN",    [VV_COLUMN_MIGRATABLE] = "MIGRATABLE",
-    [VV_COLUMN_PF] = "PF",         [VV_COLUMN_OVERRIDE] = "OVERRIDE"};
+static const char *const column_names[VV_COLUMNS + 1] = {
+    [VV_COLUMN_DEVICE] = "DEVICE", [VV_COLUMN_NAME] = "NAME",         [VV_COLUMN_NATIVE] = "NATIVE",
+    [VV_COLUMN_NOW] = "NOW",       [VV_COLUMN_BEST] = "BEST",         [VV_COLUMN_GROUP] = "GROUP",
+    [VV_COLUMN_VIABLE] = "VIABLE", [VV_COLUMN_DOMAIN] = "DOMAIN",     [VV_COLUMN_MIGRATABLE] = "MIGRATABLE",
+    [VV_COLUMN_PF] = "PF",         [VV_COLUMN_OVERRIDE] = "OVERRIDE", [VV_COLUMNS] = NULL};
 
 const char *
 vv_column_name (VvColumn column)
 {
   return column_names[column];
-}
-
-char *
-vv_column_names (void)
-{
-  GString *names = g_string_new (NULL);
-
-  for (gsize i = 0; i < VV_COLUMNS; i++)
-    g_string_append_printf (names, "%s%s", i ? "," : "", column_names[i]);
-  return g_string_free (names, FALSE);
 }
 
 GArray *
@@ -157,7 +147,7 @@ vv_columns_parse (const char *text, GError **error)
     while (column < VV_COLUMNS && g_ascii_strcasecmp (*name, column_names[column]) != 0)
       column++;
     if (column == VV_COLUMNS) {
-      g_autofree char *all = vv_column_names ();
+      g_autofree char *all = g_strjoinv (",", (char **)column_names);
       g_set_error (error, VV_ERROR, VV_ERROR_INVALID, _ ("'%.80s' is no column; there are %s"), *name, all);
       return NULL;
     }

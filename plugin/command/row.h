@@ -68,9 +68,6 @@ typedef enum {
 /** vv_column_name: Returns: "DEVICE" and so on */
 const char *vv_column_name (VvColumn column);
 
-/** vv_column_names: Returns: (transfer full): all of them, comma-separated */
-char *vv_column_names (void);
-
 /**
  * vv_columns_parse:
  * @text: names of columns, in any case, comma-separated
