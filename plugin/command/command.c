@@ -146,17 +146,6 @@ vv_print_error (const GError *error)
   return exit_for (error);
 }
 
-static void
-read_policy (VvSession *session)
-{
-  vv_session_set_policy (session, vv_policy_read (session->host));
-  for (guint i = 0; i < session->policy->files->len; i++) {
-    const VvPolicyFile *file = session->policy->files->pdata[i];
-    if (file->problem)
-      vv_warning (_ ("policy: %s"), file->problem);
-  }
-}
-
 VvSession *
 vv_open_session (const VvCommon *common, gboolean change, int *exit_code)
 {
@@ -172,7 +161,12 @@ vv_open_session (const VvCommon *common, gboolean change, int *exit_code)
     *exit_code = vv_print_error (error);
     return NULL;
   }
-  read_policy (session);
+  vv_session_set_policy (session, vv_policy_read (session->host));
+  for (guint i = 0; i < session->policy->files->len; i++) {
+    const VvPolicyFile *file = session->policy->files->pdata[i];
+    if (file->problem)
+      vv_warning (_ ("policy: %s"), file->problem);
+  }
   if (change)
     vv_recover (session);
   if (vv_catalog_warning (session->catalog))
