@@ -22,7 +22,7 @@ from hook_domain import domain_xml  # noqa: E402
 from tap import Skip, run_tests  # noqa: E402
 
 BUILD = os.path.abspath(sys.argv[1])
-COMMAND = f"{BUILD}/plugin/command/vfio-variant"
+COMMAND = f"{BUILD}/plugin/cli/vfio-variant"
 HOOK = f"{BUILD}/hooks/vfio-variant-hook"
 ALIASES = 20000
 MANY = 64

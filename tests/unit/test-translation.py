@@ -28,8 +28,9 @@ KEYWORDS = ["_", "N_", "C_:1c,2", "NC_:1c,2", "g_dcgettext:2", "g_dngettext:2,3"
 
 def sources():
     """Path and text of what may have messages for users."""
-    # command, lib and udev
-    for path in sorted(glob.glob(os.path.join(SOURCE, "plugin/[clu]*/*.[ch]"))):
+    for path in sorted(glob.glob(os.path.join(SOURCE, "plugin/*/*.[ch]"))):
+        if path.split("/")[-2] in ("daemon", "monitor"):
+            continue
         with open(path, encoding="utf-8") as file:
             yield os.path.relpath(path, SOURCE), file.read()
 
@@ -164,7 +165,7 @@ NOT_WORDS = re.compile(
     r"(holding|change|file) %[ud]$|%s(/%s)?: (mkdir|open|flock|connect)$|policy %s:%u$|~Module |vfio-variant: %s\\n$|"
     r"built with $|kernel (%s|lockdown)|domain %s$|libvirt %u|the answer of vfio-variantd$|DEVICE\.\.\. \| |%s%s on %s$|<%s %s='%s'>")
 # For machines, and for the log
-UNTRANSLATED_FILES = ("plugin/lib/metrics.c", "plugin/lib/nodedev-xml.c", "plugin/lib/change.c")
+UNTRANSLATED_FILES = ("plugin/bind/metrics.c", "plugin/bind/nodedev-xml.c", "plugin/bind/change.c", "plugin/domain/domain-life.c")
 
 
 def enclosing_call(text, at):
