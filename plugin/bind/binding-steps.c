@@ -49,18 +49,17 @@ vv_binding_new (const VvSession *session, const char *address, VvLock *lock, GEr
 }
 
 static void
-tell_change (const VvBinding *b)
+tell_change (const VvSession *session, const VvChange *change)
 {
-  if (!b->change || !b->lock)
-    return;
-  vv_change_log (b->change);
-  vv_tally_count (b->session->journal, b->change);
+  vv_change_log (change);
+  vv_tally_count (session->journal, change);
 }
 
 void
 vv_binding_tell (VvBinding *b)
 {
-  tell_change (b);
+  if (b->change && b->lock)
+    tell_change (b->session, b->change);
   g_clear_pointer (&b->change, vv_change_free);
 }
 
@@ -69,11 +68,13 @@ vv_binding_close (VvBinding *b)
 {
   if (!b)
     return NULL;
-  tell_change (b);
+  gboolean dry_run = !b->lock;
   VvChange *change = b->change;
+  g_clear_pointer (&b->lock, vv_lock_free); /* the counters' lock is not waited for under it */
+  if (change && !dry_run)
+    tell_change (b->session, change);
   vv_pci_device_free (b->device);
   vv_entry_free (b->entry);
-  vv_lock_free (b->lock);
   g_free (b);
   return change;
 }

@@ -70,7 +70,7 @@ VvBinding *vv_binding_new (const VvSession *session, const char *address, VvLock
  * vv_binding_close:
  * @binding: (transfer full) (nullable)
  *
- * Logs and counts what was done last (not in a dry run), and gives the device free.
+ * Releases the device, and logs and counts what was done last, but for a dry run.
  *
  * Returns: (transfer full) (nullable): the record of that; NULL: nothing was begun
  */

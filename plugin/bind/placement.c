@@ -204,7 +204,9 @@ vv_place_note_failed (VvBinding *b)
   g_autoptr (GString) lines = g_string_new (NULL);
   g_autoptr (GError) error = NULL;
 
-  for (guint i = 0; b->entry && b->change && i < b->change->attempts->len; i++) {
+  if (!b->entry || !b->change)
+    return;
+  for (guint i = 0; i < b->change->attempts->len; i++) {
     const VvAttempt *a = b->change->attempts->pdata[i];
     g_autofree char *problem = vv_one_line (a->problem, MIN (strlen (a->problem), PROBLEM_LIMIT), FALSE);
     if (problem && g_strv_contains (drivers_steps, a->step) && lines->len < FAILED_LIMIT)

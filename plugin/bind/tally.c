@@ -157,7 +157,9 @@ vv_tally_read (const VvJournal *journal, GError **error)
   g_autofree char *text = vv_journal_read_file (journal, NAME, LIMIT, &local);
   VvTally *tally = text ? tally_from_text (text) : NULL;
   if (!tally)
-    g_set_error (error, VV_ERROR, local ? local->code : VV_ERROR_FAILED,
+    g_set_error (error, VV_ERROR,
+                 g_error_matches (local, VV_ERROR, VV_ERROR_PERMISSION) ? VV_ERROR_PERMISSION
+                                                                        : VV_ERROR_FAILED,
                  _ ("%s/%s cannot be read (%s): what was counted since boot is not known"), dir->path, NAME,
                  local ? local->message : _ ("damaged"));
   return tally;

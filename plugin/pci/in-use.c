@@ -320,8 +320,7 @@ vv_host_use (const VvHost *host, const VvPciDevice *device)
 
 #define LOOK_AGE_US (10 * G_USEC_PER_SEC)
 
-/* The group's node, the same without an IOMMU (vfio_create_group() in drivers/vfio/group.c names both), and
- * the device's own */
+/* The group's node, the same without an IOMMU, and the device's own */
 #define NODES 3
 
 /* A character device that a process has open */
@@ -341,6 +340,16 @@ char_number (const VvDir *dir, const char *class, const char *prefix, const char
   if (!text || sscanf (text, "%u:%u", &major_number, &minor_number) != 2)
     return 0;
   return makedev (major_number, minor_number);
+}
+
+/* vfio_create_group() in drivers/vfio/group.c names the groups. Returns: whether there are any */
+static gboolean
+find_nodes (const VvHost *host, const VvPciDevice *device, dev_t nodes[NODES])
+{
+  nodes[0] = char_number (host->sys, "vfio", "", device->iommu_group);
+  nodes[1] = char_number (host->sys, "vfio", "noiommu-", device->iommu_group);
+  nodes[2] = char_number (host->sys, "vfio-dev", "", device->vfio_dev);
+  return nodes[0] || nodes[1] || nodes[2];
 }
 
 /* The name of an open file costs nothing but the name. Containers and chroots have their nodes elsewhere, but
@@ -485,15 +494,9 @@ vv_vfio_holder (const VvHost *host, const VvPciDevice *device)
 {
   gint64 begun = g_get_monotonic_time ();
   VvProcLook *look = host->proc_look;
+  dev_t nodes[NODES];
 
-  if (!host->proc)
-    return 0;
-  const dev_t nodes[NODES] = {
-      char_number (host->sys, "vfio", "", device->iommu_group),
-      char_number (host->sys, "vfio", "noiommu-", device->iommu_group),
-      char_number (host->sys, "vfio-dev", "", device->vfio_dev),
-  };
-  if (!nodes[0] && !nodes[1] && !nodes[2])
+  if (!host->proc || !find_nodes (host, device, nodes))
     return 0;
   g_mutex_lock (&look->lock);
   if (!look->open || begun - look->taken > LOOK_AGE_US)
