@@ -29,6 +29,7 @@ typedef struct {
   char **serve;
   int deadline_s;
   gboolean no_gate;
+  char *textfile; /* of before 1.0: no reason to leave hot plug alone */
   gboolean version;
   gboolean help;
 } Options;
@@ -124,6 +125,7 @@ parse (int *argc, char ***argv, Options *o)
        "virtqemud and virtchd)",
        "NAME"},
       {"no-gate", 0, 0, G_OPTION_ARG_NONE, &o->no_gate, "Hold nobody; only tell the state", NULL},
+      {"textfile", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_FILENAME, &o->textfile, NULL, NULL},
       {"version", 0, 0, G_OPTION_ARG_NONE, &o->version, "Show the version and exit", NULL},
       {"help", 'h', 0, G_OPTION_ARG_NONE, &o->help, "Show this help and exit", NULL},
       {NULL},
@@ -165,6 +167,11 @@ run (const Options *o)
   g_autoptr (GError) error = NULL;
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
   int signals = open_signals ();
+
+  if (o->textfile)
+    g_warning (
+        "--textfile is passed over: remove it; 'systemctl enable --now vfio-variant-metrics.timer' has the "
+        "metrics written to a file");
   g_autoptr (VvService) service = vv_service_new (&service_options, &error);
 
   if (!service) {
@@ -195,5 +202,6 @@ main (int argc, char **argv)
     code = run (&options);
   }
   g_strfreev (options.serve);
+  g_free (options.textfile);
   return code;
 }

@@ -398,18 +398,31 @@ append_policy (VvPolicy *policy, VvPolicy *later)
     policy->executables = g_steal_pointer (&later->executables);
 }
 
+/* Before 1.0 it said where vfio-variantd writes its metrics: no reason to lose the rules beside it. */
+static void
+pass_over_metrics (const char *path, const xmlNode *root)
+{
+  xmlNode *metrics = (xmlNode *)vv_xml_child (root, "metrics");
+
+  if (!metrics)
+    return;
+  g_warning (
+      "%s:%u: <metrics> is passed over: remove it; 'systemctl enable --now vfio-variant-metrics.timer' has "
+      "the metrics written to a file",
+      path, vv_xml_line (metrics));
+  xmlUnlinkNode (metrics);
+  xmlFreeNode (metrics);
+}
+
 gboolean
 vv_policy_add_text (VvPolicy *policy, const char *path, const char *text, gsize length, GError **error)
 {
   g_autoptr (VvXml) xml = vv_xml_parse (path, text, length, VV_POLICY_FILE_LIMIT, error);
   const xmlNode *root = xml ? vv_xml_root (xml) : NULL;
-  const xmlNode *metrics = vv_xml_child (root, "metrics");
   g_autoptr (VvPolicy) said = vv_policy_new ();
 
-  if (metrics) /* before 1.0 it said where vfio-variantd writes its metrics */
-    return vv_xml_fail (metrics, error,
-                        _ ("<metrics> is not supported any more: remove it; 'systemctl enable --now "
-                           "vfio-variant-metrics.timer' has the metrics written to a file"));
+  if (root)
+    pass_over_metrics (path, root);
   if (!root || !vv_xml_check (root, &policy_element, NULL, error))
     return FALSE;
   for (const xmlNode *node = root->children; node; node = node->next)
@@ -431,7 +444,7 @@ problem_with (const char *path, const char *what)
 static char *
 fail_to_read (VvPolicy *policy, const char *path, int errnum)
 {
-  if (!policy->unread)
+  if (!policy->unread && errnum != ENOENT) /* of a link that leads nowhere */
     policy->unread = g_strdup_printf ("%s: %s", path, g_strerror (errnum));
   return problem_with (path, g_strerror (errnum));
 }

@@ -401,12 +401,15 @@ test_unread (void)
   fake_write (f->k, MAIN, "<vfio-variant>");
   fake_write (f->k, FOLDER "/a.xml", POLICY (""));
   change_mode (f, FOLDER "/a.xml", 0666);
-  g_autoptr (VvPolicy) wrong = vv_policy_read (f->host);
-  g_assert_null (wrong->unread);
-  fake_link (f->k, FOLDER "/b.xml", "b.xml");
+  g_autofree char *blanks = g_strnfill (VV_POLICY_FILE_LIMIT + 1, ' ');
+  fake_write (f->k, FOLDER "/b.xml", blanks);
   fake_link (f->k, FOLDER "/c.xml", "nowhere");
+  g_autoptr (VvPolicy) wrong = vv_policy_read (f->host);
+  g_assert_cmpuint (wrong->files->len, ==, 4);
+  g_assert_null (wrong->unread);
+  fake_link (f->k, FOLDER "/d.xml", "d.xml");
   g_autoptr (VvPolicy) unread = vv_policy_read (f->host);
-  fake_assert_matches (unread->unread, "*/b.xml: Too many levels of symbolic links");
+  fake_assert_matches (unread->unread, "*/d.xml: Too many levels of symbolic links");
 }
 
 static void
