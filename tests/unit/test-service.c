@@ -156,8 +156,7 @@ new_service (const Fixture *f, GError **error)
 {
   char *programs[] = {(char *)"fake-libvirt", NULL};
   g_autofree char *minder = below (f, "minder");
-  const VvServiceOptions options = {
-      f->k->root, {programs, f->deadline_ms, !f->no_gate, NULL}, minder};
+  const VvServiceOptions options = {f->k->root, {programs, f->deadline_ms, !f->no_gate, NULL}, minder};
 
   return vv_service_new (&options, error);
 }
