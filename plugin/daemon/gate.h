@@ -107,10 +107,11 @@ void vv_gate_open_up (VvGate *gate);
  * @announcement: one whose thread is blocked
  * @override: (nullable): what was read from its @fd
  *
- * Lets the thread open driver_override, which it is going to write. Whoever reads @fd may sleep: the kernel
- * shows a driver_override only to who gets the device's lock (driver_override_show() in its
- * drivers/pci/pci-sysfs.c), which is held during a driver's probe and remove. So another process reads it.
- * The thread would wait for the same lock when it writes.
+ * Lets the thread open driver_override, which it is going to write. Reading @fd may sleep: older kernels show
+ * a driver_override only under the device's lock (driver_override_show() in drivers/pci/pci-sysfs.c), which
+ * is held during a driver's probe and remove; newer ones have a spinlock for it (device_set_driver_override()
+ * in include/linux/device.h). So another process reads it. Where it sleeps, the thread would, too, when it
+ * writes.
  */
 void vv_gate_proceed (VvAnnouncement *announcement, const char *override);
 

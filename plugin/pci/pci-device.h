@@ -116,9 +116,9 @@ char *vv_pci_override_from_text (const char *text);
 /**
  * vv_pci_device_look:
  *
- * As vv_pci_device_open(), but for driver_override: the kernel shows that only when no driver is being tried
- * on the device (driver_override_show() in drivers/pci/pci-sysfs.c waits for the device's lock), which may
- * take long.
+ * As vv_pci_device_open(), but for driver_override: older kernels show that only while no driver is being
+ * tried on the device (driver_override_show() in drivers/pci/pci-sysfs.c waits for the device's lock), which
+ * may take long.
  */
 VvPciDevice *vv_pci_device_look (const VvHost *host, const char *address, GError **error);
 
