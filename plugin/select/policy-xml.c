@@ -479,8 +479,9 @@ read_file (const char *path, GError **error)
 
   if (!dir)
     return NULL;
-  if (stat (path, &st) == 0 && !S_ISREG (st.st_mode)) {
-    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, _ ("%s: it is no file"), path);
+  if (stat (path, &st) == 0 && (!S_ISREG (st.st_mode) || st.st_size > VV_POLICY_FILE_LIMIT)) {
+    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "%s: %s", path,
+                 S_ISREG (st.st_mode) ? g_strerror (EFBIG) : _ ("it is no file"));
     return NULL;
   }
   return vv_io_read (dir, name, VV_POLICY_FILE_LIMIT, error);

@@ -94,14 +94,12 @@ vv_io_read (const VvDir *dir, const char *path, gsize limit, GError **error)
     fail (error, errno, dir, path, "open");
     return NULL;
   }
-  if (!read_all (fd, text, limit, &errnum) && errnum != EFBIG) {
+  if (!read_all (fd, text, limit, &errnum)) {
     fail (error, errnum, dir, path, "read");
     return NULL;
   }
-  if (errnum || memchr (text->str, 0, text->len)) {
-    g_autofree char *name = vv_io_name (dir, path);
-    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "%s: read: %s", name,
-                 g_strerror (errnum ? errnum : EILSEQ));
+  if (memchr (text->str, 0, text->len)) {
+    fail (error, EILSEQ, dir, path, "read");
     return NULL;
   }
   return g_strchomp (g_string_free (g_steal_pointer (&text), FALSE));

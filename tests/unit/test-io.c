@@ -100,8 +100,8 @@ test_read_failures (void)
   } cases[] = {
       {"etc/none", VV_ERROR_NOT_FOUND, "/*/etc/none: open: No such file or directory"},
       {"etc", VV_ERROR_FAILED, "/*/etc: read: Is a directory"},
-      {"etc/long", VV_ERROR_INVALID, "/*/etc/long: read: File too large"},
-      {"etc/nul", VV_ERROR_INVALID, "/*/etc/nul: read: Invalid or incomplete multibyte or wide character"},
+      {"etc/long", VV_ERROR_FAILED, "/*/etc/long: read: File too large"},
+      {"etc/nul", VV_ERROR_FAILED, "/*/etc/nul: read: Invalid or incomplete multibyte or wide character"},
   };
 
   fake_write (k, "etc/long", "123456789");

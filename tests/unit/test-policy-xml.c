@@ -456,7 +456,7 @@ test_bounds_of_files (void)
   g_autofree char *blanks = g_strnfill (VV_POLICY_FILE_LIMIT + 1, ' ');
 
   fake_write (f->k, MAIN, blanks);
-  assert_files (f, MAIN " -> " MAIN ": read: File too large; nothing in it counts");
+  assert_files (f, MAIN " -> " MAIN ": File too large; nothing in it counts");
   fake_remove (f->k, MAIN);
   for (guint i = 0; i <= VV_POLICY_FILES_LIMIT + 3; i++) {
     g_autofree char *path = g_strdup_printf (FOLDER "/%03u.xml", i);
