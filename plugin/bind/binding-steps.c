@@ -4,7 +4,7 @@
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
-#include "tally.h"
+#include "counters.h"
 
 #define REGISTERING_LIMIT_US (30 * G_USEC_PER_SEC)
 #define REGISTERING_LOOK_US 5000
@@ -52,7 +52,7 @@ static void
 tell_change (const VvSession *session, const VvChange *change)
 {
   vv_change_log (change);
-  vv_tally_count (session->journal, change);
+  vv_counters_add (session->journal, change);
 }
 
 void

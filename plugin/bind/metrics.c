@@ -128,7 +128,7 @@ histogram (const Writer *w, const VvHistogram *h, const char *label, const char 
 
 /* Zeros, too: what is there before its first event is seen to increase with it. */
 static void
-write_row (const Writer *w, const VvTallyRow *row)
+write_row (const Writer *w, const VvCounterRow *row)
 {
   const struct {
     const char *name;
@@ -144,21 +144,21 @@ write_row (const Writer *w, const VvTallyRow *row)
 }
 
 static void
-write_tally (Writer *w, const VvTally *tally)
+write_counters (Writer *w, const VvCounters *counters)
 {
   static const VvOperation operations[] = {VV_DETACH, VV_REATTACH};
 
   family (w, "changes", COUNTER, NULL, "Changes of hands since boot, by the driver arrived at or wanted.");
-  for (guint i = 0; i < tally->rows->len; i++)
-    write_row (w, tally->rows->pdata[i]);
+  for (guint i = 0; i < counters->rows->len; i++)
+    write_row (w, counters->rows->pdata[i]);
   family (w, "attempt_failures", COUNTER, NULL,
           "Candidates that failed since boot, by the step that failed.");
-  for (guint i = 0; i < VV_TALLY_STEPS; i++)
-    plain_sample (w, tally->steps[i], "step", vv_tally_step_name (i));
+  for (guint i = 0; i < VV_COUNTERS_STEPS; i++)
+    plain_sample (w, counters->steps[i], "step", vv_counter_step_name (i));
   family (w, "change_duration_seconds", HISTOGRAM, SECONDS,
           "Time that changes of hands took, those that failed left out.");
   for (gsize i = 0; i < G_N_ELEMENTS (operations); i++)
-    histogram (w, &tally->durations[operations[i]], "operation", vv_operation_name (operations[i]));
+    histogram (w, &counters->durations[operations[i]], "operation", vv_operation_name (operations[i]));
 }
 
 /* --- the journal --- */
@@ -204,7 +204,7 @@ count_place (Census *census, const VvEntry *entry)
   place->driver = g_strdup (entry->vfio_driver ? entry->vfio_driver : UNKNOWN);
   place->native_driver = g_strdup (!entry->host_known   ? UNKNOWN
                                    : entry->host.driver ? entry->host.driver
-                                                        : VV_TALLY_NONE);
+                                                        : VV_COUNTERS_NONE);
   g_autofree char *key =
       g_strjoin ("/", place->in_use, place->driver, place->native_driver, NULL); /* no name has a slash */
   Place *known = g_hash_table_lookup (census->detached, key);
@@ -298,13 +298,13 @@ vv_metrics_text (const VvJournal *journal, const VvDaemonFigures *daemon, VvMetr
   g_autoptr (GString) text = g_string_new (NULL);
   Writer w = {.text = text, .format = format};
   g_autoptr (GError) problem = NULL;
-  g_autoptr (VvTally) tally = vv_tally_read (journal, &problem);
+  g_autoptr (VvCounters) counters = vv_counters_read (journal, &problem);
 
   *warning = problem ? g_strdup (problem->message) : NULL;
   family (&w, "build", INFO, NULL, "The version of vfio-variant.");
   plain_sample (&w, 1, "version", VV_VERSION);
-  if (tally)
-    write_tally (&w, tally);
+  if (counters)
+    write_counters (&w, counters);
   write_journal (&w, journal);
   if (daemon)
     write_daemon (&w, daemon);

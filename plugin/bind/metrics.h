@@ -9,7 +9,7 @@
  */
 #pragma once
 
-#include "tally.h"
+#include "counters.h"
 
 /**
  * VvMetricsFormat:

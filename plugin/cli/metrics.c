@@ -2,9 +2,9 @@
  *
  * vfio-variant metrics: the counters and the state of the devices, for a monitoring system.
  *
- * Owns: which sources there are: the journal and the tally, which anybody may read, and the daemon, which is
- * for root; and whether the text is printed or replaces a file. A source that is missing is no failure: its
- * families are missing then. The text is metrics's. It has no --json: the text is the machine's format
+ * Owns: which sources there are: the journal and the counters, which anybody may read, and the daemon, which
+ * is for root; and whether the text is printed or replaces a file. A source that is missing is no failure:
+ * its families are missing then. The text is metrics's. It has no --json: the text is the machine's format
  * already.
  */
 #include <glib/gi18n-lib.h>

@@ -5,10 +5,9 @@
 #define VARIANT_DRIVER_NAME "test-named-vfio"
 
 static const struct pci_device_id variant_ids[] = {
-	{ PCI_DRIVER_OVERRIDE_DEVICE_VFIO(0x1234, 0x11e8) }, /* edu */
-	{}
-};
+    {PCI_DRIVER_OVERRIDE_DEVICE_VFIO (0x1234, 0x11e8)}, /* edu */
+    {}};
 
 #include "variant.h"
 
-MODULE_DESCRIPTION("VFIO variant driver for tests, with a name of its own");
+MODULE_DESCRIPTION ("VFIO variant driver for tests, with a name of its own");

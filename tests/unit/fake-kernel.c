@@ -19,7 +19,7 @@
 
 #define PCI "sys/bus/pci"
 #define ROOT_PORT "pci0000:00/0000:00:01.0"
-#define TALLY "tally"
+#define COUNTERS "counters"
 #define DEATH 77 /* exit status of a process that dies at the ordered step */
 
 static FakeKernel *current; /* the one that the wrapped functions work on */
@@ -121,7 +121,7 @@ snapshot_into (const FakeKernel *k, const char *path, GPtrArray *lines)
   g_autoptr (GDir) dir = target ? NULL : g_dir_open (full, 0, NULL);
   g_autofree char *text = target || dir ? NULL : fake_read (k, path);
 
-  if (strstr (path, "/lock-") || g_str_has_suffix (path, "/" TALLY))
+  if (strstr (path, "/lock-") || g_str_has_suffix (path, "/" COUNTERS))
     return;
   g_ptr_array_add (lines, g_strdup_printf ("%s %s", path, target ? target : text ? text : "/"));
   for (const char *name = dir ? g_dir_read_name (dir) : NULL; name; name = g_dir_read_name (dir)) {
@@ -626,7 +626,7 @@ __wrap_vv_io_write (const VvDir *dir, const char *path, const char *value, GErro
 gboolean
 __wrap_vv_io_replace (const VvDir *dir, const char *name, const char *text, GError **error)
 {
-  if (strcmp (name, TALLY) == 0) /* what was counted is no part of the world */
+  if (strcmp (name, COUNTERS) == 0) /* what was counted is no part of the world */
     return __real_vv_io_replace (dir, name, text, error);
   int errnum = begin_step (current);
 

@@ -95,7 +95,7 @@ char *fake_read (const FakeKernel *k, const char *path);
 /** fake_remove: removes a file, or a directory with all that is in it */
 void fake_remove (const FakeKernel *k, const char *path);
 gboolean fake_exists (const FakeKernel *k, const char *path);
-/** fake_snapshot: Returns: every path below sys/ and run/ with its contents or target, locks and the tally
+/** fake_snapshot: Returns: every path below sys/ and run/ with its contents or target, locks and the counters
  * left out */
 char *fake_snapshot (const FakeKernel *k);
 

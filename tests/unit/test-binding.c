@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "nic-fixture.h"
-#include "tally.h"
+#include "counters.h"
 
 static void
 assert_steps (const Fixture *f, const VvChange *change, const char *expected)
@@ -861,7 +861,7 @@ test_nothing_is_freed_twice (void)
   vv_host_free (NULL);
   vv_journal_free (NULL);
   vv_lock_free (NULL);
-  vv_tally_free (NULL);
+  vv_counters_free (NULL);
   vv_entry_free (NULL);
   vv_pci_device_free (NULL);
   vv_dir_free (NULL);

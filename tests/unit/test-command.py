@@ -506,7 +506,7 @@ def policy_of_given_files():
 
 # --- metrics ---
 
-TALLY = """[tally]
+COUNTERS = """[counters]
 format=1
 [change 1]
 operation=detach
@@ -566,7 +566,7 @@ def metrics_of(host, *options):
 
 def metrics_are_openmetrics():
     with Host() as host, Daemon(host, STATUS):
-        host.write("run/vfio-variant/tally", TALLY)
+        host.write("run/vfio-variant/counters", COUNTERS)
         host.write(f"run/vfio-variant/{NIC}",
                    f"[device]\naddress={NIC}\nmodalias={KEY[5:]}\nstate=detached\nhome-known=true\n"
                    "home-driver=mlx5_core\nvfio-driver=mlx5_vfio_pci\nin-use=true\n")
@@ -605,7 +605,7 @@ def metrics_are_openmetrics():
 
 def metrics_are_the_same_for_prometheus():
     with Host() as host, Daemon(host, STATUS):
-        host.write("run/vfio-variant/tally", TALLY)
+        host.write("run/vfio-variant/counters", COUNTERS)
         newer = parsed(metrics_of(host, "--format=openmetrics"))
         older = parsed(metrics_of(host, "--format=prometheus"), "prometheus")
 
@@ -629,7 +629,7 @@ def metrics_without_a_daemon():
 def metrics_without_privilege():
     become = as_nobody()
     with Host() as host, Daemon(host, STATUS) as daemon:
-        host.write("run/vfio-variant/tally", TALLY)
+        host.write("run/vfio-variant/counters", COUNTERS)
         os.chmod(daemon.path, 0)
         result = run(*become, COMMAND, "metrics", "--sysroot", host.root)
     exits(result, 0, 'vfio_variant_changes_total{operation="detach",driver="mlx5_vfio_pci",outcome="done"} 3')
@@ -643,11 +643,11 @@ def metrics_of_a_daemon_that_hangs():
     exits(result, 0, "warning: vfio-variantd did not answer within 0.2 s", "vfio_variant_daemon_up 0\n# EOF\n")
 
 
-def metrics_of_a_damaged_tally():
+def metrics_of_a_damaged_counters():
     with Host() as host:
-        host.write("run/vfio-variant/tally", TALLY.replace("done=3", "done=three"))
+        host.write("run/vfio-variant/counters", COUNTERS.replace("done=3", "done=three"))
         result = host.look("metrics")
-    exits(result, 0, "warning: ", "/run/vfio-variant/tally cannot be read (damaged)", "# EOF\n")
+    exits(result, 0, "warning: ", "/run/vfio-variant/counters cannot be read (damaged)", "# EOF\n")
     assert "vfio_variant_changes" not in result.stdout, result.stdout
 
 
@@ -681,7 +681,7 @@ def what_is_done_is_counted():
     needs_namespace()
     with Host() as host:
         exits(host.inside(COMMAND, "bind", "--dry-run", NIC), 0)
-        assert not os.path.exists(host.path("run/vfio-variant/tally")), "a dry run counts"
+        assert not os.path.exists(host.path("run/vfio-variant/counters")), "a dry run counts"
         exits(host.inside(COMMAND, "bind", NIC), 1)
         exits(host.inside(COMMAND, "restore", NIC), 0)
         text = metrics_of(host)
@@ -845,7 +845,7 @@ def bind_that_fails_exits_1():
     with Host() as host:
         exits(host.inside(COMMAND, "bind", NIC), 1, f"{NIC}: no VFIO driver could be bound, it is back on mlx5_core: ",
               "the kernel accepted the bind to vfio-pci, but the device is on mlx5_core")
-        equal(sorted(os.listdir(host.path("run/vfio-variant"))), [f"lock-{NIC}", "lock-tally", "tally"])
+        equal(sorted(os.listdir(host.path("run/vfio-variant"))), [f"lock-{NIC}", "lock-counters", "counters"])
         result = host.inside(COMMAND, "bind", "--json", "--jobs", "2", NIC, ON_VFIO)
         exits(result, 1)
         moved = json.loads(result.stdout)
@@ -876,9 +876,9 @@ def bind_of_many_at_once():
         for one in moved:
             assert one["error"].startswith(f"{one['device']}: no VFIO driver could be bound, it is back on mlx5_core"), one
         equal(sorted(os.listdir(host.path("run/vfio-variant"))),
-              sorted([f"lock-{address}" for address in addresses] + ["lock-tally", "tally"]))
-        with open(host.path("run/vfio-variant/tally"), encoding="utf-8") as tally:
-            counted = tally.read()
+              sorted([f"lock-{address}" for address in addresses] + ["lock-counters", "counters"]))
+        with open(host.path("run/vfio-variant/counters"), encoding="utf-8") as counters:
+            counted = counters.read()
         assert "failed=24\n" in counted and "bind=24\n" in counted, counted
 
 
@@ -1506,7 +1506,7 @@ TESTS = [
     status_without_a_daemon_exits_1, status_without_privilege_exits_5, status_that_is_cut_off_exits_1,
     status_that_does_not_come_exits_1,
     status_passes_nothing_to_the_terminal, metrics_are_openmetrics, metrics_are_the_same_for_prometheus,
-    metrics_without_a_daemon, metrics_without_privilege, metrics_of_a_daemon_that_hangs, metrics_of_a_damaged_tally,
+    metrics_without_a_daemon, metrics_without_privilege, metrics_of_a_daemon_that_hangs, metrics_of_a_damaged_counters,
     metrics_in_a_file, metrics_usage, what_is_done_is_counted, wrong_usage_exits_2, policy_for_people, policy_of_nothing,
     policy_json, policy_of_given_files,
     absent_device_exits_3, no_sysfs_exits_1, moving_without_privilege_exits_5, help_tells,

@@ -13,7 +13,7 @@
 #include "in-use.h"
 #include "migration.h"
 #include "recovery.h"
-#include "tally.h"
+#include "counters.h"
 
 #define UUID "6695eb01-f6a4-8304-79aa-97f2502e193f"
 
@@ -577,11 +577,11 @@ test_release_that_fails_is_said (void)
 static void
 assert_counted (const Fixture *f, guint n, const char *driver, guint64 fell_back, guint64 failed)
 {
-  g_autoptr (VvTally) tally = vv_tally_read (f->s->journal, NULL);
+  g_autoptr (VvCounters) counters = vv_counters_read (f->s->journal, NULL);
 
-  g_assert_nonnull (tally);
-  g_assert_cmpuint (tally->rows->len, ==, n + 1);
-  const VvTallyRow *row = tally->rows->pdata[n];
+  g_assert_nonnull (counters);
+  g_assert_cmpuint (counters->rows->len, ==, n + 1);
+  const VvCounterRow *row = counters->rows->pdata[n];
   g_assert_cmpstr (row->driver, ==, driver);
   g_assert_cmpuint (row->fell_back, ==, fell_back);
   g_assert_cmpuint (row->failed, ==, failed);

@@ -97,7 +97,7 @@ def put_text(path, mode=0o644, owner=0):
 
 
 def things(host):
-    """Name, and how to make it at a path: all that an entry, a lock or a tally must not be."""
+    """Name, and how to make it at a path: all that an entry, a lock or a file of counters must not be."""
     secret, user = host.path("secret"), host.path("eve/file")
     fifo = host.path("eve/fifo")
     if not os.path.exists(fifo):
@@ -187,18 +187,18 @@ def tallies_that_are_none():
     """Metrics are told without them; the next count replaces what can be replaced, and follows no link."""
     needs_namespace()
     with Attacked() as host:
-        tally = os.path.join(host.run_dir, "tally")
+        counters = os.path.join(host.run_dir, "counters")
         for name, make in things(host).items():
             print(f"# {name}")
-            make(tally)
+            make(counters)
             exits(host.inside_in_time(COMMAND, "metrics"), 0, "vfio_variant")
             said(host.inside_in_time(COMMAND, "bind", NIC))
             if name == "directory":
-                assert os.path.isdir(tally)
+                assert os.path.isdir(counters)
             else:
-                info = os.lstat(tally)
+                info = os.lstat(counters)
                 equal((stat.S_ISREG(info.st_mode), info.st_uid, info.st_mode & 0o777), (True, 0, 0o644))
-            remove(tally)
+            remove(counters)
         equal(open(host.path("secret"), encoding="utf-8").read(), SECRET)
         equal(open(host.path("eve/file"), encoding="utf-8").read(), ENTRY)
 
@@ -503,12 +503,12 @@ def nobody_changes_anything():
 
 
 def nobody_and_the_running_daemon():
-    """Neither its socket nor its process, journal, lock and tally are anybody's but root's."""
+    """Neither its socket nor its process, journal, lock and counters are anybody's but root's."""
     needs_namespace()
     become = as_nobody()
     with Attacked() as host, Running(host) as daemon:
         put_text(host.entry)
-        exits(host.inside_in_time(COMMAND, "bind", NIC), 1)  # makes a lock and the tally
+        exits(host.inside_in_time(COMMAND, "bind", NIC), 1)  # makes a lock and the counters
         exits(host.inside_in_time(*become, COMMAND, "status"), 5, "Permission denied")
         exits(host.inside_in_time(*become, COMMAND, "status", "--json"), 5)
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGKILL, signal.SIGSTOP):

@@ -44,7 +44,7 @@ count (const Fixture *f, const char *to, gint64 usec)
   change->to = g_strdup (to);
   change->changed = TRUE;
   change->usec = usec;
-  vv_tally_count (f->s->journal, change);
+  vv_counters_add (f->s->journal, change);
 }
 
 static void
@@ -161,14 +161,14 @@ test_no_daemon (void)
 
 /* No number is better than one that is wrong. */
 static void
-test_damaged_tally (void)
+test_damaged_counters (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
   g_autofree char *warning = NULL;
 
-  fake_write (f->k, "run/vfio-variant/tally", "garbage");
+  fake_write (f->k, "run/vfio-variant/counters", "garbage");
   g_autofree char *text = vv_metrics_text (f->s->journal, NULL, VV_METRICS_OPENMETRICS, &warning);
-  fake_assert_matches (warning, "*/run/vfio-variant/tally cannot be read (damaged)*");
+  fake_assert_matches (warning, "*/run/vfio-variant/counters cannot be read (damaged)*");
   g_assert_null (strstr (text, "vfio_variant_changes"));
   assert_line (text, "vfio_variant_journal_entries{state=\"detached\"} 0");
 }
@@ -183,6 +183,6 @@ main (int argc, char **argv)
   g_test_add_func ("/metrics/journal", test_journal);
   g_test_add_func ("/metrics/daemon", test_daemon);
   g_test_add_func ("/metrics/no-daemon", test_no_daemon);
-  g_test_add_func ("/metrics/damaged-tally", test_damaged_tally);
+  g_test_add_func ("/metrics/damaged-counters", test_damaged_counters);
   return g_test_run ();
 }

@@ -520,7 +520,7 @@ daemon_does_not_grow() {
 surroundings() {
   devices
   find /dev/vfio /sys/kernel/iommu_groups -mindepth 1 | sort
-  find /run/vfio-variant -type f ! -name 'lock-*' ! -name tally ! -name hook-caller | sort
+  find /run/vfio-variant -type f ! -name 'lock-*' ! -name counters ! -name hook-caller | sort
   echo "open files of the daemon: $(open_files "$gate_pid")"
   ps -e -o ppid=,comm= | awk '$1 != 2 { print $2 }' | grep -E 'qemu|vfio|vv-|virsh|dnsmasq' | sort
   ls /run/libvirt/qemu/*.xml /run/libvirt/qemu/*.pid 2>/dev/null || true

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A tally: it is read or refused; either way the next change is counted, what was read comes back one more,
- * and the metrics are text.
+ * Counters: they are read or refused; either way the next change is counted, what was read comes back one
+ * more, and the metrics are text.
  */
 #include "fuzz.h"
 
 #include "metrics.h"
 
 static guint64
-total (const VvTally *tally)
+total (const VvCounters *counters)
 {
   guint64 sum = 0;
 
-  for (guint i = 0; i < tally->rows->len; i++) {
-    const VvTallyRow *row = tally->rows->pdata[i];
+  for (guint i = 0; i < counters->rows->len; i++) {
+    const VvCounterRow *row = counters->rows->pdata[i];
     sum += row->done + row->fell_back + row->failed;
   }
   return sum;
@@ -21,9 +21,10 @@ total (const VvTally *tally)
 
 /* A number at its end is one that the next reader refuses. */
 static gboolean
-is_full (const VvTally *tally)
+is_full (const VvCounters *counters)
 {
-  return total (tally) >= VV_COUNT_MAX || vv_histogram_total (&tally->durations[VV_DETACH]) >= VV_COUNT_MAX;
+  return total (counters) >= VV_COUNT_MAX ||
+         vv_histogram_total (&counters->durations[VV_DETACH]) >= VV_COUNT_MAX;
 }
 
 /* That a damaged one is begun afresh is a warning each time. */
@@ -53,19 +54,19 @@ LLVMFuzzerTestOneInput (const guint8 *data, gsize size)
   g_autofree char *warning = NULL;
 
   keep_quiet ();
-  fuzz_write ("run/vfio-variant/tally", data, size);
-  g_autoptr (VvTally) tally = vv_tally_read (journal, &error);
-  g_assert_true ((tally != NULL) == (error == NULL));
+  fuzz_write ("run/vfio-variant/counters", data, size);
+  g_autoptr (VvCounters) counters = vv_counters_read (journal, &error);
+  g_assert_true ((counters != NULL) == (error == NULL));
   g_autofree char *text = vv_metrics_text (journal, NULL, VV_METRICS_OPENMETRICS, &warning);
   g_assert_true (g_utf8_validate (text, -1, NULL));
   g_assert_true ((warning != NULL) == (error != NULL));
-  if (tally && is_full (tally))
+  if (counters && is_full (counters))
     return 0;
   change->changed = TRUE;
-  vv_tally_count (journal, change);
-  g_autoptr (VvTally) again = vv_tally_read (journal, NULL);
+  vv_counters_add (journal, change);
+  g_autoptr (VvCounters) again = vv_counters_read (journal, NULL);
   g_assert_nonnull (again);
-  g_assert_cmpuint (again->rows->len, <=, VV_TALLY_ROWS);
-  g_assert_cmpuint (total (again), ==, (tally ? total (tally) : 0) + 1);
+  g_assert_cmpuint (again->rows->len, <=, VV_COUNTERS_ROWS);
+  g_assert_cmpuint (total (again), ==, (counters ? total (counters) : 0) + 1);
   return 0;
 }

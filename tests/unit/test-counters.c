@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * tally: what is counted as what, by how many processes at once, and what becomes of a damaged file.
+ * counters: what is counted as what, by how many processes at once, and what becomes of a damaged file.
  */
-#include "tally.h"
+#include "counters.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
@@ -13,7 +13,7 @@
 #include "nic-fixture.h"
 #include "recovery.h"
 
-#define TALLY "run/vfio-variant/tally"
+#define COUNTERS "run/vfio-variant/counters"
 #define PROCESSES 6
 #define ROUNDS 60
 
@@ -29,14 +29,14 @@ __wrap_g_get_monotonic_time (void)
   return time_stands_still ? 1 : __real_g_get_monotonic_time ();
 }
 
-static VvTally *
-read_tally (const Fixture *f)
+static VvCounters *
+read_counters (const Fixture *f)
 {
   g_autoptr (GError) error = NULL;
-  VvTally *tally = vv_tally_read (f->s->journal, &error);
+  VvCounters *counters = vv_counters_read (f->s->journal, &error);
 
   g_assert_no_error (error);
-  return tally;
+  return counters;
 }
 
 static void
@@ -47,14 +47,15 @@ count (const Fixture *f, VvOperation operation, const char *to, gboolean changed
   change->to = g_strdup (to);
   change->changed = changed;
   change->usec = usec;
-  vv_tally_count (f->s->journal, change);
+  vv_counters_add (f->s->journal, change);
 }
 
 static void
-assert_row (const VvTally *tally, guint n, VvOperation operation, const char *driver, const char *counts)
+assert_row (const VvCounters *counters, guint n, VvOperation operation, const char *driver,
+            const char *counts)
 {
-  g_assert_cmpuint (tally->rows->len, >, n);
-  const VvTallyRow *row = tally->rows->pdata[n];
+  g_assert_cmpuint (counters->rows->len, >, n);
+  const VvCounterRow *row = counters->rows->pdata[n];
   g_autofree char *found = g_strdup_printf ("%" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT,
                                             row->done, row->fell_back, row->failed);
 
@@ -67,11 +68,11 @@ static void
 test_nothing_yet (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
-  g_autoptr (VvTally) tally = read_tally (f);
+  g_autoptr (VvCounters) counters = read_counters (f);
 
-  g_assert_cmpuint (tally->rows->len, ==, 0);
-  g_assert_cmpuint (vv_histogram_total (&tally->durations[VV_DETACH]), ==, 0);
-  g_assert_false (fake_exists (f->k, TALLY));
+  g_assert_cmpuint (counters->rows->len, ==, 0);
+  g_assert_cmpuint (vv_histogram_total (&counters->durations[VV_DETACH]), ==, 0);
+  g_assert_false (fake_exists (f->k, COUNTERS));
 }
 
 static void
@@ -83,14 +84,14 @@ test_changes (void)
   count (f, VV_DETACH, "special-vfio", TRUE, 1000);
   count (f, VV_REATTACH, NULL, TRUE, 31000000);
   count (f, VV_DETACH, "special-vfio", FALSE, 50); /* nothing was to be done */
-  g_autoptr (VvTally) tally = read_tally (f);
-  g_assert_cmpuint (tally->rows->len, ==, 2);
-  assert_row (tally, 0, VV_DETACH, "special-vfio", "2 0 0");
-  assert_row (tally, 1, VV_REATTACH, "none", "1 0 0");
-  g_assert_cmpuint (tally->durations[VV_DETACH].sum_usec, ==, 3000);
-  g_assert_cmpuint (tally->durations[VV_DETACH].counts[2], ==, 1); /* up to 1 ms */
-  g_assert_cmpuint (tally->durations[VV_DETACH].counts[3], ==, 1); /* up to 3 ms */
-  g_assert_cmpuint (tally->durations[VV_REATTACH].counts[VV_BUCKETS], ==, 1);
+  g_autoptr (VvCounters) counters = read_counters (f);
+  g_assert_cmpuint (counters->rows->len, ==, 2);
+  assert_row (counters, 0, VV_DETACH, "special-vfio", "2 0 0");
+  assert_row (counters, 1, VV_REATTACH, "none", "1 0 0");
+  g_assert_cmpuint (counters->durations[VV_DETACH].sum_usec, ==, 3000);
+  g_assert_cmpuint (counters->durations[VV_DETACH].counts[2], ==, 1); /* up to 1 ms */
+  g_assert_cmpuint (counters->durations[VV_DETACH].counts[3], ==, 1); /* up to 3 ms */
+  g_assert_cmpuint (counters->durations[VV_REATTACH].counts[VV_BUCKETS], ==, 1);
 }
 
 /* A fall back counts also when the device is where it was. */
@@ -106,12 +107,12 @@ test_fall_back (void)
   g_autoptr (VvChange) change = detach_nic (f, &error);
   g_assert_no_error (error);
   g_assert_false (change->changed);
-  g_autoptr (VvTally) tally = read_tally (f);
-  assert_row (tally, 0, VV_DETACH, "vfio-pci", "0 1 0");
-  g_assert_cmpuint (tally->steps[VV_TALLY_BIND], ==, 1);
-  g_assert_cmpuint (tally->steps[VV_TALLY_LOAD], ==, 1);
-  g_assert_cmpuint (tally->steps[VV_TALLY_VERIFY], ==, 0);
-  g_assert_cmpuint (vv_histogram_total (&tally->durations[VV_DETACH]), ==, 1);
+  g_autoptr (VvCounters) counters = read_counters (f);
+  assert_row (counters, 0, VV_DETACH, "vfio-pci", "0 1 0");
+  g_assert_cmpuint (counters->steps[VV_COUNTERS_BIND], ==, 1);
+  g_assert_cmpuint (counters->steps[VV_COUNTERS_LOAD], ==, 1);
+  g_assert_cmpuint (counters->steps[VV_COUNTERS_VERIFY], ==, 0);
+  g_assert_cmpuint (vv_histogram_total (&counters->durations[VV_DETACH]), ==, 1);
 }
 
 /* --- by the binding itself --- */
@@ -129,9 +130,9 @@ test_counts_what_it_logs (void)
   fake_assert_logged (NIC ": detach: mlx5_core -> special-vfio: *");
   g_clear_pointer (&b, vv_binding_free);
   fake_assert_logged (NIC ": reattach: special-vfio -> mlx5_core: *");
-  g_autoptr (VvTally) tally = read_tally (f);
-  assert_row (tally, 0, VV_DETACH, "special-vfio", "1 0 0");
-  assert_row (tally, 1, VV_REATTACH, "mlx5_core", "1 0 0");
+  g_autoptr (VvCounters) counters = read_counters (f);
+  assert_row (counters, 0, VV_DETACH, "special-vfio", "1 0 0");
+  assert_row (counters, 1, VV_REATTACH, "mlx5_core", "1 0 0");
 }
 
 static void
@@ -142,10 +143,10 @@ test_failed_detach (void)
   fail_all_vfio (f, EIO);
   g_assert_null (detach_nic (f, NULL));
   fake_assert_log_empty (); /* whoever asked says it */
-  g_autoptr (VvTally) tally = read_tally (f);
-  assert_row (tally, 0, VV_DETACH, "any", "0 0 1");
-  g_assert_cmpuint (tally->steps[VV_TALLY_BIND], ==, 3);
-  g_assert_cmpuint (vv_histogram_total (&tally->durations[VV_DETACH]), ==, 0);
+  g_autoptr (VvCounters) counters = read_counters (f);
+  assert_row (counters, 0, VV_DETACH, "any", "0 0 1");
+  g_assert_cmpuint (counters->steps[VV_COUNTERS_BIND], ==, 3);
+  g_assert_cmpuint (vv_histogram_total (&counters->durations[VV_DETACH]), ==, 0);
 }
 
 static void
@@ -159,8 +160,8 @@ test_failed_detach_to_one_driver (void)
   g_assert_true (vv_selection_force (selection, "mlx5_vfio_pci", NULL));
   g_assert_false (vv_binding_detach (b, selection, NULL));
   g_clear_pointer (&b, vv_binding_free);
-  g_autoptr (VvTally) tally = read_tally (f);
-  assert_row (tally, 0, VV_DETACH, "mlx5_vfio_pci", "0 0 1");
+  g_autoptr (VvCounters) counters = read_counters (f);
+  assert_row (counters, 0, VV_DETACH, "mlx5_vfio_pci", "0 0 1");
 }
 
 static void
@@ -171,8 +172,8 @@ test_failed_reattach (void)
   must_detach_nic (f);
   fake_driver (f->k, "mlx5_core")->probe_errno = EIO;
   g_assert_null (reattach_nic (f, NULL));
-  g_autoptr (VvTally) tally = read_tally (f);
-  assert_row (tally, 1, VV_REATTACH, "mlx5_core", "0 0 1");
+  g_autoptr (VvCounters) counters = read_counters (f);
+  assert_row (counters, 1, VV_REATTACH, "mlx5_core", "0 0 1");
 }
 
 static void
@@ -184,9 +185,9 @@ test_what_is_no_failure (void)
   for (gsize i = 0; i < G_N_ELEMENTS (codes); i++) {
     g_autoptr (VvChange) change = vv_change_new (NIC, VV_DETACH, NULL);
     change->problem = g_error_new (VV_ERROR, codes[i], "x");
-    vv_tally_count (f->s->journal, change);
+    vv_counters_add (f->s->journal, change);
   }
-  g_assert_false (fake_exists (f->k, TALLY));
+  g_assert_false (fake_exists (f->k, COUNTERS));
 }
 
 static void
@@ -199,7 +200,7 @@ test_dry_run_is_neither_logged_nor_counted (void)
   g_assert_true (vv_binding_detach (b, selection, NULL));
   g_clear_pointer (&b, vv_binding_free);
   fake_assert_log_empty ();
-  g_assert_false (fake_exists (f->k, TALLY));
+  g_assert_false (fake_exists (f->k, COUNTERS));
 }
 
 /* What a process that died left behind, and cannot be mended either */
@@ -216,8 +217,8 @@ test_failed_recovery (void)
   fail_all_vfio (f, EIO);
   vv_recover (f->s);
   fake_assert_logged ("*mlx5_core*");
-  g_autoptr (VvTally) tally = read_tally (f);
-  assert_row (tally, 0, VV_REATTACH, "mlx5_core", "0 0 1");
+  g_autoptr (VvCounters) counters = read_counters (f);
+  assert_row (counters, 0, VV_REATTACH, "mlx5_core", "0 0 1");
 }
 
 /* --- many --- */
@@ -230,9 +231,9 @@ test_names_of_drivers (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
     count (f, VV_DETACH, names[i], TRUE, 1);
-  g_autoptr (VvTally) tally = read_tally (f);
+  g_autoptr (VvCounters) counters = read_counters (f);
   for (guint i = 0; i < G_N_ELEMENTS (names); i++)
-    assert_row (tally, i, VV_DETACH, names[i], "1 0 0");
+    assert_row (counters, i, VV_DETACH, names[i], "1 0 0");
 }
 
 static void
@@ -240,19 +241,19 @@ test_rows_are_bounded (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
 
-  for (guint i = 0; i < VV_TALLY_ROWS + 10; i++) {
+  for (guint i = 0; i < VV_COUNTERS_ROWS + 10; i++) {
     g_autofree char *driver = g_strdup_printf ("driver%u", i);
     count (f, i % 2 ? VV_DETACH : VV_REATTACH, driver, TRUE, 1);
   }
-  g_autoptr (VvTally) tally = read_tally (f);
+  g_autoptr (VvCounters) counters = read_counters (f);
   guint64 total = 0, other = 0;
-  g_assert_cmpuint (tally->rows->len, ==, VV_TALLY_ROWS);
-  for (guint i = 0; i < tally->rows->len; i++) {
-    const VvTallyRow *row = tally->rows->pdata[i];
+  g_assert_cmpuint (counters->rows->len, ==, VV_COUNTERS_ROWS);
+  for (guint i = 0; i < counters->rows->len; i++) {
+    const VvCounterRow *row = counters->rows->pdata[i];
     total += row->done;
-    other += strcmp (row->driver, VV_TALLY_OTHER) == 0 ? row->done : 0;
+    other += strcmp (row->driver, VV_COUNTERS_OTHER) == 0 ? row->done : 0;
   }
-  g_assert_cmpuint (total, ==, VV_TALLY_ROWS + 10);
+  g_assert_cmpuint (total, ==, VV_COUNTERS_ROWS + 10);
   g_assert_cmpuint (other, ==, 12);
 }
 
@@ -279,7 +280,7 @@ test_many_processes (void)
     if (fork () == 0)
       count_many (f, i);
   while (running > 0) {
-    g_autoptr (VvTally) meanwhile = read_tally (f);
+    g_autoptr (VvCounters) meanwhile = read_counters (f);
     g_assert_cmpuint (meanwhile->rows->len, <=, 2);
     if (waitpid (-1, &status, WNOHANG) > 0) {
       g_assert_cmpint (status, ==, 0);
@@ -287,13 +288,13 @@ test_many_processes (void)
     }
   }
   time_stands_still = FALSE;
-  g_autoptr (VvTally) tally = read_tally (f);
+  g_autoptr (VvCounters) counters = read_counters (f);
   guint64 total = 0;
-  for (guint i = 0; i < tally->rows->len; i++)
-    total += ((VvTallyRow *)tally->rows->pdata[i])->done;
+  for (guint i = 0; i < counters->rows->len; i++)
+    total += ((VvCounterRow *)counters->rows->pdata[i])->done;
   g_assert_cmpuint (total, ==, PROCESSES * ROUNDS);
-  g_assert_cmpuint (vv_histogram_total (&tally->durations[VV_DETACH]), ==, PROCESSES * ROUNDS);
-  g_assert_cmpuint (tally->durations[VV_DETACH].sum_usec, ==, PROCESSES * ROUNDS * 1000);
+  g_assert_cmpuint (vv_histogram_total (&counters->durations[VV_DETACH]), ==, PROCESSES * ROUNDS);
+  g_assert_cmpuint (counters->durations[VV_DETACH].sum_usec, ==, PROCESSES * ROUNDS * 1000);
 }
 
 /* --- trouble --- */
@@ -303,15 +304,15 @@ assert_begins_afresh (const Fixture *f, const char *text)
 {
   g_autoptr (GError) error = NULL;
 
-  fake_write (f->k, TALLY, text);
-  g_assert_null (vv_tally_read (f->s->journal, &error));
+  fake_write (f->k, COUNTERS, text);
+  g_assert_null (vv_counters_read (f->s->journal, &error));
   fake_assert_error (error, VV_ERROR_FAILED,
-                     "*/tally cannot be read (*): what was counted since boot is not*");
+                     "*/counters cannot be read (*): what was counted since boot is not*");
   count (f, VV_DETACH, "special-vfio", TRUE, 1);
-  fake_assert_logged ("*/tally cannot be read (*)*; the count begins afresh");
-  g_autoptr (VvTally) tally = read_tally (f);
-  g_assert_cmpuint (tally->rows->len, ==, 1);
-  assert_row (tally, 0, VV_DETACH, "special-vfio", "1 0 0");
+  fake_assert_logged ("*/counters cannot be read (*)*; the count begins afresh");
+  g_autoptr (VvCounters) counters = read_counters (f);
+  g_assert_cmpuint (counters->rows->len, ==, 1);
+  assert_row (counters, 0, VV_DETACH, "special-vfio", "1 0 0");
 }
 
 static char *
@@ -348,9 +349,9 @@ test_damaged (void)
   assert_begins_afresh (f, "garbage");
   for (gsize i = 0; i < G_N_ELEMENTS (damages); i++) {
     count (f, VV_DETACH, "vfio-pci", TRUE, 1000);
-    fake_remove (f->k, TALLY);
+    fake_remove (f->k, COUNTERS);
     count (f, VV_DETACH, "special-vfio", TRUE, 1000);
-    g_autofree char *sound = fake_read (f->k, TALLY);
+    g_autofree char *sound = fake_read (f->k, COUNTERS);
     g_autofree char *damaged = with (sound, damages[i][0], damages[i][1]);
     assert_begins_afresh (f, damaged);
   }
@@ -371,9 +372,9 @@ test_cannot_be_written (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
 
-  fake_mkdir (f->k, TALLY "/x"); /* a directory cannot be replaced by a file */
+  fake_mkdir (f->k, COUNTERS "/x"); /* a directory cannot be replaced by a file */
   count (f, VV_DETACH, "special-vfio", TRUE, 1);
-  fake_assert_logged ("changes of hands are not counted: */tally: write: Is a directory");
+  fake_assert_logged ("changes of hands are not counted: */counters: write: Is a directory");
   count (f, VV_DETACH, "special-vfio", TRUE, 1);
   fake_assert_log_empty ();
 }
@@ -383,14 +384,14 @@ static void
 test_somebody_has_the_lock (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
-  g_autoptr (VvLock) lock = vv_journal_lock_note (f->s->journal, "tally", 0, NULL);
+  g_autoptr (VvLock) lock = vv_journal_lock_note (f->s->journal, "counters", 0, NULL);
   gint64 begin = g_get_monotonic_time ();
 
   g_assert_nonnull (lock);
   count (f, VV_DETACH, "special-vfio", TRUE, 1);
   g_assert_cmpint (g_get_monotonic_time () - begin, >=, 900 * G_TIME_SPAN_MILLISECOND);
   g_assert_cmpint (g_get_monotonic_time () - begin, <, 10 * G_TIME_SPAN_SECOND);
-  g_assert_false (fake_exists (f->k, TALLY));
+  g_assert_false (fake_exists (f->k, COUNTERS));
   if (fake_was_logged ("changes of hands are not counted: *")) /* once in each process */
     fake_assert_log_empty ();
 }
@@ -404,31 +405,31 @@ test_no_directory (void)
 
   count (&f, VV_DETACH, "special-vfio", TRUE, 1);
   g_assert_false (fake_exists (k, "run/vfio-variant"));
-  g_autoptr (VvTally) tally = read_tally (&f);
-  g_assert_cmpuint (tally->rows->len, ==, 0);
+  g_autoptr (VvCounters) counters = read_counters (&f);
+  g_assert_cmpuint (counters->rows->len, ==, 0);
 }
 
 int
 main (int argc, char **argv)
 {
   fake_test_init (&argc, &argv);
-  g_test_add_func ("/tally/nothing-yet", test_nothing_yet);
-  g_test_add_func ("/tally/changes", test_changes);
-  g_test_add_func ("/tally/fall-back", test_fall_back);
-  g_test_add_func ("/tally/binding/counts-what-it-logs", test_counts_what_it_logs);
-  g_test_add_func ("/tally/binding/failed-detach", test_failed_detach);
-  g_test_add_func ("/tally/binding/failed-detach-to-one-driver", test_failed_detach_to_one_driver);
-  g_test_add_func ("/tally/binding/failed-reattach", test_failed_reattach);
-  g_test_add_func ("/tally/binding/what-is-no-failure", test_what_is_no_failure);
-  g_test_add_func ("/tally/binding/dry-run", test_dry_run_is_neither_logged_nor_counted);
-  g_test_add_func ("/tally/binding/failed-recovery", test_failed_recovery);
-  g_test_add_func ("/tally/names-of-drivers", test_names_of_drivers);
-  g_test_add_func ("/tally/rows-are-bounded", test_rows_are_bounded);
-  g_test_add_func ("/tally/many-processes", test_many_processes);
-  g_test_add_func ("/tally/damaged", test_damaged);
-  g_test_add_func ("/tally/too-long", test_too_long);
-  g_test_add_func ("/tally/cannot-be-written", test_cannot_be_written);
-  g_test_add_func ("/tally/somebody-has-the-lock", test_somebody_has_the_lock);
-  g_test_add_func ("/tally/no-directory", test_no_directory);
+  g_test_add_func ("/counters/nothing-yet", test_nothing_yet);
+  g_test_add_func ("/counters/changes", test_changes);
+  g_test_add_func ("/counters/fall-back", test_fall_back);
+  g_test_add_func ("/counters/binding/counts-what-it-logs", test_counts_what_it_logs);
+  g_test_add_func ("/counters/binding/failed-detach", test_failed_detach);
+  g_test_add_func ("/counters/binding/failed-detach-to-one-driver", test_failed_detach_to_one_driver);
+  g_test_add_func ("/counters/binding/failed-reattach", test_failed_reattach);
+  g_test_add_func ("/counters/binding/what-is-no-failure", test_what_is_no_failure);
+  g_test_add_func ("/counters/binding/dry-run", test_dry_run_is_neither_logged_nor_counted);
+  g_test_add_func ("/counters/binding/failed-recovery", test_failed_recovery);
+  g_test_add_func ("/counters/names-of-drivers", test_names_of_drivers);
+  g_test_add_func ("/counters/rows-are-bounded", test_rows_are_bounded);
+  g_test_add_func ("/counters/many-processes", test_many_processes);
+  g_test_add_func ("/counters/damaged", test_damaged);
+  g_test_add_func ("/counters/too-long", test_too_long);
+  g_test_add_func ("/counters/cannot-be-written", test_cannot_be_written);
+  g_test_add_func ("/counters/somebody-has-the-lock", test_somebody_has_the_lock);
+  g_test_add_func ("/counters/no-directory", test_no_directory);
   return g_test_run ();
 }

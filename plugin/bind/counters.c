@@ -1,84 +1,84 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "tally.h"
+#include "counters.h"
 
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
-#define NAME "tally"
+#define NAME "counters"
 #define FORMAT 1 /* other bounds of the buckets are another format */
 #define LIMIT 65536
 #define DRIVER_LIMIT 255 /* of a file name in sysfs */
 #define LOCK_TIMEOUT_MS 1000
 
-static const char *const step_names[VV_TALLY_STEPS] = {"load", "driver", "override", "unbind",
-                                                       "hook", "bind",   "verify",   "deadline"};
+static const char *const step_names[VV_COUNTERS_STEPS] = {"load", "driver", "override", "unbind",
+                                                          "hook", "bind",   "verify",   "deadline"};
 static const VvOperation operations[] = {VV_DETACH, VV_REATTACH};
 
 const char *
-vv_tally_step_name (VvTallyStep step)
+vv_counter_step_name (VvCounterStep step)
 {
   return step_names[step];
 }
 
 static void
-row_free (VvTallyRow *row)
+row_free (VvCounterRow *row)
 {
   g_free (row->driver);
   g_free (row);
 }
 
-static VvTally *
-tally_new (void)
+static VvCounters *
+counters_new (void)
 {
-  VvTally *tally = g_new0 (VvTally, 1);
+  VvCounters *counters = g_new0 (VvCounters, 1);
 
-  tally->rows = g_ptr_array_new_with_free_func ((GDestroyNotify)row_free);
-  return tally;
+  counters->rows = g_ptr_array_new_with_free_func ((GDestroyNotify)row_free);
+  return counters;
 }
 
 void
-vv_tally_free (VvTally *tally)
+vv_counters_free (VvCounters *counters)
 {
-  if (!tally)
+  if (!counters)
     return;
-  g_ptr_array_unref (tally->rows);
-  g_free (tally);
+  g_ptr_array_unref (counters->rows);
+  g_free (counters);
 }
 
-static VvTallyRow *
-find_row (const VvTally *tally, VvOperation operation, const char *driver)
+static VvCounterRow *
+find_row (const VvCounters *counters, VvOperation operation, const char *driver)
 {
-  for (guint i = 0; i < tally->rows->len; i++) {
-    VvTallyRow *row = tally->rows->pdata[i];
+  for (guint i = 0; i < counters->rows->len; i++) {
+    VvCounterRow *row = counters->rows->pdata[i];
     if (row->operation == operation && strcmp (row->driver, driver) == 0)
       return row;
   }
   return NULL;
 }
 
-static VvTallyRow *
-add_row (VvTally *tally, VvOperation operation, const char *driver)
+static VvCounterRow *
+add_row (VvCounters *counters, VvOperation operation, const char *driver)
 {
-  VvTallyRow *row = g_new0 (VvTallyRow, 1);
+  VvCounterRow *row = g_new0 (VvCounterRow, 1);
 
   row->operation = operation;
   row->driver = g_strdup (driver);
-  g_ptr_array_add (tally->rows, row);
+  g_ptr_array_add (counters->rows, row);
   return row;
 }
 
 /* Each direction keeps a place for its "other". */
-static VvTallyRow *
-row_for (VvTally *tally, VvOperation operation, const char *driver)
+static VvCounterRow *
+row_for (VvCounters *counters, VvOperation operation, const char *driver)
 {
-  VvTallyRow *row = find_row (tally, operation, driver);
+  VvCounterRow *row = find_row (counters, operation, driver);
 
   if (row)
     return row;
-  if (tally->rows->len + G_N_ELEMENTS (operations) < VV_TALLY_ROWS)
-    return add_row (tally, operation, driver);
-  row = find_row (tally, operation, VV_TALLY_OTHER);
-  return row ? row : add_row (tally, operation, VV_TALLY_OTHER);
+  if (counters->rows->len + G_N_ELEMENTS (operations) < VV_COUNTERS_ROWS)
+    return add_row (counters, operation, driver);
+  row = find_row (counters, operation, VV_COUNTERS_OTHER);
+  return row ? row : add_row (counters, operation, VV_COUNTERS_OTHER);
 }
 
 /* --- reading --- */
@@ -102,7 +102,7 @@ read_text (GKeyFile *file, const char *group, const char *key)
 }
 
 static gboolean
-read_row (VvTally *tally, GKeyFile *file, const char *group)
+read_row (VvCounters *counters, GKeyFile *file, const char *group)
 {
   g_autofree char *driver = read_text (file, group, "driver");
   g_autofree char *name = read_text (file, group, "operation");
@@ -112,69 +112,69 @@ read_row (VvTally *tally, GKeyFile *file, const char *group)
     if (strcmp (name, vv_operation_name (operations[i])) == 0)
       operation = &operations[i];
   if (!driver || !*driver || strlen (driver) > DRIVER_LIMIT || !operation ||
-      find_row (tally, *operation, driver))
+      find_row (counters, *operation, driver))
     return FALSE;
-  VvTallyRow *row = add_row (tally, *operation, driver);
+  VvCounterRow *row = add_row (counters, *operation, driver);
   return read_number (file, group, "done", &row->done) &&
          read_number (file, group, "fell-back", &row->fell_back) &&
          read_number (file, group, "failed", &row->failed);
 }
 
-static VvTally *
-tally_from_text (const char *text)
+static VvCounters *
+counters_from_text (const char *text)
 {
-  g_autoptr (VvTally) tally = tally_new ();
+  g_autoptr (VvCounters) counters = counters_new ();
   g_autoptr (GKeyFile) file = g_key_file_new ();
   guint64 format = 0;
 
   if (!g_key_file_load_from_data (file, text, -1, G_KEY_FILE_NONE, NULL) ||
       !read_number (file, NAME, "format", &format) || format != FORMAT)
     return NULL;
-  for (guint i = 1; i <= VV_TALLY_ROWS; i++) {
+  for (guint i = 1; i <= VV_COUNTERS_ROWS; i++) {
     g_autofree char *group = g_strdup_printf ("change %u", i);
     if (!g_key_file_has_group (file, group))
       break;
-    if (!read_row (tally, file, group))
+    if (!read_row (counters, file, group))
       return NULL;
   }
-  for (guint i = 0; i < VV_TALLY_STEPS; i++)
-    if (!read_number (file, "failed-at", step_names[i], &tally->steps[i]))
+  for (guint i = 0; i < VV_COUNTERS_STEPS; i++)
+    if (!read_number (file, "failed-at", step_names[i], &counters->steps[i]))
       return NULL;
   for (gsize i = 0; i < G_N_ELEMENTS (operations); i++)
-    if (!vv_histogram_read (&tally->durations[operations[i]], file, vv_operation_name (operations[i])))
+    if (!vv_histogram_read (&counters->durations[operations[i]], file, vv_operation_name (operations[i])))
       return NULL;
-  return g_steal_pointer (&tally);
+  return g_steal_pointer (&counters);
 }
 
-VvTally *
-vv_tally_read (const VvJournal *journal, GError **error)
+VvCounters *
+vv_counters_read (const VvJournal *journal, GError **error)
 {
   const VvDir *dir = vv_journal_dir (journal);
   g_autoptr (GError) local = NULL;
 
   if (!dir || !vv_io_exists (dir, NAME))
-    return tally_new ();
+    return counters_new ();
   g_autofree char *text = vv_journal_read_file (journal, NAME, LIMIT, &local);
-  VvTally *tally = text ? tally_from_text (text) : NULL;
-  if (!tally)
+  VvCounters *counters = text ? counters_from_text (text) : NULL;
+  if (!counters)
     g_set_error (error, VV_ERROR,
                  g_error_matches (local, VV_ERROR, VV_ERROR_PERMISSION) ? VV_ERROR_PERMISSION
                                                                         : VV_ERROR_FAILED,
                  _ ("%s/%s cannot be read (%s): what was counted since boot is not known"), dir->path, NAME,
                  local ? local->message : _ ("damaged"));
-  return tally;
+  return counters;
 }
 
 /* --- writing --- */
 
 static gboolean
-store (const VvTally *tally, const VvDir *dir, GError **error)
+store (const VvCounters *counters, const VvDir *dir, GError **error)
 {
   g_autoptr (GKeyFile) file = g_key_file_new ();
 
   g_key_file_set_integer (file, NAME, "format", FORMAT);
-  for (guint i = 0; i < tally->rows->len; i++) {
-    const VvTallyRow *row = tally->rows->pdata[i];
+  for (guint i = 0; i < counters->rows->len; i++) {
+    const VvCounterRow *row = counters->rows->pdata[i];
     g_autofree char *group = g_strdup_printf ("change %u", i + 1);
     g_key_file_set_string (file, group, "operation", vv_operation_name (row->operation));
     g_key_file_set_string (file, group, "driver", row->driver);
@@ -182,10 +182,10 @@ store (const VvTally *tally, const VvDir *dir, GError **error)
     g_key_file_set_uint64 (file, group, "fell-back", row->fell_back);
     g_key_file_set_uint64 (file, group, "failed", row->failed);
   }
-  for (guint i = 0; i < VV_TALLY_STEPS; i++)
-    g_key_file_set_uint64 (file, "failed-at", step_names[i], tally->steps[i]);
+  for (guint i = 0; i < VV_COUNTERS_STEPS; i++)
+    g_key_file_set_uint64 (file, "failed-at", step_names[i], counters->steps[i]);
   for (gsize i = 0; i < G_N_ELEMENTS (operations); i++)
-    vv_histogram_write (&tally->durations[operations[i]], file, vv_operation_name (operations[i]));
+    vv_histogram_write (&counters->durations[operations[i]], file, vv_operation_name (operations[i]));
   g_autofree char *text = g_key_file_to_data (file, NULL, NULL);
   return vv_io_replace (dir, NAME, text, error);
 }
@@ -194,24 +194,24 @@ store (const VvTally *tally, const VvDir *dir, GError **error)
 typedef struct {
   VvOperation operation;
   const char *driver;
-  gsize outcome; /* offset of a counter in VvTallyRow */
+  gsize outcome; /* offset of a counter in VvCounterRow */
   gint64 usec;
   const GPtrArray *attempts;
 } Count;
 
 static void
-add (VvTally *tally, const Count *what)
+add (VvCounters *counters, const Count *what)
 {
-  VvTallyRow *row = row_for (tally, what->operation, what->driver);
+  VvCounterRow *row = row_for (counters, what->operation, what->driver);
 
   G_STRUCT_MEMBER (guint64, row, what->outcome)++;
   if (what->usec >= 0)
-    vv_histogram_add (&tally->durations[what->operation], what->usec);
+    vv_histogram_add (&counters->durations[what->operation], what->usec);
   for (guint i = 0; what->attempts && i < what->attempts->len; i++) {
     const VvAttempt *attempt = what->attempts->pdata[i];
-    for (guint step = 0; step < VV_TALLY_STEPS; step++)
+    for (guint step = 0; step < VV_COUNTERS_STEPS; step++)
       if (strcmp (attempt->step, step_names[step]) == 0)
-        tally->steps[step]++;
+        counters->steps[step]++;
   }
 }
 
@@ -220,16 +220,16 @@ static gboolean
 add_under_lock (const VvJournal *journal, const Count *what, GError **error)
 {
   g_autoptr (GError) damage = NULL;
-  g_autoptr (VvTally) tally = vv_tally_read (journal, &damage);
+  g_autoptr (VvCounters) counters = vv_counters_read (journal, &damage);
 
   if (damage && damage->code == VV_ERROR_PERMISSION) {
     g_propagate_error (error, g_steal_pointer (&damage));
     return FALSE;
   }
-  if (!tally)
-    tally = tally_new ();
-  add (tally, what);
-  if (!store (tally, vv_journal_dir (journal), error))
+  if (!counters)
+    counters = counters_new ();
+  add (counters, what);
+  if (!store (counters, vv_journal_dir (journal), error))
     return FALSE;
   if (damage)
     g_warning ("%s; the count begins afresh", damage->message);
@@ -257,8 +257,8 @@ count_failure (const VvJournal *journal, const VvChange *change)
   const char *wanted = change->wanted;
   const Count what = {
       .operation = change->operation,
-      .driver = wanted && *wanted && strlen (wanted) <= DRIVER_LIMIT ? wanted : VV_TALLY_ANY,
-      .outcome = G_STRUCT_OFFSET (VvTallyRow, failed),
+      .driver = wanted && *wanted && strlen (wanted) <= DRIVER_LIMIT ? wanted : VV_COUNTERS_ANY,
+      .outcome = G_STRUCT_OFFSET (VvCounterRow, failed),
       .usec = -1,
       .attempts = change->attempts,
   };
@@ -271,14 +271,14 @@ count_failure (const VvJournal *journal, const VvChange *change)
 }
 
 void
-vv_tally_count (const VvJournal *journal, const VvChange *change)
+vv_counters_add (const VvJournal *journal, const VvChange *change)
 {
   gboolean fell_back = change->attempts->len > 0;
   const Count what = {
       .operation = change->operation,
-      .driver = change->to ? change->to : VV_TALLY_NONE,
+      .driver = change->to ? change->to : VV_COUNTERS_NONE,
       .outcome =
-          fell_back ? G_STRUCT_OFFSET (VvTallyRow, fell_back) : (gsize)G_STRUCT_OFFSET (VvTallyRow, done),
+          fell_back ? G_STRUCT_OFFSET (VvCounterRow, fell_back) : (gsize)G_STRUCT_OFFSET (VvCounterRow, done),
       .usec = MAX (change->usec, 0),
       .attempts = change->attempts,
   };
