@@ -52,7 +52,7 @@ typedef struct {
   const char *seen_on; /* NULL, or the driver that a device was on before libvirt unbound it */
   gint64 begun;
   gboolean is_touched;
-  gboolean is_newcomer;
+  gboolean is_new;
 } VvBinding;
 
 /**

@@ -6,7 +6,7 @@
 
 #include "binding-steps.h"
 #include "in-use.h"
-#include "newcomer.h"
+#include "new-device.h"
 #include "recovery.h"
 
 #define LOCK_TIMEOUT_MS 30000
@@ -45,9 +45,9 @@ vv_binding_open_between (const VvSession *session, const char *address, const ch
 }
 
 void
-vv_binding_expect_newcomer (VvBinding *b)
+vv_binding_expect_new (VvBinding *b)
 {
-  b->is_newcomer = !b->device->now.driver && !b->device->now.override;
+  b->is_new = !b->device->now.driver && !b->device->now.override;
 }
 
 void
@@ -56,8 +56,8 @@ vv_binding_note (VvBinding *b)
   gboolean is_first = !b->entry;
 
   vv_binding_record (b, &b->device->now);
-  if (is_first && b->is_newcomer)
-    b->entry->host_known = vv_newcomer_is_left_alone (b->device);
+  if (is_first && b->is_new)
+    b->entry->host_known = vv_new_device_is_left_alone (b->device);
 }
 
 gboolean
@@ -183,9 +183,9 @@ bind_in_turn (VvBinding *b, const char *driver, GError **error)
 
   if (vv_step_bind (b, driver, &lost))
     return TRUE;
-  again = b->is_newcomer && g_error_matches (lost, VV_ERROR, VV_ERROR_NO_DEVICE);
+  again = b->is_new && g_error_matches (lost, VV_ERROR, VV_ERROR_NO_DEVICE);
   if (again)
-    vv_newcomer_wait_tried (b->device);
+    vv_new_device_wait_tried (b->device);
   if (vv_pci_device_reload_driver (b->device, NULL)) {
     if (same (b->device->now.driver, driver))
       return TRUE;
@@ -297,8 +297,8 @@ roll_back (VvBinding *b, const VvSelection *selection, const VvDriverState *befo
 
   if (went_away (b, "detach", failed, error))
     return;
-  if (!vv_settle (b, before, &problem) || /* where a newcomer was, on no driver, it would not have stayed */
-      (!before->driver && b->is_newcomer && !let_kernel_choose (b, &problem))) {
+  if (!vv_settle (b, before, &problem) || /* where a new device was, on no driver, it would not have stayed */
+      (!before->driver && b->is_new && !let_kernel_choose (b, &problem))) {
     if (went_away (b, "detach", failed, error))
       return;
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED,

@@ -364,15 +364,14 @@ vv_place_opened (const VvBinding *b, VvChoice *choice, gboolean must_know, GErro
 
 /* --- placing --- */
 
-/* A device that came between drivers stays there for its caller, who knows where it was before; of a newcomer
- * only the kernel does. */
+/* A device that came between drivers stays there for its caller, who knows where it was before; of a new
+ * device only the kernel does. */
 static void
 go_back (VvBinding *b, const VvDriverState *before, const VvEntry *entry)
 {
   g_autoptr (GError) error = NULL;
 
-  if (!b->entry || g_strcmp0 (b->device->now.driver, before->driver) == 0 ||
-      (!before->driver && !b->is_newcomer))
+  if (!b->entry || g_strcmp0 (b->device->now.driver, before->driver) == 0 || (!before->driver && !b->is_new))
     return;
   if (before->driver
           ? !vv_binding_undo (b, before, entry, _ ("it cannot have what was asked for strictly"), &error)

@@ -8,7 +8,7 @@
 #include "group.h"
 #include "in-use.h"
 #include "move.h"
-#include "newcomer.h"
+#include "new-device.h"
 #include "placement.h"
 
 typedef struct {
@@ -69,7 +69,7 @@ bind_device (const VvSession *session, const char *address, const Options *optio
     if (vv_binding_is_stale (binding, &binding->device->now, on_vfio) && !binding->entry->domain &&
         !vv_binding_forget (binding, error))
       return NULL;
-    vv_binding_expect_newcomer (binding);
+    vv_binding_expect_new (binding);
   }
   if (!choice || (options->driver && !vv_selection_force (choice->selection, options->driver, error)) ||
       !iommu_allows (session, binding->device, error) ||
@@ -105,7 +105,7 @@ bind_and_say (const VvSession *session, const char *address, gpointer data, GErr
 static gboolean
 is_wanted_at_boot (const VvSession *session, const char *address)
 {
-  vv_newcomer_wait_shown (session->host, address);
+  vv_new_device_wait_shown (session->host, address);
   g_autoptr (VvPciDevice) device = vv_pci_device_look (session->host, address, NULL);
   g_autoptr (VvEntry) entry = device ? vv_journal_load (session->journal, address, NULL) : NULL;
   g_autoptr (VvChoice) choice = device ? vv_choose (session, device, entry, NULL, NULL, NULL, NULL) : NULL;

@@ -128,12 +128,12 @@ has_just_appeared (Fixture *f)
 }
 
 static VvChange *
-detach_newcomer (const Fixture *f, GError **error)
+detach_new_device (const Fixture *f, GError **error)
 {
   g_autoptr (VvBinding) b = open_nic (f);
   g_autoptr (VvSelection) selection = select_nic (f);
 
-  vv_binding_expect_newcomer (b);
+  vv_binding_expect_new (b);
   return vv_binding_detach (b, selection, error) ? vv_binding_close (g_steal_pointer (&b)) : NULL;
 }
 
@@ -248,7 +248,7 @@ static const Way ways[] = {
     {"detach what libvirt put on vfio-pci", on_generic_for_a_domain, detach_nic, NULL},
     {"detach what nobody saw before", on_generic_from_nowhere, detach_nic, NULL, TRUE},
     {"detach again, to a better driver", held_on_generic, detach_nic, NULL},
-    {"detach what has just appeared", has_just_appeared, detach_newcomer, NULL, TRUE, "mlx5_core"},
+    {"detach what has just appeared", has_just_appeared, detach_new_device, NULL, TRUE, "mlx5_core"},
     {"reattach", on_variant, reattach_nic, NULL},
     {"reattach to an override", on_variant_from_override, reattach_nic, "mlx5_core"},
     {"reattach, the module loaded anew", on_variant_and_native_not_loaded, reattach_nic, NULL},
@@ -731,7 +731,7 @@ static void
 add_ways (const char *name, GTestDataFunc test, gboolean only_between)
 {
   for (gsize i = 0; i < G_N_ELEMENTS (ways); i++) {
-    if (only_between && (!is_between (&ways[i]) || ways[i].move == detach_newcomer))
+    if (only_between && (!is_between (&ways[i]) || ways[i].move == detach_new_device))
       continue;
     g_autofree char *path = g_strdup_printf ("/crash/%s/%s", name, ways[i].says);
     g_test_add_data_func (g_strdelimit (path, " ", '-'), &ways[i], test);

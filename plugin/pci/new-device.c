@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "newcomer.h"
+#include "new-device.h"
 
 #include <string.h>
 
@@ -8,7 +8,7 @@
 #define TRIED_US 100000
 
 void
-vv_newcomer_wait_shown (const VvHost *host, const char *address)
+vv_new_device_wait_shown (const VvHost *host, const char *address)
 {
   gint64 end = g_get_monotonic_time () + SHOWN_LIMIT_US;
   g_autofree char *device = g_build_filename ("bus/pci/devices", address, NULL);
@@ -28,7 +28,7 @@ vv_newcomer_wait_shown (const VvHost *host, const char *address)
 }
 
 void
-vv_newcomer_wait_tried (const VvPciDevice *device)
+vv_new_device_wait_tried (const VvPciDevice *device)
 {
   g_autofree char *count = vv_io_attribute (device->dir, "physfn/sriov_numvfs");
 
@@ -37,7 +37,7 @@ vv_newcomer_wait_tried (const VvPciDevice *device)
 }
 
 gboolean
-vv_newcomer_is_left_alone (const VvPciDevice *device)
+vv_new_device_is_left_alone (const VvPciDevice *device)
 {
   g_autofree char *probed = vv_io_attribute (device->dir, "physfn/sriov_drivers_autoprobe");
 

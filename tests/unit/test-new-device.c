@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * newcomer: a device that has just appeared is on its variant in the end, whoever was trying it meanwhile;
+ * new-device: a device that has just appeared is on its variant in the end, whoever was trying it meanwhile;
  * and has what the kernel would have given it when it comes back.
  */
-#include "newcomer.h"
+#include "new-device.h"
 
 #include "fake-migration.h"
 #include "nic-fixture.h"
@@ -15,7 +15,7 @@
 
 /* NIC as the kernel tells of it: no driver had its turn. @autoprobe: of its physical function */
 static Fixture *
-newcomer_new (const char *autoprobe)
+new_device_new (const char *autoprobe)
 {
   Fixture *f = fixture_new ();
   g_autofree char *numvfs = fake_device_path (NIC, PF "sriov_numvfs");
@@ -28,21 +28,21 @@ newcomer_new (const char *autoprobe)
 }
 
 static VvChange *
-place_newcomer (const Fixture *f, GError **error)
+place_new_device (const Fixture *f, GError **error)
 {
   g_autoptr (VvBinding) b = open_nic (f);
   g_autoptr (VvChoice) choice = NULL;
 
-  vv_binding_expect_newcomer (b);
+  vv_binding_expect_new (b);
   choice = vv_choose (f->s, b->device, b->entry, NULL, NULL, NULL, error);
   return vv_place (b, choice, error) ? vv_binding_close (g_steal_pointer (&b)) : NULL;
 }
 
 static void
-must_place_newcomer (const Fixture *f)
+must_place_new_device (const Fixture *f)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (VvChange) change = place_newcomer (f, &error);
+  g_autoptr (VvChange) change = place_new_device (f, &error);
 
   g_assert_no_error (error);
   g_assert_true (change->changed);
@@ -68,9 +68,9 @@ static void
 test_native_driver_at_every_moment (void)
 {
   for (guint step = 1; step <= HAND_STEPS; step++) {
-    g_autoptr (Fixture) f = newcomer_new ("1\n");
+    g_autoptr (Fixture) f = new_device_new ("1\n");
     fake_fault (f->k, FAKE_PROBE_BEFORE, step, 0);
-    must_place_newcomer (f);
+    must_place_new_device (f);
     must_reattach (f, "mlx5_core");
   }
 }
@@ -79,10 +79,10 @@ test_native_driver_at_every_moment (void)
 static void
 test_kernel_binds_by_the_override (void)
 {
-  g_autoptr (Fixture) f = newcomer_new ("1\n");
+  g_autoptr (Fixture) f = new_device_new ("1\n");
 
   fake_fault (f->k, FAKE_PROBE_AFTER, 3, 0);
-  must_place_newcomer (f);
+  must_place_new_device (f);
   g_assert_cmpuint (f->k->steps, ==, HAND_STEPS + 1); /* and the entry */
 }
 
@@ -137,17 +137,17 @@ test_native_driver_without_files (void)
 static void
 test_kernel_that_is_not_ready (void)
 {
-  g_autoptr (Fixture) f = newcomer_new ("1\n");
+  g_autoptr (Fixture) f = new_device_new ("1\n");
 
   f->k->unready = 1;
-  must_place_newcomer (f);
+  must_place_new_device (f);
 }
 
 /* Any other device that a driver refuses with ENODEV is refused: it is not tried again. */
 static void
-test_only_a_newcomer_is_tried_again (void)
+test_only_a_new_device_is_tried_again (void)
 {
-  g_autoptr (Fixture) f = newcomer_new ("1\n");
+  g_autoptr (Fixture) f = new_device_new ("1\n");
 
   f->k->unready = 1;
   g_autoptr (VvChange) change = detach_nic (f, NULL);
@@ -160,9 +160,9 @@ test_only_a_newcomer_is_tried_again (void)
 static void
 test_home_is_what_the_kernel_chooses (void)
 {
-  g_autoptr (Fixture) f = newcomer_new ("1\n");
+  g_autoptr (Fixture) f = new_device_new ("1\n");
 
-  must_place_newcomer (f);
+  must_place_new_device (f);
   g_autoptr (VvEntry) entry = entry_of_nic (f);
   g_assert_false (entry->host_known);
   must_reattach (f, "mlx5_core");
@@ -171,10 +171,10 @@ test_home_is_what_the_kernel_chooses (void)
 static void
 test_home_of_what_is_left_alone_is_no_driver (void)
 {
-  g_autoptr (Fixture) f = newcomer_new ("0\n");
+  g_autoptr (Fixture) f = new_device_new ("0\n");
   g_autofree char *probed = fake_device_path (NIC, PF "sriov_drivers_autoprobe");
 
-  must_place_newcomer (f);
+  must_place_new_device (f);
   g_autoptr (VvEntry) entry = entry_of_nic (f);
   g_assert_true (entry->host_known);
   g_assert_null (entry->host.driver);
@@ -186,10 +186,10 @@ test_home_of_what_is_left_alone_is_no_driver (void)
 static void
 test_home_with_an_override_is_that (void)
 {
-  g_autoptr (Fixture) f = newcomer_new ("1\n");
+  g_autoptr (Fixture) f = new_device_new ("1\n");
 
   set_override (f, "nobody");
-  must_place_newcomer (f);
+  must_place_new_device (f);
   g_autoptr (GError) error = NULL;
   g_autoptr (VvChange) change = reattach_nic (f, &error);
   g_assert_no_error (error);
@@ -204,12 +204,12 @@ test_failure_leaves_it_to_the_kernel (void)
   } cases[] = {{"1\n", "mlx5_core"}, {"0\n", NULL}};
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
-    g_autoptr (Fixture) f = newcomer_new (cases[i].autoprobe);
+    g_autoptr (Fixture) f = new_device_new (cases[i].autoprobe);
     g_autoptr (GError) error = NULL;
     g_autofree char *pattern = g_strdup_printf (NIC ": no VFIO driver could be bound, it is back on %s: *",
                                                 cases[i].driver ? cases[i].driver : "no driver");
     fail_all_vfio (f, EINVAL);
-    g_assert_null (place_newcomer (f, &error));
+    g_assert_null (place_new_device (f, &error));
     fake_assert_error (error, VV_ERROR_FAILED, pattern);
     fake_assert_device (f->k, NIC, cases[i].driver, NULL);
     assert_no_entry (f);
@@ -220,11 +220,11 @@ test_failure_leaves_it_to_the_kernel (void)
 static void
 test_failure_after_the_native_driver_had_it (void)
 {
-  g_autoptr (Fixture) f = newcomer_new ("1\n");
+  g_autoptr (Fixture) f = new_device_new ("1\n");
 
   fail_all_vfio (f, EINVAL);
   fake_fault (f->k, FAKE_PROBE_BEFORE, 2, 0);
-  g_assert_null (place_newcomer (f, NULL));
+  g_assert_null (place_new_device (f, NULL));
   fake_assert_device (f->k, NIC, "mlx5_core", NULL);
   assert_no_entry (f);
 }
@@ -233,12 +233,12 @@ test_failure_after_the_native_driver_had_it (void)
 static void
 test_refusal_leaves_it_to_the_kernel (void)
 {
-  g_autoptr (Fixture) f = newcomer_new ("1\n");
+  g_autoptr (Fixture) f = new_device_new ("1\n");
   g_autoptr (GError) error = NULL;
 
   fake_migration ("special-vfio=no mlx5_vfio_pci=no");
   fake_policy (f->s, "<device address='" NIC "' migratable='require' at-boot='yes'/>");
-  g_assert_null (place_newcomer (f, &error));
+  g_assert_null (place_new_device (f, &error));
   fake_assert_error (error, VV_ERROR_POLICY, NIC ": no VFIO driver is left: *");
   fake_assert_device (f->k, NIC, "mlx5_core", NULL);
   assert_no_entry (f);
@@ -263,7 +263,7 @@ time_until_shown (FakeKernel *k, const char *address)
   g_autoptr (VvHost) host = vv_host_new (k->root, NULL, NULL);
   gint64 begin = g_get_monotonic_time ();
 
-  vv_newcomer_wait_shown (host, address);
+  vv_new_device_wait_shown (host, address);
   return g_get_monotonic_time () - begin;
 }
 
@@ -309,22 +309,24 @@ int
 main (int argc, char **argv)
 {
   fake_test_init (&argc, &argv);
-  g_test_add_func ("/newcomer/others/native-driver-at-every-moment", test_native_driver_at_every_moment);
-  g_test_add_func ("/newcomer/others/kernel-binds-by-the-override", test_kernel_binds_by_the_override);
-  g_test_add_func ("/newcomer/others/native-driver-lets-go", test_native_driver_that_lets_go);
-  g_test_add_func ("/newcomer/others/native-driver-is-being-loaded", test_native_driver_that_is_being_loaded);
-  g_test_add_func ("/newcomer/others/native-driver-without-files", test_native_driver_without_files);
-  g_test_add_func ("/newcomer/others/kernel-is-not-ready", test_kernel_that_is_not_ready);
-  g_test_add_func ("/newcomer/others/only-a-newcomer-is-tried-again", test_only_a_newcomer_is_tried_again);
-  g_test_add_func ("/newcomer/home/kernel-chooses", test_home_is_what_the_kernel_chooses);
-  g_test_add_func ("/newcomer/home/left-alone", test_home_of_what_is_left_alone_is_no_driver);
-  g_test_add_func ("/newcomer/home/override", test_home_with_an_override_is_that);
-  g_test_add_func ("/newcomer/home/failure", test_failure_leaves_it_to_the_kernel);
-  g_test_add_func ("/newcomer/home/failure-after-the-native-driver",
+  g_test_add_func ("/new-device/others/native-driver-at-every-moment", test_native_driver_at_every_moment);
+  g_test_add_func ("/new-device/others/kernel-binds-by-the-override", test_kernel_binds_by_the_override);
+  g_test_add_func ("/new-device/others/native-driver-lets-go", test_native_driver_that_lets_go);
+  g_test_add_func ("/new-device/others/native-driver-is-being-loaded",
+                   test_native_driver_that_is_being_loaded);
+  g_test_add_func ("/new-device/others/native-driver-without-files", test_native_driver_without_files);
+  g_test_add_func ("/new-device/others/kernel-is-not-ready", test_kernel_that_is_not_ready);
+  g_test_add_func ("/new-device/others/only-a-newcomer-is-tried-again",
+                   test_only_a_new_device_is_tried_again);
+  g_test_add_func ("/new-device/home/kernel-chooses", test_home_is_what_the_kernel_chooses);
+  g_test_add_func ("/new-device/home/left-alone", test_home_of_what_is_left_alone_is_no_driver);
+  g_test_add_func ("/new-device/home/override", test_home_with_an_override_is_that);
+  g_test_add_func ("/new-device/home/failure", test_failure_leaves_it_to_the_kernel);
+  g_test_add_func ("/new-device/home/failure-after-the-native-driver",
                    test_failure_after_the_native_driver_had_it);
-  g_test_add_func ("/newcomer/home/refusal", test_refusal_leaves_it_to_the_kernel);
-  g_test_add_func ("/newcomer/wait/shown", test_waits_until_it_is_shown);
-  g_test_add_func ("/newcomer/wait/there", test_does_not_wait_for_what_there_is);
-  g_test_add_func ("/newcomer/wait/never", test_does_not_wait_for_what_never_comes);
+  g_test_add_func ("/new-device/home/refusal", test_refusal_leaves_it_to_the_kernel);
+  g_test_add_func ("/new-device/wait/shown", test_waits_until_it_is_shown);
+  g_test_add_func ("/new-device/wait/there", test_does_not_wait_for_what_there_is);
+  g_test_add_func ("/new-device/wait/never", test_does_not_wait_for_what_never_comes);
   return g_test_run ();
 }

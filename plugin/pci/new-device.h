@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * newcomer: a device that the kernel is adding right now, as the virtual functions that a write to
+ * new-device: a device that the kernel is adding right now, as the virtual functions that a write to
  * sriov_numvfs makes.
  *
  * The kernel tells user space of a device (device_add() in drivers/base/core.c) before it has shown all of
@@ -16,23 +16,23 @@
 #include "pci-device.h"
 
 /**
- * vv_newcomer_wait_shown:
+ * vv_new_device_wait_shown:
  *
  * Waits until the kernel has shown all of the device, its link to the physical function among it; for 2
  * seconds at most. Returns at once for any other device, one with a driver among them, and where there is no
  * /proc/bus/pci to tell by.
  */
-void vv_newcomer_wait_shown (const VvHost *host, const char *address);
+void vv_new_device_wait_shown (const VvHost *host, const char *address);
 
 /**
- * vv_newcomer_wait_tried:
+ * vv_new_device_wait_tried:
  *
  * Waits until the kernel has let drivers try the device: of a virtual function, until whoever makes it and
  * its siblings is done (sriov_numvfs_show() takes the physical function's lock, which sriov_numvfs_store()
  * holds meanwhile); of another, for a tenth of a second.
  */
-void vv_newcomer_wait_tried (const VvPciDevice *device);
+void vv_new_device_wait_tried (const VvPciDevice *device);
 
-/** vv_newcomer_is_left_alone: Returns: whether the kernel is told not to look for a driver for this virtual
+/** vv_new_device_is_left_alone: Returns: whether the kernel is told not to look for a driver for this virtual
  * function (its physical function's sriov_drivers_autoprobe is 0) */
-gboolean vv_newcomer_is_left_alone (const VvPciDevice *device);
+gboolean vv_new_device_is_left_alone (const VvPciDevice *device);
