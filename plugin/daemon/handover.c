@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "asker.h"
+#include "libvirt-version.h"
 #include "modalias.h"
 #include "placement.h"
 

@@ -9,7 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "asker.h"
+#include "libvirt-version.h"
 #include "fork.h"
 
 #define REPORT_LIMIT 16384
@@ -117,8 +117,9 @@ static void
 hand_over (const VvSession *session, const VvAnnouncement *a, int fd)
 {
   g_autofree char *override = tell_override (a, fd);
-  VvRequest request = {
-      a->address, {a->before.driver, a->before.module, override}, vv_asker_libvirt (session->host, a->tid)};
+  VvRequest request = {a->address,
+                       {a->before.driver, a->before.module, override},
+                       vv_libvirt_version_of (session->host, a->tid)};
   VvClock clock;
   VvPatience patience = {.touched = tell_touched, .data = &fd, .clock = &clock};
   Go go;

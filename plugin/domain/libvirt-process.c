@@ -98,7 +98,7 @@ vv_libvirt_process_find (const VvHost *host)
   if (!found)
     return NULL;
   found->started = moment_of (host, found->start);
-  found->version = vv_asker_libvirt (host, found->pid);
+  found->version = vv_libvirt_version_of (host, found->pid);
   return g_steal_pointer (&found);
 }
 

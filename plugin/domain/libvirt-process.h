@@ -9,7 +9,7 @@
  */
 #pragma once
 
-#include "asker.h"
+#include "libvirt-version.h"
 #include "journal.h"
 
 /**
@@ -18,7 +18,7 @@
  * @name: "libvirtd" or "virtqemud"
  * @start: when it started, clock ticks since boot; with @pid it is unique until the next boot
  * @started: the same, microseconds since the epoch, rounded down to a tick; 0: cannot be told
- * @version: as vv_asker_libvirt() has it
+ * @version: as vv_libvirt_version_of() has it
  */
 typedef struct {
   pid_t pid;

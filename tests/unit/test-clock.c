@@ -9,7 +9,7 @@
 
 #include <errno.h>
 
-#include "asker.h"
+#include "libvirt-version.h"
 #include "hand-over.h"
 #include "nic-fixture.h"
 

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "asker.h"
+#include "libvirt-version.h"
 #include "hand-over.h"
 #include "nic-fixture.h"
 #include "recovery.h"

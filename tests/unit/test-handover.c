@@ -11,7 +11,7 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#include "asker.h"
+#include "libvirt-version.h"
 #include "fake-migration.h"
 #include "hand-over.h"
 #include "nic-fixture.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * asker: which libvirt a thread belongs to.
+ * libvirt-version: which libvirt a thread belongs to.
  *
  * Owns: reading a version off the libvirt.so that a process has mapped. libvirt itself cannot be asked: it
  * waits for us (rule R10). Knows nothing of what follows from a version.
@@ -13,7 +13,7 @@
 #define VV_LIBVIRT_VERSION(major, minor, micro) ((major)*1000000 + (minor)*1000 + (micro))
 
 /**
- * vv_asker_libvirt:
+ * vv_libvirt_version_of:
  * @tid: a thread
  *
  * libvirt's shared library carries its version in its file's name: libvirt.so.0.MMmmm.micro, MM * 1000 + mmm
@@ -21,4 +21,4 @@
  *
  * Returns: the version as VV_LIBVIRT_VERSION() has it; 0 when it cannot be told
  */
-guint vv_asker_libvirt (const VvHost *host, pid_t tid);
+guint vv_libvirt_version_of (const VvHost *host, pid_t tid);

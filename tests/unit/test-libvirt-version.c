@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * asker: the version of the libvirt that a process has mapped.
+ * libvirt-version: the version of the libvirt that a process has mapped.
  */
-#include "asker.h"
+#include "libvirt-version.h"
 
 #include "fake-kernel.h"
 
@@ -45,7 +45,7 @@ test_versions (void)
     if (cases[i].maps)
       fake_write (k, "proc/4711/maps", cases[i].maps);
     g_autoptr (VvHost) host = vv_host_new (k->root, NULL, NULL);
-    g_assert_cmpuint (vv_asker_libvirt (host, 4711), ==, cases[i].version);
+    g_assert_cmpuint (vv_libvirt_version_of (host, 4711), ==, cases[i].version);
   }
 }
 
@@ -56,7 +56,7 @@ test_without_proc (void)
 
   fake_remove (k, "proc");
   g_autoptr (VvHost) host = vv_host_new (k->root, NULL, NULL);
-  g_assert_cmpuint (vv_asker_libvirt (host, 4711), ==, 0);
+  g_assert_cmpuint (vv_libvirt_version_of (host, 4711), ==, 0);
 }
 
 static void
@@ -70,8 +70,8 @@ int
 main (int argc, char **argv)
 {
   fake_test_init (&argc, &argv);
-  g_test_add_func ("/asker/versions", test_versions);
-  g_test_add_func ("/asker/without-proc", test_without_proc);
-  g_test_add_func ("/asker/how-versions-are-written", test_how_versions_are_written);
+  g_test_add_func ("/libvirt-version/versions", test_versions);
+  g_test_add_func ("/libvirt-version/without-proc", test_without_proc);
+  g_test_add_func ("/libvirt-version/how-versions-are-written", test_how_versions_are_written);
   return g_test_run ();
 }

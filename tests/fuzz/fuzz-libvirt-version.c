@@ -2,7 +2,7 @@
  *
  * /proc/PID/maps: paths in it are whatever files are called; the version is one, or not known.
  */
-#include "asker.h"
+#include "libvirt-version.h"
 #include "fuzz.h"
 
 int
@@ -11,7 +11,7 @@ LLVMFuzzerTestOneInput (const guint8 *data, gsize size)
   const VvHost *host = fuzz_host ();
 
   fuzz_write ("proc/1/maps", data, size);
-  guint version = vv_asker_libvirt (host, 1);
+  guint version = vv_libvirt_version_of (host, 1);
   g_assert_cmpuint (version, <=, VV_LIBVIRT_VERSION (999, 999, 999));
   return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "asker.h"
+#include "libvirt-version.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -21,7 +21,7 @@ read_number (const char **at, guint *number)
 }
 
 guint
-vv_asker_libvirt (const VvHost *host, pid_t tid)
+vv_libvirt_version_of (const VvHost *host, pid_t tid)
 {
   char path[32];
   guint version, micro;
