@@ -117,15 +117,15 @@ static void
 hand_over (const VvSession *session, const VvAnnouncement *a, int fd)
 {
   g_autofree char *override = tell_override (a, fd);
-  VvRequest request = {a->address,
-                       {a->before.driver, a->before.module, override},
-                       vv_libvirt_version_of (session->host, a->tid)};
+  VvHotplugRequest request = {a->address,
+                              {a->before.driver, a->before.module, override},
+                              vv_libvirt_version_of (session->host, a->tid)};
   VvClock clock;
   VvPatience patience = {.touched = tell_touched, .data = &fd, .clock = &clock};
   Go go;
   g_autoptr (GError) error = NULL;
 
-  gint64 loading = vv_handover_prepare (session, &request), ready = g_get_monotonic_time ();
+  gint64 loading = vv_hotplug_prepare (session, &request), ready = g_get_monotonic_time ();
   if (recv (fd, &go, sizeof go, 0) != sizeof go)
     return; /* the announcement came to nothing */
   patience.until = go.deadline;
@@ -134,7 +134,7 @@ hand_over (const VvSession *session, const VvAnnouncement *a, int fd)
   g_autoptr (VvBinding) b =
       vv_binding_open_between (session, a->address, a->before.driver, &patience, &error);
   vv_clock_enter (&clock, VV_PHASE_OTHER);
-  const VvChange *change = b && vv_handover (b, &request, &error) ? b->change : NULL;
+  const VvChange *change = b && vv_hotplug (b, &request, &error) ? b->change : NULL;
   /* libvirt was quick, and has waited for the module, too, which was there at @ready */
   gint64 waited = CLAMP (ready - go.since, 0, loading);
   clock.usec[VV_PHASE_WAIT] -= waited;
@@ -312,9 +312,9 @@ vv_worker_rescue (const VvSession *session, const VvAnnouncement *announcement)
   pid_t pid = vv_fork (NULL, 0);
 
   if (pid == 0) {
-    const VvRequest request = {announcement->address, announcement->before, 0};
+    const VvHotplugRequest request = {announcement->address, announcement->before, 0};
     g_autoptr (GError) error = NULL;
-    g_autoptr (VvChange) change = vv_handover_rescue (session, &request, &error);
+    g_autoptr (VvChange) change = vv_hotplug_rescue (session, &request, &error);
     if (!change)
       g_warning ("gate, %s: %s died while it moved it: %s", announcement->address, announcement->executable,
                  error->message);

@@ -13,7 +13,7 @@
 #pragma once
 
 #include "gate.h"
-#include "handover.h"
+#include "hotplug.h"
 
 typedef struct VvWorker VvWorker;
 
@@ -80,6 +80,6 @@ void vv_worker_run (void (*func) (const VvSession *session), const VvSession *se
  * vv_worker_rescue:
  *
  * After the process died that made @announcement and had gone no further: a process that undoes or finishes
- * what it had begun (vv_handover_rescue()), as vv_worker_run() has it.
+ * what it had begun (vv_hotplug_rescue()), as vv_worker_run() has it.
  */
 void vv_worker_rescue (const VvSession *session, const VvAnnouncement *announcement);

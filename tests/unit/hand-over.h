@@ -4,16 +4,16 @@
  */
 #pragma once
 
-#include "handover.h"
+#include "hotplug.h"
 #include "nic-fixture.h"
 
 /** hand_over_now: Returns: (transfer full): what happened, or NULL with @error set */
 static inline VvChange *
-hand_over_now (const Fixture *f, const VvRequest *request, const VvPatience *patience, GError **error)
+hand_over_now (const Fixture *f, const VvHotplugRequest *request, const VvPatience *patience, GError **error)
 {
   vv_clock_enter (patience->clock, VV_PHASE_FIND);
   g_autoptr (VvBinding) b =
       vv_binding_open_between (f->s, request->address, request->before.driver, patience, error);
   vv_clock_enter (patience->clock, VV_PHASE_OTHER);
-  return b && vv_handover (b, request, error) ? vv_binding_close (g_steal_pointer (&b)) : NULL;
+  return b && vv_hotplug (b, request, error) ? vv_binding_close (g_steal_pointer (&b)) : NULL;
 }

@@ -162,7 +162,7 @@ ticking_fixture (void)
 static gboolean
 hand_over (const Fixture *f, const VvDriverState *before, const char *override, VvClock *clock)
 {
-  const VvRequest request = {NIC, *before, DEBIAN_12};
+  const VvHotplugRequest request = {NIC, *before, DEBIAN_12};
   const VvPatience patience = {.until = G_MAXINT64, .clock = clock};
 
   set_override (f, override);
@@ -218,7 +218,7 @@ main (int argc, char **argv)
   g_test_add_func ("/clock/kernel", test_kernel);
   g_test_add_func ("/clock/in-a-file", test_in_a_file);
   g_test_add_func ("/clock/not-in-a-file", test_not_in_a_file);
-  g_test_add_func ("/clock/handover/there-and-back", test_there_and_back);
-  g_test_add_func ("/clock/handover/all-fail", test_all_fail);
+  g_test_add_func ("/clock/hotplug/there-and-back", test_there_and_back);
+  g_test_add_func ("/clock/hotplug/all-fail", test_all_fail);
   return g_test_run ();
 }

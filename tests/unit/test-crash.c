@@ -152,7 +152,7 @@ tell_touched (gboolean is_touched, gpointer data)
 static VvChange *
 hand_over (const Fixture *f, const VvDriverState *before, guint libvirt, GError **error)
 {
-  const VvRequest request = {NIC, *before, libvirt};
+  const VvHotplugRequest request = {NIC, *before, libvirt};
   const VvPatience patience = {g_get_monotonic_time () + DEADLINE, tell_touched, NULL};
 
   *touched = FALSE;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * handover: what becomes of a device while libvirt is held between its unbind and its drivers_probe.
+ * hotplug: what becomes of a device while libvirt is held between its unbind and its drivers_probe.
  *
  * Owns: telling a detach from a reattach, and which candidates may be tried for which libvirt. The moves
  * themselves are binding's. Knows nothing of fanotify, processes or threads.
@@ -10,7 +10,7 @@
 #include "binding.h"
 
 /**
- * VvRequest:
+ * VvHotplugRequest:
  * @address: the device
  * @before: what it was before libvirt touched it; the strings are the caller's
  * @libvirt: the version of that libvirt, as VV_LIBVIRT_VERSION() has it; 0: not known
@@ -19,20 +19,20 @@ typedef struct {
   const char *address;
   VvDriverState before;
   guint libvirt;
-} VvRequest;
+} VvHotplugRequest;
 
 /**
- * vv_handover_prepare:
+ * vv_hotplug_prepare:
  *
  * While libvirt still unbinds the device: loads the module that is going to be needed, if it is going to be
  * a detach. Changes no device.
  *
  * Returns: how long that took, microseconds
  */
-gint64 vv_handover_prepare (const VvSession *session, const VvRequest *request);
+gint64 vv_hotplug_prepare (const VvSession *session, const VvHotplugRequest *request);
 
 /**
- * vv_handover:
+ * vv_hotplug:
  * @binding: by vv_binding_open_between(), with @request's driver of before; its clock is in VV_PHASE_OTHER
  * afterwards
  *
@@ -44,10 +44,10 @@ gint64 vv_handover_prepare (const VvSession *session, const VvRequest *request);
  * Returns: whether all went well; @binding->change says what happened, and has nothing changed when the
  * device was left to libvirt. FALSE with @error set: VV_ERROR_POLICY when libvirt is to be refused
  */
-gboolean vv_handover (VvBinding *binding, const VvRequest *request, GError **error);
+gboolean vv_hotplug (VvBinding *binding, const VvHotplugRequest *request, GError **error);
 
 /**
- * vv_handover_rescue:
+ * vv_hotplug_rescue:
  *
  * For a device that libvirt had announced when it died, and did not come to drivers_probe with. What it had
  * written is taken back: the driver and the driver_override of before. On the way home, which it had cleared
@@ -56,4 +56,4 @@ gboolean vv_handover (VvBinding *binding, const VvRequest *request, GError **err
  *
  * Returns: (transfer full): what happened, or NULL with @error set
  */
-VvChange *vv_handover_rescue (const VvSession *session, const VvRequest *request, GError **error);
+VvChange *vv_hotplug_rescue (const VvSession *session, const VvHotplugRequest *request, GError **error);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * handover: what a device that libvirt has unbound gets, for which libvirt, and what comes back home.
+ * hotplug: what a device that libvirt has unbound gets, for which libvirt, and what comes back home.
  */
-#include "handover.h"
+#include "hotplug.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
@@ -84,7 +84,7 @@ fixture_with_flr (void)
 static VvChange *
 hand_over (const Fixture *f, const VvDriverState *before, guint libvirt, GError **error)
 {
-  const VvRequest request = {NIC, *before, libvirt};
+  const VvHotplugRequest request = {NIC, *before, libvirt};
   const VvPatience patience = {.until = g_get_monotonic_time () + LONG};
 
   return hand_over_now (f, &request, &patience, error);
@@ -708,7 +708,7 @@ test_locked (void)
   g_autoptr (Fixture) f = fixture_with_flr ();
   g_autoptr (GError) error = NULL;
   g_autoptr (VvLock) lock = vv_journal_lock (f->s->journal, NIC, 0, NULL);
-  const VvRequest request = {NIC, native, DEBIAN_12};
+  const VvHotplugRequest request = {NIC, native, DEBIAN_12};
   gint64 until = g_get_monotonic_time () + 50 * G_TIME_SPAN_MILLISECOND;
 
   libvirt_unbinds (f, "vfio-pci");
@@ -725,7 +725,7 @@ test_deadline_is_past (void)
 {
   g_autoptr (Fixture) f = fixture_with_flr ();
   g_autoptr (GError) error = NULL;
-  const VvRequest request = {NIC, native, DEBIAN_12};
+  const VvHotplugRequest request = {NIC, native, DEBIAN_12};
 
   libvirt_unbinds (f, "vfio-pci");
   g_autoptr (VvChange) change =
@@ -761,7 +761,7 @@ static void
 assert_told (const Fixture *f, const VvDriverState *before, const char *override, const char *expected)
 {
   Listener l = {f, override, g_string_new (NULL)};
-  const VvRequest request = {NIC, *before, DEBIAN_12};
+  const VvHotplugRequest request = {NIC, *before, DEBIAN_12};
   const VvPatience patience = {g_get_monotonic_time () + LONG, listen, &l};
   g_autoptr (VvChange) change = hand_over_now (f, &request, &patience, NULL);
 
@@ -872,10 +872,10 @@ is_loaded (const Fixture *f, const char *driver)
 static void
 prepare (const Fixture *f, const VvDriverState *before, guint libvirt)
 {
-  const VvRequest request = {NIC, *before, libvirt};
+  const VvHotplugRequest request = {NIC, *before, libvirt};
   g_autofree char *driver = fake_driver_of (f->k, NIC);
 
-  g_assert_cmpint (vv_handover_prepare (f->s, &request), >=, 0);
+  g_assert_cmpint (vv_hotplug_prepare (f->s, &request), >=, 0);
   fake_assert_device (f->k, NIC, driver, NULL);
   assert_no_entry (f);
 }
@@ -924,13 +924,13 @@ test_prepare_does_not_wait_for_the_unbind (void)
   g_autoptr (Fixture) f = fixture_with_flr ();
   g_autofree char *file = fake_device_path (NIC, "driver_override");
   g_autofree char *path = g_build_filename (f->k->root, file, NULL);
-  const VvRequest request = {NIC, native, DEBIAN_12};
+  const VvHotplugRequest request = {NIC, native, DEBIAN_12};
   char event[sizeof (struct inotify_event) + NAME_MAX + 1];
   int fd = inotify_init1 (IN_NONBLOCK | IN_CLOEXEC);
 
   fake_register (f->k, "special-vfio"); /* a module that arrives looks at the file, too */
   g_assert_cmpint (inotify_add_watch (fd, path, IN_OPEN), >=, 0);
-  vv_handover_prepare (f->s, &request);
+  vv_hotplug_prepare (f->s, &request);
   g_assert_cmpint (read (fd, event, sizeof event), <, 0);
   g_assert_cmpint (errno, ==, EAGAIN);
   close (fd);
@@ -940,10 +940,10 @@ static void
 test_prepare_for_what_went_away (void)
 {
   g_autoptr (Fixture) f = fixture_with_flr ();
-  const VvRequest request = {NIC, native, DEBIAN_12};
+  const VvHotplugRequest request = {NIC, native, DEBIAN_12};
 
   fake_remove_device (f->k, NIC);
-  g_assert_cmpint (vv_handover_prepare (f->s, &request), ==, 0);
+  g_assert_cmpint (vv_hotplug_prepare (f->s, &request), ==, 0);
   g_assert_false (is_loaded (f, "special-vfio"));
 }
 
@@ -1330,7 +1330,7 @@ static void
 test_what_is_no_failure_of_a_driver (void)
 {
   g_autoptr (Fixture) f = fixture_with_flr ();
-  const VvRequest request = {NIC, native, DEBIAN_12};
+  const VvHotplugRequest request = {NIC, native, DEBIAN_12};
   const VvPatience patience = {.until = g_get_monotonic_time () - 1};
 
   write_entry (f, VV_STATE_NOTED, &native, "vm1");
@@ -1354,9 +1354,9 @@ test_prepare_for_a_start_by_iommufd (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autoptr (Fixture) f = fixture_new ();
-    const VvRequest request = {NIC, native, V12};
+    const VvHotplugRequest request = {NIC, native, V12};
     hook_has_prepared (f, VV_STATE_NOTED, cases[i].requested);
-    vv_handover_prepare (f->s, &request);
+    vv_hotplug_prepare (f->s, &request);
     g_assert_cmpint (is_loaded (f, "special-vfio"), ==, cases[i].special);
     g_assert_cmpint (is_loaded (f, "mlx5_vfio_pci"), ==, cases[i].mlx5);
   }
@@ -1416,9 +1416,9 @@ write_away_entry (const Fixture *f, const VvDriverState *home, gboolean held)
 static VvChange *
 rescue (const Fixture *f, const VvDriverState *before, GError **error)
 {
-  const VvRequest request = {NIC, *before, 0};
+  const VvHotplugRequest request = {NIC, *before, 0};
 
-  return vv_handover_rescue (f->s, &request, error);
+  return vv_hotplug_rescue (f->s, &request, error);
 }
 
 /* How far libvirt came, and what is left of it */
@@ -1493,17 +1493,17 @@ test_nothing_to_rescue (void)
 static void
 add_detach (void)
 {
-  g_test_add_func ("/handover/detach/the-best-with-flr", test_best_with_flr);
-  g_test_add_func ("/handover/detach/generic-without-flr", test_generic_without_flr);
-  g_test_add_func ("/handover/detach/home-is-what-was-seen-before", test_home_is_what_was_seen_before);
-  g_test_add_func ("/handover/detach/a-device-without-driver", test_driverless_device);
-  g_test_add_func ("/handover/detach/by-version", test_by_version);
-  g_test_add_func ("/handover/detach/its-own-choice-fails", test_its_own_choice_fails);
-  g_test_add_func ("/handover/detach/its-own-choice-is-blacklisted", test_its_own_choice_is_blacklisted);
-  g_test_add_func ("/handover/detach/no-driver-of-vfio", test_no_driver_of_vfio);
-  g_test_add_func ("/handover/detach/the-next-candidate", test_next_candidate);
-  g_test_add_func ("/handover/detach/all-fail", test_all_fail);
-  g_test_add_func ("/handover/detach/the-journal-is-full", test_journal_is_full);
+  g_test_add_func ("/hotplug/detach/the-best-with-flr", test_best_with_flr);
+  g_test_add_func ("/hotplug/detach/generic-without-flr", test_generic_without_flr);
+  g_test_add_func ("/hotplug/detach/home-is-what-was-seen-before", test_home_is_what_was_seen_before);
+  g_test_add_func ("/hotplug/detach/a-device-without-driver", test_driverless_device);
+  g_test_add_func ("/hotplug/detach/by-version", test_by_version);
+  g_test_add_func ("/hotplug/detach/its-own-choice-fails", test_its_own_choice_fails);
+  g_test_add_func ("/hotplug/detach/its-own-choice-is-blacklisted", test_its_own_choice_is_blacklisted);
+  g_test_add_func ("/hotplug/detach/no-driver-of-vfio", test_no_driver_of_vfio);
+  g_test_add_func ("/hotplug/detach/the-next-candidate", test_next_candidate);
+  g_test_add_func ("/hotplug/detach/all-fail", test_all_fail);
+  g_test_add_func ("/hotplug/detach/the-journal-is-full", test_journal_is_full);
 }
 
 int
@@ -1511,54 +1511,53 @@ main (int argc, char **argv)
 {
   fake_test_init (&argc, &argv);
   add_detach ();
-  g_test_add_func ("/handover/entry/a-stale-one-is-dropped", test_stale_entry_is_dropped);
-  g_test_add_func ("/handover/entry/noted-keeps-its-domain", test_noted_entry_keeps_its_domain);
-  g_test_add_func ("/handover/entry/was-on-vfio", test_was_on_vfio);
-  g_test_add_func ("/handover/entry/was-on-vfio-and-an-entry-says", test_was_on_vfio_and_an_entry_says);
-  g_test_add_func ("/handover/entry/cut-off-is-not-recovered", test_cut_off_entry_is_not_recovered);
-  g_test_add_func ("/handover/entry/of-another-device-is-dropped", test_foreign_entry_is_dropped);
-  g_test_add_func ("/handover/entry/a-damaged-one", test_damaged_entry);
-  g_test_add_func ("/handover/reattach/exactly-home", test_exactly_home);
-  g_test_add_func ("/handover/reattach/for-every-libvirt", test_home_for_every_libvirt);
-  g_test_add_func ("/handover/reattach/the-native-module-is-loaded", test_native_module_is_loaded);
-  g_test_add_func ("/handover/reattach/held-for-a-domain", test_held_for_a_domain);
-  g_test_add_func ("/handover/reattach/held-for-nobody", test_held_for_nobody);
-  g_test_add_func ("/handover/reattach/no-entry", test_no_entry);
-  g_test_add_func ("/handover/reattach/home-not-known", test_home_not_known);
-  g_test_add_func ("/handover/reattach/home-not-known-of-a-domain", test_home_not_known_of_a_domain);
-  g_test_add_func ("/handover/reattach/home-cannot-be-reached", test_home_cannot_be_reached);
-  g_test_add_func ("/handover/bound-already", test_bound_already);
-  g_test_add_func ("/handover/vanished", test_vanished);
-  g_test_add_func ("/handover/locked", test_locked);
-  g_test_add_func ("/handover/the-deadline-is-past", test_deadline_is_past);
-  g_test_add_func ("/handover/told/of-the-best", test_told_of_the_best);
-  g_test_add_func ("/handover/told/of-failures", test_told_of_failures);
-  g_test_add_func ("/handover/told/that-all-fail", test_told_that_all_fail);
-  g_test_add_func ("/handover/told/of-the-way-home", test_told_of_the_way_home);
-  g_test_add_func ("/handover/told/of-nothing", test_told_of_nothing);
-  g_test_add_func ("/handover/stand-back", test_stand_back);
-  g_test_add_func ("/handover/stand-back/from-what-went-away", test_stand_back_from_what_went_away);
-  g_test_add_func ("/handover/prepare/loads-when-it-should", test_prepare);
-  g_test_add_func ("/handover/prepare/takes-the-first-that-loads", test_prepare_takes_the_first_that_loads);
-  g_test_add_func ("/handover/prepare/does-not-wait-for-the-unbind",
+  g_test_add_func ("/hotplug/entry/a-stale-one-is-dropped", test_stale_entry_is_dropped);
+  g_test_add_func ("/hotplug/entry/noted-keeps-its-domain", test_noted_entry_keeps_its_domain);
+  g_test_add_func ("/hotplug/entry/was-on-vfio", test_was_on_vfio);
+  g_test_add_func ("/hotplug/entry/was-on-vfio-and-an-entry-says", test_was_on_vfio_and_an_entry_says);
+  g_test_add_func ("/hotplug/entry/cut-off-is-not-recovered", test_cut_off_entry_is_not_recovered);
+  g_test_add_func ("/hotplug/entry/of-another-device-is-dropped", test_foreign_entry_is_dropped);
+  g_test_add_func ("/hotplug/entry/a-damaged-one", test_damaged_entry);
+  g_test_add_func ("/hotplug/reattach/exactly-home", test_exactly_home);
+  g_test_add_func ("/hotplug/reattach/for-every-libvirt", test_home_for_every_libvirt);
+  g_test_add_func ("/hotplug/reattach/the-native-module-is-loaded", test_native_module_is_loaded);
+  g_test_add_func ("/hotplug/reattach/held-for-a-domain", test_held_for_a_domain);
+  g_test_add_func ("/hotplug/reattach/held-for-nobody", test_held_for_nobody);
+  g_test_add_func ("/hotplug/reattach/no-entry", test_no_entry);
+  g_test_add_func ("/hotplug/reattach/home-not-known", test_home_not_known);
+  g_test_add_func ("/hotplug/reattach/home-not-known-of-a-domain", test_home_not_known_of_a_domain);
+  g_test_add_func ("/hotplug/reattach/home-cannot-be-reached", test_home_cannot_be_reached);
+  g_test_add_func ("/hotplug/bound-already", test_bound_already);
+  g_test_add_func ("/hotplug/vanished", test_vanished);
+  g_test_add_func ("/hotplug/locked", test_locked);
+  g_test_add_func ("/hotplug/the-deadline-is-past", test_deadline_is_past);
+  g_test_add_func ("/hotplug/told/of-the-best", test_told_of_the_best);
+  g_test_add_func ("/hotplug/told/of-failures", test_told_of_failures);
+  g_test_add_func ("/hotplug/told/that-all-fail", test_told_that_all_fail);
+  g_test_add_func ("/hotplug/told/of-the-way-home", test_told_of_the_way_home);
+  g_test_add_func ("/hotplug/told/of-nothing", test_told_of_nothing);
+  g_test_add_func ("/hotplug/stand-back", test_stand_back);
+  g_test_add_func ("/hotplug/stand-back/from-what-went-away", test_stand_back_from_what_went_away);
+  g_test_add_func ("/hotplug/prepare/loads-when-it-should", test_prepare);
+  g_test_add_func ("/hotplug/prepare/takes-the-first-that-loads", test_prepare_takes_the_first_that_loads);
+  g_test_add_func ("/hotplug/prepare/does-not-wait-for-the-unbind",
                    test_prepare_does_not_wait_for_the_unbind);
-  g_test_add_func ("/handover/prepare/for-what-went-away", test_prepare_for_what_went_away);
-  g_test_add_func ("/handover/policy/by-version", test_under_a_policy);
-  g_test_add_func ("/handover/policy/refused-after-a-try", test_refused_after_a_try);
-  g_test_add_func ("/handover/policy/the-next-that-can-migrate", test_the_next_that_can_migrate);
-  g_test_add_func ("/handover/policy/refused-and-back-to-what-it-was", test_refused_and_back_to_what_it_was);
-  g_test_add_func ("/handover/policy/refused-and-no-way-back", test_refused_and_no_way_back);
-  g_test_add_func ("/handover/start/by-iommufd", test_a_start_by_iommufd);
-  g_test_add_func ("/handover/start/by-iommufd-must-migrate", test_a_start_by_iommufd_that_must_migrate);
-  g_test_add_func ("/handover/start/prepare-by-iommufd", test_prepare_for_a_start_by_iommufd);
-  g_test_add_func ("/handover/start/failures-are-noted", test_failures_of_a_start_are_noted);
-  g_test_add_func ("/handover/start/no-failure-of-a-driver", test_what_is_no_failure_of_a_driver);
-  g_test_add_func ("/handover/policy/hot-plug-must-migrate", test_hot_plug_that_must_migrate);
-  g_test_add_func ("/handover/rescue/what-libvirt-had-begun", test_rescue);
-  g_test_add_func ("/handover/rescue/nothing-to-do", test_nothing_to_rescue);
-  g_test_add_func ("/handover/policy/a-starting-domain-is-not-refused",
-                   test_a_starting_domain_is_not_refused);
-  g_test_add_func ("/handover/policy/no-driver-of-vfio", test_policy_and_no_driver_of_vfio);
-  g_test_add_func ("/handover/policy/prepare-goes-by-it", test_prepare_goes_by_the_policy);
+  g_test_add_func ("/hotplug/prepare/for-what-went-away", test_prepare_for_what_went_away);
+  g_test_add_func ("/hotplug/policy/by-version", test_under_a_policy);
+  g_test_add_func ("/hotplug/policy/refused-after-a-try", test_refused_after_a_try);
+  g_test_add_func ("/hotplug/policy/the-next-that-can-migrate", test_the_next_that_can_migrate);
+  g_test_add_func ("/hotplug/policy/refused-and-back-to-what-it-was", test_refused_and_back_to_what_it_was);
+  g_test_add_func ("/hotplug/policy/refused-and-no-way-back", test_refused_and_no_way_back);
+  g_test_add_func ("/hotplug/start/by-iommufd", test_a_start_by_iommufd);
+  g_test_add_func ("/hotplug/start/by-iommufd-must-migrate", test_a_start_by_iommufd_that_must_migrate);
+  g_test_add_func ("/hotplug/start/prepare-by-iommufd", test_prepare_for_a_start_by_iommufd);
+  g_test_add_func ("/hotplug/start/failures-are-noted", test_failures_of_a_start_are_noted);
+  g_test_add_func ("/hotplug/start/no-failure-of-a-driver", test_what_is_no_failure_of_a_driver);
+  g_test_add_func ("/hotplug/policy/hot-plug-must-migrate", test_hot_plug_that_must_migrate);
+  g_test_add_func ("/hotplug/rescue/what-libvirt-had-begun", test_rescue);
+  g_test_add_func ("/hotplug/rescue/nothing-to-do", test_nothing_to_rescue);
+  g_test_add_func ("/hotplug/policy/a-starting-domain-is-not-refused", test_a_starting_domain_is_not_refused);
+  g_test_add_func ("/hotplug/policy/no-driver-of-vfio", test_policy_and_no_driver_of_vfio);
+  g_test_add_func ("/hotplug/policy/prepare-goes-by-it", test_prepare_goes_by_the_policy);
   return g_test_run ();
 }

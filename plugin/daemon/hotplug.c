@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "handover.h"
+#include "hotplug.h"
 
 #include <string.h>
 
@@ -14,7 +14,8 @@
 /* Why what libvirt asked for must not be bettered; NULL: it may be. @could_fail: libvirt may not be able to
  * go on with another one */
 static char *
-why_keep (const VvRequest *request, const VvPciDevice *device, const char *wanted, gboolean *could_fail)
+why_keep (const VvHotplugRequest *request, const VvPciDevice *device, const char *wanted,
+          gboolean *could_fail)
 {
   guint major = request->libvirt / 1000000, minor = request->libvirt / 1000 % 1000;
 
@@ -45,7 +46,7 @@ domain_starts (const VvEntry *entry)
 /* @start: (out): whether this is what the hook's "start" chooses. Else the domain has the device as libvirt
  * has it before 12.1, which knows no iommufd; later ones do not tell. */
 static VvChoice *
-choose_as_requested (const VvSession *session, const VvRequest *request, const VvPciDevice *device,
+choose_as_requested (const VvSession *session, const VvHotplugRequest *request, const VvPciDevice *device,
                      const VvEntry *entry, gboolean *start, GError **error)
 {
   const VvRequested by_version = {.use = {.iommufd = request->libvirt && request->libvirt < LIBVIRT_IOMMUFD
@@ -65,7 +66,8 @@ choose_as_requested (const VvSession *session, const VvRequest *request, const V
 /* What libvirt asked for stays where the policy allows it. What that does not allow gives way, where libvirt
  * can go on with another; else the policy is a wish, but for one that is strict. */
 static gboolean
-keep_wanted (const VvRequest *request, const VvBinding *b, VvChoice *choice, char **kept, GError **error)
+keep_wanted (const VvHotplugRequest *request, const VvBinding *b, VvChoice *choice, char **kept,
+             GError **error)
 {
   const VvPciDevice *device = b->device;
   const char *wanted = device->now.override;
@@ -90,7 +92,7 @@ keep_wanted (const VvRequest *request, const VvBinding *b, VvChoice *choice, cha
 }
 
 static VvChoice *
-choose_for (const VvRequest *request, const VvBinding *b, char **kept, GError **error)
+choose_for (const VvHotplugRequest *request, const VvBinding *b, char **kept, GError **error)
 {
   VvPhase before = vv_clock_enter (b->patience.clock, VV_PHASE_SELECT);
   gboolean start;
@@ -106,7 +108,7 @@ choose_for (const VvRequest *request, const VvBinding *b, char **kept, GError **
 /* For the journal, which knows the device's home before anything is tried: libvirt takes the device in any
  * case. vv_binding_detach() saves it. */
 static gboolean
-note_home (VvBinding *b, const VvRequest *request, const VvSelection *selection, GError **error)
+note_home (VvBinding *b, const VvHotplugRequest *request, const VvSelection *selection, GError **error)
 {
   gboolean was_on_vfio = vv_selection_has_driver (b->session->host, selection, request->before.driver, NULL);
 
@@ -120,7 +122,7 @@ note_home (VvBinding *b, const VvRequest *request, const VvSelection *selection,
 }
 
 static gboolean
-take (VvBinding *b, const VvRequest *request, GError **error)
+take (VvBinding *b, const VvHotplugRequest *request, GError **error)
 {
   const VvSession *session = b->session;
   g_autofree char *kept = NULL;
@@ -163,7 +165,7 @@ give_back (VvBinding *b, GError **error)
 /* To what it was before libvirt touched it. An entry counts further when it says that the device is away on
  * the driver that it was on: an administrator had detached it. */
 static gboolean
-undo (const VvRequest *request, VvBinding *b, const VvEntry *entry, const char *why, GError **error)
+undo (const VvHotplugRequest *request, VvBinding *b, const VvEntry *entry, const char *why, GError **error)
 {
   gboolean was_away = entry && entry->state == VV_STATE_DETACHED && entry->vfio_driver &&
                       g_strcmp0 (entry->vfio_driver, request->before.driver) == 0;
@@ -175,7 +177,8 @@ undo (const VvRequest *request, VvBinding *b, const VvEntry *entry, const char *
  * Any other libvirt is told that it cannot have the device, and does nothing more about it then
  * (virHostdevPreparePCIDevicesImpl() gives back only what virPCIDeviceDetach() has taken). */
 static gboolean
-refuse_libvirt (const VvRequest *request, VvBinding *b, const VvEntry *entry, GError *refusal, GError **error)
+refuse_libvirt (const VvHotplugRequest *request, VvBinding *b, const VvEntry *entry, GError *refusal,
+                GError **error)
 {
   g_autoptr (GError) problem = NULL;
 
@@ -192,7 +195,7 @@ refuse_libvirt (const VvRequest *request, VvBinding *b, const VvEntry *entry, GE
 }
 
 gboolean
-vv_handover (VvBinding *b, const VvRequest *request, GError **error)
+vv_hotplug (VvBinding *b, const VvHotplugRequest *request, GError **error)
 {
   VvOperation operation = b->device->now.override ? VV_DETACH : VV_REATTACH;
   g_autoptr (VvEntry) entry = b->entry ? vv_entry_copy (b->entry) : NULL;
@@ -215,7 +218,7 @@ vv_handover (VvBinding *b, const VvRequest *request, GError **error)
 /* What libvirt changes: at a detach first the override of a device on its native driver, on the way home
  * first that of one on a VFIO driver; then there is no driver. */
 static gboolean
-is_left_between (const VvBinding *b, const VvRequest *request)
+is_left_between (const VvBinding *b, const VvHotplugRequest *request)
 {
   const VvPciDevice *d = b->device;
 
@@ -226,7 +229,7 @@ is_left_between (const VvBinding *b, const VvRequest *request)
 }
 
 VvChange *
-vv_handover_rescue (const VvSession *session, const VvRequest *request, GError **error)
+vv_hotplug_rescue (const VvSession *session, const VvHotplugRequest *request, GError **error)
 {
   g_autoptr (VvBinding) b = vv_binding_open (session, request->address, FALSE, error);
 
@@ -247,7 +250,7 @@ vv_handover_rescue (const VvSession *session, const VvRequest *request, GError *
 /* Its driver_override is not looked at: the gate would have to answer, and the kernel shows it only when the
  * unbind is over, which this is to run beside (vv_pci_device_look()). */
 gint64
-vv_handover_prepare (const VvSession *session, const VvRequest *request)
+vv_hotplug_prepare (const VvSession *session, const VvHotplugRequest *request)
 {
   g_autoptr (VvPciDevice) device = vv_pci_device_look (session->host, request->address, NULL);
   g_autoptr (VvEntry) entry = vv_journal_load (session->journal, request->address, NULL);
