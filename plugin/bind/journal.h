@@ -42,7 +42,7 @@ const char *vv_state_name (VvState state);
  * @in_use: the domain runs
  * @unmanaged: that domain neither took it from the host nor gives it back (managed='no')
  * @requested: (nullable): what that domain requests for it, as vv_requested_to_text() has it
- * @failed: (nullable): drivers that failed for it during the domain's start, as placement writes them
+ * @failed: (nullable): drivers that failed for it during the domain's start, as attach writes them
  */
 typedef struct {
   char *address;

@@ -9,7 +9,7 @@
 #include "in-use.h"
 #include "move.h"
 #include "new-device.h"
-#include "placement.h"
+#include "attach.h"
 
 typedef struct {
   const char *driver;
@@ -77,7 +77,7 @@ bind_device (const VvSession *session, const char *address, const Options *optio
                            !host_allows (session, binding->device, choice->decision, error))))
     return NULL;
   if (options->driver ? !vv_binding_detach (binding, choice->selection, error)
-                      : !vv_place (binding, choice, error))
+                      : !vv_attach (binding, choice, error))
     return NULL;
   if (binding->entry && !binding->entry->held) {
     binding->entry->held = TRUE;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "in-use.h"
-#include "placement.h"
+#include "attach.h"
 
 #define CONSUMER "consumer:pci:"
 #define DISPLAY 0x03 /* base class; PCI Code and ID Assignment Specification, 1.4 */

@@ -521,7 +521,7 @@ check_reset (const Look *l)
         NULL);
 }
 
-/* vv_place_opened() */
+/* vv_attach_opened() */
 static gboolean
 would_be_refused (const Look *l, const char *driver)
 {

@@ -8,7 +8,7 @@
 #pragma once
 
 #include "domain-xml.h"
-#include "placement.h"
+#include "attach.h"
 #include "qemu-version.h"
 #include "surroundings.h"
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "command.h"
-#include "placement.h"
+#include "attach.h"
 
 /* Returns: (nullable): the first other candidate whose alias has as many wildcards */
 static const VvCandidate *

@@ -8,7 +8,7 @@
 
 #include "command.h"
 #include "names.h"
-#include "placement.h"
+#include "attach.h"
 
 /**
  * VvRow:

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "denials.h"
-#include "placement.h"
+#include "attach.h"
 #include "policy-xml.h"
 
 #define WITHOUT_GROUPS VV_LIBVIRT_VERSION (12, 9, 0) /* the first not seen to need groups */

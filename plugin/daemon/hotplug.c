@@ -5,7 +5,7 @@
 
 #include "libvirt-version.h"
 #include "modalias.h"
-#include "placement.h"
+#include "attach.h"
 
 #define LIBVIRT_IOMMUFD VV_LIBVIRT_VERSION (12, 1, 0)
 
@@ -136,7 +136,7 @@ take (VvBinding *b, const VvHotplugRequest *request, GError **error)
     return vv_binding_save (b, error) &&
            vv_binding_leave (b, VV_DETACH, "libvirt wants it on %s, which is no VFIO driver known for it",
                              wanted);
-  if (!vv_place (b, choice, error))
+  if (!vv_attach (b, choice, error))
     return FALSE;
   if (kept && selection->excluded->len) {
     g_autofree char *why = b->change->why;
@@ -205,7 +205,7 @@ vv_hotplug (VvBinding *b, const VvHotplugRequest *request, GError **error)
     return vv_binding_leave (b, operation, "it is on %s already", b->device->now.driver);
   gboolean done = operation == VV_DETACH ? take (b, request, &problem) : give_back (b, &problem);
   if (operation == VV_DETACH && domain_starts (entry))
-    vv_place_note_failed (b);
+    vv_attach_record_failed (b);
   if (g_error_matches (problem, VV_ERROR, VV_ERROR_POLICY))
     return refuse_libvirt (request, b, entry, g_steal_pointer (&problem), error);
   if (problem)

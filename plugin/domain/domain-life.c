@@ -7,7 +7,7 @@
 #include "in-use.h"
 #include "libvirt-process.h"
 #include "modalias.h"
-#include "placement.h"
+#include "attach.h"
 
 typedef gboolean (*DeviceFunc) (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *binding,
                                 GError **error);
@@ -242,7 +242,7 @@ ask_ahead (const VvHostdev *hostdev, const VvBinding *b, const VvChoice *choice)
 
   if (hostdev->iommufd && vv_choice_requires (choice) && is_on_vfio (b, choice) &&
       vv_migration_known (b->session->journal, d->now.driver, d->modalias, NULL) == VV_MIGRATION_UNKNOWN &&
-      !vv_place_can_migrate (b->session, d, &choice->use, &error))
+      !vv_attach_can_migrate (b->session, d, &choice->use, &error))
     g_message ("%s", error->message);
 }
 
@@ -300,7 +300,7 @@ prepare_unmanaged (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *
   if (!prepare_chosen (domain, hostdev, b, choice, error) ||
       (!hostdev->iommufd && !vv_selection_force (choice->selection, VV_GENERIC_DRIVER, error)))
     return FALSE;
-  return hostdev->iommufd ? vv_place (b, choice, error) : vv_binding_detach (b, choice->selection, error);
+  return hostdev->iommufd ? vv_attach (b, choice, error) : vv_binding_detach (b, choice->selection, error);
 }
 
 /* What we have detached goes home; what was away before stays there. */
@@ -407,7 +407,7 @@ start_device (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, GE
     set_detached (b);
   if (!vv_binding_save (b, error))
     return FALSE;
-  return opened ? vv_place_opened (b, choice, TRUE, error) : vv_place (b, choice, error);
+  return opened ? vv_attach_opened (b, choice, TRUE, error) : vv_attach (b, choice, error);
 }
 
 /* It stays where it is; only that it can migrate may be asked of it, before libvirt has opened it. */
@@ -423,7 +423,7 @@ start_unmanaged (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
     return TRUE;
   if (is_opened_by_libvirt (b->session, hostdev, b->device))
     return !refuse_staying (b->session, b->device, choice, error);
-  if (vv_place_can_migrate (b->session, b->device, &choice->use, &immobile))
+  if (vv_attach_can_migrate (b->session, b->device, &choice->use, &immobile))
     return TRUE;
   g_autofree char *rule = vv_decision_rule (choice->decision);
   g_set_error (error, VV_ERROR, VV_ERROR_POLICY, "%s requires migration: %s", rule, immobile->message);

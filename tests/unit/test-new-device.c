@@ -7,7 +7,7 @@
 
 #include "fake-migration.h"
 #include "nic-fixture.h"
-#include "placement.h"
+#include "attach.h"
 
 #define PF "physfn/"
 #define DRIVER "sys/bus/pci/drivers/mlx5_core/"
@@ -35,7 +35,7 @@ place_new_device (const Fixture *f, GError **error)
 
   vv_binding_expect_new (b);
   choice = vv_choose (f->s, b->device, b->entry, NULL, NULL, NULL, error);
-  return vv_place (b, choice, error) ? vv_binding_close (g_steal_pointer (&b)) : NULL;
+  return vv_attach (b, choice, error) ? vv_binding_close (g_steal_pointer (&b)) : NULL;
 }
 
 static void

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * placement: puts a device where the policy, and the owner of a domain, want it.
+ * attach: puts a device where the policy, and the owner of a domain, want it.
  *
  * Owns: the way from the catalog's offer through the policy to a binding, and the last question, whether the
  * driver that was bound can migrate the device. Knows nothing of who asks: hook, gate and command alike.
@@ -63,7 +63,7 @@ gboolean vv_choice_check (const VvSession *session, const VvPciDevice *device, c
                           GError **error);
 
 /**
- * vv_place:
+ * vv_attach:
  * @choice: its selection loses what turns out to fail, or not to migrate where that is required
  *
  * As vv_binding_detach() with what was chosen; drivers that failed a moment ago, as the entry says, are not
@@ -75,30 +75,30 @@ gboolean vv_choice_check (const VvSession *session, const VvPciDevice *device, c
  * Returns: FALSE with @error set: VV_ERROR_POLICY when the device cannot have what was asked for strictly;
  * @binding->change says what happened
  */
-gboolean vv_place (VvBinding *binding, VvChoice *choice, GError **error);
+gboolean vv_attach (VvBinding *binding, VvChoice *choice, GError **error);
 
 /**
- * vv_place_opened:
+ * vv_attach_opened:
  * @must_know: whether a driver whose answer is not known will not do where migration is required
  *
- * What remains of vv_place() when libvirt has the device open: it can neither be moved, for the kernel's
+ * What remains of vv_attach() when libvirt has the device open: it can neither be moved, for the kernel's
  * unbind would wait for libvirt, nor asked. A driver that the device may be on is good enough, the best or
  * not.
  *
  * Returns: FALSE with @error set (VV_ERROR_POLICY, with a remedy) when the device is where it must not be
  */
-gboolean vv_place_opened (const VvBinding *binding, VvChoice *choice, gboolean must_know, GError **error);
+gboolean vv_attach_opened (const VvBinding *binding, VvChoice *choice, gboolean must_know, GError **error);
 
 /**
- * vv_place_note_failed:
+ * vv_attach_record_failed:
  *
- * Writes the drivers that failed just now into the device's entry, when it has one, so that vv_place() does
+ * Writes the drivers that failed just now into the device's entry, when it has one, so that vv_attach() does
  * not try them again before the domain runs. That it cannot be written is only logged.
  */
-void vv_place_note_failed (VvBinding *binding);
+void vv_attach_record_failed (VvBinding *binding);
 
 /**
- * vv_place_can_migrate:
+ * vv_attach_can_migrate:
  * @use: how a domain has the device
  *
  * Asks the driver that @device is on, and notes the answer in the journal.
@@ -106,5 +106,5 @@ void vv_place_note_failed (VvBinding *binding);
  * Returns: whether a domain could be migrated with it, as far as that can be told; FALSE with @error set when
  * it cannot (VV_ERROR_POLICY), or the driver could not be asked
  */
-gboolean vv_place_can_migrate (const VvSession *session, const VvPciDevice *device, const VvMigrationUse *use,
-                               GError **error);
+gboolean vv_attach_can_migrate (const VvSession *session, const VvPciDevice *device,
+                                const VvMigrationUse *use, GError **error);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "placement.h"
+#include "attach.h"
 
 #include <glib/gi18n-lib.h>
 #include <string.h>
@@ -197,7 +197,7 @@ why_failed (const char *failed, const char *module)
 }
 
 void
-vv_place_note_failed (VvBinding *b)
+vv_attach_record_failed (VvBinding *b)
 {
   /* the driver's own: the others fail for what is wrong with the host, or are a script's */
   static const char *const drivers_steps[] = {"load", "driver", "bind", "verify", NULL};
@@ -258,8 +258,8 @@ exclude_failed (VvSelection *selection, const VvChange *change)
 /* --- migration --- */
 
 gboolean
-vv_place_can_migrate (const VvSession *s, const VvPciDevice *device, const VvMigrationUse *use,
-                      GError **error)
+vv_attach_can_migrate (const VvSession *s, const VvPciDevice *device, const VvMigrationUse *use,
+                       GError **error)
 {
   g_autoptr (GError) unsaved = NULL;
   VvMigration migration;
@@ -339,7 +339,7 @@ refuse_opened (const VvSession *s, const VvPciDevice *device, const VvChoice *ch
 }
 
 gboolean
-vv_place_opened (const VvBinding *b, VvChoice *choice, gboolean must_know, GError **error)
+vv_attach_opened (const VvBinding *b, VvChoice *choice, gboolean must_know, GError **error)
 {
   const VvSession *s = b->session;
   const VvPciDevice *d = b->device;
@@ -381,7 +381,7 @@ go_back (VvBinding *b, const VvDriverState *before, const VvEntry *entry)
 }
 
 gboolean
-vv_place (VvBinding *b, VvChoice *choice, GError **error)
+vv_attach (VvBinding *b, VvChoice *choice, GError **error)
 {
   g_auto (VvDriverState) before = vv_driver_state_copy (&b->device->now);
   g_autoptr (VvEntry) entry = b->entry ? vv_entry_copy (b->entry) : NULL;
@@ -402,7 +402,7 @@ vv_place (VvBinding *b, VvChoice *choice, GError **error)
     g_autoptr (GError) immobile = NULL;
     if (!vv_binding_detach (b, choice->selection, &failure))
       fail (choice, g_steal_pointer (&failure), &problem);
-    else if (!asks || vv_place_can_migrate (b->session, b->device, &choice->use, &immobile))
+    else if (!asks || vv_attach_can_migrate (b->session, b->device, &choice->use, &immobile))
       return TRUE;
     else
       try_another (b, choice, immobile, &problem);

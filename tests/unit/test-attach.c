@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * placement: what a device gets under a policy and a wish, and what becomes of it when it cannot have that.
+ * attach: what a device gets under a policy and a wish, and what becomes of it when it cannot have that.
  */
-#include "placement.h"
+#include "attach.h"
 
 #include <errno.h>
 #include <string.h>
@@ -357,7 +357,7 @@ place (const Fixture *f, GError **error)
   g_autoptr (VvBinding) b = open_nic (f);
   g_autoptr (VvChoice) choice = choose (f, b);
 
-  return vv_place (b, choice, error) ? vv_binding_close (g_steal_pointer (&b)) : NULL;
+  return vv_attach (b, choice, error) ? vv_binding_close (g_steal_pointer (&b)) : NULL;
 }
 
 static const struct {
@@ -573,7 +573,7 @@ test_a_dry_run_asks_nobody (void)
   g_autoptr (VvChoice) choice = choose (f, b);
   g_autoptr (GError) error = NULL;
 
-  vv_place (b, choice, &error);
+  vv_attach (b, choice, &error);
   g_assert_no_error (error);
   g_assert_cmpstr (fake_migration_asked (), ==, "");
   fake_assert_unchanged (f->k, before);
@@ -639,7 +639,7 @@ test_answers_are_noted (void)
     put_on (f, "mlx5_vfio_pci", "mlx5_vfio_pci");
     g_autoptr (VvPciDevice) device = vv_pci_device_open (f->s->host, NIC, NULL);
     fake_migration (cases[i].answers);
-    g_assert_cmpint (vv_place_can_migrate (f->s, device, NULL, &error), ==, !cases[i].problem);
+    g_assert_cmpint (vv_attach_can_migrate (f->s, device, NULL, &error), ==, !cases[i].problem);
     if (cases[i].problem)
       fake_assert_error (error, *cases[i].answers ? VV_ERROR_POLICY : VV_ERROR_FAILED, cases[i].problem);
     g_assert_cmpint (vv_migration_known (f->s->journal, "mlx5_vfio_pci", NIC_MODALIAS, NULL), ==,
@@ -656,7 +656,7 @@ test_an_answer_that_cannot_be_noted_counts (void)
   g_autoptr (VvPciDevice) device = vv_pci_device_open (f->s->host, NIC, NULL);
   fake_migration ("mlx5_vfio_pci=yes");
   f->k->journal_full = TRUE;
-  g_assert_true (vv_place_can_migrate (f->s, device, NULL, NULL));
+  g_assert_true (vv_attach_can_migrate (f->s, device, NULL, NULL));
   fake_assert_logged ("*migration-mlx5_vfio_pci-*: write: No space left on device");
 }
 
@@ -664,28 +664,28 @@ int
 main (int argc, char **argv)
 {
   fake_test_init (&argc, &argv);
-  g_test_add_func ("/placement/choice/what-vfio-pci-refuses", test_refused_devices);
-  g_test_add_func ("/placement/choose/nothing-is-said", test_nothing_is_said);
-  g_test_add_func ("/placement/choose/a-wish-is-narrowed", test_a_wish_is_narrowed);
-  g_test_add_func ("/placement/choose/notes-count", test_notes_count);
-  g_test_add_func ("/placement/choose/takes-what-is-listed", test_takes_what_is_listed);
-  g_test_add_func ("/placement/choose/native-driver", test_native_driver);
-  g_test_add_func ("/placement/choose/malformed-modalias", test_malformed_modalias);
-  g_test_add_func ("/placement/check/what-can-be-had", test_checks);
-  g_test_add_func ("/placement/check/nothing-is-offered", test_check_of_nothing_offered);
-  g_test_add_func ("/placement/place/gets", test_places);
-  g_test_add_func ("/placement/place/refused-and-back", test_refused_and_back);
-  g_test_add_func ("/placement/place/refused-and-back-on-vfio", test_refused_and_back_on_vfio);
-  g_test_add_func ("/placement/place/refused-and-no-way-back", test_refused_and_no_way_back);
-  g_test_add_func ("/placement/place/a-process-dies-at-a-refusal", test_a_process_dies_at_a_refusal);
-  g_test_add_func ("/placement/place/failure-is-no-refusal", test_failure_is_no_refusal);
-  g_test_add_func ("/placement/place/in-use-is-no-refusal-of-the-policy",
+  g_test_add_func ("/attach/choice/what-vfio-pci-refuses", test_refused_devices);
+  g_test_add_func ("/attach/choose/nothing-is-said", test_nothing_is_said);
+  g_test_add_func ("/attach/choose/a-wish-is-narrowed", test_a_wish_is_narrowed);
+  g_test_add_func ("/attach/choose/notes-count", test_notes_count);
+  g_test_add_func ("/attach/choose/takes-what-is-listed", test_takes_what_is_listed);
+  g_test_add_func ("/attach/choose/native-driver", test_native_driver);
+  g_test_add_func ("/attach/choose/malformed-modalias", test_malformed_modalias);
+  g_test_add_func ("/attach/check/what-can-be-had", test_checks);
+  g_test_add_func ("/attach/check/nothing-is-offered", test_check_of_nothing_offered);
+  g_test_add_func ("/attach/place/gets", test_places);
+  g_test_add_func ("/attach/place/refused-and-back", test_refused_and_back);
+  g_test_add_func ("/attach/place/refused-and-back-on-vfio", test_refused_and_back_on_vfio);
+  g_test_add_func ("/attach/place/refused-and-no-way-back", test_refused_and_no_way_back);
+  g_test_add_func ("/attach/place/a-process-dies-at-a-refusal", test_a_process_dies_at_a_refusal);
+  g_test_add_func ("/attach/place/failure-is-no-refusal", test_failure_is_no_refusal);
+  g_test_add_func ("/attach/place/in-use-is-no-refusal-of-the-policy",
                    test_in_use_is_no_refusal_of_the_policy);
-  g_test_add_func ("/placement/place/a-dry-run-asks-nobody", test_a_dry_run_asks_nobody);
-  g_test_add_func ("/placement/place/a-vendors-own-driver", test_a_vendors_own_driver);
-  g_test_add_func ("/placement/place/what-failed-is-not-tried-again", test_what_failed_is_not_tried_again);
-  g_test_add_func ("/placement/ask/answers-are-noted", test_answers_are_noted);
-  g_test_add_func ("/placement/ask/an-answer-that-cannot-be-noted-counts",
+  g_test_add_func ("/attach/place/a-dry-run-asks-nobody", test_a_dry_run_asks_nobody);
+  g_test_add_func ("/attach/place/a-vendors-own-driver", test_a_vendors_own_driver);
+  g_test_add_func ("/attach/place/what-failed-is-not-tried-again", test_what_failed_is_not_tried_again);
+  g_test_add_func ("/attach/ask/answers-are-noted", test_answers_are_noted);
+  g_test_add_func ("/attach/ask/an-answer-that-cannot-be-noted-counts",
                    test_an_answer_that_cannot_be_noted_counts);
   return g_test_run ();
 }
