@@ -39,8 +39,8 @@
 #include "one-line.h"
 
 #define ATTEMPTS 2
-#ifndef VV_PATIENCE_MS /* a test is in a hurry */
-#define VV_PATIENCE_MS 60000
+#ifndef VV_DEADLINE_MS /* a test is in a hurry */
+#define VV_DEADLINE_MS 60000
 #endif
 #define LOOK_MS 50
 #define MOST_MS 3600000   /* what a script may be given, vfio-variant.xml(5) */
@@ -107,7 +107,7 @@ note_caller (const VvHost *host, pid_t libvirt)
     vv_hook_note_caller (host, libvirt);
     _exit (EXIT_SUCCESS);
   }
-  if (pid > 0 && ends_within (pid, VV_PATIENCE_MS))
+  if (pid > 0 && ends_within (pid, VV_DEADLINE_MS))
     waitpid (pid, NULL, 0);
 }
 
@@ -244,7 +244,7 @@ moment_in (guint milliseconds)
 static gboolean
 watch (Work *w, const char *domain)
 {
-  gint64 until = moment_in (VV_PATIENCE_MS);
+  gint64 until = moment_in (VV_DEADLINE_MS);
   struct pollfd fds[] = {{w->pidfd, POLLIN, 0}, {w->news, POLLIN, 0}, {w->words, POLLIN, 0}};
 
   for (;;) {
@@ -254,7 +254,7 @@ watch (Work *w, const char *domain)
     if (poll_process (w->pid, fds, G_N_ELEMENTS (fds), (int)(left / G_TIME_SPAN_MILLISECOND) + 1))
       return TRUE;
     if (fds[1].revents && read_news (w))
-      until = moment_in (w->limit_ms + VV_PATIENCE_MS);
+      until = moment_in (w->limit_ms + VV_DEADLINE_MS);
     else if (fds[1].revents)
       fds[1].fd = -1;
     if (fds[2].revents && !read_words (w, domain))
@@ -319,7 +319,7 @@ attempt (const char *program, char **words, int input, gboolean last)
   if (!watch (&w, words[1])) {
     kill (w.pid, SIGKILL);
     why = g_strdup_printf ("%s did nothing for %u s and is left behind", program,
-                           (w.limit_ms + VV_PATIENCE_MS) / 1000);
+                           (w.limit_ms + VV_DEADLINE_MS) / 1000);
     return give_up (words[1], w.refusal, why);
   }
   int status = finish (&w, words[1]);

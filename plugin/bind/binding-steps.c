@@ -98,21 +98,21 @@ vv_binding_record (VvBinding *b, const VvDriverState *host)
 gboolean
 vv_binding_save (VvBinding *b, GError **error)
 {
-  VvPhase before = vv_clock_enter (b->patience.clock, VV_PHASE_JOURNAL);
+  VvPhase before = vv_phase_timer_enter (b->deadline.timer, VV_PHASE_JOURNAL);
   gboolean done = !b->lock || vv_journal_store (b->session->journal, b->entry, error);
 
-  vv_clock_enter (b->patience.clock, before);
+  vv_phase_timer_enter (b->deadline.timer, before);
   return done;
 }
 
 gboolean
 vv_binding_forget (VvBinding *b, GError **error)
 {
-  VvPhase before = vv_clock_enter (b->patience.clock, VV_PHASE_JOURNAL);
+  VvPhase before = vv_phase_timer_enter (b->deadline.timer, VV_PHASE_JOURNAL);
   gboolean done = !b->lock || vv_journal_drop (b->session->journal, b->device->address, error);
 
   g_clear_pointer (&b->entry, vv_entry_free);
-  vv_clock_enter (b->patience.clock, before);
+  vv_phase_timer_enter (b->deadline.timer, before);
   return done;
 }
 
@@ -154,8 +154,8 @@ vv_binding_vanished (VvBinding *b, GError **error)
 static void
 tell_touched (VvBinding *b, gboolean touched)
 {
-  if (b->patience.touched && b->is_touched != touched)
-    b->patience.touched (touched, b->patience.data);
+  if (b->deadline.touched && b->is_touched != touched)
+    b->deadline.touched (touched, b->deadline.data);
   b->is_touched = touched;
 }
 
@@ -176,9 +176,9 @@ step_write (VvBinding *b, const VvDir *dir, const char *path, const char *value,
   if (!b->lock)
     return TRUE;
   tell_touched (b, TRUE);
-  VvPhase before = vv_clock_enter (b->patience.clock, VV_PHASE_BIND);
+  VvPhase before = vv_phase_timer_enter (b->deadline.timer, VV_PHASE_BIND);
   gboolean done = vv_io_write (dir, path, value, error);
-  vv_clock_enter (b->patience.clock, before);
+  vv_phase_timer_enter (b->deadline.timer, before);
   return done;
 }
 
@@ -188,9 +188,9 @@ vv_step_load (VvBinding *b, const char *module, GError **error)
   g_ptr_array_add (b->change->steps, g_strdup_printf ("modprobe %s", module));
   if (!b->lock)
     return TRUE;
-  VvPhase before = vv_clock_enter (b->patience.clock, VV_PHASE_MODULE);
+  VvPhase before = vv_phase_timer_enter (b->deadline.timer, VV_PHASE_MODULE);
   gboolean done = vv_modules_load (b->session->modules, module, error);
-  vv_clock_enter (b->patience.clock, before);
+  vv_phase_timer_enter (b->deadline.timer, before);
   return done;
 }
 
@@ -229,8 +229,8 @@ wait_for_files (const VvBinding *b, const char *driver, const char *unbind)
   gint64 end = g_get_monotonic_time () + REGISTERING_LIMIT_US;
   gboolean last = FALSE;
 
-  if (b->patience.until)
-    end = MIN (end, b->patience.until);
+  if (b->deadline.until)
+    end = MIN (end, b->deadline.until);
   while (!vv_io_exists (b->session->host->sys, unbind) && !last) {
     last = !vv_io_exists (b->session->host->sys, folder) || vv_io_exists (b->session->host->sys, uevent) ||
            g_get_monotonic_time () >= end;
@@ -297,10 +297,10 @@ vv_step_hooks (VvBinding *b, VvOperation operation, const char *sub_operation, c
 {
   if (!b->lock || !b->session->hooks)
     return TRUE;
-  VvPhase before = vv_clock_enter (b->patience.clock, VV_PHASE_SCRIPT);
+  VvPhase before = vv_phase_timer_enter (b->deadline.timer, VV_PHASE_SCRIPT);
   gboolean done = vv_nodedev_hooks_run (b->session->hooks, b->device, operation, sub_operation, driver,
-                                        b->patience.until, error);
-  vv_clock_enter (b->patience.clock, before);
+                                        b->deadline.until, error);
+  vv_phase_timer_enter (b->deadline.timer, before);
   return done;
 }
 

@@ -11,18 +11,18 @@
 #pragma once
 
 #include "change.h"
-#include "clock.h"
+#include "phase-timer.h"
 #include "session.h"
 
 /**
- * VvPatience:
+ * VvDeadline:
  * @until: when somebody stops waiting, by g_get_monotonic_time(); no candidate but the generic driver is
  * begun after it, and no script of the hook point runs longer; 0: nobody waits
  * @touched: (nullable): called with TRUE before the first write to sysfs, and with FALSE when all that was
  * written is undone and only modules are loaded next. While the device is touched, all that can take long is
  * the kernel's driver core, or a script.
  * @data: for @touched
- * @clock: (nullable): told what is done meanwhile
+ * @timer: (nullable): told what is done meanwhile
  *
  * How long whoever waits for a change (libvirt, held by the gate) is going to do so.
  */
@@ -30,8 +30,8 @@ typedef struct {
   gint64 until;
   void (*touched) (gboolean touched, gpointer data);
   gpointer data;
-  VvClock *clock;
-} VvPatience;
+  VvPhaseTimer *timer;
+} VvDeadline;
 
 /**
  * VvBinding:
@@ -48,7 +48,7 @@ typedef struct {
   VvChange *change;
   /*< private >*/
   VvLock *lock; /* NULL: a dry run */
-  VvPatience patience;
+  VvDeadline deadline;
   const char *seen_on; /* NULL, or the driver that a device was on before libvirt unbound it */
   gint64 begun;
   gboolean is_touched;
@@ -129,7 +129,7 @@ gboolean vv_step_bind (VvBinding *b, const char *driver, GError **error);
 /** vv_step_probe: lets the kernel choose the driver */
 gboolean vv_step_probe (VvBinding *b, GError **error);
 
-/** vv_step_untouched: all that was written is undone; tells who waits for that (see VvPatience) */
+/** vv_step_untouched: all that was written is undone; tells who waits for that (see VvDeadline) */
 void vv_step_untouched (VvBinding *b);
 
 /**

@@ -31,14 +31,14 @@ vv_binding_open (const VvSession *session, const char *address, gboolean dry_run
 
 VvBinding *
 vv_binding_open_between (const VvSession *session, const char *address, const char *seen_on,
-                         const VvPatience *patience, GError **error)
+                         const VvDeadline *deadline, GError **error)
 {
-  gint64 left = MAX (patience->until - g_get_monotonic_time (), 0) / G_TIME_SPAN_MILLISECOND;
+  gint64 left = MAX (deadline->until - g_get_monotonic_time (), 0) / G_TIME_SPAN_MILLISECOND;
   VvLock *lock = vv_journal_lock (session->journal, address, MIN (left, LOCK_TIMEOUT_MS), error);
   VvBinding *b = lock ? vv_binding_new (session, address, lock, error) : NULL;
 
   if (b) {
-    b->patience = *patience;
+    b->deadline = *deadline;
     b->seen_on = seen_on;
   }
   return b;
@@ -234,7 +234,7 @@ try_candidate (VvBinding *b, const VvCandidate *c, const char **step, GError **e
 static gboolean
 in_time (const VvBinding *b, const VvCandidate *c, const char **step, GError **error)
 {
-  if (!b->patience.until || g_get_monotonic_time () < b->patience.until ||
+  if (!b->deadline.until || g_get_monotonic_time () < b->deadline.until ||
       same (c->module, VV_GENERIC_MODULE))
     return TRUE;
   *step = "deadline";

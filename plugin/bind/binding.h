@@ -30,14 +30,14 @@ VvBinding *vv_binding_open (const VvSession *session, const char *address, gbool
 /**
  * vv_binding_open_between:
  * @seen_on: (nullable): the driver that the device was on before it was unbound; must live longer
- * @patience: copied
+ * @deadline: copied
  *
  * As vv_binding_open(), for a device that somebody else (libvirt) has just unbound and is waiting for.
  * Nothing is recovered: what an entry that was cut off would have the device go to is not what was asked for
- * now. The lock is waited for no longer than @patience has it.
+ * now. The lock is waited for no longer than @deadline has it.
  */
 VvBinding *vv_binding_open_between (const VvSession *session, const char *address, const char *seen_on,
-                                    const VvPatience *patience, GError **error);
+                                    const VvDeadline *deadline, GError **error);
 
 /**
  * vv_binding_expect_new:

@@ -47,15 +47,15 @@ dial (const char *path, int patience_ms, GError **error)
 {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   /* of connect(2), for a place in the queue of a daemon that does not accept, and of read(2) */
-  const struct timeval patience = {patience_ms / 1000, patience_ms % 1000 * 1000};
+  const struct timeval deadline = {patience_ms / 1000, patience_ms % 1000 * 1000};
   int fd = -1;
   int errnum = 0;
 
   if (g_strlcpy (address.sun_path, path, sizeof address.sun_path) >= sizeof address.sun_path)
     errnum = ENAMETOOLONG;
   else if ((fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) < 0 ||
-           setsockopt (fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) < 0 ||
-           setsockopt (fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) < 0 ||
+           setsockopt (fd, SOL_SOCKET, SO_SNDTIMEO, &deadline, sizeof deadline) < 0 ||
+           setsockopt (fd, SOL_SOCKET, SO_RCVTIMEO, &deadline, sizeof deadline) < 0 ||
            connect (fd, (const struct sockaddr *)&address, sizeof address) < 0)
     errnum = errno;
   if (errnum == 0)

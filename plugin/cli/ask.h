@@ -11,7 +11,7 @@
 #include "json.h"
 
 /** How long to wait for the daemon to accept, and to send its answer, milliseconds */
-#define VV_PATIENCE_MS 5000
+#define VV_DEADLINE_MS 5000
 
 /**
  * vv_ask_daemon:

@@ -13,7 +13,7 @@
   (4 * 1024 * 1024)       /* the kernel's log has 128 KiB to some MiB; of auditd's the end will do */
 #define RECORD_LIMIT 8192 /* the longest record of /dev/kmsg (CONSOLE_EXT_LOG_MAX, printk) */
 
-/* @file, @line: what it is about, and since when by audit's clock */
+/* @file, @line: what it is about, and since when by audit's timer */
 typedef struct {
   double time;
   char *line;

@@ -106,7 +106,7 @@ vv_cmd_metrics (int argc, char **argv)
   g_auto (VvCommon) common = {.text_only = TRUE};
   g_autofree char *name = NULL;
   g_autofree char *output = NULL;
-  int patience_ms = VV_PATIENCE_MS;
+  int patience_ms = VV_DEADLINE_MS;
   g_autoptr (GError) error = NULL;
   const GOptionEntry entries[] = {
       {"format", 'f', 0, G_OPTION_ARG_STRING, &name, N_ ("openmetrics (the default) or prometheus"),
@@ -130,8 +130,8 @@ vv_cmd_metrics (int argc, char **argv)
   gboolean prometheus = g_strcmp0 (name, "prometheus") == 0;
   if (name && !prometheus && strcmp (name, "openmetrics") != 0)
     return vv_usage_error (argv[0], _ ("--format takes openmetrics or prometheus"));
-  if (patience_ms < 1 || patience_ms > VV_PATIENCE_MS)
-    return vv_usage_error (argv[0], _ ("--timeout-ms takes a number from 1 to %d"), VV_PATIENCE_MS);
+  if (patience_ms < 1 || patience_ms > VV_DEADLINE_MS)
+    return vv_usage_error (argv[0], _ ("--timeout-ms takes a number from 1 to %d"), VV_DEADLINE_MS);
   g_autoptr (VvHost) host = vv_host_new (common.sysroot, NULL, &error);
   return host ? tell (host, prometheus ? VV_METRICS_PROMETHEUS : VV_METRICS_OPENMETRICS, output, patience_ms)
               : vv_print_error (error);

@@ -255,7 +255,7 @@ int
 vv_cmd_status (int argc, char **argv)
 {
   g_auto (VvCommon) common = {0};
-  int patience_ms = VV_PATIENCE_MS;
+  int patience_ms = VV_DEADLINE_MS;
   g_autoptr (GError) error = NULL;
   g_autoptr (GError) problem = NULL;
   /* not among the options of the commands that only read: those have --kernel, which means nothing here */
@@ -274,8 +274,8 @@ vv_cmd_status (int argc, char **argv)
     return code;
   if (argc > 1)
     return vv_usage_error (argv[0], _ ("it takes no arguments"));
-  if (patience_ms < 1 || patience_ms > VV_PATIENCE_MS)
-    return vv_usage_error (argv[0], _ ("--timeout-ms takes a number from 1 to %d"), VV_PATIENCE_MS);
+  if (patience_ms < 1 || patience_ms > VV_DEADLINE_MS)
+    return vv_usage_error (argv[0], _ ("--timeout-ms takes a number from 1 to %d"), VV_DEADLINE_MS);
   g_autoptr (VvHost) host = vv_host_new (common.sysroot, NULL, &error);
   if (!host)
     return vv_print_error (error);

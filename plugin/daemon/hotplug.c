@@ -94,12 +94,12 @@ keep_wanted (const VvHotplugRequest *request, const VvBinding *b, VvChoice *choi
 static VvChoice *
 choose_for (const VvHotplugRequest *request, const VvBinding *b, char **kept, GError **error)
 {
-  VvPhase before = vv_clock_enter (b->patience.clock, VV_PHASE_SELECT);
+  VvPhase before = vv_phase_timer_enter (b->deadline.timer, VV_PHASE_SELECT);
   gboolean start;
   g_autoptr (VvChoice) choice = choose_as_requested (b->session, request, b->device, b->entry, &start, error);
   gboolean chosen = choice && (start || keep_wanted (request, b, choice, kept, error));
 
-  vv_clock_enter (b->patience.clock, before);
+  vv_phase_timer_enter (b->deadline.timer, before);
   return chosen ? g_steal_pointer (&choice) : NULL;
 }
 

@@ -33,7 +33,7 @@ gint64 vv_hotplug_prepare (const VvSession *session, const VvHotplugRequest *req
 
 /**
  * vv_hotplug:
- * @binding: by vv_binding_open_between(), with @request's driver of before; its clock is in VV_PHASE_OTHER
+ * @binding: by vv_binding_open_between(), with @request's driver of before; its timer is in VV_PHASE_OTHER
  * afterwards
  *
  * The device has no driver. With a driver_override it is on its way to VFIO: it is bound to the best driver

@@ -120,7 +120,7 @@ let_go (Job *job, GKeyFile *report, const char *outcome)
   gint64 kernel = report ? g_key_file_get_int64 (report, VV_REPORT, "kernel-us", NULL) : 0;
 
   if (report) {
-    vv_clock_complete (report, VV_REPORT, held);
+    vv_phase_timer_complete (report, VV_REPORT, held);
   } else {
     g_key_file_set_string (own, VV_REPORT, "device", device);
     g_key_file_set_string (own, VV_REPORT, "outcome", outcome);

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "clock.h"
+#include "phase-timer.h"
 
 #define CHANGES 16
 

@@ -66,12 +66,12 @@ outcome_of (const VvChange *change)
 }
 
 static void
-send_report (int fd, const char *device, const char *outcome, const VvChange *change, VvClock *clock,
+send_report (int fd, const char *device, const char *outcome, const VvChange *change, VvPhaseTimer *timer,
              const GError *error)
 {
   g_autoptr (GKeyFile) report = g_key_file_new ();
 
-  vv_clock_enter (clock, VV_PHASE_REPLY);
+  vv_phase_timer_enter (timer, VV_PHASE_REPLY);
   put (report, "device", device);
   put (report, "failed", error ? error->message : NULL);
   put (report, "outcome", outcome);
@@ -83,9 +83,9 @@ send_report (int fd, const char *device, const char *outcome, const VvChange *ch
     put (report, "why", change->why);
     put (report, "failed", failed);
   }
-  if (clock) {
-    g_key_file_set_int64 (report, VV_REPORT, "kernel-us", vv_clock_kernel (clock));
-    vv_clock_write (clock, report, VV_REPORT);
+  if (timer) {
+    g_key_file_set_int64 (report, VV_REPORT, "kernel-us", vv_phase_timer_kernel (timer));
+    vv_phase_timer_write (timer, report, VV_REPORT);
   }
   gsize length;
   g_autofree char *text = g_key_file_to_data (report, &length, NULL);
@@ -120,31 +120,31 @@ hand_over (const VvSession *session, const VvAnnouncement *a, int fd)
   VvHotplugRequest request = {a->address,
                               {a->before.driver, a->before.module, override},
                               vv_libvirt_version_of (session->host, a->tid)};
-  VvClock clock;
-  VvPatience patience = {.touched = tell_touched, .data = &fd, .clock = &clock};
+  VvPhaseTimer timer;
+  VvDeadline deadline = {.touched = tell_touched, .data = &fd, .timer = &timer};
   Go go;
   g_autoptr (GError) error = NULL;
 
   gint64 loading = vv_hotplug_prepare (session, &request), ready = g_get_monotonic_time ();
   if (recv (fd, &go, sizeof go, 0) != sizeof go)
     return; /* the announcement came to nothing */
-  patience.until = go.deadline;
-  vv_clock_start (&clock, go.since);
-  vv_clock_enter (&clock, VV_PHASE_FIND);
+  deadline.until = go.deadline;
+  vv_phase_timer_start (&timer, go.since);
+  vv_phase_timer_enter (&timer, VV_PHASE_FIND);
   g_autoptr (VvBinding) b =
-      vv_binding_open_between (session, a->address, a->before.driver, &patience, &error);
-  vv_clock_enter (&clock, VV_PHASE_OTHER);
+      vv_binding_open_between (session, a->address, a->before.driver, &deadline, &error);
+  vv_phase_timer_enter (&timer, VV_PHASE_OTHER);
   const VvChange *change = b && vv_hotplug (b, &request, &error) ? b->change : NULL;
   /* libvirt was quick, and has waited for the module, too, which was there at @ready */
   gint64 waited = CLAMP (ready - go.since, 0, loading);
-  clock.usec[VV_PHASE_WAIT] -= waited;
-  clock.usec[VV_PHASE_MODULE] += waited;
+  timer.usec[VV_PHASE_WAIT] -= waited;
+  timer.usec[VV_PHASE_MODULE] += waited;
   gboolean refused = g_error_matches (error, VV_ERROR, VV_ERROR_POLICY);
   send_report (fd, a->address,
                change    ? outcome_of (change)
                : refused ? VV_REFUSED
                          : "failed",
-               change, &clock, error);
+               change, &timer, error);
   if (!change)
     g_warning ("gate, %s: %s: %s", a->address, refused ? "libvirt is refused" : "libvirt goes its own way",
                error->message);

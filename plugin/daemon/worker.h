@@ -30,7 +30,7 @@ typedef struct {
 } VvWorkerClient;
 
 /** The group of a report, with the keys device, operation, from, to, outcome, why, failed (what went wrong),
- * kernel-us, and the phases (vv_clock_write())
+ * kernel-us, and the phases (vv_phase_timer_write())
  */
 #define VV_REPORT "change"
 
@@ -63,7 +63,7 @@ VvWorker *vv_worker_stand_back (const VvSession *session, const VvAnnouncement *
 /** vv_worker_go: libvirt is held @since, until @deadline (both by g_get_monotonic_time()): do it */
 void vv_worker_go (VvWorker *worker, gint64 since, gint64 deadline);
 
-/** vv_worker_touched: Returns: whether it has written to sysfs what is not undone yet (VvPatience) */
+/** vv_worker_touched: Returns: whether it has written to sysfs what is not undone yet (VvDeadline) */
 gboolean vv_worker_touched (VvWorker *worker);
 
 /** vv_worker_free: kills it when it still works */

@@ -16,7 +16,7 @@
  * VvLibvirtProcess:
  * @pid: the process
  * @name: "libvirtd" or "virtqemud"
- * @start: when it started, clock ticks since boot; with @pid it is unique until the next boot
+ * @start: when it started, timer ticks since boot; with @pid it is unique until the next boot
  * @started: the same, microseconds since the epoch, rounded down to a tick; 0: cannot be told
  * @version: as vv_libvirt_version_of() has it
  */

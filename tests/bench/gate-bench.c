@@ -17,7 +17,7 @@
 #include "gate.h"
 #include "watchdog.h"
 
-#define PATIENCE_MS 10000 /* as the daemon has it */
+#define DEADLINE_MS 10000 /* as the daemon has it */
 #define BLOCKS 10
 #define OPENS "200"
 #define LIBVIRT "bench-libvirt"
@@ -153,7 +153,7 @@ open_gate (Bench *b, const VvHost *host)
   print_sample (b, "marks", "", (double)(g_get_monotonic_time () - start));
   g_assert_cmpuint (vv_gate_watched (b->gate), ==, b->devices);
   vv_gate_fds (b->gate, fds);
-  b->watchdog = vv_watchdog_new (fds, vv_gate_progress (b->gate), PATIENCE_MS);
+  b->watchdog = vv_watchdog_new (fds, vv_gate_progress (b->gate), DEADLINE_MS);
 }
 
 static void

@@ -18,7 +18,7 @@
 
 #include "now.h"
 
-#define PATIENCE_MS 30000
+#define DEADLINE_MS 30000
 
 extern char **environ;
 
@@ -42,7 +42,7 @@ wait_until_ready (int fd)
   struct pollfd readable = {.fd = fd, .events = POLLIN};
   char text[4096];
 
-  while (poll (&readable, 1, PATIENCE_MS) > 0) {
+  while (poll (&readable, 1, DEADLINE_MS) > 0) {
     ssize_t n = recv (fd, text, sizeof text - 1, 0);
     text[n > 0 ? n : 0] = '\0';
     if (strncmp (text, "READY=1", strlen ("READY=1")) == 0 || strstr (text, "\nREADY=1"))

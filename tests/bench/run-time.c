@@ -3,7 +3,7 @@
  * run-time FILE COMMAND...: how long a command takes, from before the fork until it has ended: prints the
  * milliseconds. What the command prints goes to FILE. Ends as the command did.
  *
- * A shell's own "time" has the clock's hundredths only. Linked statically, and without GLib, so that it runs
+ * A shell's own "time" has the timer's hundredths only. Linked statically, and without GLib, so that it runs
  * in the emulated host, too.
  */
 #include <errno.h>

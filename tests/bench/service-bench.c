@@ -22,7 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "clock.h"
+#include "phase-timer.h"
 #include "fake-kernel.h"
 #include "service.h"
 

@@ -9,11 +9,11 @@
 
 /** hand_over_now: Returns: (transfer full): what happened, or NULL with @error set */
 static inline VvChange *
-hand_over_now (const Fixture *f, const VvHotplugRequest *request, const VvPatience *patience, GError **error)
+hand_over_now (const Fixture *f, const VvHotplugRequest *request, const VvDeadline *deadline, GError **error)
 {
-  vv_clock_enter (patience->clock, VV_PHASE_FIND);
+  vv_phase_timer_enter (deadline->timer, VV_PHASE_FIND);
   g_autoptr (VvBinding) b =
-      vv_binding_open_between (f->s, request->address, request->before.driver, patience, error);
-  vv_clock_enter (patience->clock, VV_PHASE_OTHER);
+      vv_binding_open_between (f->s, request->address, request->before.driver, deadline, error);
+  vv_phase_timer_enter (deadline->timer, VV_PHASE_OTHER);
   return b && vv_hotplug (b, request, error) ? vv_binding_close (g_steal_pointer (&b)) : NULL;
 }

@@ -271,11 +271,11 @@ test_between (void)
 {
   g_autoptr (Fixture) f = fixture_with_hook ("");
   g_autoptr (VvSelection) selection = select_nic (f);
-  const VvPatience patience = {.until = g_get_monotonic_time () + LONG};
+  const VvDeadline deadline = {.until = g_get_monotonic_time () + LONG};
 
   fail_all_vfio (f, EINVAL);
   put_on (f, NULL, "vfio-pci");
-  g_autoptr (VvBinding) b = vv_binding_open_between (f->s, NIC, "mlx5_core", &patience, NULL);
+  g_autoptr (VvBinding) b = vv_binding_open_between (f->s, NIC, "mlx5_core", &deadline, NULL);
   g_assert_false (vv_binding_detach (b, selection, NULL));
   assert_heard (f, "detach begin special-vfio, on none\n"
                    "detach begin mlx5_vfio_pci, on none\n"

@@ -65,9 +65,9 @@ class Shell:
     def type(self, keys):
         os.write(self.terminal, keys.encode())
 
-    def read(self, until, patience=20):
+    def read(self, until, deadline=20):
         """What it prints, up to a pattern and the prompt after it."""
-        text, deadline = "", time.monotonic() + patience
+        text, deadline = "", time.monotonic() + deadline
         while not re.search(until + r"\n\$ $", ESCAPES.sub("", text)):
             ready = select.select([self.terminal], [], [], max(deadline - time.monotonic(), 0))[0]
             assert ready, f"no {until!r} in {text!r}"

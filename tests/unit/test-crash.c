@@ -19,7 +19,7 @@
   (30 * G_TIME_SPAN_SECOND) /* nothing here takes that long, but for a process that stands still */
 #define STALL (60 * G_TIME_SPAN_SECOND)
 
-/* --- the clock --- */
+/* --- the timer --- */
 
 static gint64 *clock_ahead; /* of the real one, for all processes */
 
@@ -153,10 +153,10 @@ static VvChange *
 hand_over (const Fixture *f, const VvDriverState *before, guint libvirt, GError **error)
 {
   const VvHotplugRequest request = {NIC, *before, libvirt};
-  const VvPatience patience = {g_get_monotonic_time () + DEADLINE, tell_touched, NULL};
+  const VvDeadline deadline = {g_get_monotonic_time () + DEADLINE, tell_touched, NULL};
 
   *touched = FALSE;
-  return hand_over_now (f, &request, &patience, error);
+  return hand_over_now (f, &request, &deadline, error);
 }
 
 static void
@@ -548,7 +548,7 @@ stall_on_the_way (const Fixture *f, const Way *way, gboolean after, guint step)
 static void
 assert_locked (const Fixture *f)
 {
-  const VvPatience none = {.until = g_get_monotonic_time ()};
+  const VvDeadline none = {.until = g_get_monotonic_time ()};
   g_autofree char *before = fake_snapshot (f->k);
   g_autoptr (GError) error = NULL;
 

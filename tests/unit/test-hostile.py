@@ -32,7 +32,7 @@ vfio-driver=vfio-pci
 held=true
 """
 SECRET = "correct horse battery staple"
-PATIENCE = 10  # seconds; for what must not hang
+DEADLINE = 10  # seconds; for what must not hang
 GIB = 1024 ** 3
 
 
@@ -54,11 +54,11 @@ class Attacked(Host):
 
     def inside_in_time(self, *program, **options):
         """As inside(); what hangs fails."""
-        return self.inside("timeout", "--signal=KILL", str(PATIENCE), *program, **options)
+        return self.inside("timeout", "--signal=KILL", str(DEADLINE), *program, **options)
 
 
 def in_time(*program, stdin=""):
-    return run("timeout", "--signal=KILL", str(PATIENCE), *program, stdin=stdin)
+    return run("timeout", "--signal=KILL", str(DEADLINE), *program, stdin=stdin)
 
 
 def snapshot(root):
@@ -285,14 +285,14 @@ class Running:
 
     @staticmethod
     def until(condition):
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + DEADLINE
         while not condition():
             assert time.monotonic() < end, "it does not happen"
             time.sleep(0.02)
 
     def __exit__(self, *_):
         self.process.terminate()
-        equal(self.process.wait(PATIENCE), 0)
+        equal(self.process.wait(DEADLINE), 0)
 
 
 def places_of_the_socket():

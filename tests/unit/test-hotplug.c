@@ -85,9 +85,9 @@ static VvChange *
 hand_over (const Fixture *f, const VvDriverState *before, guint libvirt, GError **error)
 {
   const VvHotplugRequest request = {NIC, *before, libvirt};
-  const VvPatience patience = {.until = g_get_monotonic_time () + LONG};
+  const VvDeadline deadline = {.until = g_get_monotonic_time () + LONG};
 
-  return hand_over_now (f, &request, &patience, error);
+  return hand_over_now (f, &request, &deadline, error);
 }
 
 static VvChange *
@@ -713,7 +713,7 @@ test_locked (void)
 
   libvirt_unbinds (f, "vfio-pci");
   g_autofree char *before = fake_snapshot (f->k);
-  g_assert_null (hand_over_now (f, &request, &(VvPatience){.until = until}, &error));
+  g_assert_null (hand_over_now (f, &request, &(VvDeadline){.until = until}, &error));
   g_assert_cmpint (g_get_monotonic_time (), >=, until - G_TIME_SPAN_MILLISECOND);
   fake_assert_error (error, VV_ERROR_REFUSED, NIC ": another process is moving this device*");
   fake_assert_unchanged (f->k, before);
@@ -729,7 +729,7 @@ test_deadline_is_past (void)
 
   libvirt_unbinds (f, "vfio-pci");
   g_autoptr (VvChange) change =
-      hand_over_now (f, &request, &(VvPatience){.until = g_get_monotonic_time ()}, &error);
+      hand_over_now (f, &request, &(VvDeadline){.until = g_get_monotonic_time ()}, &error);
   g_assert_no_error (error);
   g_autofree char *failed = vv_change_attempts (change);
   fake_assert_matches (failed, "*special_vfio_pci failed at deadline (not tried: the deadline has passed); *"
@@ -762,8 +762,8 @@ assert_told (const Fixture *f, const VvDriverState *before, const char *override
 {
   Listener l = {f, override, g_string_new (NULL)};
   const VvHotplugRequest request = {NIC, *before, DEBIAN_12};
-  const VvPatience patience = {g_get_monotonic_time () + LONG, listen, &l};
-  g_autoptr (VvChange) change = hand_over_now (f, &request, &patience, NULL);
+  const VvDeadline deadline = {g_get_monotonic_time () + LONG, listen, &l};
+  g_autoptr (VvChange) change = hand_over_now (f, &request, &deadline, NULL);
 
   g_assert_cmpstr (l.told->str, ==, expected);
   g_string_free (l.told, TRUE);
@@ -1331,11 +1331,11 @@ test_what_is_no_failure_of_a_driver (void)
 {
   g_autoptr (Fixture) f = fixture_with_flr ();
   const VvHotplugRequest request = {NIC, native, DEBIAN_12};
-  const VvPatience patience = {.until = g_get_monotonic_time () - 1};
+  const VvDeadline deadline = {.until = g_get_monotonic_time () - 1};
 
   write_entry (f, VV_STATE_NOTED, &native, "vm1");
   libvirt_unbinds (f, "vfio-pci");
-  g_autoptr (VvChange) change = hand_over_now (f, &request, &patience, NULL);
+  g_autoptr (VvChange) change = hand_over_now (f, &request, &deadline, NULL);
   fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
   g_autoptr (VvEntry) entry = entry_of_nic (f);
   g_assert_null (entry->failed);

@@ -25,7 +25,7 @@ MODALIAS = "pci:v000015B3d0000101Esv000015B3sd00000058bc02sc00i00"
 DEVICE_FOLDER = "sys/devices/pci0000:00/0000:00:01.0"
 ENTRY = (f"[device]\naddress={NIC}\nmodalias={MODALIAS}\nstate=detached\nhome-known=true\nhome-driver=mlx5_core\n"
          "domain=vm1\n")
-PATIENCE_S = 20
+DEADLINE_S = 20
 
 
 def share_group(host, member, device):
@@ -193,7 +193,7 @@ class Watch:
         self.process.stderr.close()
 
     def line(self):
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + DEADLINE_S
         while b"\n" not in self.pending:
             ready = select.select([self.process.stdout], [], [], max(deadline - time.monotonic(), 0))[0]
             assert ready, f"no further line after {self.pending!r}"
@@ -210,7 +210,7 @@ class Watch:
 
     def ends(self, number):
         self.process.send_signal(number)
-        equal(self.process.wait(PATIENCE_S), 0)
+        equal(self.process.wait(DEADLINE_S), 0)
         self.complained_of_nothing()
 
     def complained_of_nothing(self):
@@ -296,7 +296,7 @@ def watch_ends_with_its_reader():
     with Host() as host, Watch(host, "--all") as watch:
         watch.line()
         watch.process.stdout.close()
-        equal(watch.process.wait(PATIENCE_S), 0)
+        equal(watch.process.wait(DEADLINE_S), 0)
         watch.complained_of_nothing()
         watch.process.stdout = open(os.devnull, "rb")
 

@@ -35,7 +35,7 @@ NODE = f"""<node><domain type='test'><name>test</name><uuid>{UUID}</uuid><memory
 %s</devices></domain></node>"""
 HOSTDEV = """<hostdev mode='subsystem' type='pci' managed='yes'><source><address domain='0' bus='5' slot='0'
 function='0'/></source></hostdev>"""
-PATIENCE = 20  # seconds, for what must happen
+DEADLINE = 20  # seconds, for what must happen
 
 
 class Host:
@@ -102,7 +102,7 @@ class Minder:
         self.process.stdin.flush()
 
     def ends(self, code=0):
-        equal(self.process.wait(PATIENCE), code)
+        equal(self.process.wait(DEADLINE), code)
 
     def lives(self):
         equal(self.process.poll(), None)
@@ -124,7 +124,7 @@ class Listener:
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.bind(path)
         self.socket.listen()
-        self.socket.settimeout(PATIENCE)
+        self.socket.settimeout(DEADLINE)
 
     def take(self):
         """Waits for a connection, and ends it."""
@@ -135,7 +135,7 @@ class Listener:
 
 
 def until(condition):
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + DEADLINE
     while not condition():
         assert time.monotonic() < end, "it does not happen"
         time.sleep(0.02)
@@ -152,7 +152,7 @@ def is_alive(pid):
 
 def run(*arguments):
     return subprocess.run([MINDER, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-                          timeout=PATIENCE)
+                          timeout=DEADLINE)
 
 
 # --- as a command ---

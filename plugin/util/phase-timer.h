@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * clock: in which phases a program that waits for a device spends its time.
+ * phase-timer: in which phases a program that waits for a device spends its time.
  *
  * Owns: the phases, and their spelling in a key file. One phase follows the other without a gap, so that they
  * add up to the whole. Knows nothing of what is done in a phase.
@@ -39,7 +39,7 @@ typedef enum {
 extern const char *const vv_phase_keys[VV_PHASES];
 
 /**
- * VvClock:
+ * VvPhaseTimer:
  * @usec: time spent in each phase, microseconds, without what the present one has taken by now
  * @phase: the present one
  * @since: when it began, by g_get_monotonic_time()
@@ -48,31 +48,33 @@ typedef struct {
   gint64 usec[VV_PHASES];
   VvPhase phase;
   gint64 since;
-} VvClock;
+} VvPhaseTimer;
 
-/** vv_clock_start: nothing but VV_PHASE_WAIT, @since a moment by g_get_monotonic_time() */
-void vv_clock_start (VvClock *clock, gint64 since);
+/** vv_phase_timer_start: nothing but VV_PHASE_WAIT, @since a moment by g_get_monotonic_time() */
+void vv_phase_timer_start (VvPhaseTimer *timer, gint64 since);
 
 /**
- * vv_clock_enter:
- * @clock: (nullable): NULL: nobody wants to know
+ * vv_phase_timer_enter:
+ * @timer: (nullable): NULL: nobody wants to know
  *
  * Returns: the phase that ends here, to go back to
  */
-VvPhase vv_clock_enter (VvClock *clock, VvPhase phase);
+VvPhase vv_phase_timer_enter (VvPhaseTimer *timer, VvPhase phase);
 
-/** vv_clock_kernel: Returns: the time in the kernel's hands (module loads, writes to sysfs) and in scripts */
-gint64 vv_clock_kernel (const VvClock *clock);
+/** vv_phase_timer_kernel: Returns: the time in the kernel's hands (module loads, writes to sysfs) and in
+ * scripts */
+gint64 vv_phase_timer_kernel (const VvPhaseTimer *timer);
 
-/** vv_clock_write: sets the keys of all phases in @group but that of VV_PHASE_REPLY, which whoever waits
- * knows
+/** vv_phase_timer_write: sets the keys of all phases in @group but that of VV_PHASE_REPLY, which whoever
+ * waits knows
  */
-void vv_clock_write (const VvClock *clock, GKeyFile *file, const char *group);
+void vv_phase_timer_write (const VvPhaseTimer *timer, GKeyFile *file, const char *group);
 
 /**
- * vv_clock_complete:
+ * vv_phase_timer_complete:
  * @whole_usec: all phases together
  *
- * Adds VV_PHASE_REPLY, the rest, to what vv_clock_write() has written; nothing, where that is not there.
+ * Adds VV_PHASE_REPLY, the rest, to what vv_phase_timer_write() has written; nothing, where that is not
+ * there.
  */
-void vv_clock_complete (GKeyFile *file, const char *group, gint64 whole_usec);
+void vv_phase_timer_complete (GKeyFile *file, const char *group, gint64 whole_usec);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * clock: phases that add up, and that what is done for a device libvirt waits for is counted where it
+ * phase-timer: phases that add up, and that what is done for a device libvirt waits for is counted where it
  * belongs.
  *
  * Time is made here: it passes only when something is done.
  */
-#include "clock.h"
+#include "phase-timer.h"
 
 #include <errno.h>
 
@@ -62,58 +62,58 @@ __wrap_vv_nodedev_hooks_run (const VvNodedevHooks *hooks, const VvPciDevice *dev
   return TRUE;
 }
 
-/* --- the clock itself --- */
+/* --- the timer itself --- */
 
 static void
 test_phases_follow_each_other (void)
 {
-  VvClock clock;
+  VvPhaseTimer timer;
 
-  vv_clock_start (&clock, BEGIN);
+  vv_phase_timer_start (&timer, BEGIN);
   passed += 1;
-  g_assert_cmpint (vv_clock_enter (&clock, VV_PHASE_FIND), ==, VV_PHASE_WAIT);
+  g_assert_cmpint (vv_phase_timer_enter (&timer, VV_PHASE_FIND), ==, VV_PHASE_WAIT);
   passed += 2;
-  VvPhase before = vv_clock_enter (&clock, VV_PHASE_BIND);
+  VvPhase before = vv_phase_timer_enter (&timer, VV_PHASE_BIND);
   g_assert_cmpint (before, ==, VV_PHASE_FIND);
   passed += 4;
-  g_assert_cmpint (vv_clock_enter (&clock, before), ==, VV_PHASE_BIND);
+  g_assert_cmpint (vv_phase_timer_enter (&timer, before), ==, VV_PHASE_BIND);
   passed += 8;
-  vv_clock_enter (&clock, VV_PHASE_REPLY);
+  vv_phase_timer_enter (&timer, VV_PHASE_REPLY);
   passed += 16;
-  g_assert_cmpint (clock.usec[VV_PHASE_WAIT], ==, 1);
-  g_assert_cmpint (clock.usec[VV_PHASE_FIND], ==, 10);
-  g_assert_cmpint (clock.usec[VV_PHASE_BIND], ==, 4);
-  g_assert_cmpint (clock.usec[VV_PHASE_REPLY], ==, 0); /* it has not ended */
-  g_assert_cmpint (vv_clock_kernel (&clock), ==, 4);
+  g_assert_cmpint (timer.usec[VV_PHASE_WAIT], ==, 1);
+  g_assert_cmpint (timer.usec[VV_PHASE_FIND], ==, 10);
+  g_assert_cmpint (timer.usec[VV_PHASE_BIND], ==, 4);
+  g_assert_cmpint (timer.usec[VV_PHASE_REPLY], ==, 0); /* it has not ended */
+  g_assert_cmpint (vv_phase_timer_kernel (&timer), ==, 4);
 }
 
 /* A part that nobody measures need not ask. */
 static void
 test_nobody_wants_to_know (void)
 {
-  g_assert_cmpint (vv_clock_enter (NULL, VV_PHASE_BIND), ==, VV_PHASE_BIND);
+  g_assert_cmpint (vv_phase_timer_enter (NULL, VV_PHASE_BIND), ==, VV_PHASE_BIND);
 }
 
 static void
 test_kernel (void)
 {
-  VvClock clock = {.usec = {1, 2, 4, 8, 16, 32, 64, 128, 256}};
+  VvPhaseTimer timer = {.usec = {1, 2, 4, 8, 16, 32, 64, 128, 256}};
 
-  g_assert_cmpint (vv_clock_kernel (&clock), ==, 8 + 16 + 32);
+  g_assert_cmpint (vv_phase_timer_kernel (&timer), ==, 8 + 16 + 32);
 }
 
 static void
 test_in_a_file (void)
 {
-  const VvClock clock = {.usec = {1, 2, 4, 8, 16, 32, 64, 128, 256}};
+  const VvPhaseTimer timer = {.usec = {1, 2, 4, 8, 16, 32, 64, 128, 256}};
   g_autoptr (GKeyFile) file = g_key_file_new ();
 
-  vv_clock_write (&clock, file, GROUP);
+  vv_phase_timer_write (&timer, file, GROUP);
   g_autofree char *half = g_key_file_to_data (file, NULL, NULL);
   g_assert_cmpstr (half, ==,
                    "[change]\nwait-us=1\nfind-us=2\nselect-us=4\nmodule-us=8\nbind-us=16\nscript-us=32\n"
                    "journal-us=64\nother-us=128\n");
-  vv_clock_complete (file, GROUP, 1000);
+  vv_phase_timer_complete (file, GROUP, 1000);
   g_assert_cmpint (g_key_file_get_int64 (file, GROUP, "reply-us", NULL), ==, 1000 - 255);
 }
 
@@ -123,7 +123,7 @@ test_not_in_a_file (void)
   g_autoptr (GKeyFile) file = g_key_file_new ();
 
   g_key_file_set_string (file, GROUP, "outcome", "crashed");
-  vv_clock_complete (file, GROUP, 1000);
+  vv_phase_timer_complete (file, GROUP, 1000);
   g_assert_false (g_key_file_has_key (file, GROUP, "reply-us", NULL));
 }
 
@@ -134,7 +134,7 @@ typedef struct {
 } Expected;
 
 static void
-assert_phases (const VvClock *clock, const Expected *e)
+assert_phases (const VvPhaseTimer *timer, const Expected *e)
 {
   const gint64 expected[VV_PHASES] = {
       [VV_PHASE_FIND] = e->find, [VV_PHASE_SELECT] = e->select, [VV_PHASE_MODULE] = e->module,
@@ -142,7 +142,7 @@ assert_phases (const VvClock *clock, const Expected *e)
 
   for (guint i = 0; i < VV_PHASES; i++) {
     g_test_message ("%s", vv_phase_keys[i]);
-    g_assert_cmpint (clock->usec[i], ==, expected[i]);
+    g_assert_cmpint (timer->usec[i], ==, expected[i]);
   }
 }
 
@@ -160,17 +160,17 @@ ticking_fixture (void)
 
 /* Libvirt has written @override and unbound the device. Returns: whether that was handed over */
 static gboolean
-hand_over (const Fixture *f, const VvDriverState *before, const char *override, VvClock *clock)
+hand_over (const Fixture *f, const VvDriverState *before, const char *override, VvPhaseTimer *timer)
 {
   const VvHotplugRequest request = {NIC, *before, DEBIAN_12};
-  const VvPatience patience = {.until = G_MAXINT64, .clock = clock};
+  const VvDeadline deadline = {.until = G_MAXINT64, .timer = timer};
 
   set_override (f, override);
   fake_unbind (f->k, NIC);
   fake_fault (f->k, FAKE_NO_FAULT, 0, 0);
-  vv_clock_start (clock, g_get_monotonic_time ());
-  g_autoptr (VvChange) change = hand_over_now (f, &request, &patience, NULL);
-  g_assert_cmpint (vv_clock_enter (clock, VV_PHASE_REPLY), ==, VV_PHASE_OTHER);
+  vv_phase_timer_start (timer, g_get_monotonic_time ());
+  g_autoptr (VvChange) change = hand_over_now (f, &request, &deadline, NULL);
+  g_assert_cmpint (vv_phase_timer_enter (timer, VV_PHASE_REPLY), ==, VV_PHASE_OTHER);
   return change != NULL;
 }
 
@@ -181,14 +181,14 @@ test_there_and_back (void)
   static const Expected home = {.find = OPEN, .bind = STEP, .script = 2 * SCRIPT, .journal = 2 * STEP};
   static const VvDriverState variant = ON ("special-vfio", "special_vfio_pci", "special-vfio");
   g_autoptr (Fixture) f = ticking_fixture ();
-  VvClock clock;
+  VvPhaseTimer timer;
 
-  g_assert_true (hand_over (f, &native, "vfio-pci\n", &clock));
+  g_assert_true (hand_over (f, &native, "vfio-pci\n", &timer));
   fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
-  assert_phases (&clock, &to_vfio);
-  g_assert_true (hand_over (f, &variant, "(null)\n", &clock));
+  assert_phases (&timer, &to_vfio);
+  g_assert_true (hand_over (f, &variant, "(null)\n", &timer));
   fake_assert_device (f->k, NIC, "mlx5_core", NULL);
-  assert_phases (&clock, &home);
+  assert_phases (&timer, &home);
 }
 
 /* Each candidate: its module, its override, the script, the bind that fails, and libvirt's override again,
@@ -200,25 +200,25 @@ test_all_fail (void)
   static const char *const drivers[] = {"special-vfio", "mlx5_vfio_pci", "vfio-pci"};
   static const Expected expected = {OPEN, SELECT, 2 * STEP, 7 * STEP, 3 * SCRIPT, 2 * STEP};
   g_autoptr (Fixture) f = ticking_fixture ();
-  VvClock clock;
+  VvPhaseTimer timer;
 
   for (gsize i = 0; i < G_N_ELEMENTS (drivers); i++)
     fake_driver (f->k, drivers[i])->probe_errno = EIO;
-  g_assert_false (hand_over (f, &native, "vfio-pci\n", &clock));
+  g_assert_false (hand_over (f, &native, "vfio-pci\n", &timer));
   fake_assert_device (f->k, NIC, NULL, "vfio-pci");
-  assert_phases (&clock, &expected);
+  assert_phases (&timer, &expected);
 }
 
 int
 main (int argc, char **argv)
 {
   fake_test_init (&argc, &argv);
-  g_test_add_func ("/clock/phases-follow-each-other", test_phases_follow_each_other);
-  g_test_add_func ("/clock/nobody-wants-to-know", test_nobody_wants_to_know);
-  g_test_add_func ("/clock/kernel", test_kernel);
-  g_test_add_func ("/clock/in-a-file", test_in_a_file);
-  g_test_add_func ("/clock/not-in-a-file", test_not_in_a_file);
-  g_test_add_func ("/clock/hotplug/there-and-back", test_there_and_back);
-  g_test_add_func ("/clock/hotplug/all-fail", test_all_fail);
+  g_test_add_func ("/phase-timer/phases-follow-each-other", test_phases_follow_each_other);
+  g_test_add_func ("/phase-timer/nobody-wants-to-know", test_nobody_wants_to_know);
+  g_test_add_func ("/phase-timer/kernel", test_kernel);
+  g_test_add_func ("/phase-timer/in-a-file", test_in_a_file);
+  g_test_add_func ("/phase-timer/not-in-a-file", test_not_in_a_file);
+  g_test_add_func ("/phase-timer/hotplug/there-and-back", test_there_and_back);
+  g_test_add_func ("/phase-timer/hotplug/all-fail", test_all_fail);
   return g_test_run ();
 }
