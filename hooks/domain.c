@@ -22,7 +22,7 @@
 #include "policy-xml.h"
 #include "recovery.h"
 
-typedef gboolean (*MayStart) (const VvSession *session, const VvDomain *domain, GError **refusal);
+typedef gboolean (*MayStart) (const VvContext *context, const VvDomain *domain, GError **refusal);
 
 /* What is done where a domain can be refused */
 static const MayStart may_start[VV_HOOK_NONE] = {
@@ -51,36 +51,36 @@ tell_progress (guint limit_ms, gpointer strict)
 }
 
 /* What a process that died left half done may take the kernel long to mend, so that comes last. */
-static VvSession *
+static VvContext *
 open_session (VvHookOperation operation, const VvDomain *domain, char **strict, GError **error)
 {
-  VvSession *session = vv_session_new (NULL, NULL, TRUE, error);
+  VvContext *context = vv_context_new (NULL, NULL, TRUE, error);
 
-  if (!session)
+  if (!context)
     return NULL;
-  vv_session_set_policy (session, vv_policy_read (session->host));
-  vv_policy_warn (session->policy);
+  vv_context_set_policy (context, vv_policy_read (context->host));
+  vv_policy_warn (context->policy);
   if (may_start[operation])
-    *strict = vv_domain_strict_rule (session, domain, operation == VV_HOOK_PREPARE);
-  vv_session_watch (session, tell_progress, *strict);
+    *strict = vv_domain_strict_rule (context, domain, operation == VV_HOOK_PREPARE);
+  vv_context_watch (context, tell_progress, *strict);
   tell_hook (0, *strict);
-  vv_recover (session);
-  return session;
+  vv_recover (context);
+  return context;
 }
 
 /* Returns: FALSE with @refusal set: the domain must not start */
 static gboolean
-act (VvHookOperation operation, const VvSession *session, const VvDomain *domain, GError **refusal)
+act (VvHookOperation operation, const VvContext *context, const VvDomain *domain, GError **refusal)
 {
   if (may_start[operation]) {
     for (guint i = 0; i < domain->problems->len; i++) /* once, where it matters first */
       g_warning ("domain %s: %s", domain->name, (char *)domain->problems->pdata[i]);
-    return may_start[operation](session, domain, refusal);
+    return may_start[operation](context, domain, refusal);
   }
   if (operation == VV_HOOK_RELEASE)
-    vv_domain_release (session, domain);
+    vv_domain_release (context, domain);
   else
-    vv_domain_running (session, domain);
+    vv_domain_running (context, domain);
   return TRUE;
 }
 
@@ -95,12 +95,12 @@ run (VvHookOperation operation, const char *name, const GString *xml)
 
   if (domain && operation != VV_HOOK_RELEASE && !domain->hostdevs->len)
     return TRUE;
-  g_autoptr (VvSession) session = domain ? open_session (operation, domain, &strict, &error) : NULL;
-  if (!session) {
+  g_autoptr (VvContext) context = domain ? open_session (operation, domain, &strict, &error) : NULL;
+  if (!context) {
     g_warning ("domain %s: %s; its devices stay on the driver that libvirt chose", name, error->message);
     return TRUE;
   }
-  if (act (operation, session, domain, &refusal))
+  if (act (operation, context, domain, &refusal))
     return TRUE;
   tell_hook (0, refusal->message);
   return FALSE;

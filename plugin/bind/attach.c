@@ -54,7 +54,7 @@ exclude_generic (VvSelection *selection, const char *why)
 }
 
 static VvChoice *
-choose (const VvSession *s, const VvPciDevice *device, const VvEntry *entry, const char *seen_driver,
+choose (const VvContext *s, const VvPciDevice *device, const VvEntry *entry, const char *seen_driver,
         const VvTerms *wish, const VvMigrationUse *use, const char *whose, GError **error)
 {
   VvSelection *selection = vv_catalog_select (s->catalog, device->modalias, error);
@@ -89,7 +89,7 @@ vv_choice_requires (const VvChoice *choice)
 }
 
 gboolean
-vv_choice_takes (const VvSession *s, const VvPciDevice *device, const VvChoice *choice, const char *driver)
+vv_choice_takes (const VvContext *s, const VvPciDevice *device, const VvChoice *choice, const char *driver)
 {
   return vv_decision_allows (choice->decision, driver) &&
          !(vv_choice_requires (choice) && vv_migration_foresee (s->journal, driver, device->modalias,
@@ -97,7 +97,7 @@ vv_choice_takes (const VvSession *s, const VvPciDevice *device, const VvChoice *
 }
 
 VvChoice *
-vv_choose (const VvSession *s, const VvPciDevice *device, const VvEntry *entry, const char *seen_driver,
+vv_choose (const VvContext *s, const VvPciDevice *device, const VvEntry *entry, const char *seen_driver,
            const VvRequested *requested, const char *whose, GError **error)
 {
   const char *model = requested ? requested->model : NULL;
@@ -157,7 +157,7 @@ none_is_left (const VvPciDevice *device, const VvChoice *choice, GError **error)
 }
 
 gboolean
-vv_choice_check (const VvSession *s, const VvPciDevice *device, const VvChoice *choice, GError **error)
+vv_choice_check (const VvContext *s, const VvPciDevice *device, const VvChoice *choice, GError **error)
 {
   g_autoptr (GError) problem = NULL;
   gboolean strict = vv_decision_is_strict (choice->decision);
@@ -229,7 +229,7 @@ skip_failed (const VvBinding *b, VvSelection *selection)
 
   for (guint i = 0; failed && i < selection->candidates->len;) {
     const VvCandidate *c = selection->candidates->pdata[i];
-    g_autofree char *driver = vv_candidate_driver (b->session->host, c);
+    g_autofree char *driver = vv_candidate_driver (b->context->host, c);
     g_autofree char *why = why_failed (failed, c->module);
     if (!why || (driver && g_strcmp0 (driver, b->device->now.driver) == 0)) {
       i++;
@@ -258,7 +258,7 @@ exclude_failed (VvSelection *selection, const VvChange *change)
 /* --- migration --- */
 
 gboolean
-vv_attach_can_migrate (const VvSession *s, const VvPciDevice *device, const VvMigrationUse *use,
+vv_attach_can_migrate (const VvContext *s, const VvPciDevice *device, const VvMigrationUse *use,
                        GError **error)
 {
   g_autoptr (GError) unsaved = NULL;
@@ -283,7 +283,7 @@ vv_attach_can_migrate (const VvSession *s, const VvPciDevice *device, const VvMi
 
 /* The driver that the device is on is out; FALSE: there is none besides. */
 static gboolean
-exclude_current (const VvSession *s, const VvPciDevice *device, VvSelection *selection, const char *why)
+exclude_current (const VvContext *s, const VvPciDevice *device, VvSelection *selection, const char *why)
 {
   for (guint i = 0; i < selection->candidates->len; i++) {
     g_autofree char *driver = vv_candidate_driver (s->host, selection->candidates->pdata[i]);
@@ -308,7 +308,7 @@ try_another (VvBinding *b, VvChoice *choice, const GError *immobile, GError **er
     return FALSE;
   }
   exclude_failed (choice->selection, b->change);
-  if (exclude_current (b->session, b->device, choice->selection, immobile->message))
+  if (exclude_current (b->context, b->device, choice->selection, immobile->message))
     return TRUE;
   none_is_left (b->device, choice, error);
   return FALSE;
@@ -317,7 +317,7 @@ try_another (VvBinding *b, VvChoice *choice, const GError *immobile, GError **er
 /* --- a device that libvirt has open --- */
 
 static gboolean
-refuse_opened (const VvSession *s, const VvPciDevice *device, const VvChoice *choice, GError **error)
+refuse_opened (const VvContext *s, const VvPciDevice *device, const VvChoice *choice, GError **error)
 {
   g_autofree char *rule = vv_decision_rule (choice->decision);
   g_autofree char *out = choice->selection->excluded->len ? vv_selection_why_none (choice->selection) : NULL;
@@ -341,7 +341,7 @@ refuse_opened (const VvSession *s, const VvPciDevice *device, const VvChoice *ch
 gboolean
 vv_attach_opened (const VvBinding *b, VvChoice *choice, gboolean must_know, GError **error)
 {
-  const VvSession *s = b->session;
+  const VvContext *s = b->context;
   const VvPciDevice *d = b->device;
 
   if (!vv_decision_is_strict (choice->decision))
@@ -402,7 +402,7 @@ vv_attach (VvBinding *b, VvChoice *choice, GError **error)
     g_autoptr (GError) immobile = NULL;
     if (!vv_binding_detach (b, choice->selection, &failure))
       fail (choice, g_steal_pointer (&failure), &problem);
-    else if (!asks || vv_attach_can_migrate (b->session, b->device, &choice->use, &immobile))
+    else if (!asks || vv_attach_can_migrate (b->context, b->device, &choice->use, &immobile))
       return TRUE;
     else
       try_another (b, choice, immobile, &problem);

@@ -40,12 +40,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvChoice, vv_choice_free)
  * Returns: (transfer full): the choice, or NULL with @error set: the device's modalias is malformed, or the
  * model is no driver's name
  */
-VvChoice *vv_choose (const VvSession *session, const VvPciDevice *device, const VvEntry *entry,
+VvChoice *vv_choose (const VvContext *context, const VvPciDevice *device, const VvEntry *entry,
                      const char *seen_driver, const VvRequested *requested, const char *whose,
                      GError **error);
 
 /** vv_choice_takes: Returns: whether @device may be on @driver, if somebody else chose that */
-gboolean vv_choice_takes (const VvSession *session, const VvPciDevice *device, const VvChoice *choice,
+gboolean vv_choice_takes (const VvContext *context, const VvPciDevice *device, const VvChoice *choice,
                           const char *driver);
 
 /** vv_choice_requires: Returns: whether a domain with the device must be migratable */
@@ -59,7 +59,7 @@ gboolean vv_choice_requires (const VvChoice *choice);
  *
  * Returns: FALSE with @error set (VV_ERROR_POLICY) then
  */
-gboolean vv_choice_check (const VvSession *session, const VvPciDevice *device, const VvChoice *choice,
+gboolean vv_choice_check (const VvContext *context, const VvPciDevice *device, const VvChoice *choice,
                           GError **error);
 
 /**
@@ -106,5 +106,5 @@ void vv_attach_record_failed (VvBinding *binding);
  * Returns: whether a domain could be migrated with it, as far as that can be told; FALSE with @error set when
  * it cannot (VV_ERROR_POLICY), or the driver could not be asked
  */
-gboolean vv_attach_can_migrate (const VvSession *session, const VvPciDevice *device,
+gboolean vv_attach_can_migrate (const VvContext *context, const VvPciDevice *device,
                                 const VvMigrationUse *use, GError **error);

@@ -27,17 +27,17 @@ vv_binding_assign (char **field, const char *value)
 /* --- opening and closing --- */
 
 VvBinding *
-vv_binding_new (const VvSession *session, const char *address, VvLock *lock, GError **error)
+vv_binding_new (const VvContext *context, const char *address, VvLock *lock, GError **error)
 {
   g_autoptr (VvBinding) b = g_new0 (VvBinding, 1);
   g_autoptr (GError) damaged = NULL;
 
-  b->session = session;
+  b->context = context;
   b->lock = lock;
-  b->device = vv_pci_device_open (session->host, address, error);
+  b->device = vv_pci_device_open (context->host, address, error);
   if (!b->device)
     return NULL;
-  b->entry = vv_journal_load (session->journal, address, &damaged);
+  b->entry = vv_journal_load (context->journal, address, &damaged);
   if (damaged) {
     g_propagate_error (error, g_steal_pointer (&damaged));
     return NULL;
@@ -49,17 +49,17 @@ vv_binding_new (const VvSession *session, const char *address, VvLock *lock, GEr
 }
 
 static void
-tell_change (const VvSession *session, const VvChange *change)
+tell_change (const VvContext *context, const VvChange *change)
 {
   vv_change_log (change);
-  vv_counters_add (session->journal, change);
+  vv_counters_add (context->journal, change);
 }
 
 void
 vv_binding_tell (VvBinding *b)
 {
   if (b->change && b->lock)
-    tell_change (b->session, b->change);
+    tell_change (b->context, b->change);
   g_clear_pointer (&b->change, vv_change_free);
 }
 
@@ -72,7 +72,7 @@ vv_binding_close (VvBinding *b)
   VvChange *change = b->change;
   g_clear_pointer (&b->lock, vv_lock_free); /* the counters' lock is not waited for under it */
   if (change && !dry_run)
-    tell_change (b->session, change);
+    tell_change (b->context, change);
   vv_pci_device_free (b->device);
   vv_entry_free (b->entry);
   g_free (b);
@@ -99,7 +99,7 @@ gboolean
 vv_binding_save (VvBinding *b, GError **error)
 {
   VvPhase before = vv_phase_timer_enter (b->deadline.timer, VV_PHASE_JOURNAL);
-  gboolean done = !b->lock || vv_journal_store (b->session->journal, b->entry, error);
+  gboolean done = !b->lock || vv_journal_store (b->context->journal, b->entry, error);
 
   vv_phase_timer_enter (b->deadline.timer, before);
   return done;
@@ -109,7 +109,7 @@ gboolean
 vv_binding_forget (VvBinding *b, GError **error)
 {
   VvPhase before = vv_phase_timer_enter (b->deadline.timer, VV_PHASE_JOURNAL);
-  gboolean done = !b->lock || vv_journal_drop (b->session->journal, b->device->address, error);
+  gboolean done = !b->lock || vv_journal_drop (b->context->journal, b->device->address, error);
 
   g_clear_pointer (&b->entry, vv_entry_free);
   vv_phase_timer_enter (b->deadline.timer, before);
@@ -189,7 +189,7 @@ vv_step_load (VvBinding *b, const char *module, GError **error)
   if (!b->lock)
     return TRUE;
   VvPhase before = vv_phase_timer_enter (b->deadline.timer, VV_PHASE_MODULE);
-  gboolean done = vv_modules_load (b->session->modules, module, error);
+  gboolean done = vv_modules_load (b->context->modules, module, error);
   vv_phase_timer_enter (b->deadline.timer, before);
   return done;
 }
@@ -231,8 +231,8 @@ wait_for_files (const VvBinding *b, const char *driver, const char *unbind)
 
   if (b->deadline.until)
     end = MIN (end, b->deadline.until);
-  while (!vv_io_exists (b->session->host->sys, unbind) && !last) {
-    last = !vv_io_exists (b->session->host->sys, folder) || vv_io_exists (b->session->host->sys, uevent) ||
+  while (!vv_io_exists (b->context->host->sys, unbind) && !last) {
+    last = !vv_io_exists (b->context->host->sys, folder) || vv_io_exists (b->context->host->sys, uevent) ||
            g_get_monotonic_time () >= end;
     g_usleep (REGISTERING_LOOK_US);
   }
@@ -245,9 +245,9 @@ vv_step_unbind (VvBinding *b, GError **error)
     return TRUE;
   g_autofree char *path = driver_file (b->device->now.driver, "unbind");
   g_autoptr (GError) problem = NULL;
-  if (b->lock && !vv_io_exists (b->session->host->sys, path))
+  if (b->lock && !vv_io_exists (b->context->host->sys, path))
     wait_for_files (b, b->device->now.driver, path);
-  if (!step_write (b, b->session->host->sys, path, b->device->address, &problem)) {
+  if (!step_write (b, b->context->host->sys, path, b->device->address, &problem)) {
     /* ENODEV: it has let go of the device itself, as nvme does of what it cannot start */
     if (!g_error_matches (problem, VV_ERROR, VV_ERROR_NO_DEVICE) ||
         !vv_pci_device_reload_driver (b->device, NULL) || b->device->now.driver) {
@@ -265,7 +265,7 @@ vv_step_bind (VvBinding *b, const char *driver, GError **error)
 {
   g_autofree char *path = driver_file (driver, "bind");
 
-  if (!step_write (b, b->session->host->sys, path, b->device->address, error))
+  if (!step_write (b, b->context->host->sys, path, b->device->address, error))
     return FALSE;
   if (!b->lock) {
     vv_binding_assign (&b->device->now.driver, driver);
@@ -285,7 +285,7 @@ vv_step_bind (VvBinding *b, const char *driver, GError **error)
 gboolean
 vv_step_probe (VvBinding *b, GError **error)
 {
-  return step_write (b, b->session->host->sys, "bus/pci/drivers_probe", b->device->address, error) &&
+  return step_write (b, b->context->host->sys, "bus/pci/drivers_probe", b->device->address, error) &&
          !vv_binding_vanished (b, error);
 }
 
@@ -295,10 +295,10 @@ gboolean
 vv_step_hooks (VvBinding *b, VvOperation operation, const char *sub_operation, const char *driver,
                GError **error)
 {
-  if (!b->lock || !b->session->hooks)
+  if (!b->lock || !b->context->hooks)
     return TRUE;
   VvPhase before = vv_phase_timer_enter (b->deadline.timer, VV_PHASE_SCRIPT);
-  gboolean done = vv_nodedev_hooks_run (b->session->hooks, b->device, operation, sub_operation, driver,
+  gboolean done = vv_nodedev_hooks_run (b->context->hooks, b->device, operation, sub_operation, driver,
                                         b->deadline.until, error);
   vv_phase_timer_enter (b->deadline.timer, before);
   return done;
@@ -341,7 +341,7 @@ vv_settle (VvBinding *b, const VvDriverState *state, GError **error)
 {
   const char *driver = state->driver;
 
-  if (driver && state->module && !vv_driver_registered (b->session->host, driver)) {
+  if (driver && state->module && !vv_driver_registered (b->context->host, driver)) {
     if (!vv_step_load (b, state->module, error) || vv_binding_vanished (b, error))
       return FALSE; /* a driver that arrives takes the devices that wait for it, perhaps this one */
   }

@@ -12,7 +12,7 @@
 
 #include "change.h"
 #include "phase-timer.h"
-#include "session.h"
+#include "context.h"
 
 /**
  * VvDeadline:
@@ -35,14 +35,14 @@ typedef struct {
 
 /**
  * VvBinding:
- * @session: what it was opened with
+ * @context: what it was opened with
  * @device: the device as it is now
  * @entry: (nullable): its journal entry; to be changed by the owner of the binding, then vv_binding_save()
  * @change: (nullable): what was done last, as far as it came. It is logged and counted when the next change
  * begins or the binding is closed; its owner may add to it until then
  */
 typedef struct {
-  const VvSession *session;
+  const VvContext *context;
   VvPciDevice *device;
   VvEntry *entry;
   VvChange *change;
@@ -62,9 +62,9 @@ typedef struct {
  *
  * Reads the device's entry, and drops that of another device which had this address.
  *
- * Returns: (transfer full): the binding; @session must live longer; or NULL with @error set
+ * Returns: (transfer full): the binding; @context must live longer; or NULL with @error set
  */
-VvBinding *vv_binding_new (const VvSession *session, const char *address, VvLock *lock, GError **error);
+VvBinding *vv_binding_new (const VvContext *context, const char *address, VvLock *lock, GError **error);
 
 /**
  * vv_binding_close:

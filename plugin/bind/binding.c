@@ -21,21 +21,21 @@ same (const char *a, const char *b)
 /* --- opening --- */
 
 VvBinding *
-vv_binding_open (const VvSession *session, const char *address, gboolean dry_run, GError **error)
+vv_binding_open (const VvContext *context, const char *address, gboolean dry_run, GError **error)
 {
-  VvLock *lock = dry_run ? NULL : vv_journal_lock (session->journal, address, LOCK_TIMEOUT_MS, error);
+  VvLock *lock = dry_run ? NULL : vv_journal_lock (context->journal, address, LOCK_TIMEOUT_MS, error);
 
-  vv_session_goes_on (session);
-  return lock || dry_run ? vv_recover_device (session, address, lock, error) : NULL;
+  vv_context_goes_on (context);
+  return lock || dry_run ? vv_recover_device (context, address, lock, error) : NULL;
 }
 
 VvBinding *
-vv_binding_open_between (const VvSession *session, const char *address, const char *seen_on,
+vv_binding_open_between (const VvContext *context, const char *address, const char *seen_on,
                          const VvDeadline *deadline, GError **error)
 {
   gint64 left = MAX (deadline->until - g_get_monotonic_time (), 0) / G_TIME_SPAN_MILLISECOND;
-  VvLock *lock = vv_journal_lock (session->journal, address, MIN (left, LOCK_TIMEOUT_MS), error);
-  VvBinding *b = lock ? vv_binding_new (session, address, lock, error) : NULL;
+  VvLock *lock = vv_journal_lock (context->journal, address, MIN (left, LOCK_TIMEOUT_MS), error);
+  VvBinding *b = lock ? vv_binding_new (context, address, lock, error) : NULL;
 
   if (b) {
     b->deadline = *deadline;
@@ -81,7 +81,7 @@ static gboolean
 refuse_in_use (const VvBinding *b, GError **error)
 {
   /* a process uses a VFIO device only while that is on a driver; looking through /proc is not for nothing */
-  g_autofree char *user = b->device->now.driver ? vv_vfio_user (b->session->host, b->device) : NULL;
+  g_autofree char *user = b->device->now.driver ? vv_vfio_user (b->context->host, b->device) : NULL;
 
   if (user)
     g_set_error (
@@ -95,7 +95,7 @@ refuse_in_use (const VvBinding *b, GError **error)
 static gboolean
 verify_vfio (VvBinding *b, GError **error)
 {
-  if (!b->lock || b->device->vfio_dev || !vv_io_exists (b->session->host->sys, "class/vfio-dev"))
+  if (!b->lock || b->device->vfio_dev || !vv_io_exists (b->context->host->sys, "class/vfio-dev"))
     return TRUE;
   g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("%s bound the device but made no VFIO device of it"),
                b->device->now.driver);
@@ -123,7 +123,7 @@ registered_driver (const VvHost *host, const VvCandidate *c)
 static char *
 ready_driver (VvBinding *b, const VvCandidate *c, const char **step, GError **error)
 {
-  g_autofree char *known = registered_driver (b->session->host, c);
+  g_autofree char *known = registered_driver (b->context->host, c);
 
   if (known)
     return g_steal_pointer (&known);
@@ -131,7 +131,7 @@ ready_driver (VvBinding *b, const VvCandidate *c, const char **step, GError **er
   if (!vv_step_load (b, c->module, error))
     return NULL;
   *step = "driver";
-  g_autofree char *driver = vv_candidate_driver (b->session->host, c);
+  g_autofree char *driver = vv_candidate_driver (b->context->host, c);
   if (!driver && !b->lock) {
     g_ptr_array_add (
         b->change->steps,
@@ -144,14 +144,14 @@ ready_driver (VvBinding *b, const VvCandidate *c, const char **step, GError **er
 }
 
 gboolean
-vv_binding_load_ahead (const VvSession *session, const VvSelection *selection, GError **error)
+vv_binding_load_ahead (const VvContext *context, const VvSelection *selection, GError **error)
 {
   g_autoptr (GError) first = NULL;
 
   for (guint i = 0; i < selection->candidates->len; i++) {
     const VvCandidate *c = selection->candidates->pdata[i];
-    g_autofree char *driver = registered_driver (session->host, c);
-    if (driver || vv_modules_load (session->modules, c->module, first ? NULL : &first))
+    g_autofree char *driver = registered_driver (context->host, c);
+    if (driver || vv_modules_load (context->modules, c->module, first ? NULL : &first))
       return TRUE;
   }
   if (first)
@@ -163,10 +163,10 @@ vv_binding_load_ahead (const VvSession *session, const VvSelection *selection, G
 
 /* A detach writes its state before anything else. */
 void
-vv_binding_stand_back (const VvSession *session, const char *address)
+vv_binding_stand_back (const VvContext *context, const char *address)
 {
-  g_autoptr (VvPciDevice) device = vv_pci_device_open (session->host, address, NULL);
-  g_autoptr (VvEntry) entry = vv_journal_load (session->journal, address, NULL);
+  g_autoptr (VvPciDevice) device = vv_pci_device_open (context->host, address, NULL);
+  g_autoptr (VvEntry) entry = vv_journal_load (context->journal, address, NULL);
   gboolean detaching = entry && entry->state == VV_STATE_DETACHING;
 
   if (device && !device->now.driver && device->now.override)
@@ -328,7 +328,7 @@ is_vendor_vfio (const VvBinding *b, const VvSelection *selection)
   const char *driver = b->device->now.driver;
 
   return b->device->vfio_dev &&
-         !vv_selection_has_driver (b->session->host, selection, driver, b->device->now.module) &&
+         !vv_selection_has_driver (b->context->host, selection, driver, b->device->now.module) &&
          !same (driver, VV_GENERIC_DRIVER) && !(b->entry && same (driver, b->entry->vfio_driver));
 }
 
@@ -369,7 +369,7 @@ only_driver (const VvHost *host, const VvSelection *selection)
 gboolean
 vv_binding_detach (VvBinding *b, const VvSelection *selection, GError **error)
 {
-  const VvCandidate *on = vv_candidates_find (b->session->host, selection->candidates, b->device->now.driver);
+  const VvCandidate *on = vv_candidates_find (b->context->host, selection->candidates, b->device->now.driver);
   const VvCandidate *taken = NULL;
   g_autoptr (GError) problem = NULL;
 
@@ -384,7 +384,7 @@ vv_binding_detach (VvBinding *b, const VvSelection *selection, GError **error)
   g_auto (VvDriverState) before = vv_driver_state_copy (&b->device->now);
   g_autoptr (VvEntry) entry_before = b->entry ? vv_entry_copy (b->entry) : NULL;
   vv_binding_begin (b, VV_DETACH);
-  b->change->wanted = only_driver (b->session->host, selection);
+  b->change->wanted = only_driver (b->context->host, selection);
   if ((b->lock && refuse_in_use (b, &problem)) || !record_detaching (b, &entry_before, &problem))
     return vv_binding_end (b, NULL, g_steal_pointer (&problem), error);
   for (guint i = 0; i < selection->candidates->len && !taken; i++) {

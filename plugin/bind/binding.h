@@ -23,9 +23,9 @@
  * undoes what a process that died left half done. An entry of another device that had this address is
  * dropped.
  *
- * Returns: (transfer full): the binding; @session must live longer; or NULL with @error set
+ * Returns: (transfer full): the binding; @context must live longer; or NULL with @error set
  */
-VvBinding *vv_binding_open (const VvSession *session, const char *address, gboolean dry_run, GError **error);
+VvBinding *vv_binding_open (const VvContext *context, const char *address, gboolean dry_run, GError **error);
 
 /**
  * vv_binding_open_between:
@@ -36,7 +36,7 @@ VvBinding *vv_binding_open (const VvSession *session, const char *address, gbool
  * Nothing is recovered: what an entry that was cut off would have the device go to is not what was asked for
  * now. The lock is waited for no longer than @deadline has it.
  */
-VvBinding *vv_binding_open_between (const VvSession *session, const char *address, const char *seen_on,
+VvBinding *vv_binding_open_between (const VvContext *context, const char *address, const char *seen_on,
                                     const VvDeadline *deadline, GError **error);
 
 /**
@@ -68,7 +68,7 @@ gboolean vv_on_vfio (const VvHost *host, const VvPciDevice *device, const VvSele
  *
  * Returns: FALSE with @error set, for the first candidate, when none does
  */
-gboolean vv_binding_load_ahead (const VvSession *session, const VvSelection *selection, GError **error);
+gboolean vv_binding_load_ahead (const VvContext *context, const VvSelection *selection, GError **error);
 
 /**
  * vv_binding_stand_back:
@@ -77,7 +77,7 @@ gboolean vv_binding_load_ahead (const VvSession *session, const VvSelection *sel
  * died half-way: when it still has no driver, and a driver_override that may be any candidate's, it gets the
  * generic driver's; when it was on its way home, none, so that the kernel chooses. The entry stays.
  */
-void vv_binding_stand_back (const VvSession *session, const char *address);
+void vv_binding_stand_back (const VvContext *context, const char *address);
 
 /**
  * vv_binding_detach:

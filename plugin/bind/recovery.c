@@ -56,7 +56,7 @@ static gboolean
 recover (VvBinding *b, GError **error)
 {
   VvEntry *e = b->entry;
-  g_autofree char *user = vv_vfio_user (b->session->host, b->device);
+  g_autofree char *user = vv_vfio_user (b->context->host, b->device);
   gboolean goes_home = !user && e->host_known && (e->state != VV_STATE_DETACHING || !b->device->vfio_dev);
   g_autoptr (GError) not_home = NULL;
 
@@ -73,9 +73,9 @@ recover (VvBinding *b, GError **error)
 }
 
 VvBinding *
-vv_recover_device (const VvSession *session, const char *address, VvLock *lock, GError **error)
+vv_recover_device (const VvContext *context, const char *address, VvLock *lock, GError **error)
 {
-  g_autoptr (VvBinding) b = vv_binding_new (session, address, lock, error);
+  g_autoptr (VvBinding) b = vv_binding_new (context, address, lock, error);
   g_autoptr (GError) problem = NULL;
 
   if (!b || !lock || !b->entry ||
@@ -93,7 +93,7 @@ vv_recover_device (const VvSession *session, const char *address, VvLock *lock, 
 /* --- all devices --- */
 
 static gboolean
-is_present (const VvSession *s, const char *address)
+is_present (const VvContext *s, const char *address)
 {
   g_autofree char *device = g_build_filename ("bus/pci/devices", address, NULL);
 
@@ -104,7 +104,7 @@ is_present (const VvSession *s, const char *address)
  * have an entry of its own, while the lock was taken. What a domain had is for vfio-variant-minder. Returns:
  * whether there is no device to be recovered */
 static gboolean
-drop_vanished (const VvSession *s, const char *address)
+drop_vanished (const VvContext *s, const char *address)
 {
   g_autoptr (VvEntry) entry = NULL;
   g_autoptr (VvLock) lock = NULL;
@@ -121,7 +121,7 @@ drop_vanished (const VvSession *s, const char *address)
 /* A look without the lock: most entries are at rest. The process that has a device's lock lives, and ends its
  * work itself. An entry that is damaged is for the caller who wants its device. */
 static void
-recover_one (const VvSession *s, const char *address)
+recover_one (const VvContext *s, const char *address)
 {
   g_autoptr (VvEntry) entry = NULL;
   g_autoptr (GError) problem = NULL;
@@ -130,7 +130,7 @@ recover_one (const VvSession *s, const char *address)
     return;
   entry = vv_journal_load (s->journal, address, NULL);
   VvLock *lock = entry ? vv_journal_lock (s->journal, address, 0, &problem) : NULL;
-  vv_session_goes_on (s);
+  vv_context_goes_on (s);
   if (!lock && (!problem || g_error_matches (problem, VV_ERROR, VV_ERROR_REFUSED)))
     return;
   g_autoptr (VvBinding) b = lock ? vv_recover_device (s, address, lock, &problem) : NULL;
@@ -139,7 +139,7 @@ recover_one (const VvSession *s, const char *address)
 }
 
 void
-vv_recover (const VvSession *s)
+vv_recover (const VvContext *s)
 {
   g_autoptr (GPtrArray) addresses = vv_journal_addresses (s->journal);
 

@@ -19,7 +19,7 @@
  *
  * Returns: (transfer full): the binding, or NULL with @error set
  */
-VvBinding *vv_recover_device (const VvSession *session, const char *address, VvLock *lock, GError **error);
+VvBinding *vv_recover_device (const VvContext *context, const char *address, VvLock *lock, GError **error);
 
 /**
  * vv_recover:
@@ -27,4 +27,4 @@ VvBinding *vv_recover_device (const VvSession *session, const char *address, VvL
  * All devices that have an entry. One whose lock another process has is passed over: that process lives. The
  * entry of a device that is gone from the host is dropped.
  */
-void vv_recover (const VvSession *session);
+void vv_recover (const VvContext *context);

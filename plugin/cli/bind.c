@@ -22,9 +22,9 @@ typedef struct {
 /* The host's own use of the device: reasons for the administrator to weigh, so --force gets past them, or the
  * policy. */
 static gboolean
-host_allows (const VvSession *session, const VvPciDevice *device, const VvDecision *decision, GError **error)
+host_allows (const VvContext *context, const VvPciDevice *device, const VvDecision *decision, GError **error)
 {
-  g_autoptr (GPtrArray) reasons = vv_host_use (session->host, device);
+  g_autoptr (GPtrArray) reasons = vv_host_use (context->host, device);
 
   if (!reasons->len)
     return TRUE;
@@ -42,13 +42,13 @@ host_allows (const VvSession *session, const VvPciDevice *device, const VvDecisi
 }
 
 static gboolean
-iommu_allows (const VvSession *session, const VvPciDevice *device, GError **error)
+iommu_allows (const VvContext *context, const VvPciDevice *device, GError **error)
 {
   g_autoptr (GPtrArray) obstacles = NULL;
 
   if (device->iommu_group)
     return TRUE; /* what else is in the group matters when a guest starts, not now */
-  obstacles = vv_group_obstacles (session->host, session->catalog, device, NULL);
+  obstacles = vv_group_obstacles (context->host, context->catalog, device, NULL);
   if (!obstacles->len)
     return TRUE;
   g_set_error (error, VV_ERROR, VV_ERROR_REFUSED, "%s: %s", device->address, (char *)obstacles->pdata[0]);
@@ -56,25 +56,25 @@ iommu_allows (const VvSession *session, const VvPciDevice *device, GError **erro
 }
 
 static VvChange *
-bind_device (const VvSession *session, const char *address, const Options *options, GError **error)
+bind_device (const VvContext *context, const char *address, const Options *options, GError **error)
 {
-  g_autoptr (VvBinding) binding = vv_binding_open (session, address, options->dry_run, error);
+  g_autoptr (VvBinding) binding = vv_binding_open (context, address, options->dry_run, error);
   g_autoptr (VvChoice) choice =
-      binding ? vv_choose (session, binding->device, binding->entry, NULL, NULL, NULL, error) : NULL;
+      binding ? vv_choose (context, binding->device, binding->entry, NULL, NULL, NULL, error) : NULL;
 
   if (choice && options->at_boot) {
     /* A virtual function that was destroyed and made anew has nothing to do with what it was. What a domain
      * has is between libvirt's hands at times. */
-    gboolean on_vfio = vv_on_vfio (session->host, binding->device, choice->selection);
+    gboolean on_vfio = vv_on_vfio (context->host, binding->device, choice->selection);
     if (vv_binding_is_stale (binding, &binding->device->now, on_vfio) && !binding->entry->domain &&
         !vv_binding_forget (binding, error))
       return NULL;
     vv_binding_expect_new (binding);
   }
   if (!choice || (options->driver && !vv_selection_force (choice->selection, options->driver, error)) ||
-      !iommu_allows (session, binding->device, error) ||
+      !iommu_allows (context, binding->device, error) ||
       (!options->force && (!vv_domain_allows (binding->entry, error) ||
-                           !host_allows (session, binding->device, choice->decision, error))))
+                           !host_allows (context, binding->device, choice->decision, error))))
     return NULL;
   if (options->driver ? !vv_binding_detach (binding, choice->selection, error)
                       : !vv_attach (binding, choice, error))
@@ -89,10 +89,10 @@ bind_device (const VvSession *session, const char *address, const Options *optio
 }
 
 static VvChange *
-bind_and_say (const VvSession *session, const char *address, gpointer data, GError **error)
+bind_and_say (const VvContext *context, const char *address, gpointer data, GError **error)
 {
   const Options *options = data;
-  VvChange *change = bind_device (session, address, options, error);
+  VvChange *change = bind_device (context, address, options, error);
 
   if (!change && options->at_boot) /* what a program that udev runs prints is read by nobody */
     g_warning ("%s", (*error)->message);
@@ -103,31 +103,31 @@ bind_and_say (const VvSession *session, const char *address, gpointer data, GErr
 
 /* Looked at without its lock: most devices of a host are none of ours. */
 static gboolean
-is_wanted_at_boot (const VvSession *session, const char *address)
+is_wanted_at_boot (const VvContext *context, const char *address)
 {
-  vv_new_device_wait_shown (session->host, address);
-  g_autoptr (VvPciDevice) device = vv_pci_device_look (session->host, address, NULL);
-  g_autoptr (VvEntry) entry = device ? vv_journal_load (session->journal, address, NULL) : NULL;
-  g_autoptr (VvChoice) choice = device ? vv_choose (session, device, entry, NULL, NULL, NULL, NULL) : NULL;
+  vv_new_device_wait_shown (context->host, address);
+  g_autoptr (VvPciDevice) device = vv_pci_device_look (context->host, address, NULL);
+  g_autoptr (VvEntry) entry = device ? vv_journal_load (context->journal, address, NULL) : NULL;
+  g_autoptr (VvChoice) choice = device ? vv_choose (context, device, entry, NULL, NULL, NULL, NULL) : NULL;
 
   if (!choice || choice->decision->terms.values[VV_TERM_AT_BOOT] != VV_AT_BOOT_YES)
     return FALSE;
   /* What a domain has, or the policy had bound before, is where it should be. */
-  return !entry || (!entry->held && !entry->domain) || !vv_on_vfio (session->host, device, choice->selection);
+  return !entry || (!entry->held && !entry->domain) || !vv_on_vfio (context->host, device, choice->selection);
 }
 
 /* Returns: (transfer full) (nullable): those of the devices meant, or of all, that are to be bound at boot */
 static GPtrArray *
-wanted_at_boot (const VvSession *session, int argc, char **argv, int *code)
+wanted_at_boot (const VvContext *context, int argc, char **argv, int *code)
 {
   GPtrArray *addresses;
 
-  if (!vv_policy_has_at_boot (session->policy))
+  if (!vv_policy_has_at_boot (context->policy))
     return g_ptr_array_new ();
-  addresses = argc > 1 ? vv_device_arguments (session->host, argc, argv, code)
-                       : vv_io_list (session->host->sys, "bus/pci/devices");
+  addresses = argc > 1 ? vv_device_arguments (context->host, argc, argv, code)
+                       : vv_io_list (context->host->sys, "bus/pci/devices");
   for (guint i = addresses ? addresses->len : 0; i-- > 0;)
-    if (!is_wanted_at_boot (session, addresses->pdata[i]))
+    if (!is_wanted_at_boot (context, addresses->pdata[i]))
       g_ptr_array_remove_index (addresses, i);
   return addresses;
 }
@@ -164,12 +164,12 @@ vv_cmd_bind (int argc, char **argv)
   if (options.at_boot && (driver || options.force))
     return vv_usage_error (argv[0], _ ("--at-boot goes by the policy: neither --driver nor --force"));
   options.driver = driver;
-  g_autoptr (VvSession) session = vv_open_to_move (&common, argv[0], options.jobs, options.dry_run, &code);
-  if (!session)
+  g_autoptr (VvContext) context = vv_open_to_move (&common, argv[0], options.jobs, options.dry_run, &code);
+  if (!context)
     return code;
-  g_autoptr (GPtrArray) addresses = options.at_boot ? wanted_at_boot (session, argc, argv, &code)
-                                                    : vv_device_arguments (session->host, argc, argv, &code);
+  g_autoptr (GPtrArray) addresses = options.at_boot ? wanted_at_boot (context, argc, argv, &code)
+                                                    : vv_device_arguments (context->host, argc, argv, &code);
   if (!addresses)
     return code;
-  return vv_move_all (session, addresses, options.jobs, common.json, options.dry_run, bind_and_say, &options);
+  return vv_move_all (context, addresses, options.jobs, common.json, options.dry_run, bind_and_say, &options);
 }

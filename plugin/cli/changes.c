@@ -11,7 +11,7 @@
 
 #define CELL_CHARACTERS 1000
 
-/* @rows, @nodes: as they were told last; no nodes where the table is drawn; @session: what they were read
+/* @rows, @nodes: as they were told last; no nodes where the table is drawn; @context: what they were read
  * from */
 typedef struct {
   const VvHost *host;
@@ -19,7 +19,7 @@ typedef struct {
   const VvStyle *style;
   gboolean json;
   gboolean terminal;
-  VvSession *session;
+  VvContext *context;
   GPtrArray *rows;
   GHashTable *nodes;
 } Follow;
@@ -104,19 +104,19 @@ tell_changes (const Follow *f, const GPtrArray *rows, GHashTable *nodes)
 
 /* Named devices may have gone. */
 static GPtrArray *
-rows_now (const Follow *f, VvSession *session)
+rows_now (const Follow *f, VvContext *context)
 {
   VvListing listing = *f->listing;
   g_autoptr (GPtrArray) present = g_ptr_array_new_with_free_func (g_free);
 
   for (guint i = 0; listing.named && i < listing.named->len; i++) {
     g_autofree char *path = g_build_filename ("bus/pci/devices", listing.named->pdata[i], NULL);
-    if (vv_io_exists (session->host->sys, path))
+    if (vv_io_exists (context->host->sys, path))
       g_ptr_array_add (present, g_strdup (listing.named->pdata[i]));
   }
   if (listing.named)
     listing.named = present;
-  return vv_rows_read (session, &listing, FALSE);
+  return vv_rows_read (context, &listing, FALSE);
 }
 
 static void
@@ -124,7 +124,7 @@ forget (Follow *f)
 {
   g_clear_pointer (&f->rows, g_ptr_array_unref);
   g_clear_pointer (&f->nodes, g_hash_table_unref);
-  g_clear_pointer (&f->session, vv_session_free);
+  g_clear_pointer (&f->context, vv_context_free);
 }
 
 /* Journal, policy and modules may all have become other ones. */
@@ -133,14 +133,14 @@ look (gpointer data)
 {
   Follow *f = data;
   g_autoptr (GError) error = NULL;
-  VvSession *session = vv_session_new (NULL, f->host->release, FALSE, &error);
+  VvContext *context = vv_context_new (NULL, f->host->release, FALSE, &error);
 
-  if (!session) {
+  if (!context) {
     vv_warning ("%s", error->message);
     return TRUE;
   }
-  vv_session_set_policy (session, vv_policy_read (session->host));
-  GPtrArray *rows = rows_now (f, session);
+  vv_context_set_policy (context, vv_policy_read (context->host));
+  GPtrArray *rows = rows_now (f, context);
   GHashTable *nodes = f->terminal ? NULL : nodes_of (rows);
   if (f->terminal) {
     fputs ("\033[H\033[J", stdout); /* from the top; what was there before goes */
@@ -151,16 +151,16 @@ look (gpointer data)
   forget (f);
   f->rows = rows;
   f->nodes = nodes;
-  f->session = session;
+  f->context = context;
   return fflush (stdout) == 0;
 }
 
 int
-vv_changes_follow (const VvSession *session, const VvListing *listing, const VvStyle *style, gboolean json)
+vv_changes_follow (const VvContext *context, const VvListing *listing, const VvStyle *style, gboolean json)
 {
-  Follow f = {session->host, listing, style, json, !json && vv_colour_is_terminal (), NULL, NULL, NULL};
+  Follow f = {context->host, listing, style, json, !json && vv_colour_is_terminal (), NULL, NULL, NULL};
   g_autoptr (GError) error = NULL;
-  gboolean begun = vv_watch (session->host, look, &f, &error);
+  gboolean begun = vv_watch (context->host, look, &f, &error);
 
   forget (&f);
   return begun ? VV_EXIT_DONE : vv_print_error (error);

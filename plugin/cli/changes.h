@@ -10,7 +10,7 @@
 #include "rows.h"
 #include "table.h"
 
-/** vv_changes_follow: @session: in which the devices were named; others are opened later; Returns: the exit
+/** vv_changes_follow: @context: in which the devices were named; others are opened later; Returns: the exit
  * code */
-int vv_changes_follow (const VvSession *session, const VvListing *listing, const VvStyle *style,
+int vv_changes_follow (const VvContext *context, const VvListing *listing, const VvStyle *style,
                        gboolean json);

@@ -61,26 +61,26 @@ functions_of_slot (const VvHost *host, const VvPciDevice *device)
 }
 
 static gboolean
-stays_with_host (const VvSurroundings *s, const VvPciDevice *member)
+stays_with_host (const VvCheckContext *s, const VvPciDevice *member)
 {
-  g_autoptr (VvSelection) selection = vv_catalog_select (s->session->catalog, member->modalias, NULL);
+  g_autoptr (VvSelection) selection = vv_catalog_select (s->context->catalog, member->modalias, NULL);
 
   return member->now.driver && strcmp (member->now.driver, "pci-stub") != 0 &&
          strcmp (member->now.driver, "pcieport") != 0 &&
-         !(selection && vv_on_vfio (s->session->host, member, selection));
+         !(selection && vv_on_vfio (s->context->host, member, selection));
 }
 
 static void
-find_companion (const VvSurroundings *s, const VvPciDevice *device, const char *address, gboolean linked,
+find_companion (const VvCheckContext *s, const VvPciDevice *device, const char *address, gboolean linked,
                 GPtrArray *findings)
 {
-  g_autoptr (VvPciDevice) member = vv_pci_device_look (s->session->host, address, NULL);
+  g_autoptr (VvPciDevice) member = vv_pci_device_look (s->context->host, address, NULL);
   const char *kind = member ? companion_kind (member, linked) : NULL;
 
   if (!member || !stays_with_host (s, member) || !(linked || kind) ||
       (device->iommu_group && g_strcmp0 (member->iommu_group, device->iommu_group) == 0))
     return;
-  g_autoptr (GPtrArray) uses = vv_host_use (s->session->host, member);
+  g_autoptr (GPtrArray) uses = vv_host_use (s->context->host, member);
   vv_findings_add (findings, "companion", VV_WARNING, device->address,
                    kind ? g_strdup_printf (_ ("%s, its %s function, stays with the host on %s"), address,
                                            kind, member->now.driver)
@@ -92,12 +92,12 @@ find_companion (const VvSurroundings *s, const VvPciDevice *device, const char *
 }
 
 void
-vv_find_companions (const VvSurroundings *s, const VvPciDevice *device, const GPtrArray *along,
+vv_find_companions (const VvCheckContext *s, const VvPciDevice *device, const GPtrArray *along,
                     GPtrArray *findings)
 {
   g_autoptr (GPtrArray) entries = vv_io_list (device->dir, ".");
   g_autoptr (GPtrArray) functions =
-      class_of (device) >> 8 == DISPLAY ? functions_of_slot (s->session->host, device) : g_ptr_array_new ();
+      class_of (device) >> 8 == DISPLAY ? functions_of_slot (s->context->host, device) : g_ptr_array_new ();
   g_autoptr (GHashTable) seen = g_hash_table_new (g_str_hash, g_str_equal);
 
   for (guint i = 0; i < along->len; i++)
@@ -176,9 +176,9 @@ release_framebuffer (const VvHost *host)
 }
 
 void
-vv_find_boot_framebuffer (const VvSurroundings *s, const VvPciDevice *device, GPtrArray *findings)
+vv_find_boot_framebuffer (const VvCheckContext *s, const VvPciDevice *device, GPtrArray *findings)
 {
-  const VvHost *host = s->session->host;
+  const VvHost *host = s->context->host;
   int bar = -1;
   g_autofree char *owner = framebuffer_owner (host, device, &bar);
 

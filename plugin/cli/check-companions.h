@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "surroundings.h"
+#include "check-context.h"
 
 /**
  * vv_find_companions:
@@ -17,10 +17,10 @@
  * (consumer:pci:*, quirk_gpu_hda() and its like in the kernel's drivers/pci/quirks.c), and the audio, USB and
  * UCSI functions of a GPU's slot. Those of its IOMMU group are another finding.
  */
-void vv_find_companions (const VvSurroundings *s, const VvPciDevice *device, const GPtrArray *along,
+void vv_find_companions (const VvCheckContext *s, const VvPciDevice *device, const GPtrArray *along,
                          GPtrArray *findings);
 
 /** vv_find_boot_framebuffer: that the framebuffer of the firmware, on which the host shows its console, is in
  * a BAR of
  * @device; needs root, as /proc/iomem does */
-void vv_find_boot_framebuffer (const VvSurroundings *s, const VvPciDevice *device, GPtrArray *findings);
+void vv_find_boot_framebuffer (const VvCheckContext *s, const VvPciDevice *device, GPtrArray *findings);

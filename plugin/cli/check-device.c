@@ -14,7 +14,7 @@
 
 /* What the questions share. @chosen: (nullable): the candidate that would be bound */
 typedef struct {
-  const VvSurroundings *s;
+  const VvCheckContext *s;
   const VvPlan *plan;
   const VvHostdev *hostdev;
   VvPciDevice *device;
@@ -92,7 +92,7 @@ joined (GPtrArray *texts)
 static void
 check_iommu (const Look *l)
 {
-  const VvHost *host = l->s->session->host;
+  const VvHost *host = l->s->context->host;
   g_autofree char *unsafe = vv_io_attribute (host->sys, "module/vfio/parameters/enable_unsafe_noiommu_mode");
   g_autofree char *path = g_strdup_printf ("kernel/iommu_groups/%s/name", l->device->iommu_group);
   g_autofree char *name = l->device->iommu_group ? vv_io_attribute (host->sys, path) : NULL;
@@ -110,11 +110,11 @@ static void
 check_group (const Look *l)
 {
   g_autoptr (GPtrArray) blockers =
-      vv_group_blockers (l->s->session->host, l->s->session->catalog, l->device, l->plan->along);
+      vv_group_blockers (l->s->context->host, l->s->context->catalog, l->device, l->plan->along);
 
   for (guint i = 0; i < blockers->len; i++) {
     const VvPciDevice *member = blockers->pdata[i];
-    g_autoptr (GPtrArray) uses = vv_host_use (l->s->session->host, member);
+    g_autoptr (GPtrArray) uses = vv_host_use (l->s->context->host, member);
     g_autofree char *use = joined (uses);
     if (uses->len)
       find (l, "group", VV_PROBLEM,
@@ -147,7 +147,7 @@ is_ours (const Look *l)
 static void
 check_guest_use (const Look *l)
 {
-  g_autofree char *user = vv_vfio_user (l->s->session->host, l->device);
+  g_autofree char *user = vv_vfio_user (l->s->context->host, l->device);
 
   if (user && is_ours (l))
     find (l, "in-use-guest", VV_NOTE, g_strdup_printf (_ ("%s has it: this very domain runs"), user),
@@ -163,7 +163,7 @@ static void
 check_host_use (const Look *l)
 {
   g_autoptr (GPtrArray) reasons =
-      l->on_vfio ? g_ptr_array_new () : vv_host_use (l->s->session->host, l->device);
+      l->on_vfio ? g_ptr_array_new () : vv_host_use (l->s->context->host, l->device);
   gboolean refused = term (l, VV_TERM_HOST_USE) == VV_HOST_USE_REFUSE;
   g_autofree char *rule = vv_decision_rule (l->choice->decision);
 
@@ -185,11 +185,11 @@ check_entry (Look *l)
 {
   g_autoptr (GError) error = NULL;
 
-  l->entry = vv_journal_load (l->s->session->journal, l->device->address, &error);
+  l->entry = vv_journal_load (l->s->context->journal, l->device->address, &error);
   if (error)
     find (l, "journal-damaged", VV_PROBLEM, g_strdup (error->message),
           _ ("while it is there nothing of ours moves the device: it gets what libvirt chooses"),
-          g_strdup_printf ("rm %s/%s && vfio-variant restore %s", l->s->session->host->run_path,
+          g_strdup_printf ("rm %s/%s && vfio-variant restore %s", l->s->context->host->run_path,
                            l->device->address, l->device->address));
   if (!l->entry)
     return;
@@ -219,8 +219,8 @@ check_excluded (const Look *l, const VvCandidate *out)
     return;
   if (!out->alias || (l->chosen && l->chosen->alias && l->chosen->rank < out->rank))
     return;
-  g_autofree char *driver = vv_candidate_driver (l->s->session->host, out);
-  gboolean blacklisted = vv_modules_blacklisted (l->s->session->modules, out->module);
+  g_autofree char *driver = vv_candidate_driver (l->s->context->host, out);
+  gboolean blacklisted = vv_modules_blacklisted (l->s->context->modules, out->module);
   if (!blacklisted && !l->chosen) /* where none is left "no-driver" has all reasons */
     return;
   g_autofree char *grep = vv_settings_grep ("blacklist[[:space:]=].*", out->module);
@@ -234,14 +234,14 @@ check_excluded (const Look *l, const VvCandidate *out)
 static void
 check_candidates (Look *l)
 {
-  const VvSurroundings *s = l->s;
+  const VvCheckContext *s = l->s;
   const GPtrArray *candidates = l->choice->selection->candidates;
   const GPtrArray *excluded = l->choice->selection->excluded;
   guint first = l->check->findings->len;
 
   for (guint i = 0; i < candidates->len; i++) {
     const VvCandidate *c = candidates->pdata[i];
-    g_autofree char *driver = vv_candidate_driver (s->session->host, c);
+    g_autofree char *driver = vv_candidate_driver (s->context->host, c);
     gboolean there = c->source == VV_SOURCE_BUILTIN || (c->driver && g_strcmp0 (driver, c->driver) == 0);
     if (l->chosen)
       g_ptr_array_add (l->check->fallback, driver ? g_steal_pointer (&driver) : g_strdup (c->module));
@@ -268,15 +268,15 @@ best_in_table (const GPtrArray *among, const VvCandidate *best)
 
 /* Returns: (transfer full) (nullable): why the kernel would not have @module */
 static char *
-why_not_loaded (const VvSurroundings *s, const char *module)
+why_not_loaded (const VvCheckContext *s, const char *module)
 {
   g_autoptr (GPtrArray) findings = vv_findings_new ();
   g_auto (VvModuleLook) look = {0};
 
   if (!vv_find_module (s, module, FALSE, VV_NOTE, NULL, findings))
     return g_strdup (((const VvFinding *)findings->pdata[0])->what);
-  vv_modules_look (s->session->modules, module, &look);
-  return !look.present && !look.builtin && vv_modules_blacklisted (s->session->modules, module)
+  vv_modules_look (s->context->modules, module, &look);
+  return !look.present && !look.builtin && vv_modules_blacklisted (s->context->modules, module)
              ? g_strdup_printf (_ ("module %s is blacklisted"), module)
              : NULL;
 }
@@ -315,7 +315,7 @@ needs_iommu_logging (const Look *l, const char *driver)
 {
   VvMigration m;
 
-  return vv_migration_known (l->s->session->journal, driver, l->device->modalias, &m) == VV_MIGRATION_YES &&
+  return vv_migration_known (l->s->context->journal, driver, l->device->modalias, &m) == VV_MIGRATION_YES &&
          !m.dma_logging && !l->choice->use.forced;
 }
 
@@ -340,7 +340,7 @@ migration_remedy (const Look *l, const char *driver)
 {
   VvMigration m;
 
-  switch (vv_migration_known (l->s->session->journal, driver, l->device->modalias, &m)) {
+  switch (vv_migration_known (l->s->context->journal, driver, l->device->modalias, &m)) {
   case VV_MIGRATION_UNKNOWN:
     return probe_remedy (l, driver);
   case VV_MIGRATION_YES:
@@ -359,7 +359,7 @@ excluded_remedy (const Look *l)
 {
   for (guint i = 0; requires_migration (l) && i < l->choice->selection->excluded->len; i++) {
     const VvCandidate *c = l->choice->selection->excluded->pdata[i];
-    g_autofree char *driver = vv_candidate_driver (l->s->session->host, c);
+    g_autofree char *driver = vv_candidate_driver (l->s->context->host, c);
     const char *name = driver ? driver : c->module;
     char *remedy = needs_iommu_logging (l, name) ? migration_remedy (l, name) : NULL;
     if (remedy)
@@ -372,7 +372,7 @@ static void
 check_choice (const Look *l)
 {
   g_autofree char *rule = vv_decision_rule (l->choice->decision);
-  VvVfioPciRefusal refusal = vv_vfio_pci_refuses (l->s->session->host, l->s->session->modules, l->device);
+  VvVfioPciRefusal refusal = vv_vfio_pci_refuses (l->s->context->host, l->s->context->modules, l->device);
 
   for (guint i = 0; i < l->choice->refused->len; i++)
     find (l, "wish-refused", VV_WARNING, g_strdup (l->choice->refused->pdata[i]),
@@ -415,7 +415,7 @@ check_choice (const Look *l)
 static gboolean
 is_vendors (const Look *l)
 {
-  return l->device->vfio_dev && !vv_selection_has_driver (l->s->session->host, l->choice->selection,
+  return l->device->vfio_dev && !vv_selection_has_driver (l->s->context->host, l->choice->selection,
                                                           l->device->now.driver, l->device->now.module);
 }
 
@@ -490,7 +490,7 @@ tell_choice (const Look *l)
   const VvCandidate *c = l->chosen;
   g_autofree char *rule = vv_decision_rule (d);
 
-  l->check->driver = c ? vv_candidate_driver (l->s->session->host, c) : NULL;
+  l->check->driver = c ? vv_candidate_driver (l->s->context->host, c) : NULL;
   l->check->module = c ? g_strdup (c->module) : NULL;
   l->check->why = l->hostdev && l->hostdev->model && vv_decision_lists (d, l->hostdev->model)
                       ? g_strdup (_ ("the domain's <driver model=>"))
@@ -526,7 +526,7 @@ static gboolean
 would_be_refused (const Look *l, const char *driver)
 {
   return requires_migration (l) && l->hostdev && l->hostdev->managed && l->hostdev->iommufd &&
-         vv_migration_known (l->s->session->journal, driver, l->device->modalias, NULL) ==
+         vv_migration_known (l->s->context->journal, driver, l->device->modalias, NULL) ==
              VV_MIGRATION_UNKNOWN;
 }
 
@@ -538,7 +538,7 @@ check_migration (const Look *l)
 
   l->check->requires_migration = requires_migration (l);
   l->check->migratable =
-      vv_migration_foresee (l->s->session->journal, driver, l->device->modalias, &l->choice->use, &why);
+      vv_migration_foresee (l->s->context->journal, driver, l->device->modalias, &l->choice->use, &why);
   if (!driver || (!l->chosen && !l->on_vfio)) /* it stays on a driver of the host */
     return;
   if (l->check->migratable == VV_MIGRATION_YES)
@@ -590,17 +590,17 @@ choose (Look *l, GError **error)
   g_autofree char *whose = l->plan->domain ? g_strdup_printf ("domain %s", l->plan->domain->name) : NULL;
 
   const VvRequested requested = vv_domain_requested (l->plan->domain, l->hostdev);
-  l->choice = vv_choose (l->s->session, l->device, l->entry, NULL, &requested, whose, error);
+  l->choice = vv_choose (l->s->context, l->device, l->entry, NULL, &requested, whose, error);
   if (!l->choice)
     return FALSE;
-  l->on_vfio = vv_on_vfio (l->s->session->host, l->device, l->choice->selection);
+  l->on_vfio = vv_on_vfio (l->s->context->host, l->device, l->choice->selection);
   l->check->rule_file = g_strdup (l->choice->decision->file);
   l->check->rule_line = l->choice->decision->line;
   return TRUE;
 }
 
 VvCheck *
-vv_check_device (const VvSurroundings *s, const VvPlan *plan, const char *address, const VvHostdev *hostdev,
+vv_check_device (const VvCheckContext *s, const VvPlan *plan, const char *address, const VvHostdev *hostdev,
                  GError **error)
 {
   g_auto (Look) l = {.s = s, .plan = plan, .hostdev = hostdev, .check = g_new0 (VvCheck, 1)};
@@ -608,7 +608,7 @@ vv_check_device (const VvSurroundings *s, const VvPlan *plan, const char *addres
   l.check->address = g_strdup (address);
   l.check->fallback = g_ptr_array_new_with_free_func (g_free);
   l.check->findings = vv_findings_new ();
-  l.device = vv_pci_device_open (s->session->host, address, error);
+  l.device = vv_pci_device_open (s->context->host, address, error);
   if (!l.device)
     return NULL;
   check_entry (&l);

@@ -10,7 +10,7 @@
 #include "domain-xml.h"
 #include "attach.h"
 #include "qemu-version.h"
-#include "surroundings.h"
+#include "check-context.h"
 
 /**
  * VvCheck:
@@ -62,5 +62,5 @@ typedef struct {
  * Returns: (transfer full): what was found, or NULL with @error set: no such device (VV_ERROR_NO_DEVICE), or
  * its modalias is malformed
  */
-VvCheck *vv_check_device (const VvSurroundings *s, const VvPlan *plan, const char *address,
+VvCheck *vv_check_device (const VvCheckContext *s, const VvPlan *plan, const char *address,
                           const VvHostdev *hostdev, GError **error);

@@ -31,10 +31,10 @@ changed_at (const char *path)
 
 /* A file that is gone, or new, changes its folder. */
 static void
-check_reload (const VvSurroundings *s, JsonObject *daemon, GPtrArray *findings)
+check_reload (const VvCheckContext *s, JsonObject *daemon, GPtrArray *findings)
 {
-  const GPtrArray *files = s->session->policy->files;
-  g_autofree char *folder = vv_host_path (s->session->host, VV_LIBVIRT_DIR "/vfio-variant.d");
+  const GPtrArray *files = s->context->policy->files;
+  g_autofree char *folder = vv_host_path (s->context->host, VV_LIBVIRT_DIR "/vfio-variant.d");
   gint64 newest = changed_at (folder);
   gint64 read_at = vv_json_get_number (daemon, "policy_read");
   const char *which = folder;
@@ -53,7 +53,7 @@ check_reload (const VvSurroundings *s, JsonObject *daemon, GPtrArray *findings)
 }
 
 static void
-check_daemon (const VvSurroundings *s, JsonObject *daemon, GPtrArray *findings)
+check_daemon (const VvCheckContext *s, JsonObject *daemon, GPtrArray *findings)
 {
   if (!daemon) {
     find (findings, "daemon-off", VV_WARNING, g_strdup (_ ("vfio-variantd is not running")),
@@ -71,13 +71,13 @@ check_daemon (const VvSurroundings *s, JsonObject *daemon, GPtrArray *findings)
 /* --- the kernel --- */
 
 static void
-check_kernel (const VvSurroundings *s, GPtrArray *findings)
+check_kernel (const VvCheckContext *s, GPtrArray *findings)
 {
-  const VvSession *session = s->session;
-  g_autoptr (GPtrArray) groups = vv_io_list (session->host->sys, "kernel/iommu_groups");
+  const VvContext *context = s->context;
+  g_autoptr (GPtrArray) groups = vv_io_list (context->host->sys, "kernel/iommu_groups");
 
-  if (vv_kernel_is_before (session->host, 5, 16))
-    find (findings, "kernel-old", VV_NOTE, g_strdup_printf ("kernel %s", session->host->release),
+  if (vv_kernel_is_before (context->host, 5, 16))
+    find (findings, "kernel-old", VV_NOTE, g_strdup_printf ("kernel %s", context->host->release),
           _ ("before 5.16 drivers publish no aliases for VFIO: variant drivers are found only by alias lines "
              "in "
              "modprobe.d, or named by the policy"),
@@ -108,13 +108,13 @@ fault_of_program (const VvHost *host, const char *program)
 }
 
 static void
-check_hook_is_seen (const VvSurroundings *s, gint64 installed, GPtrArray *findings)
+check_hook_is_seen (const VvCheckContext *s, gint64 installed, GPtrArray *findings)
 {
   const VvLibvirtProcess *p = s->libvirt;
 
   if (!p)
     return;
-  if (vv_hook_was_run_by (s->session->journal, p))
+  if (vv_hook_was_run_by (s->context->journal, p))
     find (findings, "hook-seen", VV_OK,
           g_strdup_printf (_ ("%s, process %d, runs the hook"), p->name, (int)p->pid),
           _ ("domains that start get the right drivers"), NULL);
@@ -132,9 +132,9 @@ check_hook_is_seen (const VvSurroundings *s, gint64 installed, GPtrArray *findin
 }
 
 static void
-check_hook (const VvSurroundings *s, GPtrArray *findings)
+check_hook (const VvCheckContext *s, GPtrArray *findings)
 {
-  const VvHost *host = s->session->host;
+  const VvHost *host = s->context->host;
   g_autofree char *link = vv_host_path (host, HOOK);
   g_autofree char *target = g_file_read_link (link, NULL);
   /* An absolute link below a sysroot is meant to be followed there. */
@@ -159,9 +159,9 @@ check_hook (const VvSurroundings *s, GPtrArray *findings)
 }
 
 static void
-check_nodedev_hooks (const VvSurroundings *s, GPtrArray *findings)
+check_nodedev_hooks (const VvCheckContext *s, GPtrArray *findings)
 {
-  g_autoptr (GPtrArray) faults = vv_nodedev_hooks_faults (s->session->hooks);
+  g_autoptr (GPtrArray) faults = vv_nodedev_hooks_faults (s->context->hooks);
 
   for (guint i = 0; i < faults->len; i++)
     find (findings, "nodedev-hook", VV_WARNING,
@@ -172,7 +172,7 @@ check_nodedev_hooks (const VvSurroundings *s, GPtrArray *findings)
 /* --- the journal --- */
 
 static void
-check_entry_of_device (const VvSurroundings *s, const VvEntry *entry, const VvPciDevice *device,
+check_entry_of_device (const VvCheckContext *s, const VvEntry *entry, const VvPciDevice *device,
                        GPtrArray *findings)
 {
   g_autofree char *user = NULL;
@@ -180,7 +180,7 @@ check_entry_of_device (const VvSurroundings *s, const VvEntry *entry, const VvPc
   vv_find_entry (entry, device->now.driver, findings);
   if (!entry->in_use || !s->privileged)
     return;
-  user = vv_vfio_user (s->session->host, device);
+  user = vv_vfio_user (s->context->host, device);
   if (!user)
     vv_findings_add (
         findings, "journal-idle", VV_WARNING, entry->address,
@@ -191,15 +191,15 @@ check_entry_of_device (const VvSurroundings *s, const VvEntry *entry, const VvPc
 }
 
 static void
-check_journal (const VvSurroundings *s, GPtrArray *findings)
+check_journal (const VvCheckContext *s, GPtrArray *findings)
 {
-  const VvHost *host = s->session->host;
-  g_autoptr (GPtrArray) addresses = vv_journal_addresses (s->session->journal);
+  const VvHost *host = s->context->host;
+  g_autoptr (GPtrArray) addresses = vv_journal_addresses (s->context->journal);
 
   for (guint i = 0; i < addresses->len; i++) {
     const char *address = addresses->pdata[i];
     g_autoptr (GError) error = NULL;
-    g_autoptr (VvEntry) entry = vv_journal_load (s->session->journal, address, &error);
+    g_autoptr (VvEntry) entry = vv_journal_load (s->context->journal, address, &error);
     g_autoptr (VvPciDevice) device = vv_pci_device_look (host, address, NULL);
     g_autofree char *file = g_build_filename (host->run_path, address, NULL);
     if (error)
@@ -217,22 +217,22 @@ check_journal (const VvSurroundings *s, GPtrArray *findings)
 }
 
 static void
-check_at_boot (const VvSurroundings *s, GPtrArray *findings)
+check_at_boot (const VvCheckContext *s, GPtrArray *findings)
 {
-  g_autoptr (GPtrArray) addresses = vv_policy_has_at_boot (s->session->policy)
-                                        ? vv_io_list (s->session->host->sys, "bus/pci/devices")
+  g_autoptr (GPtrArray) addresses = vv_policy_has_at_boot (s->context->policy)
+                                        ? vv_io_list (s->context->host->sys, "bus/pci/devices")
                                         : g_ptr_array_new ();
 
   for (guint i = 0; i < addresses->len; i++) {
-    g_autoptr (VvPciDevice) device = vv_pci_device_look (s->session->host, addresses->pdata[i], NULL);
-    g_autoptr (VvEntry) entry = vv_journal_load (s->session->journal, addresses->pdata[i], NULL);
+    g_autoptr (VvPciDevice) device = vv_pci_device_look (s->context->host, addresses->pdata[i], NULL);
+    g_autoptr (VvEntry) entry = vv_journal_load (s->context->journal, addresses->pdata[i], NULL);
     if (device)
       vv_find_at_boot (s, device, entry, findings);
   }
 }
 
 void
-vv_check_host (const VvSurroundings *s, JsonObject *daemon, GPtrArray *findings)
+vv_check_host (const VvCheckContext *s, JsonObject *daemon, GPtrArray *findings)
 {
   check_daemon (s, daemon, findings);
   check_kernel (s, findings);

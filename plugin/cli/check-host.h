@@ -8,11 +8,11 @@
 #pragma once
 
 #include "json.h"
-#include "surroundings.h"
+#include "check-context.h"
 
 /**
  * vv_check_host:
  * @daemon: (nullable): what vfio-variantd says; NULL: it does not run
  * @findings: (element-type VvFinding): gets what is found
  */
-void vv_check_host (const VvSurroundings *s, JsonObject *daemon, GPtrArray *findings);
+void vv_check_host (const VvCheckContext *s, JsonObject *daemon, GPtrArray *findings);

@@ -74,17 +74,17 @@ is_of_core (const char *option)
 }
 
 static void
-check_options (const VvSurroundings *s, const VvPciDevice *device, const char *variant, char **options,
+check_options (const VvCheckContext *s, const VvPciDevice *device, const char *variant, char **options,
                GPtrArray *findings)
 {
   g_autoptr (GString) lost = g_string_new (NULL);
   g_auto (VvModuleLook) generic = {0};
-  gboolean shared = vv_kernel_is_before (s->session->host, 7, 2);
+  gboolean shared = vv_kernel_is_before (s->context->host, 7, 2);
 
   for (char **option = options; *option; option++)
     if (is_of_core (*option))
       g_string_append_printf (lost, " %s", *option);
-  vv_modules_look (s->session->modules, VV_GENERIC_MODULE, &generic);
+  vv_modules_look (s->context->modules, VV_GENERIC_MODULE, &generic);
   /* libvirt before 10.0 loads vfio-pci for each managed device (virPCIDeviceBindToStub()). */
   gboolean will_be_loaded =
       generic.present || generic.builtin || vv_libvirt_is_before (s, VV_LIBVIRT_CHOOSES);
@@ -104,7 +104,7 @@ check_options (const VvSurroundings *s, const VvPciDevice *device, const char *v
 
 /* libvirt before 10.0 does not bind what is on vfio-pci, and so never opens drivers_probe for it. */
 static void
-check_on_generic (const VvSurroundings *s, const VvPciDevice *device, const VvEntry *entry,
+check_on_generic (const VvCheckContext *s, const VvPciDevice *device, const VvEntry *entry,
                   const char *variant, GPtrArray *findings)
 {
   if (g_strcmp0 (device->now.driver, VV_GENERIC_DRIVER) != 0 || (entry && (entry->held || entry->domain)) ||
@@ -118,14 +118,14 @@ check_on_generic (const VvSurroundings *s, const VvPciDevice *device, const VvEn
 }
 
 static void
-check_override (const VvSurroundings *s, const VvPciDevice *device, GPtrArray *findings)
+check_override (const VvCheckContext *s, const VvPciDevice *device, GPtrArray *findings)
 {
   const char *override = device->now.override;
   g_auto (VvModuleLook) look = {0};
 
-  if (device->now.driver || !override || vv_driver_registered (s->session->host, override))
+  if (device->now.driver || !override || vv_driver_registered (s->context->host, override))
     return;
-  vv_modules_look (s->session->modules, override, &look);
+  vv_modules_look (s->context->modules, override, &look);
   if (look.present || look.builtin || look.path)
     return;
   vv_findings_add (
@@ -137,10 +137,10 @@ check_override (const VvSurroundings *s, const VvPciDevice *device, GPtrArray *f
 }
 
 void
-vv_find_settings (const VvSurroundings *s, const VvPciDevice *device, const VvEntry *entry,
+vv_find_settings (const VvCheckContext *s, const VvPciDevice *device, const VvEntry *entry,
                   const char *variant, GPtrArray *findings)
 {
-  g_autofree char *text = vv_modules_options (s->session->modules, VV_GENERIC_MODULE);
+  g_autofree char *text = vv_modules_options (s->context->modules, VV_GENERIC_MODULE);
   g_auto (GStrv) options = g_strsplit_set (text, " \t", -1);
 
   check_ids (device, options, findings);

@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "surroundings.h"
+#include "check-context.h"
 
 /**
  * vv_find_settings:
@@ -15,5 +15,5 @@
  * @variant: (nullable): the variant driver, or its module, that @device would get; NULL: it would get
  * vfio-pci or none, or it stays where it is
  */
-void vv_find_settings (const VvSurroundings *s, const VvPciDevice *device, const VvEntry *entry,
+void vv_find_settings (const VvCheckContext *s, const VvPciDevice *device, const VvEntry *entry,
                        const char *variant, GPtrArray *findings);

@@ -106,7 +106,7 @@ edit (const VvDomain *domain)
 }
 
 static gboolean
-check_one (const VvSurroundings *s, const VvPlan *plan, const char *address, const VvHostdev *hostdev,
+check_one (const VvCheckContext *s, const VvPlan *plan, const char *address, const VvHostdev *hostdev,
            Results *results, GError **error)
 {
   g_autoptr (GError) problem = NULL;
@@ -161,7 +161,7 @@ find_immobile (const GPtrArray *checks, GPtrArray *findings)
 
 /* @addresses: (nullable): the devices; NULL: those of the domain */
 static gboolean
-ask (const VvSurroundings *s, const GPtrArray *addresses, Results *r, GError **error)
+ask (const VvCheckContext *s, const GPtrArray *addresses, Results *r, GError **error)
 {
   g_autoptr (GPtrArray) along = g_ptr_array_new ();
   g_auto (VvQemu) qemu = {0};
@@ -170,7 +170,7 @@ ask (const VvSurroundings *s, const GPtrArray *addresses, Results *r, GError **e
   for (guint i = 0; i < n; i++)
     g_ptr_array_add (along, addresses ? addresses->pdata[i]
                                       : (gpointer)((VvHostdev *)r->domain->hostdevs->pdata[i])->address);
-  vv_qemu_ask (s->session->host, r->domain ? r->domain->emulator : NULL, &qemu);
+  vv_qemu_ask (s->context->host, r->domain ? r->domain->emulator : NULL, &qemu);
   const VvPlan plan = {r->domain, along, &qemu};
   for (guint i = 0; i < n; i++)
     if (!check_one (s, &plan, along->pdata[i], addresses ? NULL : r->domain->hostdevs->pdata[i], r, error))
@@ -329,13 +329,13 @@ vv_cmd_check (int argc, char **argv)
     code = VV_EXIT_USAGE;
   if (code >= 0)
     return code;
-  VvSession *session = vv_session_new (common.sysroot, common.release, FALSE, &error);
-  if (!session)
+  VvContext *context = vv_context_new (common.sysroot, common.release, FALSE, &error);
+  if (!context)
     return vv_print_error (error);
-  g_autoptr (VvSurroundings) surroundings = vv_surroundings_new (session);
+  g_autoptr (VvCheckContext) surroundings = vv_check_context_new (context);
   g_auto (Results) results = {.checks = g_ptr_array_new_with_free_func ((GDestroyNotify)vv_check_free),
                               .findings = vv_findings_new ()};
-  if (!read_arguments (session->host, argc, argv, domain, &results, &addresses, &code))
+  if (!read_arguments (context->host, argc, argv, domain, &results, &addresses, &code))
     return code;
   if (!ask (surroundings, addresses, &results, &error))
     return vv_print_error (error);

@@ -146,8 +146,8 @@ vv_print_error (const GError *error)
   return exit_for (error);
 }
 
-VvSession *
-vv_open_session (const VvCommon *common, gboolean change, int *exit_code)
+VvContext *
+vv_open_context (const VvCommon *common, gboolean change, int *exit_code)
 {
   g_autoptr (GError) error = NULL;
 
@@ -156,22 +156,22 @@ vv_open_session (const VvCommon *common, gboolean change, int *exit_code)
     *exit_code = VV_EXIT_UNPRIVILEGED;
     return NULL;
   }
-  VvSession *session = vv_session_new (common->sysroot, common->release, change, &error);
-  if (!session) {
+  VvContext *context = vv_context_new (common->sysroot, common->release, change, &error);
+  if (!context) {
     *exit_code = vv_print_error (error);
     return NULL;
   }
-  vv_session_set_policy (session, vv_policy_read (session->host));
-  for (guint i = 0; i < session->policy->files->len; i++) {
-    const VvPolicyFile *file = session->policy->files->pdata[i];
+  vv_context_set_policy (context, vv_policy_read (context->host));
+  for (guint i = 0; i < context->policy->files->len; i++) {
+    const VvPolicyFile *file = context->policy->files->pdata[i];
     if (file->problem)
       vv_warning (_ ("policy: %s"), file->problem);
   }
   if (change)
-    vv_recover (session);
-  if (vv_catalog_warning (session->catalog))
-    vv_warning ("%s", vv_catalog_warning (session->catalog));
-  return session;
+    vv_recover (context);
+  if (vv_catalog_warning (context->catalog))
+    vv_warning ("%s", vv_catalog_warning (context->catalog));
+  return context;
 }
 
 GPtrArray *

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "json.h"
-#include "session.h"
+#include "context.h"
 
 /** Exit codes, fixed (vfio-variant(1)). */
 typedef enum {
@@ -79,14 +79,14 @@ int vv_exit_merge (int so_far, const GError *error);
 int vv_print_error (const GError *error);
 
 /**
- * vv_open_session:
- * @change: as for vv_session_new(); needs root
+ * vv_open_context:
+ * @change: as for vv_context_new(); needs root
  *
- * Opens a session, prints the catalog's warning, or the error.
+ * Opens a context, prints the catalog's warning, or the error.
  *
- * Returns: (transfer full): the session, or NULL with @exit_code set
+ * Returns: (transfer full): the context, or NULL with @exit_code set
  */
-VvSession *vv_open_session (const VvCommon *common, gboolean change, int *exit_code);
+VvContext *vv_open_context (const VvCommon *common, gboolean change, int *exit_code);
 
 /**
  * vv_device_arguments:

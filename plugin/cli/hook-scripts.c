@@ -312,7 +312,7 @@ vv_hook_script_read (const char *text, VvHookUseFunc func, gpointer data)
 /* --- the files --- */
 
 typedef struct {
-  const VvSurroundings *s;
+  const VvCheckContext *s;
   const char *path;
   GPtrArray *findings;
   gboolean told[VV_HOOK_MOVES_DEVICES + 1];
@@ -359,7 +359,7 @@ static void
 look_below (Search *search, const VvDir *dir, guint depth)
 {
   g_autoptr (GPtrArray) names = vv_io_list (dir, ".");
-  uid_t owner = search->s->session->host->sysroot ? geteuid () : 0;
+  uid_t owner = search->s->context->host->sysroot ? geteuid () : 0;
 
   for (guint i = 0; i < names->len && g_hash_table_size (search->seen) < FILES_LIMIT; i++) {
     const char *name = names->pdata[i];
@@ -379,9 +379,9 @@ look_below (Search *search, const VvDir *dir, guint depth)
 }
 
 void
-vv_find_hook_scripts (const VvSurroundings *s, GPtrArray *findings)
+vv_find_hook_scripts (const VvCheckContext *s, GPtrArray *findings)
 {
-  g_autofree char *path = vv_host_path (s->session->host, VV_LIBVIRT_HOOKS_DIR);
+  g_autofree char *path = vv_host_path (s->context->host, VV_LIBVIRT_HOOKS_DIR);
   g_autoptr (VvDir) dir = vv_dir_open (NULL, path, NULL);
   g_autoptr (GHashTable) seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   Search search = {.s = s, .findings = findings, .seen = seen};

@@ -8,7 +8,7 @@
  */
 #pragma once
 
-#include "surroundings.h"
+#include "check-context.h"
 
 /**
  * VvHookUse:
@@ -32,4 +32,4 @@ void vv_hook_script_read (const char *text, VvHookUseFunc func, gpointer data);
 /** vv_find_hook_scripts: the scripts below libvirt's hooks with such uses, each kind once for each script.
  * Read are root's files of 256 KiB at most: what is executable in the folder and its *.d, and any file
  * further below, which other scripts may run */
-void vv_find_hook_scripts (const VvSurroundings *s, GPtrArray *findings);
+void vv_find_hook_scripts (const VvCheckContext *s, GPtrArray *findings);

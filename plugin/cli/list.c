@@ -117,17 +117,17 @@ static int
 list (const Options *o, const VvCommon *common, const VvStyle *style, int argc, char **argv)
 {
   int code;
-  g_autoptr (VvSession) session = vv_open_session (common, FALSE, &code);
+  g_autoptr (VvContext) context = vv_open_context (common, FALSE, &code);
   g_autoptr (GPtrArray) named =
-      session && argc > 1 ? vv_device_arguments (session->host, argc, argv, &code) : NULL;
+      context && argc > 1 ? vv_device_arguments (context->host, argc, argv, &code) : NULL;
 
-  if (!session || (argc > 1 && !named))
+  if (!context || (argc > 1 && !named))
     return code;
   g_autoptr (VvNames) names = common->json || has (style->columns, VV_COLUMN_NAME) ? vv_names_open () : NULL;
   const VvListing listing = {named, o->all, names, common->json || has (style->columns, VV_COLUMN_OVERRIDE)};
   if (o->watch)
-    return vv_changes_follow (session, &listing, style, common->json);
-  g_autoptr (GPtrArray) rows = vv_rows_read (session, &listing, o->tree);
+    return vv_changes_follow (context, &listing, style, common->json);
+  g_autoptr (GPtrArray) rows = vv_rows_read (context, &listing, o->tree);
   if (!o->tree)
     return print_listed (rows, style, common->json, json_rows, vv_table_print);
   g_autoptr (GPtrArray) groups = listed_groups (rows, &listing);

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "command.h"
-#include "nearest.h"
+#include "suggestions.h"
 
 static const struct {
   const char *name;

@@ -188,10 +188,10 @@ json_match (JsonBuilder *b, const VvHost *host, const VvPciDevice *device, const
 
 /* They may fit the device, and are not among the candidates. */
 static void
-warn_of_silent (const VvSession *session, const VvPciDevice *device, const VvSelection *selection)
+warn_of_silent (const VvContext *context, const VvPciDevice *device, const VvSelection *selection)
 {
   const VvCandidate *best = selection->candidates->len ? selection->candidates->pdata[0] : NULL;
-  g_autoptr (GPtrArray) silent = vv_catalog_silent (session->catalog, session->host);
+  g_autoptr (GPtrArray) silent = vv_catalog_silent (context->catalog, context->host);
 
   if (!silent->len || (best && strcmp (best->module, VV_GENERIC_MODULE) != 0))
     return;
@@ -216,8 +216,8 @@ vv_cmd_match (int argc, char **argv)
     return code;
   if (argc < 2)
     return vv_usage_error (argv[0], _ ("a DEVICE is missing"));
-  g_autoptr (VvSession) session = vv_open_session (&common, FALSE, &code);
-  g_autoptr (GPtrArray) addresses = session ? vv_device_arguments (session->host, argc, argv, &code) : NULL;
+  g_autoptr (VvContext) context = vv_open_context (&common, FALSE, &code);
+  g_autoptr (GPtrArray) addresses = context ? vv_device_arguments (context->host, argc, argv, &code) : NULL;
   if (!addresses)
     return code;
 
@@ -227,17 +227,17 @@ vv_cmd_match (int argc, char **argv)
     json_builder_begin_array (builder);
   for (guint i = 0; i < addresses->len; i++) {
     g_autoptr (GError) error = NULL;
-    g_autoptr (VvPciDevice) device = vv_pci_device_open (session->host, addresses->pdata[i], &error);
-    g_autoptr (VvEntry) entry = vv_journal_load (session->journal, addresses->pdata[i], NULL);
+    g_autoptr (VvPciDevice) device = vv_pci_device_open (context->host, addresses->pdata[i], &error);
+    g_autoptr (VvEntry) entry = vv_journal_load (context->journal, addresses->pdata[i], NULL);
     g_autoptr (VvChoice) choice =
-        device ? vv_choose (session, device, entry, NULL, NULL, NULL, &error) : NULL;
+        device ? vv_choose (context, device, entry, NULL, NULL, NULL, &error) : NULL;
     if (!choice)
       return vv_print_error (error);
-    warn_of_silent (session, device, choice->selection);
+    warn_of_silent (context, device, choice->selection);
     if (common.json)
-      json_match (builder, session->host, device, choice);
+      json_match (builder, context->host, device, choice);
     else
-      print_text (session->host, device, choice, several);
+      print_text (context->host, device, choice, several);
   }
   if (several)
     json_builder_end_array (builder);

@@ -9,7 +9,7 @@
 
 #define MOST_JOBS 256
 
-VvSession *
+VvContext *
 vv_open_to_move (const VvCommon *common, const char *command, int jobs, gboolean dry_run, int *exit_code)
 {
   if (jobs < 1 || jobs > MOST_JOBS) {
@@ -19,7 +19,7 @@ vv_open_to_move (const VvCommon *common, const char *command, int jobs, gboolean
   if (!dry_run)
     vv_speak_english (); /* what goes wrong is logged as well */
   vv_log_to_system ();
-  return vv_open_session (common, !dry_run, exit_code);
+  return vv_open_context (common, !dry_run, exit_code);
 }
 
 typedef struct {
@@ -29,7 +29,7 @@ typedef struct {
 } Result;
 
 typedef struct {
-  const VvSession *session;
+  const VvContext *context;
   VvMoveFunc func;
   gpointer data;
   GAsyncQueue *finished; /* of Result */
@@ -41,7 +41,7 @@ work (gpointer result, gpointer crew)
   Result *r = result;
   Crew *c = crew;
 
-  r->change = c->func (c->session, r->address, c->data, &r->error);
+  r->change = c->func (c->context, r->address, c->data, &r->error);
   g_async_queue_push (c->finished, r);
 }
 
@@ -135,11 +135,11 @@ show_progress (guint done, guint all, gboolean last)
 }
 
 int
-vv_move_all (const VvSession *session, const GPtrArray *addresses, int jobs, gboolean json, gboolean dry_run,
+vv_move_all (const VvContext *context, const GPtrArray *addresses, int jobs, gboolean json, gboolean dry_run,
              VvMoveFunc func, gpointer data)
 {
   g_autoptr (GAsyncQueue) finished = g_async_queue_new ();
-  Crew crew = {session, func, data, finished};
+  Crew crew = {context, func, data, finished};
   g_autofree Result *results = g_new0 (Result, addresses->len);
   GThreadPool *pool = g_thread_pool_new (work, &crew, jobs, FALSE, NULL);
   int code = VV_EXIT_DONE;

@@ -13,11 +13,11 @@
  * @command: the sub-command's name
  * @jobs: what --jobs says
  *
- * Checks @jobs, sends the log to the system, and opens a session as vv_open_session() does.
+ * Checks @jobs, sends the log to the system, and opens a context as vv_open_context() does.
  *
- * Returns: (transfer full): the session, or NULL with @exit_code set and the error printed
+ * Returns: (transfer full): the context, or NULL with @exit_code set and the error printed
  */
-VvSession *vv_open_to_move (const VvCommon *common, const char *command, int jobs, gboolean dry_run,
+VvContext *vv_open_to_move (const VvCommon *common, const char *command, int jobs, gboolean dry_run,
                             int *exit_code);
 
 /**
@@ -25,7 +25,7 @@ VvSession *vv_open_to_move (const VvCommon *common, const char *command, int job
  *
  * Returns: (transfer full): what happened, or NULL with @error set
  */
-typedef VvChange *(*VvMoveFunc) (const VvSession *session, const char *address, gpointer data,
+typedef VvChange *(*VvMoveFunc) (const VvContext *context, const char *address, gpointer data,
                                  GError **error);
 
 /**
@@ -35,5 +35,5 @@ typedef VvChange *(*VvMoveFunc) (const VvSession *session, const char *address, 
  *
  * Returns: the exit code: of the errors when all are of one kind, else VV_EXIT_FAILED
  */
-int vv_move_all (const VvSession *session, const GPtrArray *addresses, int jobs, gboolean json,
+int vv_move_all (const VvContext *context, const GPtrArray *addresses, int jobs, gboolean json,
                  gboolean dry_run, VvMoveFunc func, gpointer data);

@@ -44,18 +44,18 @@ nobody_waits (const VvEntry *entry, GError **error)
 
 /* The lock, held until the end, keeps everybody of us from moving the device meanwhile. */
 static gboolean
-ask (const VvSession *session, Answer *a, GError **error)
+ask (const VvContext *context, Answer *a, GError **error)
 {
   g_autoptr (GError) unwritten = NULL;
-  g_autoptr (VvBinding) binding = vv_binding_open (session, a->address, FALSE, error);
+  g_autoptr (VvBinding) binding = vv_binding_open (context, a->address, FALSE, error);
 
   if (!binding)
     return FALSE;
   a->driver = g_strdup (binding->device->now.driver);
   if (!nobody_waits (binding->entry, error) ||
-      !vv_migration_probe (session->host, binding->device, &a->migration, error))
+      !vv_migration_probe (context->host, binding->device, &a->migration, error))
     return FALSE;
-  if (!vv_migration_store (session->journal, a->driver, binding->device->modalias, &a->migration, &unwritten))
+  if (!vv_migration_store (context->journal, a->driver, binding->device->modalias, &a->migration, &unwritten))
     vv_warning (_ ("%s: the answer could not be noted: %s"), a->address, unwritten->message);
   return TRUE;
 }
@@ -140,7 +140,7 @@ print_json (const GPtrArray *answers)
 
 /* One after another: each device is reset, and a group can be open only once. */
 static int
-ask_all (const VvSession *session, const GPtrArray *addresses, gboolean json)
+ask_all (const VvContext *context, const GPtrArray *addresses, gboolean json)
 {
   g_autoptr (GPtrArray) answers = g_ptr_array_new_with_free_func ((GDestroyNotify)answer_free);
   int code = VV_EXIT_DONE;
@@ -149,7 +149,7 @@ ask_all (const VvSession *session, const GPtrArray *addresses, gboolean json)
     Answer *a = g_new0 (Answer, 1);
     g_ptr_array_add (answers, a);
     a->address = addresses->pdata[i];
-    ask (session, a, &a->error);
+    ask (context, a, &a->error);
     code = vv_exit_merge (code, a->error);
     if (!json)
       print_answer (a);
@@ -181,7 +181,7 @@ vv_cmd_probe (int argc, char **argv)
   }
   vv_speak_english (); /* what goes wrong is logged as well */
   vv_log_to_system ();
-  g_autoptr (VvSession) session = vv_open_session (&common, TRUE, &code);
-  g_autoptr (GPtrArray) addresses = session ? vv_device_arguments (session->host, argc, argv, &code) : NULL;
-  return addresses ? ask_all (session, addresses, common.json) : code;
+  g_autoptr (VvContext) context = vv_open_context (&common, TRUE, &code);
+  g_autoptr (GPtrArray) addresses = context ? vv_device_arguments (context->host, argc, argv, &code) : NULL;
+  return addresses ? ask_all (context, addresses, common.json) : code;
 }

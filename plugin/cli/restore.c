@@ -17,10 +17,10 @@ typedef struct {
 } Options;
 
 static VvChange *
-restore_device (const VvSession *session, const char *address, gpointer data, GError **error)
+restore_device (const VvContext *context, const char *address, gpointer data, GError **error)
 {
   const Options *options = data;
-  g_autoptr (VvBinding) binding = vv_binding_open (session, address, options->dry_run, error);
+  g_autoptr (VvBinding) binding = vv_binding_open (context, address, options->dry_run, error);
 
   if (!binding || (!options->force && !vv_domain_allows (binding->entry, error)) ||
       !vv_binding_reattach (binding, error))
@@ -30,12 +30,12 @@ restore_device (const VvSession *session, const char *address, gpointer data, GE
 
 /* What is in the journal and not in a domain's hands; with @at_boot, of that what the policy had bound. */
 static GPtrArray *
-journalled (const VvSession *session, gboolean at_boot)
+journalled (const VvContext *context, gboolean at_boot)
 {
-  GPtrArray *addresses = vv_journal_addresses (session->journal);
+  GPtrArray *addresses = vv_journal_addresses (context->journal);
 
   for (guint i = addresses->len; i-- > 0;) {
-    g_autoptr (VvEntry) entry = vv_journal_load (session->journal, addresses->pdata[i], NULL);
+    g_autoptr (VvEntry) entry = vv_journal_load (context->journal, addresses->pdata[i], NULL);
     if (entry ? entry->domain || (at_boot && !entry->at_boot) : at_boot)
       g_ptr_array_remove_index (addresses, i);
   }
@@ -72,15 +72,15 @@ vv_cmd_restore (int argc, char **argv)
     return vv_usage_error (argv[0], _ ("a DEVICE, --all or --at-boot is missing"));
   if ((argc > 1) + options.all + options.at_boot > 1)
     return vv_usage_error (argv[0], _ ("only one of DEVICEs, --all and --at-boot"));
-  g_autoptr (VvSession) session = vv_open_to_move (&common, argv[0], options.jobs, options.dry_run, &code);
-  if (!session)
+  g_autoptr (VvContext) context = vv_open_to_move (&common, argv[0], options.jobs, options.dry_run, &code);
+  if (!context)
     return code;
-  g_autoptr (GPtrArray) addresses = argc < 2 ? journalled (session, options.at_boot)
-                                             : vv_device_arguments (session->host, argc, argv, &code);
+  g_autoptr (GPtrArray) addresses = argc < 2 ? journalled (context, options.at_boot)
+                                             : vv_device_arguments (context->host, argc, argv, &code);
   if (!addresses)
     return code;
   if (!addresses->len && !common.json)
     puts (_ ("nothing to restore"));
-  return vv_move_all (session, addresses, options.jobs, common.json, options.dry_run, restore_device,
+  return vv_move_all (context, addresses, options.jobs, common.json, options.dry_run, restore_device,
                       &options);
 }

@@ -22,30 +22,30 @@ vv_row_free (VvRow *row)
 /* --- reading --- */
 
 VvRow *
-vv_row_read (const VvSession *session, const VvNames *names, const char *address, gboolean with_override,
+vv_row_read (const VvContext *context, const VvNames *names, const char *address, gboolean with_override,
              GError **error)
 {
   g_autoptr (VvRow) row = g_new0 (VvRow, 1);
   g_autoptr (GError) unreadable = NULL;
 
-  row->session = session;
-  row->device = with_override ? vv_pci_device_open (session->host, address, error)
-                              : vv_pci_device_look (session->host, address, error);
+  row->context = context;
+  row->device = with_override ? vv_pci_device_open (context->host, address, error)
+                              : vv_pci_device_look (context->host, address, error);
   if (!row->device)
     return NULL;
-  row->entry = vv_journal_load (session->journal, address, &unreadable);
+  row->entry = vv_journal_load (context->journal, address, &unreadable);
   if (unreadable)
     vv_warning ("%s", unreadable->message);
-  g_autoptr (VvChoice) choice = vv_choose (session, row->device, row->entry, NULL, NULL, NULL, error);
+  g_autoptr (VvChoice) choice = vv_choose (context, row->device, row->entry, NULL, NULL, NULL, error);
   if (!choice)
     return NULL;
   row->selection = g_steal_pointer (&choice->selection);
-  row->vfio = vv_on_vfio (session->host, row->device, row->selection);
+  row->vfio = vv_on_vfio (context->host, row->device, row->selection);
   row->name = names ? vv_names_find (names, row->device->modalias) : NULL;
   if (row->selection->candidates->len) {
     const VvCandidate *best = row->selection->candidates->pdata[0];
     row->best_module = best->module;
-    row->best_driver = vv_candidate_driver (session->host, best);
+    row->best_driver = vv_candidate_driver (context->host, best);
   }
   return g_steal_pointer (&row);
 }
@@ -80,7 +80,7 @@ static gboolean
 is_viable (const VvRow *row)
 {
   g_autoptr (GPtrArray) obstacles =
-      vv_group_obstacles (row->session->host, row->session->catalog, row->device, NULL);
+      vv_group_obstacles (row->context->host, row->context->catalog, row->device, NULL);
 
   return obstacles->len == 0;
 }
@@ -98,7 +98,7 @@ migratable (const VvRow *row, VvAnswer *needs_iommufd)
   VvMigration m;
 
   *needs_iommufd = VV_ANSWER_UNKNOWN;
-  if (vv_migration_known (row->session->journal, driver, row->device->modalias, &m) == VV_MIGRATION_UNKNOWN)
+  if (vv_migration_known (row->context->journal, driver, row->device->modalias, &m) == VV_MIGRATION_UNKNOWN)
     return VV_MIGRATION_UNKNOWN;
   *needs_iommufd =
       m.stop_copy && !m.dma_logging && m.iommu_logging != VV_ANSWER_NO ? VV_ANSWER_YES : VV_ANSWER_NO;

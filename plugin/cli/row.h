@@ -12,7 +12,7 @@
 
 /**
  * VvRow:
- * @session: where it was read; not owned
+ * @context: where it was read; not owned
  * @entry: (nullable): its journal entry
  * @name: (nullable): what people call it; NULL also when no names were asked for
  * @best_driver: (nullable): NULL also while the best driver's module is not loaded
@@ -20,7 +20,7 @@
  * @vfio: it is on a VFIO driver
  */
 typedef struct {
-  const VvSession *session;
+  const VvContext *context;
   VvPciDevice *device;
   VvEntry *entry;
   VvSelection *selection;
@@ -42,7 +42,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvRow, vv_row_free)
  *
  * Returns: (transfer full): the row, or NULL with @error set (VV_ERROR_NO_DEVICE)
  */
-VvRow *vv_row_read (const VvSession *session, const VvNames *names, const char *address,
+VvRow *vv_row_read (const VvContext *context, const VvNames *names, const char *address,
                     gboolean with_override, GError **error);
 
 /** vv_row_is_interesting: Returns: whether it is worth a row without --all: it has a driver of its own for

@@ -33,4 +33,4 @@ gboolean vv_listing_has (const VvListing *listing, const VvRow *row);
  *
  * Returns: (transfer full) (element-type VvRow): in the order of addresses or of @listing's names
  */
-GPtrArray *vv_rows_read (const VvSession *session, const VvListing *listing, gboolean rest);
+GPtrArray *vv_rows_read (const VvContext *context, const VvListing *listing, gboolean rest);

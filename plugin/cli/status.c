@@ -231,9 +231,9 @@ tell_json (JsonObject *status, const char *message, const GPtrArray *findings)
 }
 
 static int
-tell (VvSession *session, JsonObject *status, const char *message, const VvCommon *common)
+tell (VvContext *context, JsonObject *status, const char *message, const VvCommon *common)
 {
-  g_autoptr (VvSurroundings) surroundings = vv_surroundings_new (session);
+  g_autoptr (VvCheckContext) surroundings = vv_check_context_new (context);
   g_autoptr (GPtrArray) findings = vv_findings_new ();
 
   vv_check_host (surroundings, status, findings);
@@ -282,8 +282,8 @@ vv_cmd_status (int argc, char **argv)
   g_autoptr (JsonObject) status = vv_ask_daemon (host, patience_ms, &problem);
   if (!status && !g_error_matches (problem, VV_ERROR, VV_ERROR_NOT_FOUND))
     return vv_print_error (problem);
-  VvSession *session = vv_session_new (common.sysroot, NULL, FALSE, &error);
-  if (!session)
+  VvContext *context = vv_context_new (common.sysroot, NULL, FALSE, &error);
+  if (!context)
     return vv_print_error (error);
-  return tell (session, status, problem ? problem->message : NULL, &common);
+  return tell (context, status, problem ? problem->message : NULL, &common);
 }

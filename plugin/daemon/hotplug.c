@@ -46,7 +46,7 @@ domain_starts (const VvEntry *entry)
 /* @start: (out): whether this is what the hook's "start" chooses. Else the domain has the device as libvirt
  * has it before 12.1, which knows no iommufd; later ones do not tell. */
 static VvChoice *
-choose_as_requested (const VvSession *session, const VvHotplugRequest *request, const VvPciDevice *device,
+choose_as_requested (const VvContext *context, const VvHotplugRequest *request, const VvPciDevice *device,
                      const VvEntry *entry, gboolean *start, GError **error)
 {
   const VvRequested by_version = {.use = {.iommufd = request->libvirt && request->libvirt < LIBVIRT_IOMMUFD
@@ -59,7 +59,7 @@ choose_as_requested (const VvSession *session, const VvHotplugRequest *request, 
   *start = entry && domain_starts (entry) && vv_requested_from_text (entry->requested, &by_domain) &&
            by_domain.use.iommufd == VV_ANSWER_YES;
   g_autofree char *whose = *start ? g_strdup_printf ("domain %s", entry->domain) : NULL;
-  return vv_choose (session, device, entry, request->before.driver, *start ? &by_domain : &by_version, whose,
+  return vv_choose (context, device, entry, request->before.driver, *start ? &by_domain : &by_version, whose,
                     error);
 }
 
@@ -74,10 +74,10 @@ keep_wanted (const VvHotplugRequest *request, const VvBinding *b, VvChoice *choi
   gboolean could_fail;
   g_autofree char *why = why_keep (request, device, wanted, &could_fail);
 
-  if (!why || !vv_selection_has_driver (b->session->host, choice->selection, wanted, NULL))
+  if (!why || !vv_selection_has_driver (b->context->host, choice->selection, wanted, NULL))
     return TRUE;
   if (could_fail && vv_decision_is_strict (choice->decision) && !domain_starts (b->entry) &&
-      !vv_candidates_find (b->session->host, choice->selection->candidates, wanted)) {
+      !vv_candidates_find (b->context->host, choice->selection->candidates, wanted)) {
     /* nobody chose it: it is all that this libvirt knows */
     g_autofree char *rule = vv_decision_rule (choice->decision);
     g_set_error (error, VV_ERROR, VV_ERROR_POLICY,
@@ -85,10 +85,10 @@ keep_wanted (const VvHotplugRequest *request, const VvBinding *b, VvChoice *choi
                  wanted, why);
     return FALSE;
   }
-  if (!could_fail && !vv_choice_takes (b->session, device, choice, wanted))
+  if (!could_fail && !vv_choice_takes (b->context, device, choice, wanted))
     return TRUE;
   *kept = g_steal_pointer (&why);
-  return vv_selection_begin_with (b->session->host, choice->selection, wanted, *kept, error);
+  return vv_selection_begin_with (b->context->host, choice->selection, wanted, *kept, error);
 }
 
 static VvChoice *
@@ -96,7 +96,7 @@ choose_for (const VvHotplugRequest *request, const VvBinding *b, char **kept, GE
 {
   VvPhase before = vv_phase_timer_enter (b->deadline.timer, VV_PHASE_SELECT);
   gboolean start;
-  g_autoptr (VvChoice) choice = choose_as_requested (b->session, request, b->device, b->entry, &start, error);
+  g_autoptr (VvChoice) choice = choose_as_requested (b->context, request, b->device, b->entry, &start, error);
   gboolean chosen = choice && (start || keep_wanted (request, b, choice, kept, error));
 
   vv_phase_timer_enter (b->deadline.timer, before);
@@ -110,7 +110,7 @@ choose_for (const VvHotplugRequest *request, const VvBinding *b, char **kept, GE
 static gboolean
 note_home (VvBinding *b, const VvHotplugRequest *request, const VvSelection *selection, GError **error)
 {
-  gboolean was_on_vfio = vv_selection_has_driver (b->session->host, selection, request->before.driver, NULL);
+  gboolean was_on_vfio = vv_selection_has_driver (b->context->host, selection, request->before.driver, NULL);
 
   if (vv_binding_is_stale (b, &request->before, was_on_vfio) && !vv_binding_forget (b, error))
     return FALSE;
@@ -124,7 +124,7 @@ note_home (VvBinding *b, const VvHotplugRequest *request, const VvSelection *sel
 static gboolean
 take (VvBinding *b, const VvHotplugRequest *request, GError **error)
 {
-  const VvSession *session = b->session;
+  const VvContext *context = b->context;
   g_autofree char *kept = NULL;
   g_autoptr (VvChoice) choice = choose_for (request, b, &kept, error);
   const VvSelection *selection = choice ? choice->selection : NULL;
@@ -132,7 +132,7 @@ take (VvBinding *b, const VvHotplugRequest *request, GError **error)
 
   if (!selection || !note_home (b, request, selection, error))
     return FALSE;
-  if (!vv_selection_has_driver (session->host, selection, wanted, NULL))
+  if (!vv_selection_has_driver (context->host, selection, wanted, NULL))
     return vv_binding_save (b, error) &&
            vv_binding_leave (b, VV_DETACH, "libvirt wants it on %s, which is no VFIO driver known for it",
                              wanted);
@@ -229,9 +229,9 @@ is_left_between (const VvBinding *b, const VvHotplugRequest *request)
 }
 
 VvChange *
-vv_hotplug_rescue (const VvSession *session, const VvHotplugRequest *request, GError **error)
+vv_hotplug_rescue (const VvContext *context, const VvHotplugRequest *request, GError **error)
 {
-  g_autoptr (VvBinding) b = vv_binding_open (session, request->address, FALSE, error);
+  g_autoptr (VvBinding) b = vv_binding_open (context, request->address, FALSE, error);
 
   if (!b)
     return NULL;
@@ -250,21 +250,21 @@ vv_hotplug_rescue (const VvSession *session, const VvHotplugRequest *request, GE
 /* Its driver_override is not looked at: the gate would have to answer, and the kernel shows it only when the
  * unbind is over, which this is to run beside (vv_pci_device_look()). */
 gint64
-vv_hotplug_prepare (const VvSession *session, const VvHotplugRequest *request)
+vv_hotplug_prepare (const VvContext *context, const VvHotplugRequest *request)
 {
-  g_autoptr (VvPciDevice) device = vv_pci_device_look (session->host, request->address, NULL);
-  g_autoptr (VvEntry) entry = vv_journal_load (session->journal, request->address, NULL);
+  g_autoptr (VvPciDevice) device = vv_pci_device_look (context->host, request->address, NULL);
+  g_autoptr (VvEntry) entry = vv_journal_load (context->journal, request->address, NULL);
   gboolean start = FALSE;
   g_autoptr (VvChoice) choice =
-      device ? choose_as_requested (session, request, device, entry, &start, NULL) : NULL;
+      device ? choose_as_requested (context, request, device, entry, &start, NULL) : NULL;
   gboolean could_fail;
 
-  if (!choice || vv_selection_has_driver (session->host, choice->selection, request->before.driver, NULL))
+  if (!choice || vv_selection_has_driver (context->host, choice->selection, request->before.driver, NULL))
     return 0; /* on its way home */
   g_autofree char *kept = start ? NULL : why_keep (request, device, VV_GENERIC_DRIVER, &could_fail);
   if (kept)
     return 0; /* what libvirt asks for it has loaded itself */
   gint64 begun = g_get_monotonic_time ();
-  vv_binding_load_ahead (session, choice->selection, NULL);
+  vv_binding_load_ahead (context, choice->selection, NULL);
   return g_get_monotonic_time () - begun;
 }

@@ -29,7 +29,7 @@ typedef struct {
  *
  * Returns: how long that took, microseconds
  */
-gint64 vv_hotplug_prepare (const VvSession *session, const VvHotplugRequest *request);
+gint64 vv_hotplug_prepare (const VvContext *context, const VvHotplugRequest *request);
 
 /**
  * vv_hotplug:
@@ -56,4 +56,4 @@ gboolean vv_hotplug (VvBinding *binding, const VvHotplugRequest *request, GError
  *
  * Returns: (transfer full): what happened, or NULL with @error set
  */
-VvChange *vv_hotplug_rescue (const VvSession *session, const VvHotplugRequest *request, GError **error);
+VvChange *vv_hotplug_rescue (const VvContext *context, const VvHotplugRequest *request, GError **error);

@@ -25,7 +25,7 @@ struct VvService {
   VvSettings *settings; /* what they make with the policy */
   gint64 policy_read;   /* g_get_real_time(); 0: not yet */
   gint64 started;       /* g_get_real_time() */
-  VvSession *session;
+  VvContext *context;
   VvGate *gate;         /* NULL: off */
   gboolean gate_closes; /* as soon as nobody is held */
   char *gate_off;
@@ -146,7 +146,7 @@ stands_back (Job *job)
   g_critical ("%s: the process that moved it died; libvirt goes its own way", a->address);
   g_clear_pointer (&job->worker, vv_worker_free);
   if (touched)
-    job->worker = vv_worker_stand_back (job->service->session, a, &client);
+    job->worker = vv_worker_stand_back (job->service->context, a, &client);
   return job->worker != NULL;
 }
 
@@ -189,10 +189,10 @@ reload_tables (VvService *s)
 {
   g_autoptr (GError) error = NULL;
 
-  if (!vv_session_reload (s->session, &error))
+  if (!vv_context_reload (s->context, &error))
     g_warning ("modprobe.d and the tables of modules stay as they were: %s", error->message);
-  else if (vv_catalog_warning (s->session->catalog))
-    g_warning ("%s", vv_catalog_warning (s->session->catalog));
+  else if (vv_catalog_warning (s->context->catalog))
+    g_warning ("%s", vv_catalog_warning (s->context->catalog));
 }
 
 static gpointer
@@ -203,11 +203,11 @@ device_announced (VvAnnouncement *announcement, gpointer data)
   VvWorkerClient client = worker_client (job);
   g_autoptr (GError) error = NULL;
 
-  if (vv_modules_changed (s->session->modules)) /* what depmod made anew counts from the next device on */
+  if (vv_modules_changed (s->context->modules)) /* what depmod made anew counts from the next device on */
     reload_tables (s);
   job->service = s;
   job->announcement = announcement;
-  job->worker = vv_worker_start (s->session, announcement, &client, &error);
+  job->worker = vv_worker_start (s->context, announcement, &client, &error);
   if (!job->worker) {
     g_warning ("%s: no process for it: %s", announcement->address, error->message);
     g_free (job);
@@ -231,7 +231,7 @@ device_orphaned (const VvAnnouncement *announcement, gpointer device_data, gpoin
   const VvService *s = data;
 
   job_free (device_data);
-  vv_worker_rescue (s->session, announcement);
+  vv_worker_rescue (s->context, announcement);
 }
 
 static void
@@ -380,7 +380,7 @@ open_gate (VvService *s, GError **error)
   static const VvGateClient client = {device_announced, device_dropped, device_orphaned, device_held,
                                       device_late};
 
-  s->gate = vv_gate_new (s->session->host, (const char *const *)s->settings->executables,
+  s->gate = vv_gate_new (s->context->host, (const char *const *)s->settings->executables,
                          s->settings->deadline_ms, &client, s, error);
   if (!s->gate)
     return FALSE;
@@ -435,7 +435,7 @@ static void
 adopt_settings (VvService *s)
 {
   vv_settings_free (s->settings);
-  s->settings = vv_settings_new (&s->options, s->session->policy);
+  s->settings = vv_settings_new (&s->options, s->context->policy);
   adjust_gate (s);
 }
 
@@ -443,14 +443,14 @@ adopt_settings (VvService *s)
 static void
 read_policy (VvService *s)
 {
-  g_autoptr (VvPolicy) policy = vv_policy_read (s->session->host);
+  g_autoptr (VvPolicy) policy = vv_policy_read (s->context->host);
 
   if (s->policy_read && policy->unread) {
     g_warning ("the policy could not be read, so what was known of it stays: %s", policy->unread);
     return;
   }
   vv_policy_warn (policy);
-  vv_session_set_policy (s->session, g_steal_pointer (&policy));
+  vv_context_set_policy (s->context, g_steal_pointer (&policy));
   malloc_trim (0); /* the documents took more than what is kept of them, and stand behind it in the heap */
   s->policy_read = g_get_real_time ();
 }
@@ -466,20 +466,20 @@ vv_service_new (const VvServiceOptions *options, GError **error)
   s->jobs = g_ptr_array_new ();
   s->stats = vv_stats_new ();
   s->minder = vv_minder_process_new (options->minder);
-  s->session = vv_session_new (options->sysroot, NULL, TRUE, error);
-  if (!s->session)
+  s->context = vv_context_new (options->sysroot, NULL, TRUE, error);
+  if (!s->context)
     return NULL;
-  if (vv_catalog_warning (s->session->catalog))
-    g_warning ("%s", vv_catalog_warning (s->session->catalog));
+  if (vv_catalog_warning (s->context->catalog))
+    g_warning ("%s", vv_catalog_warning (s->context->catalog));
   read_policy (s);
-  s->socket = vv_status_socket_new (s->session->host, tell_status, s, error);
+  s->socket = vv_status_socket_new (s->context->host, tell_status, s, error);
   if (!s->socket)
     return NULL;
   adopt_settings (s);
-  g_autoptr (GPtrArray) addresses = vv_journal_addresses (s->session->journal);
+  g_autoptr (GPtrArray) addresses = vv_journal_addresses (s->context->journal);
   if (addresses->len) {
     /* What a former daemon left half done may take the kernel long to mend: a process of its own does it. */
-    vv_worker_run (vv_recover, s->session);
+    vv_worker_run (vv_recover, s->context);
     vv_minder_process_look (s->minder);
   }
   return g_steal_pointer (&s);
@@ -533,7 +533,7 @@ vv_service_free (VvService *s)
   forget_look (s);
   vv_minder_process_free (s->minder);
   vv_stats_free (s->stats);
-  vv_session_free (s->session);
+  vv_context_free (s->context);
   g_ptr_array_unref (s->jobs);
   g_strfreev (s->options.executables);
   vv_settings_free (s->settings);

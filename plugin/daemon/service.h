@@ -9,7 +9,7 @@
  */
 #pragma once
 
-#include "session.h"
+#include "context.h"
 #include "settings.h"
 
 /**

@@ -114,25 +114,25 @@ tell_override (const VvAnnouncement *a, int fd)
 
 /* What follows the report, also what closing the binding does, costs libvirt nothing. */
 static void
-hand_over (const VvSession *session, const VvAnnouncement *a, int fd)
+hand_over (const VvContext *context, const VvAnnouncement *a, int fd)
 {
   g_autofree char *override = tell_override (a, fd);
   VvHotplugRequest request = {a->address,
                               {a->before.driver, a->before.module, override},
-                              vv_libvirt_version_of (session->host, a->tid)};
+                              vv_libvirt_version_of (context->host, a->tid)};
   VvPhaseTimer timer;
   VvDeadline deadline = {.touched = tell_touched, .data = &fd, .timer = &timer};
   Go go;
   g_autoptr (GError) error = NULL;
 
-  gint64 loading = vv_hotplug_prepare (session, &request), ready = g_get_monotonic_time ();
+  gint64 loading = vv_hotplug_prepare (context, &request), ready = g_get_monotonic_time ();
   if (recv (fd, &go, sizeof go, 0) != sizeof go)
     return; /* the announcement came to nothing */
   deadline.until = go.deadline;
   vv_phase_timer_start (&timer, go.since);
   vv_phase_timer_enter (&timer, VV_PHASE_FIND);
   g_autoptr (VvBinding) b =
-      vv_binding_open_between (session, a->address, a->before.driver, &deadline, &error);
+      vv_binding_open_between (context, a->address, a->before.driver, &deadline, &error);
   vv_phase_timer_enter (&timer, VV_PHASE_OTHER);
   const VvChange *change = b && vv_hotplug (b, &request, &error) ? b->change : NULL;
   /* libvirt was quick, and has waited for the module, too, which was there at @ready */
@@ -155,28 +155,28 @@ hand_over (const VvSession *session, const VvAnnouncement *a, int fd)
 /* libvirt lets the kernel choose now, which knows nothing of the driver_override of home. What comes after
  * finds the device bound, or binds it, in whichever order. A detach is libvirt's own to finish. */
 static void
-finish_the_way_home (const VvSession *session, const char *address)
+finish_the_way_home (const VvContext *context, const char *address)
 {
   g_autoptr (GError) error = NULL;
 
   g_usleep (AFTER_LIBVIRT_US);
-  g_autoptr (VvEntry) entry = vv_journal_load (session->journal, address, NULL);
+  g_autoptr (VvEntry) entry = vv_journal_load (context->journal, address, NULL);
   if (!entry || entry->state != VV_STATE_REATTACHING)
     return;
-  g_autoptr (VvBinding) b = vv_binding_open (session, address, FALSE, &error); /* that recovers */
+  g_autoptr (VvBinding) b = vv_binding_open (context, address, FALSE, &error); /* that recovers */
   if (!b)
     g_warning ("%s", error->message);
 }
 
 static void
-stand_back (const VvSession *session, const VvAnnouncement *a, int fd)
+stand_back (const VvContext *context, const VvAnnouncement *a, int fd)
 {
   g_autoptr (GError) crash = NULL;
 
-  vv_binding_stand_back (session, a->address);
+  vv_binding_stand_back (context, a->address);
   g_set_error (&crash, VV_ERROR, VV_ERROR_FAILED, "the process that moved it died");
   send_report (fd, a->address, "crashed", NULL, NULL, crash);
-  finish_the_way_home (session, a->address);
+  finish_the_way_home (context, a->address);
 }
 
 /* --- in the parent --- */
@@ -210,8 +210,8 @@ readable (int fd, GIOCondition condition, gpointer data)
 }
 
 static VvWorker *
-start (const VvSession *session, const VvAnnouncement *announcement, const VvWorkerClient *client,
-       void (*work) (const VvSession *, const VvAnnouncement *, int), GError **error)
+start (const VvContext *context, const VvAnnouncement *announcement, const VvWorkerClient *client,
+       void (*work) (const VvContext *, const VvAnnouncement *, int), GError **error)
 {
   int fds[2];
 
@@ -222,7 +222,7 @@ start (const VvSession *session, const VvAnnouncement *announcement, const VvWor
   const int keep[] = {fds[1], announcement->fd};
   pid_t pid = vv_fork (keep, G_N_ELEMENTS (keep));
   if (pid == 0) {
-    work (session, announcement, fds[1]);
+    work (context, announcement, fds[1]);
     _exit (0);
   }
   int errnum = errno;
@@ -241,17 +241,17 @@ start (const VvSession *session, const VvAnnouncement *announcement, const VvWor
 }
 
 VvWorker *
-vv_worker_start (const VvSession *session, const VvAnnouncement *announcement, const VvWorkerClient *client,
+vv_worker_start (const VvContext *context, const VvAnnouncement *announcement, const VvWorkerClient *client,
                  GError **error)
 {
-  return start (session, announcement, client, hand_over, error);
+  return start (context, announcement, client, hand_over, error);
 }
 
 VvWorker *
-vv_worker_stand_back (const VvSession *session, const VvAnnouncement *announcement,
+vv_worker_stand_back (const VvContext *context, const VvAnnouncement *announcement,
                       const VvWorkerClient *client)
 {
-  VvWorker *worker = start (session, announcement, client, stand_back, NULL);
+  VvWorker *worker = start (context, announcement, client, stand_back, NULL);
 
   if (worker)
     worker->touched = TRUE;
@@ -294,12 +294,12 @@ vv_worker_free (VvWorker *worker)
 }
 
 void
-vv_worker_run (void (*func) (const VvSession *session), const VvSession *session)
+vv_worker_run (void (*func) (const VvContext *context), const VvContext *context)
 {
   pid_t pid = vv_fork (NULL, 0);
 
   if (pid == 0) {
-    func (session);
+    func (context);
     _exit (0);
   }
   if (pid < 0)
@@ -307,14 +307,14 @@ vv_worker_run (void (*func) (const VvSession *session), const VvSession *session
 }
 
 void
-vv_worker_rescue (const VvSession *session, const VvAnnouncement *announcement)
+vv_worker_rescue (const VvContext *context, const VvAnnouncement *announcement)
 {
   pid_t pid = vv_fork (NULL, 0);
 
   if (pid == 0) {
     const VvHotplugRequest request = {announcement->address, announcement->before, 0};
     g_autoptr (GError) error = NULL;
-    g_autoptr (VvChange) change = vv_hotplug_rescue (session, &request, &error);
+    g_autoptr (VvChange) change = vv_hotplug_rescue (context, &request, &error);
     if (!change)
       g_warning ("gate, %s: %s died while it moved it: %s", announcement->address, announcement->executable,
                  error->message);

@@ -5,7 +5,7 @@
  * A module that takes long to load, a probe of 30 seconds, a crash: none of it may keep the gate from
  * answering others, nor keep the fanotify descriptors open when the daemon is killed, as a thread that is
  * stuck in the kernel would. Hence a process. It is forked when a device is announced, from a daemon that
- * has one thread and a session with everything read already; so it starts at once and is ready by the time
+ * has one thread and a context with everything read already; so it starts at once and is ready by the time
  * that libvirt has unbound the device. It dies with the daemon.
  *
  * Owns: the fork, the messages to and fro, the report that comes back. Knows nothing of fanotify.
@@ -45,7 +45,7 @@ typedef struct {
  *
  * Returns: (transfer full): the worker; NULL with @error set when there can be no process
  */
-VvWorker *vv_worker_start (const VvSession *session, const VvAnnouncement *announcement,
+VvWorker *vv_worker_start (const VvContext *context, const VvAnnouncement *announcement,
                            const VvWorkerClient *client, GError **error);
 
 /**
@@ -57,7 +57,7 @@ VvWorker *vv_worker_start (const VvSession *session, const VvAnnouncement *annou
  *
  * Returns: (transfer full) (nullable): as vv_worker_start(); its report says that the first one died
  */
-VvWorker *vv_worker_stand_back (const VvSession *session, const VvAnnouncement *announcement,
+VvWorker *vv_worker_stand_back (const VvContext *context, const VvAnnouncement *announcement,
                                 const VvWorkerClient *client);
 
 /** vv_worker_go: libvirt is held @since, until @deadline (both by g_get_monotonic_time()): do it */
@@ -74,7 +74,7 @@ void vv_worker_free (VvWorker *worker);
  *
  * Runs @func in a process like a worker's, for work that may wait for the kernel; nobody waits for it.
  */
-void vv_worker_run (void (*func) (const VvSession *session), const VvSession *session);
+void vv_worker_run (void (*func) (const VvContext *context), const VvContext *context);
 
 /**
  * vv_worker_rescue:
@@ -82,4 +82,4 @@ void vv_worker_run (void (*func) (const VvSession *session), const VvSession *se
  * After the process died that made @announcement and had gone no further: a process that undoes or finishes
  * what it had begun (vv_hotplug_rescue()), as vv_worker_run() has it.
  */
-void vv_worker_rescue (const VvSession *session, const VvAnnouncement *announcement);
+void vv_worker_rescue (const VvContext *context, const VvAnnouncement *announcement);

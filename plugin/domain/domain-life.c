@@ -21,31 +21,31 @@ is_of (const VvEntry *entry, const VvDomain *domain)
 /* --- what a device may get --- */
 
 static VvChoice *
-choose_silently (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev,
+choose_silently (const VvContext *context, const VvDomain *domain, const VvHostdev *hostdev,
                  const VvPciDevice *device, const VvEntry *entry, GError **error)
 {
   g_autofree char *whose = g_strdup_printf ("domain %s", domain->name);
   const VvRequested requested = vv_domain_requested (domain, hostdev);
 
-  return vv_choose (session, device, entry, NULL, &requested, whose, error);
+  return vv_choose (context, device, entry, NULL, &requested, whose, error);
 }
 
 /* For a device as it is just now, not locked. Returns: (transfer full) (nullable): NULL: there is no such
  * device, or nothing can be chosen for it; @device: (out) (nullable) (transfer full) */
 static VvChoice *
-choose_unlocked (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev,
+choose_unlocked (const VvContext *context, const VvDomain *domain, const VvHostdev *hostdev,
                  VvPciDevice **device)
 {
-  *device = vv_pci_device_look (session->host, hostdev->address, NULL);
-  g_autoptr (VvEntry) entry = *device ? vv_journal_load (session->journal, hostdev->address, NULL) : NULL;
+  *device = vv_pci_device_look (context->host, hostdev->address, NULL);
+  g_autoptr (VvEntry) entry = *device ? vv_journal_load (context->journal, hostdev->address, NULL) : NULL;
 
-  return *device ? choose_silently (session, domain, hostdev, *device, entry, NULL) : NULL;
+  return *device ? choose_silently (context, domain, hostdev, *device, entry, NULL) : NULL;
 }
 
 static VvChoice *
 choose_for (const VvDomain *domain, const VvHostdev *hostdev, const VvBinding *b, GError **error)
 {
-  VvChoice *choice = choose_silently (b->session, domain, hostdev, b->device, b->entry, error);
+  VvChoice *choice = choose_silently (b->context, domain, hostdev, b->device, b->entry, error);
 
   for (guint i = 0; choice && i < choice->refused->len; i++)
     g_warning ("%s: %s", hostdev->address, (char *)choice->refused->pdata[i]);
@@ -54,9 +54,9 @@ choose_for (const VvDomain *domain, const VvHostdev *hostdev, const VvBinding *b
 
 /* Another guest may hold the device: then neither it nor its entry is this domain's to change. */
 static gboolean
-refuse_others_device (const VvSession *session, const VvPciDevice *device, GError **error)
+refuse_others_device (const VvContext *context, const VvPciDevice *device, GError **error)
 {
-  g_autofree char *user = vv_vfio_user (session->host, device);
+  g_autofree char *user = vv_vfio_user (context->host, device);
 
   if (user)
     g_set_error (error, VV_ERROR, VV_ERROR_REFUSED, "%s is in use by %s and is left alone", device->address,
@@ -102,10 +102,10 @@ may_be_strict (const VvPolicy *policy, const VvDomain *domain)
 
 /* Returns: (transfer full) (nullable): as vv_domain_strict_rule(), of one device */
 static char *
-strict_rule_of (const VvSession *session, const VvDomain *domain, const VvHostdev *hostdev, gboolean prepare)
+strict_rule_of (const VvContext *context, const VvDomain *domain, const VvHostdev *hostdev, gboolean prepare)
 {
   g_autoptr (VvPciDevice) device = NULL;
-  g_autoptr (VvChoice) choice = choose_unlocked (session, domain, hostdev, &device);
+  g_autoptr (VvChoice) choice = choose_unlocked (context, domain, hostdev, &device);
 
   if (!choice || !is_strict (choice, hostdev, prepare))
     return NULL;
@@ -114,14 +114,14 @@ strict_rule_of (const VvSession *session, const VvDomain *domain, const VvHostde
 }
 
 char *
-vv_domain_strict_rule (const VvSession *session, const VvDomain *domain, gboolean prepare)
+vv_domain_strict_rule (const VvContext *context, const VvDomain *domain, gboolean prepare)
 {
   char *strict = NULL;
 
-  if (!may_be_strict (session->policy, domain))
+  if (!may_be_strict (context->policy, domain))
     return NULL;
   for (guint i = 0; !strict && i < domain->hostdevs->len; i++)
-    strict = strict_rule_of (session, domain, domain->hostdevs->pdata[i], prepare);
+    strict = strict_rule_of (context, domain, domain->hostdevs->pdata[i], prepare);
   return strict;
 }
 
@@ -130,18 +130,18 @@ vv_domain_strict_rule (const VvSession *session, const VvDomain *domain, gboolea
 /* FALSE with @refusal set: the policy forbids it. Any other failure is logged, and the domain goes on without
  * us. */
 static gboolean
-with_device (const VvSession *session, const VvDomain *domain, const char *operation, const char *address,
+with_device (const VvContext *context, const VvDomain *domain, const char *operation, const char *address,
              const VvHostdev *hostdev, DeviceFunc func, GError **refusal)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (VvBinding) binding = vv_binding_open (session, address, FALSE, &error);
+  g_autoptr (VvBinding) binding = vv_binding_open (context, address, FALSE, &error);
 
   if (binding && func (domain, hostdev, binding, &error))
     return TRUE;
   if (!binding && refusal && !g_error_matches (error, VV_ERROR, VV_ERROR_NO_DEVICE)) {
     /* its entry is damaged, or another process moves it: whether it has what is wanted strictly is not
      * known */
-    g_autofree char *strict = strict_rule_of (session, domain, hostdev, strcmp (operation, "prepare") == 0);
+    g_autofree char *strict = strict_rule_of (context, domain, hostdev, strcmp (operation, "prepare") == 0);
     g_autoptr (GError) problem = strict ? g_steal_pointer (&error) : NULL;
     if (problem)
       error = g_error_new (VV_ERROR, VV_ERROR_POLICY, "%s: %s", strict, problem->message);
@@ -155,17 +155,17 @@ with_device (const VvSession *session, const VvDomain *domain, const char *opera
 
 /* Calls @func for each device that libvirt or we manage, locked, and @unmanaged for each of the others. */
 static gboolean
-each_device (const VvSession *session, const VvDomain *domain, const char *operation, DeviceFunc func,
+each_device (const VvContext *context, const VvDomain *domain, const char *operation, DeviceFunc func,
              DeviceFunc unmanaged, GError **refusal)
 {
   for (guint i = 0; i < domain->hostdevs->len; i++) {
     const VvHostdev *h = domain->hostdevs->pdata[i];
-    g_autoptr (VvEntry) entry = h->managed ? NULL : vv_journal_load (session->journal, h->address, NULL);
+    g_autoptr (VvEntry) entry = h->managed ? NULL : vv_journal_load (context->journal, h->address, NULL);
     /* a managed='no' device that we took at "prepare", since the policy wants it, has an entry of the
      * domain's */
     gboolean is_ours = is_of (entry, domain) && !entry->unmanaged;
     DeviceFunc now = h->managed || is_ours ? func : unmanaged;
-    if (now && !with_device (session, domain, operation, h->address, h, now, refusal))
+    if (now && !with_device (context, domain, operation, h->address, h, now, refusal))
       return FALSE;
   }
   return TRUE;
@@ -174,13 +174,13 @@ each_device (const VvSession *session, const VvDomain *domain, const char *opera
 /* --- prepare --- */
 
 static void
-warn_of_obstacles (const VvSession *session, const VvDomain *domain, const VvPciDevice *device)
+warn_of_obstacles (const VvContext *context, const VvDomain *domain, const VvPciDevice *device)
 {
   g_autoptr (GPtrArray) along = g_ptr_array_new ();
 
   for (guint i = 0; i < domain->hostdevs->len; i++)
     g_ptr_array_add (along, ((VvHostdev *)domain->hostdevs->pdata[i])->address);
-  g_autoptr (GPtrArray) obstacles = vv_group_obstacles (session->host, session->catalog, device, along);
+  g_autoptr (GPtrArray) obstacles = vv_group_obstacles (context->host, context->catalog, device, along);
   for (guint i = 0; i < obstacles->len; i++)
     g_warning ("domain %s: %s: %s", domain->name, device->address, (char *)obstacles->pdata[i]);
 }
@@ -188,7 +188,7 @@ warn_of_obstacles (const VvSession *session, const VvDomain *domain, const VvPci
 static gboolean
 is_on_vfio (const VvBinding *b, const VvChoice *choice)
 {
-  return vv_on_vfio (b->session->host, b->device, choice->selection);
+  return vv_on_vfio (b->context->host, b->device, choice->selection);
 }
 
 /* libvirt itself does not look whether the host needs the device. */
@@ -196,7 +196,7 @@ static gboolean
 host_spares (const VvDomain *domain, const VvBinding *b, const VvChoice *choice, GError **error)
 {
   g_autoptr (GPtrArray) reasons =
-      is_on_vfio (b, choice) ? g_ptr_array_new () : vv_host_use (b->session->host, b->device);
+      is_on_vfio (b, choice) ? g_ptr_array_new () : vv_host_use (b->context->host, b->device);
 
   if (!reasons->len)
     return TRUE;
@@ -241,8 +241,8 @@ ask_ahead (const VvHostdev *hostdev, const VvBinding *b, const VvChoice *choice)
   g_autoptr (GError) error = NULL;
 
   if (hostdev->iommufd && vv_choice_requires (choice) && is_on_vfio (b, choice) &&
-      vv_migration_known (b->session->journal, d->now.driver, d->modalias, NULL) == VV_MIGRATION_UNKNOWN &&
-      !vv_attach_can_migrate (b->session, d, &choice->use, &error))
+      vv_migration_known (b->context->journal, d->now.driver, d->modalias, NULL) == VV_MIGRATION_UNKNOWN &&
+      !vv_attach_can_migrate (b->context, d, &choice->use, &error))
     g_message ("%s", error->message);
 }
 
@@ -252,15 +252,15 @@ prepare_chosen (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, 
 {
   if (!host_spares (domain, b, choice, error) || !note_domain (domain, hostdev, b, choice, error))
     return FALSE;
-  warn_of_obstacles (b->session, domain, b->device);
+  warn_of_obstacles (b->context, domain, b->device);
   ask_ahead (hostdev, b, choice);
-  return vv_choice_check (b->session, b->device, choice, error);
+  return vv_choice_check (b->context, b->device, choice, error);
 }
 
 static gboolean
 prepare_device (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, GError **error)
 {
-  if (refuse_others_device (b->session, b->device, error))
+  if (refuse_others_device (b->context, b->device, error))
     return FALSE;
   g_autoptr (VvChoice) choice = choose_for (domain, hostdev, b, error);
 
@@ -269,11 +269,11 @@ prepare_device (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, 
 
 /* A device that stays on its driver, where migration is required: only what is known against it counts. */
 static gboolean
-refuse_staying (const VvSession *session, const VvPciDevice *d, const VvChoice *choice, GError **error)
+refuse_staying (const VvContext *context, const VvPciDevice *d, const VvChoice *choice, GError **error)
 {
   const char *why;
 
-  if (!vv_choice_requires (choice) || vv_migration_foresee (session->journal, d->now.driver, d->modalias,
+  if (!vv_choice_requires (choice) || vv_migration_foresee (context->journal, d->now.driver, d->modalias,
                                                             &choice->use, &why) != VV_MIGRATION_NO)
     return FALSE;
   g_autofree char *rule = vv_decision_rule (choice->decision);
@@ -295,7 +295,7 @@ prepare_unmanaged (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *
     return FALSE;
   if (!manages (choice) || is_on_vfio (b, choice)) {
     ask_ahead (hostdev, b, choice);
-    return !hostdev->iommufd || !refuse_staying (b->session, b->device, choice, error);
+    return !hostdev->iommufd || !refuse_staying (b->context, b->device, choice, error);
   }
   if (!prepare_chosen (domain, hostdev, b, choice, error) ||
       (!hostdev->iommufd && !vv_selection_force (choice->selection, VV_GENERIC_DRIVER, error)))
@@ -318,13 +318,13 @@ undo_prepare (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, GE
 }
 
 gboolean
-vv_domain_prepare (const VvSession *session, const VvDomain *domain, GError **refusal)
+vv_domain_prepare (const VvContext *context, const VvDomain *domain, GError **refusal)
 {
-  if (vv_catalog_warning (session->catalog))
-    g_warning ("domain %s: %s", domain->name, vv_catalog_warning (session->catalog));
-  if (each_device (session, domain, "prepare", prepare_device, prepare_unmanaged, refusal))
+  if (vv_catalog_warning (context->catalog))
+    g_warning ("domain %s: %s", domain->name, vv_catalog_warning (context->catalog));
+  if (each_device (context, domain, "prepare", prepare_device, prepare_unmanaged, refusal))
     return TRUE;
-  each_device (session, domain, "prepare", undo_prepare, NULL, NULL); /* libvirt calls no other hook then */
+  each_device (context, domain, "prepare", undo_prepare, NULL, NULL); /* libvirt calls no other hook then */
   return FALSE;
 }
 
@@ -341,21 +341,21 @@ foresee_device (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, 
     return FALSE;
   if (hostdev->managed || (manages (choice) && !is_on_vfio (b, choice))) {
     if (!vv_choice_requires (choice))
-      return vv_choice_check (b->session, d, choice, error);
+      return vv_choice_check (b->context, d, choice, error);
     /* what is noted is about a driver, whose name is known for sure when its module is loaded */
     for (guint i = 0; i < choice->selection->candidates->len; i++)
-      vv_modules_load (b->session->modules, ((VvCandidate *)choice->selection->candidates->pdata[i])->module,
+      vv_modules_load (b->context->modules, ((VvCandidate *)choice->selection->candidates->pdata[i])->module,
                        NULL);
     g_autoptr (VvChoice) surely = choose_for (domain, hostdev, b, error);
-    return surely && vv_choice_check (b->session, d, surely, error);
+    return surely && vv_choice_check (b->context, d, surely, error);
   }
-  return !refuse_staying (b->session, d, choice, error);
+  return !refuse_staying (b->context, d, choice, error);
 }
 
 gboolean
-vv_domain_foresee (const VvSession *session, const VvDomain *domain, GError **refusal)
+vv_domain_foresee (const VvContext *context, const VvDomain *domain, GError **refusal)
 {
-  return each_device (session, domain, "incoming migration or restore", foresee_device, foresee_device,
+  return each_device (context, domain, "incoming migration or restore", foresee_device, foresee_device,
                       refusal);
 }
 
@@ -365,11 +365,11 @@ vv_domain_foresee (const VvSession *session, const VvDomain *domain, GError **re
  * >= 12.1).
  */
 static gboolean
-is_opened_by_libvirt (const VvSession *session, const VvHostdev *hostdev, const VvPciDevice *device)
+is_opened_by_libvirt (const VvContext *context, const VvHostdev *hostdev, const VvPciDevice *device)
 {
-  pid_t holder = hostdev->iommufd ? vv_vfio_holder (session->host, device) : 0;
+  pid_t holder = hostdev->iommufd ? vv_vfio_holder (context->host, device) : 0;
 
-  return holder && vv_is_libvirt (session->host, holder);
+  return holder && vv_is_libvirt (context->host, holder);
 }
 
 /* On VFIO, on the driver that it is on now */
@@ -384,9 +384,9 @@ set_detached (VvBinding *b)
 static gboolean
 start_device (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, GError **error)
 {
-  gboolean opened = is_opened_by_libvirt (b->session, hostdev, b->device);
+  gboolean opened = is_opened_by_libvirt (b->context, hostdev, b->device);
 
-  if (!opened && refuse_others_device (b->session, b->device, error))
+  if (!opened && refuse_others_device (b->context, b->device, error))
     return FALSE;
   g_autoptr (VvChoice) choice = choose_for (domain, hostdev, b, error);
 
@@ -421,9 +421,9 @@ start_unmanaged (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
     return FALSE;
   if (!vv_choice_requires (choice))
     return TRUE;
-  if (is_opened_by_libvirt (b->session, hostdev, b->device))
-    return !refuse_staying (b->session, b->device, choice, error);
-  if (vv_attach_can_migrate (b->session, b->device, &choice->use, &immobile))
+  if (is_opened_by_libvirt (b->context, hostdev, b->device))
+    return !refuse_staying (b->context, b->device, choice, error);
+  if (vv_attach_can_migrate (b->context, b->device, &choice->use, &immobile))
     return TRUE;
   g_autofree char *rule = vv_decision_rule (choice->decision);
   g_set_error (error, VV_ERROR, VV_ERROR_POLICY, "%s requires migration: %s", rule, immobile->message);
@@ -434,19 +434,19 @@ start_unmanaged (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
  * domain when it blocks that of one device, whatever was asked for of that one. @required: (out) (nullable):
  * who requires that it can be. Both (transfer full) */
 static char *
-find_immobile (const VvSession *session, const VvDomain *domain, char **required)
+find_immobile (const VvContext *context, const VvDomain *domain, char **required)
 {
   g_autofree char *found = NULL;
 
   for (guint i = 0; i < domain->hostdevs->len; i++) {
     const VvHostdev *h = domain->hostdevs->pdata[i];
     g_autoptr (VvPciDevice) device = NULL;
-    g_autoptr (VvChoice) choice = choose_unlocked (session, domain, h, &device);
+    g_autoptr (VvChoice) choice = choose_unlocked (context, domain, h, &device);
     const char *why;
     if (choice && vv_choice_requires (choice) && !*required)
       *required = vv_decision_rule (choice->decision);
     if (choice && !found && device->now.driver &&
-        vv_migration_foresee (session->journal, device->now.driver, device->modalias, &choice->use, &why) ==
+        vv_migration_foresee (context->journal, device->now.driver, device->modalias, &choice->use, &why) ==
             VV_MIGRATION_NO)
       found = g_strdup_printf ("%s on %s, which %s", h->address, device->now.driver, why);
   }
@@ -454,15 +454,15 @@ find_immobile (const VvSession *session, const VvDomain *domain, char **required
 }
 
 gboolean
-vv_domain_start (const VvSession *session, const VvDomain *domain, GError **refusal)
+vv_domain_start (const VvContext *context, const VvDomain *domain, GError **refusal)
 {
   g_autofree char *required = NULL;
 
-  if (!each_device (session, domain, "start", start_device, start_unmanaged, refusal))
+  if (!each_device (context, domain, "start", start_device, start_unmanaged, refusal))
     return FALSE;
-  if (domain->vfio_devices < 2 || !may_be_strict (session->policy, domain))
+  if (domain->vfio_devices < 2 || !may_be_strict (context->policy, domain))
     return TRUE;
-  g_autofree char *immobile = find_immobile (session, domain, &required);
+  g_autofree char *immobile = find_immobile (context, domain, &required);
   if (!required || !immobile)
     return TRUE;
   GError *error =
@@ -498,9 +498,9 @@ mark_running (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, GE
 }
 
 void
-vv_domain_running (const VvSession *session, const VvDomain *domain)
+vv_domain_running (const VvContext *context, const VvDomain *domain)
 {
-  each_device (session, domain, "started", mark_running, NULL, NULL);
+  each_device (context, domain, "started", mark_running, NULL, NULL);
 }
 
 /* --- release --- */
@@ -510,7 +510,7 @@ vv_domain_running (const VvSession *session, const VvDomain *domain)
 static gboolean
 keep_held (VvBinding *b, GError **error)
 {
-  g_autoptr (VvSelection) selection = vv_catalog_select (b->session->catalog, b->device->modalias, error);
+  g_autoptr (VvSelection) selection = vv_catalog_select (b->context->catalog, b->device->modalias, error);
 
   if (!selection ||
       (b->entry->vfio_driver && !vv_selection_force (selection, b->entry->vfio_driver, error)) ||
@@ -552,13 +552,13 @@ release_device (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, 
 }
 
 void
-vv_domain_release (const VvSession *session, const VvDomain *domain)
+vv_domain_release (const VvContext *context, const VvDomain *domain)
 {
-  g_autoptr (GPtrArray) addresses = vv_journal_addresses (session->journal);
+  g_autoptr (GPtrArray) addresses = vv_journal_addresses (context->journal);
 
   for (guint i = 0; i < addresses->len; i++) {
-    g_autoptr (VvEntry) entry = vv_journal_load (session->journal, addresses->pdata[i], NULL);
+    g_autoptr (VvEntry) entry = vv_journal_load (context->journal, addresses->pdata[i], NULL);
     if (is_of (entry, domain))
-      with_device (session, domain, "release", addresses->pdata[i], NULL, release_device, NULL);
+      with_device (context, domain, "release", addresses->pdata[i], NULL, release_device, NULL);
   }
 }

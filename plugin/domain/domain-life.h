@@ -23,7 +23,7 @@
  * Returns: (transfer full) (nullable): what is to be said if it cannot be found out whether the device has
  * it; NULL: the domain may start in any case
  */
-char *vv_domain_strict_rule (const VvSession *session, const VvDomain *domain, gboolean prepare);
+char *vv_domain_strict_rule (const VvContext *context, const VvDomain *domain, gboolean prepare);
 
 /**
  * vv_domain_prepare: before libvirt detaches the devices (hook "prepare begin")
@@ -35,7 +35,7 @@ char *vv_domain_strict_rule (const VvSession *session, const VvDomain *domain, g
  *
  * Returns: FALSE with @refusal set when the domain must not start; then all is as before
  */
-gboolean vv_domain_prepare (const VvSession *session, const VvDomain *domain, GError **refusal);
+gboolean vv_domain_prepare (const VvContext *context, const VvDomain *domain, GError **refusal);
 
 /**
  * vv_domain_foresee: a domain is about to come from elsewhere (hooks "migrate begin", "restore begin")
@@ -44,7 +44,7 @@ gboolean vv_domain_prepare (const VvSession *session, const VvDomain *domain, GE
  *
  * Returns: FALSE with @refusal set when this host cannot give it what it must have
  */
-gboolean vv_domain_foresee (const VvSession *session, const VvDomain *domain, GError **refusal);
+gboolean vv_domain_foresee (const VvContext *context, const VvDomain *domain, GError **refusal);
 
 /**
  * vv_domain_start: libvirt has detached the devices, QEMU does not run yet (hook "start begin")
@@ -54,10 +54,10 @@ gboolean vv_domain_foresee (const VvSession *session, const VvDomain *domain, GE
  *
  * Returns: FALSE with @refusal set when the domain must not start; libvirt then releases it
  */
-gboolean vv_domain_start (const VvSession *session, const VvDomain *domain, GError **refusal);
+gboolean vv_domain_start (const VvContext *context, const VvDomain *domain, GError **refusal);
 
 /** vv_domain_running: QEMU runs (hooks "started begin" and "reconnect begin"): marks the entries as in use */
-void vv_domain_running (const VvSession *session, const VvDomain *domain);
+void vv_domain_running (const VvContext *context, const VvDomain *domain);
 
 /**
  * vv_domain_release: libvirt has reattached the devices (hook "release end")
@@ -66,7 +66,7 @@ void vv_domain_running (const VvSession *session, const VvDomain *domain);
  * is not in its XML any more): looks whether it is as the journal says it was, mends it if not, and drops the
  * entry. One that the administrator had detached by hand goes back to the VFIO driver it was on.
  */
-void vv_domain_release (const VvSession *session, const VvDomain *domain);
+void vv_domain_release (const VvContext *context, const VvDomain *domain);
 
 /**
  * vv_domain_device_running: what vv_domain_running() does, for one device

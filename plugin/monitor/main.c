@@ -36,7 +36,7 @@ typedef struct {
 
 typedef struct {
   GMainLoop *loop;
-  VvSession *session;
+  VvContext *context;
   VvReconciler *reconciler;
   VvLibvirtClient *client;
   gboolean held;
@@ -49,7 +49,7 @@ static void look_within (Minder *m, gint64 usec);
 static gboolean
 journal_is_empty (const Minder *m)
 {
-  g_autoptr (GPtrArray) addresses = vv_journal_addresses (m->session->journal);
+  g_autoptr (GPtrArray) addresses = vv_journal_addresses (m->context->journal);
 
   return addresses->len == 0;
 }
@@ -139,17 +139,17 @@ mind (const Options *options)
   if (fcntl (STDIN_FILENO, F_GETFD) < 0)
     return EXIT_SUCCESS; /* nobody speaks to us, and another file would take its number */
   g_autoptr (GError) error = NULL;
-  g_autoptr (VvSession) session = vv_session_new (options->sysroot, NULL, TRUE, &error);
+  g_autoptr (VvContext) context = vv_context_new (options->sysroot, NULL, TRUE, &error);
 
-  if (!session) {
+  if (!context) {
     g_warning ("vfio-variant-minder: %s", error->message);
     return EXIT_FAILURE;
   }
-  vv_recover (session);
-  g_autofree char *sockets = vv_host_path (session->host, "/run/libvirt");
-  g_autoptr (VvReconciler) reconciler = vv_reconciler_new (session, options->grace_ms);
+  vv_recover (context);
+  g_autofree char *sockets = vv_host_path (context->host, "/run/libvirt");
+  g_autoptr (VvReconciler) reconciler = vv_reconciler_new (context, options->grace_ms);
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
-  Minder m = {.loop = loop, .session = session, .reconciler = reconciler};
+  Minder m = {.loop = loop, .context = context, .reconciler = reconciler};
   m.client = vv_libvirt_client_new (options->uri, sockets, on_libvirt_changed, &m);
   /* The first look comes after what the daemon has already written. */
   g_unix_fd_add_full (G_PRIORITY_HIGH, STDIN_FILENO, G_IO_IN | G_IO_HUP | G_IO_ERR, on_input, &m, NULL);

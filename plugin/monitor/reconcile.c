@@ -13,7 +13,7 @@ typedef struct {
 } Absence;
 
 struct VvReconciler {
-  const VvSession *session;
+  const VvContext *context;
   gint64 grace;
   GHashTable *absent; /* address -> Absence */
   GHashTable *said;   /* address -> the problem that was logged last */
@@ -43,11 +43,11 @@ new_absent (void)
 }
 
 VvReconciler *
-vv_reconciler_new (const VvSession *session, guint grace_ms)
+vv_reconciler_new (const VvContext *context, guint grace_ms)
 {
   VvReconciler *r = g_new0 (VvReconciler, 1);
 
-  r->session = session;
+  r->context = context;
   r->grace = grace_ms * G_TIME_SPAN_MILLISECOND;
   r->absent = new_absent ();
   r->said = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
@@ -100,11 +100,11 @@ find_domain (const GPtrArray *domains, const VvEntry *entry)
 /* --- a running domain has it --- */
 
 static gboolean
-is_on_vfio (const VvSession *session, const VvPciDevice *device)
+is_on_vfio (const VvContext *context, const VvPciDevice *device)
 {
-  g_autoptr (VvSelection) selection = vv_catalog_select (session->catalog, device->modalias, NULL);
+  g_autoptr (VvSelection) selection = vv_catalog_select (context->catalog, device->modalias, NULL);
 
-  return selection ? vv_on_vfio (session->host, device, selection) : device->vfio_dev != NULL;
+  return selection ? vv_on_vfio (context->host, device, selection) : device->vfio_dev != NULL;
 }
 
 /* managed='no': it was detached by hand, and libvirt leaves it on VFIO when the domain is done with it. */
@@ -124,11 +124,11 @@ is_claimed (const VvEntry *entry, const VvDomain *domain)
 static gboolean
 claim (const VvReconciler *r, const char *address, const VvDomain *domain, GError **error)
 {
-  g_autoptr (VvBinding) b = vv_binding_open (r->session, address, FALSE, error);
+  g_autoptr (VvBinding) b = vv_binding_open (r->context, address, FALSE, error);
 
   if (!b)
     return FALSE;
-  if (!b->entry || is_claimed (b->entry, domain) || !is_on_vfio (r->session, b->device))
+  if (!b->entry || is_claimed (b->entry, domain) || !is_on_vfio (r->context, b->device))
     return TRUE; /* it went home, or the hook was faster, or it is not detached yet */
   if (!vv_domain_device_running (domain, is_managed (domain, address), b, error))
     return FALSE;
@@ -142,9 +142,9 @@ claim (const VvReconciler *r, const char *address, const VvDomain *domain, GErro
 static gboolean
 drop_vanished (const VvReconciler *r, const VvEntry *seen, const char *why, GError **error)
 {
-  g_autoptr (VvLock) lock = vv_journal_lock (r->session->journal, seen->address, 0, error);
+  g_autoptr (VvLock) lock = vv_journal_lock (r->context->journal, seen->address, 0, error);
 
-  if (!lock || !vv_journal_drop (r->session->journal, seen->address, error))
+  if (!lock || !vv_journal_drop (r->context->journal, seen->address, error))
     return FALSE;
   g_message ("%s: its journal entry is dropped (domain %s had it)", why, seen->domain);
   return TRUE;
@@ -176,7 +176,7 @@ static gboolean
 mend (const VvReconciler *r, const VvEntry *seen, GError **error)
 {
   g_autoptr (GError) local = NULL;
-  g_autoptr (VvBinding) b = vv_binding_open (r->session, seen->address, FALSE, &local);
+  g_autoptr (VvBinding) b = vv_binding_open (r->context, seen->address, FALSE, &local);
   const VvDomain gone = {.name = seen->domain ? seen->domain : seen->domain_uuid, .uuid = seen->domain_uuid};
 
   if (g_error_matches (local, VV_ERROR, VV_ERROR_NO_DEVICE))
@@ -187,7 +187,7 @@ mend (const VvReconciler *r, const VvEntry *seen, GError **error)
   }
   if (!is_of (b->entry, gone.uuid) || !b->entry->in_use)
     return TRUE; /* it changed hands while we waited for the lock */
-  g_autofree char *user = vv_vfio_user (r->session->host, b->device);
+  g_autofree char *user = vv_vfio_user (r->context->host, b->device);
   if (user) {
     g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
                  "domain %s has %s no more, but %s still holds it: it is "
@@ -223,7 +223,7 @@ static gboolean
 look_at (Pass *p, const char *address, GError **error)
 {
   g_autoptr (GError) damaged = NULL;
-  g_autoptr (VvEntry) entry = vv_journal_load (p->r->session->journal, address, &damaged);
+  g_autoptr (VvEntry) entry = vv_journal_load (p->r->context->journal, address, &damaged);
 
   if (damaged) {
     g_propagate_error (error, g_steal_pointer (&damaged));
@@ -243,7 +243,7 @@ gint64
 vv_reconciler_run (VvReconciler *r, const GPtrArray *running, const GPtrArray *starting, gint64 now)
 {
   Pass pass = {r, running, starting, now, new_absent (), -1};
-  g_autoptr (GPtrArray) addresses = vv_journal_addresses (r->session->journal);
+  g_autoptr (GPtrArray) addresses = vv_journal_addresses (r->context->journal);
 
   for (guint i = 0; i < addresses->len; i++) {
     const char *address = addresses->pdata[i];

@@ -12,7 +12,7 @@
 #pragma once
 
 #include "domain-xml.h"
-#include "session.h"
+#include "context.h"
 
 /** VvReconciler: remembers since when a device is missed, and which problems were already said */
 typedef struct VvReconciler VvReconciler;
@@ -21,9 +21,9 @@ typedef struct VvReconciler VvReconciler;
  * vv_reconciler_new:
  * @grace_ms: how long libvirt may take to bring a device home, in milliseconds
  *
- * Returns: (transfer full): the reconciler; @session must live longer
+ * Returns: (transfer full): the reconciler; @context must live longer
  */
-VvReconciler *vv_reconciler_new (const VvSession *session, guint grace_ms);
+VvReconciler *vv_reconciler_new (const VvContext *context, guint grace_ms);
 void vv_reconciler_free (VvReconciler *reconciler);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvReconciler, vv_reconciler_free)
 

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "session.h"
+#include "context.h"
 
 int LLVMFuzzerTestOneInput (const guint8 *data, gsize size);
 

@@ -524,7 +524,7 @@ fake_remove_device (FakeKernel *k, const char *address)
 }
 
 void
-fake_policy (VvSession *session, const char *rules)
+fake_policy (VvContext *context, const char *rules)
 {
   g_autofree char *text = g_strconcat ("<vfio-variant>\n", rules, "</vfio-variant>", NULL);
   g_autoptr (GError) error = NULL;
@@ -532,7 +532,7 @@ fake_policy (VvSession *session, const char *rules)
 
   vv_policy_add_text (policy, "/p.xml", text, strlen (text), &error);
   g_assert_no_error (error);
-  vv_session_set_policy (session, policy);
+  vv_context_set_policy (context, policy);
 }
 
 /* --- faults, and the functions that --wrap brings here --- */

@@ -11,7 +11,7 @@
  */
 #pragma once
 
-#include "session.h"
+#include "context.h"
 
 /* The standard host's devices: a virtual function with a variant driver, and a plain disk controller */
 #define NIC "0000:3b:00.1"
@@ -125,8 +125,8 @@ char *fake_driver_of (const FakeKernel *k, const char *address);
 char *fake_override_of (const FakeKernel *k, const char *address);
 void fake_assert_device (const FakeKernel *k, const char *address, const char *driver, const char *override);
 
-/** fake_policy: @session goes by these rules, which stand from line 2 of /p.xml on */
-void fake_policy (VvSession *session, const char *rules);
+/** fake_policy: @context goes by these rules, which stand from line 2 of /p.xml on */
+void fake_policy (VvContext *context, const char *rules);
 
 /* --- faults --- */
 

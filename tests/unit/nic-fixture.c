@@ -6,7 +6,7 @@
 void
 fixture_free (Fixture *f)
 {
-  vv_session_free (f->s);
+  vv_context_free (f->s);
   fake_free (f->k);
   g_free (f);
 }
@@ -18,7 +18,7 @@ fixture_new (void)
   g_autoptr (GError) error = NULL;
 
   f->k = fake_standard ();
-  f->s = vv_session_new (f->k->root, NULL, TRUE, &error);
+  f->s = vv_context_new (f->k->root, NULL, TRUE, &error);
   g_assert_no_error (error);
   vv_recover (f->s);
   return f;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * nic-fixture: a session on the standard fake host, and NIC moved to and fro on it.
+ * nic-fixture: a context on the standard fake host, and NIC moved to and fro on it.
  */
 #pragma once
 
@@ -11,7 +11,7 @@
 
 typedef struct {
   FakeKernel *k;
-  VvSession *s;
+  VvContext *s;
 } Fixture;
 
 Fixture *fixture_new (void);

@@ -268,7 +268,7 @@ test_refused_devices (void)
     fake_write (f->k, "proc/cmdline", refused_devices[n].cmdline);
     if (refused_devices[n].config)
       write_header (f, refused_devices[n].config);
-    g_assert_true (vv_session_reload (f->s, NULL));
+    g_assert_true (vv_context_reload (f->s, NULL));
     g_autoptr (VvPciDevice) device = vv_pci_device_open (f->s->host, BRIDGE, NULL);
     device->now.driver = g_strdup (refused_devices[n].driver);
     g_autoptr (VvChoice) choice = vv_choose (f->s, device, NULL, NULL, NULL, NULL, NULL);
@@ -519,7 +519,7 @@ test_a_process_dies_at_a_refusal (void)
         break;
       deaths++;
       fake_fault (f->k, FAKE_NO_FAULT, 0, 0);
-      g_autoptr (VvSession) next = vv_session_new (f->k->root, NULL, TRUE, NULL);
+      g_autoptr (VvContext) next = vv_context_new (f->k->root, NULL, TRUE, NULL);
       vv_recover (next);
       while (!fake_log_is_empty ())
         fake_assert_logged (NIC ": *: a process died in the middle of moving it*");

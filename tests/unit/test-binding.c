@@ -854,7 +854,7 @@ test_nothing_is_freed_twice (void)
 {
   vv_binding_free (NULL);
   vv_change_free (NULL);
-  vv_session_free (NULL);
+  vv_context_free (NULL);
   vv_selection_free (NULL);
   vv_catalog_free (NULL);
   vv_modules_free (NULL);

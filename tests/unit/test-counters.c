@@ -400,7 +400,7 @@ static void
 test_no_directory (void)
 {
   g_autoptr (FakeKernel) k = fake_standard ();
-  g_autoptr (VvSession) s = vv_session_new (k->root, NULL, FALSE, NULL);
+  g_autoptr (VvContext) s = vv_context_new (k->root, NULL, FALSE, NULL);
   const Fixture f = {k, s};
 
   count (&f, VV_DETACH, "special-vfio", TRUE, 1);

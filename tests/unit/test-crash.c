@@ -628,7 +628,7 @@ test_looking_recovers_nothing (void)
   g_autoptr (Fixture) f = cut_off_detach ();
   g_autofree char *before = fake_snapshot (f->k);
   g_autoptr (VvBinding) b = open_nic_as (f, TRUE);
-  g_autoptr (VvSession) s = vv_session_new (f->k->root, NULL, FALSE, NULL);
+  g_autoptr (VvContext) s = vv_context_new (f->k->root, NULL, FALSE, NULL);
 
   g_assert_cmpint (b->entry->state, ==, VV_STATE_DETACHING);
   fake_assert_unchanged (f->k, before);
@@ -639,7 +639,7 @@ test_session_recovers_all (void)
 {
   g_autoptr (Fixture) f = cut_off_detach ();
   g_autoptr (GError) error = NULL;
-  g_autoptr (VvSession) s = vv_session_new (f->k->root, NULL, TRUE, &error);
+  g_autoptr (VvContext) s = vv_context_new (f->k->root, NULL, TRUE, &error);
 
   g_assert_no_error (error);
   vv_recover (s);
@@ -655,7 +655,7 @@ test_recovery_leaves_the_living_alone (void)
   g_autoptr (Fixture) f = cut_off_detach ();
   g_autofree char *before = fake_snapshot (f->k);
   g_autoptr (VvLock) lock = vv_journal_lock (f->s->journal, NIC, 0, NULL);
-  g_autoptr (VvSession) s = vv_session_new (f->k->root, NULL, TRUE, NULL);
+  g_autoptr (VvContext) s = vv_context_new (f->k->root, NULL, TRUE, NULL);
 
   vv_recover (s);
   fake_assert_log_empty ();
@@ -674,7 +674,7 @@ test_recovery_that_fails_is_said (void)
 
   fail_all_vfio (f, EINVAL);
   fake_driver (f->k, "mlx5_core")->probe_errno = EIO;
-  g_autoptr (VvSession) s = vv_session_new (f->k->root, NULL, TRUE, &error);
+  g_autoptr (VvContext) s = vv_context_new (f->k->root, NULL, TRUE, &error);
   g_assert_no_error (error);
   vv_recover (s); /* the other devices must not suffer from it */
   fake_assert_logged (NIC ": a detach that was cut off could not be mended: *Input/output error; "
@@ -763,7 +763,7 @@ main (int argc, char **argv)
   add_ways ("the-worker-may-stall-at-every-step", test_worker_may_stall_at_every_step, TRUE);
   g_test_add_func ("/crash/recovery/is-told", test_recovery_is_told);
   g_test_add_func ("/crash/recovery/not-by-looking", test_looking_recovers_nothing);
-  g_test_add_func ("/crash/recovery/a-session-recovers-all", test_session_recovers_all);
+  g_test_add_func ("/crash/recovery/a-context-recovers-all", test_session_recovers_all);
   g_test_add_func ("/crash/recovery/leaves-the-living-alone", test_recovery_leaves_the_living_alone);
   g_test_add_func ("/crash/recovery/that-fails-is-said", test_recovery_that_fails_is_said);
   g_test_add_func ("/crash/recovery/without-a-home-stays-on-vfio",

@@ -19,7 +19,7 @@
 
 typedef struct {
   FakeKernel *k;
-  VvSession *s;
+  VvContext *s;
   VvDomain *domain;
 } Fixture;
 
@@ -27,7 +27,7 @@ static void
 fixture_free (Fixture *f)
 {
   vv_domain_free (f->domain);
-  vv_session_free (f->s);
+  vv_context_free (f->s);
   fake_free (f->k);
   g_free (f);
 }
@@ -55,7 +55,7 @@ fixture_with (const char *attributes, const char *driver)
   g_autoptr (GError) error = NULL;
 
   f->k = fake_standard ();
-  f->s = vv_session_new (f->k->root, NULL, TRUE, &error);
+  f->s = vv_context_new (f->k->root, NULL, TRUE, &error);
   g_assert_no_error (error);
   f->domain = domain_with (UUID, attributes, driver);
   return f;
@@ -423,10 +423,10 @@ static void
 test_no_module_tables (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
-  g_autoptr (VvSession) s = NULL;
+  g_autoptr (VvContext) s = NULL;
 
   fake_remove (f->k, "lib/modules");
-  s = vv_session_new (f->k->root, FAKE_RELEASE, TRUE, NULL);
+  s = vv_context_new (f->k->root, FAKE_RELEASE, TRUE, NULL);
   g_assert_true (vv_domain_prepare (s, f->domain, NULL));
   fake_assert_logged ("domain vm1: *modules.alias*only the generic driver is sure to be found*");
   libvirt_detaches_to (f, "vfio-pci");
@@ -633,7 +633,7 @@ test_no_run_directory (void)
   g_autoptr (GError) error = NULL;
 
   fake_remove (k, "run");
-  g_assert_null (vv_session_new (k->root, NULL, TRUE, &error));
+  g_assert_null (vv_context_new (k->root, NULL, TRUE, &error));
   fake_assert_error (error, VV_ERROR_NOT_FOUND, "*/run/vfio-variant: mkdir: No such file or directory");
 }
 
@@ -703,7 +703,7 @@ note_answer (const Fixture *f, const char *driver, gboolean can)
   g_assert_true (vv_migration_store (f->s->journal, driver, NIC_MODALIAS, &m, NULL));
 }
 
-typedef gboolean (*Station) (const VvSession *session, const VvDomain *domain, GError **refusal);
+typedef gboolean (*Station) (const VvContext *context, const VvDomain *domain, GError **refusal);
 
 /* It is said to libvirt and to the log alike. */
 static void
@@ -1230,7 +1230,7 @@ forbid_modules (const Fixture *f)
                                             loaded);
 
   fake_write (f->k, "etc/modprobe.d/evil.conf", lines);
-  g_assert_true (vv_session_reload (f->s, NULL));
+  g_assert_true (vv_context_reload (f->s, NULL));
   return loaded;
 }
 

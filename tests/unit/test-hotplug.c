@@ -266,7 +266,7 @@ test_its_own_choice_is_blacklisted (void)
   g_autoptr (Fixture) f = fixture_with_flr ();
 
   fake_write (f->k, "etc/modprobe.d/a.conf", "blacklist mlx5_vfio_pci\n");
-  g_assert_true (vv_session_reload (f->s, NULL));
+  g_assert_true (vv_context_reload (f->s, NULL));
   fake_register (f->k, "mlx5_vfio_pci");
   libvirt_unbinds (f, "mlx5_vfio_pci");
   g_autoptr (VvChange) change = must_hand_over (f, &native, BY_ITSELF);

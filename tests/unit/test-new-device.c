@@ -256,7 +256,7 @@ show_later (gpointer k)
   return NULL;
 }
 
-/* A session opens /proc when it begins. */
+/* A context opens /proc when it begins. */
 static gint64
 time_until_shown (FakeKernel *k, const char *address)
 {

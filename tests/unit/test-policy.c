@@ -543,7 +543,7 @@ test_blacklisted_and_listed (void)
   g_autoptr (Fixture) f = fixture_new ();
 
   fake_write (f->k, "etc/modprobe.d/a.conf", "blacklist mlx5_vfio_pci\nblacklist vfio_pci\n");
-  g_assert_true (vv_session_reload (f->s, NULL));
+  g_assert_true (vv_context_reload (f->s, NULL));
   g_autoptr (VvSelection) selection = select_nic (f);
   g_autoptr (VvDecision) d = decide ("<default driver='mlx5_vfio_pci generic' fallback='none'/>");
   vv_decision_apply (d, f->s->host, selection, is_listed, (gpointer) "");

@@ -1610,7 +1610,7 @@ test_minder_is_in_a_move (void)
   g_assert_true (fake_exists (f->k, "minder-moved"));
 }
 
-/* --- the session --- */
+/* --- the context --- */
 
 /* modprobe.d is edited in place, which is not noticed by itself. */
 static void

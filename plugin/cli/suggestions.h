@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * nearest: which word somebody meant who mistyped it.
+ * suggestions: which word somebody meant who mistyped it.
  */
 #pragma once
 

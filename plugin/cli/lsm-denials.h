@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * denials: what SELinux or AppArmor kept our programs, or libvirt with our hook, from doing.
+ * lsm-denials: what SELinux or AppArmor kept our programs, or libvirt with our hook, from doing.
  *
  * Owns: finding the newest such line in the kernel's log and in auditd's, both of which are only read, and
  * only a bounded part of them. Knows nothing of what follows.

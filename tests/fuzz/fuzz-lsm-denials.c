@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "denials.h"
+#include "lsm-denials.h"
 #include "fuzz.h"
 #include "one-line.h"
 

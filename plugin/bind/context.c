@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "session.h"
+#include "context.h"
 
 #include "modalias.h"
 
 void
-vv_session_watch (VvSession *s, VvGoesOn goes_on, gpointer data)
+vv_context_watch (VvContext *s, VvGoesOn goes_on, gpointer data)
 {
   s->goes_on = goes_on;
   s->goes_on_data = data;
@@ -12,14 +12,14 @@ vv_session_watch (VvSession *s, VvGoesOn goes_on, gpointer data)
 }
 
 void
-vv_session_goes_on (const VvSession *s)
+vv_context_goes_on (const VvContext *s)
 {
   if (s->goes_on)
     s->goes_on (0, s->goes_on_data);
 }
 
 void
-vv_session_set_policy (VvSession *s, VvPolicy *policy)
+vv_context_set_policy (VvContext *s, VvPolicy *policy)
 {
   vv_policy_free (s->policy);
   s->policy = policy;
@@ -29,7 +29,7 @@ vv_session_set_policy (VvSession *s, VvPolicy *policy)
 }
 
 gboolean
-vv_session_reload (VvSession *s, GError **error)
+vv_context_reload (VvContext *s, GError **error)
 {
   VvModules *modules = vv_modules_new (s->host, error);
 
@@ -42,10 +42,10 @@ vv_session_reload (VvSession *s, GError **error)
   return TRUE;
 }
 
-VvSession *
-vv_session_new (const char *sysroot, const char *release, gboolean moves, GError **error)
+VvContext *
+vv_context_new (const char *sysroot, const char *release, gboolean moves, GError **error)
 {
-  g_autoptr (VvSession) s = g_new0 (VvSession, 1);
+  g_autoptr (VvContext) s = g_new0 (VvContext, 1);
 
   s->host = vv_host_new (sysroot, release, error);
   if (!s->host)
@@ -57,12 +57,12 @@ vv_session_new (const char *sysroot, const char *release, gboolean moves, GError
   s->journal = vv_journal_open (s->host, moves, error);
   if (!s->journal)
     return NULL;
-  vv_session_set_policy (s, vv_policy_new ());
+  vv_context_set_policy (s, vv_policy_new ());
   return g_steal_pointer (&s);
 }
 
 void
-vv_session_free (VvSession *s)
+vv_context_free (VvContext *s)
 {
   if (!s)
     return;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "surroundings.h"
+#include "check-context.h"
 
 #include <glib/gi18n-lib.h>
 #include <stdio.h>
@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "denials.h"
+#include "lsm-denials.h"
 #include "attach.h"
 #include "policy-xml.h"
 
@@ -27,25 +27,25 @@ enforced_by (const VvHost *host)
   return NULL;
 }
 
-VvSurroundings *
-vv_surroundings_new (VvSession *session)
+VvCheckContext *
+vv_check_context_new (VvContext *context)
 {
-  VvSurroundings *s = g_new0 (VvSurroundings, 1);
+  VvCheckContext *s = g_new0 (VvCheckContext, 1);
 
-  vv_session_set_policy (session, vv_policy_read (session->host));
-  s->session = session;
-  s->libvirt = vv_libvirt_process_find (session->host);
+  vv_context_set_policy (context, vv_policy_read (context->host));
+  s->context = context;
+  s->libvirt = vv_libvirt_process_find (context->host);
   s->privileged = geteuid () == 0;
-  s->signatures_enforced = enforced_by (session->host);
+  s->signatures_enforced = enforced_by (context->host);
   return s;
 }
 
 void
-vv_surroundings_free (VvSurroundings *s)
+vv_check_context_free (VvCheckContext *s)
 {
   if (!s)
     return;
-  vv_session_free (s->session);
+  vv_context_free (s->context);
   vv_libvirt_process_free (s->libvirt);
   g_free (s->signatures_enforced);
   g_free (s);
@@ -64,7 +64,7 @@ vv_kernel_is_before (const VvHost *host, guint major, guint minor)
 /* --- libvirt --- */
 
 gboolean
-vv_libvirt_is_before (const VvSurroundings *s, guint version)
+vv_libvirt_is_before (const VvCheckContext *s, guint version)
 {
   return s->libvirt && s->libvirt->version && s->libvirt->version < version;
 }
@@ -73,9 +73,9 @@ vv_libvirt_is_before (const VvSurroundings *s, guint version)
  * without <driver model=>, whatever driver that is on. A unit with ProtectKernelModules= has an empty
  * directory there. */
 static void
-check_libvirts_view (const VvSurroundings *s, GPtrArray *findings)
+check_libvirts_view (const VvCheckContext *s, GPtrArray *findings)
 {
-  const VvHost *host = s->session->host;
+  const VvHost *host = s->context->host;
 
   if (!s->libvirt || s->libvirt->version < VV_LIBVIRT_CHOOSES)
     return;
@@ -106,14 +106,14 @@ check_libvirts_view (const VvSurroundings *s, GPtrArray *findings)
 /* Each network namespace has a sysfs of its own (sysfs_init_fs_context() in fs/sysfs/mount.c), whose files
  * the gate does not watch. */
 static void
-check_libvirts_sysfs (const VvSurroundings *s, GPtrArray *findings)
+check_libvirts_sysfs (const VvCheckContext *s, GPtrArray *findings)
 {
   static const char probe[] = "bus/pci/drivers_probe";
   g_autofree char *path = g_strdup_printf ("%d/root/sys/%s", (int)s->libvirt->pid, probe);
   struct stat ours, theirs;
 
-  if (fstatat (s->session->host->proc->fd, path, &theirs, 0) < 0 ||
-      fstatat (s->session->host->sys->fd, probe, &ours, 0) < 0 || ours.st_dev == theirs.st_dev)
+  if (fstatat (s->context->host->proc->fd, path, &theirs, 0) < 0 ||
+      fstatat (s->context->host->sys->fd, probe, &ours, 0) < 0 || ours.st_dev == theirs.st_dev)
     return;
   vv_findings_add (findings, "libvirt-sysfs", VV_WARNING, VV_SUBJECT_HOST,
                    g_strdup_printf (_ ("%s, process %d, has a sysfs of another network namespace"),
@@ -127,9 +127,9 @@ check_libvirts_sysfs (const VvSurroundings *s, GPtrArray *findings)
  * drivers/vfio/group.c), without which there is no /dev/vfio/vfio. libvirt wants that file
  * (qemuHostdevHostSupportsPassthroughVFIO()). */
 static void
-check_groups (const VvSurroundings *s, GPtrArray *findings)
+check_groups (const VvCheckContext *s, GPtrArray *findings)
 {
-  const VvHost *host = s->session->host;
+  const VvHost *host = s->context->host;
 
   if (!vv_io_exists (host->sys, "class/vfio-dev") || vv_io_exists (host->sys, "class/vfio"))
     return;
@@ -142,7 +142,7 @@ check_groups (const VvSurroundings *s, GPtrArray *findings)
 }
 
 void
-vv_find_libvirt (const VvSurroundings *s, GPtrArray *findings)
+vv_find_libvirt (const VvCheckContext *s, GPtrArray *findings)
 {
   const VvLibvirtProcess *p = s->libvirt;
 
@@ -183,10 +183,10 @@ vv_find_libvirt (const VvSurroundings *s, GPtrArray *findings)
 /* --- security modules, privilege --- */
 
 void
-vv_find_denials (const VvSurroundings *s, GPtrArray *findings)
+vv_find_denials (const VvCheckContext *s, GPtrArray *findings)
 {
   g_autofree char *unreadable = NULL;
-  g_autofree char *line = vv_denials_newest (s->session->host, &unreadable);
+  g_autofree char *line = vv_denials_newest (s->context->host, &unreadable);
 
   if (line)
     vv_findings_add (
@@ -207,7 +207,7 @@ vv_find_denials (const VvSurroundings *s, GPtrArray *findings)
 }
 
 void
-vv_find_privilege (const VvSurroundings *s, GPtrArray *findings)
+vv_find_privilege (const VvCheckContext *s, GPtrArray *findings)
 {
   if (!s->privileged)
     vv_findings_add (
@@ -219,20 +219,20 @@ vv_find_privilege (const VvSurroundings *s, GPtrArray *findings)
 /* --- tables, policy --- */
 
 void
-vv_find_tables (const VvSurroundings *s, GPtrArray *findings)
+vv_find_tables (const VvCheckContext *s, GPtrArray *findings)
 {
-  const char *warning = vv_catalog_warning (s->session->catalog);
+  const char *warning = vv_catalog_warning (s->context->catalog);
 
   if (warning)
     vv_findings_add (findings, "tables", VV_WARNING, VV_SUBJECT_HOST, g_strdup (warning),
                      _ ("variant drivers are found in these tables"),
-                     g_strdup_printf ("depmod %s", s->session->host->release));
+                     g_strdup_printf ("depmod %s", s->context->host->release));
 }
 
 void
-vv_find_silent (const VvSurroundings *s, const VvPciDevice *device, GPtrArray *findings)
+vv_find_silent (const VvCheckContext *s, const VvPciDevice *device, GPtrArray *findings)
 {
-  g_autoptr (GPtrArray) silent = vv_catalog_silent (s->session->catalog, s->session->host);
+  g_autoptr (GPtrArray) silent = vv_catalog_silent (s->context->catalog, s->context->host);
   VvPciIds ids = {0};
   gboolean known = device && vv_pci_ids_parse (device->modalias, &ids);
 
@@ -254,9 +254,9 @@ vv_find_silent (const VvSurroundings *s, const VvPciDevice *device, GPtrArray *f
 }
 
 void
-vv_find_policy (const VvSurroundings *s, GPtrArray *findings)
+vv_find_policy (const VvCheckContext *s, GPtrArray *findings)
 {
-  const GPtrArray *files = s->session->policy->files;
+  const GPtrArray *files = s->context->policy->files;
 
   for (guint i = 0; i < files->len; i++) {
     const VvPolicyFile *file = files->pdata[i];
@@ -280,9 +280,9 @@ has_table (const VvHost *host, const char *name)
 }
 
 void
-vv_find_iommu_off (const VvSurroundings *s, const char *subject, GPtrArray *findings)
+vv_find_iommu_off (const VvCheckContext *s, const char *subject, GPtrArray *findings)
 {
-  const VvHost *host = s->session->host;
+  const VvHost *host = s->context->host;
   g_autoptr (GPtrArray) iommus = vv_io_list (host->sys, "class/iommu");
   const char *why = _ ("VFIO gives out only what is in an IOMMU group: no guest could have it");
 
@@ -330,13 +330,13 @@ does_nothing (const char *install)
 }
 
 gboolean
-vv_find_module (const VvSurroundings *s, const char *module, gboolean built_in, VvSeverity severity,
+vv_find_module (const VvCheckContext *s, const char *module, gboolean built_in, VvSeverity severity,
                 const char *subject, GPtrArray *findings)
 {
   g_auto (VvModuleLook) look = {0};
   const char *why = _ ("a driver whose module cannot be loaded is passed over");
 
-  vv_modules_look (s->session->modules, module, &look);
+  vv_modules_look (s->context->modules, module, &look);
   if (built_in || look.present || look.builtin)
     return TRUE;
   if (look.install && does_nothing (look.install)) {
@@ -352,10 +352,10 @@ vv_find_module (const VvSurroundings *s, const char *module, gboolean built_in, 
     vv_findings_add (
         findings, "module-missing", severity, subject,
         missing == module
-            ? g_strdup_printf (_ ("module %s is not below %s"), module, s->session->host->modules_path)
+            ? g_strdup_printf (_ ("module %s is not below %s"), module, s->context->host->modules_path)
             : g_strdup_printf (_ ("module %s, which %s needs, is not below %s"), missing, module,
-                               s->session->host->modules_path),
-        why, g_strdup_printf (_ ("install it for that kernel, then: depmod %s"), s->session->host->release));
+                               s->context->host->modules_path),
+        why, g_strdup_printf (_ ("install it for that kernel, then: depmod %s"), s->context->host->release));
     return FALSE;
   }
   if (look.path && s->signatures_enforced && look.signature == VV_SIGNED_NO) {
@@ -389,13 +389,13 @@ vv_find_entry (const VvEntry *entry, const char *driver, GPtrArray *findings)
 }
 
 void
-vv_find_at_boot (const VvSurroundings *s, const VvPciDevice *device, const VvEntry *entry,
+vv_find_at_boot (const VvCheckContext *s, const VvPciDevice *device, const VvEntry *entry,
                  GPtrArray *findings)
 {
-  g_autoptr (VvChoice) choice = vv_choose (s->session, device, entry, NULL, NULL, NULL, NULL);
+  g_autoptr (VvChoice) choice = vv_choose (s->context, device, entry, NULL, NULL, NULL, NULL);
 
   if (!choice || choice->decision->terms.values[VV_TERM_AT_BOOT] != VV_AT_BOOT_YES ||
-      vv_on_vfio (s->session->host, device, choice->selection))
+      vv_on_vfio (s->context->host, device, choice->selection))
     return;
   g_autofree char *rule = vv_decision_rule (choice->decision);
   vv_findings_add (findings, "at-boot-missed", VV_WARNING, device->address,

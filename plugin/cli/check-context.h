@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * surroundings: what is looked at once, whichever devices are asked about, and what check and status both
+ * check-context: what is looked at once, whichever devices are asked about, and what check and status both
  * find.
  *
  * Owns: which libvirt runs, what the caller may see, the IOMMU as a whole, the policy's files, and modules
@@ -10,7 +10,7 @@
 
 #include "findings.h"
 #include "libvirt-process.h"
-#include "session.h"
+#include "context.h"
 
 /** From which libvirt on hostdevs are put on variant drivers by libvirt itself, and from which on it takes a
  * device that is on one. */
@@ -22,26 +22,26 @@
 #define VV_LIBVIRT_NEEDS_NO_TABLE VV_LIBVIRT_VERSION (12, 0, 0)
 
 /**
- * VvSurroundings:
- * @session: what is looked at
+ * VvCheckContext:
+ * @context: what is looked at
  * @libvirt: (nullable): the libvirt that runs
  * @privileged: the caller is root, so that nothing is hidden from it
  * @signatures_enforced: (nullable): why the kernel takes signed modules only; NULL: it takes all
  */
 typedef struct {
-  VvSession *session;
+  VvContext *context;
   VvLibvirtProcess *libvirt;
   gboolean privileged;
   char *signatures_enforced;
-} VvSurroundings;
+} VvCheckContext;
 
 /**
- * vv_surroundings_new:
- * @session: (transfer full): gets the policy of its host
+ * vv_check_context_new:
+ * @context: (transfer full): gets the policy of its host
  */
-VvSurroundings *vv_surroundings_new (VvSession *session);
-void vv_surroundings_free (VvSurroundings *surroundings);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvSurroundings, vv_surroundings_free)
+VvCheckContext *vv_check_context_new (VvContext *context);
+void vv_check_context_free (VvCheckContext *surroundings);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvCheckContext, vv_check_context_free)
 
 /** vv_kernel_is_before: Returns: whether the kernel is older than @major.@minor; FALSE when its release does
  * not say */
@@ -49,16 +49,16 @@ gboolean vv_kernel_is_before (const VvHost *host, guint major, guint minor);
 
 /** vv_libvirt_is_before: Returns: whether the libvirt that runs is older than @version
  * (VV_LIBVIRT_VERSION()); FALSE when none runs or its version is not known */
-gboolean vv_libvirt_is_before (const VvSurroundings *surroundings, guint version);
+gboolean vv_libvirt_is_before (const VvCheckContext *surroundings, guint version);
 
 /** vv_find_libvirt: which libvirt runs, what it does by itself, and whether it can */
-void vv_find_libvirt (const VvSurroundings *s, GPtrArray *findings);
+void vv_find_libvirt (const VvCheckContext *s, GPtrArray *findings);
 
 /** vv_find_denials: what SELinux or AppArmor kept from us */
-void vv_find_denials (const VvSurroundings *s, GPtrArray *findings);
+void vv_find_denials (const VvCheckContext *s, GPtrArray *findings);
 
 /** vv_find_tables: depmod's tables that cannot be read */
-void vv_find_tables (const VvSurroundings *s, GPtrArray *findings);
+void vv_find_tables (const VvCheckContext *s, GPtrArray *findings);
 
 /**
  * vv_settings_grep:
@@ -71,16 +71,16 @@ char *vv_settings_grep (const char *before, const char *name);
 
 /** vv_find_silent: variant drivers of the kernel image that publish no aliases (vv_catalog_silent());
  * @device: (nullable): a device that may be theirs; NULL: of the host */
-void vv_find_silent (const VvSurroundings *s, const VvPciDevice *device, GPtrArray *findings);
+void vv_find_silent (const VvCheckContext *s, const VvPciDevice *device, GPtrArray *findings);
 
 /** vv_find_policy: files of the policy that do not count */
-void vv_find_policy (const VvSurroundings *s, GPtrArray *findings);
+void vv_find_policy (const VvCheckContext *s, GPtrArray *findings);
 
 /** vv_find_privilege: what a caller who is not root does not see */
-void vv_find_privilege (const VvSurroundings *s, GPtrArray *findings);
+void vv_find_privilege (const VvCheckContext *s, GPtrArray *findings);
 
 /** vv_find_iommu_off: says that there is no IOMMU for @subject, and which of the reasons it has */
-void vv_find_iommu_off (const VvSurroundings *s, const char *subject, GPtrArray *findings);
+void vv_find_iommu_off (const VvCheckContext *s, const char *subject, GPtrArray *findings);
 
 /**
  * vv_find_module:
@@ -91,7 +91,7 @@ void vv_find_iommu_off (const VvSurroundings *s, const char *subject, GPtrArray 
  *
  * Returns: whether the module is loaded or could be; if not, the reason is among @findings
  */
-gboolean vv_find_module (const VvSurroundings *s, const char *module, gboolean built_in, VvSeverity severity,
+gboolean vv_find_module (const VvCheckContext *s, const char *module, gboolean built_in, VvSeverity severity,
                          const char *subject, GPtrArray *findings);
 
 /** vv_find_entry: what is wrong with a journal entry that was cut off; nothing when it was not.
@@ -101,5 +101,5 @@ void vv_find_entry (const VvEntry *entry, const char *driver, GPtrArray *finding
 /** vv_find_at_boot: that a device should be on VFIO from boot on and is not; nothing when it is, or should
  * not.
  * @entry: (nullable): its journal entry */
-void vv_find_at_boot (const VvSurroundings *s, const VvPciDevice *device, const VvEntry *entry,
+void vv_find_at_boot (const VvCheckContext *s, const VvPciDevice *device, const VvEntry *entry,
                       GPtrArray *findings);
