@@ -55,7 +55,7 @@ exclude_generic (VvSelection *selection, const char *why)
 
 static VvChoice *
 choose (const VvContext *s, const VvPciDevice *device, const VvEntry *entry, const char *seen_driver,
-        const VvTerms *wish, const VvMigrationUse *use, const char *whose, GError **error)
+        const VvOptions *wish, const VvMigrationUse *use, const char *whose, GError **error)
 {
   VvSelection *selection = vv_catalog_select (s->catalog, device->modalias, error);
   Asked asked = {s->journal, device->modalias, use};
@@ -85,7 +85,7 @@ choose (const VvContext *s, const VvPciDevice *device, const VvEntry *entry, con
 gboolean
 vv_choice_requires (const VvChoice *choice)
 {
-  return choice->decision->terms.values[VV_TERM_MIGRATABLE] == VV_MIGRATABLE_REQUIRE;
+  return choice->decision->options.values[VV_OPTION_MIGRATABLE] == VV_MIGRATABLE_REQUIRE;
 }
 
 gboolean
@@ -103,7 +103,7 @@ vv_choose (const VvContext *s, const VvPciDevice *device, const VvEntry *entry, 
   const char *model = requested ? requested->model : NULL;
   g_autofree char *name = g_strdup (model);
   char *drivers[] = {name, NULL};
-  VvTerms narrowed = requested ? requested->options : (VvTerms){0};
+  VvOptions narrowed = requested ? requested->options : (VvOptions){0};
   const VvMigrationUse *use = requested ? &requested->use : NULL;
 
   if (!model)

@@ -8,13 +8,13 @@
 #define OTHERS "other-devices"
 #define FORCED "enable-migration"
 
-static const VvTerm terms_of_domain[] = {VV_TERM_FALLBACK, VV_TERM_MIGRATABLE};
+static const VvOption options_of_domain[] = {VV_OPTION_FALLBACK, VV_OPTION_MIGRATABLE};
 
 void
 vv_requested_clear (VvRequested *r)
 {
   g_free (r->model);
-  vv_terms_clear (&r->options);
+  vv_options_clear (&r->options);
   *r = (VvRequested){0};
 }
 
@@ -38,10 +38,10 @@ vv_requested_to_text (const VvRequested *r)
     add (text, "model", r->model);
   for (char **name = r->options.drivers; name && *name; name++)
     add (text, "driver", *name);
-  for (gsize i = 0; i < G_N_ELEMENTS (terms_of_domain); i++)
-    if (r->options.values[terms_of_domain[i]])
-      add (text, vv_term_name (terms_of_domain[i]),
-           vv_term_value (terms_of_domain[i], r->options.values[terms_of_domain[i]]));
+  for (gsize i = 0; i < G_N_ELEMENTS (options_of_domain); i++)
+    if (r->options.values[options_of_domain[i]])
+      add (text, vv_option_name (options_of_domain[i]),
+           vv_option_value (options_of_domain[i], r->options.values[options_of_domain[i]]));
   return g_string_free (g_steal_pointer (&text), FALSE);
 }
 
@@ -72,10 +72,10 @@ read_word (const char *word, VvRequested *r, GPtrArray *drivers)
     return FALSE;
   if (read_use (parts[0], value, &r->use))
     return TRUE;
-  for (gsize i = 0; i < G_N_ELEMENTS (terms_of_domain); i++)
-    if (strcmp (parts[0], vv_term_name (terms_of_domain[i])) == 0) {
-      r->options.values[terms_of_domain[i]] = vv_term_parse (terms_of_domain[i], value);
-      return r->options.values[terms_of_domain[i]] != 0;
+  for (gsize i = 0; i < G_N_ELEMENTS (options_of_domain); i++)
+    if (strcmp (parts[0], vv_option_name (options_of_domain[i])) == 0) {
+      r->options.values[options_of_domain[i]] = vv_option_parse (options_of_domain[i], value);
+      return r->options.values[options_of_domain[i]] != 0;
     }
   gboolean is_driver = strcmp (parts[0], "driver") == 0;
   if ((!is_driver && strcmp (parts[0], "model") != 0) || !vv_name_is_safe (value))

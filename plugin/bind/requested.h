@@ -18,7 +18,7 @@
  */
 typedef struct {
   char *model;
-  VvTerms options;
+  VvOptions options;
   VvMigrationUse use;
 } VvRequested;
 

@@ -30,7 +30,7 @@ host_allows (const VvContext *context, const VvPciDevice *device, const VvDecisi
     return TRUE;
   g_ptr_array_add (reasons, NULL);
   g_autofree char *text = g_strjoinv ("; ", (char **)reasons->pdata);
-  if (decision->terms.values[VV_TERM_HOST_USE] == VV_HOST_USE_WARN) {
+  if (decision->options.values[VV_OPTION_HOST_USE] == VV_HOST_USE_WARN) {
     g_autofree char *rule = vv_decision_rule (decision);
     vv_warning (_ ("%s is in use by the host, which %s lets pass: %s"), device->address, rule, text);
     return TRUE;
@@ -110,7 +110,7 @@ is_wanted_at_boot (const VvContext *context, const char *address)
   g_autoptr (VvEntry) entry = device ? vv_journal_load (context->journal, address, NULL) : NULL;
   g_autoptr (VvChoice) choice = device ? vv_choose (context, device, entry, NULL, NULL, NULL, NULL) : NULL;
 
-  if (!choice || choice->decision->terms.values[VV_TERM_AT_BOOT] != VV_AT_BOOT_YES)
+  if (!choice || choice->decision->options.values[VV_OPTION_AT_BOOT] != VV_AT_BOOT_YES)
     return FALSE;
   /* What a domain has, or the policy had bound before, is where it should be. */
   return !entry || (!entry->held && !entry->domain) || !vv_on_vfio (context->host, device, choice->selection);

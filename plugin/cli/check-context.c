@@ -394,7 +394,7 @@ vv_find_at_boot (const VvCheckContext *s, const VvPciDevice *device, const VvEnt
 {
   g_autoptr (VvChoice) choice = vv_choose (s->context, device, entry, NULL, NULL, NULL, NULL);
 
-  if (!choice || choice->decision->terms.values[VV_TERM_AT_BOOT] != VV_AT_BOOT_YES ||
+  if (!choice || choice->decision->options.values[VV_OPTION_AT_BOOT] != VV_AT_BOOT_YES ||
       vv_on_vfio (s->context->host, device, choice->selection))
     return;
   g_autofree char *rule = vv_decision_rule (choice->decision);

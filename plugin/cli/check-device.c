@@ -58,9 +58,9 @@ find (const Look *l, const char *id, VvSeverity severity, char *what, const char
 }
 
 static int
-term (const Look *l, VvTerm name)
+option (const Look *l, VvOption name)
 {
-  return l->choice->decision->terms.values[name];
+  return l->choice->decision->options.values[name];
 }
 
 static gboolean
@@ -164,7 +164,7 @@ check_host_use (const Look *l)
 {
   g_autoptr (GPtrArray) reasons =
       l->on_vfio ? g_ptr_array_new () : vv_host_use (l->s->context->host, l->device);
-  gboolean refused = term (l, VV_TERM_HOST_USE) == VV_HOST_USE_REFUSE;
+  gboolean refused = option (l, VV_OPTION_HOST_USE) == VV_HOST_USE_REFUSE;
   g_autofree char *rule = vv_decision_rule (l->choice->decision);
 
   if (!reasons->len)
@@ -172,7 +172,7 @@ check_host_use (const Look *l)
   g_autofree char *text = joined (reasons);
   g_autofree char *why =
       refused ? g_strdup_printf (_ ("%s refuses it (host-use='refuse'): the domain would not start"), rule)
-      : l->choice->decision->said[VV_TERM_HOST_USE]
+      : l->choice->decision->said[VV_OPTION_HOST_USE]
           ? g_strdup_printf (_ ("%s lets it be taken all the same: the host loses it"), rule)
           : g_strdup (_ ("a domain that starts takes it all the same: the host loses it; 'vfio-variant bind' "
                          "refuses without --force"));
@@ -402,8 +402,8 @@ check_choice (const Look *l)
     find (l, "strict", VV_NOTE,
           g_strdup_printf (
               _ ("a start is refused when it cannot have this (%s: fallback='%s', migratable='%s')"), rule,
-              vv_term_value (VV_TERM_FALLBACK, term (l, VV_TERM_FALLBACK)),
-              vv_term_value (VV_TERM_MIGRATABLE, term (l, VV_TERM_MIGRATABLE))),
+              vv_option_value (VV_OPTION_FALLBACK, option (l, VV_OPTION_FALLBACK)),
+              vv_option_value (VV_OPTION_MIGRATABLE, option (l, VV_OPTION_MIGRATABLE))),
           by_gate ? _ ("libvirt opens a device with iommufd before the hook could move it: without "
                        "vfio-variantd the domain starts only if libvirt itself chooses such a driver")
                   : _ ("nothing but a driver that fails, or that cannot migrate it, is to be expected here"),
@@ -468,7 +468,7 @@ check_stays (const Look *l)
   if (is_vendors (l)) {
     check->why = g_strdup (_ ("it is there now"));
     find_left_to_vendor (l);
-  } else if (l->hostdev && !l->hostdev->managed && term (l, VV_TERM_UNMANAGED) != VV_UNMANAGED_MANAGE) {
+  } else if (l->hostdev && !l->hostdev->managed && option (l, VV_OPTION_UNMANAGED) != VV_UNMANAGED_MANAGE) {
     check->why = g_strdup (_ ("managed='no': it stays where it is"));
     find (l, "unmanaged", l->on_vfio ? VV_NOTE : VV_PROBLEM,
           g_strdup_printf (_ ("managed='no', and it is on %s"),

@@ -67,14 +67,14 @@ static void
 print_rule (const VvDecision *decision)
 {
   g_autofree char *rule = vv_decision_rule (decision);
-  g_autofree char *drivers = g_strjoinv (" ", decision->terms.drivers);
+  g_autofree char *drivers = g_strjoinv (" ", decision->options.drivers);
 
   if (!decision->file)
     return;
   printf (_ ("%s: driver='%s'"), rule, drivers);
-  for (int i = 0; i < VV_TERMS; i++)
+  for (int i = 0; i < VV_OPTIONS; i++)
     if (decision->said[i])
-      printf (" %s='%s'", vv_term_name (i), vv_term_value (i, decision->terms.values[i]));
+      printf (" %s='%s'", vv_option_name (i), vv_option_value (i, decision->options.values[i]));
   putchar ('\n');
 }
 
@@ -146,12 +146,12 @@ json_terms (JsonBuilder *b, const VvDecision *decision)
 {
   json_builder_set_member_name (b, "drivers");
   json_builder_begin_array (b);
-  for (char **name = decision->terms.drivers; *name; name++)
+  for (char **name = decision->options.drivers; *name; name++)
     json_builder_add_string_value (b, *name);
   json_builder_end_array (b);
-  for (int i = 0; i < VV_TERMS; i++) {
-    const char *value = vv_term_value (i, decision->terms.values[i]);
-    g_autofree char *name = g_strdelimit (g_strdup (vv_term_name (i)), "-", '_');
+  for (int i = 0; i < VV_OPTIONS; i++) {
+    const char *value = vv_option_value (i, decision->options.values[i]);
+    g_autofree char *name = g_strdelimit (g_strdup (vv_option_name (i)), "-", '_');
     vv_json_string (b, name, *value ? value : NULL);
   }
 }

@@ -59,20 +59,20 @@ match_text (const VvRule *rule)
 }
 
 static const char *
-term_text (const VvTerms *terms, VvTerm term)
+option_text (const VvOptions *options, VvOption option)
 {
-  return terms->values[term] ? vv_term_value (term, terms->values[term]) : NULL;
+  return options->values[option] ? vv_option_value (option, options->values[option]) : NULL;
 }
 
 static char *
-terms_text (const VvTerms *terms)
+terms_text (const VvOptions *options)
 {
   GString *text = g_string_new (NULL);
-  g_autofree char *drivers = terms->drivers ? g_strjoinv (",", terms->drivers) : NULL;
+  g_autofree char *drivers = options->drivers ? g_strjoinv (",", options->drivers) : NULL;
 
   add_pair (text, "driver", drivers);
-  for (VvTerm term = 0; term < VV_TERMS; term++)
-    add_pair (text, vv_term_name (term), term_text (terms, term));
+  for (VvOption option = 0; option < VV_OPTIONS; option++)
+    add_pair (text, vv_option_name (option), option_text (options, option));
   return g_string_free (text, FALSE);
 }
 
@@ -130,8 +130,8 @@ print_rules (const GPtrArray *rules)
     const VvRule *rule = rules->pdata[i];
     g_autofree char *place = g_strdup_printf ("%s:%u", rule->file, rule->line);
     g_autofree char *match = match_text (rule);
-    g_autofree char *terms = terms_text (&rule->terms);
-    add_row (table, place, match, terms);
+    g_autofree char *options = terms_text (&rule->options);
+    add_row (table, place, match, options);
   }
   print_table (_ ("Rules; the first that matches a device decides:"), table);
 }
@@ -144,8 +144,8 @@ print_defaults (const GPtrArray *defaults)
   for (guint i = 0; i < defaults->len; i++) {
     const VvRule *rule = defaults->pdata[i];
     g_autofree char *place = g_strdup_printf ("%s:%u", rule->file, rule->line);
-    g_autofree char *terms = terms_text (&rule->terms);
-    add_row (table, place, terms, NULL);
+    g_autofree char *options = terms_text (&rule->options);
+    add_row (table, place, options, NULL);
   }
   print_table (_ ("Defaults, for what that rule does not say:"), table);
 }
@@ -252,13 +252,13 @@ json_rules (JsonBuilder *b, const char *name, const GPtrArray *rules, gboolean w
     json_builder_add_int_value (b, rule->line);
     if (with_match)
       json_match (b, rule);
-    json_list (b, "drivers", rule->terms.drivers);
-    vv_json_string (b, "fallback", term_text (&rule->terms, VV_TERM_FALLBACK));
-    vv_json_string (b, "migratable", term_text (&rule->terms, VV_TERM_MIGRATABLE));
-    vv_json_string (b, "unmanaged", term_text (&rule->terms, VV_TERM_UNMANAGED));
-    vv_json_string (b, "host_use", term_text (&rule->terms, VV_TERM_HOST_USE));
+    json_list (b, "drivers", rule->options.drivers);
+    vv_json_string (b, "fallback", option_text (&rule->options, VV_OPTION_FALLBACK));
+    vv_json_string (b, "migratable", option_text (&rule->options, VV_OPTION_MIGRATABLE));
+    vv_json_string (b, "unmanaged", option_text (&rule->options, VV_OPTION_UNMANAGED));
+    vv_json_string (b, "host_use", option_text (&rule->options, VV_OPTION_HOST_USE));
     if (with_match) /* a default cannot say it */
-      vv_json_string (b, "at_boot", term_text (&rule->terms, VV_TERM_AT_BOOT));
+      vv_json_string (b, "at_boot", option_text (&rule->options, VV_OPTION_AT_BOOT));
     json_builder_end_object (b);
   }
   json_builder_end_array (b);

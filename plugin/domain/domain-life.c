@@ -65,16 +65,16 @@ refuse_others_device (const VvContext *context, const VvPciDevice *device, GErro
 }
 
 static int
-term (const VvChoice *choice, VvTerm name)
+option (const VvChoice *choice, VvOption name)
 {
-  return choice->decision->terms.values[name];
+  return choice->decision->options.values[name];
 }
 
 /* Whether the policy hands devices to us that libvirt does not manage */
 static gboolean
 manages (const VvChoice *choice)
 {
-  return term (choice, VV_TERM_UNMANAGED) == VV_UNMANAGED_MANAGE;
+  return option (choice, VV_OPTION_UNMANAGED) == VV_UNMANAGED_MANAGE;
 }
 
 /* --- what is wanted strictly --- */
@@ -82,11 +82,11 @@ manages (const VvChoice *choice)
 static gboolean
 is_strict (const VvChoice *choice, const VvHostdev *hostdev, gboolean prepare)
 {
-  if (term (choice, VV_TERM_MIGRATABLE) == VV_MIGRATABLE_REQUIRE)
+  if (option (choice, VV_OPTION_MIGRATABLE) == VV_MIGRATABLE_REQUIRE)
     return TRUE;
   return (hostdev->managed || manages (choice)) &&
          (vv_decision_is_strict (choice->decision) ||
-          (prepare && term (choice, VV_TERM_HOST_USE) == VV_HOST_USE_REFUSE));
+          (prepare && option (choice, VV_OPTION_HOST_USE) == VV_HOST_USE_REFUSE));
 }
 
 /* Nothing is strict by itself: most hosts are done here. */
@@ -202,7 +202,7 @@ host_spares (const VvDomain *domain, const VvBinding *b, const VvChoice *choice,
     return TRUE;
   g_ptr_array_add (reasons, NULL);
   g_autofree char *text = g_strjoinv ("; ", (char **)reasons->pdata);
-  if (term (choice, VV_TERM_HOST_USE) != VV_HOST_USE_REFUSE) {
+  if (option (choice, VV_OPTION_HOST_USE) != VV_HOST_USE_REFUSE) {
     g_warning ("domain %s takes %s, which is in use by the host: %s", domain->name, b->device->address, text);
     return TRUE;
   }

@@ -13,8 +13,8 @@
 #define PROBLEM_LIMIT 64 /* nobody reads more */
 
 /* Terms that clear themselves */
-typedef VvTerms VvWish;
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (VvWish, vv_terms_clear)
+typedef VvOptions VvWish;
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (VvWish, vv_options_clear)
 
 static char *
 text_of (const xmlNode *parent, const char *name)
@@ -73,7 +73,7 @@ hostdev_free (VvHostdev *h)
   g_free (h->model);
   g_free (h->alias);
   if (h->wish)
-    vv_terms_clear (h->wish);
+    vv_options_clear (h->wish);
   g_free (h->wish);
   g_free (h);
 }
@@ -143,13 +143,13 @@ add_problem (VvDomain *domain, const GError *error)
 static gboolean
 is_whole_wish (const xmlNode *node, GError **error)
 {
-  g_auto (VvWish) wish = vv_terms_from_xml (node);
+  g_auto (VvWish) wish = vv_options_from_xml (node);
   g_autofree char *alias = vv_xml_attribute (node, "alias");
   g_autofree char *address = vv_xml_attribute (node, "address");
 
   if (!alias == !address)
     return vv_xml_fail (node, error, _ ("<hostdev> needs either alias or address"));
-  if (vv_terms_are_empty (&wish))
+  if (vv_options_are_empty (&wish))
     return vv_xml_fail (node, error,
                         _ ("<hostdev> wants nothing: it needs one of driver, fallback, migratable"));
   return TRUE;
@@ -179,8 +179,8 @@ take_wish (VvDomain *domain, const xmlNode *node, GError **error)
                         alias ? _ ("the alias") : _ ("the address"), alias ? alias : address);
   if (hostdev->wish)
     return vv_xml_fail (node, error, _ ("a second wish for %s; the first counts"), hostdev->address);
-  hostdev->wish = g_new0 (VvTerms, 1);
-  *hostdev->wish = vv_terms_from_xml (node);
+  hostdev->wish = g_new0 (VvOptions, 1);
+  *hostdev->wish = vv_options_from_xml (node);
   return TRUE;
 }
 
@@ -291,7 +291,7 @@ vv_domain_requested (const VvDomain *domain, const VvHostdev *hostdev)
     return (VvRequested){0};
   return (VvRequested){
       .model = hostdev->model,
-      .options = hostdev->wish ? *hostdev->wish : (VvTerms){0},
+      .options = hostdev->wish ? *hostdev->wish : (VvOptions){0},
       .use = {.iommufd = hostdev->iommufd ? VV_ANSWER_YES : VV_ANSWER_NO,
               .others = domain->vfio_devices > 1,
               .forced = hostdev->migration_on},

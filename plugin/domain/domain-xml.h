@@ -34,7 +34,7 @@ typedef struct {
   gboolean migration_on;
   char *model;
   char *alias;
-  VvTerms *wish;
+  VvOptions *wish;
 } VvHostdev;
 
 /**

@@ -47,13 +47,13 @@ vv_is_driver_list (const char *value)
 gboolean
 vv_is_fallback (const char *value)
 {
-  return vv_term_parse (VV_TERM_FALLBACK, value) != 0;
+  return vv_option_parse (VV_OPTION_FALLBACK, value) != 0;
 }
 
 gboolean
 vv_is_migratable (const char *value)
 {
-  return vv_term_parse (VV_TERM_MIGRATABLE, value) != 0;
+  return vv_option_parse (VV_OPTION_MIGRATABLE, value) != 0;
 }
 
 /* Whether each '[' has its ']', with something but @forbidden between them: the sets of fnmatch(3) that need
@@ -186,13 +186,13 @@ is_seconds (const char *value)
 static gboolean
 is_unmanaged (const char *value)
 {
-  return vv_term_parse (VV_TERM_UNMANAGED, value) != 0;
+  return vv_option_parse (VV_OPTION_UNMANAGED, value) != 0;
 }
 
 static gboolean
 is_host_use (const char *value)
 {
-  return vv_term_parse (VV_TERM_HOST_USE, value) != 0;
+  return vv_option_parse (VV_OPTION_HOST_USE, value) != 0;
 }
 
 static gboolean
@@ -255,17 +255,17 @@ static const VvXmlElement policy_element = {"vfio-variant", NULL, in_policy, TRU
 
 /* --- what it says --- */
 
-VvTerms
-vv_terms_from_xml (const xmlNode *element)
+VvOptions
+vv_options_from_xml (const xmlNode *element)
 {
   g_autofree char *drivers = vv_xml_attribute (element, "driver");
-  VvTerms terms = {.drivers = drivers ? split (drivers) : NULL};
+  VvOptions options = {.drivers = drivers ? split (drivers) : NULL};
 
-  for (VvTerm term = 0; term < VV_TERMS; term++) {
-    g_autofree char *value = vv_xml_attribute (element, vv_term_name (term));
-    terms.values[term] = value ? vv_term_parse (term, value) : 0;
+  for (VvOption option = 0; option < VV_OPTIONS; option++) {
+    g_autofree char *value = vv_xml_attribute (element, vv_option_name (option));
+    options.values[option] = value ? vv_option_parse (option, value) : 0;
   }
-  return terms;
+  return options;
 }
 
 static int
@@ -317,7 +317,7 @@ add_rule (VvPolicy *policy, const char *path, const xmlNode *node, GError **erro
   g_autoptr (VvRule) rule = vv_rule_new (path, vv_xml_line (node));
 
   read_match (rule, node);
-  rule->terms = vv_terms_from_xml (node);
+  rule->options = vv_options_from_xml (node);
   if (policy->rules->len + policy->defaults->len == VV_POLICY_RULE_LIMIT)
     return vv_xml_fail (node, error, _ ("it has over %d rules"), VV_POLICY_RULE_LIMIT);
   if (!is_default && !rule->address && !rule->physical_function && !rule->native_driver && !rule->modalias &&
@@ -327,14 +327,14 @@ add_rule (VvPolicy *policy, const char *path, const xmlNode *node, GError **erro
         node, error,
         _ ("<device> does not say which: it needs one of address, vendor, class and so on; what "
            "is to hold for all devices is <default>"));
-  if (vv_terms_are_empty (&rule->terms))
+  if (vv_options_are_empty (&rule->options))
     return vv_xml_fail (node, error,
                         is_default ? _ ("<%s> wants nothing: it needs one of driver, fallback, migratable, "
                                         "unmanaged, host-use")
                                    : _ ("<%s> wants nothing: it needs one of driver, fallback, migratable, "
                                         "unmanaged, host-use, at-boot"),
                         (const char *)node->name);
-  if (rule->native_driver && rule->terms.values[VV_TERM_AT_BOOT] == VV_AT_BOOT_YES)
+  if (rule->native_driver && rule->options.values[VV_OPTION_AT_BOOT] == VV_AT_BOOT_YES)
     return vv_xml_fail (
         node, error,
         _ ("at-boot='yes' does not go together with native-driver: a device that has just appeared "

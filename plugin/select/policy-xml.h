@@ -75,6 +75,6 @@ gboolean vv_is_migratable (const char *value);
     "migratable", N_ ("ignore, prefer or require"), vv_is_migratable                                         \
   }
 
-/** vv_terms_from_xml: Returns: (transfer full): by vv_terms_clear(): the terms that @element, which was
+/** vv_options_from_xml: Returns: (transfer full): by vv_options_clear(): the options that @element, which was
  * checked, has as attributes; all may be unsaid */
-VvTerms vv_terms_from_xml (const xmlNode *element);
+VvOptions vv_options_from_xml (const xmlNode *element);

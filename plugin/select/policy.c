@@ -8,57 +8,57 @@
 
 #include "modalias.h"
 
-#define VALUES 4 /* the most that a term has, the unsaid one included */
+#define VALUES 4 /* the most that an option has, the unsaid one included */
 
 static const struct {
   const char *name;
   const char *values[VALUES];
   int built_in;
-} terms_known[VV_TERMS] = {
-    [VV_TERM_FALLBACK] = {"fallback", {"", "next", "generic", "none"}, VV_FALLBACK_NEXT},
-    [VV_TERM_MIGRATABLE] = {"migratable", {"", "ignore", "prefer", "require"}, VV_MIGRATABLE_IGNORE},
-    [VV_TERM_UNMANAGED] = {"unmanaged", {"", "ignore", "manage"}, VV_UNMANAGED_IGNORE},
-    [VV_TERM_HOST_USE] = {"host-use", {"", "refuse", "warn"}, VV_HOST_USE_UNSET},
-    [VV_TERM_AT_BOOT] = {"at-boot", {"", "no", "yes"}, VV_AT_BOOT_NO},
+} options_known[VV_OPTIONS] = {
+    [VV_OPTION_FALLBACK] = {"fallback", {"", "next", "generic", "none"}, VV_FALLBACK_NEXT},
+    [VV_OPTION_MIGRATABLE] = {"migratable", {"", "ignore", "prefer", "require"}, VV_MIGRATABLE_IGNORE},
+    [VV_OPTION_UNMANAGED] = {"unmanaged", {"", "ignore", "manage"}, VV_UNMANAGED_IGNORE},
+    [VV_OPTION_HOST_USE] = {"host-use", {"", "refuse", "warn"}, VV_HOST_USE_UNSET},
+    [VV_OPTION_AT_BOOT] = {"at-boot", {"", "no", "yes"}, VV_AT_BOOT_NO},
 };
 
 const char *
-vv_term_name (VvTerm term)
+vv_option_name (VvOption option)
 {
-  return terms_known[term].name;
+  return options_known[option].name;
 }
 
 const char *
-vv_term_value (VvTerm term, int value)
+vv_option_value (VvOption option, int value)
 {
-  const char *text = value >= 0 && value < VALUES ? terms_known[term].values[value] : NULL;
+  const char *text = value >= 0 && value < VALUES ? options_known[option].values[value] : NULL;
 
   return text ? text : "";
 }
 
 int
-vv_term_parse (VvTerm term, const char *text)
+vv_option_parse (VvOption option, const char *text)
 {
-  for (int i = 1; i < VALUES && terms_known[term].values[i]; i++)
-    if (g_strcmp0 (terms_known[term].values[i], text) == 0)
+  for (int i = 1; i < VALUES && options_known[option].values[i]; i++)
+    if (g_strcmp0 (options_known[option].values[i], text) == 0)
       return i;
   return 0;
 }
 
 void
-vv_terms_clear (VvTerms *terms)
+vv_options_clear (VvOptions *options)
 {
-  g_strfreev (terms->drivers);
-  *terms = (VvTerms){0};
+  g_strfreev (options->drivers);
+  *options = (VvOptions){0};
 }
 
 gboolean
-vv_terms_are_empty (const VvTerms *terms)
+vv_options_are_empty (const VvOptions *options)
 {
-  gboolean empty = !terms->drivers;
+  gboolean empty = !options->drivers;
 
-  for (VvTerm term = 0; term < VV_TERMS; term++)
-    empty = empty && !terms->values[term];
+  for (VvOption option = 0; option < VV_OPTIONS; option++)
+    empty = empty && !options->values[option];
   return empty;
 }
 
@@ -87,7 +87,7 @@ vv_rule_free (VvRule *rule)
   g_free (rule->modalias);
   g_free (rule->iommu_group);
   g_free (rule->class_code);
-  vv_terms_clear (&rule->terms);
+  vv_options_clear (&rule->options);
   g_free (rule);
 }
 
@@ -137,7 +137,7 @@ gboolean
 vv_policy_has_at_boot (const VvPolicy *policy)
 {
   for (guint i = 0; i < policy->rules->len; i++)
-    if (((const VvRule *)policy->rules->pdata[i])->terms.values[VV_TERM_AT_BOOT] == VV_AT_BOOT_YES)
+    if (((const VvRule *)policy->rules->pdata[i])->options.values[VV_OPTION_AT_BOOT] == VV_AT_BOOT_YES)
       return TRUE;
   return FALSE;
 }
@@ -201,7 +201,7 @@ vv_decision_free (VvDecision *decision)
     return;
   g_free (decision->file);
   g_free (decision->whose);
-  vv_terms_clear (&decision->terms);
+  vv_options_clear (&decision->options);
   g_free (decision);
 }
 
@@ -213,11 +213,11 @@ take_terms (VvDecision *d, const VvRule *rule)
     d->file = g_strdup (rule->file);
     d->line = rule->line;
   }
-  if (!d->terms.drivers)
-    d->terms.drivers = g_strdupv (rule->terms.drivers);
-  for (int i = 0; i < VV_TERMS; i++)
-    if (!d->said[i] && rule->terms.values[i]) {
-      d->terms.values[i] = rule->terms.values[i];
+  if (!d->options.drivers)
+    d->options.drivers = g_strdupv (rule->options.drivers);
+  for (int i = 0; i < VV_OPTIONS; i++)
+    if (!d->said[i] && rule->options.values[i]) {
+      d->options.values[i] = rule->options.values[i];
       d->said[i] = TRUE;
     }
 }
@@ -235,11 +235,11 @@ vv_policy_decide (const VvPolicy *policy, const VvPciDevice *device, const char 
     }
   for (guint i = 0; i < policy->defaults->len; i++)
     take_terms (d, policy->defaults->pdata[i]);
-  if (!d->terms.drivers)
-    d->terms.drivers = g_strdupv ((char **)any);
-  for (int i = 0; i < VV_TERMS; i++)
+  if (!d->options.drivers)
+    d->options.drivers = g_strdupv ((char **)any);
+  for (int i = 0; i < VV_OPTIONS; i++)
     if (!d->said[i])
-      d->terms.values[i] = terms_known[i].built_in;
+      d->options.values[i] = options_known[i].built_in;
   return d;
 }
 
@@ -255,16 +255,16 @@ vv_decision_rule (const VvDecision *d)
 gboolean
 vv_decision_is_strict (const VvDecision *d)
 {
-  return d->terms.values[VV_TERM_FALLBACK] == VV_FALLBACK_NONE ||
-         d->terms.values[VV_TERM_MIGRATABLE] == VV_MIGRATABLE_REQUIRE;
+  return d->options.values[VV_OPTION_FALLBACK] == VV_FALLBACK_NONE ||
+         d->options.values[VV_OPTION_MIGRATABLE] == VV_MIGRATABLE_REQUIRE;
 }
 
 /* --- wishes --- */
 
 static gboolean
-is_auto (const VvTerms *terms)
+is_auto (const VvOptions *options)
 {
-  return terms->drivers && g_strcmp0 (terms->drivers[0], VV_DRIVER_AUTO) == 0;
+  return options->drivers && g_strcmp0 (options->drivers[0], VV_DRIVER_AUTO) == 0;
 }
 
 /* @driver as the list spells it; NULL: it is not there */
@@ -280,13 +280,13 @@ listed (char *const *drivers, const char *driver)
 gboolean
 vv_decision_lists (const VvDecision *d, const char *driver)
 {
-  return !is_auto (&d->terms) && listed (d->terms.drivers, driver) != NULL;
+  return !is_auto (&d->options) && listed (d->options.drivers, driver) != NULL;
 }
 
 gboolean
 vv_decision_allows (const VvDecision *d, const char *driver)
 {
-  return is_auto (&d->terms) || listed (d->terms.drivers, driver) != NULL;
+  return is_auto (&d->options) || listed (d->options.drivers, driver) != NULL;
 }
 
 static char *
@@ -296,7 +296,7 @@ why_not (const VvDecision *d, const VvHost *host, const VvSelection *selection, 
   const VvCandidate *out = vv_candidate_named (host, selection->excluded, name);
   g_autofree char *rule = vv_decision_rule (d);
 
-  if (!is_auto (&d->terms))
+  if (!is_auto (&d->options))
     return g_strdup_printf (_ ("%s asks for %s, which %s does not allow"), whose, name, rule);
   if (out)
     return g_strdup_printf (_ ("%s asks for %s, which is excluded: %s"), whose, name, out->excluded);
@@ -305,7 +305,7 @@ why_not (const VvDecision *d, const VvHost *host, const VvSelection *selection, 
 
 /* Returns: whether it changes anything */
 static gboolean
-narrow_drivers (VvDecision *d, const VvHost *host, const VvSelection *selection, const VvTerms *wish,
+narrow_drivers (VvDecision *d, const VvHost *host, const VvSelection *selection, const VvOptions *wish,
                 const char *whose, GPtrArray *refused)
 {
   g_autoptr (GPtrArray) granted = g_ptr_array_new_with_free_func (g_free);
@@ -314,8 +314,8 @@ narrow_drivers (VvDecision *d, const VvHost *host, const VvSelection *selection,
     return FALSE;
   for (char *const *name = wish->drivers; *name; name++) {
     const char *may; /* a driver that the policy lists, else a candidate's */
-    if (!is_auto (&d->terms))
-      may = listed (d->terms.drivers, *name);
+    if (!is_auto (&d->options))
+      may = listed (d->options.drivers, *name);
     else
       may = vv_candidate_named (host, selection->candidates, *name) ? *name : NULL;
     if (may)
@@ -323,42 +323,42 @@ narrow_drivers (VvDecision *d, const VvHost *host, const VvSelection *selection,
     else
       g_ptr_array_add (refused, why_not (d, host, selection, whose, *name));
   }
-  if (!granted->len && wish->values[VV_TERM_FALLBACK] != VV_FALLBACK_NONE)
+  if (!granted->len && wish->values[VV_OPTION_FALLBACK] != VV_FALLBACK_NONE)
     return FALSE;
   g_ptr_array_add (granted, NULL);
-  g_strfreev (d->terms.drivers);
-  d->terms.drivers = (char **)g_ptr_array_free (g_steal_pointer (&granted), FALSE);
+  g_strfreev (d->options.drivers);
+  d->options.drivers = (char **)g_ptr_array_free (g_steal_pointer (&granted), FALSE);
   return TRUE;
 }
 
-/* The values of these terms rise with their strictness. Returns: whether it changes anything */
+/* The values of these options rise with their strictness. Returns: whether it changes anything */
 static gboolean
-narrow_value (VvDecision *d, VvTerm term, int wanted, const char *whose, GPtrArray *refused)
+narrow_value (VvDecision *d, VvOption option, int wanted, const char *whose, GPtrArray *refused)
 {
-  int decided = d->terms.values[term];
+  int decided = d->options.values[option];
 
   if (!wanted || wanted == decided)
     return FALSE;
   if (wanted > decided) {
-    d->terms.values[term] = wanted;
+    d->options.values[option] = wanted;
     return TRUE;
   }
   g_autofree char *rule = vv_decision_rule (d);
-  g_ptr_array_add (refused,
-                   g_strdup_printf (_ ("%s asks for %s='%s', but %s says '%s'"), whose, vv_term_name (term),
-                                    vv_term_value (term, wanted), rule, vv_term_value (term, decided)));
+  g_ptr_array_add (refused, g_strdup_printf (_ ("%s asks for %s='%s', but %s says '%s'"), whose,
+                                             vv_option_name (option), vv_option_value (option, wanted), rule,
+                                             vv_option_value (option, decided)));
   return FALSE;
 }
 
 GPtrArray *
-vv_decision_narrow (VvDecision *d, const VvHost *host, const VvSelection *selection, const VvTerms *wish,
+vv_decision_narrow (VvDecision *d, const VvHost *host, const VvSelection *selection, const VvOptions *wish,
                     const char *whose)
 {
   GPtrArray *refused = g_ptr_array_new_with_free_func (g_free);
   gboolean narrowed = narrow_drivers (d, host, selection, wish, whose, refused);
 
-  narrowed |= narrow_value (d, VV_TERM_FALLBACK, wish->values[VV_TERM_FALLBACK], whose, refused);
-  narrowed |= narrow_value (d, VV_TERM_MIGRATABLE, wish->values[VV_TERM_MIGRATABLE], whose, refused);
+  narrowed |= narrow_value (d, VV_OPTION_FALLBACK, wish->values[VV_OPTION_FALLBACK], whose, refused);
+  narrowed |= narrow_value (d, VV_OPTION_MIGRATABLE, wish->values[VV_OPTION_MIGRATABLE], whose, refused);
   if (narrowed) {
     g_free (d->whose);
     d->whose = g_strdup (whose);
@@ -412,9 +412,9 @@ set_apart (const VvHost *host, GPtrArray *list, GPtrArray *to, VvCannotMigrate c
 static void
 fall_back (const VvDecision *d, const VvHost *host, GPtrArray *chosen, GPtrArray *rest)
 {
-  int fallback = d->terms.values[VV_TERM_FALLBACK];
+  int fallback = d->options.values[VV_OPTION_FALLBACK];
 
-  if (is_auto (&d->terms) && fallback != VV_FALLBACK_NEXT && chosen->len) { /* the best one, and no other */
+  if (is_auto (&d->options) && fallback != VV_FALLBACK_NEXT && chosen->len) { /* the best one, and no other */
     VvCandidate *best = g_ptr_array_steal_index (chosen, 0);
     while (chosen->len)
       g_ptr_array_insert (rest, 0, g_ptr_array_steal_index (chosen, chosen->len - 1));
@@ -436,12 +436,12 @@ vv_decision_apply (const VvDecision *d, const VvHost *host, VvSelection *selecti
   g_autoptr (GPtrArray) rest = g_ptr_array_new ();
   g_autoptr (GPtrArray) immobile = g_ptr_array_new ();
   g_autofree char *rule = vv_decision_rule (d);
-  int migratable = d->terms.values[VV_TERM_MIGRATABLE];
+  int migratable = d->options.values[VV_OPTION_MIGRATABLE];
 
   move_all (selection->candidates, rest);
-  if (is_auto (&d->terms))
+  if (is_auto (&d->options))
     move_all (rest, chosen);
-  for (char **name = d->terms.drivers; !is_auto (&d->terms) && *name; name++)
+  for (char **name = d->options.drivers; !is_auto (&d->options) && *name; name++)
     if (!vv_candidate_named (host, chosen, *name)) /* it may be named twice, by its module and its driver */
       g_ptr_array_add (chosen, take_named (host, rest, *name));
   if (migratable != VV_MIGRATABLE_IGNORE) {

@@ -5,7 +5,7 @@
  *
  * Owns: what a rule can match and say, the order in which rules count, and what that makes of a selection.
  * One principle throughout: what is said first counts. Knows nothing of files or XML (policy-xml), of how
- * devices move, nor of domains, whose wishes are terms like any other.
+ * devices move, nor of domains, whose wishes are options like any other.
  */
 #pragma once
 
@@ -16,23 +16,23 @@
 #define VV_DRIVER_AUTO "auto"
 
 /**
- * VvTerm:
- * @VV_TERM_FALLBACK: what comes when the driver that was chosen fails (VvFallback)
- * @VV_TERM_MIGRATABLE: whether live migration is asked for (VvMigratable)
- * @VV_TERM_UNMANAGED: what becomes of devices that a domain has with managed='no' (VvUnmanaged)
- * @VV_TERM_HOST_USE: what becomes of a device that the host uses (VvHostUse)
- * @VV_TERM_AT_BOOT: whether a device goes to VFIO when it appears, without being asked for (VvAtBoot)
+ * VvOption:
+ * @VV_OPTION_FALLBACK: what comes when the driver that was chosen fails (VvFallback)
+ * @VV_OPTION_MIGRATABLE: whether live migration is asked for (VvMigratable)
+ * @VV_OPTION_UNMANAGED: what becomes of devices that a domain has with managed='no' (VvUnmanaged)
+ * @VV_OPTION_HOST_USE: what becomes of a device that the host uses (VvHostUse)
+ * @VV_OPTION_AT_BOOT: whether a device goes to VFIO when it appears, without being asked for (VvAtBoot)
  *
  * What can be said of a device besides its drivers; each value 0 means that nothing is said.
  */
 typedef enum {
-  VV_TERM_FALLBACK,
-  VV_TERM_MIGRATABLE,
-  VV_TERM_UNMANAGED,
-  VV_TERM_HOST_USE,
-  VV_TERM_AT_BOOT,
-  VV_TERMS,
-} VvTerm;
+  VV_OPTION_FALLBACK,
+  VV_OPTION_MIGRATABLE,
+  VV_OPTION_UNMANAGED,
+  VV_OPTION_HOST_USE,
+  VV_OPTION_AT_BOOT,
+  VV_OPTIONS,
+} VvOption;
 
 /** VvFallback: all other candidates, best first; only the generic driver; nothing. Each is stricter than the
  * one before. */
@@ -74,31 +74,31 @@ typedef enum {
   VV_AT_BOOT_YES,
 } VvAtBoot;
 
-/** vv_term_name: Returns: the attribute that says it: "fallback", "migratable", "unmanaged", "host-use",
+/** vv_option_name: Returns: the attribute that says it: "fallback", "migratable", "unmanaged", "host-use",
  * "at-boot" */
-const char *vv_term_name (VvTerm term);
+const char *vv_option_name (VvOption option);
 
-/** vv_term_value: Returns: the spelling of a value ("next"), "" for 0 */
-const char *vv_term_value (VvTerm term, int value);
+/** vv_option_value: Returns: the spelling of a value ("next"), "" for 0 */
+const char *vv_option_value (VvOption option, int value);
 
-/** vv_term_parse: Returns: the value whose spelling @text is; 0 when there is none */
-int vv_term_parse (VvTerm term, const char *text);
+/** vv_option_parse: Returns: the value whose spelling @text is; 0 when there is none */
+int vv_option_parse (VvOption option, const char *text);
 
 /**
- * VvTerms:
+ * VvOptions:
  * @drivers: (nullable): "auto" alone; or drivers or modules by name, first wanted first, "generic" among
  * them; NULL: nothing is said
- * @values: for each VvTerm
+ * @values: for each VvOption
  */
 typedef struct {
   char **drivers;
-  int values[VV_TERMS];
-} VvTerms;
+  int values[VV_OPTIONS];
+} VvOptions;
 
-void vv_terms_clear (VvTerms *terms);
+void vv_options_clear (VvOptions *options);
 
-/** vv_terms_are_empty: Returns: whether @terms say nothing */
-gboolean vv_terms_are_empty (const VvTerms *terms);
+/** vv_options_are_empty: Returns: whether @options say nothing */
+gboolean vv_options_are_empty (const VvOptions *options);
 
 /**
  * VvRule:
@@ -110,7 +110,7 @@ gboolean vv_terms_are_empty (const VvTerms *terms);
  * @iommu_group: (nullable): number of its IOMMU group
  * @vendor, @product, @subsystem_vendor, @subsystem_product: PCI ids; -1: any
  * @class_code: (nullable): the first two, four or six digits of its class, in lower case
- * @terms: what it says
+ * @options: what it says
  *
  * A rule. What is NULL or -1 matches any device.
  */
@@ -127,7 +127,7 @@ typedef struct {
   int subsystem_vendor;
   int subsystem_product;
   char *class_code;
-  VvTerms terms;
+  VvOptions options;
 } VvRule;
 
 /** vv_rule_new: Returns: (transfer full): a rule that matches any device and says nothing */
@@ -188,15 +188,15 @@ void vv_policy_warn (const VvPolicy *policy);
 /**
  * VvDecision:
  * @file, @line: (nullable): the rule that decided; NULL: no rule speaks of the device
- * @terms: what holds for the device; everything is said
- * @said: which of @terms the administrator said; the others are built in
- * @whose: (nullable): whose wish has a part in @terms
+ * @options: what holds for the device; everything is said
+ * @said: which of @options the administrator said; the others are built in
+ * @whose: (nullable): whose wish has a part in @options
  */
 typedef struct {
   char *file;
   guint line;
-  VvTerms terms;
-  gboolean said[VV_TERMS];
+  VvOptions options;
+  gboolean said[VV_OPTIONS];
   char *whose;
 } VvDecision;
 
@@ -232,7 +232,7 @@ gboolean vv_decision_is_strict (const VvDecision *decision);
  * Returns: (transfer full) (element-type utf8): what was not granted, a sentence each; empty when all was
  */
 GPtrArray *vv_decision_narrow (VvDecision *decision, const VvHost *host, const VvSelection *selection,
-                               const VvTerms *wish, const char *whose);
+                               const VvOptions *wish, const char *whose);
 
 /** vv_decision_lists: Returns: whether @driver is one of those that are listed by name */
 gboolean vv_decision_lists (const VvDecision *decision, const char *driver);

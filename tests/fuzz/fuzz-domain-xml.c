@@ -16,11 +16,11 @@
 #define NAMESPACE "urn:vfio-variant:domain:1"
 
 static void
-assert_wish (const VvTerms *wish)
+assert_wish (const VvOptions *wish)
 {
   if (!wish)
     return;
-  g_assert_true (wish->drivers || wish->values[VV_TERM_FALLBACK] || wish->values[VV_TERM_MIGRATABLE]);
+  g_assert_true (wish->drivers || wish->values[VV_OPTION_FALLBACK] || wish->values[VV_OPTION_MIGRATABLE]);
   for (guint i = 0; wish->drivers && wish->drivers[i]; i++)
     g_assert_true (vv_name_is_safe (wish->drivers[i]));
 }

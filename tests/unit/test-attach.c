@@ -15,10 +15,10 @@
 
 /* NIC, under a rule for it with these attributes */
 static Fixture *
-fixture_under (const char *terms)
+fixture_under (const char *options)
 {
   Fixture *f = fixture_new ();
-  g_autofree char *rule = g_strdup_printf ("<device address='" NIC "' %s/>\n", terms);
+  g_autofree char *rule = g_strdup_printf ("<device address='" NIC "' %s/>\n", options);
 
   fake_policy (f->s, rule);
   fake_migration ("");
@@ -284,7 +284,7 @@ test_refused_devices (void)
 /* --- checking ahead --- */
 
 static const struct {
-  const char *says, *terms;
+  const char *says, *options;
   int load_errno;      /* of the variant modules */
   const char *problem; /* NULL: none */
   const char *loaded;  /* a driver, or NULL */
@@ -311,7 +311,7 @@ test_checks (void)
 {
   for (gsize i = 0; i < G_N_ELEMENTS (checks); i++) {
     g_test_message ("%s", checks[i].says);
-    g_autoptr (Fixture) f = fixture_under (checks[i].terms);
+    g_autoptr (Fixture) f = fixture_under (checks[i].options);
     g_autoptr (GError) error = NULL;
     fake_driver (f->k, "special-vfio")->load_errno = checks[i].load_errno;
     fake_driver (f->k, "mlx5_vfio_pci")->load_errno = checks[i].load_errno;
@@ -332,10 +332,10 @@ test_checks (void)
 static void
 test_check_of_nothing_offered (void)
 {
-  static const char *const terms[] = {"host-use='warn'", "fallback='none'"};
+  static const char *const options[] = {"host-use='warn'", "fallback='none'"};
 
-  for (gsize i = 0; i < G_N_ELEMENTS (terms); i++) {
-    g_autoptr (Fixture) f = fixture_under (terms[i]);
+  for (gsize i = 0; i < G_N_ELEMENTS (options); i++) {
+    g_autoptr (Fixture) f = fixture_under (options[i]);
     g_autoptr (GError) error = NULL;
     g_autoptr (VvBinding) b = open_nic (f);
     g_autoptr (VvChoice) choice = choose (f, b);
@@ -361,7 +361,7 @@ place (const Fixture *f, GError **error)
 }
 
 static const struct {
-  const char *says, *terms, *answers;
+  const char *says, *options, *answers;
   const char *gets, *asked;
 } places[] = {
     {"the best, unasked", "fallback='next'", "", "special-vfio", ""},
@@ -379,7 +379,7 @@ test_places (void)
 {
   for (gsize i = 0; i < G_N_ELEMENTS (places); i++) {
     g_test_message ("%s", places[i].says);
-    g_autoptr (Fixture) f = fixture_under (places[i].terms);
+    g_autoptr (Fixture) f = fixture_under (places[i].options);
     g_autoptr (GError) error = NULL;
     fake_migration (places[i].answers);
     g_autoptr (VvChange) change = place (f, &error);
@@ -394,7 +394,7 @@ test_places (void)
 }
 
 static const struct {
-  const char *says, *terms, *answers;
+  const char *says, *options, *answers;
   int special_errno, mlx5_errno; /* what their probes fail with */
   const char *asked, *problem;
   guint moves; /* that are logged, the last one back */
@@ -439,7 +439,7 @@ test_refused_and_back (void)
 {
   for (gsize i = 0; i < G_N_ELEMENTS (refusals); i++) {
     g_test_message ("%s", refusals[i].says);
-    g_autoptr (Fixture) f = fixture_under (refusals[i].terms);
+    g_autoptr (Fixture) f = fixture_under (refusals[i].options);
     g_autoptr (GError) error = NULL;
     fake_driver (f->k, "special-vfio")->probe_errno = refusals[i].special_errno;
     fake_driver (f->k, "mlx5_vfio_pci")->probe_errno = refusals[i].mlx5_errno;

@@ -656,12 +656,12 @@ test_one_bad_device_spoils_no_other (void)
 
 /* --- under a policy --- */
 
-/* A rule for NIC with @terms, and the domain with @attributes and @driver in its <hostdev> */
+/* A rule for NIC with @options, and the domain with @attributes and @driver in its <hostdev> */
 static Fixture *
-fixture_under_with (const char *terms, const char *attributes, const char *driver)
+fixture_under_with (const char *options, const char *attributes, const char *driver)
 {
   Fixture *f = fixture_with (attributes, driver);
-  g_autofree char *rule = g_strdup_printf ("<device address='" NIC "' %s/>\n", terms);
+  g_autofree char *rule = g_strdup_printf ("<device address='" NIC "' %s/>\n", options);
 
   fake_policy (f->s, rule);
   fake_migration ("");
@@ -669,9 +669,9 @@ fixture_under_with (const char *terms, const char *attributes, const char *drive
 }
 
 static Fixture *
-fixture_under (const char *terms)
+fixture_under (const char *options)
 {
-  return fixture_under_with (terms, "managed='yes'", "");
+  return fixture_under_with (options, "managed='yes'", "");
 }
 
 static VvHostdev *
@@ -684,15 +684,15 @@ hostdev_of (const Fixture *f)
 static void
 wishes (const Fixture *f, const char *drivers, VvFallback fallback, VvMigratable migratable)
 {
-  VvTerms *wish = hostdev_of (f)->wish;
+  VvOptions *wish = hostdev_of (f)->wish;
 
   if (wish)
-    vv_terms_clear (wish);
+    vv_options_clear (wish);
   else
-    wish = hostdev_of (f)->wish = g_new0 (VvTerms, 1);
+    wish = hostdev_of (f)->wish = g_new0 (VvOptions, 1);
   wish->drivers = drivers ? g_strsplit (drivers, " ", -1) : NULL;
-  wish->values[VV_TERM_FALLBACK] = fallback;
-  wish->values[VV_TERM_MIGRATABLE] = migratable;
+  wish->values[VV_OPTION_FALLBACK] = fallback;
+  wish->values[VV_OPTION_MIGRATABLE] = migratable;
 }
 
 static void
@@ -740,7 +740,7 @@ static void
 test_prepare_refuses_what_cannot_be_had (void)
 {
   static const struct {
-    const char *terms, *problem;
+    const char *options, *problem;
   } cases[] = {
       {"fallback='none'", "policy /p.xml:2 takes nothing else: " NIC ": module special_vfio_pci cannot be *"},
       {"driver='mlx5_vfio_pci' fallback='none'", "policy /p.xml:2 takes nothing else: *mlx5_vfio_pci*"},
@@ -750,8 +750,8 @@ test_prepare_refuses_what_cannot_be_had (void)
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
-    g_test_message ("%s", cases[i].terms);
-    g_autoptr (Fixture) f = fixture_under (cases[i].terms);
+    g_test_message ("%s", cases[i].options);
+    g_autoptr (Fixture) f = fixture_under (cases[i].options);
     g_autofree char *before = fake_snapshot (f->k);
     fake_driver (f->k, "special-vfio")->load_errno = ENOENT;
     fake_driver (f->k, "mlx5_vfio_pci")->load_errno = ENOENT;
@@ -785,11 +785,11 @@ test_a_damaged_entry (void)
 static void
 test_prepare_goes_on_with_less (void)
 {
-  static const char *const terms[] = {"fallback='generic'", "fallback='next'", "driver='mlx5_vfio_pci'"};
+  static const char *const options[] = {"fallback='generic'", "fallback='next'", "driver='mlx5_vfio_pci'"};
 
-  for (gsize i = 0; i < G_N_ELEMENTS (terms); i++) {
-    g_test_message ("%s", terms[i]);
-    g_autoptr (Fixture) f = fixture_under (terms[i]);
+  for (gsize i = 0; i < G_N_ELEMENTS (options); i++) {
+    g_test_message ("%s", options[i]);
+    g_autoptr (Fixture) f = fixture_under (options[i]);
     fake_driver (f->k, "special-vfio")->load_errno = ENOENT;
     fake_driver (f->k, "mlx5_vfio_pci")->load_errno = ENOENT;
     assert_goes_on (f, vv_domain_prepare);
@@ -813,13 +813,13 @@ static void
 test_prepare_of_what_the_host_uses (void)
 {
   static const struct {
-    const char *terms;
+    const char *options;
     gboolean refused;
   } cases[] = {{"host-use='refuse'", TRUE}, {"host-use='warn'", FALSE}, {"fallback='next'", FALSE}};
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
-    g_test_message ("%s", cases[i].terms);
-    g_autoptr (Fixture) f = fixture_under (cases[i].terms);
+    g_test_message ("%s", cases[i].options);
+    g_autoptr (Fixture) f = fixture_under (cases[i].options);
     host_uses_nic (f);
     g_autofree char *before = fake_snapshot (f->k);
     if (cases[i].refused) {
@@ -853,12 +853,12 @@ test_prepare_of_what_the_host_does_not_use (void)
 
 /* NIC, and DISK, which no rule lets start */
 static Fixture *
-fixture_of_two (const char *managed, const char *terms)
+fixture_of_two (const char *managed, const char *options)
 {
   Fixture *f = fixture_new ();
   g_autofree char *xml = g_strdup_printf (TWO, managed);
   g_autofree char *rules = g_strdup_printf (
-      "<device address='" NIC "' %s/><device address='" DISK "' driver='nowhere' fallback='none'/>", terms);
+      "<device address='" NIC "' %s/><device address='" DISK "' driver='nowhere' fallback='none'/>", options);
 
   vv_domain_free (f->domain);
   f->domain = vv_domain_parse (xml, strlen (xml), NULL);
@@ -967,7 +967,7 @@ static void
 test_unmanaged_that_stays_the_administrators (void)
 {
   static const struct {
-    const char *says, *terms;
+    const char *says, *options;
     gboolean on_vfio;
   } cases[] = {
       {"nothing is said", "driver='generic'", FALSE},
@@ -980,7 +980,7 @@ test_unmanaged_that_stays_the_administrators (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_test_message ("%s", cases[i].says);
-    g_autoptr (Fixture) f = fixture_under_with (cases[i].terms, "managed='no'", "");
+    g_autoptr (Fixture) f = fixture_under_with (cases[i].options, "managed='no'", "");
     if (cases[i].on_vfio)
       libvirt_detaches_to (f, "mlx5_vfio_pci");
     g_autofree char *before = fake_snapshot (f->k);
@@ -1023,7 +1023,7 @@ static void
 test_unmanaged_that_must_migrate (void)
 {
   static const struct {
-    const char *says, *terms, *answers;
+    const char *says, *options, *answers;
     const char *problem; /* NULL: it starts */
   } cases[] = {
       {"it can", "migratable='require'", "mlx5_vfio_pci=yes", NULL},
@@ -1038,7 +1038,7 @@ test_unmanaged_that_must_migrate (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_test_message ("%s", cases[i].says);
-    g_autoptr (Fixture) f = fixture_under_with (cases[i].terms, "managed='no'", "");
+    g_autoptr (Fixture) f = fixture_under_with (cases[i].options, "managed='no'", "");
     libvirt_detaches_to (f, "mlx5_vfio_pci");
     fake_migration (cases[i].answers);
     if (cases[i].problem)
@@ -1052,7 +1052,7 @@ test_unmanaged_that_must_migrate (void)
 /* --- under a policy: start --- */
 
 static const struct {
-  const char *says, *terms;
+  const char *says, *options;
   int special_errno; /* what its probe fails with */
   const char *answers;
   const char *gets, *problem;
@@ -1082,7 +1082,7 @@ test_starts (void)
 {
   for (gsize i = 0; i < G_N_ELEMENTS (starts); i++) {
     g_test_message ("%s", starts[i].says);
-    g_autoptr (Fixture) f = fixture_under (starts[i].terms);
+    g_autoptr (Fixture) f = fixture_under (starts[i].options);
     g_autoptr (GError) refusal = NULL;
     g_auto (GStrv) moves = g_strsplit (starts[i].moves, " ", -1);
     fake_driver (f->k, "special-vfio")->probe_errno = starts[i].special_errno;
@@ -1125,8 +1125,8 @@ test_prefer_goes_by_what_is_known (void)
 /* --- under a policy: migrate, restore --- */
 
 static const struct {
-  const char *says, *terms, *attributes, *cannot; /* @cannot: drivers for which a note says no */
-  const char *problem;                            /* NULL: it goes on */
+  const char *says, *options, *attributes, *cannot; /* @cannot: drivers for which a note says no */
+  const char *problem;                              /* NULL: it goes on */
 } foresights[] = {
     {"nobody asked yet", "migratable='require'", "managed='yes'", "", NULL},
     {"one cannot, others may", "migratable='require'", "managed='yes'", "special-vfio", NULL},
@@ -1151,7 +1151,7 @@ test_foresights (void)
 {
   for (gsize i = 0; i < G_N_ELEMENTS (foresights); i++) {
     g_test_message ("%s", foresights[i].says);
-    g_autoptr (Fixture) f = fixture_under_with (foresights[i].terms, foresights[i].attributes, "");
+    g_autoptr (Fixture) f = fixture_under_with (foresights[i].options, foresights[i].attributes, "");
     g_auto (GStrv) cannot = g_strsplit (foresights[i].cannot, " ", -1);
     fake_register (f->k, "special-vfio");
     fake_register (f->k, "mlx5_vfio_pci");
@@ -1184,7 +1184,7 @@ test_foresee_what_stays (void)
 /* --- what the domain's owner wants --- */
 
 static const struct {
-  const char *says, *terms, *drivers;
+  const char *says, *options, *drivers;
   VvFallback fallback;
   VvMigratable migratable;
   const char *gets, *said; /* NULL: all was granted */
@@ -1204,7 +1204,7 @@ test_wishes (void)
 {
   for (gsize i = 0; i < G_N_ELEMENTS (granted); i++) {
     g_test_message ("%s", granted[i].says);
-    g_autoptr (Fixture) f = fixture_under (granted[i].terms);
+    g_autoptr (Fixture) f = fixture_under (granted[i].options);
     g_autofree char *line = g_strdup_printf (NIC ": %s", granted[i].said);
     wishes (f, granted[i].drivers, granted[i].fallback, granted[i].migratable);
     assert_goes_on (f, vv_domain_prepare);
@@ -1235,7 +1235,7 @@ forbid_modules (const Fixture *f)
 }
 
 static const struct {
-  const char *says, *terms, *asks, *why;
+  const char *says, *options, *asks, *why;
 } ungranted[] = {
     {"no alias of the device names it", "host-use='warn'", "evil_mod",
      "which no alias offers for the device"},
@@ -1269,7 +1269,7 @@ test_what_is_no_candidate_is_not_granted (void)
     g_test_message ("%s%s", ungranted[i % G_N_ELEMENTS (ungranted)].says, by_model ? ", by model" : "");
     g_autofree char *driver = by_model ? g_strdup_printf ("<driver model='%s'/>", asks) : g_strdup ("");
     g_autoptr (Fixture) f =
-        fixture_under_with (ungranted[i % G_N_ELEMENTS (ungranted)].terms, "managed='yes'", driver);
+        fixture_under_with (ungranted[i % G_N_ELEMENTS (ungranted)].options, "managed='yes'", driver);
     g_autofree char *loaded = forbid_modules (f);
     if (!by_model)
       wishes (f, asks, 0, 0);
@@ -1314,7 +1314,7 @@ static void
 test_strict_rules (void)
 {
   static const struct {
-    const char *terms, *hostdev;
+    const char *options, *hostdev;
     VvFallback wish;
     gboolean at_prepare, later;
   } cases[] = {
@@ -1331,8 +1331,8 @@ test_strict_rules (void)
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
-    g_test_message ("%s, %s", cases[i].terms, cases[i].hostdev);
-    g_autoptr (Fixture) f = fixture_under_with (cases[i].terms, cases[i].hostdev, "");
+    g_test_message ("%s, %s", cases[i].options, cases[i].hostdev);
+    g_autoptr (Fixture) f = fixture_under_with (cases[i].options, cases[i].hostdev, "");
     if (cases[i].wish)
       wishes (f, NULL, cases[i].wish, 0);
     g_autofree char *at_prepare = vv_domain_strict_rule (f->s, f->domain, TRUE);
@@ -1394,7 +1394,7 @@ test_a_refused_wish_is_said_once (void)
 /* --- <driver model='...'/> --- */
 
 static const struct {
-  const char *says, *terms, *model;
+  const char *says, *options, *model;
   const char *gets, *said; /* @said: NULL: the model was allowed */
 } models[] = {
     {"without a rule for drivers", "host-use='warn'", "mlx5_vfio_pci", "mlx5_vfio_pci", NULL},
@@ -1412,7 +1412,7 @@ test_models (void)
     g_test_message ("%s", models[i].says);
     g_autofree char *driver = g_strdup_printf ("<driver name='vfio' model='%s'/>", models[i].model);
     g_autofree char *line = g_strdup_printf (NIC ": %s", models[i].said);
-    g_autoptr (Fixture) f = fixture_under_with (models[i].terms, "managed='yes'", driver);
+    g_autoptr (Fixture) f = fixture_under_with (models[i].options, "managed='yes'", driver);
     assert_goes_on (f, vv_domain_prepare);
     if (models[i].said)
       fake_assert_logged (line);
@@ -1486,7 +1486,7 @@ libvirt_opens (const Fixture *f)
 }
 
 static const struct {
-  const char *says, *terms;
+  const char *says, *options;
   const char *on;      /* where libvirt, or the gate, has put it */
   const char *answers; /* of drivers, asked before the start */
   const char *problem; /* NULL: it starts */
@@ -1544,7 +1544,7 @@ test_start_of_what_libvirt_has_opened (void)
 {
   for (gsize i = 0; i < G_N_ELEMENTS (opened); i++) {
     g_test_message ("%s", opened[i].says);
-    g_autoptr (Fixture) f = fixture_under_with (opened[i].terms, "managed='yes'", BY_IOMMUFD);
+    g_autoptr (Fixture) f = fixture_under_with (opened[i].options, "managed='yes'", BY_IOMMUFD);
     assert_goes_on (f, vv_domain_prepare);
     libvirt_detaches_to (f, opened[i].on);
     ask_before (f, opened[i].on, opened[i].answers);
@@ -1640,7 +1640,7 @@ static void
 test_prepare_asks_what_it_has_to (void)
 {
   static const struct {
-    const char *terms, *driver;
+    const char *options, *driver;
     gboolean noted;
     const char *asked;
   } cases[] = {
@@ -1651,7 +1651,7 @@ test_prepare_asks_what_it_has_to (void)
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
-    g_autoptr (Fixture) f = fixture_under_with (cases[i].terms, "managed='no'", cases[i].driver);
+    g_autoptr (Fixture) f = fixture_under_with (cases[i].options, "managed='no'", cases[i].driver);
     libvirt_detaches_to (f, "mlx5_vfio_pci");
     ask_before (f, "mlx5_vfio_pci", cases[i].noted ? "mlx5_vfio_pci=yes" : "");
     fake_migration ("mlx5_vfio_pci=yes");
@@ -1792,7 +1792,7 @@ test_a_failure_that_is_none (void)
   "function='" function "'/></source></hostdev>"
 
 static const struct {
-  const char *says, *nic, *peer; /* terms of their rules */
+  const char *says, *nic, *peer; /* options of their rules */
   const char *on;                /* where PEER is */
   const char *answers, *problem;
 } pairs[] = {

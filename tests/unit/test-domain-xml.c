@@ -356,10 +356,10 @@ wished (const VvDomain *domain)
       continue;
     g_autofree char *drivers = h->wish->drivers ? g_strjoinv ("+", h->wish->drivers) : g_strdup ("-");
     g_string_append_printf (text, "%s%s %s %s %s", text->len ? ", " : "", h->address, drivers,
-                            vv_term_value (VV_TERM_FALLBACK, h->wish->values[VV_TERM_FALLBACK]),
-                            vv_term_value (VV_TERM_MIGRATABLE, h->wish->values[VV_TERM_MIGRATABLE]));
-    g_assert_cmpint (h->wish->values[VV_TERM_UNMANAGED], ==, 0);
-    g_assert_cmpint (h->wish->values[VV_TERM_HOST_USE], ==, 0);
+                            vv_option_value (VV_OPTION_FALLBACK, h->wish->values[VV_OPTION_FALLBACK]),
+                            vv_option_value (VV_OPTION_MIGRATABLE, h->wish->values[VV_OPTION_MIGRATABLE]));
+    g_assert_cmpint (h->wish->values[VV_OPTION_UNMANAGED], ==, 0);
+    g_assert_cmpint (h->wish->values[VV_OPTION_HOST_USE], ==, 0);
   }
   return g_string_free (g_steal_pointer (&text), FALSE);
 }

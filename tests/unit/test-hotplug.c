@@ -952,9 +952,9 @@ test_prepare_for_what_went_away (void)
 #define NEW VV_LIBVIRT_VERSION (11, 3, 0)
 
 static void
-set_policy (const Fixture *f, const char *terms)
+set_policy (const Fixture *f, const char *options)
 {
-  g_autofree char *rule = g_strdup_printf ("<device address='" NIC "' %s/>\n", terms);
+  g_autofree char *rule = g_strdup_printf ("<device address='" NIC "' %s/>\n", options);
 
   fake_policy (f->s, rule);
   fake_migration ("");
@@ -962,7 +962,7 @@ set_policy (const Fixture *f, const char *terms)
 
 /* What libvirt asks for against what the policy takes */
 static const struct {
-  const char *says, *terms;
+  const char *says, *options;
   guint libvirt;
   gboolean flr;
   const char *wanted, *gets, *why; /* @gets: NULL: refused, as @why tells */
@@ -1018,7 +1018,7 @@ test_under_a_policy (void)
     g_autoptr (GError) error = NULL;
     const char *gets = under_policy[i].gets;
     fake_register (f->k, under_policy[i].wanted);
-    set_policy (f, under_policy[i].terms);
+    set_policy (f, under_policy[i].options);
     fake_migration ("special-vfio=yes");
     libvirt_unbinds (f, under_policy[i].wanted);
     g_autoptr (VvChange) change = hand_over (f, &native_by_name, under_policy[i].libvirt, &error);
@@ -1042,7 +1042,7 @@ static void
 test_refused_after_a_try (void)
 {
   static const struct {
-    const char *says, *terms, *answers;
+    const char *says, *options, *answers;
     int probe_errno;
     gboolean moved;
     const char *problem;
@@ -1060,7 +1060,7 @@ test_refused_after_a_try (void)
     g_test_message ("%s", cases[i].says);
     g_autoptr (Fixture) f = fixture_with_flr ();
     g_autoptr (GError) error = NULL;
-    set_policy (f, cases[i].terms);
+    set_policy (f, cases[i].options);
     fake_migration (cases[i].answers);
     fake_driver (f->k, "special-vfio")->probe_errno = cases[i].probe_errno;
     libvirt_unbinds (f, "vfio-pci");
@@ -1166,9 +1166,9 @@ hook_has_prepared (const Fixture *f, VvState state, const char *requested)
   g_assert_true (vv_journal_store (f->s->journal, entry, NULL));
 }
 
-/* @wanted: what libvirt asks for; @terms: NULL: no policy */
+/* @wanted: what libvirt asks for; @options: NULL: no policy */
 static const struct {
-  const char *says, *requested, *terms;
+  const char *says, *requested, *options;
   guint libvirt;
   const char *wanted, *gets, *why;
 } starting[] = {
@@ -1202,8 +1202,8 @@ test_a_start_by_iommufd (void)
     g_autoptr (Fixture) f = fixture_new ();
     fake_register (f->k, starting[k].wanted);
     fake_register (f->k, "special-vfio");
-    if (starting[k].terms)
-      set_policy (f, starting[k].terms);
+    if (starting[k].options)
+      set_policy (f, starting[k].options);
     hook_has_prepared (f, state, starting[k].requested);
     libvirt_unbinds (f, starting[k].wanted);
     g_autoptr (VvChange) change =

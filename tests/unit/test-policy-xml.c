@@ -62,11 +62,11 @@ test_rule (void)
   g_assert_cmphex (r->product, ==, 0x101e);
   g_assert_cmphex (r->subsystem_vendor, ==, 0x15b3);
   g_assert_cmphex (r->subsystem_product, ==, 0x0058);
-  assert_list (r->terms.drivers, "mlx5_vfio_pci generic");
-  g_assert_cmpint (r->terms.values[VV_TERM_FALLBACK], ==, VV_FALLBACK_NONE);
-  g_assert_cmpint (r->terms.values[VV_TERM_MIGRATABLE], ==, VV_MIGRATABLE_REQUIRE);
-  g_assert_cmpint (r->terms.values[VV_TERM_UNMANAGED], ==, VV_UNMANAGED_MANAGE);
-  g_assert_cmpint (r->terms.values[VV_TERM_HOST_USE], ==, VV_HOST_USE_REFUSE);
+  assert_list (r->options.drivers, "mlx5_vfio_pci generic");
+  g_assert_cmpint (r->options.values[VV_OPTION_FALLBACK], ==, VV_FALLBACK_NONE);
+  g_assert_cmpint (r->options.values[VV_OPTION_MIGRATABLE], ==, VV_MIGRATABLE_REQUIRE);
+  g_assert_cmpint (r->options.values[VV_OPTION_UNMANAGED], ==, VV_UNMANAGED_MANAGE);
+  g_assert_cmpint (r->options.values[VV_OPTION_HOST_USE], ==, VV_HOST_USE_REFUSE);
 }
 
 /* Product 0 and group 0 are something else than nothing. */
@@ -81,12 +81,12 @@ test_little (void)
   g_assert_cmpint (one->vendor, ==, -1);
   g_assert_null (one->address);
   g_assert_null (one->class_code);
-  assert_list (one->terms.drivers, "auto");
-  for (int term = 0; term < VV_TERMS; term++)
-    g_assert_cmpint (one->terms.values[term], ==, 0);
+  assert_list (one->options.drivers, "auto");
+  for (int option = 0; option < VV_OPTIONS; option++)
+    g_assert_cmpint (one->options.values[option], ==, 0);
   g_assert_cmpstr (two->iommu_group, ==, "0");
   g_assert_cmpint (two->product, ==, -1);
-  g_assert_null (two->terms.drivers);
+  g_assert_null (two->options.drivers);
 }
 
 static void

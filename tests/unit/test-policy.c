@@ -49,34 +49,34 @@ decide (const char *rules)
   return vv_policy_decide (policy, device, "mlx5_core");
 }
 
-/* --- terms --- */
+/* --- options --- */
 
 static void
 test_terms_are_spelled (void)
 {
   static const struct {
-    VvTerm term;
+    VvOption option;
     int value;
     const char *name, *text;
   } cases[] = {
-      {VV_TERM_FALLBACK, VV_FALLBACK_NEXT, "fallback", "next"},
-      {VV_TERM_FALLBACK, VV_FALLBACK_GENERIC, "fallback", "generic"},
-      {VV_TERM_FALLBACK, VV_FALLBACK_NONE, "fallback", "none"},
-      {VV_TERM_MIGRATABLE, VV_MIGRATABLE_IGNORE, "migratable", "ignore"},
-      {VV_TERM_MIGRATABLE, VV_MIGRATABLE_PREFER, "migratable", "prefer"},
-      {VV_TERM_MIGRATABLE, VV_MIGRATABLE_REQUIRE, "migratable", "require"},
-      {VV_TERM_UNMANAGED, VV_UNMANAGED_IGNORE, "unmanaged", "ignore"},
-      {VV_TERM_UNMANAGED, VV_UNMANAGED_MANAGE, "unmanaged", "manage"},
-      {VV_TERM_HOST_USE, VV_HOST_USE_REFUSE, "host-use", "refuse"},
-      {VV_TERM_HOST_USE, VV_HOST_USE_WARN, "host-use", "warn"},
-      {VV_TERM_AT_BOOT, VV_AT_BOOT_NO, "at-boot", "no"},
-      {VV_TERM_AT_BOOT, VV_AT_BOOT_YES, "at-boot", "yes"},
+      {VV_OPTION_FALLBACK, VV_FALLBACK_NEXT, "fallback", "next"},
+      {VV_OPTION_FALLBACK, VV_FALLBACK_GENERIC, "fallback", "generic"},
+      {VV_OPTION_FALLBACK, VV_FALLBACK_NONE, "fallback", "none"},
+      {VV_OPTION_MIGRATABLE, VV_MIGRATABLE_IGNORE, "migratable", "ignore"},
+      {VV_OPTION_MIGRATABLE, VV_MIGRATABLE_PREFER, "migratable", "prefer"},
+      {VV_OPTION_MIGRATABLE, VV_MIGRATABLE_REQUIRE, "migratable", "require"},
+      {VV_OPTION_UNMANAGED, VV_UNMANAGED_IGNORE, "unmanaged", "ignore"},
+      {VV_OPTION_UNMANAGED, VV_UNMANAGED_MANAGE, "unmanaged", "manage"},
+      {VV_OPTION_HOST_USE, VV_HOST_USE_REFUSE, "host-use", "refuse"},
+      {VV_OPTION_HOST_USE, VV_HOST_USE_WARN, "host-use", "warn"},
+      {VV_OPTION_AT_BOOT, VV_AT_BOOT_NO, "at-boot", "no"},
+      {VV_OPTION_AT_BOOT, VV_AT_BOOT_YES, "at-boot", "yes"},
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
-    g_assert_cmpstr (vv_term_name (cases[i].term), ==, cases[i].name);
-    g_assert_cmpstr (vv_term_value (cases[i].term, cases[i].value), ==, cases[i].text);
-    g_assert_cmpint (vv_term_parse (cases[i].term, cases[i].text), ==, cases[i].value);
+    g_assert_cmpstr (vv_option_name (cases[i].option), ==, cases[i].name);
+    g_assert_cmpstr (vv_option_value (cases[i].option, cases[i].value), ==, cases[i].text);
+    g_assert_cmpint (vv_option_parse (cases[i].option, cases[i].text), ==, cases[i].value);
   }
 }
 
@@ -85,14 +85,14 @@ test_terms_that_are_none (void)
 {
   static const char *const none[] = {"", "Next", "next ", "manage", NULL};
 
-  for (int term = 0; term < VV_TERMS; term++) {
-    g_assert_cmpstr (vv_term_value (term, 0), ==, "");
-    g_assert_cmpstr (vv_term_value (term, -1), ==, "");
-    g_assert_cmpstr (vv_term_value (term, 4), ==, "");
+  for (int option = 0; option < VV_OPTIONS; option++) {
+    g_assert_cmpstr (vv_option_value (option, 0), ==, "");
+    g_assert_cmpstr (vv_option_value (option, -1), ==, "");
+    g_assert_cmpstr (vv_option_value (option, 4), ==, "");
   }
-  g_assert_cmpstr (vv_term_value (VV_TERM_HOST_USE, 3), ==, "");
+  g_assert_cmpstr (vv_option_value (VV_OPTION_HOST_USE, 3), ==, "");
   for (gsize i = 0; i < G_N_ELEMENTS (none); i++)
-    g_assert_cmpint (vv_term_parse (VV_TERM_FALLBACK, none[i]), ==, 0);
+    g_assert_cmpint (vv_option_parse (VV_OPTION_FALLBACK, none[i]), ==, 0);
 }
 
 /* --- which rule --- */
@@ -146,7 +146,7 @@ test_what_a_rule_matches (void)
     g_autofree char *rule = g_strdup_printf ("<device %s driver='generic'/>\n", matches[i].match);
     g_autoptr (VvDecision) d = decide (rule);
     g_assert_cmpint (d->file != NULL, ==, matches[i].matches);
-    g_assert_cmpstr (d->terms.drivers[0], ==, matches[i].matches ? "generic" : "auto");
+    g_assert_cmpstr (d->options.drivers[0], ==, matches[i].matches ? "generic" : "auto");
   }
 }
 
@@ -184,16 +184,16 @@ static void
 assert_terms (const VvDecision *d, const char *expected)
 {
   g_autoptr (GString) text = g_string_new (NULL);
-  g_autofree char *drivers = g_strjoinv (" ", d->terms.drivers);
+  g_autofree char *drivers = g_strjoinv (" ", d->options.drivers);
 
   g_string_append_printf (text, "[%s]", drivers);
-  for (int i = 0; i < VV_TERMS; i++)
-    g_string_append_printf (text, " %s%s", vv_term_value (i, d->terms.values[i]), d->said[i] ? "!" : "");
+  for (int i = 0; i < VV_OPTIONS; i++)
+    g_string_append_printf (text, " %s%s", vv_option_value (i, d->options.values[i]), d->said[i] ? "!" : "");
   g_assert_cmpstr (text->str, ==, expected);
 }
 
 static const struct {
-  const char *says, *rules, *rule, *terms;
+  const char *says, *rules, *rule, *options;
 } decisions[] = {
     {"nothing is said", "", "no rule", "[auto] next ignore ignore  no"},
     {"a rule for others", "<device address='04:00.0' driver='generic'/>\n", "no rule",
@@ -227,7 +227,7 @@ test_decisions (void)
     g_test_message ("%s", decisions[i].says);
     g_autoptr (VvDecision) d = decide (decisions[i].rules);
     assert_rule (d, decisions[i].rule);
-    assert_terms (d, decisions[i].terms);
+    assert_terms (d, decisions[i].options);
   }
 }
 
@@ -254,7 +254,7 @@ static void
 test_strictness (void)
 {
   static const struct {
-    const char *terms;
+    const char *options;
     gboolean strict;
   } cases[] = {
       {"driver='auto'", FALSE},       {"fallback='next'", FALSE},
@@ -265,8 +265,8 @@ test_strictness (void)
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
-    g_test_message ("%s", cases[i].terms);
-    g_autofree char *rule = g_strdup_printf ("<default %s/>", cases[i].terms);
+    g_test_message ("%s", cases[i].options);
+    g_autofree char *rule = g_strdup_printf ("<default %s/>", cases[i].options);
     g_autoptr (VvDecision) d = decide (rule);
     g_assert_cmpint (vv_decision_is_strict (d), ==, cases[i].strict);
   }
@@ -312,13 +312,13 @@ is_listed (const char *driver, gpointer data)
 }
 
 /* @drivers: joined by blanks, or NULL */
-static VvTerms
+static VvOptions
 wish_of (const char *drivers, VvFallback fallback, VvMigratable migratable)
 {
-  VvTerms wish = {.drivers = drivers ? g_strsplit (drivers, " ", -1) : NULL};
+  VvOptions wish = {.drivers = drivers ? g_strsplit (drivers, " ", -1) : NULL};
 
-  wish.values[VV_TERM_FALLBACK] = fallback;
-  wish.values[VV_TERM_MIGRATABLE] = migratable;
+  wish.values[VV_OPTION_FALLBACK] = fallback;
+  wish.values[VV_OPTION_MIGRATABLE] = migratable;
   return wish;
 }
 
@@ -327,7 +327,7 @@ static const struct {
   const char *drivers;
   VvFallback fallback;
   VvMigratable migratable;
-  const char *terms, *refused;
+  const char *options, *refused;
 } wishes[] = {
     {"nothing is wished", "", NULL, 0, 0, "[auto] next ignore ignore  no", ""},
     {"auto is no wish", "<default driver='generic'/>", "auto", 0, 0, "[generic] next ignore ignore  no", ""},
@@ -378,15 +378,15 @@ test_wishes (void)
     fake_register (f->k, "special-vfio"); /* its name is not its module's */
     g_autoptr (VvSelection) selection = select_nic (f);
     g_autoptr (VvDecision) d = decide (wishes[i].rules);
-    VvTerms wish = wish_of (wishes[i].drivers, wishes[i].fallback, wishes[i].migratable);
+    VvOptions wish = wish_of (wishes[i].drivers, wishes[i].fallback, wishes[i].migratable);
     g_autoptr (GPtrArray) refused = vv_decision_narrow (d, f->s->host, selection, &wish, "domain d");
-    assert_terms (d, wishes[i].terms);
+    assert_terms (d, wishes[i].options);
     g_ptr_array_add (refused, NULL);
     g_autofree char *text = g_strjoinv ("|", (char **)refused->pdata);
     g_assert_cmpstr (text, ==, wishes[i].refused);
-    vv_terms_clear (&wish);
+    vv_options_clear (&wish);
     g_assert_null (wish.drivers);
-    g_assert_cmpint (wish.values[VV_TERM_FALLBACK], ==, 0);
+    g_assert_cmpint (wish.values[VV_OPTION_FALLBACK], ==, 0);
   }
 }
 
@@ -410,7 +410,7 @@ test_a_wish_has_its_part (void)
     g_autoptr (Fixture) f = fixture_new ();
     g_autoptr (VvSelection) selection = select_nic (f);
     g_autoptr (VvDecision) d = decide (cases[i].rules);
-    VvTerms wish = wish_of (NULL, VV_FALLBACK_UNSET, cases[i].wanted);
+    VvOptions wish = wish_of (NULL, VV_FALLBACK_UNSET, cases[i].wanted);
     g_autoptr (GPtrArray) refused = vv_decision_narrow (d, f->s->host, selection, &wish, "domain d");
     assert_rule (d, cases[i].rule);
     vv_decision_apply (d, f->s->host, selection, is_listed, (gpointer) "vfio-pci");
@@ -425,10 +425,10 @@ test_a_wish_never_speaks_for_the_host (void)
   g_autoptr (Fixture) f = fixture_new ();
   g_autoptr (VvSelection) selection = select_nic (f);
   g_autoptr (VvDecision) d = decide ("<default host-use='refuse'/>");
-  VvTerms wish = {0};
+  VvOptions wish = {0};
 
-  wish.values[VV_TERM_HOST_USE] = VV_HOST_USE_WARN;
-  wish.values[VV_TERM_UNMANAGED] = VV_UNMANAGED_MANAGE;
+  wish.values[VV_OPTION_HOST_USE] = VV_HOST_USE_WARN;
+  wish.values[VV_OPTION_UNMANAGED] = VV_UNMANAGED_MANAGE;
   g_autoptr (GPtrArray) refused = vv_decision_narrow (d, f->s->host, selection, &wish, "domain d");
   assert_terms (d, "[auto] next ignore ignore refuse! no");
 }
@@ -461,7 +461,7 @@ assert_excluded (const VvSelection *selection, const char *expected)
 #define CANNOT "it cannot migrate, which policy /p.xml:2 requires: it is listed"
 
 static const struct {
-  const char *says, *terms, *cannot;
+  const char *says, *options, *cannot;
   const char *candidates, *excluded;
 } lists[] = {
     {"as it is", "host-use='warn'", "vfio-pci", ALL, ""},
@@ -514,7 +514,7 @@ test_lists (void)
     g_autoptr (Fixture) f = fixture_new ();
     fake_register (f->k, "special-vfio"); /* its name is not its module's */
     g_autoptr (VvSelection) selection = select_nic (f);
-    g_autofree char *rule = g_strdup_printf ("<device vendor='0x15b3' %s/>", lists[i].terms);
+    g_autofree char *rule = g_strdup_printf ("<device vendor='0x15b3' %s/>", lists[i].options);
     g_autoptr (VvDecision) d = decide (rule);
     vv_decision_apply (d, f->s->host, selection, is_listed, (gpointer)lists[i].cannot);
     assert_candidates (selection, lists[i].candidates);
@@ -582,8 +582,8 @@ int
 main (int argc, char **argv)
 {
   fake_test_init (&argc, &argv);
-  g_test_add_func ("/policy/terms/are-spelled", test_terms_are_spelled);
-  g_test_add_func ("/policy/terms/that-are-none", test_terms_that_are_none);
+  g_test_add_func ("/policy/options/are-spelled", test_terms_are_spelled);
+  g_test_add_func ("/policy/options/that-are-none", test_terms_that_are_none);
   g_test_add_func ("/policy/rule/what-it-matches", test_what_a_rule_matches);
   g_test_add_func ("/policy/rule/what-is-not-known-does-not-match", test_what_is_not_known_does_not_match);
   g_test_add_func ("/policy/decision/who-decides-what", test_decisions);

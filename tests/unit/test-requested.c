@@ -17,7 +17,8 @@ test_there_and_back (void)
       {.model = model, .use = {.iommufd = VV_ANSWER_YES}},
       {.options = {.drivers = drivers}, .use = {.iommufd = VV_ANSWER_YES, .others = TRUE}},
       {.options =
-           {.values = {[VV_TERM_FALLBACK] = VV_FALLBACK_NONE, [VV_TERM_MIGRATABLE] = VV_MIGRATABLE_REQUIRE}},
+           {.values =
+                {[VV_OPTION_FALLBACK] = VV_FALLBACK_NONE, [VV_OPTION_MIGRATABLE] = VV_MIGRATABLE_REQUIRE}},
        .use = {.iommufd = VV_ANSWER_NO}},
   };
   static const char *const texts[] = {
