@@ -40,7 +40,7 @@ typedef struct {
  * @context: (transfer full): gets the policy of its host
  */
 VvCheckContext *vv_check_context_new (VvContext *context);
-void vv_check_context_free (VvCheckContext *surroundings);
+void vv_check_context_free (VvCheckContext *context);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvCheckContext, vv_check_context_free)
 
 /** vv_kernel_is_before: Returns: whether the kernel is older than @major.@minor; FALSE when its release does
@@ -49,7 +49,7 @@ gboolean vv_kernel_is_before (const VvHost *host, guint major, guint minor);
 
 /** vv_libvirt_is_before: Returns: whether the libvirt that runs is older than @version
  * (VV_LIBVIRT_VERSION()); FALSE when none runs or its version is not known */
-gboolean vv_libvirt_is_before (const VvCheckContext *surroundings, guint version);
+gboolean vv_libvirt_is_before (const VvCheckContext *context, guint version);
 
 /** vv_find_libvirt: which libvirt runs, what it does by itself, and whether it can */
 void vv_find_libvirt (const VvCheckContext *s, GPtrArray *findings);

@@ -4,7 +4,7 @@
  * the way.
  *
  * Owns: where the domain's XML comes from, and what is printed. What is asked is check-device's business and
- * that of surroundings.
+ * that of check-context.
  */
 #include <errno.h>
 #include <glib/gi18n-lib.h>
@@ -332,12 +332,12 @@ vv_cmd_check (int argc, char **argv)
   VvContext *context = vv_context_new (common.sysroot, common.release, FALSE, &error);
   if (!context)
     return vv_print_error (error);
-  g_autoptr (VvCheckContext) surroundings = vv_check_context_new (context);
+  g_autoptr (VvCheckContext) check = vv_check_context_new (context);
   g_auto (Results) results = {.checks = g_ptr_array_new_with_free_func ((GDestroyNotify)vv_check_free),
                               .findings = vv_findings_new ()};
   if (!read_arguments (context->host, argc, argv, domain, &results, &addresses, &code))
     return code;
-  if (!ask (surroundings, addresses, &results, &error))
+  if (!ask (check, addresses, &results, &error))
     return vv_print_error (error);
   if (common.json) {
     print_json (&results);

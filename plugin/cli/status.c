@@ -233,10 +233,10 @@ tell_json (JsonObject *status, const char *message, const GPtrArray *findings)
 static int
 tell (VvContext *context, JsonObject *status, const char *message, const VvCommon *common)
 {
-  g_autoptr (VvCheckContext) surroundings = vv_check_context_new (context);
+  g_autoptr (VvCheckContext) check = vv_check_context_new (context);
   g_autoptr (GPtrArray) findings = vv_findings_new ();
 
-  vv_check_host (surroundings, status, findings);
+  vv_check_host (check, status, findings);
   if (common->json) {
     tell_json (status, message, findings);
   } else {

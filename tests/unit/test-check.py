@@ -1422,8 +1422,8 @@ def the_hook_notes_who_runs_it():
         note = host.path("run/vfio-variant/hook-caller")
         hook("sh", "prepare", "begin", "-")
         assert not os.path.exists(note)
-        for name, station in (("libvirtd", ("prepare", "begin", "-")), ("virtqemud", ("stopped", "end", "-"))):
-            caller = hook(name, *station)
+        for name, operation in (("libvirtd", ("prepare", "begin", "-")), ("virtqemud", ("stopped", "end", "-"))):
+            caller = hook(name, *operation)
             with open(note, encoding="utf-8") as file:
                 equal(file.read(), caller)
         pid, ticks = caller.split()

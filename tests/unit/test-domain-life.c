@@ -703,26 +703,26 @@ note_answer (const Fixture *f, const char *driver, gboolean can)
   g_assert_true (vv_migration_store (f->s->journal, driver, NIC_MODALIAS, &m, NULL));
 }
 
-typedef gboolean (*Station) (const VvContext *context, const VvDomain *domain, GError **refusal);
+typedef gboolean (*Operation) (const VvContext *context, const VvDomain *domain, GError **refusal);
 
 /* It is said to libvirt and to the log alike. */
 static void
-assert_refused (const Fixture *f, Station station, const char *name, const char *problem)
+assert_refused (const Fixture *f, Operation operation, const char *name, const char *problem)
 {
   g_autoptr (GError) refusal = NULL;
   g_autofree char *line = g_strdup_printf ("domain vm1, %s: %s", name, problem);
 
-  g_assert_false (station (f->s, f->domain, &refusal));
+  g_assert_false (operation (f->s, f->domain, &refusal));
   fake_assert_error (refusal, VV_ERROR_POLICY, problem);
   fake_assert_logged (line);
 }
 
 static void
-assert_goes_on (const Fixture *f, Station station)
+assert_goes_on (const Fixture *f, Operation operation)
 {
   g_autoptr (GError) refusal = NULL;
 
-  g_assert_true (station (f->s, f->domain, &refusal));
+  g_assert_true (operation (f->s, f->domain, &refusal));
   g_assert_no_error (refusal);
 }
 
@@ -1289,7 +1289,7 @@ test_what_is_no_candidate_is_not_granted (void)
 static void
 test_what_is_asked_strictly_is_refused (void)
 {
-  static const Station stations[] = {vv_domain_foresee, vv_domain_prepare};
+  static const Operation operations[] = {vv_domain_foresee, vv_domain_prepare};
 
   for (guint i = 0; i < 4; i++) {
     g_autoptr (Fixture) f =
@@ -1297,7 +1297,7 @@ test_what_is_asked_strictly_is_refused (void)
     g_autofree char *loaded = forbid_modules (f);
     wishes (f, i % 2 ? NULL : "evil_mod", VV_FALLBACK_NONE, 0);
     g_autoptr (GError) refusal = NULL;
-    g_assert_false (stations[i / 2](f->s, f->domain, &refusal));
+    g_assert_false (operations[i / 2](f->s, f->domain, &refusal));
     fake_assert_error (refusal, VV_ERROR_POLICY,
                        NIC
                        ": no VFIO driver is left: domain vm1 asks for evil_mod, which no alias offers for "
@@ -1378,7 +1378,7 @@ test_a_wish_refuses (void)
                       "requires: it announces no migration); *");
 }
 
-/* What is refused of a wish is said once for a station, also where two things are done there. */
+/* What is refused of a wish is said once for a operation, also where two things are done there. */
 static void
 test_a_refused_wish_is_said_once (void)
 {

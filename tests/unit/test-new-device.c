@@ -316,7 +316,7 @@ main (int argc, char **argv)
                    test_native_driver_that_is_being_loaded);
   g_test_add_func ("/new-device/others/native-driver-without-files", test_native_driver_without_files);
   g_test_add_func ("/new-device/others/kernel-is-not-ready", test_kernel_that_is_not_ready);
-  g_test_add_func ("/new-device/others/only-a-newcomer-is-tried-again",
+  g_test_add_func ("/new-device/others/only-a-new-device-is-tried-again",
                    test_only_a_new_device_is_tried_again);
   g_test_add_func ("/new-device/home/kernel-chooses", test_home_is_what_the_kernel_chooses);
   g_test_add_func ("/new-device/home/left-alone", test_home_of_what_is_left_alone_is_no_driver);
