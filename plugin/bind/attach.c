@@ -48,7 +48,7 @@ exclude_generic (VvSelection *selection, const char *why)
     const VvCandidate *c = selection->candidates->pdata[i];
     if (strcmp (c->module, VV_GENERIC_MODULE) != 0)
       continue;
-    vv_selection_exclude (selection, g_ptr_array_steal_index (selection->candidates, i), why);
+    vv_selection_exclude_at (selection, i, why);
     return;
   }
 }
@@ -124,7 +124,7 @@ vv_choose (const VvContext *s, const VvPciDevice *device, const VvEntry *entry, 
     if (selection->candidates->pdata[i] == wanted)
       i++;
     else
-      vv_selection_exclude (selection, g_ptr_array_steal_index (selection->candidates, i), why);
+      vv_selection_exclude_at (selection, i, why);
   return g_steal_pointer (&choice);
 }
 
@@ -171,12 +171,6 @@ vv_choice_check (const VvContext *s, const VvPciDevice *device, const VvChoice *
   g_prefix_error (&problem, "%s: ", device->address);
   fail (choice, g_steal_pointer (&problem), error);
   return FALSE;
-}
-
-static void
-exclude_at (VvSelection *selection, guint i, const char *why)
-{
-  vv_selection_exclude (selection, g_ptr_array_steal_index (selection->candidates, i), why);
 }
 
 /* --- what has failed --- */
@@ -236,7 +230,7 @@ skip_failed (const VvBinding *b, VvSelection *selection)
       continue;
     }
     g_message ("%s: %s is not tried again: it %s", b->device->address, c->module, why);
-    exclude_at (selection, i, why);
+    vv_selection_exclude_at (selection, i, why);
     skipped = TRUE;
   }
   return skipped;
@@ -251,7 +245,7 @@ exclude_failed (VvSelection *selection, const VvChange *change)
     g_autofree char *why = g_strdup_printf (_ ("failed at %s: %s"), a->step, a->problem);
     for (guint i = selection->candidates->len; i-- > 0;)
       if (strcmp (((VvCandidate *)selection->candidates->pdata[i])->module, a->module) == 0)
-        exclude_at (selection, i, why);
+        vv_selection_exclude_at (selection, i, why);
   }
 }
 
@@ -289,7 +283,7 @@ exclude_current (const VvContext *s, const VvPciDevice *device, VvSelection *sel
     g_autofree char *driver = vv_candidate_driver (s->host, selection->candidates->pdata[i]);
     if (g_strcmp0 (driver, device->now.driver) != 0)
       continue;
-    exclude_at (selection, i, why);
+    vv_selection_exclude_at (selection, i, why);
     return selection->candidates->len > 0;
   }
   return FALSE;

@@ -292,6 +292,12 @@ vv_selection_exclude (VvSelection *selection, VvCandidate *c, const char *why)
   g_ptr_array_add (selection->excluded, c);
 }
 
+void
+vv_selection_exclude_at (VvSelection *selection, guint i, const char *why)
+{
+  vv_selection_exclude (selection, g_ptr_array_steal_index (selection->candidates, i), why);
+}
+
 char *
 vv_selection_why_none (const VvSelection *selection)
 {
@@ -302,12 +308,6 @@ vv_selection_why_none (const VvSelection *selection)
     g_string_append_printf (text, "%s%s (%s)", i ? "; " : "", c->module, c->excluded);
   }
   return text->len ? g_string_free (g_steal_pointer (&text), FALSE) : g_strdup (_ ("the kernel offers none"));
-}
-
-static void
-exclude_first (VvSelection *selection, const char *why)
-{
-  vv_selection_exclude (selection, g_ptr_array_steal_index (selection->candidates, 0), why);
 }
 
 VvCandidate *
@@ -326,7 +326,7 @@ vv_selection_force (VvSelection *selection, const char *driver, GError **error)
     return FALSE;
   g_autofree char *why = g_strdup_printf (_ ("'%s' was asked for"), driver);
   while (selection->candidates->len)
-    exclude_first (selection, why);
+    vv_selection_exclude_at (selection, 0, why);
   g_ptr_array_add (selection->candidates, vv_candidate_forced (driver));
   return TRUE;
 }
@@ -343,7 +343,7 @@ vv_selection_begin_with (const VvHost *host, VvSelection *selection, const char 
     return TRUE;
   }
   while (selection->candidates->pdata[0] != first)
-    exclude_first (selection, why);
+    vv_selection_exclude_at (selection, 0, why);
   return TRUE;
 }
 

@@ -147,6 +147,9 @@ gboolean vv_selection_begin_with (const VvHost *host, VvSelection *selection, co
  * module's safe name */
 VvCandidate *vv_candidate_forced (const char *driver);
 
+/** vv_selection_exclude_at: puts the candidate with the number @i among the excluded */
+void vv_selection_exclude_at (VvSelection *selection, guint i, const char *why);
+
 /** vv_selection_exclude: puts @candidate, (transfer full), among the excluded */
 void vv_selection_exclude (VvSelection *selection, VvCandidate *candidate, const char *why);
 
