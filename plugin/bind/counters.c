@@ -251,40 +251,35 @@ count_it (const VvJournal *journal, const Count *what)
   g_once_init_leave (&said, 1);
 }
 
-static void
-count_failure (const VvJournal *journal, const VvChange *change)
+/* What was refused, malformed, or about a device that is not there is no failure of ours. */
+static gboolean
+is_counted (const VvChange *change)
 {
-  const char *wanted = change->wanted;
-  const Count what = {
-      .operation = change->operation,
-      .driver = wanted && *wanted && strlen (wanted) <= DRIVER_LIMIT ? wanted : VV_COUNTERS_ANY,
-      .outcome = G_STRUCT_OFFSET (VvCounterRow, failed),
-      .usec = -1,
-      .attempts = change->attempts,
-  };
+  const GError *problem = change->problem;
 
-  /* what was refused, malformed, or about a device that is not there is no failure of ours */
-  if (!g_error_matches (change->problem, VV_ERROR, VV_ERROR_REFUSED) &&
-      !g_error_matches (change->problem, VV_ERROR, VV_ERROR_NO_DEVICE) &&
-      !g_error_matches (change->problem, VV_ERROR, VV_ERROR_INVALID))
-    count_it (journal, &what);
+  if (!problem)
+    return change->changed || change->attempts->len;
+  return !g_error_matches (problem, VV_ERROR, VV_ERROR_REFUSED) &&
+         !g_error_matches (problem, VV_ERROR, VV_ERROR_NO_DEVICE) &&
+         !g_error_matches (problem, VV_ERROR, VV_ERROR_INVALID);
 }
 
 void
 vv_counters_add (const VvJournal *journal, const VvChange *change)
 {
-  gboolean fell_back = change->attempts->len > 0;
-  const Count what = {
-      .operation = change->operation,
-      .driver = change->to ? change->to : VV_COUNTERS_NONE,
-      .outcome =
-          fell_back ? G_STRUCT_OFFSET (VvCounterRow, fell_back) : (gsize)G_STRUCT_OFFSET (VvCounterRow, done),
-      .usec = MAX (change->usec, 0),
-      .attempts = change->attempts,
-  };
+  const char *wanted = change->wanted;
+  Count what = {.operation = change->operation, .attempts = change->attempts};
 
-  if (change->problem)
-    count_failure (journal, change);
-  else if (change->changed || fell_back)
+  if (change->problem) {
+    what.driver = wanted && *wanted && strlen (wanted) <= DRIVER_LIMIT ? wanted : VV_COUNTERS_ANY;
+    what.outcome = G_STRUCT_OFFSET (VvCounterRow, failed);
+    what.usec = -1;
+  } else {
+    what.driver = change->to ? change->to : VV_COUNTERS_NONE;
+    what.outcome = change->attempts->len ? G_STRUCT_OFFSET (VvCounterRow, fell_back)
+                                         : G_STRUCT_OFFSET (VvCounterRow, done);
+    what.usec = MAX (change->usec, 0);
+  }
+  if (is_counted (change))
     count_it (journal, &what);
 }
