@@ -194,6 +194,16 @@ refuse_libvirt (const VvHotplugRequest *request, VvBinding *b, const VvEntry *en
   return FALSE;
 }
 
+VvBinding *
+vv_hotplug_open (const VvContext *context, const VvHotplugRequest *request, const VvDeadline *deadline,
+                 GError **error)
+{
+  vv_phase_timer_enter (deadline->timer, VV_PHASE_FIND);
+  VvBinding *b = vv_binding_open_between (context, request->address, request->before.driver, deadline, error);
+  vv_phase_timer_enter (deadline->timer, VV_PHASE_OTHER);
+  return b;
+}
+
 gboolean
 vv_hotplug (VvBinding *b, const VvHotplugRequest *request, GError **error)
 {

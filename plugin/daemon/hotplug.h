@@ -32,9 +32,18 @@ typedef struct {
 gint64 vv_hotplug_prepare (const VvContext *context, const VvHotplugRequest *request);
 
 /**
+ * vv_hotplug_open:
+ * @deadline: its timer is in VV_PHASE_OTHER afterwards
+ *
+ * Returns: (transfer full): the binding of @request's device, by vv_binding_open_between(), or NULL with
+ * @error set
+ */
+VvBinding *vv_hotplug_open (const VvContext *context, const VvHotplugRequest *request,
+                            const VvDeadline *deadline, GError **error);
+
+/**
  * vv_hotplug:
- * @binding: by vv_binding_open_between(), with @request's driver of before; its timer is in VV_PHASE_OTHER
- * afterwards
+ * @binding: by vv_hotplug_open()
  *
  * The device has no driver. With a driver_override it is on its way to VFIO: it is bound to the best driver
  * that this libvirt can do with, down to the one that libvirt asked for. Without one it is on its way home:

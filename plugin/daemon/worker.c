@@ -130,10 +130,7 @@ hand_over (const VvContext *context, const VvAnnouncement *a, int fd)
     return; /* the announcement came to nothing */
   deadline.until = go.deadline;
   vv_phase_timer_start (&timer, go.since);
-  vv_phase_timer_enter (&timer, VV_PHASE_FIND);
-  g_autoptr (VvBinding) b =
-      vv_binding_open_between (context, a->address, a->before.driver, &deadline, &error);
-  vv_phase_timer_enter (&timer, VV_PHASE_OTHER);
+  g_autoptr (VvBinding) b = vv_hotplug_open (context, &request, &deadline, &error);
   const VvChange *change = b && vv_hotplug (b, &request, &error) ? b->change : NULL;
   /* libvirt was quick, and has waited for the module, too, which was there at @ready */
   gint64 waited = CLAMP (ready - go.since, 0, loading);

@@ -11,9 +11,7 @@
 static inline VvChange *
 hand_over_now (const Fixture *f, const VvHotplugRequest *request, const VvDeadline *deadline, GError **error)
 {
-  vv_phase_timer_enter (deadline->timer, VV_PHASE_FIND);
-  g_autoptr (VvBinding) b =
-      vv_binding_open_between (f->s, request->address, request->before.driver, deadline, error);
-  vv_phase_timer_enter (deadline->timer, VV_PHASE_OTHER);
+  g_autoptr (VvBinding) b = vv_hotplug_open (f->s, request, deadline, error);
+
   return b && vv_hotplug (b, request, error) ? vv_binding_close (g_steal_pointer (&b)) : NULL;
 }
