@@ -34,20 +34,20 @@ set_connect_error (GError **error, int errnum, const char *path)
 }
 
 static void
-timed_out (GError **error, int patience_ms)
+timed_out (GError **error, int timeout_ms)
 {
   g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
                _ ("vfio-variantd did not answer within %g s; 'journalctl -u vfio-variantd' may tell why"),
-               patience_ms / 1000.0);
+               timeout_ms / 1000.0);
 }
 
 /* Returns: a connected socket, or -1 with @error set */
 static int
-dial (const char *path, int patience_ms, GError **error)
+dial (const char *path, int timeout_ms, GError **error)
 {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   /* of connect(2), for a place in the queue of a daemon that does not accept, and of read(2) */
-  const struct timeval deadline = {patience_ms / 1000, patience_ms % 1000 * 1000};
+  const struct timeval deadline = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
   int fd = -1;
   int errnum = 0;
 
@@ -63,7 +63,7 @@ dial (const char *path, int patience_ms, GError **error)
   if (fd >= 0)
     close (fd);
   if (errnum == EAGAIN)
-    timed_out (error, patience_ms);
+    timed_out (error, timeout_ms);
   else
     set_connect_error (error, errnum, path);
   return -1;
@@ -98,11 +98,11 @@ parse (const GString *reply, GError **error)
 }
 
 JsonObject *
-vv_ask_daemon (const VvHost *host, int patience_ms, GError **error)
+vv_ask_daemon (const VvHost *host, int timeout_ms, GError **error)
 {
   g_autofree char *path = g_build_filename (host->run_path, VV_DAEMON_SOCKET, NULL);
   g_autoptr (GString) reply = g_string_new (NULL);
-  int fd = dial (path, patience_ms, error);
+  int fd = dial (path, timeout_ms, error);
   char chunk[4096];
   ssize_t n;
 
@@ -115,7 +115,7 @@ vv_ask_daemon (const VvHost *host, int patience_ms, GError **error)
   if (n == 0)
     return parse (reply, error);
   if (errnum == EAGAIN)
-    timed_out (error, patience_ms);
+    timed_out (error, timeout_ms);
   else
     vv_set_errno (error, errnum, "the answer of vfio-variantd");
   return NULL;

@@ -15,11 +15,11 @@
 
 /**
  * vv_ask_daemon:
- * @patience_ms: how long to wait at the most for each, milliseconds
+ * @timeout_ms: how long to wait at the most for each, milliseconds
  *
  * Warns when the daemon's version is not the command's.
  *
  * Returns: (transfer full): what the daemon says (status.schema.json), or NULL with @error set:
  * VV_ERROR_NOT_FOUND when it does not run, VV_ERROR_PERMISSION when the caller may not ask
  */
-JsonObject *vv_ask_daemon (const VvHost *host, int patience_ms, GError **error);
+JsonObject *vv_ask_daemon (const VvHost *host, int timeout_ms, GError **error);

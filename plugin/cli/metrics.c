@@ -52,10 +52,10 @@ read_figures (JsonObject *status, VvDaemonFigures *figures)
 
 /* Returns: FALSE when the caller may not ask. A daemon that gives no sound answer is not up. */
 static gboolean
-ask (const VvHost *host, int patience_ms, VvDaemonFigures *figures)
+ask (const VvHost *host, int timeout_ms, VvDaemonFigures *figures)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (JsonObject) status = vv_ask_daemon (host, patience_ms, &error);
+  g_autoptr (JsonObject) status = vv_ask_daemon (host, timeout_ms, &error);
 
   if (status)
     read_figures (status, figures);
@@ -80,7 +80,7 @@ replace_file (const char *path, const char *text, GError **error)
 
 /* @output: (nullable): a file; NULL: standard output */
 static int
-tell (const VvHost *host, VvMetricsFormat format, const char *output, int patience_ms)
+tell (const VvHost *host, VvMetricsFormat format, const char *output, int timeout_ms)
 {
   VvDaemonFigures figures = {0};
   g_autofree char *warning = NULL;
@@ -89,7 +89,7 @@ tell (const VvHost *host, VvMetricsFormat format, const char *output, int patien
 
   if (!journal)
     return vv_print_error (error);
-  gboolean asked = ask (host, patience_ms, &figures);
+  gboolean asked = ask (host, timeout_ms, &figures);
   g_autofree char *text = vv_metrics_text (journal, asked ? &figures : NULL, format, &warning);
   if (warning)
     warn (warning);
@@ -106,7 +106,7 @@ vv_cmd_metrics (int argc, char **argv)
   g_auto (VvCommon) common = {.text_only = TRUE};
   g_autofree char *name = NULL;
   g_autofree char *output = NULL;
-  int patience_ms = VV_DEADLINE_MS;
+  int timeout_ms = VV_DEADLINE_MS;
   g_autoptr (GError) error = NULL;
   const GOptionEntry entries[] = {
       {"format", 'f', 0, G_OPTION_ARG_STRING, &name, N_ ("openmetrics (the default) or prometheus"),
@@ -115,7 +115,7 @@ vv_cmd_metrics (int argc, char **argv)
        N_ ("Replace FILE instead, as the textfile collector of Prometheus's node exporter wants it"), "FILE"},
       {"sysroot", 0, 0, G_OPTION_ARG_FILENAME, &common.sysroot,
        N_ ("Read the journal and ask the daemon whose /run is below DIR"), "DIR"},
-      {"timeout-ms", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_INT, &patience_ms, "For the tests", "N"},
+      {"timeout-ms", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_INT, &timeout_ms, "For the tests", "N"},
       {NULL},
   };
   int code = vv_parse_options (&argc, &argv, "",
@@ -130,9 +130,9 @@ vv_cmd_metrics (int argc, char **argv)
   gboolean prometheus = g_strcmp0 (name, "prometheus") == 0;
   if (name && !prometheus && strcmp (name, "openmetrics") != 0)
     return vv_usage_error (argv[0], _ ("--format takes openmetrics or prometheus"));
-  if (patience_ms < 1 || patience_ms > VV_DEADLINE_MS)
+  if (timeout_ms < 1 || timeout_ms > VV_DEADLINE_MS)
     return vv_usage_error (argv[0], _ ("--timeout-ms takes a number from 1 to %d"), VV_DEADLINE_MS);
   g_autoptr (VvHost) host = vv_host_new (common.sysroot, NULL, &error);
-  return host ? tell (host, prometheus ? VV_METRICS_PROMETHEUS : VV_METRICS_OPENMETRICS, output, patience_ms)
+  return host ? tell (host, prometheus ? VV_METRICS_PROMETHEUS : VV_METRICS_OPENMETRICS, output, timeout_ms)
               : vv_print_error (error);
 }

@@ -65,7 +65,7 @@ option_text (const VvOptions *options, VvOption option)
 }
 
 static char *
-terms_text (const VvOptions *options)
+options_text (const VvOptions *options)
 {
   GString *text = g_string_new (NULL);
   g_autofree char *drivers = options->drivers ? g_strjoinv (",", options->drivers) : NULL;
@@ -130,7 +130,7 @@ print_rules (const GPtrArray *rules)
     const VvRule *rule = rules->pdata[i];
     g_autofree char *place = g_strdup_printf ("%s:%u", rule->file, rule->line);
     g_autofree char *match = match_text (rule);
-    g_autofree char *options = terms_text (&rule->options);
+    g_autofree char *options = options_text (&rule->options);
     add_row (table, place, match, options);
   }
   print_table (_ ("Rules; the first that matches a device decides:"), table);
@@ -144,7 +144,7 @@ print_defaults (const GPtrArray *defaults)
   for (guint i = 0; i < defaults->len; i++) {
     const VvRule *rule = defaults->pdata[i];
     g_autofree char *place = g_strdup_printf ("%s:%u", rule->file, rule->line);
-    g_autofree char *options = terms_text (&rule->options);
+    g_autofree char *options = options_text (&rule->options);
     add_row (table, place, options, NULL);
   }
   print_table (_ ("Defaults, for what that rule does not say:"), table);

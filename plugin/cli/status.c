@@ -255,14 +255,14 @@ int
 vv_cmd_status (int argc, char **argv)
 {
   g_auto (VvCommon) common = {0};
-  int patience_ms = VV_DEADLINE_MS;
+  int timeout_ms = VV_DEADLINE_MS;
   g_autoptr (GError) error = NULL;
   g_autoptr (GError) problem = NULL;
   /* not among the options of the commands that only read: those have --kernel, which means nothing here */
   const GOptionEntry entries[] = {
       {"sysroot", 0, 0, G_OPTION_ARG_FILENAME, &common.sysroot,
        N_ ("Look at the host, and ask the daemon, below DIR"), "DIR"},
-      {"timeout-ms", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_INT, &patience_ms, "For the tests", "N"},
+      {"timeout-ms", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_INT, &timeout_ms, "For the tests", "N"},
       {NULL},
   };
   int code = vv_parse_options (
@@ -274,12 +274,12 @@ vv_cmd_status (int argc, char **argv)
     return code;
   if (argc > 1)
     return vv_usage_error (argv[0], _ ("it takes no arguments"));
-  if (patience_ms < 1 || patience_ms > VV_DEADLINE_MS)
+  if (timeout_ms < 1 || timeout_ms > VV_DEADLINE_MS)
     return vv_usage_error (argv[0], _ ("--timeout-ms takes a number from 1 to %d"), VV_DEADLINE_MS);
   g_autoptr (VvHost) host = vv_host_new (common.sysroot, NULL, &error);
   if (!host)
     return vv_print_error (error);
-  g_autoptr (JsonObject) status = vv_ask_daemon (host, patience_ms, &problem);
+  g_autoptr (JsonObject) status = vv_ask_daemon (host, timeout_ms, &problem);
   if (!status && !g_error_matches (problem, VV_ERROR, VV_ERROR_NOT_FOUND))
     return vv_print_error (problem);
   VvContext *context = vv_context_new (common.sysroot, NULL, FALSE, &error);
