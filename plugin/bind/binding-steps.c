@@ -9,12 +9,6 @@
 #define REGISTERING_LIMIT_US (30 * G_USEC_PER_SEC)
 #define REGISTERING_LOOK_US 5000
 
-static gboolean
-same (const char *a, const char *b)
-{
-  return g_strcmp0 (a, b) == 0;
-}
-
 void
 vv_binding_assign (char **field, const char *value)
 {
@@ -43,7 +37,7 @@ vv_binding_new (const VvContext *context, const char *address, VvLock *lock, GEr
     return NULL;
   }
   /* another device came to the address: what is written there is not about this one */
-  if (b->entry && !same (b->entry->modalias, b->device->modalias) && !vv_binding_forget (b, error))
+  if (b->entry && !vv_same (b->entry->modalias, b->device->modalias) && !vv_binding_forget (b, error))
     return NULL;
   return g_steal_pointer (&b);
 }
@@ -103,6 +97,13 @@ vv_binding_save (VvBinding *b, GError **error)
 
   vv_phase_timer_enter (b->deadline.timer, before);
   return done;
+}
+
+void
+vv_binding_set_detached (VvBinding *b)
+{
+  b->entry->state = VV_STATE_DETACHED;
+  vv_binding_assign (&b->entry->vfio_driver, b->device->now.driver);
 }
 
 gboolean
@@ -197,7 +198,7 @@ vv_step_load (VvBinding *b, const char *module, GError **error)
 gboolean
 vv_step_override (VvBinding *b, const char *override, GError **error)
 {
-  if (same (b->device->now.override, override))
+  if (vv_same (b->device->now.override, override))
     return TRUE;
   if (!step_write (b, b->device->dir, "driver_override", override ? override : VV_NO_OVERRIDE, error))
     return FALSE;
@@ -273,7 +274,7 @@ vv_step_bind (VvBinding *b, const char *driver, GError **error)
   }
   if (!vv_pci_device_reload_driver (b->device, error))
     return FALSE;
-  if (!same (b->device->now.driver, driver)) {
+  if (!vv_same (b->device->now.driver, driver)) {
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
                  _ ("the kernel accepted the bind to %s, but the device is on %s"), driver,
                  b->device->now.driver ? b->device->now.driver : _ ("no driver"));
@@ -327,7 +328,7 @@ bind_home (VvBinding *b, const char *driver, const char *override, GError **erro
     return FALSE;
   if (vv_step_bind (b, driver, &local))
     return TRUE;
-  if (same (override, driver) || !g_error_matches (local, VV_ERROR, VV_ERROR_NO_DEVICE) ||
+  if (vv_same (override, driver) || !g_error_matches (local, VV_ERROR, VV_ERROR_NO_DEVICE) ||
       vv_binding_vanished (b, NULL)) {
     g_propagate_error (error, g_steal_pointer (&local));
     return FALSE;
@@ -345,7 +346,7 @@ vv_settle (VvBinding *b, const VvDriverState *state, GError **error)
     if (!vv_step_load (b, state->module, error) || vv_binding_vanished (b, error))
       return FALSE; /* a driver that arrives takes the devices that wait for it, perhaps this one */
   }
-  if (same (b->device->now.driver, driver))
+  if (vv_same (b->device->now.driver, driver))
     return vv_step_override (b, state->override, error);
   if (!vv_step_unbind (b, error))
     return FALSE;
@@ -353,8 +354,8 @@ vv_settle (VvBinding *b, const VvDriverState *state, GError **error)
       b->change->operation == VV_DETACH) /* undoing a detach of a device that was between drivers */
     return vv_step_override (b, state->override, error);
   /* whose word is asked for is known only where a place has a name: a VFIO driver of ours or the host's */
-  gboolean to_vfio =
-      driver && (same (driver, VV_GENERIC_DRIVER) || (b->entry && same (driver, b->entry->vfio_driver)));
+  gboolean to_vfio = driver && (vv_same (driver, VV_GENERIC_DRIVER) ||
+                                (b->entry && vv_same (driver, b->entry->vfio_driver)));
   VvOperation operation = to_vfio ? VV_DETACH : VV_REATTACH;
   vv_binding_tell_hooks (b, operation, "begin", driver);
   if (!(driver ? bind_home (b, driver, state->override, error)

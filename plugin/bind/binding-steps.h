@@ -85,6 +85,10 @@ void vv_binding_record (VvBinding *binding, const VvDriverState *host);
 /** vv_binding_save: writes the entry to the journal */
 gboolean vv_binding_save (VvBinding *binding, GError **error);
 
+/** vv_binding_set_detached: the entry says that the device is on VFIO, on the driver that it is on now. In
+ * memory: vv_binding_save() writes it */
+void vv_binding_set_detached (VvBinding *binding);
+
 /** vv_binding_forget: drops the entry, here and in the journal */
 gboolean vv_binding_forget (VvBinding *binding, GError **error);
 
@@ -113,6 +117,13 @@ gboolean vv_binding_end (VvBinding *b, const char *why, GError *problem, GError 
 /** vv_binding_vanished: Returns: whether @b's device went away: then nothing can be done for it, nor undone
  */
 gboolean vv_binding_vanished (VvBinding *b, GError **error);
+
+/** vv_same: Returns: whether two names, each of which may be NULL, are the same */
+static inline gboolean
+vv_same (const char *a, const char *b)
+{
+  return g_strcmp0 (a, b) == 0;
+}
 
 /** vv_binding_assign: replaces a string of an entry or a device; @value may be the old one */
 void vv_binding_assign (char **field, const char *value);

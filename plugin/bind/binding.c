@@ -12,12 +12,6 @@
 #define LOCK_TIMEOUT_MS 30000
 #define UNKNOWN_DRIVER "$driver" /* in the steps of a dry run: the driver of a module that is not loaded */
 
-static gboolean
-same (const char *a, const char *b)
-{
-  return g_strcmp0 (a, b) == 0;
-}
-
 /* --- opening --- */
 
 VvBinding *
@@ -187,7 +181,7 @@ bind_in_turn (VvBinding *b, const char *driver, GError **error)
   if (again)
     vv_new_device_wait_tried (b->device);
   if (vv_pci_device_reload_driver (b->device, NULL)) {
-    if (same (b->device->now.driver, driver))
+    if (vv_same (b->device->now.driver, driver))
       return TRUE;
     if (b->device->now.driver || again)
       return vv_step_unbind (b, error) && vv_step_bind (b, driver, error);
@@ -204,7 +198,7 @@ try_candidate (VvBinding *b, const VvCandidate *c, const char **step, GError **e
 
   if (!driver)
     return FALSE;
-  if (same (driver, b->device->now.driver)) {
+  if (vv_same (driver, b->device->now.driver)) {
     *step = "verify";
     return verify_vfio (b, error);
   }
@@ -235,7 +229,7 @@ static gboolean
 in_time (const VvBinding *b, const VvCandidate *c, const char **step, GError **error)
 {
   if (!b->deadline.until || g_get_monotonic_time () < b->deadline.until ||
-      same (c->module, VV_GENERIC_MODULE))
+      vv_same (c->module, VV_GENERIC_MODULE))
     return TRUE;
   *step = "deadline";
   g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("not tried: the deadline has passed"));
@@ -329,15 +323,14 @@ is_vendor_vfio (const VvBinding *b, const VvSelection *selection)
 
   return b->device->vfio_dev &&
          !vv_selection_has_driver (b->context->host, selection, driver, b->device->now.module) &&
-         !same (driver, VV_GENERIC_DRIVER) && !(b->entry && same (driver, b->entry->vfio_driver));
+         !vv_same (driver, VV_GENERIC_DRIVER) && !(b->entry && vv_same (driver, b->entry->vfio_driver));
 }
 
 /* If the entry cannot be saved, recovery finds the device on a VFIO driver and comes to the same. */
 static void
 arrived (VvBinding *b)
 {
-  b->entry->state = VV_STATE_DETACHED;
-  vv_binding_assign (&b->entry->vfio_driver, b->device->now.driver);
+  vv_binding_set_detached (b);
   vv_binding_save (b, NULL);
 }
 
@@ -387,7 +380,7 @@ vv_binding_detach (VvBinding *b, const VvSelection *selection, GError **error)
   b->change->wanted = only_driver (b->context->host, selection);
   if ((b->lock && refuse_in_use (b, &problem)) || !record_detaching (b, &entry_before, &problem))
     return vv_binding_end (b, NULL, g_steal_pointer (&problem), error);
-  for (guint i = 0; i < selection->candidates->len && !taken; i++) {
+  for (guint i = 0; i < selection->candidates->len; i++) {
     const VvCandidate *c = selection->candidates->pdata[i];
     g_autoptr (GError) failure = NULL;
     const char *step = NULL;
@@ -405,13 +398,13 @@ vv_binding_detach (VvBinding *b, const VvSelection *selection, GError **error)
   }
   if (taken) {
     explain (b->change, taken, selection->ruled_by);
-    b->change->changed = !same (b->device->now.driver, before.driver);
+    b->change->changed = !vv_same (b->device->now.driver, before.driver);
     arrived (b);
   } else {
     roll_back (b, selection, &before, &entry_before, &problem);
   }
   gboolean done = vv_binding_end (b, NULL, g_steal_pointer (&problem), error);
-  if (same (b->change->to, UNKNOWN_DRIVER))
+  if (vv_same (b->change->to, UNKNOWN_DRIVER))
     g_clear_pointer (&b->change->to, g_free);
   return done;
 }
@@ -472,7 +465,7 @@ reattach_unknown (VvBinding *b, const VvDriverState *before, const char **why, G
 
   *why = b->entry ? _ ("its driver on the host was not known: driver_override cleared, the kernel chose")
                   : _ ("no journal entry: driver_override cleared, the kernel chose");
-  if (d->now.driver && !d->now.override && !same (d->now.driver, VV_GENERIC_DRIVER)) {
+  if (d->now.driver && !d->now.override && !vv_same (d->now.driver, VV_GENERIC_DRIVER)) {
     b->change->why =
         g_strdup_printf (_ ("nothing to restore: it is on %s with no driver_override"), d->now.driver);
   } else if (vv_step_override (b, NULL, error) && vv_step_unbind (b, error) && let_kernel_choose (b, error)) {

@@ -5,12 +5,6 @@
 
 #include "in-use.h"
 
-static gboolean
-same (const char *a, const char *b)
-{
-  return g_strcmp0 (a, b) == 0;
-}
-
 /* A device that cannot go home, or whose home nobody knows, stays on the VFIO driver that it is or was on, or
  * goes to the one that takes any. */
 static gboolean
@@ -21,7 +15,7 @@ take_refuge (VvBinding *b, GError **error)
   const char *driver = known ? known : VV_GENERIC_DRIVER;
   g_auto (VvDriverState) refuge = {
       .driver = g_strdup (driver),
-      .module = same (driver, VV_GENERIC_DRIVER) ? g_strdup (VV_GENERIC_MODULE) : NULL,
+      .module = vv_same (driver, VV_GENERIC_DRIVER) ? g_strdup (VV_GENERIC_MODULE) : NULL,
       /* one that names another driver is what the dead process wrote last */
       .override = now->driver && !now->override ? NULL : g_strdup (driver),
   };
@@ -40,7 +34,7 @@ recover_on_vfio (VvBinding *b, const GError *not_home, GError **error)
       return FALSE;
     vv_change_failed_attempt (b->change, e->host.driver ? e->host.driver : "home", "recovery", not_home);
   }
-  if ((!not_home || !same (b->device->now.driver, e->host.driver)) && take_refuge (b, &problem))
+  if ((!not_home || !vv_same (b->device->now.driver, e->host.driver)) && take_refuge (b, &problem))
     return TRUE;
   g_set_error (
       error, VV_ERROR, VV_ERROR_FAILED,
@@ -66,9 +60,10 @@ recover (VvBinding *b, GError **error)
   b->change->changed = b->change->steps->len > 0;
   if (came_home && !(e->state == VV_STATE_DETACHING && e->domain))
     return vv_binding_forget (b, error);
-  e->state = came_home ? VV_STATE_NOTED : VV_STATE_DETACHED;
-  if (!came_home)
-    vv_binding_assign (&e->vfio_driver, b->device->now.driver);
+  if (came_home)
+    e->state = VV_STATE_NOTED;
+  else
+    vv_binding_set_detached (b);
   return vv_binding_save (b, error);
 }
 

@@ -372,15 +372,6 @@ is_opened_by_libvirt (const VvContext *context, const VvHostdev *hostdev, const 
   return holder && vv_is_libvirt (context->host, holder);
 }
 
-/* On VFIO, on the driver that it is on now */
-static void
-set_detached (VvBinding *b)
-{
-  b->entry->state = VV_STATE_DETACHED;
-  g_free (b->entry->vfio_driver);
-  b->entry->vfio_driver = g_strdup (b->device->now.driver);
-}
-
 static gboolean
 start_device (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, GError **error)
 {
@@ -404,7 +395,7 @@ start_device (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, GE
   }
   vv_entry_set_domain (b->entry, domain->name, domain->uuid);
   if (opened) /* it is where it has to be, by libvirt or the gate, or the domain does not start */
-    set_detached (b);
+    vv_binding_set_detached (b);
   if (!vv_binding_save (b, error))
     return FALSE;
   return opened ? vv_attach_opened (b, choice, TRUE, error) : vv_attach (b, choice, error);
@@ -482,7 +473,7 @@ vv_domain_device_running (const VvDomain *domain, gboolean managed, VvBinding *b
     vv_binding_note (b);
     b->entry->host_known = FALSE;
   }
-  set_detached (b);
+  vv_binding_set_detached (b);
   vv_entry_set_domain (b->entry, domain->name, domain->uuid);
   g_clear_pointer (&b->entry->failed, g_free);
   b->entry->in_use = TRUE;
