@@ -96,7 +96,7 @@ is_present (const VvContext *s, const char *address)
 }
 
 /* What comes back at the address is another device, and never was what its entry says; it may have come, and
- * have an entry of its own, while the lock was taken. What a domain had is for vfio-variant-minder. Returns:
+ * have an entry of its own, while the lock was taken. What a domain had is for vfio-variant-monitor. Returns:
  * whether there is no device to be recovered */
 static gboolean
 drop_vanished (const VvContext *s, const char *address)

@@ -50,7 +50,7 @@ judge (Newest *newest, const char *line)
   if ((!selinux && !strstr (line, "apparmor=\"DENIED\"")) || !is_about_us (line) ||
       (newest->line && time_of (line) < newest->time))
     return;
-  /* libvirt looks who its client is, the minder among them, for which its AppArmor profile has no rule, and
+  /* libvirt looks who its client is, the monitor among them, for which its AppArmor profile has no rule, and
    * does without (virProcessGetStartTime). */
   if (strstr (line, "operation=\"ptrace\"") && strstr (line, "profile=\"libvirtd\"") &&
       strstr (line, "peer=\"vfio-variantd\""))

@@ -76,12 +76,12 @@ print_daemon (JsonObject *status)
 {
   g_autofree char *version = text_of (status, "version");
   g_autofree char *started = moment_of (status, "started");
-  gboolean runs = g_strcmp0 (vv_json_get_string (status, "minder"), "running") == 0;
+  gboolean runs = g_strcmp0 (vv_json_get_string (status, "monitor"), "running") == 0;
   g_autofree char *daemon = g_strdup_printf (_ ("vfio-variantd %s, process %d, since %s"), version,
                                              (int)vv_json_get_number (status, "pid"), started);
-  g_autofree char *watched =
-      g_strdup_printf (runs ? _ ("%d watched; the minder is running") : _ ("%d watched; the minder is idle"),
-                       (int)vv_json_get_number (status, "devices"));
+  g_autofree char *watched = g_strdup_printf (runs ? _ ("%d watched; the monitor is running")
+                                                   : _ ("%d watched; the monitor is idle"),
+                                              (int)vv_json_get_number (status, "devices"));
 
   print_line ("daemon", daemon);
   print_line ("devices", watched);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * fork: the daemon's child processes: workers, watchdog and minder.
+ * fork: the daemon's child processes: workers, watchdog and monitor.
  *
  * A child that the kernel does not let go outlives the daemon. A descriptor that it kept would keep alive
  * what the daemon's end ends: the gate's groups, the status socket.

@@ -162,7 +162,7 @@ run (const Options *o)
       .settings = {.executables = o->serve,
                    .deadline_ms = o->deadline_s == NOT_SAID ? 0 : (guint)o->deadline_s * 1000,
                    .gate = !o->no_gate},
-      .minder = VV_MINDER,
+      .monitor = VV_MONITOR,
   };
   g_autoptr (GError) error = NULL;
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);

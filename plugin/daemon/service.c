@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "gate.h"
-#include "minder-process.h"
+#include "monitor-process.h"
 #include "one-line.h"
 #include "policy-xml.h"
 #include "recovery.h"
@@ -17,7 +17,8 @@
 #include "worker.h"
 
 #define WATCHDOG_MS 10000
-/* libvirt goes on with the device as soon as it is let go; the minder's start and questions wait for that. */
+/* libvirt goes on with the device as soon as it is let go; the monitor's start and questions wait for that.
+ */
 #define LOOK_AFTER_S 1
 
 struct VvService {
@@ -31,8 +32,8 @@ struct VvService {
   char *gate_off;
   VvUevents *uevents;
   VvWatchdog *watchdog;
-  VvMinderProcess *minder;
-  guint look; /* the timer after which the minder looks; 0: none */
+  VvMonitorProcess *monitor;
+  guint look; /* the timer after which the monitor looks; 0: none */
   VvStats *stats;
   VvStatusSocket *socket;
   GPtrArray *jobs; /* of Job */
@@ -62,11 +63,11 @@ job_free (Job *job)
 
 /* --- letting go --- */
 
-/* The minder may be in the middle of a move, and must not be killed with us. */
+/* The monitor may be in the middle of a move, and must not be killed with us. */
 static void
 look_for_the_end (VvService *s)
 {
-  if (s->stopped && !s->holding && !vv_minder_process_runs (s->minder))
+  if (s->stopped && !s->holding && !vv_monitor_process_runs (s->monitor))
     s->stopped (s->stopped_data);
 }
 
@@ -79,12 +80,12 @@ forget_look (VvService *s)
 }
 
 static gboolean
-minder_looks (gpointer data)
+monitor_looks (gpointer data)
 {
   VvService *s = data;
 
   s->look = 0;
-  vv_minder_process_look (s->minder);
+  vv_monitor_process_look (s->monitor);
   return G_SOURCE_REMOVE;
 }
 
@@ -94,10 +95,10 @@ static void end_gate (VvService *s);
 static void
 all_is_free (VvService *s)
 {
-  vv_minder_process_hold (s->minder, FALSE);
+  vv_monitor_process_hold (s->monitor, FALSE);
   forget_look (s);
   if (!s->stopped)
-    s->look = g_timeout_add_seconds (LOOK_AFTER_S, minder_looks, s);
+    s->look = g_timeout_add_seconds (LOOK_AFTER_S, monitor_looks, s);
   if (s->gate_closes && !s->stopped) {
     end_gate (s);
     adjust_gate (s); /* it may be wanted again */
@@ -242,7 +243,7 @@ device_held (VvHeld *held, gpointer device_data, gpointer data)
 
   job->held = held;
   if (s->holding++ == 0)
-    vv_minder_process_hold (s->minder, TRUE);
+    vv_monitor_process_hold (s->monitor, TRUE);
   if (s->stopped) /* it came just before the gate was opened up */
     let_go (job, NULL, "deadline");
   else if (job->worker)
@@ -319,7 +320,7 @@ write_daemon (const VvService *s, JsonBuilder *b)
   json_builder_end_array (b);
   vv_json_number (b, "deadline_ms", s->settings->deadline_ms);
   vv_json_number (b, "devices", s->gate ? vv_gate_watched (s->gate) : 0);
-  vv_json_string (b, "minder", vv_minder_process_runs (s->minder) ? "running" : "idle");
+  vv_json_string (b, "monitor", vv_monitor_process_runs (s->monitor) ? "running" : "idle");
   vv_json_number (b, "policy_read", s->policy_read);
 }
 
@@ -465,7 +466,7 @@ vv_service_new (const VvServiceOptions *options, GError **error)
   s->started = g_get_real_time ();
   s->jobs = g_ptr_array_new ();
   s->stats = vv_stats_new ();
-  s->minder = vv_minder_process_new (options->minder);
+  s->monitor = vv_monitor_process_new (options->monitor);
   s->context = vv_context_new (options->sysroot, NULL, TRUE, error);
   if (!s->context)
     return NULL;
@@ -480,7 +481,7 @@ vv_service_new (const VvServiceOptions *options, GError **error)
   if (addresses->len) {
     /* What a former daemon left half done may take the kernel long to mend: a process of its own does it. */
     vv_worker_run (vv_recover, s->context);
-    vv_minder_process_look (s->minder);
+    vv_monitor_process_look (s->monitor);
   }
   return g_steal_pointer (&s);
 }
@@ -501,7 +502,7 @@ vv_service_stop (VvService *s, void (*stopped) (gpointer data), gpointer data)
   if (s->gate)
     vv_gate_open_up (s->gate);
   forget_look (s);
-  vv_minder_process_end (s->minder);
+  vv_monitor_process_end (s->monitor);
   for (guint i = s->jobs->len; i-- > 0;) {
     Job *job = s->jobs->pdata[i];
     if (job->held && !vv_worker_touched (job->worker))
@@ -513,7 +514,7 @@ vv_service_stop (VvService *s, void (*stopped) (gpointer data), gpointer data)
 void
 vv_service_reaped (VvService *s, pid_t pid)
 {
-  if (vv_minder_process_reaped (s->minder, pid))
+  if (vv_monitor_process_reaped (s->monitor, pid))
     look_for_the_end (s);
 }
 
@@ -531,7 +532,7 @@ vv_service_free (VvService *s)
   vv_status_socket_free (s->socket);
   end_gate (s);
   forget_look (s);
-  vv_minder_process_free (s->minder);
+  vv_monitor_process_free (s->monitor);
   vv_stats_free (s->stats);
   vv_context_free (s->context);
   g_ptr_array_unref (s->jobs);

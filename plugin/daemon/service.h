@@ -3,7 +3,7 @@
  * service: what vfio-variantd does: for each device that libvirt announces a worker, for each open that is
  * held an answer.
  *
- * Owns: bringing gate, workers, watchdog, minder and statistics together, and the rule that a held open is
+ * Owns: bringing gate, workers, watchdog, monitor and statistics together, and the rule that a held open is
  * always answered: when the work is done, when the worker died, at the deadline, at the end of the daemon.
  * Knows nothing of signals, options or systemd.
  */
@@ -16,12 +16,12 @@
  * VvServiceOptions:
  * @sysroot: (nullable): another root than the running system's, for tests
  * @settings: what the command line says
- * @minder: path of the libvirt client
+ * @monitor: path of the libvirt client
  */
 typedef struct {
   const char *sysroot;
   VvSettings settings;
-  const char *minder;
+  const char *monitor;
 } VvServiceOptions;
 
 typedef struct VvService VvService;
@@ -49,9 +49,9 @@ void vv_service_reload (VvService *service);
  * vv_service_stop:
  *
  * Nobody is held from now on. Those who are: let go at once where their device is untouched, else when their
- * workers are done. The minder is told to end.
+ * workers are done. The monitor is told to end.
  *
- * @stopped: called when nobody is held any more and the minder has ended, perhaps before this returns
+ * @stopped: called when nobody is held any more and the monitor has ended, perhaps before this returns
  */
 void vv_service_stop (VvService *service, void (*stopped) (gpointer data), gpointer data);
 

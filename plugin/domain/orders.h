@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * orders: what the daemon tells vfio-variant-minder, by a pipe that is its standard input: a byte each. Other
- * bytes are passed over.
+ * orders: what the daemon tells vfio-variant-monitor, by a pipe that is its standard input: a byte each.
+ * Other bytes are passed over.
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * vfio-variant-minder: the side of the daemon that speaks with libvirt. vfio-variantd starts it while the
+ * vfio-variant-monitor: the side of the daemon that speaks with libvirt. vfio-variantd starts it while the
  * journal has entries and tells it on standard input when libvirt may be asked.
  *
  * Owns: the main loop and the one timer, which is armed only while something is due. A program of its own so
@@ -42,12 +42,12 @@ typedef struct {
   gboolean held;
   guint timer; /* 0: nothing is due */
   gint64 due;  /* monotonic, microseconds */
-} Minder;
+} Monitor;
 
-static void look_within (Minder *m, gint64 usec);
+static void look_within (Monitor *m, gint64 usec);
 
 static gboolean
-journal_is_empty (const Minder *m)
+journal_is_empty (const Monitor *m)
 {
   g_autoptr (GPtrArray) addresses = vv_journal_addresses (m->context->journal);
 
@@ -55,7 +55,7 @@ journal_is_empty (const Minder *m)
 }
 
 static gint64
-reconcile (const Minder *m)
+reconcile (const Monitor *m)
 {
   g_autoptr (GPtrArray) running = g_ptr_array_new_with_free_func ((GDestroyNotify)vv_domain_free);
   g_autoptr (GPtrArray) starting = g_ptr_array_new_with_free_func ((GDestroyNotify)vv_domain_free);
@@ -75,7 +75,7 @@ reconcile (const Minder *m)
 static gboolean
 on_timer (gpointer data)
 {
-  Minder *m = data;
+  Monitor *m = data;
 
   m->timer = 0;
   if (m->held) /* "free" will bring a look */
@@ -90,7 +90,7 @@ on_timer (gpointer data)
 
 /* What is due earlier stays: one look serves all that came before it. */
 static void
-look_within (Minder *m, gint64 usec)
+look_within (Monitor *m, gint64 usec)
 {
   gint64 due = g_get_monotonic_time () + usec;
 
@@ -111,7 +111,7 @@ on_libvirt_changed (gpointer data)
 static gboolean
 on_input (int fd, GIOCondition condition, gpointer data)
 {
-  Minder *m = data;
+  Monitor *m = data;
   char orders[256];
   ssize_t n = read (fd, orders, sizeof orders);
 
@@ -142,14 +142,14 @@ mind (const Options *options)
   g_autoptr (VvContext) context = vv_context_new (options->sysroot, NULL, TRUE, &error);
 
   if (!context) {
-    g_warning ("vfio-variant-minder: %s", error->message);
+    g_warning ("vfio-variant-monitor: %s", error->message);
     return EXIT_FAILURE;
   }
   vv_recover (context);
   g_autofree char *sockets = vv_host_path (context->host, "/run/libvirt");
   g_autoptr (VvReconciler) reconciler = vv_reconciler_new (context, options->grace_ms);
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
-  Minder m = {.loop = loop, .context = context, .reconciler = reconciler};
+  Monitor m = {.loop = loop, .context = context, .reconciler = reconciler};
   m.client = vv_libvirt_client_new (options->uri, sockets, on_libvirt_changed, &m);
   /* The first look comes after what the daemon has already written. */
   g_unix_fd_add_full (G_PRIORITY_HIGH, STDIN_FILENO, G_IO_IN | G_IO_HUP | G_IO_ERR, on_input, &m, NULL);
@@ -198,11 +198,11 @@ main (int argc, char **argv)
 
   setlocale (LC_CTYPE, ""); /* the log is in English */
   if (!parse_options (argc, argv, &options, &error)) {
-    fprintf (stderr, "vfio-variant-minder: %s\nTry 'vfio-variant-minder --help'.\n", error->message);
+    fprintf (stderr, "vfio-variant-monitor: %s\nTry 'vfio-variant-monitor --help'.\n", error->message);
     return 2;
   }
   if (options.version) {
-    puts ("vfio-variant-minder " VV_VERSION);
+    puts ("vfio-variant-monitor " VV_VERSION);
     return EXIT_SUCCESS;
   }
   if (!options.uri)

@@ -167,7 +167,7 @@ PHASES = ("wait_us", "find_us", "select_us", "module_us", "bind_us", "script_us"
 STATUS = {
     "running": True, "version": run(COMMAND, "--version").stdout.split()[1], "pid": 123, "started": 1764000000000000,
     "gate": "on", "reason": None, "executables": ["libvirtd", "virtqemud", "virtchd"], "deadline_ms": 30000, "devices": 57,
-    "minder": "running", "policy_read": None,
+    "monitor": "running", "policy_read": None,
     "opens": {"seen": 12, "passed": 4, "held": 8},
     "holding": [{"device": "0000:02:00.0", "pid": 812, "executable": "libvirtd", "since_us": 1500}],
     "outcomes": {"detached": 3, "fell_back": 1, "reattached": 3, "left_alone": 1, "failed": 0, "refused": 0, "deadline": 0,

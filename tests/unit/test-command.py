@@ -284,7 +284,7 @@ def status_for_people():
     equal([" ".join(line.split()) for line in told_of_the_daemon(result)], [
         "gate on for libvirtd, virtqemud, virtchd; deadline 30.0 s",
         f"daemon vfio-variantd {STATUS['version']}, process 123, since 2025-11-24T17:00:00+0100",
-        "devices 57 watched; the minder is running",
+        "devices 57 watched; the monitor is running",
         "opens 12 seen, 4 passed, 8 held",
         "outcomes 3 detached, 1 fell back, 3 reattached, 1 left alone, 0 failed, 0 refused, 0 past the deadline, 0 crashed",
         "held mean 212.5 ms, max 1.6 s",
@@ -1365,7 +1365,7 @@ def restore_at_boot_knows_what_was_bound_by_hand():
 
 
 def entries_go_with_their_devices():
-    """But for those of a domain, which vfio-variant-minder sees to."""
+    """But for those of a domain, which vfio-variant-monitor sees to."""
     needs_policy()
     with Host() as host:
         for more, left in (("held=true\n", False), ("domain=vm1\ndomain-uuid=77\n", True)):

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Attacks by files and by users: what lies where vfio-variant reads and writes, and who calls it.
 
-Usage: test-hostile.py FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS SYSCONFDIR MINDER; prints TAP. Root, for whom the fake
+Usage: test-hostile.py FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS SYSCONFDIR MONITOR; prints TAP. Root, for whom the fake
 host is the running system; "nobody" is the user who attacks.
 """
 import json
@@ -19,7 +19,7 @@ from programs import (COMMAND, DAEMON, HOOK, NOBODY, DeadServer, Host, as_nobody
                       run)
 from tap import equal, run_tests
 
-MINDER = sys.argv[7]
+MONITOR = sys.argv[7]
 NIC, ON_VFIO = "0000:3b:00.1", "0000:05:00.0"
 ENTRY = f"""[device]
 address={ON_VFIO}
@@ -563,7 +563,7 @@ def files_on_a_dead_server():
             exits(host.inside_in_time(COMMAND, "restore", "--force", ON_VFIO), 0, "already is at home")
 
 
-def nobody_runs_the_minder():
+def nobody_runs_the_monitor():
     """It is a program like any other, without libvirt's ear: it gets its orders from its standard input alone, and the
     journal of root is not his to write."""
     become = as_nobody()
@@ -571,14 +571,14 @@ def nobody_runs_the_minder():
     with Attacked() as host:
         put_text(host.entry)
         before = snapshot(host.root)
-        result = host.inside_in_time(*become, MINDER, stdin="lfhl")
+        result = host.inside_in_time(*become, MONITOR, stdin="lfhl")
         assert result.returncode in (0, 1, 5), f"exit {result.returncode}"
         equal(snapshot(host.root), before)
 
 
 def programs_have_no_privilege_of_their_own():
     """So what a user sets in the environment is his own affair."""
-    for program in (COMMAND, HOOK, DAEMON, MINDER):
+    for program in (COMMAND, HOOK, DAEMON, MONITOR):
         equal(os.stat(program).st_mode & (stat.S_ISUID | stat.S_ISGID | stat.S_IWGRP | stat.S_IWOTH), 0)
         try:
             capabilities = os.getxattr(program, "security.capability")
@@ -643,7 +643,7 @@ TESTS = [
     nobody_and_the_running_daemon,
     nobody_calls_the_hook,
     files_on_a_dead_server,
-    nobody_runs_the_minder,
+    nobody_runs_the_monitor,
     programs_have_no_privilege_of_their_own,
     path_of_a_user,
     environment_of_a_user,

@@ -617,7 +617,7 @@ test_home_not_known (void)
   assert_no_entry (f);
 }
 
-/* A domain's entry is the hook's or the minder's to end. */
+/* A domain's entry is the hook's or the monitor's to end. */
 static void
 test_home_not_known_of_a_domain (void)
 {

@@ -124,12 +124,12 @@ __wrap_pread64 (int fd, void *buffer, size_t size, off_t offset)
 /* --- the daemon --- */
 
 static void
-write_minder (const FakeKernel *k, const char *script)
+write_monitor (const FakeKernel *k, const char *script)
 {
   g_autofree char *text = g_strdup_printf ("#!/bin/sh\ncd %s\n%s\n", k->root, script);
-  g_autofree char *path = g_build_filename (k->root, "minder", NULL);
+  g_autofree char *path = g_build_filename (k->root, "monitor", NULL);
 
-  fake_write (k, "minder", text);
+  fake_write (k, "monitor", text);
   g_assert_cmpint (g_chmod (path, 0755), ==, 0);
 }
 
@@ -145,7 +145,7 @@ fixture_without_service (void)
   fake_write (f->k, class, "0x020000\n");
   fake_write (f->k, reset, "flr\n");
   fake_write (f->k, LIBRARY, "library");
-  write_minder (f->k, "exec cat >minder-heard"); /* takes what it is told, until that ends */
+  write_monitor (f->k, "exec cat >monitor-heard"); /* takes what it is told, until that ends */
   fake_remove (f->k, "proc");
   fake_link (f->k, "proc", "/proc");
   return f;
@@ -155,8 +155,8 @@ static VvService *
 new_service (const Fixture *f, GError **error)
 {
   char *programs[] = {(char *)"fake-libvirt", NULL};
-  g_autofree char *minder = below (f, "minder");
-  const VvServiceOptions options = {f->k->root, {programs, f->deadline_ms, !f->no_gate, NULL}, minder};
+  g_autofree char *monitor = below (f, "monitor");
+  const VvServiceOptions options = {f->k->root, {programs, f->deadline_ms, !f->no_gate, NULL}, monitor};
 
   return vv_service_new (&options, error);
 }
@@ -1151,7 +1151,7 @@ test_idle_status (void)
 
   assert_has_its_schema (status);
   g_assert_cmpstr (text (status, "gate"), ==, "on");
-  g_assert_cmpstr (text (status, "minder"), ==, "idle");
+  g_assert_cmpstr (text (status, "monitor"), ==, "idle");
   g_assert_cmpstr (text (status, "version"), ==, VV_VERSION);
   g_assert_cmpint (number (status, NULL, "pid"), ==, getpid ());
   g_assert_cmpint (number (status, NULL, "devices"), ==, 1); /* the other has no class, as bridges */
@@ -1518,25 +1518,25 @@ test_policy_cannot_be_read (void)
   assert_driver (f, "special-vfio");
 }
 
-/* --- the minder --- */
+/* --- the monitor --- */
 
 /* It is started, and told to look, a little after libvirt was let go. */
 static void
-run_until_minder_runs (const Fixture *f)
+run_until_monitor_runs (const Fixture *f)
 {
   for (;;) {
     g_autoptr (JsonNode) status = status_of (f);
-    if (g_strcmp0 (text (status, "minder"), "running") == 0)
+    if (g_strcmp0 (text (status, "monitor"), "running") == 0)
       return;
     g_main_context_iteration (NULL, TRUE);
   }
 }
 
 static void
-run_until_minder_looks (const Fixture *f)
+run_until_monitor_looks (const Fixture *f)
 {
   for (;;) {
-    g_autofree char *heard = fake_exists (f->k, "minder-heard") ? fake_read (f->k, "minder-heard") : NULL;
+    g_autofree char *heard = fake_exists (f->k, "monitor-heard") ? fake_read (f->k, "monitor-heard") : NULL;
     if (g_strcmp0 (heard, "hfl") == 0)
       return;
     g_main_context_iteration (NULL, FALSE);
@@ -1544,23 +1544,23 @@ run_until_minder_looks (const Fixture *f)
 }
 
 static void
-test_minder_hears (void)
+test_monitor_hears (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
   g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
 
   detach (f, libvirt);
-  run_until_minder_runs (f);
+  run_until_monitor_runs (f);
   reattach (f, libvirt);
-  run_until_minder_looks (f);
+  run_until_monitor_looks (f);
 }
 
 static void
-test_minder_is_missing (void)
+test_monitor_is_missing (void)
 {
   g_autoptr (Fixture) f = fixture_without_service ();
 
-  fake_remove (f->k, "minder");
+  fake_remove (f->k, "monitor");
   start (f);
   g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
   detach (f, libvirt);
@@ -1568,9 +1568,9 @@ test_minder_is_missing (void)
   fake_assert_logged ("the libvirt client cannot be started: *; which domain has a device is not known*");
   reattach (f, libvirt);
   fake_assert_log_empty (); /* said once */
-  write_minder (f->k, "echo >minder-heard; exec cat >minder-orders");
+  write_monitor (f->k, "echo >monitor-heard; exec cat >monitor-orders");
   detach (f, libvirt);
-  while (!fake_exists (f->k, "minder-heard"))
+  while (!fake_exists (f->k, "monitor-heard"))
     g_main_context_iteration (NULL, FALSE);
   reattach (f, libvirt);
   assert_driver (f, "mlx5_core");
@@ -1578,16 +1578,16 @@ test_minder_is_missing (void)
 
 /* What a real one does in a call to libvirt: it does not read. */
 static void
-test_minder_is_in_a_call (void)
+test_monitor_is_in_a_call (void)
 {
   g_autoptr (Fixture) f = fixture_without_service ();
   gint64 begin;
 
-  write_minder (f->k, "echo >minder-heard; exec sleep 1000");
+  write_monitor (f->k, "echo >monitor-heard; exec sleep 1000");
   start (f);
   g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
   detach (f, libvirt);
-  while (!fake_exists (f->k, "minder-heard"))
+  while (!fake_exists (f->k, "monitor-heard"))
     g_main_context_iteration (NULL, FALSE);
   begin = g_get_monotonic_time ();
   stop (f);
@@ -1596,18 +1596,19 @@ test_minder_is_in_a_call (void)
 
 /* ... and while it moves a device: the signal waits, and the daemon waits for it. */
 static void
-test_minder_is_in_a_move (void)
+test_monitor_is_in_a_move (void)
 {
   g_autoptr (Fixture) f = fixture_without_service ();
 
-  write_minder (f->k, "trap '' TERM; echo >minder-heard; cat >minder-orders; sleep 1; echo >minder-moved");
+  write_monitor (f->k,
+                 "trap '' TERM; echo >monitor-heard; cat >monitor-orders; sleep 1; echo >monitor-moved");
   start (f);
   g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
   detach (f, libvirt);
-  while (!fake_exists (f->k, "minder-heard"))
+  while (!fake_exists (f->k, "monitor-heard"))
     g_main_context_iteration (NULL, FALSE);
   stop (f);
-  g_assert_true (fake_exists (f->k, "minder-moved"));
+  g_assert_true (fake_exists (f->k, "monitor-moved"));
 }
 
 /* --- the context --- */
@@ -1741,10 +1742,10 @@ static const struct {
     {"/service/policy/sets", test_policy_sets},
     {"/service/policy/is-broken", test_policy_is_broken},
     {"/service/policy/cannot-be-read", test_policy_cannot_be_read},
-    {"/service/minder/hears", test_minder_hears},
-    {"/service/minder/is-in-a-call", test_minder_is_in_a_call},
-    {"/service/minder/is-in-a-move", test_minder_is_in_a_move},
-    {"/service/minder/is-missing", test_minder_is_missing},
+    {"/service/monitor/hears", test_monitor_hears},
+    {"/service/monitor/is-in-a-call", test_monitor_is_in_a_call},
+    {"/service/monitor/is-in-a-move", test_monitor_is_in_a_move},
+    {"/service/monitor/is-missing", test_monitor_is_missing},
     {"/service/reload", test_reload},
     {"/service/new-configuration", test_new_configuration},
     {"/service/a-former-daemon-is-mended", test_former_daemon_is_mended},

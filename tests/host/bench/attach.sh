@@ -36,7 +36,7 @@ timed_detach() {
   echo "$took"
 }
 
-# Nothing else is under way when the clock starts: neither udev nor the minder
+# Nothing else is under way when the clock starts: neither udev nor the monitor
 settle() {
   udevadm settle
   sleep 1

@@ -117,7 +117,7 @@ crowd_comes_and_goes() {
   set -- $(make_vfs "$nvme" "$crowd")
   expect 'virtual functions' "$#" "$crowd"
   trap 'echo 0 >"$sysfs/$nvme/sriov_numvfs"' EXIT
-  wait_for 30 gate_is '.minder == "idle"'
+  wait_for 30 gate_is '.monitor == "idle"'
   files=$(open_files)
   plan_crowd "$@"
   for guest in $guests; do
@@ -134,7 +134,7 @@ crowd_comes_and_goes() {
   diag "all given back at $(uptime_seconds) s"
   wait_for 60 journal_is_empty
   they_are_home "$@"
-  wait_for 30 gate_is '.minder == "idle"'
+  wait_for 30 gate_is '.monitor == "idle"'
   expect 'open files of the daemon' "$(open_files)" "$files"
   expect 'threads of the daemon' "$(find "/proc/$gate_pid/task" -mindepth 1 -maxdepth 1 | wc -l)" 1
   expect 'outcomes' "$(gate_status '.outcomes | "\(.detached) \(.fell_back) \(.failed) \(.crashed) \(.deadline)"')" \
@@ -232,7 +232,7 @@ all_race() {
   trap 'echo 0 >"$sysfs/$nvme/sriov_numvfs"' EXIT
   rm -f race-*
   : >race-codes
-  wait_for 30 gate_is '.minder == "idle"'
+  wait_for 30 gate_is '.monitor == "idle"'
   files=$(open_files)
   start_domain guest
   racers=''
@@ -251,7 +251,7 @@ all_race() {
     settles "$device" 'virtio-pci (null)'
   done
   settles "$third" 'none (null)'
-  wait_for 30 gate_is '.minder == "idle"'
+  wait_for 30 gate_is '.monitor == "idle"'
   expect 'open files of the daemon' "$(open_files)" "$files"
 }
 

@@ -93,7 +93,7 @@ domain_is_told() {
   expect 'domain in the list' "$(vfio-variant list --json "$virtio_nic" | jq -r '.[0].domain')" guest
   detach_hostdev guest "$virtio_nic"
   comes_home "$virtio_nic" 'virtio-pci (null)'
-  wait_for 20 gate_is '.minder == "idle"'
+  wait_for 20 gate_is '.monitor == "idle"'
 }
 
 nodedev_goes_and_comes_home() {

@@ -78,7 +78,7 @@ gate_counts() {
   attach_hostdev guest "$virtio_nic"
   wait_for 20 metric_is "$(changes detach test_vfio_pci 'done')" $((went + 1))
   file_says "$(changes detach test_vfio_pci 'done')" $((went + 1))
-  wait_for 20 file_says "$(detached test_vfio_pci virtio-pci true)" 1 # the minder says so
+  wait_for 20 file_says "$(detached test_vfio_pci virtio-pci true)" 1 # the monitor says so
   file_says 'gate_outcomes_total{outcome="detached"}' 1
   detach_hostdev guest "$virtio_nic"
   comes_home "$virtio_nic" 'virtio-pci (null)'

@@ -21,7 +21,7 @@ stall=45 # seconds: the gate waits for 30 at the most, the hook for 60
 
 lay_over() {
   for program in bin/vfio-variant sbin/vfio-variantd sbin/vfio-variant-hook libexec/vfio-variant-domain \
-    libexec/vfio-variant-minder; do
+    libexec/vfio-variant-monitor; do
     mount --bind "/usr/lib/vfio-variant-faults/${program##*/}" "/usr/$program"
   done
   mkdir -p "$faults"
@@ -247,7 +247,7 @@ attach_run() {
   return "$result"
 }
 
-# The worker has ended, and the minder knows as much as it ever will.
+# The worker has ended, and the monitor knows as much as it ever will.
 has_settled() {
   ! pgrep -P "$gate_pid" -x vfio-variantd >/dev/null || return 1
   [ ! -e "/run/vfio-variant/$nic" ] || [ "$(journal_of "$nic" in-use)" = true ]

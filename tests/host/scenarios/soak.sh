@@ -103,7 +103,7 @@ counted() { # counted WHAT: in $counted
 
 figures() {
   line="seed=$first_seed steps=$steps"
-  for what in start-destroy attach-detach nodedev command kill-libvirtd kill-qemu kill-daemon kill-worker kill-minder \
+  for what in start-destroy attach-detach nodedev command kill-libvirtd kill-qemu kill-daemon kill-worker kill-monitor \
     in-vain by-hand orphan; do
     counted "$what"
     line="$line $what=$counted"
@@ -369,7 +369,7 @@ choose_kill() {
   random 100
   [ "$chosen" -lt "${kill_percent:?}" ] || return 0
   random 5
-  victim=$(echo libvirtd qemu daemon worker minder | cut -d' ' -f$((chosen + 1)))
+  victim=$(echo libvirtd qemu daemon worker monitor | cut -d' ' -f$((chosen + 1)))
   random 2
   [ "$chosen" = 0 ] || [ "$victim" = worker ] || {
     moment=before
@@ -398,7 +398,7 @@ kill_victim() {
     qemu) kill -9 "$(qemu_pid "$guest")" ;;
     daemon) kill_gate ;;
     worker) pkill -KILL -P "$gate_pid" -x vfio-variantd || code=1 ;;
-    minder) pkill -KILL -P "$gate_pid" -x vfio-variant-mi || code=1 ;;
+    monitor) pkill -KILL -P "$gate_pid" -x vfio-variant-mo || code=1 ;;
   esac 2>/dev/null || code=1
   if [ "$code" = 0 ]; then count "kill-$victim"; else count in-vain; fi
 }
@@ -484,7 +484,7 @@ brought_home() { # brought_home BDF
   echo "$victim was killed: $(state_of "$1"), $(entry_of "$1")"
   [ "$(driver_of "$1")" != none ] || [ "$home_driver" = none ] || fail "$1 is without a driver: $(entry_of "$1")"
   case $victim in
-    qemu | minder | worker) fail "$1 did not come home by itself" ;;
+    qemu | monitor | worker) fail "$1 did not come home by itself" ;;
   esac
   limited vfio-variant restore --force "$1"
   count by-hand
@@ -527,13 +527,13 @@ surroundings() {
 }
 
 note_surroundings() {
-  wait_for 30 gate_is '.minder == "idle"'
+  wait_for 30 gate_is '.monitor == "idle"'
   surroundings >before
   libvirt_before="$(open_files "$(libvirt_pid)") files, $(resident_kib "$(libvirt_pid)") KiB"
 }
 
 expect_surroundings() {
-  wait_for 30 gate_is '.minder == "idle"'
+  wait_for 30 gate_is '.monitor == "idle"'
   surroundings >after
   diff before after || fail 'something is left, or gone'
   echo "libvirtd had $libvirt_before; now $(open_files "$(libvirt_pid)") files," \

@@ -199,7 +199,7 @@ domain_is_told() {
   wait_for 20 journal_says "$virtio_nic" domain guest
   detach_hostdev guest "$virtio_nic"
   comes_home "$virtio_nic" 'virtio-pci (null)'
-  wait_for 20 gate_is '.minder == "idle"'
+  wait_for 20 gate_is '.monitor == "idle"'
 }
 
 # Everybody may read the journal, in spite of the unit's UMask=.
@@ -419,7 +419,7 @@ whole_life() { # whole_life VARIANT
   unit_scenario 'attach-device and detach-device' hot_plugs
   unit_scenario 'a module is loaded' loads_modules
   unit_scenario 'a device that came later' new_device_is_served
-  unit_scenario 'the minder tells the domain' domain_is_told
+  unit_scenario 'the monitor tells the domain' domain_is_told
   unit_scenario 'everybody may read the journal' everybody_reads
   unit_scenario 'hook point: shell, logger, ip, devlink, the scripts that are shipped' hooks_work
   unit_scenario 'reload: the policy' reloads

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""vfio-variant-minder as the daemon sees it: a process, its standard input, and the journal on a fake host.
+"""vfio-variant-monitor as the daemon sees it: a process, its standard input, and the journal on a fake host.
 
-Usage: test-minder.py FAKE-HOST MINDER; prints TAP. libvirt's own test driver stands for libvirt, a socket of the
+Usage: test-monitor.py FAKE-HOST MONITOR; prints TAP. libvirt's own test driver stands for libvirt, a socket of the
 test's for one that cannot be spoken with.
 """
 import configparser
@@ -17,8 +17,8 @@ import time
 
 from tap import equal, run_tests
 
-FAKE_HOST, MINDER = sys.argv[1:3]
-with open(os.path.join(os.path.dirname(__file__), "../../docs/man/vfio-variant-minder.rst"), encoding="utf-8") as page:
+FAKE_HOST, MONITOR = sys.argv[1:3]
+with open(os.path.join(os.path.dirname(__file__), "../../docs/man/vfio-variant-monitor.rst"), encoding="utf-8") as page:
     MAN_PAGE = page.read()
 ON_VFIO = "0000:05:00.0"
 UUID = "6695eb01-f6a4-8304-79aa-97f2502e193f"
@@ -77,13 +77,13 @@ class Host:
         return f"test://{self.path('node.xml')}"
 
 
-class Minder:
+class Monitor:
     """The program, started as the daemon does."""
 
     def __init__(self, host, uri, *options, first=""):
         self.log = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
-            [MINDER, "--sysroot", host.root, "--connect", uri, "--grace-ms", "0", *options],
+            [MONITOR, "--sysroot", host.root, "--connect", uri, "--grace-ms", "0", *options],
             stdin=subprocess.PIPE, stdout=self.log, stderr=self.log, text=True,
             env={**os.environ, "LC_ALL": "C.UTF-8"})
         self.say(first)
@@ -151,7 +151,7 @@ def is_alive(pid):
 
 
 def run(*arguments):
-    return subprocess.run([MINDER, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    return subprocess.run([MONITOR, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
                           timeout=DEADLINE)
 
 
@@ -167,14 +167,14 @@ def help_and_version():
     assert "--sysroot" not in result.stdout
     result = run("--version")
     equal(result.returncode, 0)
-    assert result.stdout.startswith("vfio-variant-minder "), result.stdout
+    assert result.stdout.startswith("vfio-variant-monitor "), result.stdout
 
 
 def wrong_usage():
     for arguments in (["--nonsense"], ["argument"], ["--grace-ms", "-1"], ["--grace-ms", "soon"]):
         result = run(*arguments)
         equal(result.returncode, 2)
-        assert "Try 'vfio-variant-minder --help'" in result.stderr, result.stderr
+        assert "Try 'vfio-variant-monitor --help'" in result.stderr, result.stderr
 
 
 def no_sysfs():
@@ -185,17 +185,17 @@ def no_sysfs():
 
 
 def ends_when_the_daemon_does():
-    with Host() as host, Minder(host, host.node("")) as minder:
-        minder.sleeps()
-        minder.process.stdin.close()
-        minder.ends()
+    with Host() as host, Monitor(host, host.node("")) as monitor:
+        monitor.sleeps()
+        monitor.process.stdin.close()
+        monitor.ends()
 
 
 def ends_while_held():
-    with Host() as host, Minder(host, host.node(""), first="h") as minder:
-        minder.sleeps()
-        minder.process.stdin.close()
-        minder.ends()
+    with Host() as host, Monitor(host, host.node(""), first="h") as monitor:
+        monitor.sleeps()
+        monitor.process.stdin.close()
+        monitor.ends()
 
 
 def dev_null_is_an_end():
@@ -206,40 +206,40 @@ def dev_null_is_an_end():
 def empty_journal_is_an_end():
     with Host() as host:
         host.forget()
-        with Minder(host, host.node("")) as minder:
-            minder.ends()
+        with Monitor(host, host.node("")) as monitor:
+            monitor.ends()
 
 
 def ends_when_the_journal_empties():
-    with Host() as host, Minder(host, host.node("")) as minder:
-        minder.sleeps()
+    with Host() as host, Monitor(host, host.node("")) as monitor:
+        monitor.sleeps()
         host.forget()
-        minder.say("l")
-        minder.ends()
+        monitor.say("l")
+        monitor.ends()
 
 
 def sigterm_ends():
-    with Host() as host, Minder(host, host.node("")) as minder:
-        minder.sleeps()
+    with Host() as host, Monitor(host, host.node("")) as monitor:
+        monitor.sleeps()
         # The signal waits for a move because the only thread blocks it
-        equal(len(os.listdir(f"/proc/{minder.process.pid}/task")), 1)
-        minder.process.terminate()
-        minder.ends(-signal.SIGTERM)
+        equal(len(os.listdir(f"/proc/{monitor.process.pid}/task")), 1)
+        monitor.process.terminate()
+        monitor.ends(-signal.SIGTERM)
 
 
 def dies_with_its_parent():
     """Also while it cannot see that its input ended: here that does not end."""
     with Host() as host:
         reading, writing = os.pipe()
-        command = [MINDER, "--sysroot", host.root, "--connect", host.node("")]
+        command = [MONITOR, "--sysroot", host.root, "--connect", host.node("")]
         parent = subprocess.Popen(["sh", "-c", '"$@" & echo $!; wait', "sh", "sh", "-c", f'exec "$@" <&{reading}', "sh",
                                    *command], stdout=subprocess.PIPE, text=True, pass_fds=[reading])
-        minder = int(parent.stdout.readline())
-        until(lambda: os.path.basename(os.readlink(f"/proc/{minder}/exe")) == os.path.basename(MINDER))
+        monitor = int(parent.stdout.readline())
+        until(lambda: os.path.basename(os.readlink(f"/proc/{monitor}/exe")) == os.path.basename(MONITOR))
         time.sleep(0.5)
         parent.kill()
         parent.wait()
-        until(lambda: not is_alive(minder))
+        until(lambda: not is_alive(monitor))
         parent.stdout.close()
         os.close(reading)
         os.close(writing)
@@ -249,20 +249,20 @@ def dies_with_its_parent():
 
 
 def garbage_is_passed_over():
-    with Host() as host, Minder(host, host.node("")) as minder:
-        minder.say("x" * 100000 + "\n\x00\x01\nLOOK HFL\n")
+    with Host() as host, Monitor(host, host.node("")) as monitor:
+        monitor.say("x" * 100000 + "\n\x00\x01\nLOOK HFL\n")
         time.sleep(0.2)
-        minder.lives()
+        monitor.lives()
         host.forget()
-        minder.say("l")
-        minder.ends()
+        monitor.say("l")
+        monitor.ends()
 
 
 def nothing_is_asked_while_held():
-    with Host() as host, Minder(host, host.node(HOSTDEV), first="hl") as minder:
+    with Host() as host, Monitor(host, host.node(HOSTDEV), first="hl") as monitor:
         time.sleep(1.5)
         equal(host.mark("domain"), None)
-        minder.say("f")
+        monitor.say("f")
         until(lambda: host.mark("domain") == "test")
 
 
@@ -270,33 +270,33 @@ def nothing_is_asked_while_held():
 
 
 def hot_plugged_device_is_given_to_its_domain():
-    with Host() as host, Minder(host, host.node(HOSTDEV)) as minder:
+    with Host() as host, Monitor(host, host.node(HOSTDEV)) as monitor:
         until(lambda: host.mark("in-use") == "true")
         equal(host.mark("domain"), "test")
         equal(host.mark("domain-uuid"), UUID)
-        minder.lives()
+        monitor.lives()
 
 
 def device_of_nobody_is_mended_and_then_it_ends():
-    with Host(MARKS, home_known="false") as host, Minder(host, host.node("")) as minder:
-        minder.ends()
+    with Host(MARKS, home_known="false") as host, Monitor(host, host.node("")) as monitor:
+        monitor.ends()
         assert not host.has_entry()
 
 
 def grace_is_kept():
-    with Host(MARKS, home_known="false") as host, Minder(host, host.node(""), "--grace-ms", "1500") as minder:
+    with Host(MARKS, home_known="false") as host, Monitor(host, host.node(""), "--grace-ms", "1500") as monitor:
         start = time.monotonic()
-        minder.ends()
+        monitor.ends()
         assert time.monotonic() - start >= 1.4
 
 
 def without_libvirt_nothing_is_mended():
     with Host(MARKS, home_known="false") as host:
         uri = f"qemu+unix:///system?socket={host.path('sock')}"
-        with Minder(host, uri) as minder:
-            minder.say("l")
+        with Monitor(host, uri) as monitor:
+            monitor.say("l")
             time.sleep(1.2)
-            minder.lives()
+            monitor.lives()
             equal(host.mark("in-use"), "true")
 
 
@@ -306,26 +306,26 @@ def without_libvirt_nothing_is_mended():
 def waits_for_the_socket():
     with Host() as host:
         uri = f"qemu+unix:///system?socket={host.path('run/libvirt/libvirt-sock-ro')}"
-        with Minder(host, uri) as minder:
+        with Monitor(host, uri) as monitor:
             time.sleep(0.5)
-            minder.sleeps()
+            monitor.sleeps()
             os.mkdir(host.path("run/libvirt"))
             listener = Listener(host.path("run/libvirt/libvirt-sock-ro"))
             listener.take()
             listener.close()
             os.unlink(host.path("run/libvirt/libvirt-sock-ro"))
-            minder.lives()
+            monitor.lives()
             listener = Listener(host.path("run/libvirt/libvirt-sock-ro"))
             listener.take()
             listener.close()
-            minder.lives()
+            monitor.lives()
 
 
 def idle_means_idle():
     """Rule R11: no wake-up between events, connected or waiting, also after a look."""
     with Host() as host:
         nowhere = "qemu+unix:///system?socket=/nonexistent/sock"
-        with Minder(host, host.node("")) as connected, Minder(host, nowhere) as waiting:
+        with Monitor(host, host.node("")) as connected, Monitor(host, nowhere) as waiting:
             connected.say("l")
             waiting.say("l")
             time.sleep(1.5)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "minder-process.h"
+#include "monitor-process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 #include "io.h"
 #include "orders.h"
 
-struct VvMinderProcess {
+struct VvMonitorProcess {
   char *path;
   pid_t pid;
   VvFd input;
@@ -19,10 +19,10 @@ struct VvMinderProcess {
   gboolean missing; /* said once */
 };
 
-VvMinderProcess *
-vv_minder_process_new (const char *path)
+VvMonitorProcess *
+vv_monitor_process_new (const char *path)
 {
-  VvMinderProcess *m = g_new0 (VvMinderProcess, 1);
+  VvMonitorProcess *m = g_new0 (VvMonitorProcess, 1);
 
   m->path = g_strdup (path);
   m->input = -1;
@@ -30,7 +30,7 @@ vv_minder_process_new (const char *path)
 }
 
 static void
-ended (VvMinderProcess *m)
+ended (VvMonitorProcess *m)
 {
   vv_fd_close (&m->input);
   m->pid = 0;
@@ -39,15 +39,15 @@ ended (VvMinderProcess *m)
 /* In a call to libvirt it would not see that its input ends, and libvirt may never answer. While it moves a
  * device it has the signal blocked. */
 void
-vv_minder_process_end (VvMinderProcess *m)
+vv_monitor_process_end (VvMonitorProcess *m)
 {
   if (m->pid && kill (m->pid, SIGTERM) < 0)
-    g_warning ("minder: kill: %s", g_strerror (errno));
+    g_warning ("monitor: kill: %s", g_strerror (errno));
   vv_fd_close (&m->input);
 }
 
 void
-vv_minder_process_free (VvMinderProcess *m)
+vv_monitor_process_free (VvMonitorProcess *m)
 {
   if (!m)
     return;
@@ -57,12 +57,12 @@ vv_minder_process_free (VvMinderProcess *m)
 }
 
 static void
-say (VvMinderProcess *m, VvOrder order)
+say (VvMonitorProcess *m, VvOrder order)
 {
   const char byte = (char)order;
 
   if (m->input >= 0 && write (m->input, &byte, 1) < 0)
-    g_debug ("minder: %s", g_strerror (errno)); /* it ended just now, which shows elsewhere */
+    g_debug ("monitor: %s", g_strerror (errno)); /* it ended just now, which shows elsewhere */
 }
 
 static void
@@ -74,7 +74,7 @@ warn (const char *step)
 }
 
 static void
-start (VvMinderProcess *m)
+start (VvMonitorProcess *m)
 {
   char *argv[] = {m->path, NULL};
   int ends[2];
@@ -107,7 +107,7 @@ start (VvMinderProcess *m)
 }
 
 void
-vv_minder_process_look (VvMinderProcess *m)
+vv_monitor_process_look (VvMonitorProcess *m)
 {
   if (!m->pid)
     start (m);
@@ -116,14 +116,14 @@ vv_minder_process_look (VvMinderProcess *m)
 }
 
 void
-vv_minder_process_hold (VvMinderProcess *m, gboolean held)
+vv_monitor_process_hold (VvMonitorProcess *m, gboolean held)
 {
   m->held = held;
   say (m, held ? VV_ORDER_HELD : VV_ORDER_FREE);
 }
 
 gboolean
-vv_minder_process_reaped (VvMinderProcess *m, pid_t pid)
+vv_monitor_process_reaped (VvMonitorProcess *m, pid_t pid)
 {
   if (!m->pid || m->pid != pid)
     return FALSE;
@@ -132,7 +132,7 @@ vv_minder_process_reaped (VvMinderProcess *m, pid_t pid)
 }
 
 gboolean
-vv_minder_process_runs (const VvMinderProcess *m)
+vv_monitor_process_runs (const VvMonitorProcess *m)
 {
   return m->pid != 0;
 }
