@@ -39,7 +39,7 @@ struct VvGate {
   Group probe, overrides;
   GHashTable *watched;   /* addresses */
   GHashTable *announced; /* of Announced, by thread */
-  GHashTable *held;      /* of VvHeld */
+  GHashTable *held;      /* of Announced, whose thread is at drivers_probe */
   guint blocked;         /* announcements whose thread is blocked */
   guint unanswered;      /* opens that were read from a queue */
   int busy;              /* an eventfd that is readable while there may be such an open */
@@ -53,20 +53,12 @@ struct VvGate {
 typedef struct {
   VvAnnouncement is; /* first: the client knows no more of it */
   gpointer device_data;
-  guint expiry; /* of the deadline, while its thread is blocked; then of the announcement */
+  guint expiry; /* of the deadline, while its thread waits for us; else of the announcement */
   int pidfd;    /* of the thread's process; -1: none */
   guint death;
+  int probe; /* drivers_probe, while its thread is held there */
   VvGate *gate;
 } Announced;
-
-struct VvHeld {
-  VvGate *gate;
-  Announced *announced;
-  int fd;
-  gint64 since;
-  gint64 until;
-  guint timeout;
-};
 
 /* What happens to its thread matters no more, or is somebody else's to see. */
 static void
@@ -194,17 +186,15 @@ answer (VvGate *gate, const Group *group, int fd, gboolean allow)
 }
 
 gint64
-vv_gate_let_go (VvHeld *held, gboolean allow)
+vv_gate_let_go (VvAnnouncement *announcement, gboolean allow)
 {
-  VvGate *gate = held->gate;
+  Announced *a = (Announced *)announcement;
+  VvGate *gate = a->gate;
 
-  answer (gate, &gate->probe, held->fd, allow);
-  gint64 usec = g_get_monotonic_time () - held->since;
-  if (held->timeout)
-    g_source_remove (held->timeout);
-  g_hash_table_remove (gate->held, held);
-  announced_free (held->announced);
-  g_free (held);
+  answer (gate, &gate->probe, a->probe, allow);
+  gint64 usec = g_get_monotonic_time () - a->is.since;
+  g_hash_table_remove (gate->held, a);
+  announced_free (a);
   settle (gate);
   return usec;
 }
@@ -363,10 +353,10 @@ override_opened (VvGate *gate, int fd, pid_t tid)
 static gboolean
 deadline_passes (gpointer data)
 {
-  VvHeld *held = data;
+  Announced *a = data;
 
-  held->timeout = 0;
-  held->gate->client.late (held, held->announced->device_data, held->gate->data);
+  a->expiry = 0;
+  a->gate->client.late (&a->is, a->device_data, a->gate->data);
   return G_SOURCE_REMOVE;
 }
 
@@ -388,15 +378,12 @@ probe_opened (VvGate *gate, int fd, pid_t tid)
   gate->counts.held++;
   g_hash_table_steal (gate->announced, GINT_TO_POINTER (tid));
   stop_waiting (a);
-  VvHeld *held = g_new0 (VvHeld, 1);
-  held->gate = gate;
-  held->announced = a;
-  held->fd = fd;
-  held->since = g_get_monotonic_time ();
-  held->until = held->since + (gint64)gate->deadline_ms * G_TIME_SPAN_MILLISECOND;
-  held->timeout = g_timeout_add (gate->deadline_ms, deadline_passes, held);
-  g_hash_table_add (gate->held, held);
-  gate->client.held (held, a->device_data, gate->data);
+  a->probe = fd;
+  a->is.since = g_get_monotonic_time ();
+  a->is.deadline = a->is.since + (gint64)gate->deadline_ms * G_TIME_SPAN_MILLISECOND;
+  a->expiry = g_timeout_add (gate->deadline_ms, deadline_passes, a);
+  g_hash_table_add (gate->held, a);
+  gate->client.held (&a->is, a->device_data, gate->data);
 }
 
 /* --- reading --- */
@@ -618,22 +605,4 @@ const VvGateCounts *
 vv_gate_counts (const VvGate *gate)
 {
   return &gate->counts;
-}
-
-gint64
-vv_held_deadline (const VvHeld *held)
-{
-  return held->until;
-}
-
-const VvAnnouncement *
-vv_held_announcement (const VvHeld *held)
-{
-  return &held->announced->is;
-}
-
-gint64
-vv_held_since (const VvHeld *held)
-{
-  return held->since;
 }

@@ -21,7 +21,6 @@
 #define VV_GATE_FDS 3
 
 typedef struct VvGate VvGate;
-typedef struct VvHeld VvHeld;
 
 /**
  * VvAnnouncement:
@@ -30,6 +29,10 @@ typedef struct VvHeld VvHeld;
  * @address: the device
  * @before: its driver state then; its driver_override is set by vv_gate_proceed()
  * @fd: that driver_override, open for reading, while the thread is blocked in its open; -1: it is not
+ * @since: when the thread came to drivers_probe, where it is held, by g_get_monotonic_time(); 0: not yet
+ * @deadline: until when it is held there
+ *
+ * A device that a thread is moving. The gate's, until vv_gate_forget() or vv_gate_let_go().
  */
 typedef struct {
   pid_t tid;
@@ -37,6 +40,8 @@ typedef struct {
   char *address;
   VvDriverState before;
   int fd;
+  gint64 since;
+  gint64 deadline;
 } VvAnnouncement;
 
 /**
@@ -55,8 +60,8 @@ typedef struct {
   gpointer (*announced) (VvAnnouncement *announcement, gpointer data);
   void (*dropped) (gpointer device_data, gpointer data);
   void (*orphaned) (const VvAnnouncement *announcement, gpointer device_data, gpointer data);
-  void (*held) (VvHeld *held, gpointer device_data, gpointer data);
-  void (*late) (VvHeld *held, gpointer device_data, gpointer data);
+  void (*held) (VvAnnouncement *announcement, gpointer device_data, gpointer data);
+  void (*late) (VvAnnouncement *announcement, gpointer device_data, gpointer data);
 } VvGateClient;
 
 /** VvGateCounts: opens of drivers_probe: all, those that passed at once, those that were held */
@@ -120,13 +125,14 @@ void vv_gate_forget (VvAnnouncement *announcement);
 
 /**
  * vv_gate_let_go:
+ * @announcement: one whose thread is held at drivers_probe
  * @allow: FALSE: its open fails with EPERM
  *
- * Answers, and frees @held.
+ * Answers, and frees @announcement.
  *
  * Returns: how long it was held, microseconds
  */
-gint64 vv_gate_let_go (VvHeld *held, gboolean allow);
+gint64 vv_gate_let_go (VvAnnouncement *announcement, gboolean allow);
 
 /**
  * vv_gate_fds:
@@ -141,9 +147,3 @@ const guint64 *vv_gate_progress (const VvGate *gate);
 
 guint vv_gate_watched (const VvGate *gate);
 const VvGateCounts *vv_gate_counts (const VvGate *gate);
-
-/** vv_held_deadline: by g_get_monotonic_time() */
-gint64 vv_held_deadline (const VvHeld *held);
-const VvAnnouncement *vv_held_announcement (const VvHeld *held);
-/** vv_held_since: by g_get_monotonic_time() */
-gint64 vv_held_since (const VvHeld *held);

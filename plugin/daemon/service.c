@@ -42,12 +42,11 @@ struct VvService {
   gpointer stopped_data;
 };
 
-/* One device that is announced, or held. */
+/* One device that is announced, or held: @since in its announcement. */
 typedef struct {
   VvService *service;
   VvAnnouncement *announcement;
   VvWorker *worker; /* NULL: it died */
-  VvHeld *held;     /* NULL: not yet */
   gboolean stood_back;
 } Job;
 
@@ -113,11 +112,11 @@ let_go (Job *job, GKeyFile *report, const char *outcome)
 {
   VvService *s = job->service;
   g_autoptr (GKeyFile) own = g_key_file_new ();
-  g_autofree char *device = g_strdup (vv_held_announcement (job->held)->address);
+  g_autofree char *device = g_strdup (job->announcement->address);
 
   if (!report)
     g_clear_pointer (&job->worker, vv_worker_free);
-  gint64 held = vv_gate_let_go (job->held, g_strcmp0 (outcome, VV_REFUSED) != 0);
+  gint64 held = vv_gate_let_go (job->announcement, g_strcmp0 (outcome, VV_REFUSED) != 0);
   gint64 kernel = report ? g_key_file_get_int64 (report, VV_REPORT, "kernel-us", NULL) : 0;
 
   if (report) {
@@ -141,7 +140,7 @@ static gboolean
 stands_back (Job *job)
 {
   VvWorkerClient client = worker_client (job);
-  const VvAnnouncement *a = vv_held_announcement (job->held);
+  const VvAnnouncement *a = job->announcement;
   gboolean touched = vv_worker_touched (job->worker);
 
   g_critical ("%s: the process that moved it died; libvirt goes its own way", a->address);
@@ -157,11 +156,11 @@ work_finished (GKeyFile *report, gpointer data)
   Job *job = data;
   g_autofree char *outcome = report ? g_key_file_get_string (report, VV_REPORT, "outcome", NULL) : NULL;
 
-  if (!job->held && job->announcement->fd >= 0) {
+  if (job->announcement->fd >= 0) {
     g_warning ("%s: the process that reads its driver_override died; libvirt goes its own way",
                job->announcement->address);
     vv_gate_forget (job->announcement);
-  } else if (!job->held) /* it died before it was needed */
+  } else if (!job->announcement->since) /* it died before it was needed */
     g_clear_pointer (&job->worker, vv_worker_free);
   else if (outcome || job->stood_back)
     let_go (job, report, job->stood_back ? "crashed" : outcome);
@@ -236,18 +235,17 @@ device_orphaned (const VvAnnouncement *announcement, gpointer device_data, gpoin
 }
 
 static void
-device_held (VvHeld *held, gpointer device_data, gpointer data)
+device_held (VvAnnouncement *announcement, gpointer device_data, gpointer data)
 {
   VvService *s = data;
   Job *job = device_data;
 
-  job->held = held;
   if (s->holding++ == 0)
     vv_monitor_process_hold (s->monitor, TRUE);
   if (s->stopped) /* it came just before the gate was opened up */
     let_go (job, NULL, "deadline");
   else if (job->worker)
-    vv_worker_go (job->worker, vv_held_since (held), vv_held_deadline (held));
+    vv_worker_go (job->worker, announcement->since, announcement->deadline);
   else
     let_go (job, NULL, "crashed");
 }
@@ -257,19 +255,19 @@ device_held (VvHeld *held, gpointer device_data, gpointer data)
  * kernel's drivers/base/bus.c), and libvirt would look in vain for its VFIO device. The worker begins nothing
  * new after the deadline. */
 static void
-device_late (VvHeld *held, gpointer device_data, gpointer data)
+device_late (VvAnnouncement *announcement, gpointer device_data, gpointer data)
 {
   Job *job = device_data;
-  const char *address = vv_held_announcement (held)->address;
 
   (void)data;
   if (vv_worker_touched (job->worker)) {
     g_warning ("%s: the deadline has passed, and the kernel still works on it: libvirt is let go when it "
                "has done",
-               address);
+               announcement->address);
     return;
   }
-  g_warning ("%s: the deadline has passed before anything was done: libvirt goes its own way", address);
+  g_warning ("%s: the deadline has passed before anything was done: libvirt goes its own way",
+             announcement->address);
   let_go (job, NULL, "deadline");
 }
 
@@ -343,15 +341,14 @@ write_holding (const VvService *s, JsonBuilder *b)
   json_builder_set_member_name (b, "holding");
   json_builder_begin_array (b);
   for (guint i = 0; i < s->jobs->len; i++) {
-    const Job *job = s->jobs->pdata[i];
-    if (!job->held)
+    const VvAnnouncement *a = ((const Job *)s->jobs->pdata[i])->announcement;
+    if (!a->since)
       continue;
-    const VvAnnouncement *a = vv_held_announcement (job->held);
     json_builder_begin_object (b);
     vv_json_string (b, "device", a->address);
     vv_json_number (b, "pid", a->tid);
     vv_json_printable (b, "executable", a->executable);
-    vv_json_number (b, "since_us", g_get_monotonic_time () - vv_held_since (job->held));
+    vv_json_number (b, "since_us", g_get_monotonic_time () - a->since);
     json_builder_end_object (b);
   }
   json_builder_end_array (b);
@@ -505,7 +502,7 @@ vv_service_stop (VvService *s, void (*stopped) (gpointer data), gpointer data)
   vv_monitor_process_end (s->monitor);
   for (guint i = s->jobs->len; i-- > 0;) {
     Job *job = s->jobs->pdata[i];
-    if (job->held && !vv_worker_touched (job->worker))
+    if (job->announcement->since && !vv_worker_touched (job->worker))
       let_go (job, NULL, "deadline");
   }
   look_for_the_end (s);

@@ -121,7 +121,7 @@ orphaned (const VvAnnouncement *announcement, gpointer device_data, gpointer dat
 }
 
 static void
-held (VvHeld *held_open, gpointer device_data, gpointer data)
+held (VvAnnouncement *held_open, gpointer device_data, gpointer data)
 {
   const Bench *b = data;
   gint64 usec = vv_gate_let_go (held_open, TRUE);
@@ -131,7 +131,7 @@ held (VvHeld *held_open, gpointer device_data, gpointer data)
 }
 
 static void
-late (VvHeld *held_open, gpointer device_data, gpointer data)
+late (VvAnnouncement *held_open, gpointer device_data, gpointer data)
 {
   (void)held_open, (void)device_data, (void)data;
 }

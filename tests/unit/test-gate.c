@@ -30,7 +30,7 @@ typedef struct {
   VvGate *gate;
   GPtrArray *announced; /* what the gate said, one string each */
   GPtrArray *dropped;   /* the same strings */
-  VvHeld *held;         /* the last one */
+  VvAnnouncement *held; /* the last one */
   const char *held_device;
   gboolean is_held, is_late, is_orphaned;
   VvAnnouncement *announcement; /* the last one */
@@ -107,7 +107,7 @@ orphaned (const VvAnnouncement *a, gpointer device_data, gpointer data)
 }
 
 static void
-held (VvHeld *h, gpointer device_data, gpointer data)
+held (VvAnnouncement *h, gpointer device_data, gpointer data)
 {
   Fixture *f = data;
 
@@ -117,7 +117,7 @@ held (VvHeld *h, gpointer device_data, gpointer data)
 }
 
 static void
-late (VvHeld *h, gpointer device_data, gpointer data)
+late (VvAnnouncement *h, gpointer device_data, gpointer data)
 {
   Fixture *f = data;
 
@@ -314,7 +314,7 @@ test_announced_twice (void)
   actor_begins_to_probe (libvirt, f->k);
   run_until_held (f);
   g_assert_true (f->held_device == f->announced->pdata[1]);
-  g_assert_cmpstr (vv_held_announcement (f->held)->address, ==, DISK);
+  g_assert_cmpstr (f->held->address, ==, DISK);
   vv_gate_let_go (f->held, TRUE);
   actor_finish (libvirt);
 }
@@ -498,9 +498,9 @@ test_held_until_let_go (void)
   run_until_held (f);
   g_assert_true (actor_is_waiting (libvirt));
   g_assert_true (f->held_device == f->announced->pdata[0]);
-  g_assert_cmpstr (vv_held_announcement (f->held)->address, ==, NIC);
-  g_assert_cmpint (vv_held_since (f->held), >=, begin);
-  g_assert_cmpint (vv_held_deadline (f->held), ==, vv_held_since (f->held) + LONG_MS * 1000);
+  g_assert_cmpstr (f->held->address, ==, NIC);
+  g_assert_cmpint (f->held->since, >=, begin);
+  g_assert_cmpint (f->held->deadline, ==, f->held->since + LONG_MS * 1000);
   assert_counts (f, 1, 0, 1);
   g_assert_cmpint (vv_gate_let_go (f->held, TRUE), >=, 0);
   actor_finish (libvirt);
@@ -553,11 +553,11 @@ test_two_at_once (void)
   actor_announces (second, f->k, DISK);
   actor_begins_to_probe (first, f->k);
   run_until_held (f);
-  VvHeld *first_held = f->held;
+  VvAnnouncement *first_held = f->held;
   actor_begins_to_probe (second, f->k);
   run_until_held (f);
-  g_assert_cmpstr (vv_held_announcement (first_held)->address, ==, NIC);
-  g_assert_cmpstr (vv_held_announcement (f->held)->address, ==, DISK);
+  g_assert_cmpstr (first_held->address, ==, NIC);
+  g_assert_cmpstr (f->held->address, ==, DISK);
   vv_gate_let_go (f->held, TRUE);
   actor_finish (second);
   g_assert_true (actor_is_waiting (first));
@@ -741,7 +741,7 @@ test_marks_are_remade (void)
   actor_announces (libvirt, f->k, NIC);
   actor_begins_to_probe (libvirt, f->k);
   run_until_held (f);
-  VvHeld *first_held = f->held;
+  VvAnnouncement *first_held = f->held;
   for (guint i = 1; i <= REMADE_AFTER; i++) {
     fake_add_device (f->k, "0000:05:00.0", NIC_MODALIAS, "9", NULL);
     set_class (f->k, "0000:05:00.0", "0x020000\n");
@@ -781,7 +781,7 @@ flooded_announced (VvAnnouncement *a, gpointer data)
 }
 
 static void
-flooded_held (VvHeld *h, gpointer device_data, gpointer data)
+flooded_held (VvAnnouncement *h, gpointer device_data, gpointer data)
 {
   (void)device_data, (void)data;
   vv_gate_let_go (h, TRUE);
@@ -938,7 +938,7 @@ let_go (gpointer h)
 }
 
 static void
-held_for_long (VvHeld *h, gpointer device_data, gpointer data)
+held_for_long (VvAnnouncement *h, gpointer device_data, gpointer data)
 {
   (void)device_data, (void)data;
   g_timeout_add (2 * HELD_WATCHDOG_MS, let_go, h);
