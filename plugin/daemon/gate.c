@@ -12,6 +12,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "watchdog.h"
+
 #define DEVICES "bus/pci/devices"
 #define PROBE "bus/pci/drivers_probe"
 #define STATUS_LIMIT 16384
@@ -34,6 +36,7 @@ struct VvGate {
   const VvHost *host;
   char **executables;
   guint deadline_ms;
+  guint watchdog_ms;
   VvGateClient client;
   gpointer data;
   Group probe, overrides;
@@ -46,6 +49,7 @@ struct VvGate {
   gboolean is_busy;
   guint beat;        /* the timer of the progress; 0: none */
   guint64 *progress; /* shared with the watchdog */
+  VvWatchdog *watchdog;
   guint removed;
   VvGateCounts counts;
 };
@@ -134,6 +138,16 @@ beat (gpointer data)
 
   __atomic_add_fetch (gate->progress, 1, __ATOMIC_RELAXED);
   return G_SOURCE_CONTINUE;
+}
+
+/* It sleeps on the queues of both groups, and on what tells that an open was read and not answered. */
+static void
+start_watchdog (VvGate *gate)
+{
+  const int fds[VV_WATCHDOG_FDS] = {gate->probe.fd, gate->overrides.fd, gate->busy};
+
+  g_clear_pointer (&gate->watchdog, vv_watchdog_free);
+  gate->watchdog = vv_watchdog_new (fds, gate->progress, gate->watchdog_ms);
 }
 
 /* Before a queue is read: from the read to the answer nothing else tells that somebody waits. */
@@ -478,25 +492,27 @@ vv_gate_watch_all (VvGate *gate)
     vv_gate_watch (gate, addresses->pdata[i]);
 }
 
-gboolean
+/* The kernel keeps the inode of a removed file as long as it has a mark. So the marks are made afresh now and
+ * then, in a new group. */
+void
 vv_gate_unwatch (VvGate *gate, const char *address)
 {
   Group fresh = gate->overrides;
   g_autoptr (GError) error = NULL;
 
   if (!g_hash_table_remove (gate->watched, address) || ++gate->removed < REMADE_AFTER || gate->blocked)
-    return FALSE; /* a blocked open is answered through the descriptors that it came by */
+    return; /* a blocked open is answered through the descriptors that it came by */
   gate->removed = 0;
   if (!open_group (&fresh, gate, &error)) {
     g_warning ("gate: %s", error->message);
-    return FALSE;
+    return;
   }
   Group old = gate->overrides;
   gate->overrides = fresh;
   g_hash_table_remove_all (gate->watched);
   vv_gate_watch_all (gate);
   close_group (&old); /* what waits there is let through by the kernel */
-  return TRUE;
+  start_watchdog (gate);
 }
 
 static gboolean
@@ -513,7 +529,7 @@ open_progress (VvGate *gate, GError **error)
 }
 
 VvGate *
-vv_gate_new (const VvHost *host, const char *const *executables, guint deadline_ms,
+vv_gate_new (const VvHost *host, const char *const *executables, guint deadline_ms, guint watchdog_ms,
              const VvGateClient *client, gpointer data, GError **error)
 {
   g_autoptr (VvGate) gate = g_new0 (VvGate, 1);
@@ -521,6 +537,7 @@ vv_gate_new (const VvHost *host, const char *const *executables, guint deadline_
   gate->host = host;
   gate->executables = g_strdupv ((char **)executables);
   gate->deadline_ms = deadline_ms;
+  gate->watchdog_ms = watchdog_ms;
   gate->client = *client;
   gate->data = data;
   gate->busy = -1;
@@ -536,6 +553,7 @@ vv_gate_new (const VvHost *host, const char *const *executables, guint deadline_
   if (!open_progress (gate, error) || !open_group (&gate->overrides, gate, error) ||
       !open_group (&gate->probe, gate, error) || !mark (gate, &gate->probe, PROBE, error))
     return NULL;
+  start_watchdog (gate);
   return g_steal_pointer (&gate);
 }
 
@@ -570,6 +588,7 @@ vv_gate_free (VvGate *gate)
     vv_gate_let_go (i->data, TRUE);
   close_group (&gate->probe);
   close_group (&gate->overrides);
+  vv_watchdog_free (gate->watchdog);
   if (gate->busy >= 0)
     close (gate->busy);
   if (gate->progress)
@@ -579,20 +598,6 @@ vv_gate_free (VvGate *gate)
   g_hash_table_unref (gate->held);
   g_strfreev (gate->executables);
   g_free (gate);
-}
-
-void
-vv_gate_fds (const VvGate *gate, int fds[VV_GATE_FDS])
-{
-  fds[0] = gate->probe.fd;
-  fds[1] = gate->overrides.fd;
-  fds[2] = gate->busy;
-}
-
-const guint64 *
-vv_gate_progress (const VvGate *gate)
-{
-  return gate->progress;
 }
 
 guint

@@ -8,17 +8,15 @@
  * device that thread is about to move, while it still is what it was; and on drivers_probe, whose opening by
  * the same thread is held until vv_gate_let_go().
  *
- * Owns: the fanotify descriptors, the marks, and the deadline of each held open. Reads /proc to see who
- * opens. Must never open a marked file itself (it alone could answer), never wait for the kernel's driver
- * core, and knows nothing of drivers nor of what happens to a device while it is held.
+ * Owns: the fanotify descriptors, the marks, the deadline of each held open, and the watchdog. Reads /proc to
+ * see who opens. Must never open a marked file itself (it alone could answer), never wait for the kernel's
+ * driver core, and knows nothing of drivers nor of what happens to a device while it is held.
  *
  * When the process dies, the kernel closes the descriptors and lets everybody through.
  */
 #pragma once
 
 #include "pci-device.h"
-
-#define VV_GATE_FDS 3
 
 typedef struct VvGate VvGate;
 
@@ -75,12 +73,14 @@ typedef struct {
  * vv_gate_new:
  * @executables: names of the programs that are served
  * @deadline_ms: how long an open is held before @client is told that it is late
+ * @watchdog_ms: how long nobody may be answered while somebody waits, before the process is killed
+ * (watchdog.h)
  *
  * Needs CAP_SYS_ADMIN and a kernel with permission events (CONFIG_FANOTIFY_ACCESS_PERMISSIONS).
  *
  * Returns: (transfer full): the gate, no device watched yet; or NULL with @error set
  */
-VvGate *vv_gate_new (const VvHost *host, const char *const *executables, guint deadline_ms,
+VvGate *vv_gate_new (const VvHost *host, const char *const *executables, guint deadline_ms, guint watchdog_ms,
                      const VvGateClient *client, gpointer data, GError **error);
 
 /** vv_gate_free: lets everybody through, for good */
@@ -96,13 +96,8 @@ void vv_gate_watch_all (VvGate *gate);
 /** vv_gate_watch: a device has come */
 void vv_gate_watch (VvGate *gate, const char *address);
 
-/**
- * vv_gate_unwatch: a device has gone
- *
- * Returns: whether the descriptors are new ones: the kernel keeps the inode of a removed file as long as it
- * has a mark, so that the marks are made afresh now and then
- */
-gboolean vv_gate_unwatch (VvGate *gate, const char *address);
+/** vv_gate_unwatch: a device has gone */
+void vv_gate_unwatch (VvGate *gate, const char *address);
 
 /** vv_gate_open_up: whoever comes from now on passes; those who are held stay so */
 void vv_gate_open_up (VvGate *gate);
@@ -133,17 +128,6 @@ void vv_gate_forget (VvAnnouncement *announcement);
  * Returns: how long it was held, microseconds
  */
 gint64 vv_gate_let_go (VvAnnouncement *announcement, gboolean allow);
-
-/**
- * vv_gate_fds:
- * @fds: (out): both groups, and an eventfd. One of them is readable while an open has not been answered: it
- * is in the queue of a group, or it was read, which the eventfd tells.
- */
-void vv_gate_fds (const VvGate *gate, int fds[VV_GATE_FDS]);
-
-/** vv_gate_progress: Returns: what changes with each answer, and each second while an open is not answered,
- * as long as the main loop runs; in memory that children share */
-const guint64 *vv_gate_progress (const VvGate *gate);
 
 guint vv_gate_watched (const VvGate *gate);
 const VvGateCounts *vv_gate_counts (const VvGate *gate);

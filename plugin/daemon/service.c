@@ -13,7 +13,6 @@
 #include "stats.h"
 #include "status-socket.h"
 #include "uevents.h"
-#include "watchdog.h"
 #include "worker.h"
 
 #define WATCHDOG_MS 10000
@@ -31,7 +30,6 @@ struct VvService {
   gboolean gate_closes; /* as soon as nobody is held */
   char *gate_off;
   VvUevents *uevents;
-  VvWatchdog *watchdog;
   VvMonitorProcess *monitor;
   guint look; /* the timer after which the monitor looks; 0: none */
   VvStats *stats;
@@ -274,16 +272,6 @@ device_late (VvAnnouncement *announcement, gpointer device_data, gpointer data)
 /* --- devices that come and go --- */
 
 static void
-start_watchdog (VvService *s)
-{
-  int fds[VV_GATE_FDS];
-
-  G_STATIC_ASSERT (VV_GATE_FDS == VV_WATCHDOG_FDS);
-  vv_gate_fds (s->gate, fds);
-  s->watchdog = vv_watchdog_new (fds, vv_gate_progress (s->gate), WATCHDOG_MS);
-}
-
-static void
 device_event (const char *address, VvUevent what, gpointer data)
 {
   VvService *s = data;
@@ -292,10 +280,8 @@ device_event (const char *address, VvUevent what, gpointer data)
     vv_gate_watch_all (s->gate);
   else if (what == VV_UEVENT_ADDED)
     vv_gate_watch (s->gate, address);
-  else if (what == VV_UEVENT_REMOVED && vv_gate_unwatch (s->gate, address)) {
-    vv_watchdog_free (s->watchdog);
-    start_watchdog (s);
-  }
+  else if (what == VV_UEVENT_REMOVED)
+    vv_gate_unwatch (s->gate, address);
 }
 
 /* --- status --- */
@@ -379,7 +365,7 @@ open_gate (VvService *s, GError **error)
                                       device_late};
 
   s->gate = vv_gate_new (s->context->host, (const char *const *)s->settings->executables,
-                         s->settings->deadline_ms, &client, s, error);
+                         s->settings->deadline_ms, WATCHDOG_MS, &client, s, error);
   if (!s->gate)
     return FALSE;
   s->uevents = vv_uevents_new (device_event, s, error); /* before the look, so that none is missed between */
@@ -388,7 +374,6 @@ open_gate (VvService *s, GError **error)
     return FALSE;
   }
   vv_gate_watch_all (s->gate);
-  start_watchdog (s);
   return TRUE;
 }
 
@@ -397,7 +382,6 @@ end_gate (VvService *s)
 {
   g_clear_pointer (&s->uevents, vv_uevents_free);
   g_clear_pointer (&s->gate, vv_gate_free);
-  g_clear_pointer (&s->watchdog, vv_watchdog_free);
   s->gate_closes = FALSE;
 }
 

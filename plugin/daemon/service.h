@@ -3,7 +3,7 @@
  * service: what vfio-variantd does: for each device that libvirt announces a worker, for each open that is
  * held an answer.
  *
- * Owns: bringing gate, workers, watchdog, monitor and statistics together, and the rule that a held open is
+ * Owns: bringing gate, workers, monitor and statistics together, and the rule that a held open is
  * always answered: when the work is done, when the worker died, at the deadline, at the end of the daemon.
  * Knows nothing of signals, options or systemd.
  */

@@ -15,9 +15,8 @@
 #include <unistd.h>
 
 #include "gate.h"
-#include "watchdog.h"
 
-#define DEADLINE_MS 10000 /* as the daemon has it */
+#define WATCHDOG_MS 10000 /* as the daemon has it */
 #define BLOCKS 10
 #define OPENS "200"
 #define LIBVIRT "bench-libvirt"
@@ -30,7 +29,6 @@ typedef struct {
   guint devices;
   guint block;
   VvGate *gate;
-  VvWatchdog *watchdog;
 } Bench;
 
 static void
@@ -136,7 +134,6 @@ late (VvAnnouncement *held_open, gpointer device_data, gpointer data)
   (void)held_open, (void)device_data, (void)data;
 }
 
-/* As the daemon starts it, watchdog and all */
 static void
 open_gate (Bench *b, const VvHost *host)
 {
@@ -144,23 +141,19 @@ open_gate (Bench *b, const VvHost *host)
   static const VvGateClient client = {announced, dropped, orphaned, held, late};
   g_autoptr (GError) error = NULL;
   gint64 start = g_get_monotonic_time ();
-  int fds[VV_GATE_FDS];
 
-  b->gate = vv_gate_new (host, executables, 30000, &client, b, &error);
+  b->gate = vv_gate_new (host, executables, 30000, WATCHDOG_MS, &client, b, &error);
   if (!b->gate)
     g_error ("%s", error->message);
   vv_gate_watch_all (b->gate);
   print_sample (b, "marks", "", (double)(g_get_monotonic_time () - start));
   g_assert_cmpuint (vv_gate_watched (b->gate), ==, b->devices);
-  vv_gate_fds (b->gate, fds);
-  b->watchdog = vv_watchdog_new (fds, vv_gate_progress (b->gate), DEADLINE_MS);
 }
 
 static void
 close_gate (Bench *b)
 {
   g_clear_pointer (&b->gate, vv_gate_free);
-  g_clear_pointer (&b->watchdog, vv_watchdog_free);
   while (waitpid (-1, NULL, WNOHANG) > 0)
     ;
 }

@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #include "libvirt-actor.h"
-#include "watchdog.h"
 
 #define NOBODY 65534
 #define LONG_MS 60000 /* nothing here takes that long */
@@ -141,7 +140,7 @@ new_gate (Fixture *f, const char *program, guint deadline_ms, GError **error)
   static const VvGateClient client = {announced, dropped, orphaned, held, late};
   const char *const programs[] = {"somebody", program, NULL};
 
-  return vv_gate_new (f->host, programs, deadline_ms, &client, f, error);
+  return vv_gate_new (f->host, programs, deadline_ms, LONG_MS, &client, f, error);
 }
 
 static void
@@ -195,6 +194,34 @@ run_until_held (Fixture *f)
 {
   run_until (&f->is_held);
   f->is_held = FALSE;
+}
+
+/* The numbers of the gate's groups: others, when the marks were made afresh */
+static char *
+group_numbers (void)
+{
+  g_autoptr (GDir) descriptors = g_dir_open ("/proc/self/fd", 0, NULL);
+  GString *numbers = g_string_new (NULL);
+
+  for (const char *number = g_dir_read_name (descriptors); number; number = g_dir_read_name (descriptors)) {
+    g_autofree char *path = g_build_filename ("/proc/self/fd", number, NULL);
+    g_autofree char *target = g_file_read_link (path, NULL);
+    if (g_strcmp0 (target, "anon_inode:[fanotify]") == 0)
+      g_string_append_printf (numbers, "%s ", number);
+  }
+  return g_string_free (numbers, FALSE);
+}
+
+/* Returns: whether the marks were made afresh */
+static gboolean
+unwatch (const Fixture *f, const char *address)
+{
+  g_autofree char *before = group_numbers ();
+
+  vv_gate_unwatch (f->gate, address);
+  g_autofree char *now = group_numbers ();
+  g_assert_cmpstr (before, !=, "");
+  return strcmp (before, now) != 0;
 }
 
 static void
@@ -479,7 +506,7 @@ test_marks_are_remade_while_it_is_read (void)
     set_class (f->k, "0000:05:00.0", "0x020000\n");
     vv_gate_watch (f->gate, "0000:05:00.0");
     fake_remove_device (f->k, "0000:05:00.0");
-    g_assert_cmpint (vv_gate_unwatch (f->gate, "0000:05:00.0"), ==, i == REMADE_AFTER + 1);
+    g_assert_cmpint (unwatch (f, "0000:05:00.0"), ==, i == REMADE_AFTER + 1);
     g_assert_true (i > REMADE_AFTER || actor_is_waiting (libvirt));
   }
 }
@@ -723,8 +750,8 @@ test_devices_come_and_go (void)
   actor_announces (libvirt, f->k, "0000:05:00.0");
   g_assert_cmpuint (f->announced->len, ==, 1);
   fake_remove_device (f->k, "0000:05:00.0");
-  g_assert_false (vv_gate_unwatch (f->gate, "0000:05:00.0"));
-  g_assert_false (vv_gate_unwatch (f->gate, "0000:05:00.0"));
+  g_assert_false (unwatch (f, "0000:05:00.0"));
+  g_assert_false (unwatch (f, "0000:05:00.0"));
   g_assert_cmpuint (vv_gate_watched (f->gate), ==, 2);
   vv_gate_watch (f->gate, "0000:05:00.0"); /* it was gone before it was looked at */
   g_assert_cmpuint (vv_gate_watched (f->gate), ==, 2);
@@ -747,7 +774,7 @@ test_marks_are_remade (void)
     set_class (f->k, "0000:05:00.0", "0x020000\n");
     vv_gate_watch (f->gate, "0000:05:00.0");
     fake_remove_device (f->k, "0000:05:00.0");
-    g_assert_cmpint (vv_gate_unwatch (f->gate, "0000:05:00.0"), ==, i == REMADE_AFTER);
+    g_assert_cmpint (unwatch (f, "0000:05:00.0"), ==, i == REMADE_AFTER);
   }
   g_assert_cmpuint (vv_gate_watched (f->gate), ==, 2);
   actor_announces (next, f->k, DISK);
@@ -798,17 +825,13 @@ static G_GNUC_NORETURN void
 be_watched_gate (Fixture *f, const VvGateClient *client, guint watchdog_ms, int ready, int wanted)
 {
   const char *const programs[] = {"fake-libvirt", NULL};
-  int fds[VV_GATE_FDS];
   gboolean over = FALSE;
 
-  f->gate = vv_gate_new (f->host, programs, LONG_MS, client, f, NULL);
+  f->gate = vv_gate_new (f->host, programs, LONG_MS, watchdog_ms, client, f, NULL);
   vv_gate_watch_all (f->gate);
-  vv_gate_fds (f->gate, fds);
-  VvWatchdog *w = vv_watchdog_new (fds, vv_gate_progress (f->gate), watchdog_ms);
   g_unix_fd_add (wanted, G_IO_HUP, is_over, &over);
   if (write (ready, "", 1) == 1)
     run_until (&over);
-  vv_watchdog_free (w);
   vv_gate_free (f->gate);
   _exit (0);
 }
