@@ -115,16 +115,11 @@ let_go (Job *job, GKeyFile *report, const char *outcome)
   if (!report)
     g_clear_pointer (&job->worker, vv_worker_free);
   gint64 held = vv_gate_let_go (job->announcement, g_strcmp0 (outcome, VV_REFUSED) != 0);
-  gint64 kernel = report ? g_key_file_get_int64 (report, VV_REPORT, "kernel-us", NULL) : 0;
-
-  if (report) {
-    vv_phase_timer_complete (report, VV_REPORT, held);
-  } else {
+  if (!report) {
     g_key_file_set_string (own, VV_REPORT, "device", device);
     g_key_file_set_string (own, VV_REPORT, "outcome", outcome);
   }
-  vv_stats_change (s->stats, report ? report : own, VV_REPORT, held, MAX (held - kernel, 0));
-  vv_stats_outcome (s->stats, outcome);
+  vv_stats_change (s->stats, report ? report : own, held);
   g_debug ("%s: held for %" G_GINT64_FORMAT " us: %s", device, held, outcome);
   job_free (job);
   if (--s->holding == 0)

@@ -36,14 +36,6 @@ vv_stats_free (VvStats *stats)
   g_free (stats);
 }
 
-void
-vv_stats_outcome (VvStats *stats, const char *outcome)
-{
-  for (gsize i = 0; i < VV_GATE_OUTCOMES; i++)
-    if (strcmp (vv_gate_outcomes[i], outcome) == 0)
-      stats->outcomes[i]++;
-}
-
 static void
 add_duration (Latency *latency, gint64 usec)
 {
@@ -51,24 +43,46 @@ add_duration (Latency *latency, gint64 usec)
   vv_histogram_add (&latency->histogram, usec);
 }
 
-/* Null, when it did not come to an end */
-static void
-write_phases (JsonBuilder *b, GKeyFile *report, const char *group)
+/* A time in a report, whatever that says */
+static gint64
+usec_of (GKeyFile *report, const char *key)
 {
+  return CLAMP (g_key_file_get_int64 (report, VV_REPORT, key, NULL), 0, (gint64)VV_COUNT_MAX);
+}
+
+static void
+write_phase (JsonBuilder *b, const char *key, gboolean known, gint64 usec)
+{
+  g_autofree char *name = g_strdelimit (g_strdup (key), "-", '_');
+
+  if (known)
+    vv_json_number (b, name, usec);
+  else
+    vv_json_string (b, name, NULL);
+}
+
+/* All are null when it did not come to an end. The last one, which the worker cannot know, is what the others
+ * leave of the whole. */
+static void
+write_phases (JsonBuilder *b, GKeyFile *report, gint64 held_usec)
+{
+  gint64 rest = held_usec;
+  gboolean known = FALSE;
+
   json_builder_set_member_name (b, "phases");
   json_builder_begin_object (b);
-  for (guint i = 0; i < VV_PHASES; i++) {
-    g_autofree char *name = g_strdelimit (g_strdup (vv_phase_keys[i]), "-", '_');
-    if (g_key_file_has_key (report, group, vv_phase_keys[i], NULL))
-      vv_json_number (b, name, g_key_file_get_int64 (report, group, vv_phase_keys[i], NULL));
-    else
-      vv_json_string (b, name, NULL);
+  for (guint i = 0; i < VV_PHASE_REPLY; i++) {
+    gint64 usec = usec_of (report, vv_phase_keys[i]);
+    known = g_key_file_has_key (report, VV_REPORT, vv_phase_keys[i], NULL);
+    write_phase (b, vv_phase_keys[i], known, usec);
+    rest -= usec;
   }
+  write_phase (b, vv_phase_keys[VV_PHASE_REPLY], known, rest);
   json_builder_end_object (b);
 }
 
 static JsonNode *
-change_new (GKeyFile *report, const char *group, gint64 held_usec, gint64 own_usec)
+change_new (GKeyFile *report, gint64 held_usec, gint64 own_usec)
 {
   static const char *const texts[] = {"device", "operation", "from", "to", "outcome", "why", "failed"};
   g_autoptr (JsonBuilder) b = json_builder_new ();
@@ -76,24 +90,30 @@ change_new (GKeyFile *report, const char *group, gint64 held_usec, gint64 own_us
   json_builder_begin_object (b);
   vv_json_number (b, "time", g_get_real_time ());
   for (gsize i = 0; i < G_N_ELEMENTS (texts); i++) {
-    g_autofree char *text = g_key_file_get_string (report, group, texts[i], NULL);
+    g_autofree char *text = g_key_file_get_string (report, VV_REPORT, texts[i], NULL);
     vv_json_printable (b, texts[i], text);
   }
   vv_json_number (b, "held_us", held_usec);
   vv_json_number (b, "own_us", own_usec);
-  write_phases (b, report, group);
+  write_phases (b, report, held_usec);
   json_builder_end_object (b);
   return json_builder_get_root (b);
 }
 
 void
-vv_stats_change (VvStats *stats, GKeyFile *report, const char *group, gint64 held_usec, gint64 own_usec)
+vv_stats_change (VvStats *stats, GKeyFile *report, gint64 held_usec)
 {
-  g_queue_push_head (&stats->changes, change_new (report, group, held_usec, own_usec));
-  if (stats->changes.length > CHANGES)
-    json_node_unref (g_queue_pop_tail (&stats->changes));
+  g_autofree char *outcome = g_key_file_get_string (report, VV_REPORT, "outcome", NULL);
+  gint64 own_usec = MAX (held_usec - usec_of (report, "kernel-us"), 0);
+
+  for (gsize i = 0; i < VV_GATE_OUTCOMES; i++)
+    if (g_strcmp0 (vv_gate_outcomes[i], outcome) == 0)
+      stats->outcomes[i]++;
   add_duration (&stats->held, held_usec);
   add_duration (&stats->own, own_usec);
+  g_queue_push_head (&stats->changes, change_new (report, held_usec, own_usec));
+  if (stats->changes.length > CHANGES)
+    json_node_unref (g_queue_pop_tail (&stats->changes));
 }
 
 static void

@@ -10,6 +10,9 @@
 #include "json.h"
 #include "metrics.h"
 
+/** The group of a report */
+#define VV_REPORT "change"
+
 typedef struct VvStats VvStats;
 
 VvStats *vv_stats_new (void);
@@ -17,19 +20,11 @@ void vv_stats_free (VvStats *stats);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvStats, vv_stats_free)
 
 /**
- * vv_stats_outcome:
- * @outcome: "detached", "fell-back", "reattached", "left-alone", "failed", "refused",
- * "deadline" or "crashed"
- */
-void vv_stats_outcome (VvStats *stats, const char *outcome);
-
-/**
  * vv_stats_change:
- * @report: its group @group, which a worker has written (worker.h), becomes the newest change
+ * @report: what a worker has written (worker.h), or at least device and outcome: the newest change
  * @held_usec: how long libvirt was held, microseconds
- * @own_usec: of these, outside the kernel and scripts
  */
-void vv_stats_change (VvStats *stats, GKeyFile *report, const char *group, gint64 held_usec, gint64 own_usec);
+void vv_stats_change (VvStats *stats, GKeyFile *report, gint64 held_usec);
 
 /** vv_stats_write: adds the members outcomes, held, own and changes to an object */
 void vv_stats_write (const VvStats *stats, JsonBuilder *builder);

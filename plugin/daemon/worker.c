@@ -11,6 +11,7 @@
 
 #include "libvirt-version.h"
 #include "fork.h"
+#include "stats.h"
 
 #define REPORT_LIMIT 16384
 #define TEXT_LIMIT 4000 /* bytes of one text; it may quote many scripts, and status shows less */

@@ -21,18 +21,15 @@ typedef struct VvWorker VvWorker;
  * VvWorkerClient:
  * @read: driver_override was read; @override: (nullable): it
  * @finished: the work is done and @report says how it went, or the process died and @report is NULL; the
- * worker is still to be freed
+ * worker is still to be freed. The report's group VV_REPORT has the keys device, operation, from, to,
+ * outcome, why, failed (what went wrong), kernel-us (spent in the kernel and in scripts), and the phases
+ * (vv_phase_timer_write())
  */
 typedef struct {
   void (*read) (const char *override, gpointer data);
   void (*finished) (GKeyFile *report, gpointer data);
   gpointer data;
 } VvWorkerClient;
-
-/** The group of a report, with the keys device, operation, from, to, outcome, why, failed (what went wrong),
- * kernel-us, and the phases (vv_phase_timer_write())
- */
-#define VV_REPORT "change"
 
 /** The outcome of a device that libvirt is refused. */
 #define VV_REFUSED "refused"

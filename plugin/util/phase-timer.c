@@ -35,13 +35,3 @@ vv_phase_timer_write (const VvPhaseTimer *timer, GKeyFile *file, const char *gro
   for (guint i = 0; i < VV_PHASE_REPLY; i++)
     g_key_file_set_int64 (file, group, vv_phase_keys[i], timer->usec[i]);
 }
-
-void
-vv_phase_timer_complete (GKeyFile *file, const char *group, gint64 whole_usec)
-{
-  if (!g_key_file_has_key (file, group, vv_phase_keys[VV_PHASE_WAIT], NULL))
-    return;
-  for (guint i = 0; i < VV_PHASE_REPLY; i++)
-    whole_usec -= g_key_file_get_int64 (file, group, vv_phase_keys[i], NULL);
-  g_key_file_set_int64 (file, group, vv_phase_keys[VV_PHASE_REPLY], whole_usec);
-}

@@ -69,12 +69,3 @@ gint64 vv_phase_timer_kernel (const VvPhaseTimer *timer);
  * waits knows
  */
 void vv_phase_timer_write (const VvPhaseTimer *timer, GKeyFile *file, const char *group);
-
-/**
- * vv_phase_timer_complete:
- * @whole_usec: all phases together
- *
- * Adds VV_PHASE_REPLY, the rest, to what vv_phase_timer_write() has written; nothing, where that is not
- * there.
- */
-void vv_phase_timer_complete (GKeyFile *file, const char *group, gint64 whole_usec);

@@ -61,7 +61,17 @@ add_change (VvStats *stats, const char *device, gint64 held, gint64 own)
   g_autoptr (GKeyFile) report = g_key_file_new ();
 
   g_key_file_set_string (report, "change", "device", device);
-  vv_stats_change (stats, report, "change", held, own);
+  g_key_file_set_int64 (report, "change", "kernel-us", held - own);
+  vv_stats_change (stats, report, held);
+}
+
+static void
+add_outcome (VvStats *stats, const char *outcome)
+{
+  g_autoptr (GKeyFile) report = g_key_file_new ();
+
+  g_key_file_set_string (report, "change", "outcome", outcome);
+  vv_stats_change (stats, report, 1);
 }
 
 static void
@@ -86,10 +96,10 @@ test_outcomes_are_counted (void)
 {
   g_autoptr (VvStats) stats = vv_stats_new ();
 
-  vv_stats_outcome (stats, "detached");
-  vv_stats_outcome (stats, "detached");
-  vv_stats_outcome (stats, "crashed");
-  vv_stats_outcome (stats, "unheard-of");
+  add_outcome (stats, "detached");
+  add_outcome (stats, "detached");
+  add_outcome (stats, "crashed");
+  add_outcome (stats, "unheard-of");
   g_autoptr (JsonNode) status = written (stats);
   assert_number (object (status, "outcomes"), "detached", 2);
   assert_number (object (status, "outcomes"), "crashed", 1);
@@ -124,7 +134,7 @@ test_text_can_be_shown (void)
   g_autofree char *failed = g_strconcat ("a\033[2Jb\302\233c\342\200\256d\ne\\f\";\303\274", endless, NULL);
 
   g_key_file_set_string (report, "change", "failed", failed);
-  vv_stats_change (stats, report, "change", 1, 1);
+  vv_stats_change (stats, report, 1);
   g_autoptr (JsonNode) status = written (stats);
   const char *text = json_object_get_string_member (change (status, 0), "failed");
   g_assert_true (g_str_has_prefix (text, "a?[2Jb?c?d e\\f\";\303\274yyy"));
@@ -139,12 +149,33 @@ test_phases (void)
   g_autoptr (GKeyFile) report = g_key_file_new ();
 
   g_key_file_set_int64 (report, "change", "bind-us", 8500);
-  vv_stats_change (stats, report, "change", 1, 1);
+  vv_stats_change (stats, report, 1);
   g_autoptr (JsonNode) status = written (stats);
   JsonObject *phases = json_object_get_object_member (change (status, 0), "phases");
   assert_number (phases, "bind_us", 8500);
   g_assert_true (json_object_get_null_member (phases, "reply_us"));
   g_assert_cmpuint (json_object_get_size (phases), ==, 9);
+}
+
+static void
+test_phases_add_up (void)
+{
+  static const char *const phases[] = {"wait",   "find",    "select", "module", "bind",
+                                       "script", "journal", "other",  "reply"};
+  g_autoptr (VvStats) stats = vv_stats_new ();
+  g_autoptr (GKeyFile) report = g_key_file_new ();
+
+  for (guint i = 0; i < 8; i++) {
+    g_autofree char *key = g_strconcat (phases[i], "-us", NULL);
+    g_key_file_set_int64 (report, "change", key, 1 << i);
+  }
+  vv_stats_change (stats, report, 1000);
+  g_autoptr (JsonNode) status = written (stats);
+  JsonObject *told = json_object_get_object_member (change (status, 0), "phases");
+  for (guint i = 0; i < 9; i++) {
+    g_autofree char *name = g_strconcat (phases[i], "_us", NULL);
+    assert_number (told, name, i < 8 ? 1 << i : 1000 - 255);
+  }
 }
 
 static void
@@ -188,6 +219,7 @@ main (int argc, char **argv)
   g_test_add_func ("/stats/one-change", test_one_change);
   g_test_add_func ("/stats/text-can-be-shown", test_text_can_be_shown);
   g_test_add_func ("/stats/phases", test_phases);
+  g_test_add_func ("/stats/phases/add-up", test_phases_add_up);
   g_test_add_func ("/stats/buckets", test_buckets);
   g_test_add_func ("/stats/newest-changes-come-first", test_newest_changes_come_first);
   return g_test_run ();
