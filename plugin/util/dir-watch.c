@@ -9,51 +9,28 @@
 
 #include "io.h"
 
-#define COMES (IN_CREATE | IN_MOVED_TO | IN_ONLYDIR)
-
 struct VvDirWatch {
   char *directory;
-  char *parent;
   char *name; /* of the directory in its parent */
   uint32_t events;
   char *part;
   VvDirWatchFunc changed;
   gpointer data;
   VvFd fd;
-  int in_directory; /* watch descriptors; -1: none */
+  int in_directory; /* watch descriptor; -1: it is not there */
   int in_parent;
   guint source;
 };
 
-static void
+/* What was watched before by this name may be somewhere else now. Returns: FALSE with errno set: it is
+ * there and cannot be watched */
+static gboolean
 watch_directory (VvDirWatch *w)
 {
-  w->in_directory =
-      inotify_add_watch (w->fd, w->directory, w->events | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR);
-}
-
-/* The directory, or its parent until it comes. The second try is for one that came between the two. Returns:
- * FALSE with errno set */
-static gboolean
-arm (VvDirWatch *w)
-{
-  watch_directory (w);
-  if (w->in_directory < 0 && errno == ENOENT && w->in_parent < 0) {
-    w->in_parent = inotify_add_watch (w->fd, w->parent, COMES);
-    watch_directory (w);
-  }
-  if (w->in_directory >= 0 && w->in_parent >= 0) {
-    inotify_rm_watch (w->fd, w->in_parent);
-    w->in_parent = -1;
-  }
-  return w->in_directory >= 0 || w->in_parent >= 0;
-}
-
-static void
-arm_again (VvDirWatch *w)
-{
-  if (!arm (w))
-    g_message ("%s cannot be watched any more: %s", w->parent, g_strerror (errno));
+  if (w->in_directory >= 0)
+    inotify_rm_watch (w->fd, w->in_directory);
+  w->in_directory = inotify_add_watch (w->fd, w->directory, w->events | IN_ONLYDIR);
+  return w->in_directory >= 0 || errno == ENOENT;
 }
 
 /* Returns: whether it is something of interest */
@@ -63,17 +40,11 @@ take (VvDirWatch *w, const struct inotify_event *event)
   const char *name = event->len ? event->name : "";
 
   if (event->wd == w->in_parent && strcmp (name, w->name) == 0) {
-    arm_again (w);
+    watch_directory (w);
     return TRUE;
   }
-  if (event->wd != w->in_directory)
-    return FALSE;
-  if (event->mask & (IN_DELETE_SELF | IN_MOVE_SELF)) {
-    inotify_rm_watch (w->fd, w->in_directory);
-    arm_again (w);
-    return w->in_directory >= 0;
-  }
-  return !w->part || strstr (name, w->part) != NULL;
+  /* IN_IGNORED: the directory is gone */
+  return event->wd == w->in_directory && !(event->mask & IN_IGNORED) && (!w->part || strstr (name, w->part));
 }
 
 static gboolean
@@ -100,9 +71,9 @@ vv_dir_watch_new (const char *directory, uint32_t events, const char *part, VvDi
                   gpointer data, GError **error)
 {
   g_autoptr (VvDirWatch) w = g_new0 (VvDirWatch, 1);
+  g_autofree char *parent = g_path_get_dirname (directory);
 
   w->directory = g_strdup (directory);
-  w->parent = g_path_get_dirname (directory);
   w->name = g_path_get_basename (directory);
   w->events = events;
   w->part = g_strdup (part);
@@ -110,7 +81,9 @@ vv_dir_watch_new (const char *directory, uint32_t events, const char *part, VvDi
   w->data = data;
   w->in_directory = w->in_parent = -1;
   w->fd = inotify_init1 (IN_CLOEXEC | IN_NONBLOCK);
-  if (w->fd < 0 || !arm (w)) {
+  if (w->fd >= 0)
+    w->in_parent = inotify_add_watch (w->fd, parent, IN_CREATE | IN_MOVED_TO | IN_ONLYDIR);
+  if (w->in_parent < 0 || !watch_directory (w)) {
     vv_set_errno (error, errno, _ ("%s cannot be watched"), directory);
     return NULL;
   }
@@ -127,7 +100,6 @@ vv_dir_watch_free (VvDirWatch *w)
     g_source_remove (w->source);
   vv_fd_close (&w->fd);
   g_free (w->directory);
-  g_free (w->parent);
   g_free (w->name);
   g_free (w->part);
   g_free (w);

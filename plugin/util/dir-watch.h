@@ -2,7 +2,7 @@
  *
  * dir-watch: tells when names come into a directory, or go, which itself may come and go.
  *
- * Owns: an inotify(7) on the directory or, while that is not there, on its parent. (GFileMonitor would look
+ * Owns: an inotify(7) on the directory and on its parent, which must be there. (GFileMonitor would look
  * for a missing directory every four seconds: rule R11.) Knows nothing of what is in it.
  */
 #pragma once
