@@ -27,7 +27,7 @@
 /* One fanotify group: a file that cannot be read must be opened for writing by the event, and the other way
  * round, hence two. */
 typedef struct {
-  int fd;
+  VvFd fd;
   guint source;
   guint flags; /* with which the events' own descriptors are opened */
 } Group;
@@ -45,7 +45,7 @@ struct VvGate {
   GHashTable *held;      /* of Announced, whose thread is at drivers_probe */
   guint blocked;         /* announcements whose thread is blocked */
   guint unanswered;      /* opens that were read from a queue */
-  int busy;              /* an eventfd that is readable while there may be such an open */
+  VvFd busy;             /* an eventfd that is readable while there may be such an open */
   gboolean is_busy;
   guint beat;        /* the timer of the progress; 0: none */
   guint64 *progress; /* shared with the watchdog */
@@ -58,7 +58,7 @@ typedef struct {
   VvAnnouncement is; /* first: the client knows no more of it */
   gpointer device_data;
   guint expiry; /* of the deadline, while its thread waits for us; else of the announcement */
-  int pidfd;    /* of the thread's process; -1: none */
+  VvFd pidfd;   /* of the thread's process; -1: none */
   guint death;
   int probe; /* drivers_probe, while its thread is held there */
   VvGate *gate;
@@ -72,10 +72,8 @@ stop_waiting (Announced *a)
     g_source_remove (a->expiry);
   if (a->death)
     g_source_remove (a->death);
-  if (a->pidfd >= 0)
-    close (a->pidfd);
+  vv_fd_close (&a->pidfd);
   a->expiry = a->death = 0;
-  a->pidfd = -1;
 }
 
 static void
@@ -108,25 +106,20 @@ executable_of (const VvGate *gate, pid_t tid)
 }
 
 /* Anybody may read driver_override and name a program as libvirt's; only root can move a device. The owner of
- * /proc/TID does not tell: it is root's for any process that may not be dumped (proc(5)). */
+ * /proc/TID does not tell: it is root's for any process that may not be dumped (proc(5)). @process: (out):
+ * the thread's */
 static gboolean
-is_root (const char *status)
+is_of_root (const VvGate *gate, pid_t tid, int *process)
 {
+  char path[32];
   guint real, effective;
-  const char *line = status ? strstr (status, "\nUid:") : NULL;
 
-  return line && sscanf (line, "\nUid: %u %u", &real, &effective) == 2 && effective == 0;
-}
-
-/* pidfd_open(2) takes a process, that is the first of its threads; -1 where the kernel has none (before 5.3)
- */
-static int
-open_process (const char *status)
-{
-  const char *line = strstr (status, "\nTgid:");
-  int tgid;
-
-  return line && sscanf (line, "\nTgid: %d", &tgid) == 1 ? (int)syscall (SYS_pidfd_open, tgid, 0) : -1;
+  snprintf (path, sizeof path, "%d/status", (int)tid);
+  g_autofree char *status = vv_io_read (gate->host->proc, path, STATUS_LIMIT, NULL);
+  const char *tgid = status ? strstr (status, "\nTgid:") : NULL;
+  const char *uid = tgid ? strstr (tgid, "\nUid:") : NULL;
+  return uid && sscanf (tgid, "\nTgid: %d", process) == 1 &&
+         sscanf (uid, "\nUid: %u %u", &real, &effective) == 2 && effective == 0;
 }
 
 /* --- for the watchdog --- */
@@ -316,18 +309,16 @@ static Announced *
 new_announcement (VvGate *gate, int fd, pid_t tid)
 {
   g_autofree char *executable = executable_of (gate, tid);
-  char path[32];
+  int process;
 
   if (!executable || !g_strv_contains ((const char *const *)gate->executables, executable))
     return NULL;
-  snprintf (path, sizeof path, "%d/status", (int)tid);
-  g_autofree char *status = vv_io_read (gate->host->proc, path, STATUS_LIMIT, NULL);
-  g_autofree char *address = is_root (status) ? device_of (fd) : NULL;
+  g_autofree char *address = is_of_root (gate, tid, &process) ? device_of (fd) : NULL;
   if (!address)
     return NULL;
   Announced *a = g_new0 (Announced, 1);
   a->gate = gate;
-  a->pidfd = open_process (status);
+  a->pidfd = (int)syscall (SYS_pidfd_open, process, 0); /* not before Linux 5.3 */
   a->is.tid = tid;
   a->is.fd = fd;
   a->is.before.driver = device_link (gate, address, "driver");
@@ -449,10 +440,8 @@ close_group (Group *group)
 {
   if (group->source)
     g_source_remove (group->source);
-  if (group->fd >= 0)
-    close (group->fd);
+  vv_fd_close (&group->fd);
   group->source = 0;
-  group->fd = -1;
 }
 
 static gboolean
@@ -589,8 +578,7 @@ vv_gate_free (VvGate *gate)
   close_group (&gate->probe);
   close_group (&gate->overrides);
   vv_watchdog_free (gate->watchdog);
-  if (gate->busy >= 0)
-    close (gate->busy);
+  vv_fd_close (&gate->busy);
   if (gate->progress)
     munmap (gate->progress, sizeof *gate->progress);
   g_hash_table_unref (gate->watched);
