@@ -159,9 +159,9 @@ static int
 run (const Options *o)
 {
   const VvServiceOptions service_options = {
-      .settings = {.executables = o->serve,
-                   .deadline_ms = o->deadline_s == NOT_SAID ? 0 : (guint)o->deadline_s * 1000,
-                   .gate = !o->no_gate},
+      .executables = o->serve,
+      .deadline_ms = o->deadline_s == NOT_SAID ? 0 : (guint)o->deadline_s * 1000,
+      .no_gate = o->no_gate,
       .monitor = VV_MONITOR,
   };
   g_autoptr (GError) error = NULL;

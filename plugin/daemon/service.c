@@ -15,16 +15,17 @@
 #include "uevents.h"
 #include "worker.h"
 
+#define DEADLINE_MS 30000
 #define WATCHDOG_MS 10000
 /* libvirt goes on with the device as soon as it is let go; the monitor's start and questions wait for that.
  */
 #define LOOK_AFTER_S 1
 
 struct VvService {
-  VvSettings options;   /* the strings are the caller's while the service is made, then our own */
-  VvSettings *settings; /* what they make with the policy */
-  gint64 policy_read;   /* g_get_real_time(); 0: not yet */
-  gint64 started;       /* g_get_real_time() */
+  VvServiceOptions options; /* the executables are our own, all else the caller's */
+  VvSettings *settings;     /* what they make with the policy */
+  gint64 policy_read;       /* g_get_real_time(); 0: not yet */
+  gint64 started;           /* g_get_real_time() */
   VvContext *context;
   VvGate *gate;         /* NULL: off */
   gboolean gate_closes; /* as soon as nobody is held */
@@ -386,15 +387,7 @@ adjust_gate (VvService *s)
 {
   g_autoptr (GError) error = NULL;
 
-  if (s->settings->gate && !s->gate) {
-    g_clear_pointer (&s->gate_off, g_free);
-    if (open_gate (s, &error))
-      return;
-    s->gate_off = g_strdup (error->message);
-    g_warning ("the gate is off, so hot plug gets what libvirt itself chooses: %s", s->gate_off);
-  } else if (s->settings->gate && !s->gate_closes) {
-    vv_gate_set (s->gate, (const char *const *)s->settings->executables, s->settings->deadline_ms);
-  } else if (!s->settings->gate) {
+  if (s->settings->gate_off) {
     g_free (s->gate_off);
     s->gate_off = g_strdup (s->settings->gate_off);
     if (!s->gate || s->gate_closes)
@@ -403,10 +396,46 @@ adjust_gate (VvService *s)
     vv_gate_open_up (s->gate); /* who is held stays so; nobody else is */
     if (!s->holding)
       end_gate (s);
+  } else if (!s->gate) {
+    g_clear_pointer (&s->gate_off, g_free);
+    if (open_gate (s, &error))
+      return;
+    s->gate_off = g_strdup (error->message);
+    g_warning ("the gate is off, so hot plug gets what libvirt itself chooses: %s", s->gate_off);
+  } else if (!s->gate_closes) {
+    vv_gate_set (s->gate, (const char *const *)s->settings->executables, s->settings->deadline_ms);
   }
 }
 
 /* --- the policy --- */
+
+VvSettings *
+vv_settings_new (const VvServiceOptions *options, const VvPolicy *policy)
+{
+  static const char *const libvirt[] = {"libvirtd", "virtqemud", "virtchd", NULL};
+  VvSettings *settings = g_new0 (VvSettings, 1);
+  char **executables = options->executables ? options->executables : policy->executables;
+
+  settings->executables = g_strdupv (executables ? executables : (char **)libvirt);
+  settings->deadline_ms = options->deadline_ms ? options->deadline_ms
+                          : policy->deadline_s ? policy->deadline_s * 1000
+                                               : DEADLINE_MS;
+  if (options->no_gate)
+    settings->gate_off = g_strdup ("turned off by --no-gate");
+  else if (policy->gate == VV_NO)
+    settings->gate_off = g_strdup ("turned off by the policy; 'vfio-variant policy' shows where");
+  return settings;
+}
+
+void
+vv_settings_free (VvSettings *settings)
+{
+  if (!settings)
+    return;
+  g_strfreev (settings->executables);
+  g_free (settings->gate_off);
+  g_free (settings);
+}
 
 static void
 adopt_settings (VvService *s)
@@ -437,8 +466,8 @@ vv_service_new (const VvServiceOptions *options, GError **error)
 {
   g_autoptr (VvService) s = g_new0 (VvService, 1);
 
-  s->options = options->settings;
-  s->options.executables = g_strdupv (options->settings.executables);
+  s->options = *options;
+  s->options.executables = g_strdupv (options->executables);
   s->started = g_get_real_time ();
   s->jobs = g_ptr_array_new ();
   s->stats = vv_stats_new ();

@@ -3,26 +3,48 @@
  * service: what vfio-variantd does: for each device that libvirt announces a worker, for each open that is
  * held an answer.
  *
- * Owns: bringing gate, workers, monitor and statistics together, and the rule that a held open is
- * always answered: when the work is done, when the worker died, at the deadline, at the end of the daemon.
- * Knows nothing of signals, options or systemd.
+ * Owns: what counts first, options or policy, bringing gate, workers, monitor and statistics together, and
+ * the rule that a held open is always answered: when the work is done, when the worker died, at the deadline,
+ * at the end of the daemon. Knows nothing of signals, options or systemd.
  */
 #pragma once
 
 #include "context.h"
-#include "settings.h"
 
 /**
  * VvServiceOptions:
  * @sysroot: (nullable): another root than the running system's, for tests
- * @settings: what the command line says
+ * @executables: (nullable): whom the gate serves; NULL: not said
+ * @deadline_ms: how long libvirt is held before nothing new is begun; 0: not said
+ * @no_gate: nobody is served
  * @monitor: path of the libvirt client
+ *
+ * What the command line says
  */
 typedef struct {
   const char *sysroot;
-  VvSettings settings;
+  char **executables;
+  guint deadline_ms;
+  gboolean no_gate;
   const char *monitor;
 } VvServiceOptions;
+
+/** VvSettings: what the gate goes by; @gate_off: (nullable): why nobody is served */
+typedef struct {
+  char **executables;
+  guint deadline_ms;
+  char *gate_off;
+} VvSettings;
+
+/**
+ * vv_settings_new:
+ * @policy: what the administrator's files say
+ *
+ * Returns: (transfer full): what @options say, else what @policy says, else what is built in
+ */
+VvSettings *vv_settings_new (const VvServiceOptions *options, const VvPolicy *policy);
+void vv_settings_free (VvSettings *settings);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvSettings, vv_settings_free)
 
 typedef struct VvService VvService;
 

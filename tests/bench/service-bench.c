@@ -243,7 +243,7 @@ run (FakeKernel *k)
 {
   static char libvirt[] = LIBVIRT;
   char *executables[] = {libvirt, NULL};
-  const VvServiceOptions options = {k->root, {executables, 30000, TRUE, NULL}, "/bin/true"};
+  const VvServiceOptions options = {k->root, executables, 30000, FALSE, "/bin/true"};
   g_autoptr (GError) error = NULL;
   g_autoptr (VvService) service = vv_service_new (&options, &error);
 

@@ -156,7 +156,7 @@ new_service (const Fixture *f, GError **error)
 {
   char *programs[] = {(char *)"fake-libvirt", NULL};
   g_autofree char *monitor = below (f, "monitor");
-  const VvServiceOptions options = {f->k->root, {programs, f->deadline_ms, !f->no_gate, NULL}, monitor};
+  const VvServiceOptions options = {f->k->root, programs, f->deadline_ms, f->no_gate, monitor};
 
   return vv_service_new (&options, error);
 }
