@@ -7,7 +7,7 @@
 #pragma once
 
 #include "command.h"
-#include "names.h"
+#include "udev.h"
 #include "attach.h"
 
 /**

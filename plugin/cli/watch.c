@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "dir-watch.h"
-#include "uevents.h"
+#include "udev.h"
 
 typedef struct {
   VvWatchFunc func;

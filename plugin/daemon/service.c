@@ -12,7 +12,7 @@
 #include "recovery.h"
 #include "stats.h"
 #include "status-socket.h"
-#include "uevents.h"
+#include "udev.h"
 #include "worker.h"
 
 #define DEADLINE_MS 30000

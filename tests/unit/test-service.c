@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #include "libvirt-actor.h"
-#include "uevents.h"
+#include "udev.h"
 
 #define LONG_MS 60000 /* nothing here takes that long */
 #define NOBODY 65534
