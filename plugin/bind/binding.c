@@ -6,7 +6,6 @@
 
 #include "binding-steps.h"
 #include "in-use.h"
-#include "new-device.h"
 #include "recovery.h"
 
 #define LOCK_TIMEOUT_MS 30000

@@ -43,7 +43,7 @@ VvBinding *vv_binding_open_between (const VvContext *context, const char *addres
  * vv_binding_expect_new:
  *
  * The device has appeared just now: when it is on no driver, and has no driver_override, perhaps none had its
- * turn yet (see new-device). Then its home is not known but chosen by the kernel, as it would have been,
+ * turn yet (see pci-device). Then its home is not known but chosen by the kernel, as it would have been,
  * unless the kernel is told to leave it alone: the reattach lets it choose, and so does a detach that fails.
  * A bind that the kernel is not ready for is done again when it is.
  */

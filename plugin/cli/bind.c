@@ -8,7 +8,6 @@
 #include "group.h"
 #include "in-use.h"
 #include "move.h"
-#include "new-device.h"
 #include "attach.h"
 
 typedef struct {

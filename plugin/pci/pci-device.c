@@ -8,6 +8,11 @@
 
 #define DEVICES "bus/pci/devices"
 
+/* Of waits for a new device */
+#define SHOWN_LIMIT_US (2 * G_USEC_PER_SEC)
+#define LOOK_US 5000
+#define TRIED_US 100000
+
 char *
 vv_pci_address (guint domain, guint bus, guint slot, guint function)
 {
@@ -272,4 +277,43 @@ vv_pci_group_members (const VvHost *host, const VvPciDevice *device)
                               : NULL;
 
   return path ? vv_io_list (host->sys, path) : g_ptr_array_new_with_free_func (g_free);
+}
+
+/* --- new devices --- */
+
+void
+vv_new_device_wait_shown (const VvHost *host, const char *address)
+{
+  gint64 end = g_get_monotonic_time () + SHOWN_LIMIT_US;
+  g_autofree char *device = g_build_filename (DEVICES, address, NULL);
+  g_autofree char *driver = g_build_filename (device, "driver", NULL);
+
+  if (!host->proc || !vv_io_exists (host->proc, "bus/pci") || vv_io_exists (host->sys, driver))
+    return;
+  /* pci_proc_attach_device() in drivers/pci/proc.c: the bus's directory has the domain in its name where
+   * there may be several */
+  const char *bus = strchr (address, ':') + 1;
+  g_autofree char *path = g_strdup_printf ("bus/pci/%.2s/%s", bus, bus + strlen ("3b:"));
+  g_autofree char *with_domain = g_strdup_printf ("bus/pci/%.*s/%s", (int)(bus + strlen ("3b") - address),
+                                                  address, bus + strlen ("3b:"));
+  while (!vv_io_exists (host->proc, path) && !vv_io_exists (host->proc, with_domain) &&
+         vv_io_exists (host->sys, device) && g_get_monotonic_time () < end)
+    g_usleep (LOOK_US);
+}
+
+void
+vv_new_device_wait_tried (const VvPciDevice *device)
+{
+  g_autofree char *count = vv_io_attribute (device->dir, "physfn/sriov_numvfs");
+
+  if (!count)
+    g_usleep (TRIED_US);
+}
+
+gboolean
+vv_new_device_is_left_alone (const VvPciDevice *device)
+{
+  g_autofree char *probed = vv_io_attribute (device->dir, "physfn/sriov_drivers_autoprobe");
+
+  return g_strcmp0 (probed, "0") == 0;
 }

@@ -2,9 +2,9 @@
  *
  * pci-device: what sysfs says of one PCI device, through one open directory.
  *
- * Owns: addresses in all their spellings and the attributes of a device. Reads only; who may change a device,
- * and how, is binding's business. Source of the attributes: Documentation/ABI/testing/sysfs-bus-pci of the
- * kernel.
+ * Owns: addresses in all their spellings, the attributes of a device, and the waits, all of them bounded, for
+ * one that has just appeared. Reads only; who may change a device, and how, is binding's business. Source of
+ * the attributes: Documentation/ABI/testing/sysfs-bus-pci of the kernel.
  */
 #pragma once
 
@@ -152,3 +152,35 @@ gboolean vv_pci_has_flr (const VvPciDevice *device);
 /** vv_pci_group_members: Returns: (transfer full) (element-type utf8): addresses in @device's IOMMU group,
  * itself included */
 GPtrArray *vv_pci_group_members (const VvHost *host, const VvPciDevice *device);
+
+/*
+ * A device that the kernel is adding right now, as the virtual functions that a write to sriov_numvfs makes
+ *
+ * The kernel tells user space of a device (device_add() in drivers/base/core.c) before it has shown all of
+ * it, and before it lets drivers have it: pci_iov_add_virtfn() (drivers/pci/iov.c) makes the link to the
+ * physical function after that, and pci_bus_add_device() (drivers/pci/bus.c) then makes its file below
+ * /proc/bus/pci, sets match_driver, without which no driver matches, not even one that is bound by hand, and
+ * tries the drivers.
+ */
+
+/**
+ * vv_new_device_wait_shown:
+ *
+ * Waits until the kernel has shown all of the device, its link to the physical function among it; for 2
+ * seconds at most. Returns at once for any other device, one with a driver among them, and where there is no
+ * /proc/bus/pci to tell by.
+ */
+void vv_new_device_wait_shown (const VvHost *host, const char *address);
+
+/**
+ * vv_new_device_wait_tried:
+ *
+ * Waits until the kernel has let drivers try the device: of a virtual function, until whoever makes it and
+ * its siblings is done (sriov_numvfs_show() takes the physical function's lock, which sriov_numvfs_store()
+ * holds meanwhile); of another, for a tenth of a second.
+ */
+void vv_new_device_wait_tried (const VvPciDevice *device);
+
+/** vv_new_device_is_left_alone: Returns: whether the kernel is told not to look for a driver for this virtual
+ * function (its physical function's sriov_drivers_autoprobe is 0) */
+gboolean vv_new_device_is_left_alone (const VvPciDevice *device);

@@ -3,7 +3,7 @@
  * new-device: a device that has just appeared is on its variant in the end, whoever was trying it meanwhile;
  * and has what the kernel would have given it when it comes back.
  */
-#include "new-device.h"
+#include "pci-device.h"
 
 #include "fake-migration.h"
 #include "nic-fixture.h"
