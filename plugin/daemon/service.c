@@ -49,7 +49,9 @@ typedef struct {
   gboolean stood_back;
 } Job;
 
-static VvWorkerClient worker_client (gpointer data);
+static void override_read (const char *override, gpointer job);
+static void work_finished (GKeyFile *report, gpointer job);
+static const VvWorkerClient worker_client = {override_read, work_finished};
 
 static void
 job_free (Job *job)
@@ -133,14 +135,13 @@ let_go (Job *job, GKeyFile *report, const char *outcome)
 static gboolean
 stands_back (Job *job)
 {
-  VvWorkerClient client = worker_client (job);
   const VvAnnouncement *a = job->announcement;
   gboolean touched = vv_worker_touched (job->worker);
 
   g_critical ("%s: the process that moved it died; libvirt goes its own way", a->address);
   g_clear_pointer (&job->worker, vv_worker_free);
   if (touched)
-    job->worker = vv_worker_stand_back (job->service->context, a, &client);
+    job->worker = vv_worker_stand_back (job->service->context, a, &worker_client, job);
   return job->worker != NULL;
 }
 
@@ -170,12 +171,6 @@ override_read (const char *override, gpointer data)
   vv_gate_proceed (job->announcement, override);
 }
 
-static VvWorkerClient
-worker_client (gpointer job)
-{
-  return (VvWorkerClient){override_read, work_finished, job};
-}
-
 /* --- the gate's client --- */
 
 static void
@@ -194,14 +189,13 @@ device_announced (VvAnnouncement *announcement, gpointer data)
 {
   VvService *s = data;
   Job *job = g_new0 (Job, 1);
-  VvWorkerClient client = worker_client (job);
   g_autoptr (GError) error = NULL;
 
   if (vv_modules_changed (s->context->modules)) /* what depmod made anew counts from the next device on */
     reload_tables (s);
   job->service = s;
   job->announcement = announcement;
-  job->worker = vv_worker_start (s->context, announcement, &client, &error);
+  job->worker = vv_worker_start (s->context, announcement, &worker_client, job, &error);
   if (!job->worker) {
     g_warning ("%s: no process for it: %s", announcement->address, error->message);
     g_free (job);

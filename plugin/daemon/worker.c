@@ -27,7 +27,8 @@ struct VvWorker {
   guint source;
   gboolean touched;
   gboolean reported; /* it has its log to write yet, and ends by itself */
-  VvWorkerClient client;
+  const VvWorkerClient *client;
+  gpointer data;
 };
 
 /* What a worker waits for; both by g_get_monotonic_time(), which is the same in all processes. */
@@ -192,7 +193,7 @@ readable (int fd, GIOCondition condition, gpointer data)
     return G_SOURCE_CONTINUE;
   if (n > 0 && *text == OVERRIDE) {
     text[n] = '\0';
-    worker->client.read (n > 1 ? text + 1 : NULL, worker->client.data);
+    worker->client->read (n > 1 ? text + 1 : NULL, worker->data);
     return G_SOURCE_CONTINUE;
   }
   if (n == 1) {
@@ -203,13 +204,13 @@ readable (int fd, GIOCondition condition, gpointer data)
   gboolean sound = n > 1 && g_key_file_load_from_data (report, text, n, G_KEY_FILE_NONE, NULL);
   worker->source = 0;
   worker->reported = n > 1;
-  worker->client.finished (sound ? report : NULL, worker->client.data);
+  worker->client->finished (sound ? report : NULL, worker->data);
   return G_SOURCE_REMOVE;
 }
 
 static VvWorker *
 start (const VvContext *context, const VvAnnouncement *announcement, const VvWorkerClient *client,
-       void (*work) (const VvContext *, const VvAnnouncement *, int), GError **error)
+       gpointer data, void (*work) (const VvContext *, const VvAnnouncement *, int), GError **error)
 {
   int fds[2];
 
@@ -233,23 +234,24 @@ start (const VvContext *context, const VvAnnouncement *announcement, const VvWor
   VvWorker *worker = g_new0 (VvWorker, 1);
   worker->pidfd = (int)syscall (SYS_pidfd_open, pid, 0);
   worker->fd = fds[0];
-  worker->client = *client;
+  worker->client = client;
+  worker->data = data;
   worker->source = g_unix_fd_add (fds[0], G_IO_IN | G_IO_HUP, readable, worker);
   return worker;
 }
 
 VvWorker *
 vv_worker_start (const VvContext *context, const VvAnnouncement *announcement, const VvWorkerClient *client,
-                 GError **error)
+                 gpointer data, GError **error)
 {
-  return start (context, announcement, client, hand_over, error);
+  return start (context, announcement, client, data, hand_over, error);
 }
 
 VvWorker *
 vv_worker_stand_back (const VvContext *context, const VvAnnouncement *announcement,
-                      const VvWorkerClient *client)
+                      const VvWorkerClient *client, gpointer data)
 {
-  VvWorker *worker = start (context, announcement, client, stand_back, NULL);
+  VvWorker *worker = start (context, announcement, client, data, stand_back, NULL);
 
   if (worker)
     worker->touched = TRUE;

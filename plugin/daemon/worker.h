@@ -28,7 +28,6 @@ typedef struct VvWorker VvWorker;
 typedef struct {
   void (*read) (const char *override, gpointer data);
   void (*finished) (GKeyFile *report, gpointer data);
-  gpointer data;
 } VvWorkerClient;
 
 /** The outcome of a device that libvirt is refused. */
@@ -43,7 +42,7 @@ typedef struct {
  * Returns: (transfer full): the worker; NULL with @error set when there can be no process
  */
 VvWorker *vv_worker_start (const VvContext *context, const VvAnnouncement *announcement,
-                           const VvWorkerClient *client, GError **error);
+                           const VvWorkerClient *client, gpointer data, GError **error);
 
 /**
  * vv_worker_stand_back:
@@ -55,7 +54,7 @@ VvWorker *vv_worker_start (const VvContext *context, const VvAnnouncement *annou
  * Returns: (transfer full) (nullable): as vv_worker_start(); its report says that the first one died
  */
 VvWorker *vv_worker_stand_back (const VvContext *context, const VvAnnouncement *announcement,
-                                const VvWorkerClient *client);
+                                const VvWorkerClient *client, gpointer data);
 
 /** vv_worker_go: libvirt is held @since, until @deadline (both by g_get_monotonic_time()): do it */
 void vv_worker_go (VvWorker *worker, gint64 since, gint64 deadline);
