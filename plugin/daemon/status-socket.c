@@ -14,8 +14,8 @@
 #define LOCK "vfio-variantd.lock"
 
 struct VvStatusSocket {
-  int lock;
-  int fd;
+  VvFd lock;
+  VvFd fd;
   guint source;
   char *path;
   VvStatusFunc func;
@@ -27,7 +27,7 @@ static gboolean
 connected (int fd, GIOCondition condition, gpointer data)
 {
   VvStatusSocket *s = data;
-  int client = accept4 (fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  g_auto (VvFd) client = accept4 (fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
   (void)condition;
   if (client < 0)
@@ -35,7 +35,6 @@ connected (int fd, GIOCondition condition, gpointer data)
   g_autofree char *text = s->func (s->data);
   if (send (client, text, strlen (text), MSG_NOSIGNAL) < 0)
     g_debug ("status: %s", g_strerror (errno));
-  close (client);
   return G_SOURCE_CONTINUE;
 }
 
@@ -45,16 +44,14 @@ static int
 take_lock (const char *path, GError **error)
 {
   struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-  int fd = open (path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+  g_auto (VvFd) fd = open (path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 
   if (fd >= 0 && fcntl (fd, F_SETLK, &whole) == 0)
-    return fd;
+    return vv_fd_steal (&fd);
   if (fd >= 0 && (errno == EACCES || errno == EAGAIN))
     g_set_error (error, VV_ERROR, VV_ERROR_REFUSED, "%s: another vfio-variantd is running", path);
   else
     vv_set_errno (error, errno, "%s: lock", path);
-  if (fd >= 0)
-    close (fd);
   return -1;
 }
 
@@ -68,16 +65,14 @@ listen_at (const char *path, GError **error)
     vv_set_errno (error, ENAMETOOLONG, "%s: socket", path);
     return -1;
   }
-  int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  g_auto (VvFd) fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   unlink (path);
   mode_t mask = umask (0177);
   gboolean bound = fd >= 0 && bind (fd, (const void *)&address, sizeof address) == 0;
   umask (mask);
   if (bound && listen (fd, BACKLOG) == 0)
-    return fd;
+    return vv_fd_steal (&fd);
   vv_set_errno (error, errno, "%s: listen", path);
-  if (fd >= 0)
-    close (fd);
   return -1;
 }
 
@@ -86,16 +81,13 @@ vv_status_socket_new (const VvHost *host, VvStatusFunc func, gpointer data, GErr
 {
   g_autofree char *path = g_build_filename (host->run_path, VV_DAEMON_SOCKET, NULL);
   g_autofree char *lock_path = g_build_filename (host->run_path, LOCK, NULL);
-  int lock = take_lock (lock_path, error);
+  g_auto (VvFd) lock = take_lock (lock_path, error);
   int fd = lock >= 0 ? listen_at (path, error) : -1;
 
-  if (fd < 0) {
-    if (lock >= 0)
-      close (lock);
+  if (fd < 0)
     return NULL;
-  }
   VvStatusSocket *s = g_new0 (VvStatusSocket, 1);
-  s->lock = lock;
+  s->lock = vv_fd_steal (&lock);
   s->fd = fd;
   s->path = g_steal_pointer (&path);
   s->func = func;
@@ -110,9 +102,9 @@ vv_status_socket_free (VvStatusSocket *s)
   if (!s)
     return;
   g_source_remove (s->source);
-  close (s->fd);
+  vv_fd_close (&s->fd);
   unlink (s->path);
-  close (s->lock); /* last: from now on the next daemon may come */
+  vv_fd_close (&s->lock); /* last: from now on the next daemon may come */
   g_free (s->path);
   g_free (s);
 }
