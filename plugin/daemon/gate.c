@@ -143,15 +143,6 @@ start_watchdog (VvGate *gate)
   gate->watchdog = vv_watchdog_new (fds, gate->progress, gate->watchdog_ms);
 }
 
-/* Before a queue is read: from the read to the answer nothing else tells that somebody waits. */
-static void
-become_busy (VvGate *gate)
-{
-  if (!gate->is_busy && eventfd_write (gate->busy, 1) < 0)
-    g_warning ("gate: eventfd: %s", g_strerror (errno));
-  gate->is_busy = TRUE;
-}
-
 /* After a queue was read, or an answer was given later */
 static void
 settle (VvGate *gate)
@@ -404,7 +395,10 @@ readable (int fd, GIOCondition condition, gpointer data)
   struct fanotify_event_metadata events[BATCH];
 
   (void)condition;
-  become_busy (gate);
+  /* from the read to the answer nothing else tells the watchdog that somebody waits */
+  if (!gate->is_busy && eventfd_write (gate->busy, 1) < 0)
+    g_warning ("gate: eventfd: %s", g_strerror (errno));
+  gate->is_busy = TRUE;
   ssize_t n = read (fd, events, sizeof events);
   if (n < 0 && errno != EAGAIN && errno != EINTR)
     g_warning ("gate: fanotify: read: %s", g_strerror (errno));
