@@ -269,13 +269,12 @@ judge_display (const VvHost *host, const VvPciDevice *device, GPtrArray *reasons
 /* --- virtual functions --- */
 
 static void
-judge_virtual_functions (const VvHost *host, const VvPciDevice *device, GPtrArray *reasons)
+judge_virtual_functions (const VvPciDevice *device, GPtrArray *reasons)
 {
   g_autofree char *enabled = vv_io_attribute (device->dir, "sriov_numvfs");
   g_autoptr (GPtrArray) entries = vv_io_list (device->dir, ".");
   g_autoptr (GString) bound = g_string_new (NULL);
 
-  (void)host;
   if (!enabled || strcmp (enabled, "0") == 0)
     return;
   for (guint i = 0; i < entries->len; i++) {
@@ -312,7 +311,7 @@ vv_host_use (const VvHost *host, const VvPciDevice *device)
   for (guint i = 0; i < blocks->len; i++)
     judge_block (host, blocks->pdata[i], reasons);
   judge_display (host, device, reasons);
-  judge_virtual_functions (host, device, reasons);
+  judge_virtual_functions (device, reasons);
   return reasons;
 }
 
@@ -340,16 +339,6 @@ char_number (const VvDir *dir, const char *class, const char *prefix, const char
   if (!text || sscanf (text, "%u:%u", &major_number, &minor_number) != 2)
     return 0;
   return makedev (major_number, minor_number);
-}
-
-/* vfio_create_group() in drivers/vfio/group.c names the groups. Returns: whether there are any */
-static gboolean
-find_nodes (const VvHost *host, const VvPciDevice *device, dev_t nodes[NODES])
-{
-  nodes[0] = char_number (host->sys, "vfio", "", device->iommu_group);
-  nodes[1] = char_number (host->sys, "vfio", "noiommu-", device->iommu_group);
-  nodes[2] = char_number (host->sys, "vfio-dev", "", device->vfio_dev);
-  return nodes[0] || nodes[1] || nodes[2];
 }
 
 /* The name of an open file costs nothing but the name. Containers and chroots have their nodes elsewhere, but
@@ -494,9 +483,12 @@ vv_vfio_holder (const VvHost *host, const VvPciDevice *device)
 {
   gint64 begun = g_get_monotonic_time ();
   VvProcLook *look = host->proc_look;
-  dev_t nodes[NODES];
+  /* vfio_create_group() in drivers/vfio/group.c names the groups */
+  const dev_t nodes[NODES] = {char_number (host->sys, "vfio", "", device->iommu_group),
+                              char_number (host->sys, "vfio", "noiommu-", device->iommu_group),
+                              char_number (host->sys, "vfio-dev", "", device->vfio_dev)};
 
-  if (!host->proc || !find_nodes (host, device, nodes))
+  if (!host->proc || (!nodes[0] && !nodes[1] && !nodes[2]))
     return 0;
   g_mutex_lock (&look->lock);
   if (!look->open || begun - look->taken > LOOK_AGE_US)
