@@ -65,8 +65,9 @@ fail (GError **error, int errnum, const VvDir *dir, const char *path, const char
   return vv_set_errno (error, errnum, "%s: %s", name, step);
 }
 
-static gboolean
-read_all (int fd, GString *text, gsize limit, int *errnum)
+/* Returns: 0, or an errno */
+static int
+read_all (int fd, GString *text, gsize limit)
 {
   char buffer[4096];
   ssize_t n;
@@ -74,13 +75,11 @@ read_all (int fd, GString *text, gsize limit, int *errnum)
   while ((n = read (fd, buffer, sizeof buffer)) != 0) {
     if (n < 0 && errno == EINTR)
       continue;
-    if (n < 0 || text->len + n > limit) {
-      *errnum = n < 0 ? errno : EFBIG;
-      return FALSE;
-    }
+    if (n < 0 || text->len + n > limit)
+      return n < 0 ? errno : EFBIG;
     g_string_append_len (text, buffer, n);
   }
-  return TRUE;
+  return 0;
 }
 
 char *
@@ -88,18 +87,16 @@ vv_io_read (const VvDir *dir, const char *path, gsize limit, GError **error)
 {
   g_auto (VvFd) fd = openat (dir->fd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   g_autoptr (GString) text = g_string_new (NULL);
-  int errnum = 0;
 
   if (fd < 0) {
     fail (error, errno, dir, path, "open");
     return NULL;
   }
-  if (!read_all (fd, text, limit, &errnum)) {
+  int errnum = read_all (fd, text, limit);
+  if (!errnum && memchr (text->str, 0, text->len))
+    errnum = EILSEQ;
+  if (errnum) {
     fail (error, errnum, dir, path, "read");
-    return NULL;
-  }
-  if (memchr (text->str, 0, text->len)) {
-    fail (error, EILSEQ, dir, path, "read");
     return NULL;
   }
   return g_strchomp (g_string_free (g_steal_pointer (&text), FALSE));
