@@ -25,12 +25,6 @@ struct VvLibvirtClient {
 };
 
 static void
-free_domain (virDomainPtr domain)
-{
-  virDomainFree (domain);
-}
-
-static void
 say_nothing (void *data, virErrorPtr error)
 {
   (void)data, (void)error; /* else libvirt prints each error on standard error */
@@ -87,14 +81,6 @@ on_close (virConnectPtr conn, int reason, void *data)
   c->changed (c->data);
 }
 
-static void
-on_socket (gpointer data)
-{
-  VvLibvirtClient *c = data;
-
-  c->changed (c->data);
-}
-
 /* --- the connection --- */
 
 /* A callback that stays keeps its connection from being freed. */
@@ -142,7 +128,8 @@ connect_if_needed (VvLibvirtClient *c)
   if (c->conn)
     return TRUE;
   if (!c->watch)
-    c->watch = vv_dir_watch_new (c->socket_directory, IN_CREATE | IN_MOVED_TO, "-sock", on_socket, c, &error);
+    c->watch =
+        vv_dir_watch_new (c->socket_directory, IN_CREATE | IN_MOVED_TO, "-sock", c->changed, c->data, &error);
   if (!c->watch)
     g_message ("cannot watch for a libvirt daemon to come: %s", error->message);
   c->conn = virConnectOpenReadOnly (c->uri);
@@ -161,8 +148,8 @@ connect_if_needed (VvLibvirtClient *c)
 
 /* --- the domains --- */
 
-/* Returns: FALSE with @problem set */
-static gboolean
+/* @problem: (out): set where it cannot be had */
+static void
 add_domain (virDomainPtr domain, GPtrArray *running, GPtrArray *starting, char **problem)
 {
   int state = VIR_DOMAIN_NOSTATE, reason = 0;
@@ -173,45 +160,33 @@ add_domain (virDomainPtr domain, GPtrArray *running, GPtrArray *starting, char *
   g_autoptr (GError) error = NULL;
 
   if (!xml && virGetLastErrorCode () == VIR_ERR_NO_DOMAIN)
-    return TRUE; /* it has just gone */
+    return; /* it has just gone */
   VvDomain *parsed = xml ? vv_domain_parse (xml, strlen (xml), &error) : NULL;
   free (xml); /* libvirt's, by malloc() */
-  if (parsed) {
+  if (parsed)
     g_ptr_array_add (up ? running : starting, parsed);
-    return TRUE;
-  }
-  *problem =
-      g_strdup_printf ("domain %s: %s", virDomainGetName (domain), error ? error->message : last_error ());
-  return FALSE;
-}
-
-static GPtrArray *
-list_active (VvLibvirtClient *c, char **problem)
-{
-  virDomainPtr *list = NULL;
-  int n = virConnectListAllDomains (c->conn, &list, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
-
-  if (n < 0) {
-    *problem = g_strdup (last_error ());
-    return NULL;
-  }
-  GPtrArray *domains = g_ptr_array_new_with_free_func ((GDestroyNotify)free_domain);
-  for (int i = 0; i < n; i++)
-    g_ptr_array_add (domains, list[i]);
-  free (list);
-  return domains;
+  else
+    *problem =
+        g_strdup_printf ("domain %s: %s", virDomainGetName (domain), error ? error->message : last_error ());
 }
 
 gboolean
 vv_libvirt_client_domains (VvLibvirtClient *c, GPtrArray *running, GPtrArray *starting)
 {
   g_autofree char *problem = NULL;
+  virDomainPtr *list = NULL;
 
   if (!connect_if_needed (c))
     return FALSE;
-  g_autoptr (GPtrArray) domains = list_active (c, &problem);
-  for (guint i = 0; domains && !problem && i < domains->len; i++)
-    add_domain (domains->pdata[i], running, starting, &problem);
+  int n = virConnectListAllDomains (c->conn, &list, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
+  if (n < 0)
+    problem = g_strdup (last_error ());
+  for (int i = 0; i < n; i++) {
+    if (!problem)
+      add_domain (list[i], running, starting, &problem);
+    virDomainFree (list[i]);
+  }
+  free (list);
   if (problem) {
     say_once (c, G_LOG_LEVEL_WARNING,
               g_strdup_printf ("libvirt does not tell its domains: %s; it is asked again at its next event",

@@ -6,16 +6,10 @@
 #include "domain-life.h"
 #include "in-use.h"
 
-/* A device that its domain has no more */
-typedef struct {
-  char *uuid;
-  gint64 since;
-} Absence;
-
 struct VvReconciler {
   const VvContext *context;
   gint64 grace;
-  GHashTable *absent; /* address -> Absence */
+  GHashTable *absent; /* "ADDRESS UUID" of a device that this domain has no more -> gint64: since when */
   GHashTable *said;   /* address -> the problem that was logged last */
 };
 
@@ -29,17 +23,10 @@ typedef struct {
   gint64 wait;
 } Pass;
 
-static void
-absence_free (Absence *a)
-{
-  g_free (a->uuid);
-  g_free (a);
-}
-
 static GHashTable *
 new_absent (void)
 {
-  return g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify)absence_free);
+  return g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
 }
 
 VvReconciler *
@@ -204,13 +191,13 @@ mend (const VvReconciler *r, const VvEntry *seen, GError **error)
 static gboolean
 wait_or_mend (Pass *p, const VvEntry *entry, GError **error)
 {
-  const Absence *before = g_hash_table_lookup (p->r->absent, entry->address);
-  Absence *now = g_new0 (Absence, 1);
+  char *key = g_strconcat (entry->address, " ", entry->domain_uuid, NULL);
+  const gint64 *before = g_hash_table_lookup (p->r->absent, key);
+  gint64 *since = g_new (gint64, 1);
 
-  now->uuid = g_strdup (entry->domain_uuid);
-  now->since = before && strcmp (before->uuid, now->uuid) == 0 ? before->since : p->now;
-  g_hash_table_insert (p->absent, g_strdup (entry->address), now);
-  gint64 left = now->since + p->r->grace - p->now;
+  *since = before ? *before : p->now;
+  g_hash_table_insert (p->absent, key, since);
+  gint64 left = *since + p->r->grace - p->now;
   if (left <= 0)
     return mend (p->r, entry, error);
   p->wait = p->wait < 0 ? left : MIN (p->wait, left);
