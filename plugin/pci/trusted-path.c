@@ -35,30 +35,16 @@ fault_of (const VvHost *host, const char *path, const struct stat *st, gboolean 
       _ ("%s can be written by its group or others; if its contents are yours: chmod go-w %s"), path, path);
 }
 
-/* Returns: (transfer full): the first name of @rest, which has it no more; "/" when it is absolute */
-static char *
-take_name (char **rest)
-{
-  gsize length = **rest == '/' ? 1 : strcspn (*rest, "/");
-  char *name = g_strndup (*rest, length);
-  char *left = g_strdup (*rest + length + strspn (*rest + length, "/"));
-
-  g_free (*rest);
-  *rest = left;
-  return name;
-}
-
 /* What the link leads to comes before @rest. Returns: (nullable): what is wrong */
 static char *
-follow (const char *link, char **rest)
+follow (const char *link, GString *rest)
 {
   g_autofree char *target = g_file_read_link (link, NULL);
 
   if (!target)
     return g_strdup_printf ("%s: %s", link, g_strerror (errno));
-  char *longer = **rest ? g_strconcat (target, "/", *rest, NULL) : g_strdup (target);
-  g_free (*rest);
-  *rest = longer;
+  g_string_prepend (rest, rest->len ? "/" : "");
+  g_string_prepend (rest, target);
   return NULL;
 }
 
@@ -67,22 +53,24 @@ vv_trusted_path_fault (const VvHost *host, const char *path)
 {
   g_autofree char *root = host->sysroot ? realpath (host->sysroot, NULL) : NULL;
   g_autofree char *at = g_strdup ("/"); /* without links */
-  g_autofree char *rest = g_strdup (path);
+  g_autoptr (GString) rest = g_string_new (path);
   char *fault = NULL;
 
-  for (guint links = 0; !fault && *rest;) {
-    g_autofree char *name = take_name (&rest);
+  for (guint links = 0; !fault && rest->len;) {
+    gsize length = *rest->str == '/' ? 1 : strcspn (rest->str, "/"); /* "/": from the root on */
+    g_autofree char *name = g_strndup (rest->str, length);
+    g_string_erase (rest, 0, (gssize)(length + strspn (rest->str + length, "/")));
     g_autofree char *next = g_canonicalize_filename (name, at);
     struct stat st;
     if (lstat (next, &st) < 0)
       return g_strdup_printf ("%s: %s", next, g_strerror (errno));
     if (!root || !is_above (next, root))
-      fault = fault_of (host, next, &st, strchr (rest, '/') != NULL);
+      fault = fault_of (host, next, &st, strchr (rest->str, '/') != NULL);
     if (!S_ISLNK (st.st_mode)) {
       g_free (at);
       at = g_steal_pointer (&next);
     } else if (!fault) {
-      fault = links++ < LINKS_LIMIT ? follow (next, &rest) : g_strdup (_ ("too many links"));
+      fault = links++ < LINKS_LIMIT ? follow (next, rest) : g_strdup (_ ("too many links"));
     }
   }
   return fault;
