@@ -238,15 +238,6 @@ refuse_child (const xmlNode *node, const VvXmlElement *element, const char *name
                       name, element->name, names->len ? names->str : _ ("no elements"));
 }
 
-static gboolean
-is_second (const xmlNode *node)
-{
-  for (const xmlNode *n = node->prev; n; n = n->prev)
-    if (vv_xml_is_element (n, (const char *)node->name))
-      return TRUE;
-  return FALSE;
-}
-
 static gboolean check_element (const xmlNode *node, const VvXmlElement *element, const char *namespace,
                                GError **error);
 
@@ -263,7 +254,7 @@ check_child (const xmlNode *node, const VvXmlElement *element, const char *names
       shape = *c;
   if (!shape)
     return refuse_child (node, element, namespace, error);
-  if (shape->once && is_second (node))
+  if (shape->once && vv_xml_child (node->parent, shape->name) != node)
     return vv_xml_fail (node, error, _ ("<%s> can be there only once"), shape->name);
   return check_element (node, shape, namespace, error);
 }
