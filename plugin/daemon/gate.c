@@ -41,8 +41,8 @@ struct VvGate {
   gpointer data;
   Group probe, overrides;
   GHashTable *watched;   /* addresses */
-  GHashTable *announced; /* of Announced, by thread */
-  GHashTable *held;      /* of Announced, whose thread is at drivers_probe */
+  GHashTable *announced; /* of VvAnnouncement, by thread */
+  GHashTable *held;      /* those whose thread is at drivers_probe */
   guint blocked;         /* announcements whose thread is blocked */
   guint unanswered;      /* opens that were read from a queue */
   VvFd busy;             /* an eventfd that is readable while there may be such an open */
@@ -54,19 +54,9 @@ struct VvGate {
   VvGateCounts counts;
 };
 
-typedef struct {
-  VvAnnouncement is; /* first: the client knows no more of it */
-  gpointer device_data;
-  guint expiry; /* of the deadline, while its thread waits for us; else of the announcement */
-  VvFd pidfd;   /* of the thread's process; -1: none */
-  guint death;
-  int probe; /* drivers_probe, while its thread is held there */
-  VvGate *gate;
-} Announced;
-
 /* What happens to its thread matters no more, or is somebody else's to see. */
 static void
-stop_waiting (Announced *a)
+stop_waiting (VvAnnouncement *a)
 {
   if (a->expiry)
     g_source_remove (a->expiry);
@@ -77,14 +67,14 @@ stop_waiting (Announced *a)
 }
 
 static void
-announced_free (Announced *a)
+announced_free (VvAnnouncement *a)
 {
   if (!a)
     return;
   stop_waiting (a);
-  g_free (a->is.executable);
-  g_free (a->is.address);
-  vv_driver_state_clear (&a->is.before);
+  g_free (a->executable);
+  g_free (a->address);
+  vv_driver_state_clear (&a->before);
   g_free (a);
 }
 
@@ -184,13 +174,12 @@ answer (VvGate *gate, const Group *group, int fd, gboolean allow)
 }
 
 gint64
-vv_gate_let_go (VvAnnouncement *announcement, gboolean allow)
+vv_gate_let_go (VvAnnouncement *a, gboolean allow)
 {
-  Announced *a = (Announced *)announcement;
   VvGate *gate = a->gate;
 
   answer (gate, &gate->probe, a->probe, allow);
-  gint64 usec = g_get_monotonic_time () - a->is.since;
+  gint64 usec = g_get_monotonic_time () - a->since;
   g_hash_table_remove (gate->held, a);
   announced_free (a);
   settle (gate);
@@ -200,57 +189,49 @@ vv_gate_let_go (VvAnnouncement *announcement, gboolean allow)
 /* --- announcements --- */
 
 static void
-unblock (Announced *a)
+unblock (VvAnnouncement *a)
 {
-  if (a->is.fd < 0)
+  if (a->fd < 0)
     return;
-  answer (a->gate, &a->gate->overrides, a->is.fd, TRUE);
-  a->is.fd = -1;
+  answer (a->gate, &a->gate->overrides, a->fd, TRUE);
+  a->fd = -1;
   a->gate->blocked--;
   settle (a->gate);
 }
 
 static void
-drop (Announced *a)
+drop (VvAnnouncement *a)
 {
   unblock (a);
   a->gate->client.dropped (a->device_data, a->gate->data);
   announced_free (a);
 }
 
-static void
-forget (Announced *a)
+void
+vv_gate_forget (VvAnnouncement *a)
 {
-  g_hash_table_steal (a->gate->announced, GINT_TO_POINTER (a->is.tid));
+  g_hash_table_steal (a->gate->announced, GINT_TO_POINTER (a->tid));
   drop (a);
 }
 
 static gboolean
 announcement_expires (gpointer data)
 {
-  Announced *a = data;
+  VvAnnouncement *a = data;
 
   a->expiry = 0;
-  if (a->is.fd >= 0)
+  if (a->fd >= 0)
     g_warning (
         "%s: the deadline has passed before its driver_override could be read: libvirt goes its own way",
-        a->is.address);
-  forget (a);
+        a->address);
+  vv_gate_forget (a);
   return G_SOURCE_REMOVE;
 }
 
 void
-vv_gate_forget (VvAnnouncement *announcement)
+vv_gate_proceed (VvAnnouncement *a, const char *override)
 {
-  forget ((Announced *)announcement);
-}
-
-void
-vv_gate_proceed (VvAnnouncement *announcement, const char *override)
-{
-  Announced *a = (Announced *)announcement;
-
-  a->is.before.override = g_strdup (override);
+  a->before.override = g_strdup (override);
   unblock (a);
   if (a->expiry)
     g_source_remove (a->expiry);
@@ -261,17 +242,17 @@ vv_gate_proceed (VvAnnouncement *announcement, const char *override)
 static gboolean
 process_dies (int fd, GIOCondition condition, gpointer data)
 {
-  Announced *a = data;
+  VvAnnouncement *a = data;
 
   (void)fd;
   (void)condition;
   a->death = 0;
-  if (a->is.fd >= 0) {
-    forget (a);
+  if (a->fd >= 0) {
+    vv_gate_forget (a);
     return G_SOURCE_REMOVE;
   }
-  g_hash_table_steal (a->gate->announced, GINT_TO_POINTER (a->is.tid));
-  a->gate->client.orphaned (&a->is, a->device_data, a->gate->data);
+  g_hash_table_steal (a->gate->announced, GINT_TO_POINTER (a->tid));
+  a->gate->client.orphaned (a, a->device_data, a->gate->data);
   announced_free (a);
   return G_SOURCE_REMOVE;
 }
@@ -296,7 +277,7 @@ device_link (const VvGate *gate, const char *address, const char *link)
   return vv_io_link_name (gate->host->sys, path);
 }
 
-static Announced *
+static VvAnnouncement *
 new_announcement (VvGate *gate, int fd, pid_t tid)
 {
   g_autofree char *executable = executable_of (gate, tid);
@@ -307,22 +288,22 @@ new_announcement (VvGate *gate, int fd, pid_t tid)
   g_autofree char *address = is_of_root (gate, tid, &process) ? device_of (fd) : NULL;
   if (!address)
     return NULL;
-  Announced *a = g_new0 (Announced, 1);
+  VvAnnouncement *a = g_new0 (VvAnnouncement, 1);
   a->gate = gate;
   a->pidfd = (int)syscall (SYS_pidfd_open, process, 0); /* not before Linux 5.3 */
-  a->is.tid = tid;
-  a->is.fd = fd;
-  a->is.before.driver = device_link (gate, address, "driver");
-  a->is.before.module = device_link (gate, address, "driver/module");
-  a->is.executable = g_steal_pointer (&executable);
-  a->is.address = g_steal_pointer (&address);
+  a->tid = tid;
+  a->fd = fd;
+  a->before.driver = device_link (gate, address, "driver");
+  a->before.module = device_link (gate, address, "driver/module");
+  a->executable = g_steal_pointer (&executable);
+  a->address = g_steal_pointer (&address);
   return a;
 }
 
 static void
 override_opened (VvGate *gate, int fd, pid_t tid)
 {
-  Announced *a = new_announcement (gate, fd, tid);
+  VvAnnouncement *a = new_announcement (gate, fd, tid);
 
   if (!a) {
     answer (gate, &gate->overrides, fd, TRUE);
@@ -336,7 +317,7 @@ override_opened (VvGate *gate, int fd, pid_t tid)
   a->expiry = g_timeout_add (gate->deadline_ms, announcement_expires, a);
   if (a->pidfd >= 0)
     a->death = g_unix_fd_add (a->pidfd, G_IO_IN, process_dies, a);
-  a->device_data = gate->client.announced (&a->is, gate->data);
+  a->device_data = gate->client.announced (a, gate->data);
   if (a->device_data)
     return;
   g_hash_table_steal (gate->announced, GINT_TO_POINTER (tid));
@@ -349,21 +330,21 @@ override_opened (VvGate *gate, int fd, pid_t tid)
 static gboolean
 deadline_passes (gpointer data)
 {
-  Announced *a = data;
+  VvAnnouncement *a = data;
 
   a->expiry = 0;
-  a->gate->client.late (&a->is, a->device_data, a->gate->data);
+  a->gate->client.late (a, a->device_data, a->gate->data);
   return G_SOURCE_REMOVE;
 }
 
 static void
 probe_opened (VvGate *gate, int fd, pid_t tid)
 {
-  Announced *a = g_hash_table_lookup (gate->announced, GINT_TO_POINTER (tid));
+  VvAnnouncement *a = g_hash_table_lookup (gate->announced, GINT_TO_POINTER (tid));
 
   gate->counts.seen++;
-  if (a && a->is.fd >= 0) { /* a blocked thread opens nothing: it died, and another one has its number */
-    forget (a);
+  if (a && a->fd >= 0) { /* a blocked thread opens nothing: it died, and another one has its number */
+    vv_gate_forget (a);
     a = NULL;
   }
   if (!a) {
@@ -375,11 +356,11 @@ probe_opened (VvGate *gate, int fd, pid_t tid)
   g_hash_table_steal (gate->announced, GINT_TO_POINTER (tid));
   stop_waiting (a);
   a->probe = fd;
-  a->is.since = g_get_monotonic_time ();
-  a->is.deadline = a->is.since + (gint64)gate->deadline_ms * G_TIME_SPAN_MILLISECOND;
+  a->since = g_get_monotonic_time ();
+  a->deadline = a->since + (gint64)gate->deadline_ms * G_TIME_SPAN_MILLISECOND;
   a->expiry = g_timeout_add (gate->deadline_ms, deadline_passes, a);
   g_hash_table_add (gate->held, a);
-  gate->client.held (&a->is, a->device_data, gate->data);
+  gate->client.held (a, a->device_data, gate->data);
 }
 
 /* --- reading --- */

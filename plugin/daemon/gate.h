@@ -40,6 +40,13 @@ typedef struct {
   int fd;
   gint64 since;
   gint64 deadline;
+  /*< private >*/
+  VvGate *gate;
+  gpointer device_data;
+  guint expiry; /* of the deadline, while its thread waits for us; else of the announcement */
+  VvFd pidfd;   /* of the thread's process; -1: none */
+  guint death;
+  int probe; /* drivers_probe, while its thread is held there */
 } VvAnnouncement;
 
 /**
