@@ -48,8 +48,7 @@ tell_json (JsonNode *node, const char *event)
   g_autoptr (JsonBuilder) b = json_builder_new ();
 
   json_builder_begin_object (b);
-  json_builder_set_member_name (b, "time");
-  json_builder_add_int_value (b, g_get_real_time ());
+  vv_json_number (b, "time", g_get_real_time ());
   vv_json_string (b, "event", event);
   json_builder_set_member_name (b, "device");
   json_builder_add_value (b, json_node_ref (node));

@@ -228,28 +228,10 @@ json_check (const VvCheck *c, JsonBuilder *b)
   vv_json_string (b, "driver", c->driver);
   vv_json_string (b, "module", c->module);
   vv_json_string (b, "why", c->why);
-  json_builder_set_member_name (b, "rule");
-  if (c->rule_file) {
-    json_builder_begin_object (b);
-    vv_json_string (b, "file", c->rule_file);
-    json_builder_set_member_name (b, "line");
-    json_builder_add_int_value (b, c->rule_line);
-    json_builder_end_object (b);
-  } else {
-    json_builder_add_null_value (b);
-  }
-  json_builder_set_member_name (b, "fallback");
-  json_builder_begin_array (b);
-  for (guint i = 0; i < c->fallback->len; i++)
-    json_builder_add_string_value (b, c->fallback->pdata[i]);
-  json_builder_end_array (b);
-  json_builder_set_member_name (b, "migratable");
-  if (c->migratable == VV_MIGRATION_UNKNOWN)
-    json_builder_add_null_value (b);
-  else
-    json_builder_add_boolean_value (b, c->migratable == VV_MIGRATION_YES);
-  json_builder_set_member_name (b, "ok");
-  json_builder_add_boolean_value (b, vv_findings_worst (c->findings) != VV_PROBLEM);
+  vv_json_rule (b, c->rule_file, c->rule_line);
+  vv_json_strings (b, "fallback", (char **)c->fallback->pdata, (int)c->fallback->len);
+  vv_json_answer (b, "migratable", c->migratable != VV_MIGRATION_UNKNOWN, c->migratable == VV_MIGRATION_YES);
+  vv_json_boolean (b, "ok", vv_findings_worst (c->findings) != VV_PROBLEM);
   vv_findings_json (c->findings, b);
   json_builder_end_object (b);
 }
@@ -262,10 +244,8 @@ print_json (const Results *r)
 
   json_builder_begin_object (b);
   vv_json_string (b, "domain", domain);
-  json_builder_set_member_name (b, "ok");
-  json_builder_add_boolean_value (b, is_ok (r));
-  json_builder_set_member_name (b, "devices");
-  json_builder_begin_array (b);
+  vv_json_boolean (b, "ok", is_ok (r));
+  vv_json_begin_array (b, "devices");
   for (guint i = 0; i < r->checks->len; i++)
     json_check (r->checks->pdata[i], b);
   json_builder_end_array (b);

@@ -208,6 +208,19 @@ vv_domain_allows (const VvEntry *entry, GError **error)
   return FALSE;
 }
 
+void
+vv_json_rule (JsonBuilder *builder, const char *file, guint line)
+{
+  if (!file) {
+    vv_json_string (builder, "rule", NULL);
+    return;
+  }
+  vv_json_begin_object (builder, "rule");
+  vv_json_string (builder, "file", file);
+  vv_json_number (builder, "line", line);
+  json_builder_end_object (builder);
+}
+
 static void
 print_json (JsonBuilder *builder, gboolean pretty)
 {

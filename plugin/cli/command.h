@@ -107,6 +107,10 @@ GPtrArray *vv_device_arguments (const VvHost *host, int argc, char **argv, int *
  */
 gboolean vv_domain_allows (const VvEntry *entry, GError **error);
 
+/** vv_json_rule: adds the member "rule": @file: (nullable): where it stands; NULL: null, for no rule decided
+ */
+void vv_json_rule (JsonBuilder *builder, const char *file, guint line);
+
 /** vv_json_print: prints what was built, on standard output; frees nothing */
 void vv_json_print (JsonBuilder *builder);
 

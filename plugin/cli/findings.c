@@ -137,8 +137,7 @@ vv_findings_json (const GPtrArray *findings, JsonBuilder *b)
 {
   g_autoptr (GPtrArray) ordered = in_order (findings);
 
-  json_builder_set_member_name (b, "findings");
-  json_builder_begin_array (b);
+  vv_json_begin_array (b, "findings");
   for (guint i = 0; i < ordered->len; i++) {
     const VvFinding *f = ordered->pdata[i];
     json_builder_begin_object (b);

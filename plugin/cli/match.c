@@ -110,48 +110,26 @@ json_candidate (JsonBuilder *b, const VvHost *host, const VvSelection *selection
   g_autofree char *driver = vv_candidate_driver (host, c);
 
   json_builder_begin_object (b);
-  json_builder_set_member_name (b, "rank");
-  json_builder_add_int_value (b, i + 1);
+  vv_json_number (b, "rank", i + 1);
   vv_json_string (b, "module", c->module);
   vv_json_string (b, "driver", driver);
   vv_json_string (b, "alias", c->alias);
-  json_builder_set_member_name (b, "wildcards");
   if (c->alias)
-    json_builder_add_int_value (b, c->wildcards);
+    vv_json_number (b, "wildcards", c->wildcards);
   else
-    json_builder_add_null_value (b);
+    vv_json_string (b, "wildcards", NULL);
   vv_json_string (b, "source", vv_source_name (c->source));
-  json_builder_set_member_name (b, "tie");
-  json_builder_add_boolean_value (b, tied_with (selection, c) != NULL);
-  json_builder_end_object (b);
-}
-
-static void
-json_rule (JsonBuilder *b, const VvDecision *decision)
-{
-  json_builder_set_member_name (b, "rule");
-  if (!decision->file) {
-    json_builder_add_null_value (b);
-    return;
-  }
-  json_builder_begin_object (b);
-  vv_json_string (b, "file", decision->file);
-  json_builder_set_member_name (b, "line");
-  json_builder_add_int_value (b, decision->line);
+  vv_json_boolean (b, "tie", tied_with (selection, c) != NULL);
   json_builder_end_object (b);
 }
 
 static void
 json_terms (JsonBuilder *b, const VvDecision *decision)
 {
-  json_builder_set_member_name (b, "drivers");
-  json_builder_begin_array (b);
-  for (char **name = decision->options.drivers; *name; name++)
-    json_builder_add_string_value (b, *name);
-  json_builder_end_array (b);
+  vv_json_strings (b, "drivers", decision->options.drivers, -1);
   for (int i = 0; i < VV_OPTIONS; i++) {
     const char *value = vv_option_value (i, decision->options.values[i]);
-    g_autofree char *name = g_strdelimit (g_strdup (vv_option_name (i)), "-", '_');
+    g_autofree char *name = vv_json_key (vv_option_name (i));
     vv_json_string (b, name, *value ? value : NULL);
   }
 }
@@ -165,15 +143,13 @@ json_match (JsonBuilder *b, const VvHost *host, const VvPciDevice *device, const
   vv_json_string (b, "device", device->address);
   vv_json_string (b, "modalias", device->modalias);
   vv_json_string (b, "key", selection->key);
-  json_rule (b, choice->decision);
+  vv_json_rule (b, choice->decision->file, choice->decision->line);
   json_terms (b, choice->decision);
-  json_builder_set_member_name (b, "candidates");
-  json_builder_begin_array (b);
+  vv_json_begin_array (b, "candidates");
   for (guint i = 0; i < selection->candidates->len; i++)
     json_candidate (b, host, selection, i);
   json_builder_end_array (b);
-  json_builder_set_member_name (b, "excluded");
-  json_builder_begin_array (b);
+  vv_json_begin_array (b, "excluded");
   for (guint i = 0; i < selection->excluded->len; i++) {
     const VvCandidate *c = selection->excluded->pdata[i];
     json_builder_begin_object (b);

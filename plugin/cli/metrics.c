@@ -43,7 +43,7 @@ read_figures (JsonObject *status, VvDaemonFigures *figures)
   figures->passed = (guint64)vv_json_get_number (opens, "passed");
   figures->held_opens = (guint64)vv_json_get_number (opens, "held");
   for (guint i = 0; i < VV_GATE_OUTCOMES; i++) {
-    g_autofree char *name = g_strdelimit (g_strdup (vv_gate_outcomes[i]), "-", '_');
+    g_autofree char *name = vv_json_key (vv_gate_outcomes[i]);
     figures->outcomes[i] = (guint64)vv_json_get_number (outcomes, name);
   }
   read_histogram (vv_json_get_object (status, "held"), &figures->held);

@@ -67,8 +67,7 @@ print_result (const Result *r, gboolean dry_run)
 static void
 json_attempts (JsonBuilder *b, const GPtrArray *attempts)
 {
-  json_builder_set_member_name (b, "attempts");
-  json_builder_begin_array (b);
+  vv_json_begin_array (b, "attempts");
   for (guint i = 0; i < attempts->len; i++) {
     const VvAttempt *a = attempts->pdata[i];
     json_builder_begin_object (b);
@@ -91,18 +90,12 @@ json_result (JsonBuilder *b, const Result *r)
     vv_json_string (b, "operation", vv_operation_name (c->operation));
     vv_json_string (b, "from", c->from);
     vv_json_string (b, "to", c->to);
-    json_builder_set_member_name (b, "changed");
-    json_builder_add_boolean_value (b, c->changed);
+    vv_json_boolean (b, "changed", c->changed);
     vv_json_string (b, "alias", c->alias);
     vv_json_string (b, "why", c->why);
     json_attempts (b, c->attempts);
-    json_builder_set_member_name (b, "steps");
-    json_builder_begin_array (b);
-    for (guint i = 0; i < c->steps->len; i++)
-      json_builder_add_string_value (b, c->steps->pdata[i]);
-    json_builder_end_array (b);
-    json_builder_set_member_name (b, "microseconds");
-    json_builder_add_int_value (b, c->usec);
+    vv_json_strings (b, "steps", (char **)c->steps->pdata, (int)c->steps->len);
+    vv_json_number (b, "microseconds", c->usec);
   }
   vv_json_string (b, "error", r->error ? r->error->message : NULL);
   json_builder_end_object (b);

@@ -188,27 +188,12 @@ print_text (const VvPolicy *policy)
 /* --- JSON --- */
 
 static void
-json_list (JsonBuilder *b, const char *name, char *const *values)
-{
-  json_builder_set_member_name (b, name);
-  if (!values) {
-    json_builder_add_null_value (b);
-    return;
-  }
-  json_builder_begin_array (b);
-  for (; *values; values++)
-    json_builder_add_string_value (b, *values);
-  json_builder_end_array (b);
-}
-
-static void
 json_seconds (JsonBuilder *b, const char *name, guint seconds)
 {
-  json_builder_set_member_name (b, name);
   if (seconds)
-    json_builder_add_int_value (b, seconds);
+    vv_json_number (b, name, seconds);
   else
-    json_builder_add_null_value (b);
+    vv_json_string (b, name, NULL);
 }
 
 static void
@@ -224,8 +209,7 @@ json_match (JsonBuilder *b, const VvRule *rule)
 {
   g_autofree char *class = class_text (rule);
 
-  json_builder_set_member_name (b, "match");
-  json_builder_begin_object (b);
+  vv_json_begin_object (b, "match");
   vv_json_string (b, "address", rule->address);
   json_id (b, "vendor", rule->vendor);
   json_id (b, "product", rule->product);
@@ -242,17 +226,15 @@ json_match (JsonBuilder *b, const VvRule *rule)
 static void
 json_rules (JsonBuilder *b, const char *name, const GPtrArray *rules, gboolean with_match)
 {
-  json_builder_set_member_name (b, name);
-  json_builder_begin_array (b);
+  vv_json_begin_array (b, name);
   for (guint i = 0; i < rules->len; i++) {
     const VvRule *rule = rules->pdata[i];
     json_builder_begin_object (b);
     vv_json_string (b, "file", rule->file);
-    json_builder_set_member_name (b, "line");
-    json_builder_add_int_value (b, rule->line);
+    vv_json_number (b, "line", rule->line);
     if (with_match)
       json_match (b, rule);
-    json_list (b, "drivers", rule->options.drivers);
+    vv_json_strings (b, "drivers", rule->options.drivers, -1);
     vv_json_string (b, "fallback", option_text (&rule->options, VV_OPTION_FALLBACK));
     vv_json_string (b, "migratable", option_text (&rule->options, VV_OPTION_MIGRATABLE));
     vv_json_string (b, "unmanaged", option_text (&rule->options, VV_OPTION_UNMANAGED));
@@ -267,8 +249,7 @@ json_rules (JsonBuilder *b, const char *name, const GPtrArray *rules, gboolean w
 static void
 json_files (JsonBuilder *b, const GPtrArray *files)
 {
-  json_builder_set_member_name (b, "files");
-  json_builder_begin_array (b);
+  vv_json_begin_array (b, "files");
   for (guint i = 0; i < files->len; i++) {
     const VvPolicyFile *file = files->pdata[i];
     json_builder_begin_object (b);
@@ -288,13 +269,9 @@ print_json (const VvPolicy *policy)
   json_files (b, policy->files);
   json_rules (b, "rules", policy->rules, TRUE);
   json_rules (b, "defaults", policy->defaults, FALSE);
-  json_builder_set_member_name (b, "gate");
-  if (policy->gate == VV_UNSAID)
-    json_builder_add_null_value (b);
-  else
-    json_builder_add_boolean_value (b, policy->gate == VV_YES);
+  vv_json_answer (b, "gate", policy->gate != VV_UNSAID, policy->gate == VV_YES);
   json_seconds (b, "deadline_s", policy->deadline_s);
-  json_list (b, "executables", policy->executables);
+  vv_json_strings (b, "executables", policy->executables, -1);
   json_seconds (b, "hook_time_limit_s", policy->hook_limit_s);
   json_builder_end_object (b);
   vv_json_print (b);

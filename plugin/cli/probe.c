@@ -96,16 +96,6 @@ print_answer (const Answer *a)
 /* --- JSON --- */
 
 static void
-json_fact (JsonBuilder *b, const char *name, gboolean known, gboolean fact)
-{
-  json_builder_set_member_name (b, name);
-  if (!known)
-    json_builder_add_null_value (b);
-  else
-    json_builder_add_boolean_value (b, fact);
-}
-
-static void
 json_answer (JsonBuilder *b, const Answer *a)
 {
   const VvMigration *m = &a->migration;
@@ -114,12 +104,13 @@ json_answer (JsonBuilder *b, const Answer *a)
   json_builder_begin_object (b);
   vv_json_string (b, "device", a->address);
   vv_json_string (b, "driver", a->driver);
-  json_fact (b, "migratable", verdict != VV_MIGRATION_UNKNOWN, verdict == VV_MIGRATION_YES);
-  json_fact (b, "stop_copy", !a->error, m->stop_copy);
-  json_fact (b, "p2p", !a->error, m->p2p);
-  json_fact (b, "pre_copy", !a->error, m->pre_copy);
-  json_fact (b, "dma_logging", !a->error, m->dma_logging);
-  json_fact (b, "iommu_logging", m->iommu_logging != VV_ANSWER_UNKNOWN, m->iommu_logging == VV_ANSWER_YES);
+  vv_json_answer (b, "migratable", verdict != VV_MIGRATION_UNKNOWN, verdict == VV_MIGRATION_YES);
+  vv_json_answer (b, "stop_copy", !a->error, m->stop_copy);
+  vv_json_answer (b, "p2p", !a->error, m->p2p);
+  vv_json_answer (b, "pre_copy", !a->error, m->pre_copy);
+  vv_json_answer (b, "dma_logging", !a->error, m->dma_logging);
+  vv_json_answer (b, "iommu_logging", m->iommu_logging != VV_ANSWER_UNKNOWN,
+                  m->iommu_logging == VV_ANSWER_YES);
   vv_json_string (b, "error", a->error ? a->error->message : NULL);
   json_builder_end_object (b);
 }

@@ -193,16 +193,6 @@ vv_row_text (const VvRow *row, VvColumn column)
 
 /* --- JSON --- */
 
-static void
-json_answer (JsonBuilder *b, const char *name, gboolean known, gboolean answer)
-{
-  json_builder_set_member_name (b, name);
-  if (known)
-    json_builder_add_boolean_value (b, answer);
-  else
-    json_builder_add_null_value (b);
-}
-
 void
 vv_row_json (const VvRow *row, JsonBuilder *b)
 {
@@ -229,7 +219,7 @@ vv_row_json (const VvRow *row, JsonBuilder *b)
   vv_json_string (b, "domain", entry ? entry->domain : NULL);
   vv_json_string (b, "domain_uuid", entry ? entry->domain_uuid : NULL);
   vv_json_boolean (b, "domain_running", entry && entry->in_use);
-  json_answer (b, "migratable", verdict != VV_MIGRATION_UNKNOWN, verdict == VV_MIGRATION_YES);
-  json_answer (b, "needs_iommufd", iommufd != VV_ANSWER_UNKNOWN, iommufd == VV_ANSWER_YES);
+  vv_json_answer (b, "migratable", verdict != VV_MIGRATION_UNKNOWN, verdict == VV_MIGRATION_YES);
+  vv_json_answer (b, "needs_iommufd", iommufd != VV_ANSWER_UNKNOWN, iommufd == VV_ANSWER_YES);
   json_builder_end_object (b);
 }

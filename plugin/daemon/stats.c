@@ -53,7 +53,7 @@ usec_of (GKeyFile *report, const char *key)
 static void
 write_phase (JsonBuilder *b, const char *key, gboolean known, gint64 usec)
 {
-  g_autofree char *name = g_strdelimit (g_strdup (key), "-", '_');
+  g_autofree char *name = vv_json_key (key);
 
   if (known)
     vv_json_number (b, name, usec);
@@ -151,7 +151,7 @@ vv_stats_write (const VvStats *stats, JsonBuilder *b)
   json_builder_set_member_name (b, "outcomes");
   json_builder_begin_object (b);
   for (gsize i = 0; i < VV_GATE_OUTCOMES; i++) {
-    g_autofree char *name = g_strdelimit (g_strdup (vv_gate_outcomes[i]), "-", '_');
+    g_autofree char *name = vv_json_key (vv_gate_outcomes[i]);
     vv_json_number (b, name, (gint64)stats->outcomes[i]);
   }
   json_builder_end_object (b);

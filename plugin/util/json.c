@@ -21,10 +21,52 @@ vv_json_boolean (JsonBuilder *builder, const char *name, gboolean value)
 }
 
 void
+vv_json_answer (JsonBuilder *builder, const char *name, gboolean known, gboolean answer)
+{
+  if (known)
+    vv_json_boolean (builder, name, answer);
+  else
+    vv_json_string (builder, name, NULL);
+}
+
+void
 vv_json_number (JsonBuilder *builder, const char *name, gint64 value)
 {
   json_builder_set_member_name (builder, name);
   json_builder_add_int_value (builder, value);
+}
+
+void
+vv_json_strings (JsonBuilder *builder, const char *name, char *const *values, int n)
+{
+  if (!values && n < 0) {
+    vv_json_string (builder, name, NULL);
+    return;
+  }
+  vv_json_begin_array (builder, name);
+  for (int i = 0; n < 0 ? values[i] != NULL : i < n; i++)
+    json_builder_add_string_value (builder, values[i]);
+  json_builder_end_array (builder);
+}
+
+void
+vv_json_begin_array (JsonBuilder *builder, const char *name)
+{
+  json_builder_set_member_name (builder, name);
+  json_builder_begin_array (builder);
+}
+
+void
+vv_json_begin_object (JsonBuilder *builder, const char *name)
+{
+  json_builder_set_member_name (builder, name);
+  json_builder_begin_object (builder);
+}
+
+char *
+vv_json_key (const char *name)
+{
+  return g_strdelimit (g_strdup (name), "-", '_');
 }
 
 void

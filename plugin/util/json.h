@@ -15,8 +15,29 @@ void vv_json_string (JsonBuilder *builder, const char *name, const char *value);
 /** vv_json_boolean: adds a member that is true or false */
 void vv_json_boolean (JsonBuilder *builder, const char *name, gboolean value);
 
+/** vv_json_answer: adds a member that is true or false, or null when the @answer is not @known */
+void vv_json_answer (JsonBuilder *builder, const char *name, gboolean known, gboolean answer);
+
 /** vv_json_number: adds a member that is an integer */
 void vv_json_number (JsonBuilder *builder, const char *name, gint64 value);
+
+/**
+ * vv_json_strings:
+ * @values: (nullable): texts; NULL: none, and @n is -1
+ * @n: how many, or -1: NULL ends them
+ *
+ * Adds a member that is an array, or null.
+ */
+void vv_json_strings (JsonBuilder *builder, const char *name, char *const *values, int n);
+
+/** vv_json_begin_array: begins a member that is an array; json_builder_end_array() ends it */
+void vv_json_begin_array (JsonBuilder *builder, const char *name);
+
+/** vv_json_begin_object: begins a member that is an object; json_builder_end_object() ends it */
+void vv_json_begin_object (JsonBuilder *builder, const char *name);
+
+/** vv_json_key: Returns: (transfer full): @name as a member is called: "_" for "-" */
+char *vv_json_key (const char *name);
 
 /** The characters of a text of others in JSON, at most; "..." follows when there were more */
 #define VV_JSON_CHARACTERS 1000
