@@ -143,7 +143,7 @@ look (gpointer data)
   GHashTable *nodes = f->terminal ? NULL : nodes_of (rows);
   if (f->terminal) {
     fputs ("\033[H\033[J", stdout); /* from the top; what was there before goes */
-    vv_table_print (rows, f->style);
+    vv_rows_print (rows, f->style);
   } else {
     tell_changes (f, rows, nodes);
   }

@@ -208,6 +208,37 @@ vv_domain_allows (const VvEntry *entry, GError **error)
   return FALSE;
 }
 
+struct libscols_table *
+vv_table_new (const char *const columns[], gboolean headings)
+{
+  struct libscols_table *table = scols_new_table ();
+
+  scols_table_enable_noheadings (table, !headings);
+  for (gsize i = 0; columns[i]; i++)
+    scols_table_new_column (table, columns[i], 0, 0);
+  return table;
+}
+
+void
+vv_table_add (struct libscols_table *table, const char *const cells[])
+{
+  struct libscols_line *line = scols_table_new_line (table, NULL);
+
+  for (gsize i = 0; cells[i]; i++)
+    scols_line_set_data (line, i, cells[i]);
+}
+
+void
+vv_table_print (struct libscols_table *table, const char *title)
+{
+  if (!scols_table_is_empty (table)) {
+    if (title)
+      puts (title);
+    scols_print_table (table);
+  }
+  scols_unref_table (table);
+}
+
 void
 vv_json_rule (JsonBuilder *builder, const char *file, guint line)
 {

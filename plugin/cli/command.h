@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <libsmartcols.h>
+
 #include "json.h"
 #include "context.h"
 
@@ -106,6 +108,22 @@ GPtrArray *vv_device_arguments (const VvHost *host, int argc, char **argv, int *
  * Returns: TRUE, or FALSE with @error set (VV_ERROR_REFUSED) when a domain has the device or is about to
  */
 gboolean vv_domain_allows (const VvEntry *entry, GError **error);
+
+/**
+ * vv_table_new:
+ * @columns: (array zero-terminated=1): their headings
+ * @headings: whether these are shown
+ *
+ * Returns: (transfer full): an empty table, for vv_table_print()
+ */
+struct libscols_table *vv_table_new (const char *const columns[], gboolean headings);
+
+/** vv_table_add: adds a row; @cells: (array zero-terminated=1): the first of its cells */
+void vv_table_add (struct libscols_table *table, const char *const cells[]);
+
+/** vv_table_print: prints the rows, below @title (nullable), and frees @table; without rows it prints nothing
+ */
+void vv_table_print (struct libscols_table *table, const char *title);
 
 /** vv_json_rule: adds the member "rule": @file: (nullable): where it stands; NULL: null, for no rule decided
  */

@@ -129,9 +129,9 @@ list (const Options *o, const VvCommon *common, const VvStyle *style, int argc, 
     return vv_changes_follow (context, &listing, style, common->json);
   g_autoptr (GPtrArray) rows = vv_rows_read (context, &listing, o->tree);
   if (!o->tree)
-    return print_listed (rows, style, common->json, json_rows, vv_table_print);
+    return print_listed (rows, style, common->json, json_rows, vv_rows_print);
   g_autoptr (GPtrArray) groups = listed_groups (rows, &listing);
-  return print_listed (groups, style, common->json, json_groups, vv_tree_print);
+  return print_listed (groups, style, common->json, json_groups, vv_groups_print);
 }
 
 int

@@ -3,7 +3,6 @@
  * vfio-variant match: which drivers the kernel offers for a device, in which order, and what is out and why.
  */
 #include <glib/gi18n-lib.h>
-#include <libsmartcols.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -55,11 +54,10 @@ add_row (struct libscols_table *table, const VvHost *host, const VvSelection *se
                                wildcards,
                                c->alias ? c->alias : "-",
                                vv_source_name (c->source),
-                               note};
-  struct libscols_line *line = scols_table_new_line (table, NULL);
+                               note,
+                               NULL};
 
-  for (gsize i = 0; i < G_N_ELEMENTS (cells); i++)
-    scols_line_set_data (line, i, cells[i]);
+  vv_table_add (table, cells);
 }
 
 /* What the rule wants, in its own words */
@@ -82,12 +80,9 @@ static void
 print_text (const VvHost *host, const VvPciDevice *device, const VvChoice *choice, gboolean several)
 {
   const VvSelection *selection = choice->selection;
-  static const char *const columns[] = {"", "", "driver", "wildcards", "alias", "source", "note"};
-  struct libscols_table *table = scols_new_table ();
+  static const char *const columns[] = {"", "", "driver", "wildcards", "alias", "source", "note", NULL};
+  struct libscols_table *table = vv_table_new (columns, FALSE);
 
-  for (gsize i = 0; i < G_N_ELEMENTS (columns); i++)
-    scols_table_new_column (table, columns[i], 0, 0);
-  scols_table_enable_noheadings (table, TRUE);
   for (guint i = 0; i < selection->candidates->len; i++)
     add_row (table, host, selection, selection->candidates->pdata[i], i + 1);
   for (guint i = 0; i < selection->excluded->len; i++)
@@ -97,8 +92,7 @@ print_text (const VvHost *host, const VvPciDevice *device, const VvChoice *choic
     printf ("%s  ", device->address);
   printf ("%s\n", selection->key);
   print_rule (choice->decision);
-  scols_print_table (table);
-  scols_unref_table (table);
+  vv_table_print (table, NULL);
   if (!selection->candidates->len)
     puts (_ ("  no VFIO driver is left"));
 }
@@ -124,27 +118,22 @@ json_candidate (JsonBuilder *b, const VvHost *host, const VvSelection *selection
 }
 
 static void
-json_terms (JsonBuilder *b, const VvDecision *decision)
-{
-  vv_json_strings (b, "drivers", decision->options.drivers, -1);
-  for (int i = 0; i < VV_OPTIONS; i++) {
-    const char *value = vv_option_value (i, decision->options.values[i]);
-    g_autofree char *name = vv_json_key (vv_option_name (i));
-    vv_json_string (b, name, *value ? value : NULL);
-  }
-}
-
-static void
 json_match (JsonBuilder *b, const VvHost *host, const VvPciDevice *device, const VvChoice *choice)
 {
   const VvSelection *selection = choice->selection;
+  const VvOptions *options = &choice->decision->options;
 
   json_builder_begin_object (b);
   vv_json_string (b, "device", device->address);
   vv_json_string (b, "modalias", device->modalias);
   vv_json_string (b, "key", selection->key);
   vv_json_rule (b, choice->decision->file, choice->decision->line);
-  json_terms (b, choice->decision);
+  vv_json_strings (b, "drivers", options->drivers, -1);
+  for (int i = 0; i < VV_OPTIONS; i++) {
+    const char *value = vv_option_value (i, options->values[i]);
+    g_autofree char *name = vv_json_key (vv_option_name (i));
+    vv_json_string (b, name, *value ? value : NULL);
+  }
   vv_json_begin_array (b, "candidates");
   for (guint i = 0; i < selection->candidates->len; i++)
     json_candidate (b, host, selection, i);

@@ -3,14 +3,55 @@
  * vfio-variant policy: the administrator's policy as it was read, and whether files would do as one.
  */
 #include <glib/gi18n-lib.h>
-#include <libsmartcols.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "command.h"
 #include "policy-xml.h"
 
-/* --- in words --- */
+/* --- rules --- */
+
+/* What a rule can match, as the policy spells it */
+static const char *const match_names[] = {
+    "address",           "vendor",        "product",  "subsystem-vendor", "subsystem-product", "class",
+    "physical-function", "native-driver", "modalias", "iommu-group"};
+
+static char *
+id_text (int id)
+{
+  return id < 0 ? NULL : g_strdup_printf ("0x%04x", (guint)id);
+}
+
+/* Returns: (transfer full) (element-type utf8): a value for each of match_names; NULL: any */
+static GPtrArray *
+match_values (const VvRule *rule)
+{
+  char *const values[] = {g_strdup (rule->address),
+                          id_text (rule->vendor),
+                          id_text (rule->product),
+                          id_text (rule->subsystem_vendor),
+                          id_text (rule->subsystem_product),
+                          rule->class_code ? g_strconcat ("0x", rule->class_code, NULL) : NULL,
+                          g_strdup (rule->physical_function),
+                          g_strdup (rule->native_driver),
+                          g_strdup (rule->modalias),
+                          g_strdup (rule->iommu_group)};
+  GPtrArray *all = g_ptr_array_new_with_free_func (g_free);
+
+  G_STATIC_ASSERT (G_N_ELEMENTS (values) == G_N_ELEMENTS (match_names));
+  for (gsize i = 0; i < G_N_ELEMENTS (values); i++)
+    g_ptr_array_add (all, values[i]);
+  return all;
+}
+
+static const char *
+option_text (const VvRule *rule, VvOption option)
+{
+  int value = rule->options.values[option];
+
+  return value ? vv_option_value (option, value) : NULL;
+}
+
+/* --- text --- */
 
 static void
 add_pair (GString *text, const char *name, const char *value)
@@ -19,167 +60,69 @@ add_pair (GString *text, const char *name, const char *value)
     g_string_append_printf (text, "%s%s=%s", text->len ? " " : "", name, value);
 }
 
-static char *
-id_text (int id)
-{
-  return id < 0 ? NULL : g_strdup_printf ("0x%04x", (guint)id);
-}
+/* The first column, which is empty, indents the others. */
+static const char *const columns[] = {"", "", "", "", NULL};
 
-static char *
-class_text (const VvRule *rule)
-{
-  return rule->class_code ? g_strconcat ("0x", rule->class_code, NULL) : NULL;
-}
-
+/* @match: whether they can match, as defaults cannot */
 static void
-add_id (GString *text, const char *name, int id)
+print_rules (const char *title, const GPtrArray *rules, gboolean match)
 {
-  g_autofree char *value = id_text (id);
-
-  add_pair (text, name, value);
-}
-
-static char *
-match_text (const VvRule *rule)
-{
-  GString *text = g_string_new (NULL);
-  g_autofree char *class = class_text (rule);
-
-  add_pair (text, "address", rule->address);
-  add_id (text, "vendor", rule->vendor);
-  add_id (text, "product", rule->product);
-  add_id (text, "subsystem-vendor", rule->subsystem_vendor);
-  add_id (text, "subsystem-product", rule->subsystem_product);
-  add_pair (text, "class", class);
-  add_pair (text, "physical-function", rule->physical_function);
-  add_pair (text, "native-driver", rule->native_driver);
-  add_pair (text, "modalias", rule->modalias);
-  add_pair (text, "iommu-group", rule->iommu_group);
-  return g_string_free (text, FALSE);
-}
-
-static const char *
-option_text (const VvOptions *options, VvOption option)
-{
-  return options->values[option] ? vv_option_value (option, options->values[option]) : NULL;
-}
-
-static char *
-options_text (const VvOptions *options)
-{
-  GString *text = g_string_new (NULL);
-  g_autofree char *drivers = options->drivers ? g_strjoinv (",", options->drivers) : NULL;
-
-  add_pair (text, "driver", drivers);
-  for (VvOption option = 0; option < VV_OPTIONS; option++)
-    add_pair (text, vv_option_name (option), option_text (options, option));
-  return g_string_free (text, FALSE);
-}
-
-/* --- text --- */
-
-static struct libscols_table *
-new_table (guint columns)
-{
-  struct libscols_table *table = scols_new_table ();
-
-  scols_table_enable_noheadings (table, TRUE);
-  for (guint i = 0; i <= columns; i++)
-    scols_table_new_column (table, "", 0, 0);
-  return table;
-}
-
-static void
-add_row (struct libscols_table *table, const char *first, const char *second, const char *third)
-{
-  struct libscols_line *line = scols_table_new_line (table, NULL);
-  const char *const cells[] = {"", first, second, third};
-
-  for (gsize i = 0; i < G_N_ELEMENTS (cells) && cells[i]; i++)
-    scols_line_set_data (line, i, cells[i]);
-}
-
-static void
-print_table (const char *title, struct libscols_table *table)
-{
-  if (!scols_table_is_empty (table)) {
-    puts (title);
-    scols_print_table (table);
-  }
-  scols_unref_table (table);
-}
-
-static void
-print_files (const GPtrArray *files)
-{
-  struct libscols_table *table = new_table (2);
-
-  for (guint i = 0; i < files->len; i++) {
-    const VvPolicyFile *file = files->pdata[i];
-    add_row (table, file->path, file->problem ? _ ("ignored") : _ ("read"), NULL);
-  }
-  print_table (_ ("Files:"), table);
-}
-
-static void
-print_rules (const GPtrArray *rules)
-{
-  struct libscols_table *table = new_table (3);
+  struct libscols_table *table = vv_table_new (match ? columns : columns + 1, FALSE);
 
   for (guint i = 0; i < rules->len; i++) {
     const VvRule *rule = rules->pdata[i];
     g_autofree char *place = g_strdup_printf ("%s:%u", rule->file, rule->line);
-    g_autofree char *match = match_text (rule);
-    g_autofree char *options = options_text (&rule->options);
-    add_row (table, place, match, options);
+    g_autoptr (GPtrArray) values = match_values (rule);
+    g_autoptr (GString) matches = g_string_new (NULL);
+    g_autoptr (GString) options = g_string_new (NULL);
+    g_autofree char *drivers = rule->options.drivers ? g_strjoinv (",", rule->options.drivers) : NULL;
+    for (gsize k = 0; k < G_N_ELEMENTS (match_names); k++)
+      add_pair (matches, match_names[k], values->pdata[k]);
+    add_pair (options, "driver", drivers);
+    for (VvOption option = 0; option < VV_OPTIONS; option++)
+      add_pair (options, vv_option_name (option), option_text (rule, option));
+    vv_table_add (table, (const char *[]){"", place, match ? matches->str : options->str,
+                                          match ? options->str : NULL, NULL});
   }
-  print_table (_ ("Rules; the first that matches a device decides:"), table);
-}
-
-static void
-print_defaults (const GPtrArray *defaults)
-{
-  struct libscols_table *table = new_table (2);
-
-  for (guint i = 0; i < defaults->len; i++) {
-    const VvRule *rule = defaults->pdata[i];
-    g_autofree char *place = g_strdup_printf ("%s:%u", rule->file, rule->line);
-    g_autofree char *options = options_text (&rule->options);
-    add_row (table, place, options, NULL);
-  }
-  print_table (_ ("Defaults, for what that rule does not say:"), table);
+  vv_table_print (table, title);
 }
 
 static void
 add_seconds (struct libscols_table *table, const char *name, guint seconds)
 {
-  g_autofree char *text = seconds ? g_strdup_printf ("%u s", seconds) : NULL;
+  g_autofree char *text = g_strdup_printf ("%u s", seconds);
 
-  if (text)
-    add_row (table, name, text, NULL);
+  if (seconds)
+    vv_table_add (table, (const char *[]){"", name, text, NULL});
 }
 
 static void
 print_settings (const VvPolicy *policy)
 {
-  struct libscols_table *table = new_table (2);
+  struct libscols_table *table = vv_table_new (columns + 1, FALSE);
   g_autofree char *served = policy->executables ? g_strjoinv (", ", policy->executables) : NULL;
 
   if (policy->gate != VV_UNSAID)
-    add_row (table, "gate", policy->gate == VV_YES ? "yes" : "no", NULL);
+    vv_table_add (table, (const char *[]){"", "gate", policy->gate == VV_YES ? "yes" : "no", NULL});
   add_seconds (table, _ ("gate deadline"), policy->deadline_s);
   if (served)
-    add_row (table, _ ("gate serves"), served, NULL);
+    vv_table_add (table, (const char *[]){"", _ ("gate serves"), served, NULL});
   add_seconds (table, _ ("hooks time-limit"), policy->hook_limit_s);
-  print_table (_ ("Settings:"), table);
+  vv_table_print (table, _ ("Settings:"));
 }
 
 static void
 print_text (const VvPolicy *policy)
 {
-  print_files (policy->files);
-  print_rules (policy->rules);
-  print_defaults (policy->defaults);
+  struct libscols_table *files = vv_table_new (columns + 1, FALSE);
+
+  for (guint i = 0; i < policy->files->len; i++) {
+    const VvPolicyFile *file = policy->files->pdata[i];
+    vv_table_add (files, (const char *[]){"", file->path, file->problem ? _ ("ignored") : _ ("read"), NULL});
+  }
+  vv_table_print (files, _ ("Files:"));
+  print_rules (_ ("Rules; the first that matches a device decides:"), policy->rules, TRUE);
+  print_rules (_ ("Defaults, for what that rule does not say:"), policy->defaults, FALSE);
   print_settings (policy);
   if (!policy->rules->len && !policy->defaults->len)
     puts (_ ("no rules: each device gets the best driver that works"));
@@ -197,29 +140,15 @@ json_seconds (JsonBuilder *b, const char *name, guint seconds)
 }
 
 static void
-json_id (JsonBuilder *b, const char *name, int id)
-{
-  g_autofree char *text = id_text (id);
-
-  vv_json_string (b, name, text);
-}
-
-static void
 json_match (JsonBuilder *b, const VvRule *rule)
 {
-  g_autofree char *class = class_text (rule);
+  g_autoptr (GPtrArray) values = match_values (rule);
 
   vv_json_begin_object (b, "match");
-  vv_json_string (b, "address", rule->address);
-  json_id (b, "vendor", rule->vendor);
-  json_id (b, "product", rule->product);
-  json_id (b, "subsystem_vendor", rule->subsystem_vendor);
-  json_id (b, "subsystem_product", rule->subsystem_product);
-  vv_json_string (b, "class", class);
-  vv_json_string (b, "physical_function", rule->physical_function);
-  vv_json_string (b, "native_driver", rule->native_driver);
-  vv_json_string (b, "modalias", rule->modalias);
-  vv_json_string (b, "iommu_group", rule->iommu_group);
+  for (gsize i = 0; i < G_N_ELEMENTS (match_names); i++) {
+    g_autofree char *key = vv_json_key (match_names[i]);
+    vv_json_string (b, key, values->pdata[i]);
+  }
   json_builder_end_object (b);
 }
 
@@ -235,12 +164,11 @@ json_rules (JsonBuilder *b, const char *name, const GPtrArray *rules, gboolean w
     if (with_match)
       json_match (b, rule);
     vv_json_strings (b, "drivers", rule->options.drivers, -1);
-    vv_json_string (b, "fallback", option_text (&rule->options, VV_OPTION_FALLBACK));
-    vv_json_string (b, "migratable", option_text (&rule->options, VV_OPTION_MIGRATABLE));
-    vv_json_string (b, "unmanaged", option_text (&rule->options, VV_OPTION_UNMANAGED));
-    vv_json_string (b, "host_use", option_text (&rule->options, VV_OPTION_HOST_USE));
-    if (with_match) /* a default cannot say it */
-      vv_json_string (b, "at_boot", option_text (&rule->options, VV_OPTION_AT_BOOT));
+    for (VvOption option = 0; option < VV_OPTIONS; option++) {
+      g_autofree char *key = vv_json_key (vv_option_name (option));
+      if (with_match || option != VV_OPTION_AT_BOOT) /* a default cannot say it */
+        vv_json_string (b, key, option_text (rule, option));
+    }
     json_builder_end_object (b);
   }
   json_builder_end_array (b);

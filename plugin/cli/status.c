@@ -6,7 +6,6 @@
  * others that are in it were made safe to show there, and are again before they are printed here.
  */
 #include <glib/gi18n-lib.h>
-#include <libsmartcols.h>
 #include <stdio.h>
 
 #include "ask.h"
@@ -45,7 +44,9 @@ moment_of (JsonObject *o, const char *name)
 static char *
 text_of (JsonObject *o, const char *name)
 {
-  return vv_printable (vv_json_get_string (o, name), VV_JSON_CHARACTERS);
+  const char *text = vv_json_get_string (o, name);
+
+  return vv_printable (text ? text : "-", VV_JSON_CHARACTERS);
 }
 
 static void
@@ -57,7 +58,8 @@ print_line (const char *label, const char *text)
 static void
 print_gate (JsonObject *status)
 {
-  g_autofree char *reason = text_of (status, "reason");
+  const char *said = vv_json_get_string (status, "reason");
+  g_autofree char *reason = vv_printable (said ? said : _ ("no reason was given"), VV_JSON_CHARACTERS);
   g_autofree char *deadline = duration ((guint64)vv_json_get_number (status, "deadline_ms") * 1000);
   g_autoptr (GList) executables = vv_json_get_array (status, "executables", JSON_NODE_VALUE);
   g_autoptr (GString) all = g_string_new (NULL); /* "libvirtd, virtqemud" */
@@ -67,7 +69,7 @@ print_gate (JsonObject *status)
   g_autofree char *names = vv_printable (all->len ? all->str : _ ("nobody"), VV_JSON_CHARACTERS);
   gboolean on = g_strcmp0 (vv_json_get_string (status, "gate"), "on") == 0;
   g_autofree char *text = on ? g_strdup_printf (_ ("on for %s; deadline %s"), names, deadline)
-                             : g_strdup_printf (_ ("off: %s"), reason ? reason : _ ("no reason was given"));
+                             : g_strdup_printf (_ ("off: %s"), reason);
   print_line ("gate", text);
 }
 
@@ -111,25 +113,6 @@ print_latency (JsonObject *status, const char *name, const char *note)
     printf (_ ("%-9s mean %s, max %s%s\n"), name, mean, longest, note);
 }
 
-static struct libscols_table *
-new_table (const char *const columns[], gsize n)
-{
-  struct libscols_table *table = scols_new_table ();
-
-  for (gsize i = 0; i < n; i++)
-    scols_table_new_column (table, columns[i], 0, 0);
-  return table;
-}
-
-static void
-add_row (struct libscols_table *table, const char *const cells[], gsize n)
-{
-  struct libscols_line *line = scols_table_new_line (table, NULL);
-
-  for (gsize i = 0; i < n; i++)
-    scols_line_set_data (line, i, cells[i] ? cells[i] : "-");
-}
-
 static void
 add_holding (JsonObject *holding, struct libscols_table *table)
 {
@@ -137,9 +120,9 @@ add_holding (JsonObject *holding, struct libscols_table *table)
   g_autofree char *executable = text_of (holding, "executable");
   g_autofree char *pid = g_strdup_printf ("%d", (int)vv_json_get_number (holding, "pid"));
   g_autofree char *since = duration_of (holding, "since_us");
-  const char *const cells[] = {device, executable, pid, since};
+  const char *const cells[] = {device, executable, pid, since, NULL};
 
-  add_row (table, cells, G_N_ELEMENTS (cells));
+  vv_table_add (table, cells);
 }
 
 static void
@@ -155,10 +138,12 @@ add_change (JsonObject *change, struct libscols_table *table)
   g_autofree char *own = duration_of (change, "own_us");
   g_autofree char *why = text_of (change, "why");
   g_autofree char *failed = text_of (change, "failed");
-  g_autofree char *note = failed ? g_strdup_printf (_ ("%s; failed: %s"), why ? why : "-", failed) : NULL;
-  const char *const cells[] = {time, device, operation, from, to, outcome, held, own, note ? note : why};
+  g_autofree char *note =
+      vv_json_get_string (change, "failed") ? g_strdup_printf (_ ("%s; failed: %s"), why, failed) : NULL;
+  const char *const cells[] = {time, device, operation,         from, to, outcome,
+                               held, own,    note ? note : why, NULL};
 
-  add_row (table, cells, G_N_ELEMENTS (cells));
+  vv_table_add (table, cells);
 }
 
 /* @name: an array; nothing is printed where it is empty */
@@ -170,11 +155,9 @@ print_array (JsonObject *status, const char *name, const char *title, struct lib
 
   for (GList *i = elements; i; i = i->next)
     add (json_node_get_object (i->data), table);
-  if (elements) {
-    printf ("\n%s\n", title);
-    scols_print_table (table);
-  }
-  scols_unref_table (table);
+  if (elements)
+    putchar ('\n');
+  vv_table_print (table, title);
 }
 
 static void
@@ -187,9 +170,9 @@ print_text (JsonObject *status)
   static const char *const outcome_words[] = {N_ ("detached"),          N_ ("fell back"), N_ ("reattached"),
                                               N_ ("left alone"),        N_ ("failed"),    N_ ("refused"),
                                               N_ ("past the deadline"), N_ ("crashed")};
-  static const char *const holding[] = {"DEVICE", "EXECUTABLE", "PID", "FOR"};
+  static const char *const holding[] = {"DEVICE", "EXECUTABLE", "PID", "FOR", NULL};
   static const char *const changes[] = {"TIME",    "DEVICE", "OPERATION", "FROM", "TO",
-                                        "OUTCOME", "HELD",   "OWN",       "WHY"};
+                                        "OUTCOME", "HELD",   "OWN",       "WHY",  NULL};
 
   print_gate (status);
   print_daemon (status);
@@ -197,9 +180,8 @@ print_text (JsonObject *status)
   print_counters (status, "outcomes", outcomes, outcome_words);
   print_latency (status, "held", "");
   print_latency (status, "own", _ (" (without binds, module loads and hook scripts)"));
-  print_array (status, "holding", _ ("Held now:"), new_table (holding, G_N_ELEMENTS (holding)), add_holding);
-  print_array (status, "changes", _ ("Last changes of hands:"), new_table (changes, G_N_ELEMENTS (changes)),
-               add_change);
+  print_array (status, "holding", _ ("Held now:"), vv_table_new (holding, TRUE), add_holding);
+  print_array (status, "changes", _ ("Last changes of hands:"), vv_table_new (changes, TRUE), add_change);
 }
 
 /* --- the answers --- */

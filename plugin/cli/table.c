@@ -43,7 +43,7 @@ add_row (struct libscols_table *table, struct libscols_line *parent, const VvRow
 }
 
 void
-vv_table_print (const GPtrArray *rows, const VvStyle *style)
+vv_rows_print (const GPtrArray *rows, const VvStyle *style)
 {
   struct libscols_table *table = new_table (style, FALSE);
 
@@ -106,7 +106,7 @@ vv_groups_of (const GPtrArray *rows)
 }
 
 void
-vv_tree_print (const GPtrArray *groups, const VvStyle *style)
+vv_groups_print (const GPtrArray *groups, const VvStyle *style)
 {
   struct libscols_table *table = new_table (style, TRUE);
 

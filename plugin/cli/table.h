@@ -21,8 +21,8 @@ typedef struct {
   gboolean colour;
 } VvStyle;
 
-/** vv_table_print: @rows: (element-type VvRow) */
-void vv_table_print (const GPtrArray *rows, const VvStyle *style);
+/** vv_rows_print: @rows: (element-type VvRow) */
+void vv_rows_print (const GPtrArray *rows, const VvStyle *style);
 
 /**
  * VvGroup: one IOMMU group
@@ -38,6 +38,6 @@ typedef struct {
  * numbers */
 GPtrArray *vv_groups_of (const GPtrArray *rows);
 
-/** vv_tree_print: @groups: as of vv_groups_of(); the first of @style's columns is the one with the branches
+/** vv_groups_print: @groups: as of vv_groups_of(); the first of @style's columns is the one with the branches
  */
-void vv_tree_print (const GPtrArray *groups, const VvStyle *style);
+void vv_groups_print (const GPtrArray *groups, const VvStyle *style);
