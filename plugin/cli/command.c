@@ -12,6 +12,8 @@
 #include "policy-xml.h"
 #include "recovery.h"
 
+#define MOST_JOBS 256
+
 void
 vv_common_clear (VvCommon *common)
 {
@@ -37,22 +39,15 @@ vv_usage_error (const char *command, const char *format, ...)
   return VV_EXIT_USAGE;
 }
 
-int
-vv_parse_options (int *argc, char ***argv, const char *arguments, const char *summary,
-                  const GOptionEntry *entries, gboolean read_only, VvCommon *common)
+/* @help, @colour: (out): set when they are parsed */
+static void
+add_shared_options (GOptionContext *context, VvTakes takes, VvCommon *common, char **colour, gboolean *help)
 {
-  const char *command = (*argv)[0];
-  gboolean help = FALSE;
-  g_autoptr (GError) error = NULL;
-  g_autofree char *colour = NULL;
-  const GOptionEntry json[] = {
-      {"json", 0, 0, G_OPTION_ARG_NONE, &common->json, N_ ("Print JSON"), NULL},
-      {"color", 0, 0, G_OPTION_ARG_STRING, &colour, N_ ("Colours: auto (the default), always or never"),
-       "WHEN"},
-      {NULL},
-  };
-  const GOptionEntry shared[] = {
-      {"help", 'h', 0, G_OPTION_ARG_NONE, &help, N_ ("Show this help and exit"), NULL},
+  const GOptionEntry move[] = {
+      {"jobs", 'j', 0, G_OPTION_ARG_INT, &common->jobs,
+       N_ ("Move up to N devices at the same time (default: 1)"), "N"},
+      {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &common->dry_run, N_ ("Print what would be done and do nothing"),
+       NULL},
       {NULL},
   };
   const GOptionEntry elsewhere[] = {
@@ -62,10 +57,38 @@ vv_parse_options (int *argc, char ***argv, const char *arguments, const char *su
        N_ ("Look at the modules of this kernel release"), "RELEASE"},
       {NULL},
   };
-  g_autofree char *usage = g_strdup_printf ("%s", arguments);
-  g_autoptr (GOptionContext) context = g_option_context_new (usage);
+  const GOptionEntry json[] = {
+      {"json", 0, 0, G_OPTION_ARG_NONE, &common->json, N_ ("Print JSON"), NULL},
+      {"color", 0, 0, G_OPTION_ARG_STRING, colour, N_ ("Colours: auto (the default), always or never"),
+       "WHEN"},
+      {NULL},
+  };
+  const GOptionEntry all[] = {
+      {"help", 'h', 0, G_OPTION_ARG_NONE, help, N_ ("Show this help and exit"), NULL},
+      {NULL},
+  };
+
+  if (takes & VV_TAKES_MOVE)
+    g_option_context_add_main_entries (context, move, GETTEXT_PACKAGE);
+  if (takes & VV_TAKES_ELSEWHERE)
+    g_option_context_add_main_entries (context, elsewhere, GETTEXT_PACKAGE);
+  if (!(takes & VV_TAKES_TEXT_ONLY))
+    g_option_context_add_main_entries (context, json, GETTEXT_PACKAGE);
+  g_option_context_add_main_entries (context, all, GETTEXT_PACKAGE);
+}
+
+int
+vv_parse_options (int *argc, char ***argv, const char *arguments, const char *summary,
+                  const GOptionEntry *entries, VvTakes takes, VvCommon *common)
+{
+  const char *command = (*argv)[0];
+  gboolean help = FALSE;
+  g_autoptr (GError) error = NULL;
+  g_autofree char *colour = NULL;
+  g_autoptr (GOptionContext) context = g_option_context_new (arguments);
   g_autofree char *name = g_strdup_printf ("vfio-variant %s", command);
 
+  common->jobs = 1;
   g_set_prgname (name); /* for the usage line */
   g_option_context_set_help_enabled (context, FALSE);
   g_option_context_set_translation_domain (context, GETTEXT_PACKAGE);
@@ -77,11 +100,7 @@ vv_parse_options (int *argc, char ***argv, const char *arguments, const char *su
                    : _ ("See vfio-variant(1)."));
   if (entries)
     g_option_context_add_main_entries (context, entries, GETTEXT_PACKAGE);
-  if (read_only)
-    g_option_context_add_main_entries (context, elsewhere, GETTEXT_PACKAGE);
-  if (!common->text_only)
-    g_option_context_add_main_entries (context, json, GETTEXT_PACKAGE);
-  g_option_context_add_main_entries (context, shared, GETTEXT_PACKAGE);
+  add_shared_options (context, takes, common, &colour, &help);
   if (!g_option_context_parse (context, argc, argv, &error))
     return vv_usage_error (command, "%s", error->message);
   if (help) {
@@ -91,6 +110,8 @@ vv_parse_options (int *argc, char ***argv, const char *arguments, const char *su
   }
   if (!vv_colour_wanted (colour, &common->colour))
     return vv_usage_error (command, _ ("--color takes auto, always or never"));
+  if (common->jobs < 1 || common->jobs > MOST_JOBS)
+    return vv_usage_error (command, _ ("--jobs takes a number from 1 to %d"), MOST_JOBS);
   if (common->json)
     vv_speak_english ();
   return -1;

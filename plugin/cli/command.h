@@ -20,16 +20,30 @@ typedef enum {
 } VvExit;
 
 /**
- * VvCommon: the options that every sub-command has
+ * VvTakes: which options of several sub-commands one takes, besides its own and --help
+ * @VV_TAKES_TEXT_ONLY: neither --json nor --color, which all others take
+ * @VV_TAKES_ELSEWHERE: --sysroot and --kernel
+ * @VV_TAKES_MOVE: --jobs and --dry-run
+ */
+typedef enum {
+  VV_TAKES_DEFAULT = 0,
+  VV_TAKES_TEXT_ONLY = 1 << 0,
+  VV_TAKES_ELSEWHERE = 1 << 1,
+  VV_TAKES_MOVE = 1 << 2,
+} VvTakes;
+
+/**
+ * VvCommon: what was said by such options
  * @colour: whether what is printed has colours, by --color and what is known of the terminal
- * @text_only: set before they are parsed: this one has neither --json nor --color
+ * @jobs: how many devices are moved at the same time
  */
 typedef struct {
   char *sysroot;
   char *release;
   gboolean json;
   gboolean colour;
-  gboolean text_only;
+  gboolean dry_run;
+  int jobs;
 } VvCommon;
 
 void vv_common_clear (VvCommon *common);
@@ -52,12 +66,11 @@ int vv_cmd_metrics (int argc, char **argv);
  * @arguments: what follows the name in the usage line; what a DEVICE is gets explained when it names one
  * @summary: one paragraph
  * @entries: the sub-command's own options, or NULL
- * @read_only: whether --sysroot and --kernel belong to it
  *
  * Returns: -1 to go on with the arguments left in @argv, or the exit code (--help, a usage error)
  */
 int vv_parse_options (int *argc, char ***argv, const char *arguments, const char *summary,
-                      const GOptionEntry *entries, gboolean read_only, VvCommon *common);
+                      const GOptionEntry *entries, VvTakes takes, VvCommon *common);
 
 /** vv_speak_english: from here on messages are in English: what is for machines, and what the log has, too */
 void vv_speak_english (void);

@@ -157,7 +157,7 @@ vv_cmd_list (int argc, char **argv)
       vv_parse_options (&argc, &argv, "[DEVICE...]",
                         N_ ("Lists the devices that have a VFIO variant driver, are on VFIO now, or are in "
                             "the journal."),
-                        entries, TRUE, &common);
+                        entries, VV_TAKES_ELSEWHERE, &common);
 
   if (code >= 0)
     return code;

@@ -175,7 +175,7 @@ vv_cmd_match (int argc, char **argv)
       &argc, &argv, "DEVICE...",
       N_ ("Lists the VFIO drivers that fit a device, the one with the fewest wildcards first, and "
           "those that fit but are excluded."),
-      NULL, TRUE, &common);
+      NULL, VV_TAKES_ELSEWHERE, &common);
 
   if (code >= 0)
     return code;

@@ -103,7 +103,7 @@ tell (const VvHost *host, VvMetricsFormat format, const char *output, int timeou
 int
 vv_cmd_metrics (int argc, char **argv)
 {
-  g_auto (VvCommon) common = {.text_only = TRUE};
+  g_auto (VvCommon) common = {0};
   g_autofree char *name = NULL;
   g_autofree char *output = NULL;
   int timeout_ms = VV_DEADLINE_MS;
@@ -121,7 +121,7 @@ vv_cmd_metrics (int argc, char **argv)
   int code = vv_parse_options (&argc, &argv, "",
                                N_ ("Prints counters of the changes of hands and the state of the devices as "
                                    "OpenMetrics. What the daemon counts is there for root only."),
-                               entries, FALSE, &common);
+                               entries, VV_TAKES_TEXT_ONLY, &common);
 
   if (code >= 0)
     return code;

@@ -1,26 +1,42 @@
-/* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "move.h"
-
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * vfio-variant bind, vfio-variant restore: detach devices from the host by hand, each to the best VFIO
+ * driver, and give them back, as they were.
+ *
+ * Owns: which devices are meant, what refuses one, worker threads, progress, the order of output.
+ */
 #include <glib/gi18n-lib.h>
 #include <stdio.h>
 #include <unistd.h>
 
+#include "attach.h"
+#include "command.h"
+#include "group.h"
+#include "in-use.h"
 #include "log.h"
 
-#define MOST_JOBS 256
+typedef struct {
+  VvCommon common;
+  char *driver;
+  gboolean all;
+  gboolean at_boot;
+  gboolean force;
+} Options;
 
-VvContext *
-vv_open_to_move (const VvCommon *common, const char *command, int jobs, gboolean dry_run, int *exit_code)
+static void
+options_clear (Options *o)
 {
-  if (jobs < 1 || jobs > MOST_JOBS) {
-    *exit_code = vv_usage_error (command, _ ("--jobs takes a number from 1 to %d"), MOST_JOBS);
-    return NULL;
-  }
-  if (!dry_run)
-    vv_speak_english (); /* what goes wrong is logged as well */
-  vv_log_to_system ();
-  return vv_open_context (common, !dry_run, exit_code);
+  vv_common_clear (&o->common);
+  g_free (o->driver);
 }
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Options, options_clear)
+
+/* Moves one device; called from worker threads, for different devices at the same time.
+ * Returns: (transfer full): what happened, or NULL with @error set */
+typedef VvChange *(*MoveFunc) (const VvContext *context, const char *address, const Options *options,
+                               GError **error);
+
+/* --- many devices --- */
 
 typedef struct {
   const char *address;
@@ -30,8 +46,8 @@ typedef struct {
 
 typedef struct {
   const VvContext *context;
-  VvMoveFunc func;
-  gpointer data;
+  MoveFunc func;
+  const Options *options;
   GAsyncQueue *finished; /* of Result */
 } Crew;
 
@@ -41,7 +57,7 @@ work (gpointer result, gpointer crew)
   Result *r = result;
   Crew *c = crew;
 
-  r->change = c->func (c->context, r->address, c->data, &r->error);
+  r->change = c->func (c->context, r->address, c->options, &r->error);
   g_async_queue_push (c->finished, r);
 }
 
@@ -65,21 +81,6 @@ print_result (const Result *r, gboolean dry_run)
 }
 
 static void
-json_attempts (JsonBuilder *b, const GPtrArray *attempts)
-{
-  vv_json_begin_array (b, "attempts");
-  for (guint i = 0; i < attempts->len; i++) {
-    const VvAttempt *a = attempts->pdata[i];
-    json_builder_begin_object (b);
-    vv_json_string (b, "module", a->module);
-    vv_json_string (b, "step", a->step);
-    vv_json_string (b, "problem", a->problem);
-    json_builder_end_object (b);
-  }
-  json_builder_end_array (b);
-}
-
-static void
 json_result (JsonBuilder *b, const Result *r)
 {
   const VvChange *c = r->change;
@@ -93,7 +94,16 @@ json_result (JsonBuilder *b, const Result *r)
     vv_json_boolean (b, "changed", c->changed);
     vv_json_string (b, "alias", c->alias);
     vv_json_string (b, "why", c->why);
-    json_attempts (b, c->attempts);
+    vv_json_begin_array (b, "attempts");
+    for (guint i = 0; i < c->attempts->len; i++) {
+      const VvAttempt *a = c->attempts->pdata[i];
+      json_builder_begin_object (b);
+      vv_json_string (b, "module", a->module);
+      vv_json_string (b, "step", a->step);
+      vv_json_string (b, "problem", a->problem);
+      json_builder_end_object (b);
+    }
+    json_builder_end_array (b);
     vv_json_strings (b, "steps", (char **)c->steps->pdata, (int)c->steps->len);
     vv_json_number (b, "microseconds", c->usec);
   }
@@ -127,14 +137,16 @@ show_progress (guint done, guint all, gboolean last)
   fflush (stderr);
 }
 
-int
-vv_move_all (const VvContext *context, const GPtrArray *addresses, int jobs, gboolean json, gboolean dry_run,
-             VvMoveFunc func, gpointer data)
+/* Returns: the exit code of all */
+static int
+move_all (const VvContext *context, const GPtrArray *addresses, MoveFunc func, const Options *options)
 {
   g_autoptr (GAsyncQueue) finished = g_async_queue_new ();
-  Crew crew = {context, func, data, finished};
+  Crew crew = {context, func, options, finished};
   g_autofree Result *results = g_new0 (Result, addresses->len);
-  GThreadPool *pool = g_thread_pool_new (work, &crew, jobs, FALSE, NULL);
+  GThreadPool *pool = g_thread_pool_new (work, &crew, options->common.jobs, FALSE, NULL);
+  const gboolean json = options->common.json;
+  const gboolean dry_run = options->common.dry_run;
   int code = VV_EXIT_DONE;
 
   for (guint i = 0; i < addresses->len; i++) {
@@ -159,4 +171,222 @@ vv_move_all (const VvContext *context, const GPtrArray *addresses, int jobs, gbo
     g_clear_error (&results[i].error);
   }
   return code;
+}
+
+/* Returns: (transfer full): the context, or NULL with @code set and the error printed */
+static VvContext *
+open_context (const Options *o, int *code)
+{
+  if (!o->common.dry_run)
+    vv_speak_english (); /* what goes wrong is logged as well */
+  vv_log_to_system ();
+  return vv_open_context (&o->common, !o->common.dry_run, code);
+}
+
+/* --- bind --- */
+
+/* The host's own use of the device: reasons for the administrator to weigh, so --force gets past them, or the
+ * policy. */
+static gboolean
+host_allows (const VvContext *context, const VvPciDevice *device, const VvDecision *decision, GError **error)
+{
+  g_autoptr (GPtrArray) reasons = vv_host_use (context->host, device);
+
+  if (!reasons->len)
+    return TRUE;
+  g_ptr_array_add (reasons, NULL);
+  g_autofree char *text = g_strjoinv ("; ", (char **)reasons->pdata);
+  if (decision->options.values[VV_OPTION_HOST_USE] == VV_HOST_USE_WARN) {
+    g_autofree char *rule = vv_decision_rule (decision);
+    vv_warning (_ ("%s is in use by the host, which %s lets pass: %s"), device->address, rule, text);
+    return TRUE;
+  }
+  g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
+               _ ("%s is in use by the host: %s; end that use, or take it with --force"), device->address,
+               text);
+  return FALSE;
+}
+
+static gboolean
+iommu_allows (const VvContext *context, const VvPciDevice *device, GError **error)
+{
+  g_autoptr (GPtrArray) obstacles = NULL;
+
+  if (device->iommu_group)
+    return TRUE; /* what else is in the group matters when a guest starts, not now */
+  obstacles = vv_group_obstacles (context->host, context->catalog, device, NULL);
+  if (!obstacles->len)
+    return TRUE;
+  g_set_error (error, VV_ERROR, VV_ERROR_REFUSED, "%s: %s", device->address, (char *)obstacles->pdata[0]);
+  return FALSE;
+}
+
+static VvChange *
+bind_device (const VvContext *context, const char *address, const Options *options, GError **error)
+{
+  g_autoptr (VvBinding) binding = vv_binding_open (context, address, options->common.dry_run, error);
+  g_autoptr (VvChoice) choice =
+      binding ? vv_choose (context, binding->device, binding->entry, NULL, NULL, NULL, error) : NULL;
+
+  if (choice && options->at_boot) {
+    /* A virtual function that was destroyed and made anew has nothing to do with what it was. What a domain
+     * has is between libvirt's hands at times. */
+    gboolean on_vfio = vv_on_vfio (context->host, binding->device, choice->selection);
+    if (vv_binding_is_stale (binding, &binding->device->now, on_vfio) && !binding->entry->domain &&
+        !vv_binding_forget (binding, error))
+      return NULL;
+    vv_binding_expect_new (binding);
+  }
+  if (!choice || (options->driver && !vv_selection_force (choice->selection, options->driver, error)) ||
+      !iommu_allows (context, binding->device, error) ||
+      (!options->force && (!vv_domain_allows (binding->entry, error) ||
+                           !host_allows (context, binding->device, choice->decision, error))))
+    return NULL;
+  if (options->driver ? !vv_binding_detach (binding, choice->selection, error)
+                      : !vv_attach (binding, choice, error))
+    return NULL;
+  if (binding->entry && !binding->entry->held) {
+    binding->entry->held = TRUE;
+    binding->entry->at_boot = options->at_boot;
+    if (!vv_binding_save (binding, error))
+      return NULL;
+  }
+  return vv_binding_close (g_steal_pointer (&binding));
+}
+
+static VvChange *
+bind_and_say (const VvContext *context, const char *address, const Options *options, GError **error)
+{
+  VvChange *change = bind_device (context, address, options, error);
+
+  if (!change && options->at_boot) /* what a program that udev runs prints is read by nobody */
+    g_warning ("%s", (*error)->message);
+  return change;
+}
+
+/* Looked at without its lock: most devices of a host are none of ours. */
+static gboolean
+is_wanted_at_boot (const VvContext *context, const char *address)
+{
+  vv_new_device_wait_shown (context->host, address);
+  g_autoptr (VvPciDevice) device = vv_pci_device_look (context->host, address, NULL);
+  g_autoptr (VvEntry) entry = device ? vv_journal_load (context->journal, address, NULL) : NULL;
+  g_autoptr (VvChoice) choice = device ? vv_choose (context, device, entry, NULL, NULL, NULL, NULL) : NULL;
+
+  if (!choice || choice->decision->options.values[VV_OPTION_AT_BOOT] != VV_AT_BOOT_YES)
+    return FALSE;
+  /* What a domain has, or the policy had bound before, is where it should be. */
+  return !entry || (!entry->held && !entry->domain) || !vv_on_vfio (context->host, device, choice->selection);
+}
+
+/* Returns: (transfer full) (nullable): those of the devices meant, or of all, that are to be bound at boot */
+static GPtrArray *
+wanted_at_boot (const VvContext *context, int argc, char **argv, int *code)
+{
+  GPtrArray *addresses;
+
+  if (!vv_policy_has_at_boot (context->policy))
+    return g_ptr_array_new ();
+  addresses = argc > 1 ? vv_device_arguments (context->host, argc, argv, code)
+                       : vv_io_list (context->host->sys, "bus/pci/devices");
+  for (guint i = addresses ? addresses->len : 0; i-- > 0;)
+    if (!is_wanted_at_boot (context, addresses->pdata[i]))
+      g_ptr_array_remove_index (addresses, i);
+  return addresses;
+}
+
+int
+vv_cmd_bind (int argc, char **argv)
+{
+  g_auto (Options) o = {0};
+  const GOptionEntry entries[] = {
+      {"at-boot", 0, 0, G_OPTION_ARG_NONE, &o.at_boot,
+       N_ ("Of the DEVICEs, or of all, those for which the policy says at-boot='yes'"), NULL},
+      {"driver", 'd', 0, G_OPTION_ARG_STRING, &o.driver,
+       N_ ("This driver and no other, whatever the policy says"), "NAME"},
+      {"force", 'f', 0, G_OPTION_ARG_NONE, &o.force,
+       N_ ("Even if the host uses the device, or the journal gives it to a domain"), NULL},
+      {NULL},
+  };
+  int code = vv_parse_options (
+      &argc, &argv, "DEVICE... | --at-boot [DEVICE...]",
+      N_ ("Detaches devices from the host: puts each on the best VFIO driver that works, and notes "
+          "in the journal what it was, for 'vfio-variant restore'."),
+      entries, VV_TAKES_MOVE, &o.common);
+
+  if (code >= 0)
+    return code;
+  if (argc < 2 && !o.at_boot)
+    return vv_usage_error (argv[0], _ ("a DEVICE is missing"));
+  if (o.at_boot && (o.driver || o.force))
+    return vv_usage_error (argv[0], _ ("--at-boot goes by the policy: neither --driver nor --force"));
+  g_autoptr (VvContext) context = open_context (&o, &code);
+  if (!context)
+    return code;
+  g_autoptr (GPtrArray) addresses = o.at_boot ? wanted_at_boot (context, argc, argv, &code)
+                                              : vv_device_arguments (context->host, argc, argv, &code);
+  return addresses ? move_all (context, addresses, bind_and_say, &o) : code;
+}
+
+/* --- restore --- */
+
+static VvChange *
+restore_device (const VvContext *context, const char *address, const Options *options, GError **error)
+{
+  g_autoptr (VvBinding) binding = vv_binding_open (context, address, options->common.dry_run, error);
+
+  if (!binding || (!options->force && !vv_domain_allows (binding->entry, error)) ||
+      !vv_binding_reattach (binding, error))
+    return NULL;
+  return vv_binding_close (g_steal_pointer (&binding));
+}
+
+/* What is in the journal and not in a domain's hands; with @at_boot, of that what the policy had bound. */
+static GPtrArray *
+journalled (const VvContext *context, gboolean at_boot)
+{
+  GPtrArray *addresses = vv_journal_addresses (context->journal);
+
+  for (guint i = addresses->len; i-- > 0;) {
+    g_autoptr (VvEntry) entry = vv_journal_load (context->journal, addresses->pdata[i], NULL);
+    if (entry ? entry->domain || (at_boot && !entry->at_boot) : at_boot)
+      g_ptr_array_remove_index (addresses, i);
+  }
+  return addresses;
+}
+
+int
+vv_cmd_restore (int argc, char **argv)
+{
+  g_auto (Options) o = {0};
+  const GOptionEntry entries[] = {
+      {"all", 'a', 0, G_OPTION_ARG_NONE, &o.all, N_ ("Every device in the journal that no domain has"), NULL},
+      {"at-boot", 0, 0, G_OPTION_ARG_NONE, &o.at_boot,
+       N_ ("Every device that 'bind --at-boot' has bound and no domain has"), NULL},
+      {"force", 'f', 0, G_OPTION_ARG_NONE, &o.force,
+       N_ ("Even if the journal says that a domain has the device"), NULL},
+      {NULL},
+  };
+  int code = vv_parse_options (
+      &argc, &argv, "DEVICE... | --all | --at-boot",
+      N_ ("Gives devices back to the host: the driver and the driver_override that the journal "
+          "holds; without an entry, what the kernel chooses. A device of a running guest is refused."),
+      entries, VV_TAKES_MOVE, &o.common);
+
+  if (code >= 0)
+    return code;
+  if (argc < 2 && !o.all && !o.at_boot)
+    return vv_usage_error (argv[0], _ ("a DEVICE, --all or --at-boot is missing"));
+  if ((argc > 1) + o.all + o.at_boot > 1)
+    return vv_usage_error (argv[0], _ ("only one of DEVICEs, --all and --at-boot"));
+  g_autoptr (VvContext) context = open_context (&o, &code);
+  if (!context)
+    return code;
+  g_autoptr (GPtrArray) addresses =
+      argc < 2 ? journalled (context, o.at_boot) : vv_device_arguments (context->host, argc, argv, &code);
+  if (!addresses)
+    return code;
+  if (!addresses->len && !o.common.json)
+    puts (_ ("nothing to restore"));
+  return move_all (context, addresses, restore_device, &o);
 }

@@ -251,7 +251,7 @@ vv_cmd_policy (int argc, char **argv)
       vv_parse_options (&argc, &argv, "[FILE...]",
                         N_ ("Shows the policy: the files, the rules in the order in which they count, and "
                             "the settings.\nWith FILE: what these files say, as if they were the policy."),
-                        entries, FALSE, &common);
+                        entries, VV_TAKES_DEFAULT, &common);
 
   if (code >= 0)
     return code;

@@ -160,7 +160,7 @@ vv_cmd_probe (int argc, char **argv)
                                    "'vfio-variant list'. Each device is opened, which resets it; one that a "
                                    "process or a domain has is "
                                    "refused."),
-                               NULL, FALSE, &common);
+                               NULL, VV_TAKES_DEFAULT, &common);
 
   if (code >= 0)
     return code;

@@ -250,7 +250,7 @@ vv_cmd_status (int argc, char **argv)
   int code = vv_parse_options (
       &argc, &argv, "",
       N_ ("Asks vfio-variantd how it is, and looks whether this host is set up as it should be. Needs root."),
-      entries, FALSE, &common);
+      entries, VV_TAKES_DEFAULT, &common);
 
   if (code >= 0)
     return code;
