@@ -1,27 +1,403 @@
-/* SPDX-License-Identifier: LGPL-2.1-or-later
- *
- * vfio-variant list: which device is where, where it comes from, and where it could be.
- *
- * Owns: which devices are listed, and in which form. What is told of one is row's business, how a table looks
- * table's, what follows when they change hands changes'.
- */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "list.h"
+
 #include <glib/gi18n-lib.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
-#include "changes.h"
+#include "colour.h"
+#include "group.h"
 
 #define COLUMNS "DEVICE,NATIVE,NOW,BEST,GROUP,DOMAIN,MIGRATABLE"
 #define TREE_COLUMNS "DEVICE,NOW,BEST,VIABLE,DOMAIN,NAME"
 
-typedef struct {
-  gboolean all;
-  gboolean tree;
-  gboolean watch;
-  gboolean plain;
-  char *columns;
-} Options;
+/* --- one device --- */
 
-/* --- as JSON --- */
+static void
+row_free (VvRow *row)
+{
+  if (!row)
+    return;
+  vv_pci_device_free (row->device);
+  vv_entry_free (row->entry);
+  vv_selection_free (row->selection);
+  g_free (row->name);
+  g_free (row->best_driver);
+  g_free (row);
+}
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvRow, row_free)
+
+/* A journal entry that is damaged is warned of. Returns: (transfer full): the row, or NULL with @error set
+ * (VV_ERROR_NO_DEVICE) */
+static VvRow *
+row_read (const VvContext *context, const VvListing *listing, const char *address, GError **error)
+{
+  g_autoptr (VvRow) row = g_new0 (VvRow, 1);
+  g_autoptr (GError) unreadable = NULL;
+
+  row->context = context;
+  row->device = listing->overrides ? vv_pci_device_open (context->host, address, error)
+                                   : vv_pci_device_look (context->host, address, error);
+  if (!row->device)
+    return NULL;
+  row->entry = vv_journal_load (context->journal, address, &unreadable);
+  if (unreadable)
+    vv_warning ("%s", unreadable->message);
+  g_autoptr (VvChoice) choice = vv_choose (context, row->device, row->entry, NULL, NULL, NULL, error);
+  if (!choice)
+    return NULL;
+  row->selection = g_steal_pointer (&choice->selection);
+  row->vfio = vv_on_vfio (context->host, row->device, row->selection);
+  row->name = listing->names ? vv_names_find (listing->names, row->device->modalias) : NULL;
+  if (row->selection->candidates->len) {
+    const VvCandidate *best = row->selection->candidates->pdata[0];
+    row->best_module = best->module;
+    row->best_driver = vv_candidate_driver (context->host, best);
+  }
+  return g_steal_pointer (&row);
+}
+
+static gboolean
+has_variant (const GPtrArray *candidates)
+{
+  for (guint i = 0; i < candidates->len; i++)
+    if (strcmp (((VvCandidate *)candidates->pdata[i])->module, VV_GENERIC_MODULE) != 0)
+      return TRUE;
+  return FALSE;
+}
+
+/* It has a driver of its own for VFIO, wanted or not, or is on VFIO, or was touched by us. */
+static gboolean
+is_interesting (const VvRow *row)
+{
+  return row->entry || row->vfio || has_variant (row->selection->candidates) ||
+         has_variant (row->selection->excluded);
+}
+
+static const char *
+native (const VvRow *row)
+{
+  if (row->entry && row->entry->host_known)
+    return row->entry->host.driver;
+  return row->vfio ? NULL : row->device->now.driver;
+}
+
+static gboolean
+is_viable (const VvRow *row)
+{
+  g_autoptr (GPtrArray) obstacles =
+      vv_group_obstacles (row->context->host, row->context->catalog, row->device, NULL);
+
+  return obstacles->len == 0;
+}
+
+/* About the driver that it is on for VFIO, or would get, and the domain that has it, as far as the journal
+ * knows.
+ * @needs_iommufd: (out): whether only the IOMMU can track what it writes; VV_ANSWER_UNKNOWN: nobody has asked
+ */
+static VvMigratability
+migratable (const VvRow *row, VvAnswer *needs_iommufd)
+{
+  const char *driver = row->vfio ? row->device->now.driver : row->best_driver;
+  const VvEntry *entry = row->entry;
+  g_auto (VvRequested) requested = {0};
+  VvMigration m;
+
+  *needs_iommufd = VV_ANSWER_UNKNOWN;
+  if (vv_migration_known (row->context->journal, driver, row->device->modalias, &m) == VV_MIGRATION_UNKNOWN)
+    return VV_MIGRATION_UNKNOWN;
+  *needs_iommufd =
+      m.stop_copy && !m.dma_logging && m.iommu_logging != VV_ANSWER_NO ? VV_ANSWER_YES : VV_ANSWER_NO;
+  if (entry && entry->domain)
+    vv_requested_from_text (entry->requested, &requested);
+  return vv_migration_judge (&m, &requested.use, NULL);
+}
+
+/* --- columns --- */
+
+static const char *const column_names[VV_COLUMNS + 1] = {
+    [VV_COLUMN_DEVICE] = "DEVICE", [VV_COLUMN_NAME] = "NAME",         [VV_COLUMN_NATIVE] = "NATIVE",
+    [VV_COLUMN_NOW] = "NOW",       [VV_COLUMN_BEST] = "BEST",         [VV_COLUMN_GROUP] = "GROUP",
+    [VV_COLUMN_VIABLE] = "VIABLE", [VV_COLUMN_DOMAIN] = "DOMAIN",     [VV_COLUMN_MIGRATABLE] = "MIGRATABLE",
+    [VV_COLUMN_PF] = "PF",         [VV_COLUMN_OVERRIDE] = "OVERRIDE", [VV_COLUMNS] = NULL};
+
+/* @text: names of columns, in any case, comma-separated
+ * Returns: (transfer full) (element-type VvColumn): at least one, or NULL with @error set (VV_ERROR_INVALID)
+ */
+static GArray *
+columns_parse (const char *text, GError **error)
+{
+  g_autoptr (GArray) columns = g_array_new (FALSE, FALSE, sizeof (VvColumn));
+  g_auto (GStrv) wanted = g_strsplit (text, ",", -1);
+
+  for (char **name = wanted; *name; name++) {
+    VvColumn column = 0;
+    while (column < VV_COLUMNS && g_ascii_strcasecmp (*name, column_names[column]) != 0)
+      column++;
+    if (column == VV_COLUMNS) {
+      g_autofree char *all = g_strjoinv (",", (char **)column_names);
+      g_set_error (error, VV_ERROR, VV_ERROR_INVALID, _ ("'%.80s' is no column; there are %s"), *name, all);
+      return NULL;
+    }
+    g_array_append_val (columns, column);
+  }
+  if (columns->len)
+    return g_steal_pointer (&columns);
+  g_set_error (error, VV_ERROR, VV_ERROR_INVALID, _ ("no column is named"));
+  return NULL;
+}
+
+static const char *
+migratable_text (const VvRow *row)
+{
+  VvAnswer needs_iommufd;
+
+  switch (migratable (row, &needs_iommufd)) {
+  case VV_MIGRATION_NO:
+    return _ ("no");
+  case VV_MIGRATION_YES:
+    return _ ("yes");
+  default:
+    return needs_iommufd == VV_ANSWER_YES ? "iommufd" : NULL;
+  }
+}
+
+char *
+vv_row_text (const VvRow *row, VvColumn column)
+{
+  switch (column) {
+  case VV_COLUMN_DEVICE:
+    return g_strdup (row->device->address);
+  case VV_COLUMN_NAME:
+    return g_strdup (row->name);
+  case VV_COLUMN_NATIVE:
+    return g_strdup (native (row));
+  case VV_COLUMN_NOW:
+    return g_strdup (row->device->now.driver);
+  case VV_COLUMN_BEST:
+    return g_strdup (row->best_driver ? row->best_driver : row->best_module);
+  case VV_COLUMN_GROUP:
+    return g_strdup (row->device->iommu_group);
+  case VV_COLUMN_VIABLE:
+    return g_strdup (is_viable (row) ? _ ("yes") : _ ("no"));
+  case VV_COLUMN_DOMAIN:
+    return g_strdup (row->entry ? row->entry->domain : NULL);
+  case VV_COLUMN_MIGRATABLE:
+    return g_strdup (migratable_text (row));
+  case VV_COLUMN_PF:
+    return g_strdup (row->device->physfn);
+  case VV_COLUMN_OVERRIDE:
+    return g_strdup (row->device->now.override);
+  case VV_COLUMNS:
+    break;
+  }
+  return NULL;
+}
+
+void
+vv_row_json (const VvRow *row, JsonBuilder *b)
+{
+  const VvEntry *entry = row->entry;
+  VvAnswer iommufd;
+  VvMigratability verdict = migratable (row, &iommufd);
+
+  json_builder_begin_object (b);
+  vv_json_string (b, "device", row->device->address);
+  vv_json_string (b, "name", row->name);
+  vv_json_string (b, "modalias", row->device->modalias);
+  vv_json_string (b, "native", native (row));
+  vv_json_string (b, "driver", row->device->now.driver);
+  vv_json_string (b, "driver_override", row->device->now.override);
+  vv_json_string (b, "best_module", row->best_module);
+  vv_json_string (b, "best_driver", row->best_driver);
+  vv_json_string (b, "iommu_group", row->device->iommu_group);
+  vv_json_boolean (b, "viable", is_viable (row));
+  vv_json_string (b, "physical_function", row->device->physfn);
+  vv_json_boolean (b, "vfio", row->vfio);
+  vv_json_string (b, "state", entry ? vv_state_name (entry->state) : NULL);
+  vv_json_boolean (b, "held", entry && entry->held);
+  vv_json_boolean (b, "at_boot", entry && entry->at_boot);
+  vv_json_string (b, "domain", entry ? entry->domain : NULL);
+  vv_json_string (b, "domain_uuid", entry ? entry->domain_uuid : NULL);
+  vv_json_boolean (b, "domain_running", entry && entry->in_use);
+  vv_json_answer (b, "migratable", verdict != VV_MIGRATION_UNKNOWN, verdict == VV_MIGRATION_YES);
+  vv_json_answer (b, "needs_iommufd", iommufd != VV_ANSWER_UNKNOWN, iommufd == VV_ANSWER_YES);
+  json_builder_end_object (b);
+}
+
+/* --- all that are listed --- */
+
+static gboolean
+is_listed (const VvRow *row, const VvListing *listing)
+{
+  if (!listing->named)
+    return listing->all || is_interesting (row);
+  for (guint i = 0; i < listing->named->len; i++)
+    if (strcmp (listing->named->pdata[i], row->device->address) == 0)
+      return TRUE;
+  return FALSE;
+}
+
+GPtrArray *
+vv_rows_read (const VvContext *context, const VvListing *listing, gboolean rest)
+{
+  GPtrArray *rows = g_ptr_array_new_with_free_func ((GDestroyNotify)row_free);
+  gboolean some = listing->named && !rest;
+  g_autoptr (GPtrArray) present = some ? NULL : vv_io_list (context->host->sys, "bus/pci/devices");
+  const GPtrArray *addresses = some ? listing->named : present;
+
+  for (guint i = 0; i < addresses->len; i++) {
+    g_autoptr (GError) error = NULL;
+    g_autoptr (VvRow) row = row_read (context, listing, addresses->pdata[i], &error);
+    if (!row)
+      vv_warning ("%s", error->message);
+    else if (rest || some || is_listed (row, listing))
+      g_ptr_array_add (rows, g_steal_pointer (&row));
+  }
+  return rows;
+}
+
+/* --- tables --- */
+
+/* A name is what a terminal that is narrow can do without. */
+static struct libscols_table *
+new_table (const VvListing *listing, gboolean tree)
+{
+  struct libscols_table *table = scols_new_table ();
+
+  scols_table_enable_noheadings (table, listing->plain);
+  scols_table_enable_colors (table, listing->colour);
+  for (guint i = 0; i < listing->columns->len; i++) {
+    VvColumn column = g_array_index (listing->columns, VvColumn, i);
+    scols_table_new_column (table, column_names[column], 0,
+                            (column == VV_COLUMN_NAME ? SCOLS_FL_TRUNC : 0) |
+                                (tree && i == 0 ? SCOLS_FL_TREE : 0));
+  }
+  return table;
+}
+
+static void
+add_row (struct libscols_table *table, struct libscols_line *parent, const VvRow *row,
+         const VvListing *listing)
+{
+  struct libscols_line *line = scols_table_new_line (table, parent);
+
+  for (guint i = 0; i < listing->columns->len; i++) {
+    VvColumn column = g_array_index (listing->columns, VvColumn, i);
+    g_autofree char *text = vv_row_text (row, column);
+    scols_line_set_data (line, i, text ? text : "-");
+    /* On VFIO it is where it should be, or only somewhere; on a driver of the host it is at home. */
+    if (column == VV_COLUMN_NOW && row->vfio)
+      scols_cell_set_color (scols_line_get_cell (line, i),
+                            g_strcmp0 (row->device->now.driver, row->best_driver) == 0 ? VV_COLOUR_GOOD
+                                                                                       : VV_COLOUR_FAIR);
+  }
+}
+
+void
+vv_rows_print (const GPtrArray *rows, const VvListing *listing)
+{
+  struct libscols_table *table = new_table (listing, FALSE);
+
+  for (guint i = 0; i < rows->len; i++)
+    add_row (table, NULL, rows->pdata[i], listing);
+  scols_print_table (table);
+  scols_unref_table (table);
+}
+
+/* --- IOMMU groups --- */
+
+/* @number: (nullable): NULL: the devices that have none
+ * @rows: (element-type VvRow): its members; not owned */
+typedef struct {
+  char *number;
+  GPtrArray *rows;
+} Group;
+
+static void
+group_free (Group *group)
+{
+  g_free (group->number);
+  g_ptr_array_unref (group->rows);
+  g_free (group);
+}
+
+/* That there is none comes last. */
+static gint
+by_number (gconstpointer a, gconstpointer b)
+{
+  const Group *first = *(const Group *const *)a;
+  const Group *second = *(const Group *const *)b;
+
+  if (!first->number || !second->number)
+    return (second->number != NULL) - (first->number != NULL);
+  gulong n = strtoul (first->number, NULL, 10);
+  gulong m = strtoul (second->number, NULL, 10);
+  return (n > m) - (n < m);
+}
+
+static Group *
+group_of (GPtrArray *groups, const char *number)
+{
+  for (guint i = 0; i < groups->len; i++) {
+    Group *group = groups->pdata[i];
+    if (g_strcmp0 (group->number, number) == 0)
+      return group;
+  }
+  Group *group = g_new0 (Group, 1);
+  group->number = g_strdup (number);
+  group->rows = g_ptr_array_new ();
+  g_ptr_array_add (groups, group);
+  return group;
+}
+
+/* Returns: (transfer full) (element-type Group): in the order of their numbers. A group is told as a whole
+ * when one of its devices is listed; what has no group is none. */
+static GPtrArray *
+groups_of (const GPtrArray *rows, const VvListing *listing)
+{
+  GPtrArray *groups = g_ptr_array_new_with_free_func ((GDestroyNotify)group_free);
+
+  for (guint i = 0; i < rows->len; i++) {
+    VvRow *row = rows->pdata[i];
+    g_ptr_array_add (group_of (groups, row->device->iommu_group)->rows, row);
+  }
+  g_ptr_array_sort (groups, by_number);
+  for (guint i = groups->len; i-- > 0;) {
+    const Group *group = groups->pdata[i];
+    gboolean any = FALSE;
+    for (guint k = 0; k < group->rows->len; k++)
+      any |= is_listed (group->rows->pdata[k], listing);
+    for (guint k = group->rows->len; k-- > 0;)
+      if (!(group->number ? any : is_listed (group->rows->pdata[k], listing)))
+        g_ptr_array_remove_index (group->rows, k);
+    if (!group->rows->len)
+      g_ptr_array_remove_index (groups, i);
+  }
+  return groups;
+}
+
+static void
+print_tree (const GPtrArray *groups, const VvListing *listing)
+{
+  struct libscols_table *table = new_table (listing, TRUE);
+
+  for (guint i = 0; i < groups->len; i++) {
+    const Group *group = groups->pdata[i];
+    struct libscols_line *line = scols_table_new_line (table, NULL);
+    g_autofree char *title =
+        group->number ? g_strdup_printf (_ ("group %s"), group->number) : g_strdup (_ ("no group"));
+    scols_line_set_data (line, 0, title);
+    for (guint k = 0; k < group->rows->len; k++)
+      add_row (table, line, group->rows->pdata[k], listing);
+  }
+  scols_print_table (table);
+  scols_unref_table (table);
+}
+
+/* --- the command --- */
 
 static void
 json_rows (JsonBuilder *b, const GPtrArray *rows)
@@ -37,7 +413,7 @@ json_groups (JsonBuilder *b, const GPtrArray *groups)
 {
   json_builder_begin_array (b);
   for (guint i = 0; i < groups->len; i++) {
-    const VvGroup *group = groups->pdata[i];
+    const Group *group = groups->pdata[i];
     json_builder_begin_object (b);
     vv_json_string (b, "iommu_group", group->number);
     json_builder_set_member_name (b, "devices");
@@ -47,110 +423,58 @@ json_groups (JsonBuilder *b, const GPtrArray *groups)
   json_builder_end_array (b);
 }
 
-/* --- once --- */
-
-/* Rows, or groups of them: each with its two forms */
-static int
-print_listed (const GPtrArray *listed, const VvStyle *style, gboolean json,
-              void (*as_json) (JsonBuilder *b, const GPtrArray *listed),
-              void (*as_table) (const GPtrArray *listed, const VvStyle *style))
+static void
+print_once (const VvContext *context, const VvListing *listing, gboolean tree)
 {
-  if (json) {
-    g_autoptr (JsonBuilder) builder = json_builder_new ();
-    as_json (builder, listed);
+  g_autoptr (GPtrArray) rows = vv_rows_read (context, listing, tree);
+  g_autoptr (GPtrArray) groups = tree ? groups_of (rows, listing) : NULL;
+  g_autoptr (JsonBuilder) builder = json_builder_new ();
+
+  if (listing->json) {
+    if (tree)
+      json_groups (builder, groups);
+    else
+      json_rows (builder, rows);
     vv_json_print (builder);
-  } else if (listed->len) {
-    as_table (listed, style);
-  } else {
+  } else if (!(tree ? groups : rows)->len)
     fprintf (stderr, "vfio-variant: %s\n",
              _ ("no device here has a VFIO variant driver or is on VFIO; 'vfio-variant list --all' lists "
                 "every PCI device"));
-  }
-  return VV_EXIT_DONE;
-}
-
-/* A group is told as a whole when one of its devices is listed; what has no group is none. */
-static GPtrArray *
-listed_groups (const GPtrArray *rows, const VvListing *listing)
-{
-  GPtrArray *groups = vv_groups_of (rows);
-
-  for (guint i = groups->len; i-- > 0;) {
-    const VvGroup *group = groups->pdata[i];
-    gboolean any = FALSE;
-    for (guint k = 0; k < group->rows->len; k++)
-      any |= vv_listing_has (listing, group->rows->pdata[k]);
-    for (guint k = group->rows->len; k-- > 0;)
-      if (!(group->number ? any : vv_listing_has (listing, group->rows->pdata[k])))
-        g_ptr_array_remove_index (group->rows, k);
-    if (!group->rows->len)
-      g_ptr_array_remove_index (groups, i);
-  }
-  return groups;
-}
-
-/* --- the command --- */
-
-/* Returns: what is wrong with what was asked for, or NULL */
-static const char *
-contradiction (const Options *o, const VvCommon *common)
-{
-  if (o->watch && o->tree)
-    return _ ("--tree or --watch, not both");
-  if (o->watch && common->sysroot)
-    return _ ("--watch or --sysroot, not both: what happens elsewhere is not seen here");
-  if (common->json && o->columns)
-    return _ ("--json or --output, not both: --json has everything");
-  return NULL;
+  else if (tree)
+    print_tree (groups, listing);
+  else
+    vv_rows_print (rows, listing);
 }
 
 static gboolean
-has (const GArray *columns, VvColumn column)
+has (const VvListing *listing, VvColumn column)
 {
-  for (guint i = 0; i < columns->len; i++)
-    if (g_array_index (columns, VvColumn, i) == column)
-      return TRUE;
-  return FALSE;
-}
+  gboolean found = listing->json; /* which has everything */
 
-static int
-list (const Options *o, const VvCommon *common, const VvStyle *style, int argc, char **argv)
-{
-  int code;
-  g_autoptr (VvContext) context = vv_open_context (common, FALSE, &code);
-  g_autoptr (GPtrArray) named =
-      context && argc > 1 ? vv_device_arguments (context->host, argc, argv, &code) : NULL;
-
-  if (!context || (argc > 1 && !named))
-    return code;
-  g_autoptr (VvNames) names = common->json || has (style->columns, VV_COLUMN_NAME) ? vv_names_open () : NULL;
-  const VvListing listing = {named, o->all, names, common->json || has (style->columns, VV_COLUMN_OVERRIDE)};
-  if (o->watch)
-    return vv_changes_follow (context, &listing, style, common->json);
-  g_autoptr (GPtrArray) rows = vv_rows_read (context, &listing, o->tree);
-  if (!o->tree)
-    return print_listed (rows, style, common->json, json_rows, vv_rows_print);
-  g_autoptr (GPtrArray) groups = listed_groups (rows, &listing);
-  return print_listed (groups, style, common->json, json_groups, vv_groups_print);
+  for (guint i = 0; i < listing->columns->len; i++)
+    found |= g_array_index (listing->columns, VvColumn, i) == column;
+  return found;
 }
 
 int
 vv_cmd_list (int argc, char **argv)
 {
   g_auto (VvCommon) common = {0};
-  Options o = {0};
+  VvListing listing = {0};
+  gboolean tree = FALSE;
+  gboolean watch = FALSE;
   g_autofree char *columns = NULL;
   g_autoptr (GError) error = NULL;
   const GOptionEntry entries[] = {
-      {"all", 'a', 0, G_OPTION_ARG_NONE, &o.all,
+      {"all", 'a', 0, G_OPTION_ARG_NONE, &listing.all,
        N_ ("Every PCI device, also those with nothing but vfio-pci"), NULL},
-      {"tree", 't', 0, G_OPTION_ARG_NONE, &o.tree, N_ ("By IOMMU group, with all devices of each"), NULL},
-      {"watch", 'w', 0, G_OPTION_ARG_NONE, &o.watch, N_ ("Go on, and tell what changes"), NULL},
+      {"tree", 't', 0, G_OPTION_ARG_NONE, &tree, N_ ("By IOMMU group, with all devices of each"), NULL},
+      {"watch", 'w', 0, G_OPTION_ARG_NONE, &watch, N_ ("Go on, and tell what changes"), NULL},
       {"output", 'o', 0, G_OPTION_ARG_STRING, &columns,
        N_ ("These columns: of DEVICE, NAME, NATIVE, NOW, BEST, GROUP, VIABLE, DOMAIN, MIGRATABLE, PF, "
            "OVERRIDE"),
        "LIST"},
-      {"noheadings", 'n', 0, G_OPTION_ARG_NONE, &o.plain, N_ ("No headings"), NULL},
+      {"noheadings", 'n', 0, G_OPTION_ARG_NONE, &listing.plain, N_ ("No headings"), NULL},
       {NULL},
   };
   int code =
@@ -161,12 +485,30 @@ vv_cmd_list (int argc, char **argv)
 
   if (code >= 0)
     return code;
-  o.columns = columns;
-  if (contradiction (&o, &common))
-    return vv_usage_error (argv[0], "%s", contradiction (&o, &common));
-  g_autoptr (GArray) chosen = vv_columns_parse (columns ? columns : o.tree ? TREE_COLUMNS : COLUMNS, &error);
+  if (watch && tree)
+    return vv_usage_error (argv[0], _ ("--tree or --watch, not both"));
+  if (watch && common.sysroot)
+    return vv_usage_error (argv[0],
+                           _ ("--watch or --sysroot, not both: what happens elsewhere is not seen here"));
+  if (common.json && columns)
+    return vv_usage_error (argv[0], _ ("--json or --output, not both: --json has everything"));
+  g_autoptr (GArray) chosen = columns_parse (columns ? columns : tree ? TREE_COLUMNS : COLUMNS, &error);
   if (!chosen)
     return vv_usage_error (argv[0], "%s", error->message);
-  const VvStyle style = {chosen, o.plain, common.colour};
-  return list (&o, &common, &style, argc, argv);
+  g_autoptr (VvContext) context = vv_open_context (&common, FALSE, &code);
+  g_autoptr (GPtrArray) named =
+      context && argc > 1 ? vv_device_arguments (context->host, argc, argv, &code) : NULL;
+  if (!context || (argc > 1 && !named))
+    return code;
+  listing.named = named;
+  listing.columns = chosen;
+  listing.colour = common.colour;
+  listing.json = common.json;
+  listing.overrides = has (&listing, VV_COLUMN_OVERRIDE);
+  g_autoptr (VvNames) names = has (&listing, VV_COLUMN_NAME) ? vv_names_open () : NULL;
+  listing.names = names;
+  if (watch)
+    return vv_list_watch (context, &listing);
+  print_once (context, &listing, tree);
+  return VV_EXIT_DONE;
 }

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <glib-unix.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "colour.h"
+#include "dir-watch.h"
+#include "list.h"
+#include "one-line.h"
+#include "policy-xml.h"
+#include "udev.h"
+
+#define CELL_CHARACTERS 1000
+
+/* @rows, @nodes: as they were told last; no nodes where the table is drawn; @context: what they were read
+ * from; @due: a look that is to come */
+typedef struct {
+  const VvHost *host;
+  const VvListing *listing;
+  gboolean terminal;
+  VvContext *context;
+  GPtrArray *rows;
+  GHashTable *nodes;
+  GMainLoop *loop;
+  guint due;
+} Watch;
+
+/* --- what changed --- */
+
+/* Returns: (element-type utf8 JsonNode): what is told of each device, by its address */
+static GHashTable *
+nodes_of (const GPtrArray *rows)
+{
+  GHashTable *nodes =
+      g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify)json_node_unref);
+
+  for (guint i = 0; i < rows->len; i++) {
+    const VvRow *row = rows->pdata[i];
+    g_autoptr (JsonBuilder) builder = json_builder_new ();
+    vv_row_json (row, builder);
+    g_hash_table_insert (nodes, g_strdup (row->device->address), json_builder_get_root (builder));
+  }
+  return nodes;
+}
+
+static void
+tell_json (JsonNode *node, const char *event)
+{
+  g_autoptr (JsonBuilder) b = json_builder_new ();
+
+  json_builder_begin_object (b);
+  vv_json_number (b, "time", g_get_real_time ());
+  vv_json_string (b, "event", event);
+  json_builder_set_member_name (b, "device");
+  json_builder_add_value (b, json_node_ref (node));
+  json_builder_end_object (b);
+  vv_json_print_line (b);
+}
+
+static void
+tell_line (const VvRow *row, const char *event, const GArray *columns)
+{
+  g_autoptr (GDateTime) now = g_date_time_new_now_local ();
+  g_autofree char *time = g_date_time_format (now, "%Y-%m-%dT%H:%M:%S%z");
+
+  printf ("%s %-7s", time, event);
+  for (guint i = 0; i < columns->len; i++) {
+    g_autofree char *text = vv_row_text (row, g_array_index (columns, VvColumn, i));
+    g_autofree char *safe = vv_printable (text, CELL_CHARACTERS);
+    printf (" %s", safe ? safe : "-");
+  }
+  putchar ('\n');
+}
+
+static void
+tell (const Watch *w, GHashTable *nodes, const VvRow *row, const char *event)
+{
+  if (w->listing->json)
+    tell_json (g_hash_table_lookup (nodes, row->device->address), event);
+  else
+    tell_line (row, event, w->listing->columns);
+}
+
+static void
+tell_changes (const Watch *w, const GPtrArray *rows, GHashTable *nodes)
+{
+  for (guint i = 0; w->rows && i < w->rows->len; i++) {
+    const VvRow *before = w->rows->pdata[i];
+    if (!g_hash_table_contains (nodes, before->device->address))
+      tell (w, w->nodes, before, "removed");
+  }
+  for (guint i = 0; i < rows->len; i++) {
+    const VvRow *row = rows->pdata[i];
+    const char *address = row->device->address;
+    JsonNode *before = w->nodes ? g_hash_table_lookup (w->nodes, address) : NULL;
+    if (!before)
+      tell (w, nodes, row, w->nodes ? "added" : "listed");
+    else if (!json_node_equal (before, g_hash_table_lookup (nodes, address)))
+      tell (w, nodes, row, "changed");
+  }
+}
+
+/* --- telling it --- */
+
+/* Named devices may have gone. */
+static GPtrArray *
+rows_now (const Watch *w, VvContext *context)
+{
+  VvListing listing = *w->listing;
+  g_autoptr (GPtrArray) present = g_ptr_array_new_with_free_func (g_free);
+
+  for (guint i = 0; listing.named && i < listing.named->len; i++) {
+    g_autofree char *path = g_build_filename ("bus/pci/devices", listing.named->pdata[i], NULL);
+    if (vv_io_exists (context->host->sys, path))
+      g_ptr_array_add (present, g_strdup (listing.named->pdata[i]));
+  }
+  if (listing.named)
+    listing.named = present;
+  return vv_rows_read (context, &listing, FALSE);
+}
+
+static void
+forget (Watch *w)
+{
+  g_clear_pointer (&w->rows, g_ptr_array_unref);
+  g_clear_pointer (&w->nodes, g_hash_table_unref);
+  g_clear_pointer (&w->context, vv_context_free);
+}
+
+/* Journal, policy and modules may all have become other ones. Returns: FALSE when nobody reads any more */
+static gboolean
+look (Watch *w)
+{
+  g_autoptr (GError) error = NULL;
+  VvContext *context = vv_context_new (NULL, w->host->release, FALSE, &error);
+
+  if (!context) {
+    vv_warning ("%s", error->message);
+    return TRUE;
+  }
+  vv_context_set_policy (context, vv_policy_read (context->host));
+  GPtrArray *rows = rows_now (w, context);
+  GHashTable *nodes = w->terminal ? NULL : nodes_of (rows);
+  if (w->terminal) {
+    fputs ("\033[H\033[J", stdout); /* from the top; what was there before goes */
+    vv_rows_print (rows, w->listing);
+  } else {
+    tell_changes (w, rows, nodes);
+  }
+  forget (w);
+  w->rows = rows;
+  w->nodes = nodes;
+  w->context = context;
+  return fflush (stdout) == 0;
+}
+
+/* --- when to look --- */
+
+static gboolean
+call (gpointer data)
+{
+  Watch *w = data;
+
+  w->due = 0;
+  if (!look (w))
+    g_main_loop_quit (w->loop);
+  return G_SOURCE_REMOVE;
+}
+
+/* At a low priority: after all that has come already, so that what came at the same time is told once. */
+static gboolean
+something_changed (gpointer data)
+{
+  Watch *w = data;
+
+  if (!w->due)
+    w->due = g_idle_add (call, w);
+  return G_SOURCE_CONTINUE;
+}
+
+static void
+device_event (const char *address, VvUevent what, gpointer data)
+{
+  (void)address, (void)what;
+  something_changed (data);
+}
+
+/* An entry is written beside its file and renamed (vv_io_replace()). */
+static void
+journal_event (gpointer data)
+{
+  something_changed (data);
+}
+
+static gboolean
+end (gpointer data)
+{
+  g_main_loop_quit (((Watch *)data)->loop);
+  return G_SOURCE_CONTINUE;
+}
+
+static gboolean
+reader_is_gone (int fd, GIOCondition condition, gpointer data)
+{
+  (void)fd, (void)condition;
+  return end (data);
+}
+
+/* Nothing here wakes up by itself. */
+int
+vv_list_watch (const VvContext *context, const VvListing *listing)
+{
+  Watch w = {.host = context->host,
+             .listing = listing,
+             .terminal = !listing->json && vv_colour_is_terminal (),
+             .loop = g_main_loop_new (NULL, FALSE)};
+  g_autoptr (GError) error = NULL;
+  VvUevents *uevents = vv_uevents_new (device_event, &w, &error);
+  VvDirWatch *journal = uevents ? vv_dir_watch_new (w.host->run_path, IN_CREATE | IN_MOVED_TO | IN_DELETE,
+                                                    NULL, journal_event, &w, &error)
+                                : NULL;
+
+  if (journal) {
+    /* Their sources, and a look that is due, need no end: the process ends with them. */
+    g_unix_fd_add (STDOUT_FILENO, G_IO_ERR | G_IO_HUP, reader_is_gone, &w);
+    for (const int *number = (const int[]){SIGINT, SIGTERM, SIGHUP, 0}; *number; number++)
+      g_unix_signal_add (*number, end, &w);
+    g_unix_signal_add (SIGWINCH, something_changed, &w);
+    something_changed (&w);
+    g_main_loop_run (w.loop);
+  }
+  vv_uevents_free (uevents);
+  vv_dir_watch_free (journal);
+  forget (&w);
+  g_main_loop_unref (w.loop);
+  return journal ? VV_EXIT_DONE : vv_print_error (error);
+}
