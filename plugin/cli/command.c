@@ -8,11 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "colour.h"
 #include "policy-xml.h"
 #include "recovery.h"
 
 #define MOST_JOBS 256
+#define MOST_TIMEOUT_MS 5000
 
 void
 vv_common_clear (VvCommon *common)
@@ -39,6 +39,38 @@ vv_usage_error (const char *command, const char *format, ...)
   return VV_EXIT_USAGE;
 }
 
+gboolean
+vv_colour_is_terminal (void)
+{
+  const char *terminal = g_getenv ("TERM");
+
+  return isatty (STDOUT_FILENO) && terminal && *terminal && strcmp (terminal, "dumb") != 0;
+}
+
+/* Returns: FALSE when @when (nullable), what --color says, is no such word */
+static gboolean
+read_colour (const char *when, gboolean *wanted)
+{
+  const char *no_color = g_getenv ("NO_COLOR");
+
+  if (!when || strcmp (when, "auto") == 0)
+    *wanted = vv_colour_is_terminal () && !(no_color && *no_color);
+  else if (strcmp (when, "always") == 0 || strcmp (when, "never") == 0)
+    *wanted = *when == 'a';
+  else
+    return FALSE;
+  return TRUE;
+}
+
+void
+vv_colour_print (gboolean wanted, const char *colour, const char *text)
+{
+  if (wanted && colour)
+    printf ("%s%s\033[0m", colour, text);
+  else
+    fputs (text, stdout);
+}
+
 /* @help, @colour: (out): set when they are parsed */
 static void
 add_shared_options (GOptionContext *context, VvTakes takes, VvCommon *common, char **colour, gboolean *help)
@@ -57,6 +89,10 @@ add_shared_options (GOptionContext *context, VvTakes takes, VvCommon *common, ch
        N_ ("Look at the modules of this kernel release"), "RELEASE"},
       {NULL},
   };
+  const GOptionEntry timeout[] = {
+      {"timeout-ms", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_INT, &common->timeout_ms, "For the tests", "N"},
+      {NULL},
+  };
   const GOptionEntry json[] = {
       {"json", 0, 0, G_OPTION_ARG_NONE, &common->json, N_ ("Print JSON"), NULL},
       {"color", 0, 0, G_OPTION_ARG_STRING, colour, N_ ("Colours: auto (the default), always or never"),
@@ -72,6 +108,8 @@ add_shared_options (GOptionContext *context, VvTakes takes, VvCommon *common, ch
     g_option_context_add_main_entries (context, move, GETTEXT_PACKAGE);
   if (takes & VV_TAKES_ELSEWHERE)
     g_option_context_add_main_entries (context, elsewhere, GETTEXT_PACKAGE);
+  if (takes & VV_TAKES_TIMEOUT)
+    g_option_context_add_main_entries (context, timeout, GETTEXT_PACKAGE);
   if (!(takes & VV_TAKES_TEXT_ONLY))
     g_option_context_add_main_entries (context, json, GETTEXT_PACKAGE);
   g_option_context_add_main_entries (context, all, GETTEXT_PACKAGE);
@@ -89,6 +127,7 @@ vv_parse_options (int *argc, char ***argv, const char *arguments, const char *su
   g_autofree char *name = g_strdup_printf ("vfio-variant %s", command);
 
   common->jobs = 1;
+  common->timeout_ms = MOST_TIMEOUT_MS;
   g_set_prgname (name); /* for the usage line */
   g_option_context_set_help_enabled (context, FALSE);
   g_option_context_set_translation_domain (context, GETTEXT_PACKAGE);
@@ -108,10 +147,14 @@ vv_parse_options (int *argc, char ***argv, const char *arguments, const char *su
     fputs (text, stdout);
     return VV_EXIT_DONE;
   }
-  if (!vv_colour_wanted (colour, &common->colour))
+  if (!read_colour (colour, &common->colour))
     return vv_usage_error (command, _ ("--color takes auto, always or never"));
   if (common->jobs < 1 || common->jobs > MOST_JOBS)
     return vv_usage_error (command, _ ("--jobs takes a number from 1 to %d"), MOST_JOBS);
+  if (takes & VV_TAKES_TIMEOUT && *argc > 1)
+    return vv_usage_error (command, _ ("it takes no arguments"));
+  if (common->timeout_ms < 1 || common->timeout_ms > MOST_TIMEOUT_MS)
+    return vv_usage_error (command, _ ("--timeout-ms takes a number from 1 to %d"), MOST_TIMEOUT_MS);
   if (common->json)
     vv_speak_english ();
   return -1;

@@ -24,18 +24,21 @@ typedef enum {
  * @VV_TAKES_TEXT_ONLY: neither --json nor --color, which all others take
  * @VV_TAKES_ELSEWHERE: --sysroot and --kernel
  * @VV_TAKES_MOVE: --jobs and --dry-run
+ * @VV_TAKES_TIMEOUT: --timeout-ms, for the tests; one that takes it takes no arguments
  */
 typedef enum {
   VV_TAKES_DEFAULT = 0,
   VV_TAKES_TEXT_ONLY = 1 << 0,
   VV_TAKES_ELSEWHERE = 1 << 1,
   VV_TAKES_MOVE = 1 << 2,
+  VV_TAKES_TIMEOUT = 1 << 3,
 } VvTakes;
 
 /**
  * VvCommon: what was said by such options
- * @colour: whether what is printed has colours, by --color and what is known of the terminal
+ * @colour: whether what is printed has colours: --color, else NO_COLOR (https://no-color.org) and TERM
  * @jobs: how many devices are moved at the same time
+ * @timeout_ms: how long the daemon may take to accept, and to send its answer, milliseconds
  */
 typedef struct {
   char *sysroot;
@@ -44,6 +47,7 @@ typedef struct {
   gboolean colour;
   gboolean dry_run;
   int jobs;
+  int timeout_ms;
 } VvCommon;
 
 void vv_common_clear (VvCommon *common);
@@ -71,6 +75,17 @@ int vv_cmd_metrics (int argc, char **argv);
  */
 int vv_parse_options (int *argc, char ***argv, const char *arguments, const char *summary,
                       const GOptionEntry *entries, VvTakes takes, VvCommon *common);
+
+/** ECMA-48, SGR: green, yellow, red */
+#define VV_COLOUR_GOOD "\033[32m"
+#define VV_COLOUR_FAIR "\033[33m"
+#define VV_COLOUR_BAD "\033[31m"
+
+/** vv_colour_is_terminal: Returns: whether standard output is a terminal on which the cursor can be moved */
+gboolean vv_colour_is_terminal (void);
+
+/** vv_colour_print: prints @text on standard output, in @colour (nullable) when it is @wanted */
+void vv_colour_print (gboolean wanted, const char *colour, const char *text);
 
 /** vv_speak_english: from here on messages are in English: what is for machines, and what the log has, too */
 void vv_speak_english (void);

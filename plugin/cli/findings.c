@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "colour.h"
 #include "command.h"
 #include "one-line.h"
 

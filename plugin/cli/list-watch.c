@@ -5,7 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "colour.h"
 #include "dir-watch.h"
 #include "list.h"
 #include "one-line.h"

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "colour.h"
 #include "group.h"
 
 #define COLUMNS "DEVICE,NATIVE,NOW,BEST,GROUP,DOMAIN,MIGRATABLE"

@@ -10,7 +10,9 @@
 #include <string.h>
 
 #include "command.h"
-#include "suggestions.h"
+
+#define LONGEST 32 /* word for which another is looked for */
+#define CHANGES 2
 
 static const struct {
   const char *name;
@@ -53,6 +55,65 @@ find_command (const char *name)
   return NULL;
 }
 
+/* Levenshtein's distance with swaps of neighbours as one change (optimal string alignment) */
+static guint
+distance (const char *a, const char *b)
+{
+  guint rows[3][LONGEST + 1] = {{0}}; /* of row i: rows[i % 3] */
+  gsize n = strlen (a);
+  gsize m = strlen (b);
+
+  for (gsize k = 0; k <= m; k++)
+    rows[0][k] = (guint)k;
+  for (gsize i = 1; i <= n; i++) {
+    guint *row = rows[i % 3];
+    const guint *above = rows[(i - 1) % 3];
+    row[0] = (guint)i;
+    for (gsize k = 1; k <= m; k++) {
+      row[k] = MIN (MIN (above[k], row[k - 1]) + 1, above[k - 1] + (a[i - 1] != b[k - 1]));
+      if (i > 1 && k > 1 && a[i - 1] == b[k - 2] && a[i - 2] == b[k - 1])
+        row[k] = MIN (row[k], rows[(i - 2) % 3][k - 2] + 1);
+    }
+  }
+  return rows[n % 3][m];
+}
+
+static const char *
+only_beginning (const char *word, const char *const words[], gsize n)
+{
+  const char *found = NULL;
+
+  for (gsize i = 0; i < n; i++) {
+    if (!g_str_has_prefix (words[i], word))
+      continue;
+    if (found)
+      return NULL;
+    found = words[i];
+  }
+  return found;
+}
+
+/* Returns: (nullable): the one of @words that fewest changes of a character make of @word, two at the most
+ * and fewer than it is long; or the only one that begins with it */
+static const char *
+nearest_word (const char *word, const char *const words[], gsize n)
+{
+  gsize length = strlen (word);
+  guint least = CHANGES + 1;
+  const char *nearest = NULL;
+
+  if (length == 0 || length > LONGEST)
+    return NULL;
+  for (gsize i = 0; i < n; i++) {
+    guint d = strlen (words[i]) <= LONGEST ? distance (word, words[i]) : least;
+    if (d < least && d < length) {
+      least = d;
+      nearest = words[i];
+    }
+  }
+  return nearest ? nearest : only_beginning (word, words, n);
+}
+
 static int
 say_unknown (const char *name)
 {
@@ -60,7 +121,7 @@ say_unknown (const char *name)
 
   for (gsize i = 0; i < G_N_ELEMENTS (commands); i++)
     names[i] = commands[i].name;
-  const char *meant = vv_nearest (name, names, G_N_ELEMENTS (names));
+  const char *meant = nearest_word (name, names, G_N_ELEMENTS (names));
   if (meant)
     fprintf (stderr, _ ("vfio-variant: '%s' is no command; did you mean '%s'?\nTry 'vfio-variant --help'.\n"),
              name, meant);
@@ -70,19 +131,10 @@ say_unknown (const char *name)
 }
 
 static int
-help_with (char *name)
-{
-  char help[] = "--help";
-  char *arguments[] = {name, help, NULL};
-  Command command = find_command (name);
-
-  return command ? command (2, arguments) : say_unknown (name);
-}
-
-static int
 run (int argc, char **argv)
 {
   gboolean help = argc > 1 && strcmp (argv[1], "help") == 0;
+  char option[] = "--help";
 
   if (argc < 2) {
     print_usage (stderr);
@@ -90,8 +142,11 @@ run (int argc, char **argv)
   }
   if (help && argc > 3)
     return vv_usage_error (argv[1], _ ("one COMMAND at a time"));
-  if (help && argc == 3)
-    return help_with (argv[2]);
+  if (help && argc == 3) {
+    char *arguments[] = {argv[2], option, NULL};
+    Command command = find_command (argv[2]);
+    return command ? command (2, arguments) : say_unknown (argv[2]);
+  }
   if (help || strcmp (argv[1], "--help") == 0 || strcmp (argv[1], "-h") == 0) {
     print_usage (stdout);
     return VV_EXIT_DONE;

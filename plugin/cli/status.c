@@ -1,19 +1,131 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * vfio-variant status: asks vfio-variantd how it is, and tells, with what check-host finds.
+ * vfio-variant metrics: the counters and the state of the devices, for a monitoring system.
  *
- * Owns: the text for people. The JSON is the daemon's own (service.c), with the findings added. Texts of
- * others that are in it were made safe to show there, and are again before they are printed here.
+ * Owns: the conversation with the daemon, which is bounded in time; the text of status; and which sources
+ * metrics has: the journal and the counters, which anybody may read, and the daemon, which is for root. The
+ * JSON of status is the daemon's own (service.c), with the findings added; texts of others that are in it
+ * were made safe to show there, and are again before they are printed here. The text of metrics is
+ * plugin/bind/metrics's.
  */
+#include <errno.h>
 #include <glib/gi18n-lib.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
 
-#include "ask.h"
 #include "check-host.h"
 #include "command.h"
+#include "metrics.h"
 #include "one-line.h"
 
-/* --- text --- */
+#define ERROR_CHARACTERS 160 /* an error quotes what was sent */
+
+/* --- asking the daemon --- */
+
+/* @what: what failed with @errnum, of connect(2) or read(2) */
+static void
+set_ask_error (GError **error, int errnum, int timeout_ms, const char *path, const char *what)
+{
+  switch (errnum) {
+  case ENOENT:
+  case ECONNREFUSED: /* the socket of one that is gone */
+    g_set_error_literal (error, VV_ERROR, VV_ERROR_NOT_FOUND,
+                         _ ("vfio-variantd is not running: hot plug gets what libvirt itself chooses; "
+                            "'systemctl start vfio-variantd' starts it"));
+    break;
+  case EACCES:
+  case EPERM:
+    vv_set_errno (error, errnum, _ ("asking vfio-variantd needs root: %s"), path);
+    break;
+  case EAGAIN:
+    g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
+                 _ ("vfio-variantd did not answer within %g s; 'journalctl -u vfio-variantd' may tell why"),
+                 timeout_ms / 1000.0);
+    break;
+  default:
+    vv_set_errno (error, errnum, "%s", what);
+  }
+}
+
+/* Returns: a connected socket, or -1 with errno set */
+static int
+dial (const char *path, int timeout_ms)
+{
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  /* of connect(2), for a place in the queue of a daemon that does not accept, and of read(2) */
+  const struct timeval deadline = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
+  g_auto (VvFd) fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+  if (g_strlcpy (address.sun_path, path, sizeof address.sun_path) >= sizeof address.sun_path) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  if (fd < 0 || setsockopt (fd, SOL_SOCKET, SO_SNDTIMEO, &deadline, sizeof deadline) < 0 ||
+      setsockopt (fd, SOL_SOCKET, SO_RCVTIMEO, &deadline, sizeof deadline) < 0 ||
+      connect (fd, (const struct sockaddr *)&address, sizeof address) < 0)
+    return -1;
+  return vv_fd_steal (&fd);
+}
+
+/* Only root can have put this socket into root's directory (status-socket.h), so the answer is trusted. It is
+ * cut off when the daemon ends while it answers, and differs when a daemon of another version still runs. */
+static JsonObject *
+parse (const GString *reply, GError **error)
+{
+  g_autoptr (JsonParser) parser = json_parser_new ();
+  g_autoptr (GError) syntax = NULL;
+  gboolean parsed = json_parser_load_from_data (parser, reply->str, (gssize)reply->len, &syntax);
+  JsonNode *root = parsed ? json_parser_get_root (parser) : NULL;
+  JsonObject *status = root && JSON_NODE_HOLDS_OBJECT (root) ? json_node_get_object (root) : NULL;
+
+  if (!status || !vv_json_get_string (status, "version")) { /* which a daemon of any version reports */
+    g_autofree char *what =
+        vv_printable (syntax ? syntax->message : _ ("no version in it"), ERROR_CHARACTERS);
+    g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
+                 _ ("cannot read the status of vfio-variantd (%s); try again if it was just restarted, else "
+                    "'systemctl restart vfio-variantd'"),
+                 what);
+    return NULL;
+  }
+  g_autofree char *version = vv_printable (vv_json_get_string (status, "version"), ERROR_CHARACTERS);
+  if (g_strcmp0 (version, VV_VERSION) != 0)
+    vv_warning (_ ("vfio-variantd is version %s, vfio-variant is version %s; 'systemctl restart "
+                   "vfio-variantd' starts the installed one"),
+                version, VV_VERSION);
+  return json_object_ref (status);
+}
+
+/* Warns when the daemon's version is not the command's.
+ * Returns: (transfer full): what the daemon says (status.schema.json), or NULL with @error set:
+ * VV_ERROR_NOT_FOUND when it does not run, VV_ERROR_PERMISSION when the caller may not ask */
+static JsonObject *
+ask_daemon (const VvHost *host, int timeout_ms, GError **error)
+{
+  g_autofree char *path = g_build_filename (host->run_path, VV_DAEMON_SOCKET, NULL);
+  g_autofree char *what = g_strdup_printf ("%s: connect", path);
+  g_autoptr (GString) reply = g_string_new (NULL);
+  g_auto (VvFd) fd = dial (path, timeout_ms);
+  char chunk[4096];
+  ssize_t n;
+
+  if (fd < 0) {
+    set_ask_error (error, errno, timeout_ms, path, what);
+    return NULL;
+  }
+  while ((n = TEMP_FAILURE_RETRY (read (fd, chunk, sizeof chunk))) > 0)
+    g_string_append_len (reply, chunk, n);
+  if (n == 0)
+    return parse (reply, error);
+  set_ask_error (error, errno, timeout_ms, path, "the answer of vfio-variantd");
+  return NULL;
+}
+
+/* --- status as text --- */
 
 static char *
 duration (guint64 usec)
@@ -184,7 +296,7 @@ print_text (JsonObject *status)
   print_array (status, "changes", _ ("Last changes of hands:"), vv_table_new (changes, TRUE), add_change);
 }
 
-/* --- the answers --- */
+/* --- status --- */
 
 static void
 copy_member (JsonObject *object, const char *name, JsonNode *node, gpointer builder)
@@ -237,35 +349,129 @@ int
 vv_cmd_status (int argc, char **argv)
 {
   g_auto (VvCommon) common = {0};
-  int timeout_ms = VV_DEADLINE_MS;
   g_autoptr (GError) error = NULL;
   g_autoptr (GError) problem = NULL;
-  /* not among the options of the commands that only read: those have --kernel, which means nothing here */
   const GOptionEntry entries[] = {
       {"sysroot", 0, 0, G_OPTION_ARG_FILENAME, &common.sysroot,
        N_ ("Look at the host, and ask the daemon, below DIR"), "DIR"},
-      {"timeout-ms", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_INT, &timeout_ms, "For the tests", "N"},
       {NULL},
   };
   int code = vv_parse_options (
       &argc, &argv, "",
       N_ ("Asks vfio-variantd how it is, and looks whether this host is set up as it should be. Needs root."),
-      entries, VV_TAKES_DEFAULT, &common);
+      entries, VV_TAKES_TIMEOUT, &common);
 
   if (code >= 0)
     return code;
-  if (argc > 1)
-    return vv_usage_error (argv[0], _ ("it takes no arguments"));
-  if (timeout_ms < 1 || timeout_ms > VV_DEADLINE_MS)
-    return vv_usage_error (argv[0], _ ("--timeout-ms takes a number from 1 to %d"), VV_DEADLINE_MS);
-  g_autoptr (VvHost) host = vv_host_new (common.sysroot, NULL, &error);
-  if (!host)
-    return vv_print_error (error);
-  g_autoptr (JsonObject) status = vv_ask_daemon (host, timeout_ms, &problem);
-  if (!status && !g_error_matches (problem, VV_ERROR, VV_ERROR_NOT_FOUND))
-    return vv_print_error (problem);
   VvContext *context = vv_context_new (common.sysroot, NULL, FALSE, &error);
   if (!context)
     return vv_print_error (error);
+  g_autoptr (JsonObject) status = ask_daemon (context->host, common.timeout_ms, &problem);
+  if (!status && !g_error_matches (problem, VV_ERROR, VV_ERROR_NOT_FOUND)) {
+    vv_context_free (context);
+    return vv_print_error (problem);
+  }
   return tell (context, status, problem ? problem->message : NULL, &common);
+}
+
+/* --- metrics --- */
+
+static void
+read_histogram (JsonObject *latency, VvHistogram *histogram)
+{
+  g_autoptr (GList) buckets = vv_json_get_array (latency, "buckets", JSON_NODE_OBJECT);
+  guint i = 0;
+
+  histogram->sum_usec = (guint64)vv_json_get_number (latency, "sum_us");
+  for (GList *bucket = buckets; bucket && i <= VV_BUCKETS; bucket = bucket->next)
+    histogram->counts[i++] = (guint64)vv_json_get_number (json_node_get_object (bucket->data), "count");
+}
+
+static void
+read_figures (JsonObject *status, VvDaemonFigures *figures)
+{
+  JsonObject *opens = vv_json_get_object (status, "opens");
+  JsonObject *outcomes = vv_json_get_object (status, "outcomes");
+
+  figures->up = TRUE;
+  figures->gate_on = g_strcmp0 (vv_json_get_string (status, "gate"), "on") == 0;
+  figures->passed = (guint64)vv_json_get_number (opens, "passed");
+  figures->held_opens = (guint64)vv_json_get_number (opens, "held");
+  for (guint i = 0; i < VV_GATE_OUTCOMES; i++) {
+    g_autofree char *name = vv_json_key (vv_gate_outcomes[i]);
+    figures->outcomes[i] = (guint64)vv_json_get_number (outcomes, name);
+  }
+  read_histogram (vv_json_get_object (status, "held"), &figures->held);
+  read_histogram (vv_json_get_object (status, "own"), &figures->own);
+}
+
+/* Whoever reads the file finds the text of before or the new one, and whatever was in its place, a link to
+ * another file among it, is replaced and not opened. */
+static gboolean
+replace_file (const char *path, const char *text, GError **error)
+{
+  g_autofree char *folder = g_path_get_dirname (path);
+  const char *slash = strrchr (path, '/');
+  g_autoptr (VvDir) dir = vv_dir_open (NULL, folder, error);
+
+  return dir && vv_io_replace (dir, slash ? slash + 1 : path, text, error);
+}
+
+/* A source that is missing is no failure: its families are missing then. A daemon that gives no sound answer
+ * is not up.
+ * @output: (nullable): a file; NULL: standard output */
+static int
+tell_metrics (const VvCommon *common, VvMetricsFormat format, const char *output)
+{
+  VvDaemonFigures figures = {0};
+  g_autofree char *warning = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GError) problem = NULL;
+  g_autoptr (VvHost) host = vv_host_new (common->sysroot, NULL, &error);
+  g_autoptr (VvJournal) journal = host ? vv_journal_open (host, FALSE, &error) : NULL;
+
+  if (!journal)
+    return vv_print_error (error);
+  g_autoptr (JsonObject) status = ask_daemon (host, common->timeout_ms, &problem);
+  gboolean may_ask = !g_error_matches (problem, VV_ERROR, VV_ERROR_PERMISSION);
+  if (status)
+    read_figures (status, &figures);
+  else if (may_ask && !g_error_matches (problem, VV_ERROR, VV_ERROR_NOT_FOUND))
+    vv_warning ("%s", problem->message);
+  g_autofree char *text = vv_metrics_text (journal, may_ask ? &figures : NULL, format, &warning);
+  if (warning)
+    vv_warning ("%s", warning);
+  if (!output)
+    fputs (text, stdout);
+  else if (!replace_file (output, text, &error))
+    return vv_print_error (error);
+  return VV_EXIT_DONE;
+}
+
+int
+vv_cmd_metrics (int argc, char **argv)
+{
+  g_auto (VvCommon) common = {0};
+  g_autofree char *name = NULL;
+  g_autofree char *output = NULL;
+  const GOptionEntry entries[] = {
+      {"format", 'f', 0, G_OPTION_ARG_STRING, &name, N_ ("openmetrics (the default) or prometheus"),
+       "FORMAT"},
+      {"output", 'o', 0, G_OPTION_ARG_FILENAME, &output,
+       N_ ("Replace FILE instead, as the textfile collector of Prometheus's node exporter wants it"), "FILE"},
+      {"sysroot", 0, 0, G_OPTION_ARG_FILENAME, &common.sysroot,
+       N_ ("Read the journal and ask the daemon whose /run is below DIR"), "DIR"},
+      {NULL},
+  };
+  int code = vv_parse_options (&argc, &argv, "",
+                               N_ ("Prints counters of the changes of hands and the state of the devices as "
+                                   "OpenMetrics. What the daemon counts is there for root only."),
+                               entries, VV_TAKES_TEXT_ONLY | VV_TAKES_TIMEOUT, &common);
+
+  if (code >= 0)
+    return code;
+  gboolean prometheus = g_strcmp0 (name, "prometheus") == 0;
+  if (name && !prometheus && strcmp (name, "openmetrics") != 0)
+    return vv_usage_error (argv[0], _ ("--format takes openmetrics or prometheus"));
+  return tell_metrics (&common, prometheus ? VV_METRICS_PROMETHEUS : VV_METRICS_OPENMETRICS, output);
 }
