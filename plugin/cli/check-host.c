@@ -1,21 +1,288 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "check-host.h"
-
 #include <errno.h>
+#include <fcntl.h>
 #include <glib/gi18n-lib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "hook-scripts.h"
+#include "check.h"
 #include "in-use.h"
 
 #define HOOK VV_LIBVIRT_HOOKS_DIR "/qemu.d/vfio-variant"
+#define WITHOUT_GROUPS VV_LIBVIRT_VERSION (12, 9, 0) /* the first not seen to need groups */
+#define KERNEL_LOG "/dev/kmsg"
+#define AUDIT_LOG "/var/log/audit/audit.log"
+#define READ_LIMIT                                                                                           \
+  (4 * 1024 * 1024)       /* the kernel's log has 128 KiB to some MiB; of auditd's the end will do */
+#define RECORD_LIMIT 8192 /* the longest record of /dev/kmsg (CONSOLE_EXT_LOG_MAX, printk) */
+
+/* --- libvirt --- */
+
+/* From 10.0 on libvirt itself reads modules.alias (virPCIDeviceFindBestVFIOVariant()) for each managed device
+ * without <driver model=>, whatever driver that is on. A unit with ProtectKernelModules= has an empty
+ * directory there. */
+static void
+check_libvirts_view (const VvSubject *about)
+{
+  const VvLibvirtProcess *p = about->s->libvirt;
+  const VvHost *host = about->s->context->host;
+
+  if (!p || p->version < VV_LIBVIRT_CHOOSES)
+    return;
+  g_autofree char *root = g_strdup_printf ("%d/root/.", (int)p->pid);
+  g_autofree char *path =
+      g_strdup_printf ("%d/root/lib/modules/%s/modules.alias", (int)p->pid, host->release);
+  if (!vv_io_exists (host->proc, root) || vv_io_exists (host->proc, path))
+    return;
+  g_autofree char *ours = g_build_filename (host->modules_path, "modules.alias", NULL);
+  gboolean refuses = p->version < VV_LIBVIRT_NEEDS_NO_TABLE;
+  vv_find (
+      about, "libvirt-blind", refuses ? VV_PROBLEM : VV_WARNING,
+      g_strdup_printf (_ ("%s, process %d, does not see modules.alias of %s"), p->name, (int)p->pid,
+                       host->release),
+      refuses
+          ? _ ("this libvirt refuses every managed device then, unless the domain names the driver: <driver "
+               "model='vfio-pci'/>")
+          : _ ("this libvirt binds vfio-pci then: starts are put right, and hot plug stays on vfio-pci"),
+      g_file_test (ours, G_FILE_TEST_EXISTS)
+          ? g_strdup_printf ("mkdir -p /etc/systemd/system/%s.service.d && "
+                             "printf '[Service]\\nProtectKernelModules=no\\n' "
+                             ">/etc/systemd/system/%s.service.d/modules.conf && "
+                             "systemctl daemon-reload && systemctl restart %s",
+                             p->name, p->name, p->name)
+          : g_strdup_printf ("depmod %s", host->release));
+}
+
+/* Each network namespace has a sysfs of its own (sysfs_init_fs_context() in fs/sysfs/mount.c), whose files
+ * the gate does not watch. */
+static void
+check_libvirts_sysfs (const VvSubject *about)
+{
+  const VvLibvirtProcess *p = about->s->libvirt;
+  static const char probe[] = "bus/pci/drivers_probe";
+  g_autofree char *path = g_strdup_printf ("%d/root/sys/%s", (int)p->pid, probe);
+  struct stat ours, theirs;
+
+  if (fstatat (about->s->context->host->proc->fd, path, &theirs, 0) < 0 ||
+      fstatat (about->s->context->host->sys->fd, probe, &ours, 0) < 0 || ours.st_dev == theirs.st_dev)
+    return;
+  vv_find (
+      about, "libvirt-sysfs", VV_WARNING,
+      g_strdup_printf (_ ("%s, process %d, has a sysfs of another network namespace"), p->name, (int)p->pid),
+      _ ("vfio-variantd does not see what it opens: without the hook in the container it gets "
+         "what libvirt itself chooses"),
+      g_strdup (_ ("run its container with the network of the host (--network host)")));
+}
+
+/* vfio.ko makes class/vfio-dev, and with CONFIG_VFIO_GROUP class/vfio (vfio_group_init() in the kernel's
+ * drivers/vfio/group.c), without which there is no /dev/vfio/vfio. libvirt wants that file
+ * (qemuHostdevHostSupportsPassthroughVFIO()). */
+static void
+check_groups (const VvSubject *about)
+{
+  const VvHost *host = about->s->context->host;
+
+  if (!vv_io_exists (host->sys, "class/vfio-dev") || vv_io_exists (host->sys, "class/vfio"))
+    return;
+  vv_find (about, "vfio-groups-off",
+           vv_libvirt_is_before (about->s, WITHOUT_GROUPS) ? VV_PROBLEM : VV_WARNING,
+           g_strdup (_ ("this kernel was built without VFIO groups (CONFIG_VFIO_GROUP)")),
+           _ ("libvirt up to 12.8 refuses all hostdevs then: VFIO PCI device assignment is not "
+              "supported by the host"),
+           g_strdup (_ ("use a kernel with CONFIG_VFIO_GROUP=y")));
+}
+
+void
+vv_find_libvirt (const VvSubject *about)
+{
+  const VvLibvirtProcess *p = about->s->libvirt;
+
+  check_groups (about);
+  if (!p) {
+    vv_find (about, "libvirt-off", VV_NOTE, g_strdup (_ ("neither libvirtd nor virtqemud runs")),
+             _ ("which libvirt will take a device, and what it does by itself, cannot be told; with "
+                "socket activation that is normal"),
+             NULL);
+    return;
+  }
+  if (!p->version) {
+    vv_find (about, "libvirt-unknown", VV_NOTE,
+             g_strdup_printf (_ ("the version of %s, process %d, cannot be seen"), p->name, (int)p->pid),
+             _ ("libvirt chooses drivers by itself from 10.0 on; before 9.7 hot plug is limited"),
+             about->s->privileged ? NULL : g_strdup (_ ("run this as root")));
+    return;
+  }
+  const char *what_it_does =
+      p->version >= VV_LIBVIRT_CHOOSES ? _ ("it looks for a variant driver by itself, by modules.alias; "
+                                            "where it has none, or chose another, "
+                                            "a start is put right, and hot plug stays with what it chose")
+      : p->version >= VV_LIBVIRT_ACCEPTS
+          ? _ ("it binds vfio-pci and takes a device that is on another VFIO driver: starts and hot plug are "
+               "put "
+               "right")
+          : _ ("it binds vfio-pci: starts are put right, hot plug only of devices with FLR");
+  vv_find (about, "libvirt-version", VV_NOTE,
+           g_strdup_printf ("libvirt %u.%u.%u (%s, process %d)", p->version / 1000000,
+                            p->version / 1000 % 1000, p->version % 1000, p->name, (int)p->pid),
+           what_it_does, NULL);
+  check_libvirts_view (about);
+  check_libvirts_sysfs (about);
+}
+
+/* --- security modules, privilege --- */
+
+/* The newest denial so far; @time: by audit's clock */
+typedef struct {
+  double time;
+  char *line;
+} Newest;
+
+static gboolean
+is_about_us (const char *line)
+{
+  static const char *const words[] = {"vfio", "modules.alias", "libvirt/hooks", "driver_override",
+                                      "drivers_probe"};
+
+  for (gsize i = 0; i < G_N_ELEMENTS (words); i++)
+    if (strstr (line, words[i]))
+      return TRUE;
+  return FALSE;
+}
+
+/* "audit(1364481363.243:24287)"; a line without is older than all */
+static double
+time_of (const char *line)
+{
+  const char *stamp = strstr (line, "audit(");
+
+  return stamp ? g_ascii_strtod (stamp + strlen ("audit("), NULL) : 0;
+}
 
 static void
-find (GPtrArray *findings, const char *id, VvSeverity severity, char *what, const char *why, char *cure)
+judge (Newest *newest, const char *line)
 {
-  vv_findings_add (findings, id, severity, VV_SUBJECT_HOST, what, why, cure);
+  gboolean selinux = strstr (line, "avc:") && strstr (line, "denied") && !strstr (line, "permissive=1");
+
+  if ((!selinux && !strstr (line, "apparmor=\"DENIED\"")) || !is_about_us (line) ||
+      (newest->line && time_of (line) < newest->time))
+    return;
+  /* libvirt looks who its client is, the monitor among them, for which its AppArmor profile has no rule, and
+   * does without (virProcessGetStartTime). */
+  if (strstr (line, "operation=\"ptrace\"") && strstr (line, "profile=\"libvirtd\"") &&
+      strstr (line, "peer=\"vfio-variantd\""))
+    return;
+  /* A record of /dev/kmsg is "PRIORITY,SEQUENCE,MICROSECONDS,FLAGS;MESSAGE"
+   * (Documentation/ABI/testing/dev-kmsg) */
+  const char *semicolon = g_ascii_isdigit (*line) ? strchr (line, ';') : NULL;
+  g_free (newest->line);
+  newest->time = time_of (line);
+  newest->line = g_strdup (semicolon ? semicolon + 1 : line);
+}
+
+/* At most READ_LIMIT bytes: of a file its end; of /dev/kmsg, where each read gives a record, what it has. */
+static GString *
+read_log (int fd)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+  char record[RECORD_LIMIT];
+  struct stat st;
+
+  if (fstat (fd, &st) == 0 && S_ISREG (st.st_mode) && st.st_size > READ_LIMIT)
+    lseek (fd, -READ_LIMIT, SEEK_END);
+  while (text->len < READ_LIMIT) {
+    gssize n = read (fd, record, sizeof record);
+    if (n < 0 && (errno == EINTR || errno == EPIPE)) /* EPIPE: records were overwritten meanwhile */
+      continue;
+    if (n <= 0)
+      break;
+    g_string_append_len (text, record, n);
+  }
+  return g_steal_pointer (&text);
+}
+
+static void
+look_into (const VvHost *host, const char *log, Newest *newest, char **unreadable)
+{
+  g_autofree char *path = vv_host_path (host, log);
+  int fd = open (path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+
+  if (fd < 0) {
+    if ((errno == EACCES || errno == EPERM) && !*unreadable)
+      *unreadable = g_steal_pointer (&path);
+    return;
+  }
+  g_autoptr (GString) text = read_log (fd);
+  close (fd);
+  g_auto (GStrv) lines = g_strsplit (text->str, "\n", -1);
+  for (char **line = lines; *line; line++)
+    judge (newest, *line);
+}
+
+char *
+vv_denials_newest (const VvHost *host, char **unreadable)
+{
+  Newest newest = {0};
+
+  *unreadable = NULL;
+  look_into (host, KERNEL_LOG, &newest, unreadable);
+  look_into (host, AUDIT_LOG, &newest, unreadable);
+  return newest.line;
+}
+
+void
+vv_find_denials (const VvSubject *about)
+{
+  g_autofree char *unreadable = NULL;
+  g_autofree char *line = vv_denials_newest (about->s->context->host, &unreadable);
+
+  if (line)
+    vv_find (about, "denied", VV_WARNING, g_strdup_printf (_ ("an access was denied: %s"), line),
+             _ ("the hook, the daemon or libvirt cannot do their part; this is the newest such line"),
+             strstr (line, "apparmor=")
+                 ? g_strdup (_ ("allow it in the profile that the line names, below /etc/apparmor.d/local/, "
+                                "and run: systemctl reload apparmor"))
+                 : g_strdup ("restorecon -RFv /etc/libvirt/hooks /usr/sbin/vfio-variant* "
+                             "/run/vfio-variant; if that does not help: ausearch -m avc -ts boot | "
+                             "audit2why"));
+  if (unreadable)
+    vv_find (about, "log-unreadable", VV_NOTE, g_strdup_printf (_ ("%s cannot be read"), unreadable),
+             _ ("denials of SELinux or AppArmor were not looked for there"),
+             about->s->privileged ? NULL : g_strdup (_ ("run this as root")));
+}
+
+void
+vv_find_privilege (const VvSubject *about)
+{
+  if (!about->s->privileged)
+    vv_find (about, "not-root", VV_NOTE, g_strdup (_ ("this was not run by root")),
+             _ ("which processes hold devices, which libvirt runs, and some logs could not be looked at"),
+             g_strdup (_ ("run this as root")));
+}
+
+void
+vv_find_tables (const VvSubject *about)
+{
+  const char *warning = vv_catalog_warning (about->s->context->catalog);
+
+  if (warning)
+    vv_find (about, "tables", VV_WARNING, g_strdup (warning), _ ("variant drivers are found in these tables"),
+             g_strdup_printf ("depmod %s", about->s->context->host->release));
+}
+
+void
+vv_find_policy (const VvSubject *about)
+{
+  const GPtrArray *files = about->s->context->policy->files;
+
+  for (guint i = 0; i < files->len; i++) {
+    const VvPolicyFile *file = files->pdata[i];
+    if (file->problem)
+      vv_find (about, "policy-file", VV_PROBLEM,
+               g_strdup_printf (_ ("a file of the policy does not count: %s"), file->problem),
+               _ ("none of its rules is in force, so devices may get drivers that it forbids"),
+               g_strdup_printf ("vfio-variant policy %s", file->path));
+  }
 }
 
 /* --- the daemon --- */
@@ -31,10 +298,10 @@ changed_at (const char *path)
 
 /* A file that is gone, or new, changes its folder. */
 static void
-check_reload (const VvCheckContext *s, JsonObject *daemon, GPtrArray *findings)
+check_reload (const VvSubject *about, JsonObject *daemon)
 {
-  const GPtrArray *files = s->context->policy->files;
-  g_autofree char *folder = vv_host_path (s->context->host, VV_LIBVIRT_DIR "/vfio-variant.d");
+  const GPtrArray *files = about->s->context->policy->files;
+  g_autofree char *folder = vv_host_path (about->s->context->host, VV_LIBVIRT_DIR "/vfio-variant.d");
   gint64 newest = changed_at (folder);
   gint64 read_at = vv_json_get_number (daemon, "policy_read");
   const char *which = folder;
@@ -47,46 +314,48 @@ check_reload (const VvCheckContext *s, JsonObject *daemon, GPtrArray *findings)
     which = path;
   }
   if (read_at && newest > read_at)
-    find (findings, "reload-due", VV_WARNING,
-          g_strdup_printf (_ ("%s was changed after vfio-variantd read the policy"), which),
-          _ ("at hot plug the policy of before holds"), g_strdup ("systemctl reload vfio-variantd"));
+    vv_find (about, "reload-due", VV_WARNING,
+             g_strdup_printf (_ ("%s was changed after vfio-variantd read the policy"), which),
+             _ ("at hot plug the policy of before holds"), g_strdup ("systemctl reload vfio-variantd"));
 }
 
 static void
-check_daemon (const VvCheckContext *s, JsonObject *daemon, GPtrArray *findings)
+check_daemon (const VvSubject *about, JsonObject *daemon)
 {
   if (!daemon) {
-    find (findings, "daemon-off", VV_WARNING, g_strdup (_ ("vfio-variantd is not running")),
-          _ ("hot plug gets what libvirt itself chooses"), g_strdup ("systemctl enable --now vfio-variantd"));
+    vv_find (about, "daemon-off", VV_WARNING, g_strdup (_ ("vfio-variantd is not running")),
+             _ ("hot plug gets what libvirt itself chooses"),
+             g_strdup ("systemctl enable --now vfio-variantd"));
     return;
   }
   const char *reason = vv_json_get_string (daemon, "reason");
   if (g_strcmp0 (vv_json_get_string (daemon, "gate"), "off") == 0)
-    find (findings, "gate-off", VV_WARNING,
-          g_strdup_printf (_ ("the gate is off: %s"), reason ? reason : _ ("no reason was given")),
-          _ ("hot plug gets what libvirt itself chooses"), NULL);
-  check_reload (s, daemon, findings);
+    vv_find (about, "gate-off", VV_WARNING,
+             g_strdup_printf (_ ("the gate is off: %s"), reason ? reason : _ ("no reason was given")),
+             _ ("hot plug gets what libvirt itself chooses"), NULL);
+  check_reload (about, daemon);
 }
 
 /* --- the kernel --- */
 
 static void
-check_kernel (const VvCheckContext *s, GPtrArray *findings)
+check_kernel (const VvSubject *about)
 {
-  const VvContext *context = s->context;
+  const VvContext *context = about->s->context;
   g_autoptr (GPtrArray) groups = vv_io_list (context->host->sys, "kernel/iommu_groups");
 
   if (vv_kernel_is_before (context->host, 5, 16))
-    find (findings, "kernel-old", VV_NOTE, g_strdup_printf ("kernel %s", context->host->release),
-          _ ("before 5.16 drivers publish no aliases for VFIO: variant drivers are found only by alias lines "
-             "in "
-             "modprobe.d, or named by the policy"),
-          NULL);
-  vv_find_tables (s, findings);
-  vv_find_silent (s, NULL, findings);
+    vv_find (
+        about, "kernel-old", VV_NOTE, g_strdup_printf ("kernel %s", context->host->release),
+        _ ("before 5.16 drivers publish no aliases for VFIO: variant drivers are found only by alias lines "
+           "in "
+           "modprobe.d, or named by the policy"),
+        NULL);
+  vv_find_tables (about);
+  vv_find_silent (about, NULL);
   if (!groups->len)
-    vv_find_iommu_off (s, VV_SUBJECT_HOST, findings);
-  vv_find_module (s, VV_GENERIC_MODULE, FALSE, VV_PROBLEM, VV_SUBJECT_HOST, findings);
+    vv_find_iommu_off (about);
+  vv_find_module (about, VV_GENERIC_MODULE, FALSE, VV_PROBLEM);
 }
 
 /* --- the hook --- */
@@ -108,33 +377,34 @@ fault_of_program (const VvHost *host, const char *program)
 }
 
 static void
-check_hook_is_seen (const VvCheckContext *s, gint64 installed, GPtrArray *findings)
+check_hook_is_seen (const VvSubject *about, gint64 installed)
 {
-  const VvLibvirtProcess *p = s->libvirt;
+  const VvLibvirtProcess *p = about->s->libvirt;
 
   if (!p)
     return;
-  if (vv_hook_was_run_by (s->context->journal, p))
-    find (findings, "hook-seen", VV_OK,
-          g_strdup_printf (_ ("%s, process %d, runs the hook"), p->name, (int)p->pid),
-          _ ("domains that start get the right drivers"), NULL);
+  if (vv_hook_was_run_by (about->s->context->journal, p))
+    vv_find (about, "hook-seen", VV_OK,
+             g_strdup_printf (_ ("%s, process %d, runs the hook"), p->name, (int)p->pid),
+             _ ("domains that start get the right drivers"), NULL);
   else if (p->started && p->started > installed)
-    find (findings, "hook-seen", VV_OK,
-          g_strdup_printf (_ ("the hook was there before %s, process %d, started"), p->name, (int)p->pid),
-          _ ("it will be run when a domain starts"), NULL);
+    vv_find (about, "hook-seen", VV_OK,
+             g_strdup_printf (_ ("the hook was there before %s, process %d, started"), p->name, (int)p->pid),
+             _ ("it will be run when a domain starts"), NULL);
   else
-    find (findings, "hook-unseen", VV_WARNING,
-          g_strdup_printf (_ ("the hook was installed after %s, process %d, started"), p->name, (int)p->pid),
-          _ ("libvirt looks for hooks at its start and at a reload: unless it was reloaded since, it does "
-             "not run "
-             "this one"),
-          g_strdup_printf ("systemctl reload %s", p->name));
+    vv_find (
+        about, "hook-unseen", VV_WARNING,
+        g_strdup_printf (_ ("the hook was installed after %s, process %d, started"), p->name, (int)p->pid),
+        _ ("libvirt looks for hooks at its start and at a reload: unless it was reloaded since, it does "
+           "not run "
+           "this one"),
+        g_strdup_printf ("systemctl reload %s", p->name));
 }
 
 static void
-check_hook (const VvCheckContext *s, GPtrArray *findings)
+check_hook (const VvSubject *about)
 {
-  const VvHost *host = s->context->host;
+  const VvHost *host = about->s->context->host;
   g_autofree char *link = vv_host_path (host, HOOK);
   g_autofree char *target = g_file_read_link (link, NULL);
   /* An absolute link below a sysroot is meant to be followed there. */
@@ -143,106 +413,96 @@ check_hook (const VvCheckContext *s, GPtrArray *findings)
   struct stat st;
 
   if (lstat (link, &st) < 0) {
-    find (findings, "hook-missing", VV_WARNING, g_strdup_printf ("%s: %s", link, g_strerror (errno)),
-          _ ("domains that start get what libvirt itself chooses"),
-          g_strdup_printf ("ln -s /usr/sbin/vfio-variant-hook %s && systemctl reload libvirtd", HOOK));
+    vv_find (about, "hook-missing", VV_WARNING, g_strdup_printf ("%s: %s", link, g_strerror (errno)),
+             _ ("domains that start get what libvirt itself chooses"),
+             g_strdup_printf ("ln -s /usr/sbin/vfio-variant-hook %s && systemctl reload libvirtd", HOOK));
     return;
   }
   fault = fault_of_program (host, program);
   if (fault) {
-    find (findings, "hook-broken", VV_PROBLEM, g_steal_pointer (&fault),
-          _ ("libvirt cannot run the hook, or others could make root run what they like"),
-          g_strdup (_ ("install vfio-variant again")));
+    vv_find (about, "hook-broken", VV_PROBLEM, g_steal_pointer (&fault),
+             _ ("libvirt cannot run the hook, or others could make root run what they like"),
+             g_strdup (_ ("install vfio-variant again")));
     return;
   }
-  check_hook_is_seen (s, st.st_ctim.tv_sec * G_USEC_PER_SEC + st.st_ctim.tv_nsec / 1000, findings);
-}
-
-static void
-check_nodedev_hooks (const VvCheckContext *s, GPtrArray *findings)
-{
-  g_autoptr (GPtrArray) faults = vv_nodedev_hooks_faults (s->context->hooks);
-
-  for (guint i = 0; i < faults->len; i++)
-    find (findings, "nodedev-hook", VV_WARNING,
-          g_strdup_printf (_ ("a node-device hook is not run: %s"), (char *)faults->pdata[i]),
-          _ ("only what nobody but root could have written is run"), NULL);
+  check_hook_is_seen (about, st.st_ctim.tv_sec * G_USEC_PER_SEC + st.st_ctim.tv_nsec / 1000);
 }
 
 /* --- the journal --- */
 
 static void
-check_entry_of_device (const VvCheckContext *s, const VvEntry *entry, const VvPciDevice *device,
-                       GPtrArray *findings)
+check_entry_of_device (const VvSubject *about, const VvEntry *entry, const VvPciDevice *device)
 {
   g_autofree char *user = NULL;
 
-  vv_find_entry (entry, device->now.driver, findings);
-  if (!entry->in_use || !s->privileged)
+  vv_find_entry (about, entry, device->now.driver);
+  if (!entry->in_use || !about->s->privileged)
     return;
-  user = vv_vfio_user (s->context->host, device);
+  user = vv_vfio_user (about->s->context->host, device);
   if (!user)
-    vv_findings_add (
-        findings, "journal-idle", VV_WARNING, entry->address,
-        g_strdup_printf (_ ("the journal has it in use by domain %s, and no process holds it"),
-                         entry->domain ? entry->domain : "-"),
-        _ ("that domain ended, or gave it back, without the hook being run"),
-        g_strdup_printf (_ ("if that domain is gone: vfio-variant restore --force %s"), entry->address));
+    vv_find (about, "journal-idle", VV_WARNING,
+             g_strdup_printf (_ ("the journal has it in use by domain %s, and no process holds it"),
+                              entry->domain ? entry->domain : "-"),
+             _ ("that domain ended, or gave it back, without the hook being run"),
+             g_strdup_printf (_ ("if that domain is gone: vfio-variant restore --force %s"), entry->address));
 }
 
 static void
-check_journal (const VvCheckContext *s, GPtrArray *findings)
+check_journal (const VvSubject *host)
 {
-  const VvHost *host = s->context->host;
-  g_autoptr (GPtrArray) addresses = vv_journal_addresses (s->context->journal);
+  const VvContext *context = host->s->context;
+  g_autoptr (GPtrArray) addresses = vv_journal_addresses (context->journal);
 
   for (guint i = 0; i < addresses->len; i++) {
-    const char *address = addresses->pdata[i];
+    const VvSubject about = {host->s, addresses->pdata[i], host->findings};
     g_autoptr (GError) error = NULL;
-    g_autoptr (VvEntry) entry = vv_journal_load (s->context->journal, address, &error);
-    g_autoptr (VvPciDevice) device = vv_pci_device_look (host, address, NULL);
-    g_autofree char *file = g_build_filename (host->run_path, address, NULL);
+    g_autoptr (VvEntry) entry = vv_journal_load (context->journal, about.name, &error);
+    g_autoptr (VvPciDevice) device = vv_pci_device_look (context->host, about.name, NULL);
     if (error)
-      vv_findings_add (findings, "journal-damaged", VV_PROBLEM, address, g_strdup (error->message),
-                       _ ("while it is there nothing of ours moves the device: it gets what libvirt chooses"),
-                       g_strdup_printf ("rm %s && vfio-variant restore %s", file, address));
+      vv_find_damaged (&about, error);
     else if (entry && !device)
-      vv_findings_add (findings, "journal-gone", VV_WARNING, address,
-                       g_strdup (_ ("the journal has a device that is not there any more")),
-                       _ ("when it comes back its driver on the host is no longer what the entry says"),
-                       g_strdup_printf ("rm %s", file));
+      vv_find (&about, "journal-gone", VV_WARNING,
+               g_strdup (_ ("the journal has a device that is not there any more")),
+               _ ("when it comes back its driver on the host is no longer what the entry says"),
+               g_strdup_printf ("rm %s/%s", context->host->run_path, about.name));
     else if (entry)
-      check_entry_of_device (s, entry, device, findings);
+      check_entry_of_device (&about, entry, device);
   }
 }
 
 static void
-check_at_boot (const VvCheckContext *s, GPtrArray *findings)
+check_at_boot (const VvSubject *host)
 {
-  g_autoptr (GPtrArray) addresses = vv_policy_has_at_boot (s->context->policy)
-                                        ? vv_io_list (s->context->host->sys, "bus/pci/devices")
+  const VvContext *context = host->s->context;
+  g_autoptr (GPtrArray) addresses = vv_policy_has_at_boot (context->policy)
+                                        ? vv_io_list (context->host->sys, "bus/pci/devices")
                                         : g_ptr_array_new ();
 
   for (guint i = 0; i < addresses->len; i++) {
-    g_autoptr (VvPciDevice) device = vv_pci_device_look (s->context->host, addresses->pdata[i], NULL);
-    g_autoptr (VvEntry) entry = vv_journal_load (s->context->journal, addresses->pdata[i], NULL);
+    const VvSubject about = {host->s, addresses->pdata[i], host->findings};
+    g_autoptr (VvPciDevice) device = vv_pci_device_look (context->host, about.name, NULL);
+    g_autoptr (VvEntry) entry = vv_journal_load (context->journal, about.name, NULL);
     if (device)
-      vv_find_at_boot (s, device, entry, findings);
+      vv_find_at_boot (&about, device, entry);
   }
 }
 
 void
-vv_check_host (const VvCheckContext *s, JsonObject *daemon, GPtrArray *findings)
+vv_check_host (const VvSubject *about, JsonObject *daemon)
 {
-  check_daemon (s, daemon, findings);
-  check_kernel (s, findings);
-  vv_find_policy (s, findings);
-  check_hook (s, findings);
-  check_nodedev_hooks (s, findings);
-  vv_find_hook_scripts (s, findings);
-  vv_find_libvirt (s, findings);
-  check_journal (s, findings);
-  check_at_boot (s, findings);
-  vv_find_denials (s, findings);
-  vv_find_privilege (s, findings);
+  check_daemon (about, daemon);
+  check_kernel (about);
+  vv_find_policy (about);
+  check_hook (about);
+  g_autoptr (GPtrArray) faults = vv_nodedev_hooks_faults (about->s->context->hooks);
+  for (guint i = 0; i < faults->len; i++)
+    vv_find (about, "nodedev-hook", VV_WARNING,
+             g_strdup_printf (_ ("a node-device hook is not run: %s"), (char *)faults->pdata[i]),
+             _ ("only what nobody but root could have written is run"), NULL);
+  vv_find_hook_scripts (about);
+  vv_find_libvirt (about);
+  check_journal (about);
+  check_at_boot (about);
+  vv_find_denials (about);
+  vv_find_privilege (about);
 }

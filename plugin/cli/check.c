@@ -3,25 +3,119 @@
  * vfio-variant check: what devices, or the devices of a domain, would get at an attach, and what stands in
  * the way.
  *
- * Owns: where the domain's XML comes from, and what is printed. What is asked is check-device's business and
- * that of check-context.
+ * Owns: where the domain's XML comes from, which QEMU a guest would get, and what is printed.
  */
 #include <errno.h>
 #include <glib/gi18n-lib.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
 
-#include "check-device.h"
+#include "check.h"
 #include "command.h"
-#include "hook-scripts.h"
 #include "one-line.h"
 #include "subprocess.h"
+#include "trusted-path.h"
 
 #define VIRSH_LIMIT_MS 10000
+#define QEMU_LIMIT_MS 10000
+#define QEMU_OUTPUT_LIMIT 65536
+#define SYSTEM_PREFIX "/usr/bin/qemu-system-"
+
+/* --- QEMU --- */
+
+static void
+qemu_clear (VvQemu *qemu)
+{
+  g_free (qemu->path);
+  g_free (qemu->problem);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (VvQemu, qemu_clear)
+
+static char *
+find_emulator (void)
+{
+  /* QEMU's name for what uname(2) calls the machine */
+  static const char *const pairs[][2] = {
+      {"i686", "i386"}, {"i586", "i386"}, {"armv7l", "arm"}, {"ppc64le", "ppc64"}};
+  struct utsname running;
+
+  uname (&running); /* fails only for a bad pointer */
+  const char *architecture = running.machine;
+  for (gsize i = 0; i < G_N_ELEMENTS (pairs); i++)
+    if (strcmp (running.machine, pairs[i][0]) == 0)
+      architecture = pairs[i][1];
+  g_autofree char *native = g_strconcat (SYSTEM_PREFIX, architecture, NULL);
+  const char *const paths[] = {native, "/usr/libexec/qemu-kvm", "/usr/bin/qemu-kvm"};
+  for (gsize i = 0; i < G_N_ELEMENTS (paths); i++)
+    if (access (paths[i], X_OK) == 0)
+      return g_strdup (paths[i]);
+  return NULL;
+}
+
+static void
+run_it (VvQemu *qemu)
+{
+  const char *const argv[] = {qemu->path, "--version", NULL};
+  g_autoptr (GString) output = g_string_new (NULL);
+  const VvSubprocess process = {.path = qemu->path,
+                                .argv = argv,
+                                .environment = (const char *const *)environ,
+                                .limit_ms = QEMU_LIMIT_MS,
+                                .output = output,
+                                .output_limit = QEMU_OUTPUT_LIMIT};
+  g_autoptr (GError) error = NULL;
+  guint major, minor;
+
+  if (!vv_subprocess_run (&process, NULL, &error)) {
+    qemu->problem = g_strdup_printf ("%s: %s", qemu->path, error->message);
+    return;
+  }
+  const char *at = strstr (output->str, "version "); /* "QEMU emulator version 8.2.2 (Debian ...)" */
+  if (at && sscanf (at, "version %3u.%3u", &major, &minor) == 2)
+    qemu->version = major * 1000 + minor;
+  if (!qemu->version)
+    qemu->problem = g_strdup_printf (_ ("%s --version names none"), qemu->path);
+}
+
+/* Domain XML may come from users, and may name any program that root owns, few of which are harmless with
+ * --version: only what is where distributions install QEMU, and what only root can have written, is run, and
+ * nothing of another system (--sysroot).
+ * @emulator: (nullable): what the domain's XML names; NULL: the one for this machine's architecture that is
+ * found */
+static void
+ask_qemu (const VvHost *host, const char *emulator, VvQemu *qemu)
+{
+  static const char *const others[] = {"/usr/libexec/qemu-kvm", "/usr/bin/qemu-kvm", "/usr/bin/kvm", NULL};
+  g_autofree char *fault = NULL;
+
+  *qemu = (VvQemu){.path = emulator ? g_strdup (emulator) : host->sysroot ? NULL : find_emulator ()};
+  if (host->sysroot)
+    qemu->problem = g_strdup (_ ("nothing of another system is run"));
+  else if (!qemu->path)
+    qemu->problem = g_strdup (_ ("there is no QEMU in /usr/bin or /usr/libexec"));
+  else if (!g_strv_contains (others, qemu->path) && (!g_str_has_prefix (qemu->path, SYSTEM_PREFIX) ||
+                                                     strchr (qemu->path + strlen (SYSTEM_PREFIX), '/')))
+    qemu->problem = g_strdup_printf (_ ("%s is not run: it is not where distributions install QEMU "
+                                        "(/usr/bin/qemu-system-*, /usr/libexec/qemu-kvm)"),
+                                     qemu->path);
+  else if (access (qemu->path, X_OK) < 0)
+    qemu->problem = g_strdup_printf ("%s: %s", qemu->path, g_strerror (errno));
+  else if ((fault = vv_trusted_path_fault (host, qemu->path)))
+    qemu->problem = g_strdup_printf (_ ("%s is not run: %s"), qemu->path, fault);
+  else
+    run_it (qemu);
+}
+
+/* --- what is found --- */
 
 /* What was found: of each device, and of all else */
 typedef struct {
   VvDomain *domain; /* NULL: devices were named */
+  GPtrArray *along;
+  VvQemu qemu;
+  VvPlan plan;
   GPtrArray *checks;
   GPtrArray *findings;
 } Results;
@@ -30,6 +124,8 @@ static void
 results_clear (Results *r)
 {
   vv_domain_free (r->domain);
+  g_ptr_array_unref (r->along);
+  qemu_clear (&r->qemu);
   g_ptr_array_unref (r->checks);
   g_ptr_array_unref (r->findings);
 }
@@ -106,11 +202,12 @@ edit (const VvDomain *domain)
 }
 
 static gboolean
-check_one (const VvCheckContext *s, const VvPlan *plan, const char *address, const VvHostdev *hostdev,
+check_one (const VvSubject *domain, const VvPlan *plan, const char *address, const VvHostdev *hostdev,
            Results *results, GError **error)
 {
   g_autoptr (GError) problem = NULL;
-  VvCheck *check = vv_check_device (s, plan, address, hostdev, &problem);
+  VvCheck *check = vv_check_device (domain->s, plan, address, hostdev, &problem);
+  const VvSubject about = {domain->s, address, domain->findings};
 
   if (check) {
     g_ptr_array_add (results->checks, check);
@@ -120,75 +217,72 @@ check_one (const VvCheckContext *s, const VvPlan *plan, const char *address, con
     g_propagate_error (error, g_steal_pointer (&problem));
     return FALSE;
   }
-  vv_findings_add (results->findings, "absent", VV_PROBLEM, address, g_strdup (problem->message),
-                   _ ("the domain's XML has a device that is not there: it would not start"),
-                   edit (plan->domain));
+  vv_find (&about, "absent", VV_PROBLEM, g_strdup (problem->message),
+           _ ("the domain's XML has a device that is not there: it would not start"), edit (plan->domain));
   return TRUE;
-}
-
-static void
-find_in_domain (const VvDomain *domain, GPtrArray *findings)
-{
-  for (guint i = 0; i < domain->problems->len; i++)
-    vv_findings_add (findings, "wish-invalid", VV_WARNING, VV_SUBJECT_DOMAIN,
-                     g_strdup (domain->problems->pdata[i]),
-                     _ ("none of the wishes in the domain's metadata counts"), edit (domain));
-  if (!domain->hostdevs->len)
-    vv_findings_add (findings, "no-devices", VV_NOTE, VV_SUBJECT_DOMAIN,
-                     g_strdup (_ ("it takes no PCI devices from the host")),
-                     _ ("there is nothing for vfio-variant to do"), NULL);
 }
 
 /* QEMU blocks the migration of a domain for each of its devices, whichever it was required of. */
 static void
-find_immobile (const GPtrArray *checks, GPtrArray *findings)
+find_immobile (const VvSubject *about, const GPtrArray *checks)
 {
   const VvCheck *required = NULL, *immobile = NULL;
 
   for (guint i = 0; i < checks->len; i++) {
     const VvCheck *c = checks->pdata[i];
-    if (c->requires_migration && !required)
+    if (vv_choice_requires (c->choice) && !required)
       required = c;
-    if (!c->requires_migration && c->migratable == VV_MIGRATION_NO && !immobile)
+    if (!vv_choice_requires (c->choice) && c->migratable == VV_MIGRATION_NO && !immobile)
       immobile = c;
   }
   if (required && immobile)
-    vv_findings_add (findings, "not-migratable", VV_PROBLEM, VV_SUBJECT_DOMAIN,
-                     g_strdup_printf (_ ("%s requires that it can be migrated, and %s keeps it from that"),
-                                      required->address, immobile->address),
-                     _ ("migratable='require': the domain would not start"), NULL);
+    vv_find (about, "not-migratable", VV_PROBLEM,
+             g_strdup_printf (_ ("%s requires that it can be migrated, and %s keeps it from that"),
+                              required->about.name, immobile->about.name),
+             _ ("migratable='require': the domain would not start"), NULL);
+}
+
+static void
+find_in_domain (const VvSubject *about, const VvDomain *domain, const GPtrArray *checks)
+{
+  for (guint i = 0; i < domain->problems->len; i++)
+    vv_find (about, "wish-invalid", VV_WARNING, g_strdup (domain->problems->pdata[i]),
+             _ ("none of the wishes in the domain's metadata counts"), edit (domain));
+  if (!domain->hostdevs->len)
+    vv_find (about, "no-devices", VV_NOTE, g_strdup (_ ("it takes no PCI devices from the host")),
+             _ ("there is nothing for vfio-variant to do"), NULL);
+  find_immobile (about, checks);
 }
 
 /* @addresses: (nullable): the devices; NULL: those of the domain */
 static gboolean
 ask (const VvCheckContext *s, const GPtrArray *addresses, Results *r, GError **error)
 {
-  g_autoptr (GPtrArray) along = g_ptr_array_new ();
-  g_auto (VvQemu) qemu = {0};
+  const VvSubject host = {s, VV_SUBJECT_HOST, r->findings};
+  const VvSubject domain = {s, VV_SUBJECT_DOMAIN, r->findings};
   guint n = addresses ? addresses->len : r->domain->hostdevs->len;
 
   for (guint i = 0; i < n; i++)
-    g_ptr_array_add (along, addresses ? addresses->pdata[i]
-                                      : (gpointer)((VvHostdev *)r->domain->hostdevs->pdata[i])->address);
-  vv_qemu_ask (s->context->host, r->domain ? r->domain->emulator : NULL, &qemu);
-  const VvPlan plan = {r->domain, along, &qemu};
+    g_ptr_array_add (r->along, addresses ? addresses->pdata[i]
+                                         : (gpointer)((VvHostdev *)r->domain->hostdevs->pdata[i])->address);
+  ask_qemu (s->context->host, r->domain ? r->domain->emulator : NULL, &r->qemu);
+  r->plan = (VvPlan){r->domain, r->along, &r->qemu};
   for (guint i = 0; i < n; i++)
-    if (!check_one (s, &plan, along->pdata[i], addresses ? NULL : r->domain->hostdevs->pdata[i], r, error))
+    if (!check_one (&domain, &r->plan, r->along->pdata[i], addresses ? NULL : r->domain->hostdevs->pdata[i],
+                    r, error))
       return FALSE;
-  if (r->domain) {
-    find_in_domain (r->domain, r->findings);
-    find_immobile (r->checks, r->findings);
-  }
-  vv_find_tables (s, r->findings);
-  vv_find_policy (s, r->findings);
-  vv_find_hook_scripts (s, r->findings);
-  vv_find_denials (s, r->findings);
-  vv_find_libvirt (s, r->findings);
-  if (!qemu.version)
-    vv_findings_add (r->findings, "qemu-unknown", VV_NOTE, VV_SUBJECT_HOST,
-                     g_strdup_printf (_ ("the version of QEMU cannot be told: %s"), qemu.problem),
-                     _ ("live migration of VFIO devices needs QEMU 8.1"), NULL);
-  vv_find_privilege (s, r->findings);
+  if (r->domain)
+    find_in_domain (&domain, r->domain, r->checks);
+  vv_find_tables (&host);
+  vv_find_policy (&host);
+  vv_find_hook_scripts (&host);
+  vv_find_denials (&host);
+  vv_find_libvirt (&host);
+  if (!r->qemu.version)
+    vv_find (&host, "qemu-unknown", VV_NOTE,
+             g_strdup_printf (_ ("the version of QEMU cannot be told: %s"), r->qemu.problem),
+             _ ("live migration of VFIO devices needs QEMU 8.1"), NULL);
+  vv_find_privilege (&host);
   return TRUE;
 }
 
@@ -196,7 +290,7 @@ static gboolean
 is_ok (const Results *r)
 {
   for (guint i = 0; i < r->checks->len; i++)
-    if (vv_findings_worst (((const VvCheck *)r->checks->pdata[i])->findings) == VV_PROBLEM)
+    if (vv_findings_worst (((const VvCheck *)r->checks->pdata[i])->about.findings) == VV_PROBLEM)
       return FALSE;
   return vv_findings_worst (r->findings) != VV_PROBLEM;
 }
@@ -209,30 +303,30 @@ print_check (const VvCheck *c, gboolean colour)
   const char *name = c->driver ? c->driver : c->module;
 
   if (c->module)
-    printf (_ ("%s: would get %s (%s)"), c->address, name, c->why);
+    printf (_ ("%s: would get %s (%s)"), c->about.name, name, c->why);
   else if (name)
-    printf (_ ("%s: stays on %s (%s)"), c->address, name, c->why);
+    printf (_ ("%s: stays on %s (%s)"), c->about.name, name, c->why);
   else
-    printf (_ ("%s: would get no VFIO driver (%s)"), c->address, c->why);
+    printf (_ ("%s: would get no VFIO driver (%s)"), c->about.name, c->why);
   for (guint i = 0; i < c->fallback->len; i++)
     printf ("%s%s", i ? _ (", then ") : _ ("; if that fails "), (char *)c->fallback->pdata[i]);
   putchar ('\n');
-  vv_findings_print (c->findings, FALSE, colour);
+  vv_findings_print (c->about.findings, FALSE, colour);
 }
 
 static void
 json_check (const VvCheck *c, JsonBuilder *b)
 {
   json_builder_begin_object (b);
-  vv_json_string (b, "device", c->address);
+  vv_json_string (b, "device", c->about.name);
   vv_json_string (b, "driver", c->driver);
   vv_json_string (b, "module", c->module);
   vv_json_string (b, "why", c->why);
-  vv_json_rule (b, c->rule_file, c->rule_line);
+  vv_json_rule (b, c->choice->decision->file, c->choice->decision->line);
   vv_json_strings (b, "fallback", (char **)c->fallback->pdata, (int)c->fallback->len);
   vv_json_answer (b, "migratable", c->migratable != VV_MIGRATION_UNKNOWN, c->migratable == VV_MIGRATION_YES);
-  vv_json_boolean (b, "ok", vv_findings_worst (c->findings) != VV_PROBLEM);
-  vv_findings_json (c->findings, b);
+  vv_json_boolean (b, "ok", vv_findings_worst (c->about.findings) != VV_PROBLEM);
+  vv_findings_json (c->about.findings, b);
   json_builder_end_object (b);
 }
 
@@ -313,7 +407,8 @@ vv_cmd_check (int argc, char **argv)
   if (!context)
     return vv_print_error (error);
   g_autoptr (VvCheckContext) check = vv_check_context_new (context);
-  g_auto (Results) results = {.checks = g_ptr_array_new_with_free_func ((GDestroyNotify)vv_check_free),
+  g_auto (Results) results = {.along = g_ptr_array_new (),
+                              .checks = g_ptr_array_new_with_free_func ((GDestroyNotify)vv_check_free),
                               .findings = vv_findings_new ()};
   if (!read_arguments (context->host, argc, argv, domain, &results, &addresses, &code))
     return code;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "findings.h"
-
 #include <glib/gi18n-lib.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "check.h"
 #include "command.h"
 #include "one-line.h"
+#include "policy-xml.h"
 
 #define TEXT_CHARACTERS 2000
 #define SEVERITY_WIDTH 8
@@ -30,20 +31,19 @@ vv_findings_new (void)
 }
 
 void
-vv_findings_add (GPtrArray *findings, const char *id, VvSeverity severity, const char *subject, char *what,
-                 const char *why, char *cure)
+vv_find (const VvSubject *about, const char *id, VvSeverity severity, char *what, const char *why, char *cure)
 {
   VvFinding *f = g_new0 (VvFinding, 1);
 
   *f = (VvFinding){id,
                    severity,
-                   g_strdup (subject),
+                   g_strdup (about->name),
                    vv_printable (what, TEXT_CHARACTERS),
                    vv_printable (why, TEXT_CHARACTERS),
                    vv_printable (cure, TEXT_CHARACTERS)};
   g_free (what);
   g_free (cure);
-  g_ptr_array_add (findings, f);
+  g_ptr_array_add (about->findings, f);
 }
 
 VvSeverity
@@ -149,4 +149,205 @@ vv_findings_json (const GPtrArray *findings, JsonBuilder *b)
     json_builder_end_object (b);
   }
   json_builder_end_array (b);
+}
+
+/* --- what is looked at once --- */
+
+/* Why the kernel refuses unsigned modules (module_sig_check() in its kernel/module/signing.c) */
+static char *
+enforced_by (const VvHost *host)
+{
+  g_autofree char *parameter = vv_io_attribute (host->sys, "module/module/parameters/sig_enforce");
+  g_autofree char *lockdown = vv_io_attribute (host->sys, "kernel/security/lockdown");
+
+  if (g_strcmp0 (parameter, "Y") == 0)
+    return g_strdup (_ ("module.sig_enforce is on"));
+  if (lockdown && strchr (lockdown, '[') && !strstr (lockdown, "[none]"))
+    return g_strdup_printf ("kernel lockdown (%s)", lockdown);
+  return NULL;
+}
+
+VvCheckContext *
+vv_check_context_new (VvContext *context)
+{
+  VvCheckContext *s = g_new0 (VvCheckContext, 1);
+
+  vv_context_set_policy (context, vv_policy_read (context->host));
+  s->context = context;
+  s->libvirt = vv_libvirt_process_find (context->host);
+  s->privileged = geteuid () == 0;
+  s->signatures_enforced = enforced_by (context->host);
+  return s;
+}
+
+void
+vv_check_context_free (VvCheckContext *s)
+{
+  if (!s)
+    return;
+  vv_context_free (s->context);
+  vv_libvirt_process_free (s->libvirt);
+  g_free (s->signatures_enforced);
+  g_free (s);
+}
+
+gboolean
+vv_kernel_is_before (const VvHost *host, guint major, guint minor)
+{
+  guint its_major;
+  guint its_minor;
+
+  return sscanf (host->release, "%3u.%3u", &its_major, &its_minor) == 2 &&
+         (its_major < major || (its_major == major && its_minor < minor));
+}
+
+gboolean
+vv_libvirt_is_before (const VvCheckContext *s, guint version)
+{
+  return s->libvirt && s->libvirt->version && s->libvirt->version < version;
+}
+
+/* --- modules --- */
+
+char *
+vv_settings_grep (const char *before, const char *name)
+{
+  g_auto (GStrv) words = g_strsplit (name, "_", -1);
+  g_autofree char *spelled = g_strjoinv ("[-_]", words); /* both signs are one to the kernel and to libkmod */
+  g_autofree char *pattern = g_strconcat (before, spelled, NULL);
+  g_autofree char *quoted = g_shell_quote (pattern);
+
+  return g_strdup_printf ("grep -rnsE %s /etc/modprobe.d /run/modprobe.d /usr/lib/modprobe.d /proc/cmdline",
+                          quoted);
+}
+
+gboolean
+vv_find_module (const VvSubject *about, const char *module, gboolean built_in, VvSeverity severity)
+{
+  const VvContext *context = about->s->context;
+  g_auto (VvModuleLook) look = {0};
+  const char *id;
+  char *what, *cure;
+
+  vv_modules_look (context->modules, module, &look);
+  const char *missing = !look.path && !look.install ? module : look.lacks;
+  g_auto (GStrv) install = g_strsplit_set (look.install ? look.install : "", " \t", 2);
+  g_autofree char *program = g_path_get_basename (install[0] ? install[0] : "");
+  if (built_in || look.present || look.builtin)
+    return TRUE;
+  if (look.install && g_strv_contains ((const char *const[]){"false", "true", ":", NULL}, program)) {
+    g_autofree char *grep = vv_settings_grep ("install[[:space:]]+", module);
+    id = "module-forbidden";
+    what = g_strdup_printf (_ ("module %s: modprobe.d has '%s' run in its place"), module, look.install);
+    cure = g_strdup_printf (_ ("remove that line: %s"), grep);
+  } else if (missing) {
+    id = "module-missing";
+    what = missing == module
+               ? g_strdup_printf (_ ("module %s is not below %s"), module, context->host->modules_path)
+               : g_strdup_printf (_ ("module %s, which %s needs, is not below %s"), missing, module,
+                                  context->host->modules_path);
+    cure = g_strdup_printf (_ ("install it for that kernel, then: depmod %s"), context->host->release);
+  } else if (look.path && about->s->signatures_enforced && look.signature == VV_SIGNED_NO) {
+    id = "module-unsigned";
+    what = g_strdup_printf (_ ("module %s is not signed, and the kernel takes signed ones only: %s"), module,
+                            about->s->signatures_enforced);
+    cure = g_strdup_printf (_ ("sign %s with a key that the kernel knows"), look.path);
+  } else {
+    return TRUE;
+  }
+  vv_find (about, id, severity, what, _ ("a driver whose module cannot be loaded is passed over"), cure);
+  return FALSE;
+}
+
+void
+vv_find_silent (const VvSubject *about, const VvPciDevice *device)
+{
+  g_autoptr (GPtrArray) silent = vv_catalog_silent (about->s->context->catalog, about->s->context->host);
+  VvPciIds ids = {0};
+  gboolean known = device && vv_pci_ids_parse (device->modalias, &ids);
+
+  if (!silent->len)
+    return;
+  const char *one =
+      silent->len == 1 ? silent->pdata[0] : "MODULE"; /* a wrong one would bind the device, too */
+  g_ptr_array_add (silent, NULL);
+  g_autofree char *modules = g_strjoinv (", ", (char **)silent->pdata);
+  g_autofree char *pattern =
+      known ? g_strdup_printf ("v%08Xd%08X", ids.vendor, ids.product) : g_strdup ("v0000VVVVd0000DDDD");
+  vv_find (about, "builtin-silent", VV_WARNING,
+           g_strdup_printf (_ ("built-in VFIO drivers publish no aliases: %s"), modules),
+           _ ("before Linux 6.18 what is built in does not publish its devices, so they get vfio-pci"),
+           g_strdup_printf (_ ("if it is for this device, add to /etc/modprobe.d/vfio.conf: "
+                               "alias vfio_pci:%ssv*sd*bc*sc*i* %s"),
+                            pattern, one));
+}
+
+/* --- IOMMU --- */
+
+void
+vv_find_iommu_off (const VvSubject *about)
+{
+  const VvHost *host = about->s->context->host;
+  g_autoptr (GPtrArray) iommus = vv_io_list (host->sys, "class/iommu");
+  const char *what = _ ("no IOMMU group: the firmware tells of no IOMMU");
+  const char *cure = _ ("firmware setup: turn on VT-d, AMD-Vi or IOMMU; then reboot");
+
+  /* The firmware says by a table that there is an IOMMU: Intel's and AMD's. */
+  if (iommus->len) {
+    what = _ ("it has no IOMMU group, though an IOMMU is on: it is not behind one");
+    cure = NULL;
+  } else if (vv_io_exists (host->sys, "firmware/acpi/tables/DMAR")) {
+    what = _ ("no IOMMU group: the firmware has an IOMMU (DMAR), the kernel does not use it");
+    cure = _ ("kernel command line: intel_iommu=on, without iommu=off; then reboot");
+  } else if (vv_io_exists (host->sys, "firmware/acpi/tables/IVRS")) {
+    what = _ ("no IOMMU group: the firmware has an IOMMU (IVRS), the kernel does not use it");
+    cure = _ ("kernel command line: without amd_iommu=off and iommu=off; then reboot");
+  }
+  vv_find (about, "iommu-off", VV_PROBLEM, g_strdup (what),
+           _ ("VFIO gives out only what is in an IOMMU group: no guest could have it"), g_strdup (cure));
+}
+
+/* --- the journal --- */
+
+void
+vv_find_damaged (const VvSubject *about, const GError *problem)
+{
+  vv_find (about, "journal-damaged", VV_PROBLEM, g_strdup (problem->message),
+           _ ("while it is there nothing of ours moves the device: it gets what libvirt chooses"),
+           g_strdup_printf ("rm %s/%s && vfio-variant restore %s", about->s->context->host->run_path,
+                            about->name, about->name));
+}
+
+void
+vv_find_entry (const VvSubject *about, const VvEntry *entry, const char *driver)
+{
+  gboolean moving = entry->state == VV_STATE_DETACHING || entry->state == VV_STATE_REATTACHING;
+
+  if (!moving && (entry->state != VV_STATE_DETACHED || driver))
+    return;
+  vv_find (about, "half-done", VV_WARNING,
+           moving ? g_strdup_printf (_ ("the journal has it as %s"), vv_state_name (entry->state))
+                  : g_strdup (_ ("the journal has it on a VFIO driver, and it has no driver")),
+           moving ? _ ("a process is moving it right now, or died at it; then the next start of anything "
+                       "that moves devices mends it")
+                  : _ ("somebody else unbound it"),
+           g_strdup_printf ("vfio-variant restore %s", entry->address));
+}
+
+void
+vv_find_at_boot (const VvSubject *about, const VvPciDevice *device, const VvEntry *entry)
+{
+  g_autoptr (VvChoice) choice = vv_choose (about->s->context, device, entry, NULL, NULL, NULL, NULL);
+
+  if (!choice || choice->decision->options.values[VV_OPTION_AT_BOOT] != VV_AT_BOOT_YES ||
+      vv_on_vfio (about->s->context->host, device, choice->selection))
+    return;
+  g_autofree char *rule = vv_decision_rule (choice->decision);
+  vv_find (about, "at-boot-missed", VV_WARNING,
+           g_strdup_printf (_ ("%s wants it on VFIO from boot on, and it is on %s"), rule,
+                            device->now.driver ? device->now.driver : _ ("no driver")),
+           _ ("neither udev nor vfio-variant-boot.service has put it there, or it was given back "
+              "since; a guest with "
+              "managed='no' does not start with it"),
+           g_strdup_printf (_ ("vfio-variant bind --at-boot %s"), device->address));
 }

@@ -1,11 +1,18 @@
-/* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "hook-scripts.h"
-
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * What other hook scripts of libvirt's do to devices.
+ *
+ * Owns: which files below libvirt's hooks are read, and a reader of shell that knows words, quotes, comments
+ * and command positions, and nothing of what they mean. Runs nothing; a command that it does not recognize is
+ * passed over.
+ */
 #include <glib/gi18n-lib.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "check.h"
 
 #define SCRIPT_LIMIT (256 * 1024)
 #define FILES_LIMIT 500
@@ -312,9 +319,8 @@ vv_hook_script_read (const char *text, VvHookUseFunc func, gpointer data)
 /* --- the files --- */
 
 typedef struct {
-  const VvCheckContext *s;
+  const VvSubject *about;
   const char *path;
-  GPtrArray *findings;
   gboolean told[VV_HOOK_MOVES_DEVICES + 1];
   GHashTable *seen; /* "DEVICE:INODE" of each file and folder: links may lead to one again */
 } Search;
@@ -328,17 +334,15 @@ tell_use (VvHookUse use, guint line, const char *what, gpointer data)
     return;
   search->told[use] = TRUE;
   g_autofree char *quoted = g_shell_quote (search->path);
-  vv_findings_add (
-      search->findings, use == VV_HOOK_CALLS_LIBVIRT ? "hook-virsh" : "hook-moves", VV_WARNING,
-      VV_SUBJECT_HOST,
-      use == VV_HOOK_CALLS_LIBVIRT
-          ? g_strdup_printf (_ ("%s:%u: this hook script calls %s"), search->path, line, what)
-          : g_strdup_printf (_ ("%s:%u: this hook script moves devices: %s"), search->path, line, what),
-      use == VV_HOOK_CALLS_LIBVIRT
-          ? _ ("libvirt waits for its hooks and virsh waits for libvirt: both can hang")
-          : _ ("it works against libvirt and vfio-variant, which move the device at managed='yes' "
-               "themselves"),
-      g_strdup_printf ("${EDITOR:-vi} +%u %s", line, quoted));
+  vv_find (search->about, use == VV_HOOK_CALLS_LIBVIRT ? "hook-virsh" : "hook-moves", VV_WARNING,
+           use == VV_HOOK_CALLS_LIBVIRT
+               ? g_strdup_printf (_ ("%s:%u: this hook script calls %s"), search->path, line, what)
+               : g_strdup_printf (_ ("%s:%u: this hook script moves devices: %s"), search->path, line, what),
+           use == VV_HOOK_CALLS_LIBVIRT
+               ? _ ("libvirt waits for its hooks and virsh waits for libvirt: both can hang")
+               : _ ("it works against libvirt and vfio-variant, which move the device at managed='yes' "
+                    "themselves"),
+           g_strdup_printf ("${EDITOR:-vi} +%u %s", line, quoted));
 }
 
 static void
@@ -359,7 +363,7 @@ static void
 look_below (Search *search, const VvDir *dir, guint depth)
 {
   g_autoptr (GPtrArray) names = vv_io_list (dir, ".");
-  uid_t owner = search->s->context->host->sysroot ? geteuid () : 0;
+  uid_t owner = search->about->s->context->host->sysroot ? geteuid () : 0;
 
   for (guint i = 0; i < names->len && g_hash_table_size (search->seen) < FILES_LIMIT; i++) {
     const char *name = names->pdata[i];
@@ -379,12 +383,12 @@ look_below (Search *search, const VvDir *dir, guint depth)
 }
 
 void
-vv_find_hook_scripts (const VvCheckContext *s, GPtrArray *findings)
+vv_find_hook_scripts (const VvSubject *about)
 {
-  g_autofree char *path = vv_host_path (s->context->host, VV_LIBVIRT_HOOKS_DIR);
+  g_autofree char *path = vv_host_path (about->s->context->host, VV_LIBVIRT_HOOKS_DIR);
   g_autoptr (VvDir) dir = vv_dir_open (NULL, path, NULL);
   g_autoptr (GHashTable) seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-  Search search = {.s = s, .findings = findings, .seen = seen};
+  Search search = {.about = about, .seen = seen};
 
   if (dir)
     look_below (&search, dir, 0);

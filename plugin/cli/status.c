@@ -18,7 +18,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "check-host.h"
+#include "check.h"
 #include "command.h"
 #include "metrics.h"
 #include "one-line.h"
@@ -329,8 +329,9 @@ tell (VvContext *context, JsonObject *status, const char *message, const VvCommo
 {
   g_autoptr (VvCheckContext) check = vv_check_context_new (context);
   g_autoptr (GPtrArray) findings = vv_findings_new ();
+  const VvSubject host = {check, VV_SUBJECT_HOST, findings};
 
-  vv_check_host (check, status, findings);
+  vv_check_host (&host, status);
   if (common->json) {
     tell_json (status, message, findings);
   } else {

@@ -4,8 +4,8 @@
  */
 #include <string.h>
 
+#include "check.h"
 #include "fuzz.h"
-#include "hook-scripts.h"
 
 static void
 look (VvHookUse use, guint line, const char *what, gpointer data)

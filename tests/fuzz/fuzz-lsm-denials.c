@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "lsm-denials.h"
+#include "check.h"
 #include "fuzz.h"
 #include "one-line.h"
 

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <glib/gi18n-lib.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "binding-steps.h"
+#include "check.h"
+#include "group.h"
+#include "in-use.h"
+
+#define CONSUMER "consumer:pci:"
+#define DISPLAY 0x03 /* base class; PCI Code and ID Assignment Specification, 1.4 */
+#define DISPLAY_VGA 0x0300
+#define IOMEM_LIMIT (4 * 1024 * 1024) /* a line for each resource of the machine */
+#define BARS 6
+#define ANY_ID 0xffffffffU /* PCI_ANY_ID, include/linux/mod_devicetable.h */
+
+/* --- IOMMU --- */
+
+static void
+check_iommu (const VvSubject *about, const VvPciDevice *device)
+{
+  const VvHost *host = about->s->context->host;
+  g_autofree char *unsafe = vv_io_attribute (host->sys, "module/vfio/parameters/enable_unsafe_noiommu_mode");
+  g_autofree char *path = g_strdup_printf ("kernel/iommu_groups/%s/name", device->iommu_group);
+  g_autofree char *name = device->iommu_group ? vv_io_attribute (host->sys, path) : NULL;
+
+  if ((!device->iommu_group && g_strcmp0 (unsafe, "Y") == 0) || g_strcmp0 (name, "vfio-noiommu") == 0)
+    vv_find (about, "no-iommu", VV_WARNING, g_strdup (_ ("it would be given out in VFIO's no-IOMMU mode")),
+             _ ("whoever has it can read and write all memory of the host; libvirt's guests cannot use it"),
+             g_strdup (_ ("turn the IOMMU on, and vfio's enable_unsafe_noiommu_mode off")));
+  else if (!device->iommu_group)
+    vv_find_iommu_off (about);
+}
+
+/* Whether a device of the host's may be given away without loss is for the administrator to say. */
+static void
+check_group (const VvSubject *about, const VvPciDevice *device, const GPtrArray *along)
+{
+  g_autoptr (GPtrArray) blockers =
+      vv_group_blockers (about->s->context->host, about->s->context->catalog, device, along);
+
+  for (guint i = 0; i < blockers->len; i++) {
+    const VvPciDevice *member = blockers->pdata[i];
+    g_autoptr (GPtrArray) uses = vv_host_use (about->s->context->host, member);
+    if (uses->len) {
+      g_ptr_array_add (uses, NULL);
+      g_autofree char *use = g_strjoinv ("; ", (char **)uses->pdata);
+      vv_find (
+          about, "group", VV_PROBLEM,
+          g_strdup_printf (_ ("%s, in the same IOMMU group %s, is on %s, and the host uses it: %s"),
+                           member->address, device->iommu_group, member->now.driver, use),
+          _ ("VFIO gives out a group as a whole: QEMU would not start, and the host loses what it uses if "
+             "that device "
+             "is taken, too"),
+          g_strdup (_ ("put one of the two devices into another slot, or end that use")));
+    } else
+      vv_find (about, "group", VV_PROBLEM,
+               g_strdup_printf (_ ("%s, in the same IOMMU group %s, is on %s"), member->address,
+                                device->iommu_group, member->now.driver),
+               _ ("VFIO gives out a group as a whole: QEMU would not start unless the guest has that device, "
+                  "too, or no "
+                  "driver of the host does"),
+               g_strdup_printf ("vfio-variant bind %s", member->address));
+  }
+}
+
+/* --- functions that depend on it --- */
+
+static guint
+class_of (const VvPciDevice *device)
+{
+  VvPciIds ids = {0};
+
+  return vv_pci_ids_parse (device->modalias, &ids) ? ids.class_code >> 8 : 0;
+}
+
+/* Returns: (nullable): what @member is, if it belongs with a GPU. Where the kernel has not linked it to the
+ * GPU (before Linux 5.11 sysfs shows no such links) it counts as the kernel would have it: quirk_gpu_hda(),
+ * quirk_gpu_usb() and quirk_gpu_usb_typec_ucsi() in drivers/pci/quirks.c. Others in the slot are the host's
+ * own: the USB controllers of AMD's processors with graphics are functions 3 and 4. */
+static const char *
+companion_kind (const VvPciDevice *member, gboolean linked)
+{
+  static const struct {
+    guint class;
+    char function;
+    const char *name;
+  } kinds[] = {{0x0403, '1', N_ ("audio")}, {0x0c03, '2', N_ ("USB")}, {0x0c80, '3', N_ ("USB-C (UCSI)")}};
+  char function = member->address[strlen (member->address) - 1];
+
+  for (gsize i = 0; i < G_N_ELEMENTS (kinds); i++)
+    if (kinds[i].class == class_of (member) && (linked || kinds[i].function == function))
+      return _ (kinds[i].name);
+  return NULL;
+}
+
+/* Returns: (transfer full) (element-type utf8): the other functions of the slot that are there */
+static GPtrArray *
+functions_of_slot (const VvHost *host, const VvPciDevice *device)
+{
+  GPtrArray *addresses = g_ptr_array_new_with_free_func (g_free);
+
+  for (int function = 0; function <= 7; function++) {
+    g_autofree char *address = g_strdup (device->address);
+    address[strlen (address) - 1] = (char)('0' + function);
+    g_autofree char *path = g_build_filename ("bus/pci/devices", address, NULL);
+    if (strcmp (address, device->address) != 0 && vv_io_exists (host->sys, path))
+      g_ptr_array_add (addresses, g_steal_pointer (&address));
+  }
+  return addresses;
+}
+
+static void
+find_companion (const VvSubject *about, const VvPciDevice *device, const char *address, gboolean linked)
+{
+  g_autoptr (VvPciDevice) member = vv_pci_device_look (about->s->context->host, address, NULL);
+  const char *kind = member ? companion_kind (member, linked) : NULL;
+
+  if (!member || !member->now.driver || !(linked || kind) || strcmp (member->now.driver, "pci-stub") == 0 ||
+      strcmp (member->now.driver, "pcieport") == 0 ||
+      (device->iommu_group && g_strcmp0 (member->iommu_group, device->iommu_group) == 0))
+    return;
+  g_autoptr (VvSelection) selection = vv_catalog_select (about->s->context->catalog, member->modalias, NULL);
+  if (selection && vv_on_vfio (about->s->context->host, member, selection))
+    return;
+  g_autoptr (GPtrArray) uses = vv_host_use (about->s->context->host, member);
+  vv_find (about, "companion", VV_WARNING,
+           kind ? g_strdup_printf (_ ("%s, its %s function, stays with the host on %s"), address, kind,
+                                   member->now.driver)
+                : g_strdup_printf (_ ("%s, which depends on it, stays with the host on %s"), address,
+                                   member->now.driver),
+           _ ("the host keeps this device powered for that one, and a reset of the slot needs both"),
+           uses->len ? g_strdup_printf (_ ("end this use first: %s"), (char *)uses->pdata[0])
+                     : g_strdup_printf ("vfio-variant bind %s", address));
+}
+
+static void
+check_companions (const VvSubject *about, const VvPciDevice *device, const GPtrArray *along)
+{
+  g_autoptr (GPtrArray) entries = vv_io_list (device->dir, ".");
+  g_autoptr (GPtrArray) functions = class_of (device) >> 8 == DISPLAY
+                                        ? functions_of_slot (about->s->context->host, device)
+                                        : g_ptr_array_new ();
+  g_autoptr (GHashTable) seen = g_hash_table_new (g_str_hash, g_str_equal);
+
+  for (guint i = 0; i < along->len; i++)
+    g_hash_table_add (seen, along->pdata[i]);
+  for (guint i = 0; i < entries->len; i++) {
+    const char *address = (const char *)entries->pdata[i] + strlen (CONSUMER);
+    if (g_str_has_prefix (entries->pdata[i], CONSUMER) && g_hash_table_add (seen, (gpointer)address))
+      find_companion (about, device, address, TRUE);
+  }
+  for (guint i = 0; i < functions->len; i++)
+    if (g_hash_table_add (seen, functions->pdata[i]))
+      find_companion (about, device, functions->pdata[i], FALSE);
+}
+
+/* --- the boot framebuffer --- */
+
+/* The BAR that has all of [@start, @end], from "START END FLAGS" for each (resource_show() in
+ * drivers/pci/pci-sysfs.c); -1: none */
+static int
+bar_with (const VvPciDevice *device, guint64 start, guint64 end)
+{
+  g_autofree char *text = vv_io_attribute (device->dir, "resource");
+  g_auto (GStrv) lines = g_strsplit (text ? text : "", "\n", BARS + 1);
+
+  for (int i = 0; i < BARS && lines[i]; i++) {
+    guint64 first = 0;
+    guint64 last = 0;
+    if (sscanf (lines[i], "%" G_GINT64_MODIFIER "x %" G_GINT64_MODIFIER "x", &first, &last) == 2 && last &&
+        first <= start && end <= last)
+      return i;
+  }
+  return -1;
+}
+
+/* Returns: (transfer full) (nullable): who owns the framebuffer in @bar; NULL: there is none, or this is not
+ * root, for whom all addresses are 0 */
+static char *
+framebuffer_owner (const VvHost *host, const VvPciDevice *device, int *bar)
+{
+  /* Who owns the firmware's framebuffer in /proc/iomem: drivers/video/fbdev and drivers/gpu/drm/sysfb, and,
+   * before any of them, drivers/firmware/sysfb_simplefb.c */
+  static const char *const owners[] = {
+      "efifb", "vesafb", "simplefb", "simple-framebuffer", "simpledrm", "efidrm", "vesadrm", "BOOTFB", NULL};
+  g_autofree char *text = host->proc ? vv_io_read (host->proc, "iomem", IOMEM_LIMIT, NULL) : NULL;
+  g_auto (GStrv) lines = g_strsplit (text ? text : "", "\n", -1);
+
+  for (char **line = lines; *line; line++) {
+    guint64 start = 0;
+    guint64 end = 0;
+    const char *owner = strstr (*line, " : ");
+    if (!owner || !g_strv_contains (owners, owner + strlen (" : ")) ||
+        sscanf (*line, " %" G_GINT64_MODIFIER "x-%" G_GINT64_MODIFIER "x", &start, &end) != 2 || !end)
+      continue;
+    *bar = bar_with (device, start, end);
+    if (*bar >= 0)
+      return g_strdup (owner + strlen (" : "));
+  }
+  return NULL;
+}
+
+/* The platform device's driver: efi-framebuffer.0 on efi-framebuffer, whichever module has that name */
+static char *
+release_framebuffer (const VvHost *host)
+{
+  static const char *const drivers[] = {"efi-framebuffer", "vesa-framebuffer", "simple-framebuffer"};
+
+  for (gsize i = 0; i < G_N_ELEMENTS (drivers); i++) {
+    g_autofree char *folder = g_build_filename ("bus/platform/drivers", drivers[i], NULL);
+    g_autofree char *prefix = g_strconcat (drivers[i], ".", NULL);
+    g_autoptr (GPtrArray) names = vv_io_list (host->sys, folder);
+    for (guint k = 0; k < names->len; k++)
+      if (g_str_has_prefix (names->pdata[k], prefix))
+        return g_strdup_printf ("echo %s >/sys/%s/unbind", (char *)names->pdata[k], folder);
+  }
+  return g_strdup (_ ("kernel command line: initcall_blacklist=sysfb_init; then reboot"));
+}
+
+static void
+check_framebuffer (const VvSubject *about, const VvPciDevice *device)
+{
+  const VvHost *host = about->s->context->host;
+  int bar = -1;
+  g_autofree char *owner = framebuffer_owner (host, device, &bar);
+
+  if (!owner)
+    return;
+  /* From Linux 6.0 on vfio_pci_vga_init() calls aperture_remove_conflicting_pci_devices(). */
+  gboolean evicts = class_of (device) == DISPLAY_VGA && !vv_kernel_is_before (host, 6, 0);
+  vv_find (about, "boot-framebuffer", VV_WARNING,
+           g_strdup_printf (_ ("the host shows its boot console in BAR %d (%s)"), bar, owner),
+           evicts ? _ ("the VFIO driver takes that memory when it binds: the host has no such "
+                       "console until it boots again")
+                  : _ ("the VFIO driver cannot reserve that BAR: the guest starts, and the device "
+                       "does not work in it"),
+           evicts ? NULL : release_framebuffer (host));
+}
+
+void
+vv_find_environment (const VvSubject *about, const VvPciDevice *device, const GPtrArray *along)
+{
+  check_iommu (about, device);
+  check_group (about, device, along);
+  check_companions (about, device, along);
+  check_framebuffer (about, device);
+}
+
+/* --- vfio-pci's options --- */
+
+/* "VENDOR:DEVICE[:SUBVENDOR[:SUBDEVICE[:CLASS[:MASK]]]]" in hexadecimal (vfio_pci_fill_ids() in the kernel's
+ * drivers/vfio/pci/vfio_pci.c, pci_match_one_device() in drivers/pci/pci.h) */
+static gboolean
+id_matches (const char *id, const VvPciIds *device)
+{
+  guint vendor, product, subvendor = ANY_ID, subproduct = ANY_ID, class = 0, mask = 0;
+
+  return sscanf (id, "%8x:%8x:%8x:%8x:%8x:%8x", &vendor, &product, &subvendor, &subproduct, &class, &mask) >=
+             2 &&
+         (vendor == ANY_ID || vendor == device->vendor) &&
+         (product == ANY_ID || product == device->product) &&
+         (subvendor == ANY_ID || subvendor == device->subsystem_vendor) &&
+         (subproduct == ANY_ID || subproduct == device->subsystem_product) &&
+         ((class ^ device->class_code) & mask) == 0;
+}
+
+/* Returns: (transfer full) (nullable): the one of @list that names the device */
+static char *
+matching_id (const char *list, const VvPciDevice *device)
+{
+  g_auto (GStrv) ids = g_strsplit (list, ",", -1);
+  VvPciIds its;
+
+  if (!vv_pci_ids_parse (device->modalias, &its))
+    return NULL;
+  for (char **id = ids; *id; id++)
+    if (id_matches (*id, &its))
+      return g_strdup (*id);
+  return NULL;
+}
+
+static void
+check_ids (const VvSubject *about, const VvPciDevice *device, char **options)
+{
+  for (char **option = options; *option; option++) {
+    g_autofree char *id =
+        g_str_has_prefix (*option, "ids=") ? matching_id (*option + strlen ("ids="), device) : NULL;
+    if (!id)
+      continue;
+    g_autofree char *grep = vv_settings_grep ("ids=.*", id);
+    vv_find (about, "ids-claim", VV_NOTE,
+             g_strdup_printf (_ ("vfio-pci is told to claim it when that module loads: ids=%s"), id),
+             _ ("the host does not get it, and after each boot it is on vfio-pci"),
+             g_strdup_printf (_ ("%s  # remove it there, or in the boot loader's settings, then run "
+                                 "update-initramfs -u or dracut -f"),
+                              grep));
+    return;
+  }
+}
+
+/* The options that vfio_pci_core acts on. Up to Linux 7.1 vfio_pci hands them to it for all drivers when it
+ * is loaded (vfio_pci_core_set_params()), from 7.2 on each driver sets its own. */
+static void
+check_options (const VvSubject *about, const char *variant, char **options)
+{
+  static const char *const of_core[] = {"nointxmask", "disable_vga", "disable_idle_d3", NULL};
+  g_autoptr (GString) lost = g_string_new (NULL);
+  g_auto (VvModuleLook) generic = {0};
+  gboolean shared = vv_kernel_is_before (about->s->context->host, 7, 2);
+
+  for (char **option = options; *option; option++) {
+    g_autofree char *name = g_strndup (*option, strcspn (*option, "="));
+    if (g_strv_contains (of_core, name))
+      g_string_append_printf (lost, " %s", *option);
+  }
+  vv_modules_look (about->s->context->modules, VV_GENERIC_MODULE, &generic);
+  /* libvirt before 10.0 loads vfio-pci for each managed device (virPCIDeviceBindToStub()). */
+  gboolean will_be_loaded =
+      generic.present || generic.builtin || vv_libvirt_is_before (about->s, VV_LIBVIRT_CHOOSES);
+  if (!lost->len || (shared && will_be_loaded))
+    return;
+  vv_find (about, "options-lost", VV_NOTE,
+           g_strdup_printf (_ ("these options of vfio-pci do not act on %s:%s"), variant, lost->str),
+           shared ? _ ("vfio_pci hands them to all VFIO drivers when it is loaded, and it is not loaded")
+                  : _ ("from Linux 7.2 on they act on devices that are on vfio-pci only"),
+           shared ? g_strdup ("modprobe vfio-pci")
+                  : g_strdup_printf (_ ("vfio-variant bind --driver vfio-pci %s  # only if it needs them"),
+                                     about->name));
+}
+
+static void
+check_override (const VvSubject *about, const VvPciDevice *device)
+{
+  const char *override = device->now.override;
+  g_auto (VvModuleLook) look = {0};
+
+  if (device->now.driver || !override || vv_driver_registered (about->s->context->host, override))
+    return;
+  vv_modules_look (about->s->context->modules, override, &look);
+  if (look.present || look.builtin || look.path)
+    return;
+  vv_find (
+      about, "override-unknown", VV_WARNING,
+      g_strdup_printf (_ ("driver_override is '%s', and there is no such driver"), override),
+      _ ("the host binds no driver to it; after a guest it has that value, and no driver, again"),
+      g_strdup_printf ("echo >/sys/bus/pci/devices/%s/driver_override && echo %s >/sys/bus/pci/drivers_probe",
+                       device->address, device->address));
+}
+
+void
+vv_find_settings (const VvSubject *about, const VvPciDevice *device, const VvEntry *entry,
+                  const char *variant)
+{
+  const VvLibvirtProcess *libvirt = about->s->libvirt;
+  g_autofree char *text = vv_modules_options (about->s->context->modules, VV_GENERIC_MODULE);
+  g_auto (GStrv) options = g_strsplit_set (text, " \t", -1);
+
+  check_ids (about, device, options);
+  check_override (about, device);
+  if (!variant)
+    return;
+  check_options (about, variant, options);
+  /* libvirt before 10.0 does not bind what is on vfio-pci, and so never opens drivers_probe for it. */
+  if (g_strcmp0 (device->now.driver, VV_GENERIC_DRIVER) == 0 && !(entry && (entry->held || entry->domain)) &&
+      !(libvirt && libvirt->version >= VV_LIBVIRT_CHOOSES))
+    vv_find (about, "on-generic", VV_NOTE,
+             g_strdup_printf (_ ("it is on vfio-pci already, and not on %s"), variant),
+             _ ("libvirt before 10.0 leaves it there at hot plug; at the start of a domain the hook "
+                "moves it"),
+             g_strdup_printf ("vfio-variant bind %s", device->address));
+}
