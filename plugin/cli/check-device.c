@@ -342,8 +342,7 @@ find_taken_from_vendor (const VvCheck *check)
   find (check, "vendor-driver", VV_PROBLEM,
         g_strdup_printf (_ ("libvirt takes it from %s, its vendor's VFIO driver"), check->device->now.driver),
         _ ("managed='yes': libvirt unbinds that driver; what it set up in the device, such as a vGPU, is "
-           "lost, and "
-           "the start may fail"),
+           "lost, and the start may fail"),
         vv_libvirt_is_before (check->about.s, VV_LIBVIRT_ACCEPTS)
             ? g_strdup (_ ("install libvirt 9.7 or later, which takes it with managed='no'"))
             : g_strdup_printf (_ ("virsh edit %s  # managed='no' for this device"), domain));
@@ -427,12 +426,10 @@ check_reset (const VvCheck *check)
           _ ("what one guest left in it is there for the next, and for the host"), NULL);
   if (vv_libvirt_is_before (check->about.s, VV_LIBVIRT_ACCEPTS) && !is_generic (check) &&
       !vv_pci_has_flr (check->device))
-    find (
-        check, "hotplug-generic", VV_NOTE, g_strdup (_ ("at hot plug it stays on vfio-pci: it has no FLR")),
-        _ ("libvirt before 9.7 can reset, on another driver than vfio-pci, only devices with FLR; the start "
-           "of a "
-           "domain works"),
-        NULL);
+    find (check, "hotplug-generic", VV_NOTE, g_strdup (_ ("at hot plug it stays on vfio-pci: it has no FLR")),
+          _ ("libvirt before 9.7 can reset, on another driver than vfio-pci, only devices with FLR; the "
+             "start of a domain works"),
+          NULL);
 }
 
 /* vv_attach_opened() */

@@ -46,21 +46,18 @@ check_group (const VvSubject *about, const VvPciDevice *device, const GPtrArray 
     if (uses->len) {
       g_ptr_array_add (uses, NULL);
       g_autofree char *use = g_strjoinv ("; ", (char **)uses->pdata);
-      vv_find (
-          about, "group", VV_PROBLEM,
-          g_strdup_printf (_ ("%s, in the same IOMMU group %s, is on %s, and the host uses it: %s"),
-                           member->address, device->iommu_group, member->now.driver, use),
-          _ ("VFIO gives out a group as a whole: QEMU would not start, and the host loses what it uses if "
-             "that device "
-             "is taken, too"),
-          g_strdup (_ ("put one of the two devices into another slot, or end that use")));
+      vv_find (about, "group", VV_PROBLEM,
+               g_strdup_printf (_ ("%s, in the same IOMMU group %s, is on %s, and the host uses it: %s"),
+                                member->address, device->iommu_group, member->now.driver, use),
+               _ ("VFIO gives out a group as a whole: QEMU would not start, and the host loses what it uses "
+                  "if that device is taken, too"),
+               g_strdup (_ ("put one of the two devices into another slot, or end that use")));
     } else
       vv_find (about, "group", VV_PROBLEM,
                g_strdup_printf (_ ("%s, in the same IOMMU group %s, is on %s"), member->address,
                                 device->iommu_group, member->now.driver),
                _ ("VFIO gives out a group as a whole: QEMU would not start unless the guest has that device, "
-                  "too, or no "
-                  "driver of the host does"),
+                  "too, or no driver of the host does"),
                g_strdup_printf ("vfio-variant bind %s", member->address));
   }
 }
@@ -232,10 +229,10 @@ check_framebuffer (const VvSubject *about, const VvPciDevice *device)
   gboolean evicts = class_of (device) == DISPLAY_VGA && !vv_kernel_is_before (host, 6, 0);
   vv_find (about, "boot-framebuffer", VV_WARNING,
            g_strdup_printf (_ ("the host shows its boot console in BAR %d (%s)"), bar, owner),
-           evicts ? _ ("the VFIO driver takes that memory when it binds: the host has no such "
-                       "console until it boots again")
-                  : _ ("the VFIO driver cannot reserve that BAR: the guest starts, and the device "
-                       "does not work in it"),
+           evicts ? _ ("the VFIO driver takes that memory when it binds: the host has no such console until "
+                       "it boots again")
+                  : _ ("the VFIO driver cannot reserve that BAR: the guest starts, and the device does not "
+                       "work in it"),
            evicts ? NULL : release_framebuffer (host));
 }
 
@@ -365,9 +362,9 @@ vv_find_settings (const VvSubject *about, const VvPciDevice *device, const VvEnt
   /* libvirt before 10.0 does not bind what is on vfio-pci, and so never opens drivers_probe for it. */
   if (g_strcmp0 (device->now.driver, VV_GENERIC_DRIVER) == 0 && !(entry && (entry->held || entry->domain)) &&
       !(libvirt && libvirt->version >= VV_LIBVIRT_CHOOSES))
-    vv_find (about, "on-generic", VV_NOTE,
-             g_strdup_printf (_ ("it is on vfio-pci already, and not on %s"), variant),
-             _ ("libvirt before 10.0 leaves it there at hot plug; at the start of a domain the hook "
-                "moves it"),
-             g_strdup_printf ("vfio-variant bind %s", device->address));
+    vv_find (
+        about, "on-generic", VV_NOTE,
+        g_strdup_printf (_ ("it is on vfio-pci already, and not on %s"), variant),
+        _ ("libvirt before 10.0 leaves it there at hot plug; at the start of a domain the hook moves it"),
+        g_strdup_printf ("vfio-variant bind %s", device->address));
 }

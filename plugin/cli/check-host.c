@@ -41,16 +41,15 @@ check_libvirts_view (const VvSubject *about)
       about, "libvirt-blind", refuses ? VV_PROBLEM : VV_WARNING,
       g_strdup_printf (_ ("%s, process %d, does not see modules.alias of %s"), p->name, (int)p->pid,
                        host->release),
-      refuses
-          ? _ ("this libvirt refuses every managed device then, unless the domain names the driver: <driver "
-               "model='vfio-pci'/>")
-          : _ ("this libvirt binds vfio-pci then: starts are put right, and hot plug stays on vfio-pci"),
+      refuses ? _ ("this libvirt refuses every managed device then, unless the domain names the driver: "
+                   "<driver model='vfio-pci'/>")
+              : _ ("this libvirt binds vfio-pci then: starts are put right, and hot plug stays on vfio-pci"),
       g_file_test (ours, G_FILE_TEST_EXISTS)
-          ? g_strdup_printf ("mkdir -p /etc/systemd/system/%s.service.d && "
-                             "printf '[Service]\\nProtectKernelModules=no\\n' "
-                             ">/etc/systemd/system/%s.service.d/modules.conf && "
-                             "systemctl daemon-reload && systemctl restart %s",
-                             p->name, p->name, p->name)
+          ? g_strdup_printf (
+                "mkdir -p /etc/systemd/system/%s.service.d && printf "
+                "'[Service]\\nProtectKernelModules=no\\n' >/etc/systemd/system/%s.service.d/modules.conf && "
+                "systemctl daemon-reload && systemctl restart %s",
+                p->name, p->name, p->name)
           : g_strdup_printf ("depmod %s", host->release));
 }
 
@@ -70,8 +69,8 @@ check_libvirts_sysfs (const VvSubject *about)
   vv_find (
       about, "libvirt-sysfs", VV_WARNING,
       g_strdup_printf (_ ("%s, process %d, has a sysfs of another network namespace"), p->name, (int)p->pid),
-      _ ("vfio-variantd does not see what it opens: without the hook in the container it gets "
-         "what libvirt itself chooses"),
+      _ ("vfio-variantd does not see what it opens: without the hook in the container it gets what libvirt "
+         "itself chooses"),
       g_strdup (_ ("run its container with the network of the host (--network host)")));
 }
 
@@ -88,8 +87,8 @@ check_groups (const VvSubject *about)
   vv_find (about, "vfio-groups-off",
            vv_libvirt_is_before (about->s, WITHOUT_GROUPS) ? VV_PROBLEM : VV_WARNING,
            g_strdup (_ ("this kernel was built without VFIO groups (CONFIG_VFIO_GROUP)")),
-           _ ("libvirt up to 12.8 refuses all hostdevs then: VFIO PCI device assignment is not "
-              "supported by the host"),
+           _ ("libvirt up to 12.8 refuses all hostdevs then: VFIO PCI device assignment is not supported by "
+              "the host"),
            g_strdup (_ ("use a kernel with CONFIG_VFIO_GROUP=y")));
 }
 
@@ -101,8 +100,8 @@ vv_find_libvirt (const VvSubject *about)
   check_groups (about);
   if (!p) {
     vv_find (about, "libvirt-off", VV_NOTE, g_strdup (_ ("neither libvirtd nor virtqemud runs")),
-             _ ("which libvirt will take a device, and what it does by itself, cannot be told; with "
-                "socket activation that is normal"),
+             _ ("which libvirt will take a device, and what it does by itself, cannot be told; with socket "
+                "activation that is normal"),
              NULL);
     return;
   }
@@ -114,13 +113,12 @@ vv_find_libvirt (const VvSubject *about)
     return;
   }
   const char *what_it_does =
-      p->version >= VV_LIBVIRT_CHOOSES ? _ ("it looks for a variant driver by itself, by modules.alias; "
-                                            "where it has none, or chose another, "
-                                            "a start is put right, and hot plug stays with what it chose")
+      p->version >= VV_LIBVIRT_CHOOSES
+          ? _ ("it looks for a variant driver by itself, by modules.alias; where it has none, or chose "
+               "another, a start is put right, and hot plug stays with what it chose")
       : p->version >= VV_LIBVIRT_ACCEPTS
           ? _ ("it binds vfio-pci and takes a device that is on another VFIO driver: starts and hot plug are "
-               "put "
-               "right")
+               "put right")
           : _ ("it binds vfio-pci: starts are put right, hot plug only of devices with FLR");
   vv_find (about, "libvirt-version", VV_NOTE,
            g_strdup_printf ("libvirt %u.%u.%u (%s, process %d)", p->version / 1000000,
@@ -242,9 +240,8 @@ vv_find_denials (const VvSubject *about)
              strstr (line, "apparmor=")
                  ? g_strdup (_ ("allow it in the profile that the line names, below /etc/apparmor.d/local/, "
                                 "and run: systemctl reload apparmor"))
-                 : g_strdup ("restorecon -RFv /etc/libvirt/hooks /usr/sbin/vfio-variant* "
-                             "/run/vfio-variant; if that does not help: ausearch -m avc -ts boot | "
-                             "audit2why"));
+                 : g_strdup ("restorecon -RFv /etc/libvirt/hooks /usr/sbin/vfio-variant* /run/vfio-variant; "
+                             "if that does not help: ausearch -m avc -ts boot | audit2why"));
   if (unreadable)
     vv_find (about, "log-unreadable", VV_NOTE, g_strdup_printf (_ ("%s cannot be read"), unreadable),
              _ ("denials of SELinux or AppArmor were not looked for there"),
@@ -345,12 +342,10 @@ check_kernel (const VvSubject *about)
   g_autoptr (GPtrArray) groups = vv_io_list (context->host->sys, "kernel/iommu_groups");
 
   if (vv_kernel_is_before (context->host, 5, 16))
-    vv_find (
-        about, "kernel-old", VV_NOTE, g_strdup_printf ("kernel %s", context->host->release),
-        _ ("before 5.16 drivers publish no aliases for VFIO: variant drivers are found only by alias lines "
-           "in "
-           "modprobe.d, or named by the policy"),
-        NULL);
+    vv_find (about, "kernel-old", VV_NOTE, g_strdup_printf ("kernel %s", context->host->release),
+             _ ("before 5.16 drivers publish no aliases for VFIO: variant drivers are found only by alias "
+                "lines in modprobe.d, or named by the policy"),
+             NULL);
   vv_find_tables (about);
   vv_find_silent (about, NULL);
   if (!groups->len)
@@ -395,9 +390,8 @@ check_hook_is_seen (const VvSubject *about, gint64 installed)
     vv_find (
         about, "hook-unseen", VV_WARNING,
         g_strdup_printf (_ ("the hook was installed after %s, process %d, started"), p->name, (int)p->pid),
-        _ ("libvirt looks for hooks at its start and at a reload: unless it was reloaded since, it does "
-           "not run "
-           "this one"),
+        _ ("libvirt looks for hooks at its start and at a reload: unless it was reloaded since, it does not "
+           "run this one"),
         g_strdup_printf ("systemctl reload %s", p->name));
 }
 

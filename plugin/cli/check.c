@@ -393,11 +393,10 @@ vv_cmd_check (int argc, char **argv)
        "NAME"},
       {NULL},
   };
-  int code =
-      vv_parse_options (&argc, &argv, "DEVICE... | DOMAIN.xml",
-                        N_ ("Tells which driver a device, or each of a domain, would get at an attach, and "
-                            "what stands in the way."),
-                        entries, VV_TAKES_ELSEWHERE, &common);
+  int code = vv_parse_options (&argc, &argv, "DEVICE... | DOMAIN.xml",
+                               N_ ("Tells which driver a device, or each of a domain, would get at an "
+                                   "attach, and what stands in the way."),
+                               entries, VV_TAKES_ELSEWHERE, &common);
 
   if (code < 0 && check_usage (argc, argv, domain) != VV_EXIT_DONE)
     code = VV_EXIT_USAGE;

@@ -134,8 +134,8 @@ vv_parse_options (int *argc, char ***argv, const char *arguments, const char *su
   g_option_context_set_summary (context, summary);
   g_option_context_set_description (
       context, strstr (arguments, "DEVICE")
-                   ? _ ("DEVICE is 0000:3b:00.1, 3b:00.1, pci_0000_3b_00_1, a sysfs path, or a "
-                        "glob of addresses such as '0000:3b:*'.\nSee vfio-variant(1).")
+                   ? _ ("DEVICE is 0000:3b:00.1, 3b:00.1, pci_0000_3b_00_1, a sysfs path, or a glob of "
+                        "addresses such as '0000:3b:*'.\nSee vfio-variant(1).")
                    : _ ("See vfio-variant(1)."));
   if (entries)
     g_option_context_add_main_entries (context, entries, GETTEXT_PACKAGE);

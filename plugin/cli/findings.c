@@ -277,8 +277,8 @@ vv_find_silent (const VvSubject *about, const VvPciDevice *device)
   vv_find (about, "builtin-silent", VV_WARNING,
            g_strdup_printf (_ ("built-in VFIO drivers publish no aliases: %s"), modules),
            _ ("before Linux 6.18 what is built in does not publish its devices, so they get vfio-pci"),
-           g_strdup_printf (_ ("if it is for this device, add to /etc/modprobe.d/vfio.conf: "
-                               "alias vfio_pci:%ssv*sd*bc*sc*i* %s"),
+           g_strdup_printf (_ ("if it is for this device, add to /etc/modprobe.d/vfio.conf: alias "
+                               "vfio_pci:%ssv*sd*bc*sc*i* %s"),
                             pattern, one));
 }
 
@@ -346,8 +346,7 @@ vv_find_at_boot (const VvSubject *about, const VvPciDevice *device, const VvEntr
   vv_find (about, "at-boot-missed", VV_WARNING,
            g_strdup_printf (_ ("%s wants it on VFIO from boot on, and it is on %s"), rule,
                             device->now.driver ? device->now.driver : _ ("no driver")),
-           _ ("neither udev nor vfio-variant-boot.service has put it there, or it was given back "
-              "since; a guest with "
-              "managed='no' does not start with it"),
+           _ ("neither udev nor vfio-variant-boot.service has put it there, or it was given back since; a "
+              "guest with managed='no' does not start with it"),
            g_strdup_printf (_ ("vfio-variant bind --at-boot %s"), device->address));
 }

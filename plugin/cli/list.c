@@ -476,11 +476,10 @@ vv_cmd_list (int argc, char **argv)
       {"noheadings", 'n', 0, G_OPTION_ARG_NONE, &listing.plain, N_ ("No headings"), NULL},
       {NULL},
   };
-  int code =
-      vv_parse_options (&argc, &argv, "[DEVICE...]",
-                        N_ ("Lists the devices that have a VFIO variant driver, are on VFIO now, or are in "
-                            "the journal."),
-                        entries, VV_TAKES_ELSEWHERE, &common);
+  int code = vv_parse_options (
+      &argc, &argv, "[DEVICE...]",
+      N_ ("Lists the devices that have a VFIO variant driver, are on VFIO now, or are in the journal."),
+      entries, VV_TAKES_ELSEWHERE, &common);
 
   if (code >= 0)
     return code;

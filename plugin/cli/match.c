@@ -171,11 +171,10 @@ int
 vv_cmd_match (int argc, char **argv)
 {
   g_auto (VvCommon) common = {0};
-  int code = vv_parse_options (
-      &argc, &argv, "DEVICE...",
-      N_ ("Lists the VFIO drivers that fit a device, the one with the fewest wildcards first, and "
-          "those that fit but are excluded."),
-      NULL, VV_TAKES_ELSEWHERE, &common);
+  int code = vv_parse_options (&argc, &argv, "DEVICE...",
+                               N_ ("Lists the VFIO drivers that fit a device, the one with the fewest "
+                                   "wildcards first, and those that fit but are excluded."),
+                               NULL, VV_TAKES_ELSEWHERE, &common);
 
   if (code >= 0)
     return code;

@@ -308,11 +308,11 @@ vv_cmd_bind (int argc, char **argv)
        N_ ("Even if the host uses the device, or the journal gives it to a domain"), NULL},
       {NULL},
   };
-  int code = vv_parse_options (
-      &argc, &argv, "DEVICE... | --at-boot [DEVICE...]",
-      N_ ("Detaches devices from the host: puts each on the best VFIO driver that works, and notes "
-          "in the journal what it was, for 'vfio-variant restore'."),
-      entries, VV_TAKES_MOVE, &o.common);
+  int code =
+      vv_parse_options (&argc, &argv, "DEVICE... | --at-boot [DEVICE...]",
+                        N_ ("Detaches devices from the host: puts each on the best VFIO driver that works, "
+                            "and notes in the journal what it was, for 'vfio-variant restore'."),
+                        entries, VV_TAKES_MOVE, &o.common);
 
   if (code >= 0)
     return code;
@@ -369,8 +369,8 @@ vv_cmd_restore (int argc, char **argv)
   };
   int code = vv_parse_options (
       &argc, &argv, "DEVICE... | --all | --at-boot",
-      N_ ("Gives devices back to the host: the driver and the driver_override that the journal "
-          "holds; without an entry, what the kernel chooses. A device of a running guest is refused."),
+      N_ ("Gives devices back to the host: the driver and the driver_override that the journal holds; "
+          "without an entry, what the kernel chooses. A device of a running guest is refused."),
       entries, VV_TAKES_MOVE, &o.common);
 
   if (code >= 0)

@@ -34,11 +34,10 @@ nobody_waits (const VvEntry *entry, GError **error)
 {
   if (vv_domain_allows (entry, NULL))
     return TRUE;
-  g_set_error (
-      error, VV_ERROR, VV_ERROR_REFUSED,
-      _ ("%s belongs to domain %s; shut it down, or 'vfio-variant restore --force %s' when that domain is "
-         "gone"),
-      entry->address, entry->domain, entry->address);
+  g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
+               _ ("%s belongs to domain %s; shut it down, or 'vfio-variant restore --force %s' when that "
+                  "domain is gone"),
+               entry->address, entry->domain, entry->address);
   return FALSE;
 }
 
@@ -79,17 +78,15 @@ print_answer (const Answer *a)
   else if (m->dma_logging)
     printf (_ ("can migrate (%s; DMA logging)\n"), announced);
   else if (m->iommu_logging == VV_ANSWER_NO)
-    printf (
-        _ ("cannot migrate (%s): it has no DMA logging, and neither the IOMMU nor this kernel tracks dirty "
-           "pages\n"),
-        announced);
+    printf (_ ("cannot migrate (%s): it has no DMA logging, and neither the IOMMU nor this kernel tracks "
+               "dirty pages\n"),
+            announced);
   else
-    printf (m->iommu_logging == VV_ANSWER_YES ? _ ("can migrate where the domain has it by <driver "
-                                                   "iommufd='yes'/> (%s; no DMA logging, but the "
-                                                   "IOMMU tracks dirty pages)\n")
-                                              : _ ("may migrate where the domain has it by <driver "
-                                                   "iommufd='yes'/> (%s; no DMA logging; whether "
-                                                   "the IOMMU tracks dirty pages is not known)\n"),
+    printf (m->iommu_logging == VV_ANSWER_YES
+                ? _ ("can migrate where the domain has it by <driver iommufd='yes'/> (%s; no DMA logging, "
+                     "but the IOMMU tracks dirty pages)\n")
+                : _ ("may migrate where the domain has it by <driver iommufd='yes'/> (%s; no DMA logging; "
+                     "whether the IOMMU tracks dirty pages is not known)\n"),
             announced);
 }
 
@@ -156,10 +153,8 @@ vv_cmd_probe (int argc, char **argv)
   g_auto (VvCommon) common = {0};
   int code = vv_parse_options (&argc, &argv, "DEVICE...",
                                N_ ("Asks whether the VFIO drivers that devices are on can migrate them live, "
-                                   "and notes the answers for "
-                                   "'vfio-variant list'. Each device is opened, which resets it; one that a "
-                                   "process or a domain has is "
-                                   "refused."),
+                                   "and notes the answers for 'vfio-variant list'. Each device is opened, "
+                                   "which resets it; one that a process or a domain has is refused."),
                                NULL, VV_TAKES_DEFAULT, &common);
 
   if (code >= 0)
