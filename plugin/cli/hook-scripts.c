@@ -48,42 +48,27 @@ reader_clear (Reader *r)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Reader, reader_clear)
 
-static void
-take (Reader *r, GString *word)
-{
-  r->line += *r->at == '\n';
-  g_string_append_c (word, *r->at++);
-}
-
-/* Of what is between quotes only the end counts. */
-static void
-take_quoted (Reader *r, GString *word)
-{
-  char quote = *r->at++;
-
-  while (*r->at && *r->at != quote) {
-    if (quote == '"' && *r->at == '\\' && r->at[1])
-      r->at++;
-    take (r, word);
-  }
-  r->at += *r->at != '\0';
-}
-
-/* Returns: (transfer full): the word that begins here; "" when none does */
+/* Of what is between quotes only the end counts. Returns: (transfer full): the word that begins here; "" when
+ * none does */
 static char *
 read_word (Reader *r)
 {
   GString *word = g_string_new (NULL);
+  char quote = '\0';
 
-  while (*r->at && !strchr (" \t\r\n;&|()<>`", *r->at) && !(r->at[0] == '$' && r->at[1] == '(')) {
-    if (*r->at == '\'' || *r->at == '"')
-      take_quoted (r, word);
-    else if (r->at[0] == '\\' && r->at[1] == '\n')
-      r->at += 2, r->line++;
-    else {
-      r->at += r->at[0] == '\\' && r->at[1];
-      take (r, word);
+  while (*r->at &&
+         (quote || (!strchr (" \t\r\n;&|()<>`", *r->at) && !(r->at[0] == '$' && r->at[1] == '(')))) {
+    gboolean escaped = r->at[0] == '\\' && quote != '\'' && r->at[1];
+    if (!escaped && (quote ? *r->at == quote : *r->at == '\'' || *r->at == '"')) {
+      quote = quote ? '\0' : *r->at;
+      r->at++;
+      continue;
     }
+    r->at += escaped;
+    r->line += *r->at == '\n';
+    if (!escaped || quote || *r->at != '\n')
+      g_string_append_c (word, *r->at);
+    r->at++;
   }
   return g_string_free (word, FALSE);
 }
@@ -162,6 +147,14 @@ judge_words (const Reader *r, const GPtrArray *words)
     }
 }
 
+/* A word or a redirection is the first of a command, or one more. */
+static void
+begin_command (Reader *r)
+{
+  if (r->words->len == 0 && r->targets->len == 0)
+    r->first = r->line;
+}
+
 static void
 end_command (Reader *r)
 {
@@ -175,15 +168,6 @@ end_command (Reader *r)
   r->prefixed = FALSE;
 }
 
-static gboolean
-is_assignment (const char *word)
-{
-  const char *equals = strchr (word, '=');
-
-  return equals && equals > word &&
-         strspn (word, G_CSET_a_2_z G_CSET_A_2_Z "_" G_CSET_DIGITS) == (gsize)(equals - word);
-}
-
 /* Words before a command's name: reserved ones, and programs that run another */
 static gboolean
 goes_before (Reader *r, const char *word)
@@ -193,26 +177,15 @@ goes_before (Reader *r, const char *word)
   static const char *const programs[] = {"sudo", "exec",   "env",  "nohup",   "setsid",
                                          "nice", "ionice", "time", "timeout", NULL};
 
-  if (g_strv_contains (reserved, word) || is_assignment (word))
+  gsize name = strspn (word, G_CSET_a_2_z G_CSET_A_2_Z "_" G_CSET_DIGITS);
+
+  if (g_strv_contains (reserved, word) || (name && word[name] == '=')) /* an assignment */
     return TRUE;
   if (g_strv_contains (programs, word)) {
     r->prefixed = TRUE;
     return TRUE;
   }
   return r->prefixed && (*word == '-' || g_ascii_isdigit (*word)); /* their options */
-}
-
-static void
-add_word (Reader *r)
-{
-  guint line = r->line;
-  g_autofree char *word = read_word (r);
-
-  if (r->words->len == 0 && r->targets->len == 0)
-    r->first = line;
-  r->after_assignment = g_str_has_suffix (word, "=") ? r->at : NULL;
-  if (*word && (r->words->len || !goes_before (r, word)))
-    g_ptr_array_add (r->words, g_steal_pointer (&word));
 }
 
 /* ">FILE", ">>FILE", ">|FILE", "<FILE", "<<END" */
@@ -224,8 +197,7 @@ read_redirection (Reader *r)
 
   r->at += strspn (r->at, "<>|&-");
   skip_blanks (r);
-  if (r->words->len == 0 && r->targets->len == 0)
-    r->first = r->line;
+  begin_command (r);
   g_autofree char *word = read_word (r);
   if (*word && (is_here || direction == '>'))
     g_ptr_array_add (is_here ? r->ends : r->targets, g_steal_pointer (&word));
@@ -293,7 +265,11 @@ step (Reader *r)
       r->at++;
     }
   } else {
-    add_word (r);
+    begin_command (r);
+    g_autofree char *word = read_word (r);
+    r->after_assignment = g_str_has_suffix (word, "=") ? r->at : NULL;
+    if (*word && (r->words->len || !goes_before (r, word)))
+      g_ptr_array_add (r->words, g_steal_pointer (&word));
   }
 }
 
@@ -345,19 +321,6 @@ tell_use (VvHookUse use, guint line, const char *what, gpointer data)
            g_strdup_printf ("${EDITOR:-vi} +%u %s", line, quoted));
 }
 
-static void
-look_at_file (Search *search, const VvDir *dir, const char *name)
-{
-  g_autofree char *text = vv_io_read (dir, name, SCRIPT_LIMIT, NULL);
-  g_autofree char *path = vv_io_name (dir, name);
-
-  if (!text)
-    return;
-  search->path = path;
-  memset (search->told, 0, sizeof search->told);
-  vv_hook_script_read (text, tell_use, search);
-}
-
 /* @depth: 0: libvirt's folder of hooks itself */
 static void
 look_below (Search *search, const VvDir *dir, guint depth)
@@ -375,10 +338,17 @@ look_below (Search *search, const VvDir *dir, guint depth)
       continue;
     g_autoptr (VvDir) below =
         S_ISDIR (st.st_mode) && depth < DEPTH_LIMIT ? vv_dir_open (dir, name, NULL) : NULL;
+    g_autofree char *text = S_ISREG (st.st_mode) && ((st.st_mode & 0111) || !run_by_libvirt)
+                                ? vv_io_read (dir, name, SCRIPT_LIMIT, NULL)
+                                : NULL;
+    g_autofree char *path = vv_io_name (dir, name);
     if (below)
       look_below (search, below, depth + 1);
-    else if (S_ISREG (st.st_mode) && ((st.st_mode & 0111) || !run_by_libvirt))
-      look_at_file (search, dir, name);
+    if (!text)
+      continue;
+    search->path = path;
+    memset (search->told, 0, sizeof search->told);
+    vv_hook_script_read (text, tell_use, search);
   }
 }
 
