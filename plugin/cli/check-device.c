@@ -229,38 +229,27 @@ needs_iommu_logging (const VvCheck *check, const char *driver)
          !m.dma_logging && !check->choice->use.forced;
 }
 
-/* The commands that ask @driver. A device that is on VFIO already stays there: "restore" would take it away
- * from whoever put it there. */
-static char *
-probe_remedy (const VvCheck *check, const char *driver)
-{
-  const char *address = check->device->address;
-
-  if (check->on_vfio && g_strcmp0 (driver, check->device->now.driver) == 0)
-    return g_strdup_printf ("vfio-variant probe %s", address);
-  if (check->on_vfio)
-    return g_strdup_printf ("vfio-variant bind %s && vfio-variant probe %s", address, address);
-  return g_strdup_printf ("vfio-variant bind %s && vfio-variant probe %s; vfio-variant restore %s", address,
-                          address, address);
-}
-
-/* (nullable): the device, or the domain, as it would have to be */
+/* (nullable): the commands that ask @driver, or the device's or the domain's setting. A device that is on
+ * VFIO already stays there: "restore" would take it away from whoever put it there. */
 static char *
 migration_remedy (const VvCheck *check, const char *driver)
 {
+  const char *address = check->device->address;
   VvMigration m;
+  VvMigratability known =
+      vv_migration_known (check->about.s->context->journal, driver, check->device->modalias, &m);
 
-  switch (vv_migration_known (check->about.s->context->journal, driver, check->device->modalias, &m)) {
-  case VV_MIGRATION_UNKNOWN:
-    return probe_remedy (check, driver);
-  case VV_MIGRATION_YES:
-    if (needs_iommu_logging (check, driver) && m.iommu_logging != VV_ANSWER_NO &&
-        check->choice->use.iommufd != VV_ANSWER_YES)
-      return g_strdup (_ ("in the domain's <hostdev>: <driver iommufd='yes'/> (libvirt 12.1, QEMU 9.1)"));
-    return NULL;
-  default:
-    return NULL;
-  }
+  if (known == VV_MIGRATION_UNKNOWN && check->on_vfio && g_strcmp0 (driver, check->device->now.driver) == 0)
+    return g_strdup_printf ("vfio-variant probe %s", address);
+  if (known == VV_MIGRATION_UNKNOWN && check->on_vfio)
+    return g_strdup_printf ("vfio-variant bind %s && vfio-variant probe %s", address, address);
+  if (known == VV_MIGRATION_UNKNOWN)
+    return g_strdup_printf ("vfio-variant bind %s && vfio-variant probe %s; vfio-variant restore %s", address,
+                            address, address);
+  if (needs_iommu_logging (check, driver) && m.iommu_logging != VV_ANSWER_NO &&
+      check->choice->use.iommufd != VV_ANSWER_YES)
+    return g_strdup (_ ("in the domain's <hostdev>: <driver iommufd='yes'/> (libvirt 12.1, QEMU 9.1)"));
+  return NULL;
 }
 
 /* (nullable): what would let a driver back in that is out because the domain could not be migrated */
@@ -432,21 +421,16 @@ check_reset (const VvCheck *check)
           NULL);
 }
 
-/* vv_attach_opened() */
-static gboolean
-would_be_refused (const VvCheck *check, const char *driver)
-{
-  return vv_choice_requires (check->choice) && check->hostdev && check->hostdev->managed &&
-         check->hostdev->iommufd &&
-         vv_migration_known (check->about.s->context->journal, driver, check->device->modalias, NULL) ==
-             VV_MIGRATION_UNKNOWN;
-}
-
 static void
 check_migration (VvCheck *check)
 {
   const char *driver = name_of_choice (check);
   const char *why = NULL;
+  gboolean required = vv_choice_requires (check->choice);
+  gboolean refused = /* vv_attach_opened() */
+      required && check->hostdev && check->hostdev->managed && check->hostdev->iommufd &&
+      vv_migration_known (check->about.s->context->journal, driver, check->device->modalias, NULL) ==
+          VV_MIGRATION_UNKNOWN;
 
   check->migratable = vv_migration_foresee (check->about.s->context->journal, driver, check->device->modalias,
                                             &check->choice->use, &why);
@@ -457,16 +441,16 @@ check_migration (VvCheck *check)
           g_strdup_printf (_ ("a domain can be migrated live with it on %s"), driver),
           _ ("that is what its driver and its IOMMU announced; the destination needs the same"), NULL);
   else if (check->migratable == VV_MIGRATION_NO)
-    find (check, "not-migratable", vv_choice_requires (check->choice) ? VV_PROBLEM : VV_NOTE,
+    find (check, "not-migratable", required ? VV_PROBLEM : VV_NOTE,
           g_strdup_printf (_ ("a domain cannot be migrated live with it: %s %s"), driver, why),
-          vv_choice_requires (check->choice) ? _ ("migratable='require': the domain would not start")
-                                             : _ ("QEMU blocks the migration of a domain that has it"),
+          required ? _ ("migratable='require': the domain would not start")
+                   : _ ("QEMU blocks the migration of a domain that has it"),
           migration_remedy (check, driver));
   else
-    find (check, "migration-unknown", would_be_refused (check, driver) ? VV_WARNING : VV_NOTE,
+    find (check, "migration-unknown", refused ? VV_WARNING : VV_NOTE,
           g_strdup_printf (_ ("whether a domain can be migrated live with it is not known: %s %s"), driver,
                            why),
-          would_be_refused (check, driver)
+          refused
               ? _ ("migratable='require', and libvirt opens a device with iommufd before the hook could ask: "
                    "without vfio-variantd the domain would not start")
               : _ ("only the driver and the IOMMU can tell, and only of a device that is on it and idle"),
