@@ -21,25 +21,12 @@ typedef struct {
 } Answer;
 
 static void
-answer_free (Answer *a)
+answer_clear (Answer *a)
 {
   g_free (a->driver);
   g_clear_error (&a->error);
-  g_free (a);
 }
-
-/* No --force gets past this: an open group keeps a starting guest out. */
-static gboolean
-nobody_waits (const VvEntry *entry, GError **error)
-{
-  if (vv_domain_allows (entry, NULL))
-    return TRUE;
-  g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
-               _ ("%s belongs to domain %s; shut it down, or 'vfio-variant restore --force %s' when that "
-                  "domain is gone"),
-               entry->address, entry->domain, entry->address);
-  return FALSE;
-}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Answer, answer_clear)
 
 /* The lock, held until the end, keeps everybody of us from moving the device meanwhile. */
 static gboolean
@@ -51,8 +38,16 @@ ask (const VvContext *context, Answer *a, GError **error)
   if (!binding)
     return FALSE;
   a->driver = g_strdup (binding->device->now.driver);
-  if (!nobody_waits (binding->entry, error) ||
-      !vv_migration_probe (context->host, binding->device, &a->migration, error))
+  if (binding->entry && binding->entry->domain) {
+    /* No --force gets past this: an open group keeps a starting guest out. */
+    g_set_error (
+        error, VV_ERROR, VV_ERROR_REFUSED,
+        _ ("%s belongs to domain %s; shut it down, or 'vfio-variant restore --force %s' when that domain is "
+           "gone"),
+        a->address, binding->entry->domain, a->address);
+    return FALSE;
+  }
+  if (!vv_migration_probe (context->host, binding->device, &a->migration, error))
     return FALSE;
   if (!vv_migration_store (context->journal, a->driver, binding->device->modalias, &a->migration, &unwritten))
     vv_warning (_ ("%s: the answer could not be noted: %s"), a->address, unwritten->message);
@@ -112,38 +107,28 @@ json_answer (JsonBuilder *b, const Answer *a)
   json_builder_end_object (b);
 }
 
-static void
-print_json (const GPtrArray *answers)
-{
-  g_autoptr (JsonBuilder) builder = json_builder_new ();
-
-  if (answers->len != 1)
-    json_builder_begin_array (builder);
-  for (guint i = 0; i < answers->len; i++)
-    json_answer (builder, answers->pdata[i]);
-  if (answers->len != 1)
-    json_builder_end_array (builder);
-  vv_json_print (builder);
-}
-
 /* One after another: each device is reset, and a group can be open only once. */
 static int
 ask_all (const VvContext *context, const GPtrArray *addresses, gboolean json)
 {
-  g_autoptr (GPtrArray) answers = g_ptr_array_new_with_free_func ((GDestroyNotify)answer_free);
+  g_autoptr (JsonBuilder) builder = json_builder_new ();
   int code = VV_EXIT_DONE;
 
+  if (addresses->len != 1)
+    json_builder_begin_array (builder);
   for (guint i = 0; i < addresses->len; i++) {
-    Answer *a = g_new0 (Answer, 1);
-    g_ptr_array_add (answers, a);
-    a->address = addresses->pdata[i];
-    ask (context, a, &a->error);
-    code = vv_exit_merge (code, a->error);
-    if (!json)
-      print_answer (a);
+    g_auto (Answer) a = {.address = addresses->pdata[i]};
+    ask (context, &a, &a.error);
+    code = vv_exit_merge (code, a.error);
+    if (json)
+      json_answer (builder, &a);
+    else
+      print_answer (&a);
   }
+  if (addresses->len != 1)
+    json_builder_end_array (builder);
   if (json)
-    print_json (answers);
+    vv_json_print (builder);
   return code;
 }
 
