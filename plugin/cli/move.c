@@ -111,20 +111,6 @@ json_result (JsonBuilder *b, const Result *r)
   json_builder_end_object (b);
 }
 
-static void
-print_json (const Result *results, guint n)
-{
-  g_autoptr (JsonBuilder) builder = json_builder_new ();
-
-  if (n != 1)
-    json_builder_begin_array (builder);
-  for (guint i = 0; i < n; i++)
-    json_result (builder, &results[i]);
-  if (n != 1)
-    json_builder_end_array (builder);
-  vv_json_print (builder);
-}
-
 /* A line that is written over: only for a person who waits at a terminal. */
 static void
 show_progress (guint done, guint all, gboolean last)
@@ -164,12 +150,18 @@ move_all (const VvContext *context, const GPtrArray *addresses, MoveFunc func, c
   g_thread_pool_free (pool, FALSE, TRUE);
   for (guint i = 0; dry_run && !json && i < addresses->len; i++)
     print_result (&results[i], TRUE); /* in the order asked for: it is a script to read */
-  if (json)
-    print_json (results, addresses->len);
+  g_autoptr (JsonBuilder) builder = json_builder_new ();
+  if (addresses->len != 1)
+    json_builder_begin_array (builder);
   for (guint i = 0; i < addresses->len; i++) {
+    json_result (builder, &results[i]);
     vv_change_free (results[i].change);
     g_clear_error (&results[i].error);
   }
+  if (addresses->len != 1)
+    json_builder_end_array (builder);
+  if (json)
+    vv_json_print (builder);
   return code;
 }
 
