@@ -316,22 +316,10 @@ vv_json_rule (JsonBuilder *builder, const char *file, guint line)
   json_builder_end_object (builder);
 }
 
-static void
-print_json (JsonBuilder *builder, gboolean pretty)
-{
-  g_autofree char *text = vv_json_text (builder, pretty);
-
-  puts (text);
-}
-
 void
 vv_json_print (JsonBuilder *builder)
 {
-  print_json (builder, TRUE);
-}
+  g_autofree char *text = vv_json_text (builder, TRUE);
 
-void
-vv_json_print_line (JsonBuilder *builder)
-{
-  print_json (builder, FALSE);
+  puts (text);
 }

@@ -159,6 +159,3 @@ void vv_json_rule (JsonBuilder *builder, const char *file, guint line);
 
 /** vv_json_print: prints what was built, on standard output; frees nothing */
 void vv_json_print (JsonBuilder *builder);
-
-/** vv_json_print_line: the same on one line, for a reader who waits for it */
-void vv_json_print_line (JsonBuilder *builder);
