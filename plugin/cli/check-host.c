@@ -136,18 +136,6 @@ typedef struct {
   char *line;
 } Newest;
 
-static gboolean
-is_about_us (const char *line)
-{
-  static const char *const words[] = {"vfio", "modules.alias", "libvirt/hooks", "driver_override",
-                                      "drivers_probe"};
-
-  for (gsize i = 0; i < G_N_ELEMENTS (words); i++)
-    if (strstr (line, words[i]))
-      return TRUE;
-  return FALSE;
-}
-
 /* "audit(1364481363.243:24287)"; a line without is older than all */
 static double
 time_of (const char *line)
@@ -160,9 +148,14 @@ time_of (const char *line)
 static void
 judge (Newest *newest, const char *line)
 {
+  static const char *const ours[] = {"vfio", "modules.alias", "libvirt/hooks", "driver_override",
+                                     "drivers_probe"};
+  gboolean is_about_us = FALSE;
   gboolean selinux = strstr (line, "avc:") && strstr (line, "denied") && !strstr (line, "permissive=1");
 
-  if ((!selinux && !strstr (line, "apparmor=\"DENIED\"")) || !is_about_us (line) ||
+  for (gsize i = 0; i < G_N_ELEMENTS (ours); i++)
+    is_about_us |= strstr (line, ours[i]) != NULL;
+  if ((!selinux && !strstr (line, "apparmor=\"DENIED\"")) || !is_about_us ||
       (newest->line && time_of (line) < newest->time))
     return;
   /* libvirt looks who its client is, the monitor among them, for which its AppArmor profile has no rule, and
