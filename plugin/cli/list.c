@@ -308,141 +308,111 @@ vv_rows_print (const GPtrArray *rows, const VvListing *listing)
 
 /* --- IOMMU groups --- */
 
-/* @number: (nullable): NULL: the devices that have none
- * @rows: (element-type VvRow): its members; not owned */
-typedef struct {
-  char *number;
-  GPtrArray *rows;
-} Group;
-
-static void
-group_free (Group *group)
-{
-  g_free (group->number);
-  g_ptr_array_unref (group->rows);
-  g_free (group);
-}
-
 /* That there is none comes last. */
 static gint
-by_number (gconstpointer a, gconstpointer b)
+by_group (gconstpointer a, gconstpointer b)
 {
-  const Group *first = *(const Group *const *)a;
-  const Group *second = *(const Group *const *)b;
+  const char *first = (*(const VvRow *const *)a)->device->iommu_group;
+  const char *second = (*(const VvRow *const *)b)->device->iommu_group;
 
-  if (!first->number || !second->number)
-    return (second->number != NULL) - (first->number != NULL);
-  gulong n = strtoul (first->number, NULL, 10);
-  gulong m = strtoul (second->number, NULL, 10);
+  if (!first || !second)
+    return (second != NULL) - (first != NULL);
+  gulong n = strtoul (first, NULL, 10);
+  gulong m = strtoul (second, NULL, 10);
   return (n > m) - (n < m);
 }
 
-static Group *
-group_of (GPtrArray *groups, const char *number)
+/* A group is told as a whole when one of its devices is listed; what has no group is none. */
+static void
+sort_by_group (GPtrArray *rows, const VvListing *listing)
 {
-  for (guint i = 0; i < groups->len; i++) {
-    Group *group = groups->pdata[i];
-    if (g_strcmp0 (group->number, number) == 0)
-      return group;
-  }
-  Group *group = g_new0 (Group, 1);
-  group->number = g_strdup (number);
-  group->rows = g_ptr_array_new ();
-  g_ptr_array_add (groups, group);
-  return group;
-}
-
-/* Returns: (transfer full) (element-type Group): in the order of their numbers. A group is told as a whole
- * when one of its devices is listed; what has no group is none. */
-static GPtrArray *
-groups_of (const GPtrArray *rows, const VvListing *listing)
-{
-  GPtrArray *groups = g_ptr_array_new_with_free_func ((GDestroyNotify)group_free);
+  g_autoptr (GHashTable) groups = g_hash_table_new (g_str_hash, g_str_equal);
 
   for (guint i = 0; i < rows->len; i++) {
-    VvRow *row = rows->pdata[i];
-    g_ptr_array_add (group_of (groups, row->device->iommu_group)->rows, row);
+    const VvRow *row = rows->pdata[i];
+    if (row->device->iommu_group && is_listed (row, listing))
+      g_hash_table_add (groups, row->device->iommu_group);
   }
-  g_ptr_array_sort (groups, by_number);
-  for (guint i = groups->len; i-- > 0;) {
-    const Group *group = groups->pdata[i];
-    gboolean any = FALSE;
-    for (guint k = 0; k < group->rows->len; k++)
-      any |= is_listed (group->rows->pdata[k], listing);
-    for (guint k = group->rows->len; k-- > 0;)
-      if (!(group->number ? any : is_listed (group->rows->pdata[k], listing)))
-        g_ptr_array_remove_index (group->rows, k);
-    if (!group->rows->len)
-      g_ptr_array_remove_index (groups, i);
+  for (guint i = rows->len; i-- > 0;) {
+    const VvRow *row = rows->pdata[i];
+    if (row->device->iommu_group ? !g_hash_table_contains (groups, row->device->iommu_group)
+                                 : !is_listed (row, listing))
+      g_ptr_array_remove_index (rows, i);
   }
-  return groups;
+  g_ptr_array_sort (rows, by_group);
+}
+
+static gboolean
+begins_group (const GPtrArray *rows, guint i)
+{
+  return i == 0 || by_group (&rows->pdata[i - 1], &rows->pdata[i]) != 0;
 }
 
 static void
-print_tree (const GPtrArray *groups, const VvListing *listing)
+print_tree (const GPtrArray *rows, const VvListing *listing)
 {
   struct libscols_table *table = new_table (listing, TRUE);
+  struct libscols_line *line = NULL;
 
-  for (guint i = 0; i < groups->len; i++) {
-    const Group *group = groups->pdata[i];
-    struct libscols_line *line = scols_table_new_line (table, NULL);
-    g_autofree char *title =
-        group->number ? g_strdup_printf (_ ("group %s"), group->number) : g_strdup (_ ("no group"));
-    scols_line_set_data (line, 0, title);
-    for (guint k = 0; k < group->rows->len; k++)
-      add_row (table, line, group->rows->pdata[k], listing);
+  for (guint i = 0; i < rows->len; i++) {
+    const VvRow *row = rows->pdata[i];
+    const char *group = row->device->iommu_group;
+    g_autofree char *title = group ? g_strdup_printf (_ ("group %s"), group) : g_strdup (_ ("no group"));
+    if (begins_group (rows, i)) {
+      line = scols_table_new_line (table, NULL);
+      scols_line_set_data (line, 0, title);
+    }
+    add_row (table, line, row, listing);
   }
   scols_print_table (table);
   scols_unref_table (table);
 }
 
-/* --- the command --- */
-
 static void
-json_rows (JsonBuilder *b, const GPtrArray *rows)
+json_tree (JsonBuilder *b, const GPtrArray *rows)
 {
-  json_builder_begin_array (b);
-  for (guint i = 0; i < rows->len; i++)
-    vv_row_json (rows->pdata[i], b);
-  json_builder_end_array (b);
-}
-
-static void
-json_groups (JsonBuilder *b, const GPtrArray *groups)
-{
-  json_builder_begin_array (b);
-  for (guint i = 0; i < groups->len; i++) {
-    const Group *group = groups->pdata[i];
-    json_builder_begin_object (b);
-    vv_json_string (b, "iommu_group", group->number);
-    json_builder_set_member_name (b, "devices");
-    json_rows (b, group->rows);
-    json_builder_end_object (b);
+  for (guint i = 0; i < rows->len; i++) {
+    const VvRow *row = rows->pdata[i];
+    if (begins_group (rows, i)) {
+      json_builder_begin_object (b);
+      vv_json_string (b, "iommu_group", row->device->iommu_group);
+      vv_json_begin_array (b, "devices");
+    }
+    vv_row_json (row, b);
+    if (i + 1 == rows->len || begins_group (rows, i + 1)) {
+      json_builder_end_array (b);
+      json_builder_end_object (b);
+    }
   }
-  json_builder_end_array (b);
 }
+
+/* --- the command --- */
 
 static void
 print_once (const VvContext *context, const VvListing *listing, gboolean tree)
 {
   g_autoptr (GPtrArray) rows = vv_rows_read (context, listing, tree);
-  g_autoptr (GPtrArray) groups = tree ? groups_of (rows, listing) : NULL;
   g_autoptr (JsonBuilder) builder = json_builder_new ();
 
+  if (tree)
+    sort_by_group (rows, listing);
   if (listing->json) {
+    json_builder_begin_array (builder);
     if (tree)
-      json_groups (builder, groups);
-    else
-      json_rows (builder, rows);
+      json_tree (builder, rows);
+    for (guint i = 0; !tree && i < rows->len; i++)
+      vv_row_json (rows->pdata[i], builder);
+    json_builder_end_array (builder);
     vv_json_print (builder);
-  } else if (!(tree ? groups : rows)->len)
+  } else if (!rows->len) {
     fprintf (stderr, "vfio-variant: %s\n",
              _ ("no device here has a VFIO variant driver or is on VFIO; 'vfio-variant list --all' lists "
                 "every PCI device"));
-  else if (tree)
-    print_tree (groups, listing);
-  else
+  } else if (tree) {
+    print_tree (rows, listing);
+  } else {
     vv_rows_print (rows, listing);
+  }
 }
 
 static gboolean
