@@ -58,41 +58,38 @@ vv_findings_worst (const GPtrArray *findings)
 
 /* --- the order --- */
 
-/* Sorting is stable. */
+/* Subjects in the order of their first findings, but the host last */
+static guint
+place_of (const GPtrArray *findings, const char *subject)
+{
+  guint i = 0;
+
+  if (strcmp (subject, VV_SUBJECT_HOST) == 0)
+    return G_MAXUINT;
+  while (strcmp (((const VvFinding *)findings->pdata[i])->subject, subject) != 0)
+    i++;
+  return i;
+}
+
 static gint
-worse_first (gconstpointer a, gconstpointer b)
+compare (gconstpointer a, gconstpointer b, gpointer findings)
 {
-  return (gint)(*(const VvFinding *const *)b)->severity - (gint)(*(const VvFinding *const *)a)->severity;
+  const VvFinding *first = *(const VvFinding *const *)a;
+  const VvFinding *second = *(const VvFinding *const *)b;
+  guint n = place_of (findings, first->subject);
+  guint m = place_of (findings, second->subject);
+
+  return n != m ? (n > m) - (n < m) : (gint)second->severity - (gint)first->severity;
 }
 
-static void
-add_group (GPtrArray *ordered, const GPtrArray *findings, const char *subject)
-{
-  g_autoptr (GPtrArray) group = g_ptr_array_new ();
-
-  for (guint i = 0; i < ordered->len; i++)
-    if (strcmp (((const VvFinding *)ordered->pdata[i])->subject, subject) == 0)
-      return;
-  for (guint i = 0; i < findings->len; i++)
-    if (strcmp (((const VvFinding *)findings->pdata[i])->subject, subject) == 0)
-      g_ptr_array_add (group, findings->pdata[i]);
-  g_ptr_array_sort (group, worse_first);
-  for (guint i = 0; i < group->len; i++)
-    g_ptr_array_add (ordered, group->pdata[i]);
-}
-
-/* Returns: (transfer container): all of them as they are told */
+/* Returns: (transfer container): all of them as they are told; sorting is stable */
 static GPtrArray *
 in_order (const GPtrArray *findings)
 {
   GPtrArray *ordered = g_ptr_array_new ();
 
-  for (guint i = 0; i < findings->len; i++) {
-    const VvFinding *f = findings->pdata[i];
-    if (strcmp (f->subject, VV_SUBJECT_HOST) != 0)
-      add_group (ordered, findings, f->subject);
-  }
-  add_group (ordered, findings, VV_SUBJECT_HOST);
+  g_ptr_array_extend (ordered, (GPtrArray *)findings, NULL, NULL);
+  g_ptr_array_sort_with_data (ordered, compare, (gpointer)findings);
   return ordered;
 }
 
