@@ -175,23 +175,13 @@ vv_warning (const char *format, ...)
 static int
 exit_for (const GError *error)
 {
-  if (error->domain != VV_ERROR)
-    return VV_EXIT_FAILED;
-  switch ((VvError)error->code) {
-  case VV_ERROR_INVALID:
-    return VV_EXIT_USAGE;
-  case VV_ERROR_NO_DEVICE:
-    return VV_EXIT_NO_DEVICE;
-  case VV_ERROR_REFUSED:
-  case VV_ERROR_POLICY:
-    return VV_EXIT_REFUSED;
-  case VV_ERROR_PERMISSION:
-    return VV_EXIT_UNPRIVILEGED;
-  case VV_ERROR_FAILED:
-  case VV_ERROR_NOT_FOUND:
-    break;
-  }
-  return VV_EXIT_FAILED;
+  static const VvExit exits[] = {
+      [VV_ERROR_FAILED] = VV_EXIT_FAILED,          [VV_ERROR_INVALID] = VV_EXIT_USAGE,
+      [VV_ERROR_NO_DEVICE] = VV_EXIT_NO_DEVICE,    [VV_ERROR_NOT_FOUND] = VV_EXIT_FAILED,
+      [VV_ERROR_REFUSED] = VV_EXIT_REFUSED,        [VV_ERROR_POLICY] = VV_EXIT_REFUSED,
+      [VV_ERROR_PERMISSION] = VV_EXIT_UNPRIVILEGED};
+
+  return error->domain == VV_ERROR ? (int)exits[error->code] : VV_EXIT_FAILED;
 }
 
 int
