@@ -44,17 +44,6 @@ print_usage (FILE *stream)
            _ ("Exit status: 0 done, 1 failed, 2 usage, 3 no such device, 4 refused, 5 not privileged."));
 }
 
-typedef int (*Command) (int argc, char **argv);
-
-static Command
-find_command (const char *name)
-{
-  for (gsize i = 0; i < G_N_ELEMENTS (commands); i++)
-    if (strcmp (name, commands[i].name) == 0)
-      return commands[i].run;
-  return NULL;
-}
-
 /* Levenshtein's distance with swaps of neighbours as one change (optimal string alignment) */
 static guint
 distance (const char *a, const char *b)
@@ -78,21 +67,6 @@ distance (const char *a, const char *b)
   return rows[n % 3][m];
 }
 
-static const char *
-only_beginning (const char *word, const char *const words[], gsize n)
-{
-  const char *found = NULL;
-
-  for (gsize i = 0; i < n; i++) {
-    if (!g_str_has_prefix (words[i], word))
-      continue;
-    if (found)
-      return NULL;
-    found = words[i];
-  }
-  return found;
-}
-
 /* Returns: (nullable): the one of @words that fewest changes of a character make of @word, two at the most
  * and fewer than it is long; or the only one that begins with it */
 static const char *
@@ -100,7 +74,8 @@ nearest_word (const char *word, const char *const words[], gsize n)
 {
   gsize length = strlen (word);
   guint least = CHANGES + 1;
-  const char *nearest = NULL;
+  guint beginnings = 0;
+  const char *nearest = NULL, *beginning = NULL;
 
   if (length == 0 || length > LONGEST)
     return NULL;
@@ -110,17 +85,26 @@ nearest_word (const char *word, const char *const words[], gsize n)
       least = d;
       nearest = words[i];
     }
+    if (g_str_has_prefix (words[i], word)) {
+      beginning = words[i];
+      beginnings++;
+    }
   }
-  return nearest ? nearest : only_beginning (word, words, n);
+  return nearest ? nearest : beginnings == 1 ? beginning : NULL;
 }
 
+/* @argv: begins with the sub-command's name */
 static int
-say_unknown (const char *name)
+run_command (int argc, char **argv)
 {
+  const char *name = argv[0];
   const char *names[G_N_ELEMENTS (commands) + 1] = {[G_N_ELEMENTS (commands)] = "help"};
 
-  for (gsize i = 0; i < G_N_ELEMENTS (commands); i++)
+  for (gsize i = 0; i < G_N_ELEMENTS (commands); i++) {
+    if (strcmp (name, commands[i].name) == 0)
+      return commands[i].run (argc, argv);
     names[i] = commands[i].name;
+  }
   const char *meant = nearest_word (name, names, G_N_ELEMENTS (names));
   if (meant)
     fprintf (stderr, _ ("vfio-variant: '%s' is no command; did you mean '%s'?\nTry 'vfio-variant --help'.\n"),
@@ -144,8 +128,7 @@ run (int argc, char **argv)
     return vv_usage_error (argv[1], _ ("one COMMAND at a time"));
   if (help && argc == 3) {
     char *arguments[] = {argv[2], option, NULL};
-    Command command = find_command (argv[2]);
-    return command ? command (2, arguments) : say_unknown (argv[2]);
+    return run_command (2, arguments);
   }
   if (help || strcmp (argv[1], "--help") == 0 || strcmp (argv[1], "-h") == 0) {
     print_usage (stdout);
@@ -156,8 +139,7 @@ run (int argc, char **argv)
     puts ("built with " VV_BUILT_WITH);
     return VV_EXIT_DONE;
   }
-  Command command = find_command (argv[1]);
-  return command ? command (argc - 1, argv + 1) : say_unknown (argv[1]);
+  return run_command (argc - 1, argv + 1);
 }
 
 /* What could not be written must not pass for done; that nobody reads it any more is no failure of ours.
