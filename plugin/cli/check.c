@@ -18,10 +18,23 @@
 #include "subprocess.h"
 #include "trusted-path.h"
 
-#define VIRSH_LIMIT_MS 10000
-#define QEMU_LIMIT_MS 10000
+#define TIME_LIMIT_MS 10000
 #define QEMU_OUTPUT_LIMIT 65536
 #define SYSTEM_PREFIX "/usr/bin/qemu-system-"
+
+/* @argv: begins with the absolute path */
+static gboolean
+run_program (const char *const *argv, guint limit, GString *output, GError **error)
+{
+  const VvSubprocess process = {.path = argv[0],
+                                .argv = argv,
+                                .environment = (const char *const *)environ,
+                                .limit_ms = TIME_LIMIT_MS,
+                                .output = output,
+                                .output_limit = limit};
+
+  return vv_subprocess_run (&process, NULL, error);
+}
 
 /* --- QEMU --- */
 
@@ -59,16 +72,10 @@ run_it (VvQemu *qemu)
 {
   const char *const argv[] = {qemu->path, "--version", NULL};
   g_autoptr (GString) output = g_string_new (NULL);
-  const VvSubprocess process = {.path = qemu->path,
-                                .argv = argv,
-                                .environment = (const char *const *)environ,
-                                .limit_ms = QEMU_LIMIT_MS,
-                                .output = output,
-                                .output_limit = QEMU_OUTPUT_LIMIT};
   g_autoptr (GError) error = NULL;
   guint major, minor;
 
-  if (!vv_subprocess_run (&process, NULL, &error)) {
+  if (!run_program (argv, QEMU_OUTPUT_LIMIT, output, &error)) {
     qemu->problem = g_strdup_printf ("%s: %s", qemu->path, error->message);
     return;
   }
@@ -159,16 +166,10 @@ domain_from_file (const char *path, GError **error)
 static VvDomain *
 domain_from_libvirt (const char *name, GError **error)
 {
-  const char *const argv[] = {"virsh", "--connect", "qemu:///system", "--readonly", "dumpxml", "--domain",
-                              name,    NULL};
   g_autofree char *virsh = g_find_program_in_path ("virsh");
+  const char *const argv[] = {virsh, "--connect", "qemu:///system", "--readonly", "dumpxml", "--domain",
+                              name,  NULL};
   g_autoptr (GString) text = g_string_new (NULL);
-  const VvSubprocess process = {.path = virsh,
-                                .argv = argv,
-                                .environment = (const char *const *)environ,
-                                .limit_ms = VIRSH_LIMIT_MS,
-                                .output = text,
-                                .output_limit = VV_DOMAIN_XML_LIMIT};
   g_autoptr (GError) problem = NULL;
 
   if (!virsh) {
@@ -178,7 +179,7 @@ domain_from_libvirt (const char *name, GError **error)
                  name);
     return NULL;
   }
-  if (!vv_subprocess_run (&process, NULL, &problem)) {
+  if (!run_program (argv, VV_DOMAIN_XML_LIMIT, text, &problem)) {
     g_set_error (
         error, VV_ERROR, VV_ERROR_FAILED,
         _ ("domain %s: virsh: %s; 'virsh --connect qemu:///system list --all' shows which there are"), name,
