@@ -136,27 +136,20 @@ typedef struct {
   char *line;
 } Newest;
 
-/* "audit(1364481363.243:24287)"; a line without is older than all */
-static double
-time_of (const char *line)
-{
-  const char *stamp = strstr (line, "audit(");
-
-  return stamp ? g_ascii_strtod (stamp + strlen ("audit("), NULL) : 0;
-}
-
 static void
 judge (Newest *newest, const char *line)
 {
   static const char *const ours[] = {"vfio", "modules.alias", "libvirt/hooks", "driver_override",
                                      "drivers_probe"};
+  const char *stamp = strstr (line, "audit("); /* "audit(1364481363.243:24287)"; without, older than all */
+  double time = stamp ? g_ascii_strtod (stamp + strlen ("audit("), NULL) : 0;
   gboolean is_about_us = FALSE;
   gboolean selinux = strstr (line, "avc:") && strstr (line, "denied") && !strstr (line, "permissive=1");
 
   for (gsize i = 0; i < G_N_ELEMENTS (ours); i++)
     is_about_us |= strstr (line, ours[i]) != NULL;
   if ((!selinux && !strstr (line, "apparmor=\"DENIED\"")) || !is_about_us ||
-      (newest->line && time_of (line) < newest->time))
+      (newest->line && time < newest->time))
     return;
   /* libvirt looks who its client is, the monitor among them, for which its AppArmor profile has no rule, and
    * does without (virProcessGetStartTime). */
@@ -167,7 +160,7 @@ judge (Newest *newest, const char *line)
    * (Documentation/ABI/testing/dev-kmsg) */
   const char *semicolon = g_ascii_isdigit (*line) ? strchr (line, ';') : NULL;
   g_free (newest->line);
-  newest->time = time_of (line);
+  newest->time = time;
   newest->line = g_strdup (semicolon ? semicolon + 1 : line);
 }
 
