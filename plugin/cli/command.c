@@ -62,15 +62,6 @@ read_colour (const char *when, gboolean *wanted)
   return TRUE;
 }
 
-void
-vv_colour_print (gboolean wanted, const char *colour, const char *text)
-{
-  if (wanted && colour)
-    printf ("%s%s\033[0m", colour, text);
-  else
-    fputs (text, stdout);
-}
-
 /* @help, @colour: (out): set when they are parsed */
 static void
 add_shared_options (GOptionContext *context, VvTakes takes, VvCommon *common, char **colour, gboolean *help)
@@ -249,17 +240,6 @@ vv_device_arguments (const VvHost *host, int argc, char **argv, int *exit_code)
     }
   }
   return g_steal_pointer (&addresses);
-}
-
-gboolean
-vv_domain_allows (const VvEntry *entry, GError **error)
-{
-  if (!entry || !entry->domain)
-    return TRUE;
-  g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
-               _ ("%s belongs to domain %s; shut it down, or use --force when that domain is gone"),
-               entry->address, entry->domain);
-  return FALSE;
 }
 
 struct libscols_table *

@@ -84,9 +84,6 @@ int vv_parse_options (int *argc, char ***argv, const char *arguments, const char
 /** vv_colour_is_terminal: Returns: whether standard output is a terminal on which the cursor can be moved */
 gboolean vv_colour_is_terminal (void);
 
-/** vv_colour_print: prints @text on standard output, in @colour (nullable) when it is @wanted */
-void vv_colour_print (gboolean wanted, const char *colour, const char *text);
-
 /** vv_speak_english: from here on messages are in English: what is for machines, and what the log has, too */
 void vv_speak_english (void);
 
@@ -126,16 +123,6 @@ VvContext *vv_open_context (const VvCommon *common, gboolean change, int *exit_c
  * @exit_code set and the error printed when one means none
  */
 GPtrArray *vv_device_arguments (const VvHost *host, int argc, char **argv, int *exit_code);
-
-/**
- * vv_domain_allows:
- * @entry: (nullable): a device's journal entry
- *
- * Between libvirt's "prepare" and QEMU's start no process holds a device yet; the journal knows whose it is.
- *
- * Returns: TRUE, or FALSE with @error set (VV_ERROR_REFUSED) when a domain has the device or is about to
- */
-gboolean vv_domain_allows (const VvEntry *entry, GError **error);
 
 /**
  * vv_table_new:

@@ -95,15 +95,14 @@ in_order (const GPtrArray *findings)
 
 /* --- telling --- */
 
-static const char *const colours[] = {VV_COLOUR_GOOD, NULL, VV_COLOUR_FAIR, VV_COLOUR_BAD};
-
 static void
 print_one (const VvFinding *f, gboolean colour)
 {
+  static const char *const colours[] = {VV_COLOUR_GOOD, "", VV_COLOUR_FAIR, VV_COLOUR_BAD};
   const char *word = _ (severities[f->severity]);
+  const char *begin = colour ? colours[f->severity] : "";
 
-  fputs ("  ", stdout);
-  vv_colour_print (colour, colours[f->severity], word);
+  printf ("  %s%s%s", begin, word, *begin ? "\033[0m" : "");
   /* printf() counts bytes, not characters. */
   for (glong i = g_utf8_strlen (word, -1); i < SEVERITY_WIDTH; i++)
     putchar (' ');
@@ -150,30 +149,23 @@ vv_findings_json (const GPtrArray *findings, JsonBuilder *b)
 
 /* --- what is looked at once --- */
 
-/* Why the kernel refuses unsigned modules (module_sig_check() in its kernel/module/signing.c) */
-static char *
-enforced_by (const VvHost *host)
-{
-  g_autofree char *parameter = vv_io_attribute (host->sys, "module/module/parameters/sig_enforce");
-  g_autofree char *lockdown = vv_io_attribute (host->sys, "kernel/security/lockdown");
-
-  if (g_strcmp0 (parameter, "Y") == 0)
-    return g_strdup (_ ("module.sig_enforce is on"));
-  if (lockdown && strchr (lockdown, '[') && !strstr (lockdown, "[none]"))
-    return g_strdup_printf ("kernel lockdown (%s)", lockdown);
-  return NULL;
-}
-
 VvCheckContext *
 vv_check_context_new (VvContext *context)
 {
   VvCheckContext *s = g_new0 (VvCheckContext, 1);
+  const VvDir *sys = context->host->sys;
+  g_autofree char *parameter = vv_io_attribute (sys, "module/module/parameters/sig_enforce");
+  g_autofree char *lockdown = vv_io_attribute (sys, "kernel/security/lockdown");
 
   vv_context_set_policy (context, vv_policy_read (context->host));
   s->context = context;
   s->libvirt = vv_libvirt_process_find (context->host);
   s->privileged = geteuid () == 0;
-  s->signatures_enforced = enforced_by (context->host);
+  /* module_sig_check() in the kernel's kernel/module/signing.c */
+  if (g_strcmp0 (parameter, "Y") == 0)
+    s->signatures_enforced = g_strdup (_ ("module.sig_enforce is on"));
+  else if (lockdown && strchr (lockdown, '[') && !strstr (lockdown, "[none]"))
+    s->signatures_enforced = g_strdup_printf ("kernel lockdown (%s)", lockdown);
   return s;
 }
 

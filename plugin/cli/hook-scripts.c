@@ -82,19 +82,13 @@ skip_blanks (Reader *r)
   }
 }
 
-static void
-skip_line (Reader *r)
-{
-  r->at += strcspn (r->at, "\n");
-}
-
 /* The bodies of here-documents, which begin after a line's end, are no commands. */
 static void
 skip_here_documents (Reader *r)
 {
   for (guint i = 0; i < r->ends->len && *r->at;) {
     const char *begin = r->at + strspn (r->at, "\t");
-    skip_line (r);
+    r->at += strcspn (r->at, "\n");
     g_autofree char *text = g_strndup (begin, (gsize)(MAX (r->at, begin) - begin));
     i += strcmp (text, r->ends->pdata[i]) == 0;
     r->line += *r->at == '\n';
@@ -244,7 +238,7 @@ static void
 step (Reader *r)
 {
   if (*r->at == '#') {
-    skip_line (r);
+    r->at += strcspn (r->at, "\n");
   } else if (*r->at == '<' || *r->at == '>') {
     read_redirection (r);
   } else if (*r->at == '\n') {

@@ -67,14 +67,6 @@ has_variant (const GPtrArray *candidates)
   return FALSE;
 }
 
-/* It has a driver of its own for VFIO, wanted or not, or is on VFIO, or was touched by us. */
-static gboolean
-is_interesting (const VvRow *row)
-{
-  return row->entry || row->vfio || has_variant (row->selection->candidates) ||
-         has_variant (row->selection->excluded);
-}
-
 static const char *
 native (const VvRow *row)
 {
@@ -231,8 +223,9 @@ vv_row_json (const VvRow *row, JsonBuilder *b)
 static gboolean
 is_listed (const VvRow *row, const VvListing *listing)
 {
-  if (!listing->named)
-    return listing->all || is_interesting (row);
+  if (!listing->named) /* of its own for VFIO, wanted or not, on VFIO, or touched by us */
+    return listing->all || row->entry || row->vfio || has_variant (row->selection->candidates) ||
+           has_variant (row->selection->excluded);
   for (guint i = 0; i < listing->named->len; i++)
     if (strcmp (listing->named->pdata[i], row->device->address) == 0)
       return TRUE;

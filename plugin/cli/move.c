@@ -175,6 +175,19 @@ open_context (const Options *o, int *code)
   return vv_open_context (&o->common, !o->common.dry_run, code);
 }
 
+/* Between libvirt's "prepare" and QEMU's start no process holds a device yet; the journal knows whose it is.
+ */
+static gboolean
+domain_allows (const VvEntry *entry, GError **error)
+{
+  if (!entry || !entry->domain)
+    return TRUE;
+  g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
+               _ ("%s belongs to domain %s; shut it down, or use --force when that domain is gone"),
+               entry->address, entry->domain);
+  return FALSE;
+}
+
 /* --- bind --- */
 
 /* The host's own use of the device: reasons for the administrator to weigh, so --force gets past them, or the
@@ -231,7 +244,7 @@ bind_device (const VvContext *context, const char *address, const Options *optio
   }
   if (!choice || (options->driver && !vv_selection_force (choice->selection, options->driver, error)) ||
       !iommu_allows (context, binding->device, error) ||
-      (!options->force && (!vv_domain_allows (binding->entry, error) ||
+      (!options->force && (!domain_allows (binding->entry, error) ||
                            !host_allows (context, binding->device, choice->decision, error))))
     return NULL;
   if (options->driver ? !vv_binding_detach (binding, choice->selection, error)
@@ -327,7 +340,7 @@ restore_device (const VvContext *context, const char *address, const Options *op
 {
   g_autoptr (VvBinding) binding = vv_binding_open (context, address, options->common.dry_run, error);
 
-  if (!binding || (!options->force && !vv_domain_allows (binding->entry, error)) ||
+  if (!binding || (!options->force && !domain_allows (binding->entry, error)) ||
       !vv_binding_reattach (binding, error))
     return NULL;
   return vv_binding_close (g_steal_pointer (&binding));
