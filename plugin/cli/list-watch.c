@@ -13,35 +13,29 @@
 
 #define CELL_CHARACTERS 1000
 
-/* @rows, @nodes: as they were told last; no nodes where the table is drawn; @context: what they were read
- * from; @due: a look that is to come */
+/* @rows: as they were told last; @context: what they were read from; @due: a look that is to come */
 typedef struct {
   const VvHost *host;
   const VvListing *listing;
   gboolean terminal;
   VvContext *context;
   GPtrArray *rows;
-  GHashTable *nodes;
   GMainLoop *loop;
   guint due;
 } Watch;
 
 /* --- what changed --- */
 
-/* Returns: (element-type utf8 JsonNode): what is told of each device, by its address */
-static GHashTable *
-nodes_of (const GPtrArray *rows)
+/* Returns: (nullable): the one of @rows with @address */
+static const VvRow *
+find_row (const GPtrArray *rows, const char *address)
 {
-  GHashTable *nodes =
-      g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify)json_node_unref);
-
   for (guint i = 0; i < rows->len; i++) {
     const VvRow *row = rows->pdata[i];
-    g_autoptr (JsonBuilder) builder = json_builder_new ();
-    vv_row_json (row, builder);
-    g_hash_table_insert (nodes, g_strdup (row->device->address), json_builder_get_root (builder));
+    if (strcmp (row->device->address, address) == 0)
+      return row;
   }
-  return nodes;
+  return NULL;
 }
 
 static void
@@ -75,30 +69,30 @@ tell_line (const VvRow *row, const char *event, const GArray *columns)
 }
 
 static void
-tell (const Watch *w, GHashTable *nodes, const VvRow *row, const char *event)
+tell (const VvListing *listing, const VvRow *row, const char *event)
 {
-  if (w->listing->json)
-    tell_json (g_hash_table_lookup (nodes, row->device->address), event);
+  if (listing->json)
+    tell_json (row->told, event);
   else
-    tell_line (row, event, w->listing->columns);
+    tell_line (row, event, listing->columns);
 }
 
+/* @before: (nullable): NULL: nothing was told yet */
 static void
-tell_changes (const Watch *w, const GPtrArray *rows, GHashTable *nodes)
+tell_changes (const VvListing *listing, const GPtrArray *before, const GPtrArray *rows)
 {
-  for (guint i = 0; w->rows && i < w->rows->len; i++) {
-    const VvRow *before = w->rows->pdata[i];
-    if (!g_hash_table_contains (nodes, before->device->address))
-      tell (w, w->nodes, before, "removed");
+  for (guint i = 0; before && i < before->len; i++) {
+    const VvRow *row = before->pdata[i];
+    if (!find_row (rows, row->device->address))
+      tell (listing, row, "removed");
   }
   for (guint i = 0; i < rows->len; i++) {
     const VvRow *row = rows->pdata[i];
-    const char *address = row->device->address;
-    JsonNode *before = w->nodes ? g_hash_table_lookup (w->nodes, address) : NULL;
-    if (!before)
-      tell (w, nodes, row, w->nodes ? "added" : "listed");
-    else if (!json_node_equal (before, g_hash_table_lookup (nodes, address)))
-      tell (w, nodes, row, "changed");
+    const VvRow *old = before ? find_row (before, row->device->address) : NULL;
+    if (!old)
+      tell (listing, row, before ? "added" : "listed");
+    else if (!json_node_equal (old->told, row->told))
+      tell (listing, row, "changed");
   }
 }
 
@@ -125,7 +119,6 @@ static void
 forget (Watch *w)
 {
   g_clear_pointer (&w->rows, g_ptr_array_unref);
-  g_clear_pointer (&w->nodes, g_hash_table_unref);
   g_clear_pointer (&w->context, vv_context_free);
 }
 
@@ -142,16 +135,20 @@ look (Watch *w)
   }
   vv_context_set_policy (context, vv_policy_read (context->host));
   GPtrArray *rows = rows_now (w, context);
-  GHashTable *nodes = w->terminal ? NULL : nodes_of (rows);
   if (w->terminal) {
     fputs ("\033[H\033[J", stdout); /* from the top; what was there before goes */
     vv_rows_print (rows, w->listing);
   } else {
-    tell_changes (w, rows, nodes);
+    for (guint i = 0; i < rows->len; i++) {
+      g_autoptr (JsonBuilder) builder = json_builder_new ();
+      VvRow *row = rows->pdata[i];
+      vv_row_json (row, builder);
+      row->told = json_builder_get_root (builder);
+    }
+    tell_changes (w->listing, w->rows, rows);
   }
   forget (w);
   w->rows = rows;
-  w->nodes = nodes;
   w->context = context;
   return fflush (stdout) == 0;
 }

@@ -23,6 +23,7 @@ row_free (VvRow *row)
   vv_selection_free (row->selection);
   g_free (row->name);
   g_free (row->best_driver);
+  g_clear_pointer (&row->told, json_node_unref);
   g_free (row);
 }
 

@@ -19,6 +19,7 @@
  * @best_driver: (nullable): NULL also while the best driver's module is not loaded
  * @best_module: (nullable): not owned
  * @vfio: it is on a VFIO driver
+ * @told: (nullable): its object of list.schema.json, for --watch
  */
 typedef struct {
   const VvContext *context;
@@ -29,6 +30,7 @@ typedef struct {
   char *best_driver;
   const char *best_module;
   gboolean vfio;
+  JsonNode *told;
 } VvRow;
 
 /** VvColumn: in the order in which --help names them */
