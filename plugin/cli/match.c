@@ -21,43 +21,28 @@ tied_with (const VvSelection *selection, const VvCandidate *c)
   return NULL;
 }
 
-/* Returns: (transfer full): the text of the last column */
-static char *
-note_on (const VvSelection *selection, const VvCandidate *c, const char *driver)
-{
-  const VvCandidate *tied = c->excluded ? NULL : tied_with (selection, c);
-  g_autoptr (GString) note = g_string_new (c->excluded || driver ? NULL : _ ("module, not loaded"));
-
-  if (c->excluded)
-    g_string_printf (note, _ ("out: %s"), c->excluded);
-  if (tied && note->len)
-    g_string_append (note, "; ");
-  if (tied)
-    g_string_append_printf (note, _ ("tie with %s"), tied->module);
-  return g_string_free (g_steal_pointer (&note), FALSE);
-}
-
 static void
 add_row (struct libscols_table *table, const VvHost *host, const VvSelection *selection, const VvCandidate *c,
          guint rank)
 {
+  const VvCandidate *tied = rank ? tied_with (selection, c) : NULL;
   g_autofree char *driver = vv_candidate_driver (host, c);
   g_autofree char *number = rank ? g_strdup_printf ("%u", rank) : g_strdup ("-");
   g_autofree char *wildcards =
       c->alias ? g_strdup_printf (g_dngettext (GETTEXT_PACKAGE, "%u wildcard", "%u wildcards", c->wildcards),
                                   c->wildcards)
                : g_strdup (_ ("no alias"));
-  g_autofree char *note = note_on (selection, c, driver);
-  const char *const cells[] = {"",
-                               number,
-                               driver ? driver : c->module,
-                               wildcards,
-                               c->alias ? c->alias : "-",
-                               vv_source_name (c->source),
-                               note,
-                               NULL};
+  g_autoptr (GString) note = g_string_new (driver ? NULL : _ ("module, not loaded"));
 
-  vv_table_add (table, cells);
+  if (!rank)
+    g_string_printf (note, _ ("out: %s"), c->excluded);
+  if (tied && note->len)
+    g_string_append (note, "; ");
+  if (tied)
+    g_string_append_printf (note, _ ("tie with %s"), tied->module);
+  vv_table_add (table,
+                (const char *[]){"", number, driver ? driver : c->module, wildcards,
+                                 c->alias ? c->alias : "-", vv_source_name (c->source), note->str, NULL});
 }
 
 /* What the rule wants, in its own words */
