@@ -63,7 +63,7 @@ is_ours (const VvCheck *check)
 static void
 check_guest_use (const VvCheck *check)
 {
-  g_autofree char *user = vv_vfio_user (check->about.s->context->host, check->device);
+  g_autofree char *user = vv_vfio_user (check->context->host, check->device);
 
   if (user && is_ours (check))
     find (check, "in-use-guest", VV_NOTE, g_strdup_printf (_ ("%s has it: this very domain runs"), user),
@@ -79,7 +79,7 @@ static void
 check_host_use (const VvCheck *check)
 {
   g_autoptr (GPtrArray) reasons =
-      check->on_vfio ? g_ptr_array_new () : vv_host_use (check->about.s->context->host, check->device);
+      check->on_vfio ? g_ptr_array_new () : vv_host_use (check->context->host, check->device);
   gboolean refused = option (check, VV_OPTION_HOST_USE) == VV_HOST_USE_REFUSE;
   g_autofree char *rule = vv_decision_rule (check->choice->decision);
 
@@ -102,7 +102,7 @@ check_entry (VvCheck *check)
 {
   g_autoptr (GError) error = NULL;
 
-  check->entry = vv_journal_load (check->about.s->context->journal, check->device->address, &error);
+  check->entry = vv_journal_load (check->context->journal, check->device->address, &error);
   if (error)
     vv_find_damaged (&check->about, error);
   if (!check->entry)
@@ -133,8 +133,8 @@ check_excluded (const VvCheck *check, const VvCandidate *out)
     return;
   if (!out->alias || (check->chosen && check->chosen->alias && check->chosen->rank < out->rank))
     return;
-  g_autofree char *driver = vv_candidate_driver (check->about.s->context->host, out);
-  gboolean blacklisted = vv_modules_blacklisted (check->about.s->context->modules, out->module);
+  g_autofree char *driver = vv_candidate_driver (check->context->host, out);
+  gboolean blacklisted = vv_modules_blacklisted (check->context->modules, out->module);
   if (!blacklisted && !check->chosen) /* where none is left "no-driver" has all reasons */
     return;
   g_autofree char *grep = vv_settings_grep ("blacklist[[:space:]=].*", out->module);
@@ -224,7 +224,7 @@ needs_iommu_logging (const VvCheck *check, const char *driver)
 {
   VvMigration m;
 
-  return vv_migration_known (check->about.s->context->journal, driver, check->device->modalias, &m) ==
+  return vv_migration_known (check->context->journal, driver, check->device->modalias, &m) ==
              VV_MIGRATION_YES &&
          !m.dma_logging && !check->choice->use.forced;
 }
@@ -236,8 +236,7 @@ migration_remedy (const VvCheck *check, const char *driver)
 {
   const char *address = check->device->address;
   VvMigration m;
-  VvMigratability known =
-      vv_migration_known (check->about.s->context->journal, driver, check->device->modalias, &m);
+  VvMigratability known = vv_migration_known (check->context->journal, driver, check->device->modalias, &m);
 
   if (known == VV_MIGRATION_UNKNOWN && check->on_vfio && g_strcmp0 (driver, check->device->now.driver) == 0)
     return g_strdup_printf ("vfio-variant probe %s", address);
@@ -258,7 +257,7 @@ excluded_remedy (const VvCheck *check)
 {
   for (guint i = 0; vv_choice_requires (check->choice) && i < check->choice->selection->excluded->len; i++) {
     const VvCandidate *c = check->choice->selection->excluded->pdata[i];
-    g_autofree char *driver = vv_candidate_driver (check->about.s->context->host, c);
+    g_autofree char *driver = vv_candidate_driver (check->context->host, c);
     const char *name = driver ? driver : c->module;
     char *remedy = needs_iommu_logging (check, name) ? migration_remedy (check, name) : NULL;
     if (remedy)
@@ -272,7 +271,7 @@ check_choice (const VvCheck *check)
 {
   g_autofree char *rule = vv_decision_rule (check->choice->decision);
   VvVfioPciRefusal refusal =
-      vv_vfio_pci_refuses (check->about.s->context->host, check->about.s->context->modules, check->device);
+      vv_vfio_pci_refuses (check->context->host, check->context->modules, check->device);
 
   for (guint i = 0; i < check->choice->refused->len; i++)
     find (check, "wish-refused", VV_WARNING, g_strdup (check->choice->refused->pdata[i]),
@@ -317,8 +316,8 @@ static gboolean
 is_vendors (const VvCheck *check)
 {
   return check->device->vfio_dev &&
-         !vv_selection_has_driver (check->about.s->context->host, check->choice->selection,
-                                   check->device->now.driver, check->device->now.module);
+         !vv_selection_has_driver (check->context->host, check->choice->selection, check->device->now.driver,
+                                   check->device->now.module);
 }
 
 /* Measured with libvirt 9.0 and 11.3: virPCIDeviceBindToStub() looks whether the device is on the driver that
@@ -391,7 +390,7 @@ tell_choice (VvCheck *check)
   const VvCandidate *c = check->chosen;
   g_autofree char *rule = vv_decision_rule (d);
 
-  check->driver = c ? vv_candidate_driver (check->about.s->context->host, c) : NULL;
+  check->driver = c ? vv_candidate_driver (check->context->host, c) : NULL;
   check->module = c ? g_strdup (c->module) : NULL;
   check->why = check->hostdev && check->hostdev->model && vv_decision_lists (d, check->hostdev->model)
                    ? g_strdup (_ ("the domain's <driver model=>"))
@@ -429,10 +428,10 @@ check_migration (VvCheck *check)
   gboolean required = vv_choice_requires (check->choice);
   gboolean refused = /* vv_attach_opened() */
       required && check->hostdev && check->hostdev->managed && check->hostdev->iommufd &&
-      vv_migration_known (check->about.s->context->journal, driver, check->device->modalias, NULL) ==
+      vv_migration_known (check->context->journal, driver, check->device->modalias, NULL) ==
           VV_MIGRATION_UNKNOWN;
 
-  check->migratable = vv_migration_foresee (check->about.s->context->journal, driver, check->device->modalias,
+  check->migratable = vv_migration_foresee (check->context->journal, driver, check->device->modalias,
                                             &check->choice->use, &why);
   if (!driver || (!check->chosen && !check->on_vfio)) /* it stays on a driver of the host */
     return;
@@ -490,6 +489,7 @@ vv_check_device (const VvCheckContext *s, const VvPlan *plan, const char *addres
   const VvRequested requested = vv_domain_requested (plan->domain, hostdev);
 
   check->about = (VvSubject){s, NULL, vv_findings_new ()};
+  check->context = s->context;
   check->plan = plan;
   check->hostdev = hostdev;
   check->fallback = g_ptr_array_new_with_free_func (g_free);

@@ -263,6 +263,7 @@ typedef struct {
 /**
  * VvCheck: a device that is asked about, and what was found
  * @about: the device; the findings are the check's own
+ * @context: where it is; not owned
  * @plan: what is going to happen to it
  * @hostdev: (nullable): how the plan's domain has it
  * @entry: (nullable): its journal entry
@@ -278,6 +279,7 @@ typedef struct {
  */
 typedef struct {
   VvSubject about;
+  const VvContext *context;
   const VvPlan *plan;
   const VvHostdev *hostdev;
   VvPciDevice *device;
