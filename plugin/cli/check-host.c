@@ -92,8 +92,8 @@ check_groups (const VvSubject *about)
            g_strdup (_ ("use a kernel with CONFIG_VFIO_GROUP=y")));
 }
 
-void
-vv_find_libvirt (const VvSubject *about)
+static void
+check_libvirt (const VvSubject *about)
 {
   const VvLibvirtProcess *p = about->s->libvirt;
 
@@ -214,8 +214,8 @@ vv_denials_newest (const VvHost *host, char **unreadable)
   return newest.line;
 }
 
-void
-vv_find_denials (const VvSubject *about)
+static void
+check_denials (const VvSubject *about)
 {
   g_autofree char *unreadable = NULL;
   g_autofree char *line = vv_denials_newest (about->s->context->host, &unreadable);
@@ -234,8 +234,8 @@ vv_find_denials (const VvSubject *about)
              about->s->privileged ? NULL : g_strdup (_ ("run this as root")));
 }
 
-void
-vv_find_privilege (const VvSubject *about)
+static void
+check_privilege (const VvSubject *about)
 {
   if (!about->s->privileged)
     vv_find (about, "not-root", VV_NOTE, g_strdup (_ ("this was not run by root")),
@@ -243,8 +243,8 @@ vv_find_privilege (const VvSubject *about)
              g_strdup (_ ("run this as root")));
 }
 
-void
-vv_find_tables (const VvSubject *about)
+static void
+check_tables (const VvSubject *about)
 {
   const char *warning = vv_catalog_warning (about->s->context->catalog);
 
@@ -253,8 +253,8 @@ vv_find_tables (const VvSubject *about)
              g_strdup_printf ("depmod %s", about->s->context->host->release));
 }
 
-void
-vv_find_policy (const VvSubject *about)
+static void
+check_policy (const VvSubject *about)
 {
   const GPtrArray *files = about->s->context->policy->files;
 
@@ -332,7 +332,6 @@ check_kernel (const VvSubject *about)
              _ ("before 5.16 drivers publish no aliases for VFIO: variant drivers are found only by alias "
                 "lines in modprobe.d, or named by the policy"),
              NULL);
-  vv_find_tables (about);
   vv_find_silent (about, NULL);
   if (!groups->len)
     vv_find_iommu_off (about);
@@ -468,21 +467,28 @@ check_at_boot (const VvSubject *host)
 }
 
 void
+vv_find_host (const VvSubject *about)
+{
+  check_tables (about);
+  check_policy (about);
+  vv_find_hook_scripts (about);
+  check_denials (about);
+  check_libvirt (about);
+  check_privilege (about);
+}
+
+void
 vv_check_host (const VvSubject *about, JsonObject *daemon)
 {
   check_daemon (about, daemon);
   check_kernel (about);
-  vv_find_policy (about);
+  vv_find_host (about);
   check_hook (about);
   g_autoptr (GPtrArray) faults = vv_nodedev_hooks_faults (about->s->context->hooks);
   for (guint i = 0; i < faults->len; i++)
     vv_find (about, "nodedev-hook", VV_WARNING,
              g_strdup_printf (_ ("a node-device hook is not run: %s"), (char *)faults->pdata[i]),
              _ ("only what nobody but root could have written is run"), NULL);
-  vv_find_hook_scripts (about);
-  vv_find_libvirt (about);
   check_journal (about);
   check_at_boot (about);
-  vv_find_denials (about);
-  vv_find_privilege (about);
 }

@@ -274,16 +274,11 @@ ask (const VvCheckContext *s, const GPtrArray *addresses, Results *r, GError **e
       return FALSE;
   if (r->domain)
     find_in_domain (&domain, r->domain, r->checks);
-  vv_find_tables (&host);
-  vv_find_policy (&host);
-  vv_find_hook_scripts (&host);
-  vv_find_denials (&host);
-  vv_find_libvirt (&host);
+  vv_find_host (&host);
   if (!r->qemu.version)
     vv_find (&host, "qemu-unknown", VV_NOTE,
              g_strdup_printf (_ ("the version of QEMU cannot be told: %s"), r->qemu.problem),
              _ ("live migration of VFIO devices needs QEMU 8.1"), NULL);
-  vv_find_privilege (&host);
   return TRUE;
 }
 

@@ -173,12 +173,6 @@ void vv_find_at_boot (const VvSubject *about, const VvPciDevice *device, const V
 
 /* --- about the host --- */
 
-/** vv_find_libvirt: which libvirt runs, what it does by itself, and whether it can */
-void vv_find_libvirt (const VvSubject *about);
-
-/** vv_find_denials: what SELinux or AppArmor kept from us */
-void vv_find_denials (const VvSubject *about);
-
 /**
  * vv_denials_newest:
  * @unreadable: (out) (transfer full) (nullable): a log that is there and could not be read; NULL: none
@@ -190,14 +184,15 @@ void vv_find_denials (const VvSubject *about);
  */
 char *vv_denials_newest (const VvHost *host, char **unreadable);
 
-/** vv_find_tables: depmod's tables that cannot be read */
-void vv_find_tables (const VvSubject *about);
-
-/** vv_find_policy: files of the policy that do not count */
-void vv_find_policy (const VvSubject *about);
-
-/** vv_find_privilege: what a caller who is not root does not see */
-void vv_find_privilege (const VvSubject *about);
+/**
+ * vv_find_host:
+ * @about: the host
+ *
+ * What check finds as well: which libvirt runs, what it does by itself, and whether it can; other hook
+ * scripts; depmod's tables and files of the policy that cannot be read; what SELinux or AppArmor kept from
+ * us, and what a caller who is not root does not see.
+ */
+void vv_find_host (const VvSubject *about);
 
 /**
  * VvHookUse:
