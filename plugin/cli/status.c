@@ -52,24 +52,22 @@ set_ask_error (GError **error, int errnum, int timeout_ms, const char *path, con
   }
 }
 
-/* Returns: a connected socket, or -1 with errno set */
+/* Returns: 0 with @fd connected, or an errno */
 static int
-dial (const char *path, int timeout_ms)
+dial (const char *path, int timeout_ms, VvFd *fd)
 {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   /* of connect(2), for a place in the queue of a daemon that does not accept, and of read(2) */
   const struct timeval deadline = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
-  g_auto (VvFd) fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-  if (g_strlcpy (address.sun_path, path, sizeof address.sun_path) >= sizeof address.sun_path) {
-    errno = ENAMETOOLONG;
-    return -1;
-  }
-  if (fd < 0 || setsockopt (fd, SOL_SOCKET, SO_SNDTIMEO, &deadline, sizeof deadline) < 0 ||
-      setsockopt (fd, SOL_SOCKET, SO_RCVTIMEO, &deadline, sizeof deadline) < 0 ||
-      connect (fd, (const struct sockaddr *)&address, sizeof address) < 0)
-    return -1;
-  return vv_fd_steal (&fd);
+  if (g_strlcpy (address.sun_path, path, sizeof address.sun_path) >= sizeof address.sun_path)
+    return ENAMETOOLONG;
+  *fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (*fd < 0 || setsockopt (*fd, SOL_SOCKET, SO_SNDTIMEO, &deadline, sizeof deadline) < 0 ||
+      setsockopt (*fd, SOL_SOCKET, SO_RCVTIMEO, &deadline, sizeof deadline) < 0 ||
+      connect (*fd, (const struct sockaddr *)&address, sizeof address) < 0)
+    return errno;
+  return 0;
 }
 
 /* Only root can have put this socket into root's directory (status-socket.h), so the answer is trusted. It is
@@ -109,12 +107,13 @@ ask_daemon (const VvHost *host, int timeout_ms, GError **error)
   g_autofree char *path = g_build_filename (host->run_path, VV_DAEMON_SOCKET, NULL);
   g_autofree char *what = g_strdup_printf ("%s: connect", path);
   g_autoptr (GString) reply = g_string_new (NULL);
-  g_auto (VvFd) fd = dial (path, timeout_ms);
+  g_auto (VvFd) fd = -1;
+  int errnum = dial (path, timeout_ms, &fd);
   char chunk[4096];
   ssize_t n;
 
-  if (fd < 0) {
-    set_ask_error (error, errno, timeout_ms, path, what);
+  if (errnum) {
+    set_ask_error (error, errnum, timeout_ms, path, what);
     return NULL;
   }
   while ((n = TEMP_FAILURE_RETRY (read (fd, chunk, sizeof chunk))) > 0)
