@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "attach.h"
 #include "group.h"
 
 #define COLUMNS "DEVICE,NATIVE,NOW,BEST,GROUP,DOMAIN,MIGRATABLE"

@@ -7,7 +7,6 @@
  */
 #pragma once
 
-#include "attach.h"
 #include "command.h"
 #include "udev.h"
 
