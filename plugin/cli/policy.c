@@ -207,36 +207,6 @@ print_json (const VvPolicy *policy)
 
 /* --- the command --- */
 
-static VvPolicy *
-read_policy (const VvCommon *common, int argc, char **argv, GError **error)
-{
-  VvPolicy *policy;
-
-  if (argc > 1) {
-    policy = vv_policy_new ();
-    for (int i = 1; i < argc; i++)
-      vv_policy_add_path (policy, argv[i]);
-    return policy;
-  }
-  g_autoptr (VvHost) host = vv_host_new (common->sysroot, NULL, error);
-  return host ? vv_policy_read (host) : NULL;
-}
-
-static int
-say_problems (const VvPolicy *policy)
-{
-  int code = VV_EXIT_DONE;
-
-  for (guint i = 0; i < policy->files->len; i++) {
-    const VvPolicyFile *file = policy->files->pdata[i];
-    if (!file->problem)
-      continue;
-    fprintf (stderr, "vfio-variant: %s\n", file->problem);
-    code = VV_EXIT_FAILED;
-  }
-  return code;
-}
-
 int
 vv_cmd_policy (int argc, char **argv)
 {
@@ -257,12 +227,23 @@ vv_cmd_policy (int argc, char **argv)
     return code;
   if (common.sysroot && argc > 1)
     return vv_usage_error (argv[0], _ ("--sysroot or a FILE, not both"));
-  g_autoptr (VvPolicy) policy = read_policy (&common, argc, argv, &error);
-  if (!policy)
+  g_autoptr (VvHost) host = argc > 1 ? NULL : vv_host_new (common.sysroot, NULL, &error);
+  if (error)
     return vv_print_error (error);
+  g_autoptr (VvPolicy) policy = host ? vv_policy_read (host) : vv_policy_new ();
+  for (int i = 1; i < argc; i++)
+    vv_policy_add_path (policy, argv[i]);
   if (common.json)
     print_json (policy);
   else
     print_text (policy);
-  return say_problems (policy);
+  code = VV_EXIT_DONE;
+  for (guint i = 0; i < policy->files->len; i++) {
+    const VvPolicyFile *file = policy->files->pdata[i];
+    if (!file->problem)
+      continue;
+    fprintf (stderr, "vfio-variant: %s\n", file->problem);
+    code = VV_EXIT_FAILED;
+  }
+  return code;
 }
