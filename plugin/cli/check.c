@@ -346,35 +346,18 @@ print_json (const Results *r)
 
 /* --- the command --- */
 
-/* Returns: FALSE with @code set. @domain: (nullable): the --domain; @addresses: (out): of the DEVICE
- * arguments */
-static gboolean
-read_arguments (const VvHost *host, int argc, char **argv, const char *domain, Results *results,
-                GPtrArray **addresses, int *code)
-{
-  g_autoptr (GError) error = NULL;
-
-  if (!domain && !is_domain_file (argv[1])) {
-    *addresses = vv_device_arguments (host, argc, argv, code);
-    return *addresses != NULL;
-  }
-  results->domain = domain ? domain_from_libvirt (domain, &error) : domain_from_file (argv[1], &error);
-  if (!results->domain)
-    *code = vv_print_error (error);
-  return results->domain != NULL;
-}
-
-static int
-check_usage (int argc, char **argv, const char *domain)
+/* Returns: what is wrong with what was asked for, or NULL */
+static const char *
+contradiction (int argc, char **argv, const char *domain)
 {
   if (!domain && argc < 2)
-    return vv_usage_error (argv[0], _ ("a DEVICE, a file with a domain's XML, or --domain is missing"));
+    return _ ("a DEVICE, a file with a domain's XML, or --domain is missing");
   if (domain && argc > 1)
-    return vv_usage_error (argv[0], _ ("--domain or arguments, not both"));
+    return _ ("--domain or arguments, not both");
   for (int i = 1; i < argc && argc > 2; i++)
     if (is_domain_file (argv[i]))
-      return vv_usage_error (argv[0], _ ("one domain at a time, and without further DEVICEs"));
-  return VV_EXIT_DONE;
+      return _ ("one domain at a time, and without further DEVICEs");
+  return NULL;
 }
 
 int
@@ -389,15 +372,16 @@ vv_cmd_check (int argc, char **argv)
        "NAME"},
       {NULL},
   };
-  int code = vv_parse_options (&argc, &argv, "DEVICE... | DOMAIN.xml",
-                               N_ ("Tells which driver a device, or each of a domain, would get at an "
-                                   "attach, and what stands in the way."),
-                               entries, VV_TAKES_ELSEWHERE, &common);
+  int code =
+      vv_parse_options (&argc, &argv, "DEVICE... | DOMAIN.xml",
+                        N_ ("Tells which driver a device, or each of a domain, would get at an attach, and "
+                            "what stands in the way."),
+                        entries, VV_TAKES_ELSEWHERE, &common);
 
-  if (code < 0 && check_usage (argc, argv, domain) != VV_EXIT_DONE)
-    code = VV_EXIT_USAGE;
   if (code >= 0)
     return code;
+  if (contradiction (argc, argv, domain))
+    return vv_usage_error (argv[0], "%s", contradiction (argc, argv, domain));
   VvContext *context = vv_context_new (common.sysroot, common.release, FALSE, &error);
   if (!context)
     return vv_print_error (error);
@@ -405,9 +389,13 @@ vv_cmd_check (int argc, char **argv)
   g_auto (Results) results = {.along = g_ptr_array_new (),
                               .checks = g_ptr_array_new_with_free_func ((GDestroyNotify)vv_check_free),
                               .findings = vv_findings_new ()};
-  if (!read_arguments (context->host, argc, argv, domain, &results, &addresses, &code))
+  if (domain)
+    results.domain = domain_from_libvirt (domain, &error);
+  else if (is_domain_file (argv[1]))
+    results.domain = domain_from_file (argv[1], &error);
+  else if (!(addresses = vv_device_arguments (context->host, argc, argv, &code)))
     return code;
-  if (!ask (check, addresses, &results, &error))
+  if (error || !ask (check, addresses, &results, &error))
     return vv_print_error (error);
   if (common.json) {
     print_json (&results);
