@@ -52,13 +52,14 @@ check_group (const VvSubject *about, const VvPciDevice *device, const GPtrArray 
                _ ("VFIO gives out a group as a whole: QEMU would not start, and the host loses what it uses "
                   "if that device is taken, too"),
                g_strdup (_ ("put one of the two devices into another slot, or end that use")));
-    } else
+    } else {
       vv_find (about, "group", VV_PROBLEM,
                g_strdup_printf (_ ("%s, in the same IOMMU group %s, is on %s"), member->address,
                                 device->iommu_group, member->now.driver),
                _ ("VFIO gives out a group as a whole: QEMU would not start unless the guest has that device, "
                   "too, or no driver of the host does"),
                g_strdup_printf ("vfio-variant bind %s", member->address));
+    }
   }
 }
 
