@@ -98,12 +98,12 @@ vv_choice_takes (const VvContext *s, const VvPciDevice *device, const VvChoice *
 
 VvChoice *
 vv_choose (const VvContext *s, const VvPciDevice *device, const VvEntry *entry, const char *seen_driver,
-           const VvRequested *requested, const char *whose, GError **error)
+           const VvOptions *requested, const char *whose, GError **error)
 {
   const char *model = requested ? requested->model : NULL;
   g_autofree char *name = g_strdup (model);
   char *drivers[] = {name, NULL};
-  VvOptions narrowed = requested ? requested->options : (VvOptions){0};
+  VvOptions narrowed = requested ? *requested : (VvOptions){0};
   const VvMigrationUse *use = requested ? &requested->use : NULL;
 
   if (!model)

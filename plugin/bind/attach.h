@@ -41,8 +41,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvChoice, vv_choice_free)
  * model is no driver's name
  */
 VvChoice *vv_choose (const VvContext *context, const VvPciDevice *device, const VvEntry *entry,
-                     const char *seen_driver, const VvRequested *requested, const char *whose,
-                     GError **error);
+                     const char *seen_driver, const VvOptions *requested, const char *whose, GError **error);
 
 /** vv_choice_takes: Returns: whether @device may be on @driver, if somebody else chose that */
 gboolean vv_choice_takes (const VvContext *context, const VvPciDevice *device, const VvChoice *choice,

@@ -11,6 +11,7 @@
 
 #include "journal.h"
 #include "pci-device.h"
+#include "policy.h"
 
 /**
  * VvMigratability:
@@ -23,13 +24,6 @@ typedef enum {
   VV_MIGRATION_NO,
   VV_MIGRATION_YES,
 } VvMigratability;
-
-/** VvAnswer: of a fact that may not be known */
-typedef enum {
-  VV_ANSWER_UNKNOWN,
-  VV_ANSWER_NO,
-  VV_ANSWER_YES,
-} VvAnswer;
 
 /**
  * VvMigration:
@@ -52,20 +46,6 @@ typedef struct {
   gboolean dma_logging;
   VvAnswer iommu_logging;
 } VvMigration;
-
-/**
- * VvMigrationUse:
- * @iommufd: whether QEMU gets the device through iommufd
- * @others: the domain has other VFIO devices, too
- * @forced: the device has QEMU's property enable-migration=on: QEMU does without dirty tracking
- *
- * How a domain has a device. All 0: nothing is known of a domain.
- */
-typedef struct {
-  VvAnswer iommufd;
-  gboolean others;
-  gboolean forced;
-} VvMigrationUse;
 
 /**
  * vv_migration_probe:

@@ -10,14 +10,6 @@
 
 static const VvOption options_of_domain[] = {VV_OPTION_FALLBACK, VV_OPTION_MIGRATABLE};
 
-void
-vv_requested_clear (VvRequested *r)
-{
-  g_free (r->model);
-  vv_options_clear (&r->options);
-  *r = (VvRequested){0};
-}
-
 static void
 add (GString *text, const char *name, const char *value)
 {
@@ -26,7 +18,7 @@ add (GString *text, const char *name, const char *value)
 
 /* Words with blanks between them: names of drivers have none. */
 char *
-vv_requested_to_text (const VvRequested *r)
+vv_requested_to_text (const VvOptions *r)
 {
   g_autoptr (GString) text = g_string_new (r->use.iommufd == VV_ANSWER_YES ? "iommufd=yes" : "iommufd=no");
 
@@ -36,12 +28,12 @@ vv_requested_to_text (const VvRequested *r)
     add (text, FORCED, "yes");
   if (r->model)
     add (text, "model", r->model);
-  for (char **name = r->options.drivers; name && *name; name++)
+  for (char **name = r->drivers; name && *name; name++)
     add (text, "driver", *name);
   for (gsize i = 0; i < G_N_ELEMENTS (options_of_domain); i++)
-    if (r->options.values[options_of_domain[i]])
+    if (r->values[options_of_domain[i]])
       add (text, vv_option_name (options_of_domain[i]),
-           vv_option_value (options_of_domain[i], r->options.values[options_of_domain[i]]));
+           vv_option_value (options_of_domain[i], r->values[options_of_domain[i]]));
   return g_string_free (g_steal_pointer (&text), FALSE);
 }
 
@@ -63,7 +55,7 @@ read_use (const char *name, const char *value, VvMigrationUse *use)
 }
 
 static gboolean
-read_word (const char *word, VvRequested *r, GPtrArray *drivers)
+read_word (const char *word, VvOptions *r, GPtrArray *drivers)
 {
   g_auto (GStrv) parts = g_strsplit (word, "=", 2);
   const char *value = parts[0] ? parts[1] : NULL;
@@ -74,8 +66,8 @@ read_word (const char *word, VvRequested *r, GPtrArray *drivers)
     return TRUE;
   for (gsize i = 0; i < G_N_ELEMENTS (options_of_domain); i++)
     if (strcmp (parts[0], vv_option_name (options_of_domain[i])) == 0) {
-      r->options.values[options_of_domain[i]] = vv_option_parse (options_of_domain[i], value);
-      return r->options.values[options_of_domain[i]] != 0;
+      r->values[options_of_domain[i]] = vv_option_parse (options_of_domain[i], value);
+      return r->values[options_of_domain[i]] != 0;
     }
   gboolean is_driver = strcmp (parts[0], "driver") == 0;
   if ((!is_driver && strcmp (parts[0], "model") != 0) || !vv_name_is_safe (value))
@@ -90,11 +82,11 @@ read_word (const char *word, VvRequested *r, GPtrArray *drivers)
 }
 
 gboolean
-vv_requested_from_text (const char *text, VvRequested *requested)
+vv_requested_from_text (const char *text, VvOptions *requested)
 {
   g_auto (GStrv) words = g_strsplit (text ? text : "", " ", -1);
   g_autoptr (GPtrArray) drivers = g_ptr_array_new_with_free_func (g_free);
-  g_auto (VvRequested) r = {0};
+  g_auto (VvOptions) r = {0};
 
   *requested = r;
   for (char **word = words; *word; word++)
@@ -102,9 +94,9 @@ vv_requested_from_text (const char *text, VvRequested *requested)
       return FALSE;
   if (drivers->len) {
     g_ptr_array_add (drivers, NULL);
-    r.options.drivers = (char **)g_ptr_array_free (g_steal_pointer (&drivers), FALSE);
+    r.drivers = (char **)g_ptr_array_free (g_steal_pointer (&drivers), FALSE);
   }
   *requested = r;
-  r = (VvRequested){0};
+  r = (VvOptions){0};
   return TRUE;
 }

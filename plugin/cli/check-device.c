@@ -204,7 +204,7 @@ check_libvirts_choice (const VvCheck *check)
   const VvLibvirtProcess *libvirt = check->about.s->libvirt;
 
   if (!libvirt || libvirt->version < VV_LIBVIRT_CHOOSES ||
-      (check->hostdev && (!check->hostdev->managed || check->hostdev->model)))
+      (check->hostdev && (!check->hostdev->managed || check->hostdev->requested.model)))
     return;
   const VvCandidate *best = best_in_table (check->choice->selection->candidates, NULL);
   best = best_in_table (check->choice->selection->excluded, best);
@@ -297,7 +297,8 @@ check_choice (const VvCheck *check)
               : excluded_remedy (check));
     return;
   }
-  gboolean by_gate = check->hostdev && check->hostdev->managed && check->hostdev->iommufd;
+  gboolean by_gate =
+      check->hostdev && check->hostdev->managed && check->hostdev->requested.use.iommufd == VV_ANSWER_YES;
   if (vv_decision_is_strict (check->choice->decision))
     find (check, "strict", VV_NOTE,
           g_strdup_printf (
@@ -392,7 +393,8 @@ tell_choice (VvCheck *check)
 
   check->driver = c ? vv_candidate_driver (check->context->host, c) : NULL;
   check->module = c ? g_strdup (c->module) : NULL;
-  check->why = check->hostdev && check->hostdev->model && vv_decision_lists (d, check->hostdev->model)
+  check->why = check->hostdev && check->hostdev->requested.model &&
+                       vv_decision_lists (d, check->hostdev->requested.model)
                    ? g_strdup (_ ("the domain's <driver model=>"))
                : d->file ? g_strdup (rule)
                : c && c->alias
@@ -427,7 +429,8 @@ check_migration (VvCheck *check)
   const char *why = NULL;
   gboolean required = vv_choice_requires (check->choice);
   gboolean refused = /* vv_attach_opened() */
-      required && check->hostdev && check->hostdev->managed && check->hostdev->iommufd &&
+      required && check->hostdev && check->hostdev->managed &&
+      check->hostdev->requested.use.iommufd == VV_ANSWER_YES &&
       vv_migration_known (check->context->journal, driver, check->device->modalias, NULL) ==
           VV_MIGRATION_UNKNOWN;
 
@@ -486,7 +489,6 @@ vv_check_device (const VvCheckContext *s, const VvPlan *plan, const char *addres
 {
   g_autoptr (VvCheck) check = g_new0 (VvCheck, 1);
   g_autofree char *whose = plan->domain ? g_strdup_printf ("domain %s", plan->domain->name) : NULL;
-  const VvRequested requested = vv_domain_requested (plan->domain, hostdev);
 
   check->about = (VvSubject){s, NULL, vv_findings_new ()};
   check->context = s->context;
@@ -498,7 +500,8 @@ vv_check_device (const VvCheckContext *s, const VvPlan *plan, const char *addres
     return NULL;
   check->about.name = check->device->address;
   check_entry (check);
-  check->choice = vv_choose (s->context, check->device, check->entry, NULL, &requested, whose, error);
+  check->choice = vv_choose (s->context, check->device, check->entry, NULL,
+                             hostdev ? &hostdev->requested : NULL, whose, error);
   if (!check->choice)
     return NULL;
   check->on_vfio = vv_on_vfio (s->context->host, check->device, check->choice->selection);

@@ -95,7 +95,7 @@ migratable (const VvRow *row, VvAnswer *needs_iommufd)
 {
   const char *driver = row->vfio ? row->device->now.driver : row->best_driver;
   const VvEntry *entry = row->entry;
-  g_auto (VvRequested) requested = {0};
+  g_auto (VvOptions) requested = {0};
   VvMigration m;
 
   *needs_iommufd = VV_ANSWER_UNKNOWN;

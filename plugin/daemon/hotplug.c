@@ -49,10 +49,10 @@ static VvChoice *
 choose_as_requested (const VvContext *context, const VvHotplugRequest *request, const VvPciDevice *device,
                      const VvEntry *entry, gboolean *start, GError **error)
 {
-  const VvRequested by_version = {.use = {.iommufd = request->libvirt && request->libvirt < LIBVIRT_IOMMUFD
-                                                         ? VV_ANSWER_NO
-                                                         : VV_ANSWER_UNKNOWN}};
-  g_auto (VvRequested) by_domain = {0};
+  const VvOptions by_version = {.use = {.iommufd = request->libvirt && request->libvirt < LIBVIRT_IOMMUFD
+                                                       ? VV_ANSWER_NO
+                                                       : VV_ANSWER_UNKNOWN}};
+  g_auto (VvOptions) by_domain = {0};
 
   /* libvirt opens a device that goes to QEMU by iommufd before the hook's "start" (VvHostdev): what that
    * would do is done here, by what the hook's "prepare" has written. */

@@ -18,6 +18,12 @@ is_of (const VvEntry *entry, const VvDomain *domain)
   return entry && g_strcmp0 (entry->domain_uuid, domain->uuid) == 0;
 }
 
+static gboolean
+by_iommufd (const VvHostdev *hostdev)
+{
+  return hostdev->requested.use.iommufd == VV_ANSWER_YES;
+}
+
 /* --- what a device may get --- */
 
 static VvChoice *
@@ -25,9 +31,8 @@ choose_silently (const VvContext *context, const VvDomain *domain, const VvHostd
                  const VvPciDevice *device, const VvEntry *entry, GError **error)
 {
   g_autofree char *whose = g_strdup_printf ("domain %s", domain->name);
-  const VvRequested requested = vv_domain_requested (domain, hostdev);
 
-  return vv_choose (context, device, entry, NULL, &requested, whose, error);
+  return vv_choose (context, device, entry, NULL, &hostdev->requested, whose, error);
 }
 
 /* For a device as it is just now, not locked. Returns: (transfer full) (nullable): NULL: there is no such
@@ -96,7 +101,7 @@ may_be_strict (const VvPolicy *policy, const VvDomain *domain)
   gboolean may_be = policy->rules->len || policy->defaults->len;
 
   for (guint i = 0; !may_be && i < domain->hostdevs->len; i++)
-    may_be = ((VvHostdev *)domain->hostdevs->pdata[i])->wish != NULL;
+    may_be = !vv_options_are_empty (&((VvHostdev *)domain->hostdevs->pdata[i])->requested);
   return may_be;
 }
 
@@ -223,10 +228,9 @@ note_domain (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, con
    * "start"; until then the first one's claim stays, so that the loser's "release" does not take the device
    * from under the winner. */
   if (b->entry->state != VV_STATE_NOTED || !b->entry->domain || is_of (b->entry, domain)) {
-    const VvRequested requested = vv_domain_requested (domain, hostdev);
     vv_entry_set_domain (b->entry, domain->name, domain->uuid);
     g_free (b->entry->requested);
-    b->entry->requested = vv_requested_to_text (&requested); /* for the gate, which sees no domain */
+    b->entry->requested = vv_requested_to_text (&hostdev->requested); /* for the gate, which sees no domain */
     g_clear_pointer (&b->entry->failed, g_free);
   }
   return vv_binding_save (b, error);
@@ -240,7 +244,7 @@ ask_ahead (const VvHostdev *hostdev, const VvBinding *b, const VvChoice *choice)
   const VvPciDevice *d = b->device;
   g_autoptr (GError) error = NULL;
 
-  if (hostdev->iommufd && vv_choice_requires (choice) && is_on_vfio (b, choice) &&
+  if (by_iommufd (hostdev) && vv_choice_requires (choice) && is_on_vfio (b, choice) &&
       vv_migration_known (b->context->journal, d->now.driver, d->modalias, NULL) == VV_MIGRATION_UNKNOWN &&
       !vv_attach_can_migrate (b->context, d, &choice->use, &error))
     g_message ("%s", error->message);
@@ -295,12 +299,13 @@ prepare_unmanaged (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *
     return FALSE;
   if (!manages (choice) || is_on_vfio (b, choice)) {
     ask_ahead (hostdev, b, choice);
-    return !hostdev->iommufd || !refuse_staying (b->context, b->device, choice, error);
+    return !by_iommufd (hostdev) || !refuse_staying (b->context, b->device, choice, error);
   }
   if (!prepare_chosen (domain, hostdev, b, choice, error) ||
-      (!hostdev->iommufd && !vv_selection_force (choice->selection, VV_GENERIC_DRIVER, error)))
+      (!by_iommufd (hostdev) && !vv_selection_force (choice->selection, VV_GENERIC_DRIVER, error)))
     return FALSE;
-  return hostdev->iommufd ? vv_attach (b, choice, error) : vv_binding_detach (b, choice->selection, error);
+  return by_iommufd (hostdev) ? vv_attach (b, choice, error)
+                              : vv_binding_detach (b, choice->selection, error);
 }
 
 /* What we have detached goes home; what was away before stays there. */
@@ -367,7 +372,7 @@ vv_domain_foresee (const VvContext *context, const VvDomain *domain, GError **re
 static gboolean
 is_opened_by_libvirt (const VvContext *context, const VvHostdev *hostdev, const VvPciDevice *device)
 {
-  pid_t holder = hostdev->iommufd ? vv_vfio_holder (context->host, device) : 0;
+  pid_t holder = by_iommufd (hostdev) ? vv_vfio_holder (context->host, device) : 0;
 
   return holder && vv_is_libvirt (context->host, holder);
 }

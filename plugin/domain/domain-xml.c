@@ -12,10 +12,6 @@
 #define ALIAS_LIMIT 256
 #define PROBLEM_LIMIT 64 /* nobody reads more */
 
-/* Terms that clear themselves */
-typedef VvOptions VvWish;
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (VvWish, vv_options_clear)
-
 static char *
 text_of (const xmlNode *parent, const char *name)
 {
@@ -70,11 +66,8 @@ static void
 hostdev_free (VvHostdev *h)
 {
   g_free (h->address);
-  g_free (h->model);
   g_free (h->alias);
-  if (h->wish)
-    vv_options_clear (h->wish);
-  g_free (h->wish);
+  vv_options_clear (&h->requested);
   g_free (h);
 }
 
@@ -94,8 +87,8 @@ add_hostdev (VvDomain *domain, const xmlNode *node, gboolean iommufd)
   VvHostdev *h = g_new0 (VvHostdev, 1);
   h->address = g_steal_pointer (&address);
   h->managed = attribute_is (node, "managed", "yes", FALSE);
-  h->iommufd = attribute_is (driver, "iommufd", "yes", iommufd);
-  h->model = vv_xml_attribute (driver, "model");
+  h->requested.use.iommufd = attribute_is (driver, "iommufd", "yes", iommufd) ? VV_ANSWER_YES : VV_ANSWER_NO;
+  h->requested.model = vv_xml_attribute (driver, "model");
   h->alias = vv_xml_attribute (vv_xml_child (node, "alias"), "name");
   g_ptr_array_add (domain->hostdevs, h);
 }
@@ -143,10 +136,11 @@ add_problem (VvDomain *domain, const GError *error)
 static gboolean
 is_whole_wish (const xmlNode *node, GError **error)
 {
-  g_auto (VvWish) wish = vv_options_from_xml (node);
+  g_auto (VvOptions) wish = {0};
   g_autofree char *alias = vv_xml_attribute (node, "alias");
   g_autofree char *address = vv_xml_attribute (node, "address");
 
+  vv_options_from_xml (&wish, node);
   if (!alias == !address)
     return vv_xml_fail (node, error, _ ("<hostdev> needs either alias or address"));
   if (vv_options_are_empty (&wish))
@@ -177,10 +171,9 @@ take_wish (VvDomain *domain, const xmlNode *node, GError **error)
   if (!hostdev)
     return vv_xml_fail (node, error, _ ("the domain has no PCI hostdev with %s %s"),
                         alias ? _ ("the alias") : _ ("the address"), alias ? alias : address);
-  if (hostdev->wish)
+  if (!vv_options_are_empty (&hostdev->requested))
     return vv_xml_fail (node, error, _ ("a second wish for %s; the first counts"), hostdev->address);
-  hostdev->wish = g_new0 (VvOptions, 1);
-  *hostdev->wish = vv_options_from_xml (node);
+  vv_options_from_xml (&hostdev->requested, node);
   return TRUE;
 }
 
@@ -238,7 +231,7 @@ read_overrides (VvDomain *domain, const xmlNode *root)
     for (const xmlNode *p = frontend ? frontend->children : NULL; p; p = p->next)
       if (vv_xml_is_element (p, "property") && attribute_is (p, "name", "enable-migration", FALSE) &&
           attribute_is (p, "value", "on", FALSE))
-        hostdev->migration_on = TRUE;
+        hostdev->requested.use.forced = TRUE;
   }
 }
 
@@ -266,6 +259,8 @@ vv_domain_parse (const char *xml, gsize length, GError **error)
   gboolean iommufd = attribute_is (vv_xml_child (root, "iommufd"), "enabled", "yes", FALSE);
   for (const xmlNode *node = devices ? devices->children : NULL; node; node = node->next)
     add_hostdev (domain, node, iommufd);
+  for (guint i = 0; i < domain->hostdevs->len; i++)
+    ((VvHostdev *)domain->hostdevs->pdata[i])->requested.use.others = domain->vfio_devices > 1;
   read_overrides (domain, root);
   read_metadata (domain, root);
   return domain;
@@ -282,18 +277,4 @@ vv_domain_free (VvDomain *domain)
   g_ptr_array_unref (domain->hostdevs);
   g_ptr_array_unref (domain->problems);
   g_free (domain);
-}
-
-VvRequested
-vv_domain_requested (const VvDomain *domain, const VvHostdev *hostdev)
-{
-  if (!hostdev)
-    return (VvRequested){0};
-  return (VvRequested){
-      .model = hostdev->model,
-      .options = hostdev->wish ? *hostdev->wish : (VvOptions){0},
-      .use = {.iommufd = hostdev->iommufd ? VV_ANSWER_YES : VV_ANSWER_NO,
-              .others = domain->vfio_devices > 1,
-              .forced = hostdev->migration_on},
-  };
 }

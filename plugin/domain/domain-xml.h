@@ -9,7 +9,7 @@
 #pragma once
 
 #include "error.h"
-#include "requested.h"
+#include "policy.h"
 
 /** The largest domain XML that is read: libvirt's own limit on one string in its protocol is 4 MiB, libxml2's
  * on a document 10,000,000 bytes. */
@@ -19,22 +19,19 @@
  * VvHostdev:
  * @address: the PCI address on the host
  * @managed: libvirt detaches and reattaches it
- * @model: (nullable): <driver model='...'/>: the administrator asks for this driver (libvirt >= 10)
  * @alias: (nullable): the name in its <alias>
- * @iommufd: QEMU gets it through iommufd: <driver iommufd='yes'/> (libvirt >= 12.1) or, unless that says
- * 'no', the domain's <iommufd enabled='yes'/> (libvirt >= 12.2). libvirt opens such a device itself, in
- * qemuProcessPrepareHost(), before it runs the hook's "start"
- * @migration_on: <qemu:override> gives it QEMU's property enable-migration=on
- * @wish: (nullable): what the domain's metadata wants of it: drivers, fallback, migratable
+ * @requested: what the domain requests for it. The model is <driver model='...'/> (libvirt >= 10); drivers,
+ * fallback and migratable are the metadata's. QEMU gets it through iommufd by <driver iommufd='yes'/>
+ * (libvirt
+ * >= 12.1) or, unless that says 'no', by the domain's <iommufd enabled='yes'/> (libvirt >= 12.2): libvirt
+ * opens such a device itself, in qemuProcessPrepareHost(), before it runs the hook's "start".
+ * enable-migration=on comes from <qemu:override>
  */
 typedef struct {
   char *address;
   gboolean managed;
-  gboolean iommufd;
-  gboolean migration_on;
-  char *model;
   char *alias;
-  VvOptions *wish;
+  VvOptions requested;
 } VvHostdev;
 
 /**
@@ -68,11 +65,3 @@ typedef struct {
 VvDomain *vv_domain_parse (const char *xml, gsize length, GError **error);
 void vv_domain_free (VvDomain *domain);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvDomain, vv_domain_free)
-
-/**
- * vv_domain_requested:
- * @hostdev: (nullable): one of @domain's; NULL: nothing is known of a domain
- *
- * Returns: (transfer none): what the domain requests for that device; not to be cleared
- */
-VvRequested vv_domain_requested (const VvDomain *domain, const VvHostdev *hostdev);

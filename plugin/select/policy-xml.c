@@ -255,17 +255,16 @@ static const VvXmlElement policy_element = {"vfio-variant", NULL, in_policy, TRU
 
 /* --- what it says --- */
 
-VvOptions
-vv_options_from_xml (const xmlNode *element)
+void
+vv_options_from_xml (VvOptions *options, const xmlNode *element)
 {
   g_autofree char *drivers = vv_xml_attribute (element, "driver");
-  VvOptions options = {.drivers = drivers ? split (drivers) : NULL};
 
+  options->drivers = drivers ? split (drivers) : NULL;
   for (VvOption option = 0; option < VV_OPTIONS; option++) {
     g_autofree char *value = vv_xml_attribute (element, vv_option_name (option));
-    options.values[option] = value ? vv_option_parse (option, value) : 0;
+    options->values[option] = value ? vv_option_parse (option, value) : 0;
   }
-  return options;
 }
 
 static int
@@ -317,7 +316,7 @@ add_rule (VvPolicy *policy, const char *path, const xmlNode *node, GError **erro
   g_autoptr (VvRule) rule = vv_rule_new (path, vv_xml_line (node));
 
   read_match (rule, node);
-  rule->options = vv_options_from_xml (node);
+  vv_options_from_xml (&rule->options, node);
   if (policy->rules->len + policy->defaults->len == VV_POLICY_RULE_LIMIT)
     return vv_xml_fail (node, error, _ ("it has over %d rules"), VV_POLICY_RULE_LIMIT);
   if (!is_default && !rule->address && !rule->physical_function && !rule->native_driver && !rule->modalias &&

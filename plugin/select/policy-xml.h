@@ -75,6 +75,6 @@ gboolean vv_is_migratable (const char *value);
     "migratable", N_ ("ignore, prefer or require"), vv_is_migratable                                         \
   }
 
-/** vv_options_from_xml: Returns: (transfer full): by vv_options_clear(): the options that @element, which was
- * checked, has as attributes; all may be unsaid */
-VvOptions vv_options_from_xml (const xmlNode *element);
+/** vv_options_from_xml: adds to @options, of which none is said, those that @element, which was checked, has
+ * as attributes; all may be unsaid */
+void vv_options_from_xml (VvOptions *options, const xmlNode *element);

@@ -49,6 +49,7 @@ void
 vv_options_clear (VvOptions *options)
 {
   g_strfreev (options->drivers);
+  g_free (options->model);
   *options = (VvOptions){0};
 }
 

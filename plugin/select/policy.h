@@ -84,20 +84,50 @@ const char *vv_option_value (VvOption option, int value);
 /** vv_option_parse: Returns: the value whose spelling @text is; 0 when there is none */
 int vv_option_parse (VvOption option, const char *text);
 
+/** VvAnswer: of a fact that may not be known */
+typedef enum {
+  VV_ANSWER_UNKNOWN,
+  VV_ANSWER_NO,
+  VV_ANSWER_YES,
+} VvAnswer;
+
+/**
+ * VvMigrationUse:
+ * @iommufd: whether QEMU gets the device through iommufd
+ * @others: the domain has other VFIO devices, too
+ * @forced: the device has QEMU's property enable-migration=on: QEMU does without dirty tracking
+ *
+ * How a domain has a device. All 0: nothing is known of a domain.
+ */
+typedef struct {
+  VvAnswer iommufd;
+  gboolean others;
+  gboolean forced;
+} VvMigrationUse;
+
 /**
  * VvOptions:
  * @drivers: (nullable): "auto" alone; or drivers or modules by name, first wanted first, "generic" among
  * them; NULL: nothing is said
  * @values: for each VvOption
+ * @model: (nullable): <driver model='...'/> of a domain's hostdev: the only driver that is wanted; no rule
+ * has it
+ * @use: how a domain has the device; no rule has it
+ *
+ * What a rule of the policy, or a domain, requests for a device.
  */
 typedef struct {
   char **drivers;
   int values[VV_OPTIONS];
+  char *model;
+  VvMigrationUse use;
 } VvOptions;
 
 void vv_options_clear (VvOptions *options);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (VvOptions, vv_options_clear)
 
-/** vv_options_are_empty: Returns: whether @options say nothing */
+/** vv_options_are_empty: Returns: whether @options have neither drivers nor values: nothing that a rule could
+ * say */
 gboolean vv_options_are_empty (const VvOptions *options);
 
 /**

@@ -16,13 +16,13 @@
 #define NAMESPACE "urn:vfio-variant:domain:1"
 
 static void
-assert_wish (const VvOptions *wish)
+assert_requested (const VvOptions *requested)
 {
-  if (!wish)
-    return;
-  g_assert_true (wish->drivers || wish->values[VV_OPTION_FALLBACK] || wish->values[VV_OPTION_MIGRATABLE]);
-  for (guint i = 0; wish->drivers && wish->drivers[i]; i++)
-    g_assert_true (vv_name_is_safe (wish->drivers[i]));
+  for (VvOption option = 0; option < VV_OPTIONS; option++)
+    if (option != VV_OPTION_FALLBACK && option != VV_OPTION_MIGRATABLE)
+      g_assert_cmpint (requested->values[option], ==, 0);
+  for (guint i = 0; requested->drivers && requested->drivers[i]; i++)
+    g_assert_true (vv_name_is_safe (requested->drivers[i]));
 }
 
 static void
@@ -49,7 +49,7 @@ LLVMFuzzerTestOneInput (const guint8 *data, gsize size)
     g_autofree char *address = vv_pci_address_parse (hostdev->address, NULL);
     g_assert_cmpstr (address, ==, hostdev->address);
     g_assert_nonnull (memmem (data, size, "hostdev", strlen ("hostdev"))); /* as hooks/qemu.c has it */
-    assert_wish (hostdev->wish);
+    assert_requested (&hostdev->requested);
   }
   for (guint i = 0; domain && i < domain->problems->len; i++) {
     g_assert_true (g_str_has_prefix (domain->problems->pdata[i], "domain XML:"));

@@ -26,10 +26,10 @@ LLVMFuzzerTestOneInput (const guint8 *data, gsize size)
   g_assert_cmpstr (again->host.override, ==, entry->host.override);
   g_assert_cmpint (again->state, ==, entry->state);
   g_assert_cmpstr (again->failed, ==, entry->failed);
-  g_auto (VvRequested) requested = {0};
+  g_auto (VvOptions) requested = {0};
   if (vv_requested_from_text (entry->requested, &requested) && entry->requested) {
     g_autofree char *text = vv_requested_to_text (&requested);
-    g_auto (VvRequested) same = {0};
+    g_auto (VvOptions) same = {0};
     g_assert_true (vv_requested_from_text (text, &same));
   }
   return 0;

@@ -21,7 +21,7 @@ tell (const char *path, GError **error)
     return FALSE;
   for (guint i = 0; i < domain->hostdevs->len; i++) {
     const VvHostdev *h = domain->hostdevs->pdata[i];
-    if (h->wish)
+    if (!vv_options_are_empty (&h->requested))
       printf ("%s: %s wished\n", path, h->address);
   }
   for (guint i = 0; i < domain->problems->len; i++)

@@ -75,7 +75,7 @@ test_a_wish_is_narrowed (void)
   g_autoptr (Fixture) f = fixture_under ("driver='mlx5_vfio_pci generic' fallback='none'");
   g_autoptr (VvBinding) b = open_nic (f);
   g_auto (GStrv) drivers = g_strsplit ("special-vfio generic", " ", -1);
-  const VvRequested requested = {.options = {.drivers = drivers}};
+  const VvOptions requested = {.drivers = drivers};
   g_autoptr (VvChoice) choice = vv_choose (f->s, b->device, NULL, NULL, &requested, "domain vm1", NULL);
   g_autofree char *candidates = candidates_of (choice);
 

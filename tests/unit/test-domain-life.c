@@ -684,12 +684,9 @@ hostdev_of (const Fixture *f)
 static void
 wishes (const Fixture *f, const char *drivers, VvFallback fallback, VvMigratable migratable)
 {
-  VvOptions *wish = hostdev_of (f)->wish;
+  VvOptions *wish = &hostdev_of (f)->requested;
 
-  if (wish)
-    vv_options_clear (wish);
-  else
-    wish = hostdev_of (f)->wish = g_new0 (VvOptions, 1);
+  g_strfreev (wish->drivers);
   wish->drivers = drivers ? g_strsplit (drivers, " ", -1) : NULL;
   wish->values[VV_OPTION_FALLBACK] = fallback;
   wish->values[VV_OPTION_MIGRATABLE] = migratable;

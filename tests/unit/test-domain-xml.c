@@ -28,7 +28,7 @@ told (const VvDomain *domain)
   for (guint i = 0; i < domain->hostdevs->len; i++) {
     const VvHostdev *h = domain->hostdevs->pdata[i];
     g_string_append_printf (text, "%s%s%s%s%s", i ? ", " : "", h->address, h->managed ? " managed" : "",
-                            h->model ? " " : "", h->model ? h->model : "");
+                            h->requested.model ? " " : "", h->requested.model ? h->requested.model : "");
   }
   return g_string_free (g_steal_pointer (&text), FALSE);
 }
@@ -127,7 +127,8 @@ test_iommufd (void)
     g_autoptr (VvDomain) domain = parse (cases[i].xml, &error);
     g_assert_no_error (error);
     g_assert_cmpuint (domain->hostdevs->len, ==, 1);
-    g_assert_cmpint (((VvHostdev *)domain->hostdevs->pdata[0])->iommufd, ==, cases[i].iommufd);
+    g_assert_cmpint (((VvHostdev *)domain->hostdevs->pdata[0])->requested.use.iommufd, ==,
+                     cases[i].iommufd ? VV_ANSWER_YES : VV_ANSWER_NO);
   }
 }
 
@@ -352,14 +353,15 @@ wished (const VvDomain *domain)
 
   for (guint i = 0; i < domain->hostdevs->len; i++) {
     const VvHostdev *h = domain->hostdevs->pdata[i];
-    if (!h->wish)
+    if (vv_options_are_empty (&h->requested))
       continue;
-    g_autofree char *drivers = h->wish->drivers ? g_strjoinv ("+", h->wish->drivers) : g_strdup ("-");
-    g_string_append_printf (text, "%s%s %s %s %s", text->len ? ", " : "", h->address, drivers,
-                            vv_option_value (VV_OPTION_FALLBACK, h->wish->values[VV_OPTION_FALLBACK]),
-                            vv_option_value (VV_OPTION_MIGRATABLE, h->wish->values[VV_OPTION_MIGRATABLE]));
-    g_assert_cmpint (h->wish->values[VV_OPTION_UNMANAGED], ==, 0);
-    g_assert_cmpint (h->wish->values[VV_OPTION_HOST_USE], ==, 0);
+    g_autofree char *drivers = h->requested.drivers ? g_strjoinv ("+", h->requested.drivers) : g_strdup ("-");
+    g_string_append_printf (
+        text, "%s%s %s %s %s", text->len ? ", " : "", h->address, drivers,
+        vv_option_value (VV_OPTION_FALLBACK, h->requested.values[VV_OPTION_FALLBACK]),
+        vv_option_value (VV_OPTION_MIGRATABLE, h->requested.values[VV_OPTION_MIGRATABLE]));
+    g_assert_cmpint (h->requested.values[VV_OPTION_UNMANAGED], ==, 0);
+    g_assert_cmpint (h->requested.values[VV_OPTION_HOST_USE], ==, 0);
   }
   return g_string_free (g_steal_pointer (&text), FALSE);
 }

@@ -11,14 +11,12 @@ test_there_and_back (void)
 {
   char mlx5[] = "mlx5-vfio-pci", generic[] = "generic", model[] = "xe-vfio-pci";
   char *drivers[] = {mlx5, generic, NULL};
-  const VvRequested cases[] = {
+  const VvOptions cases[] = {
       {.use = {.iommufd = VV_ANSWER_NO}},
       {.use = {.iommufd = VV_ANSWER_YES, .others = TRUE, .forced = TRUE}},
       {.model = model, .use = {.iommufd = VV_ANSWER_YES}},
-      {.options = {.drivers = drivers}, .use = {.iommufd = VV_ANSWER_YES, .others = TRUE}},
-      {.options =
-           {.values =
-                {[VV_OPTION_FALLBACK] = VV_FALLBACK_NONE, [VV_OPTION_MIGRATABLE] = VV_MIGRATABLE_REQUIRE}},
+      {.drivers = drivers, .use = {.iommufd = VV_ANSWER_YES, .others = TRUE}},
+      {.values = {[VV_OPTION_FALLBACK] = VV_FALLBACK_NONE, [VV_OPTION_MIGRATABLE] = VV_MIGRATABLE_REQUIRE},
        .use = {.iommufd = VV_ANSWER_NO}},
   };
   static const char *const texts[] = {
@@ -31,13 +29,12 @@ test_there_and_back (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autofree char *text = vv_requested_to_text (&cases[i]);
-    g_auto (VvRequested) read = {0};
+    g_auto (VvOptions) read = {0};
     g_assert_cmpstr (text, ==, texts[i]);
     g_assert_true (vv_requested_from_text (text, &read));
     g_assert_cmpstr (read.model, ==, cases[i].model);
     g_assert_cmpmem (&read.use, sizeof read.use, &cases[i].use, sizeof cases[i].use);
-    g_assert_cmpmem (read.options.values, sizeof read.options.values, cases[i].options.values,
-                     sizeof cases[i].options.values);
+    g_assert_cmpmem (read.values, sizeof read.values, cases[i].values, sizeof cases[i].values);
     g_autofree char *again = vv_requested_to_text (&read);
     g_assert_cmpstr (again, ==, text);
   }
@@ -46,7 +43,7 @@ test_there_and_back (void)
 static void
 test_nothing (void)
 {
-  g_auto (VvRequested) read = {0};
+  g_auto (VvOptions) read = {0};
 
   g_assert_true (vv_requested_from_text (NULL, &read));
   g_assert_cmpint (read.use.iommufd, ==, VV_ANSWER_UNKNOWN);
@@ -69,12 +66,12 @@ test_what_is_none (void)
                                       "other-devices=no"};
 
   for (gsize i = 0; i < G_N_ELEMENTS (texts); i++) {
-    VvRequested read;
+    VvOptions read;
     g_test_message ("%s", texts[i]);
     g_assert_false (vv_requested_from_text (texts[i], &read));
     g_assert_cmpint (read.use.iommufd, ==, VV_ANSWER_UNKNOWN);
     g_assert_null (read.model);
-    g_assert_null (read.options.drivers);
+    g_assert_null (read.drivers);
   }
 }
 
