@@ -20,42 +20,12 @@ struct VvCatalog {
 };
 
 static void
-candidate_free (VvCandidate *c)
-{
-  g_free (c->module);
-  g_free (c->alias);
-  g_free (c->driver);
-  g_free (c->excluded);
-  g_free (c);
-}
-
-static VvCandidate *
-candidate_new (const char *module, const char *alias, VvSource source)
-{
-  VvCandidate *c = g_new0 (VvCandidate, 1);
-
-  c->module = vv_module_name (module);
-  c->alias = g_strdup (alias);
-  c->wildcards = alias ? vv_modalias_wildcards (alias) : 0;
-  c->source = source;
-  return c;
-}
-
-const char *
-vv_source_name (VvSource source)
-{
-  static const char *const names[] = {"modprobe.d", "modules.alias", "builtin", "default", "forced"};
-
-  return names[source];
-}
-
-static void
 add_entry (VvCatalog *catalog, const char *pattern, const char *module, VvSource source)
 {
   if (!g_str_has_prefix (pattern, catalog->prefix) || !vv_name_is_safe (module) ||
       strnlen (pattern, ALIAS_LIMIT) == ALIAS_LIMIT) /* modprobe.d's lines know no limit */
     return;
-  VvCandidate *c = candidate_new (module, pattern, source);
+  VvCandidate *c = vv_candidate_new (module, pattern, source);
   if (vv_modules_blacklisted (catalog->modules, c->module))
     c->excluded = g_strdup (_ (BLACKLISTED));
   g_ptr_array_add (catalog->entries, c);
@@ -148,7 +118,7 @@ vv_catalog_new (const VvHost *host, VvModules *modules, const char *prefix)
 
   catalog->modules = modules;
   catalog->prefix = g_strconcat (prefix, "_", NULL);
-  catalog->entries = g_ptr_array_new_with_free_func ((GDestroyNotify)candidate_free);
+  catalog->entries = g_ptr_array_new_with_free_func ((GDestroyNotify)vv_candidate_free);
   catalog->warning = g_string_new (NULL);
   vv_modules_each_alias (modules, add_modprobe_alias, catalog);
   read_modules_alias (catalog, host);
@@ -176,17 +146,6 @@ vv_catalog_warning (const VvCatalog *catalog)
   return catalog->warning->len ? catalog->warning->str : NULL;
 }
 
-static const VvCandidate *
-find_module (const GPtrArray *candidates, const char *module)
-{
-  for (guint i = 0; i < candidates->len; i++) {
-    const VvCandidate *c = candidates->pdata[i];
-    if (strcmp (c->module, module) == 0)
-      return c;
-  }
-  return NULL;
-}
-
 /* A line of modules.builtin: kernel/drivers/vfio/pci/mlx5/mlx5-vfio-pci.ko */
 static char *
 variant_in_line (const char *line)
@@ -212,7 +171,7 @@ vv_catalog_silent (const VvCatalog *catalog, const VvHost *host)
 
   for (char **line = lines; *line; line++) {
     g_autofree char *module = variant_in_line (*line);
-    if (module && !find_module (catalog->entries, module))
+    if (module && !vv_candidate_of_module (catalog->entries, module))
       g_ptr_array_add (silent, g_steal_pointer (&module));
   }
   return silent;
@@ -223,7 +182,7 @@ static void
 take (VvSelection *selection, const VvCandidate *e)
 {
   VvCandidate *c = g_new0 (VvCandidate, 1);
-  const VvCandidate *better = find_module (selection->candidates, e->module);
+  const VvCandidate *better = vv_candidate_of_module (selection->candidates, e->module);
 
   *c = *e;
   c->module = g_strdup (e->module);
@@ -242,18 +201,15 @@ vv_catalog_select (const VvCatalog *catalog, const char *modalias, GError **erro
 
   if (!key)
     return NULL;
-  VvSelection *selection = g_new0 (VvSelection, 1);
-  selection->key = key;
-  selection->candidates = g_ptr_array_new_with_free_func ((GDestroyNotify)candidate_free);
-  selection->excluded = g_ptr_array_new_with_free_func ((GDestroyNotify)candidate_free);
+  VvSelection *selection = vv_selection_new (key);
   for (guint i = 0; i < catalog->entries->len; i++) {
     const VvCandidate *e = catalog->entries->pdata[i];
     if (vv_modalias_match (e->alias, key))
       take (selection, e);
   }
   if (g_str_has_prefix (key, VV_PREFIX_VFIO "_pci:") &&
-      !find_module (selection->candidates, VV_GENERIC_MODULE) &&
-      !find_module (selection->excluded, VV_GENERIC_MODULE)) {
+      !vv_candidate_of_module (selection->candidates, VV_GENERIC_MODULE) &&
+      !vv_candidate_of_module (selection->excluded, VV_GENERIC_MODULE)) {
     /* where no table offers the generic driver it is there all the same, or may be: the last resort */
     VvCandidate c = {.module = (char *)VV_GENERIC_MODULE, .source = VV_SOURCE_DEFAULT};
     if (vv_modules_blacklisted (catalog->modules, c.module))
@@ -261,176 +217,4 @@ vv_catalog_select (const VvCatalog *catalog, const char *modalias, GError **erro
     take (selection, &c);
   }
   return selection;
-}
-
-void
-vv_selection_free (VvSelection *selection)
-{
-  if (!selection)
-    return;
-  g_free (selection->key);
-  g_ptr_array_unref (selection->candidates);
-  g_ptr_array_unref (selection->excluded);
-  g_free (selection->ruled_by);
-  g_free (selection);
-}
-
-static gboolean
-check_name (const char *driver, GError **error)
-{
-  if (vv_name_is_safe (driver))
-    return TRUE;
-  g_autofree char *shown = g_strescape (driver, NULL);
-  g_set_error (error, VV_ERROR, VV_ERROR_INVALID, _ ("'%.80s' is no driver name"), shown);
-  return FALSE;
-}
-
-void
-vv_selection_exclude (VvSelection *selection, VvCandidate *c, const char *why)
-{
-  c->excluded = g_strdup (why);
-  g_ptr_array_add (selection->excluded, c);
-}
-
-void
-vv_selection_exclude_at (VvSelection *selection, guint i, const char *why)
-{
-  vv_selection_exclude (selection, g_ptr_array_steal_index (selection->candidates, i), why);
-}
-
-char *
-vv_selection_why_none (const VvSelection *selection)
-{
-  g_autoptr (GString) text = g_string_new (NULL);
-
-  for (guint i = 0; i < selection->excluded->len; i++) {
-    const VvCandidate *c = selection->excluded->pdata[i];
-    g_string_append_printf (text, "%s%s (%s)", i ? "; " : "", c->module, c->excluded);
-  }
-  return text->len ? g_string_free (g_steal_pointer (&text), FALSE) : g_strdup (_ ("the kernel offers none"));
-}
-
-VvCandidate *
-vv_candidate_forced (const char *driver)
-{
-  VvCandidate *forced = candidate_new (driver, NULL, VV_SOURCE_FORCED);
-
-  forced->driver = g_strdup (driver);
-  return forced;
-}
-
-gboolean
-vv_selection_force (VvSelection *selection, const char *driver, GError **error)
-{
-  if (!check_name (driver, error))
-    return FALSE;
-  g_autofree char *why = g_strdup_printf (_ ("'%s' was asked for"), driver);
-  while (selection->candidates->len)
-    vv_selection_exclude_at (selection, 0, why);
-  g_ptr_array_add (selection->candidates, vv_candidate_forced (driver));
-  return TRUE;
-}
-
-gboolean
-vv_selection_begin_with (const VvHost *host, VvSelection *selection, const char *driver, const char *why,
-                         GError **error)
-{
-  if (!check_name (driver, error))
-    return FALSE;
-  const VvCandidate *first = vv_candidates_find (host, selection->candidates, driver);
-  if (!first) {
-    g_ptr_array_insert (selection->candidates, 0, vv_candidate_forced (driver));
-    return TRUE;
-  }
-  while (selection->candidates->pdata[0] != first)
-    vv_selection_exclude_at (selection, 0, why);
-  return TRUE;
-}
-
-char *
-vv_candidate_driver (const VvHost *host, const VvCandidate *candidate)
-{
-  /* what was asked for by its driver's name may be there under that very name */
-  g_autofree char *folder =
-      candidate->driver ? g_build_filename ("bus/pci/drivers", candidate->driver, NULL) : NULL;
-
-  if (folder && vv_io_exists (host->sys, folder))
-    return g_strdup (candidate->driver);
-  if (strcmp (candidate->module, VV_GENERIC_MODULE) == 0)
-    return g_strdup (VV_GENERIC_DRIVER);
-  return vv_module_driver (host, "pci", candidate->module);
-}
-
-static char *
-plain_name (const char *name)
-{
-  return vv_module_name (strcmp (name, VV_DRIVER_GENERIC) == 0 ? VV_GENERIC_DRIVER : name);
-}
-
-gboolean
-vv_driver_same (const char *a, const char *b)
-{
-  g_autofree char *x = plain_name (a);
-  g_autofree char *y = plain_name (b);
-
-  return strcmp (x, y) == 0;
-}
-
-VvCandidate *
-vv_candidate_named (const VvHost *host, const GPtrArray *candidates, const char *name)
-{
-  for (guint i = 0; i < candidates->len; i++) {
-    VvCandidate *c = candidates->pdata[i];
-    g_autofree char *driver = vv_candidate_driver (host, c);
-    if (vv_driver_same (c->module, name) || (driver && vv_driver_same (driver, name)))
-      return c;
-  }
-  return NULL;
-}
-
-/* @module: (nullable): the driver's own. It rules most candidates out without a look at sysfs. */
-static const VvCandidate *
-find_driver (const VvHost *host, const GPtrArray *candidates, const char *driver, const char *module)
-{
-  for (guint i = 0; i < candidates->len; i++) {
-    const VvCandidate *c = candidates->pdata[i];
-    if (!c->driver && strcmp (c->module, VV_GENERIC_MODULE) != 0 && g_strcmp0 (c->module, module) != 0)
-      continue;
-    g_autofree char *name = vv_candidate_driver (host, c);
-    if (g_strcmp0 (name, driver) == 0)
-      return c;
-  }
-  return NULL;
-}
-
-const VvCandidate *
-vv_candidates_find (const VvHost *host, const GPtrArray *candidates, const char *driver)
-{
-  g_autofree char *module = driver ? vv_driver_module (host, "pci", driver) : NULL;
-
-  return driver ? find_driver (host, candidates, driver, module) : NULL;
-}
-
-static gboolean
-has_module (const GPtrArray *candidates, const char *module)
-{
-  for (guint i = 0; i < candidates->len; i++)
-    if (strcmp (((VvCandidate *)candidates->pdata[i])->module, module) == 0)
-      return TRUE;
-  return FALSE;
-}
-
-gboolean
-vv_selection_has_driver (const VvHost *host, const VvSelection *selection, const char *driver,
-                         const char *module)
-{
-  if (!driver)
-    return FALSE;
-  g_autofree char *found = module ? NULL : vv_driver_module (host, "pci", driver);
-  const char *its = module ? module : found;
-  if (strcmp (driver, VV_GENERIC_DRIVER) == 0 || find_driver (host, selection->candidates, driver, its) ||
-      find_driver (host, selection->excluded, driver, its))
-    return TRUE;
-  g_autofree char *likely = vv_module_name (driver); /* of one that is not loaded */
-  return !its && (has_module (selection->candidates, likely) || has_module (selection->excluded, likely));
 }

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * policy: the administrator's rules: which of the catalog's candidates a device may get, and what else is
- * wanted of it.
+ * policy: the administrator's rules: which drivers a device may get, and what else is wanted of it.
  *
- * Owns: what a rule can match and say, the order in which rules count, and what that makes of a selection.
- * One principle throughout: what is said first counts. Knows nothing of files or XML (policy-xml), of how
- * devices move, nor of domains, whose wishes are options like any other.
+ * Owns: what a rule can match and say, and which rule counts. Knows nothing of files or XML (policy-xml), of
+ * candidates and what becomes of them (choice), nor of domains, whose wishes are options like any other.
  */
 #pragma once
 
-#include "catalog.h"
 #include "pci-device.h"
 
-/** What a driver list can say besides names and VV_DRIVER_GENERIC: the catalog's order. */
+/** What a driver list may call the generic driver. */
+#define VV_DRIVER_GENERIC "generic"
+
+/** What a driver list can say besides names: the catalog's order. */
 #define VV_DRIVER_AUTO "auto"
 
 /**
@@ -80,6 +80,9 @@ const char *vv_option_name (VvOption option);
 
 /** vv_option_value: Returns: the spelling of a value ("next"), "" for 0 */
 const char *vv_option_value (VvOption option, int value);
+
+/** vv_option_built_in: Returns: the value that holds where nobody says any */
+int vv_option_built_in (VvOption option);
 
 /** vv_option_parse: Returns: the value whose spelling @text is; 0 when there is none */
 int vv_option_parse (VvOption option, const char *text);
@@ -215,72 +218,7 @@ gboolean vv_policy_has_at_boot (const VvPolicy *policy);
 /** vv_policy_warn: logs what is wrong with files of the policy */
 void vv_policy_warn (const VvPolicy *policy);
 
-/**
- * VvDecision:
- * @file, @line: (nullable): the rule that decided; NULL: no rule speaks of the device
- * @options: what holds for the device; everything is said
- * @said: which of @options the administrator said; the others are built in
- * @whose: (nullable): whose wish has a part in @options
- */
-typedef struct {
-  char *file;
-  guint line;
-  VvOptions options;
-  gboolean said[VV_OPTIONS];
-  char *whose;
-} VvDecision;
-
-void vv_decision_free (VvDecision *decision);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvDecision, vv_decision_free)
-
-/**
- * vv_policy_decide:
- * @native_driver: (nullable): the device's driver on the host, when it is known
- *
- * Returns: (transfer full): what the policy wants of the device
- */
-VvDecision *vv_policy_decide (const VvPolicy *policy, const VvPciDevice *device, const char *native_driver);
-
-/** vv_decision_rule: Returns: (transfer full): who decided, in words: "policy FILE:LINE", "domain vm1" after
- * a wish of its, both, or "no rule" */
-char *vv_decision_rule (const VvDecision *decision);
-
-/** vv_decision_is_strict: Returns: whether a device that cannot have what was decided is to be refused: the
- * administrator, or the domain's owner, asked for that */
-gboolean vv_decision_is_strict (const VvDecision *decision);
-
-/**
- * vv_decision_narrow:
- * @selection: what the catalog offers for the device
- * @wish: what a domain wants of the device
- * @whose: whose wish that is, for the messages
- *
- * A wish may be stricter than the policy, and choose among the drivers that it lists; where it lists none,
- * among the candidates of @selection. Only the administrator can name another module. A wish for drivers of
- * which none is granted, and for no fallback, leaves no driver at all.
- *
- * Returns: (transfer full) (element-type utf8): what was not granted, a sentence each; empty when all was
- */
-GPtrArray *vv_decision_narrow (VvDecision *decision, const VvHost *host, const VvSelection *selection,
-                               const VvOptions *wish, const char *whose);
-
-/** vv_decision_lists: Returns: whether @driver is one of those that are listed by name */
-gboolean vv_decision_lists (const VvDecision *decision, const char *driver);
-
-/** vv_decision_allows: Returns: whether libvirt may choose @driver: with "auto" any, else one of those that
- * are listed */
-gboolean vv_decision_allows (const VvDecision *decision, const char *driver);
-
-/** Returns: (transfer none) (nullable): why a domain cannot be migrated with the device on @driver, as what
- * follows "it"; NULL: that is not known */
-typedef const char *(*VvCannotMigrate) (const char *driver, gpointer data);
-
-/**
- * vv_decision_apply:
- * @cannot_migrate: asked when the decision cares, with @data
- *
- * Makes of @selection what was decided: what remains of the candidates is what may be tried, in this order;
- * what does not is excluded with the rule. Nothing may remain.
- */
-void vv_decision_apply (const VvDecision *decision, const VvHost *host, VvSelection *selection,
-                        VvCannotMigrate cannot_migrate, gpointer data);
+/** vv_policy_match: Returns: (transfer none) (nullable): the first rule that matches the device, of the
+ * driver
+ * @native_driver (nullable) on the host, when that is known; NULL: none does */
+const VvRule *vv_policy_match (const VvPolicy *policy, const VvPciDevice *device, const char *native_driver);
