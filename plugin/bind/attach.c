@@ -11,18 +11,6 @@
 #define PROBLEM_LIMIT 256 /* bytes of why a driver failed that an entry keeps, */
 #define FAILED_LIMIT 4096 /* and about so many of all: an entry has a limit of its own */
 
-void
-vv_choice_free (VvChoice *choice)
-{
-  if (!choice)
-    return;
-  vv_selection_free (choice->selection);
-  vv_decision_free (choice->decision);
-  if (choice->refused)
-    g_ptr_array_unref (choice->refused);
-  g_free (choice);
-}
-
 typedef struct {
   const VvJournal *journal;
   const char *modalias;
@@ -40,92 +28,58 @@ why_not_migratable (const char *driver, gpointer data)
              : NULL;
 }
 
-/* @why: (nullable): why its probe refuses the device; the policy and domains cannot change that */
-static void
-exclude_generic (VvSelection *selection, const char *why)
+/* NULL, too, where it is not known: it is on VFIO and nobody saw it before */
+static const char *
+driver_on_host (const VvContext *s, const VvPciDevice *device, const VvEntry *entry, const char *seen_driver,
+                const VvChoice *choice)
 {
-  for (guint i = 0; why && i < selection->candidates->len; i++) {
-    const VvCandidate *c = selection->candidates->pdata[i];
-    if (strcmp (c->module, VV_GENERIC_MODULE) != 0)
-      continue;
-    vv_selection_exclude_at (selection, i, why);
-    return;
-  }
-}
-
-static VvChoice *
-choose (const VvContext *s, const VvPciDevice *device, const VvEntry *entry, const char *seen_driver,
-        const VvOptions *wish, const VvMigrationUse *use, const char *whose, GError **error)
-{
-  VvSelection *selection = vv_catalog_select (s->catalog, device->modalias, error);
-  Asked asked = {s->journal, device->modalias, use};
   const char *now = seen_driver ? seen_driver : device->now.driver;
   const char *module = seen_driver ? NULL : device->now.module;
-  const char *native_driver = NULL; /* unknown, too, when it is on VFIO and nobody saw it before */
 
-  if (!selection)
-    return NULL;
-  VvChoice *choice = g_new0 (VvChoice, 1);
-  choice->selection = selection;
-  choice->use = use ? *use : (VvMigrationUse){0};
   if (entry && entry->host_known)
-    native_driver = entry->host.driver;
-  else if (!device->vfio_dev && !vv_selection_has_driver (s->host, selection, now, module))
-    native_driver = now;
-  choice->decision = vv_policy_decide (s->policy, device, native_driver);
-  choice->refused =
-      wish ? vv_decision_narrow (choice->decision, s->host, selection, wish, whose) : g_ptr_array_new ();
-  vv_decision_apply (choice->decision, s->host, selection, why_not_migratable, &asked);
-  exclude_generic (selection, vv_vfio_pci_reason (vv_vfio_pci_refuses (s->host, s->modules, device)));
-  return choice;
-}
-
-/* --- what cannot be had --- */
-
-gboolean
-vv_choice_requires (const VvChoice *choice)
-{
-  return choice->decision->options.values[VV_OPTION_MIGRATABLE] == VV_MIGRATABLE_REQUIRE;
-}
-
-gboolean
-vv_choice_takes (const VvContext *s, const VvPciDevice *device, const VvChoice *choice, const char *driver)
-{
-  return vv_decision_allows (choice->decision, driver) &&
-         !(vv_choice_requires (choice) && vv_migration_foresee (s->journal, driver, device->modalias,
-                                                                &choice->use, NULL) == VV_MIGRATION_NO);
+    return entry->host.driver;
+  return device->vfio_dev || vv_choice_has_driver (s->host, choice, now, module) ? NULL : now;
 }
 
 VvChoice *
 vv_choose (const VvContext *s, const VvPciDevice *device, const VvEntry *entry, const char *seen_driver,
            const VvOptions *requested, const char *whose, GError **error)
 {
-  const char *model = requested ? requested->model : NULL;
-  g_autofree char *name = g_strdup (model);
-  char *drivers[] = {name, NULL};
-  VvOptions narrowed = requested ? *requested : (VvOptions){0};
-  const VvMigrationUse *use = requested ? &requested->use : NULL;
+  g_autoptr (VvChoice) choice = vv_catalog_select (s->catalog, device->modalias, error);
 
-  if (!model)
-    return choose (s, device, entry, seen_driver, requested ? &narrowed : NULL, use, whose, error);
-  if (!vv_name_is_safe (model)) {
-    g_autofree char *shown = g_strescape (model, NULL);
-    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, _ ("'%.80s' is no driver name"), shown);
+  if (!choice)
     return NULL;
-  }
-  narrowed.drivers = drivers;
-  g_autoptr (VvChoice) choice = choose (s, device, entry, seen_driver, &narrowed, use, whose, error);
-  if (!choice || !vv_decision_lists (choice->decision, model)) /* it was refused: the policy's list stands */
-    return g_steal_pointer (&choice);
-  VvSelection *selection = choice->selection;
-  const VvCandidate *wanted = vv_candidate_named (s->host, selection->candidates, model);
-  g_autofree char *why = g_strdup_printf (_ ("'%s' was asked for"), model);
-  for (guint i = 0; i < selection->candidates->len;)
-    if (selection->candidates->pdata[i] == wanted)
-      i++;
+  vv_choice_decide (choice, s->policy, device, driver_on_host (s, device, entry, seen_driver, choice));
+  if (requested && !vv_choice_narrow (choice, s->host, requested, whose, error))
+    return NULL;
+  Asked asked = {s->journal, device->modalias, &choice->options.use};
+  vv_choice_apply (choice, s->host, why_not_migratable, &asked);
+  const char *model = choice->options.model;
+  const VvCandidate *only = model ? vv_candidate_named (s->host, choice->candidates, model) : NULL;
+  g_autofree char *other = model ? g_strdup_printf (_ ("'%s' was asked for"), model) : NULL;
+  /* why the generic driver's probe refuses the device; the policy and domains cannot change that */
+  const char *refuses = vv_vfio_pci_reason (vv_vfio_pci_refuses (s->host, s->modules, device));
+  for (guint i = 0; i < choice->candidates->len;) {
+    const VvCandidate *c = choice->candidates->pdata[i];
+    if (refuses && strcmp (c->module, VV_GENERIC_MODULE) == 0)
+      vv_choice_exclude_at (choice, i, refuses);
+    else if (model && c != only)
+      vv_choice_exclude_at (choice, i, other);
     else
-      vv_selection_exclude_at (selection, i, why);
+      i++;
+  }
   return g_steal_pointer (&choice);
+}
+
+/* --- what cannot be had --- */
+
+gboolean
+vv_choice_takes (const VvContext *s, const VvPciDevice *device, const VvChoice *choice, const char *driver)
+{
+  return vv_choice_allows (choice, driver) &&
+         !(vv_choice_requires (choice) &&
+           vv_migration_foresee (s->journal, driver, device->modalias, &choice->options.use, NULL) ==
+               VV_MIGRATION_NO);
 }
 
 /* What fails because of the device's own affairs, as being in use, is not the policy's doing. @problem:
@@ -133,13 +87,12 @@ vv_choose (const VvContext *s, const VvPciDevice *device, const VvEntry *entry, 
 static void
 fail (const VvChoice *choice, GError *problem, GError **error)
 {
-  if (!vv_decision_is_strict (choice->decision) ||
-      !(g_error_matches (problem, VV_ERROR, VV_ERROR_FAILED) ||
-        g_error_matches (problem, VV_ERROR, VV_ERROR_NOT_FOUND))) {
+  if (!vv_choice_is_strict (choice) || !(g_error_matches (problem, VV_ERROR, VV_ERROR_FAILED) ||
+                                         g_error_matches (problem, VV_ERROR, VV_ERROR_NOT_FOUND))) {
     g_propagate_error (error, problem);
     return;
   }
-  g_autofree char *rule = vv_decision_rule (choice->decision);
+  g_autofree char *rule = vv_choice_rule (choice);
   g_set_error (error, VV_ERROR, VV_ERROR_POLICY, _ ("%s takes nothing else: %s"), rule, problem->message);
   g_error_free (problem);
 }
@@ -147,7 +100,7 @@ fail (const VvChoice *choice, GError *problem, GError **error)
 static void
 none_is_left (const VvPciDevice *device, const VvChoice *choice, GError **error)
 {
-  g_autofree char *why = vv_selection_why_none (choice->selection);
+  g_autofree char *why = vv_choice_why_none (choice);
   g_autoptr (GString) refused = g_string_new (NULL);
 
   for (guint i = 0; i < choice->refused->len; i++)
@@ -160,13 +113,13 @@ gboolean
 vv_choice_check (const VvContext *s, const VvPciDevice *device, const VvChoice *choice, GError **error)
 {
   g_autoptr (GError) problem = NULL;
-  gboolean strict = vv_decision_is_strict (choice->decision);
+  gboolean strict = vv_choice_is_strict (choice);
 
-  if (!choice->selection->candidates->len) {
+  if (!choice->candidates->len) {
     none_is_left (device, choice, strict ? error : NULL);
     return !strict;
   }
-  if (vv_binding_load_ahead (s, choice->selection, &problem) || !strict)
+  if (vv_binding_load_ahead (s, choice, &problem) || !strict)
     return TRUE;
   g_prefix_error (&problem, "%s: ", device->address);
   fail (choice, g_steal_pointer (&problem), error);
@@ -216,13 +169,13 @@ vv_attach_record_failed (VvBinding *b)
 
 /* The driver that the device is on has not failed, whatever is written. Returns: whether any was skipped */
 static gboolean
-skip_failed (const VvBinding *b, VvSelection *selection)
+skip_failed (const VvBinding *b, VvChoice *choice)
 {
   const char *failed = b->entry ? b->entry->failed : NULL;
   gboolean skipped = FALSE;
 
-  for (guint i = 0; failed && i < selection->candidates->len;) {
-    const VvCandidate *c = selection->candidates->pdata[i];
+  for (guint i = 0; failed && i < choice->candidates->len;) {
+    const VvCandidate *c = choice->candidates->pdata[i];
     g_autofree char *driver = vv_candidate_driver (b->context->host, c);
     g_autofree char *why = why_failed (failed, c->module);
     if (!why || (driver && g_strcmp0 (driver, b->device->now.driver) == 0)) {
@@ -230,7 +183,7 @@ skip_failed (const VvBinding *b, VvSelection *selection)
       continue;
     }
     g_message ("%s: %s is not tried again: it %s", b->device->address, c->module, why);
-    vv_selection_exclude_at (selection, i, why);
+    vv_choice_exclude_at (choice, i, why);
     skipped = TRUE;
   }
   return skipped;
@@ -238,14 +191,14 @@ skip_failed (const VvBinding *b, VvSelection *selection)
 
 /* What has just failed is not tried a second time because the next one cannot migrate. */
 static void
-exclude_failed (VvSelection *selection, const VvChange *change)
+exclude_failed (VvChoice *choice, const VvChange *change)
 {
   for (guint k = 0; k < change->attempts->len; k++) {
     const VvAttempt *a = change->attempts->pdata[k];
     g_autofree char *why = g_strdup_printf (_ ("failed at %s: %s"), a->step, a->problem);
-    for (guint i = selection->candidates->len; i-- > 0;)
-      if (strcmp (((VvCandidate *)selection->candidates->pdata[i])->module, a->module) == 0)
-        vv_selection_exclude_at (selection, i, why);
+    for (guint i = choice->candidates->len; i-- > 0;)
+      if (strcmp (((VvCandidate *)choice->candidates->pdata[i])->module, a->module) == 0)
+        vv_choice_exclude_at (choice, i, why);
   }
 }
 
@@ -277,14 +230,14 @@ vv_attach_can_migrate (const VvContext *s, const VvPciDevice *device, const VvMi
 
 /* The driver that the device is on is out; FALSE: there is none besides. */
 static gboolean
-exclude_current (const VvContext *s, const VvPciDevice *device, VvSelection *selection, const char *why)
+exclude_current (const VvContext *s, const VvPciDevice *device, VvChoice *choice, const char *why)
 {
-  for (guint i = 0; i < selection->candidates->len; i++) {
-    g_autofree char *driver = vv_candidate_driver (s->host, selection->candidates->pdata[i]);
+  for (guint i = 0; i < choice->candidates->len; i++) {
+    g_autofree char *driver = vv_candidate_driver (s->host, choice->candidates->pdata[i]);
     if (g_strcmp0 (driver, device->now.driver) != 0)
       continue;
-    vv_selection_exclude_at (selection, i, why);
-    return selection->candidates->len > 0;
+    vv_choice_exclude_at (choice, i, why);
+    return choice->candidates->len > 0;
   }
   return FALSE;
 }
@@ -295,14 +248,14 @@ static gboolean
 try_another (VvBinding *b, VvChoice *choice, const GError *immobile, GError **error)
 {
   if (!g_error_matches (immobile, VV_ERROR, VV_ERROR_POLICY)) {
-    g_autofree char *rule = vv_decision_rule (choice->decision);
+    g_autofree char *rule = vv_choice_rule (choice);
     g_set_error (error, VV_ERROR, VV_ERROR_POLICY,
                  _ ("%s: whether %s can migrate it, which %s requires, could not be told: %s"),
                  b->device->address, b->device->now.driver, rule, immobile->message);
     return FALSE;
   }
-  exclude_failed (choice->selection, b->change);
-  if (exclude_current (b->context, b->device, choice->selection, immobile->message))
+  exclude_failed (choice, b->change);
+  if (exclude_current (b->context, b->device, choice, immobile->message))
     return TRUE;
   none_is_left (b->device, choice, error);
   return FALSE;
@@ -313,9 +266,9 @@ try_another (VvBinding *b, VvChoice *choice, const GError *immobile, GError **er
 static gboolean
 refuse_opened (const VvContext *s, const VvPciDevice *device, const VvChoice *choice, GError **error)
 {
-  g_autofree char *rule = vv_decision_rule (choice->decision);
-  g_autofree char *out = choice->selection->excluded->len ? vv_selection_why_none (choice->selection) : NULL;
-  const GPtrArray *candidates = choice->selection->candidates;
+  g_autofree char *rule = vv_choice_rule (choice);
+  g_autofree char *out = choice->excluded->len ? vv_choice_why_none (choice) : NULL;
+  const GPtrArray *candidates = choice->candidates;
   g_autofree char *driver = candidates->len ? vv_candidate_driver (s->host, candidates->pdata[0]) : NULL;
   g_autofree char *remedy = NULL; /* what has the device there before libvirt opens it */
 
@@ -338,15 +291,15 @@ vv_attach_opened (const VvBinding *b, VvChoice *choice, gboolean must_know, GErr
   const VvContext *s = b->context;
   const VvPciDevice *d = b->device;
 
-  if (!vv_decision_is_strict (choice->decision))
+  if (!vv_choice_is_strict (choice))
     return TRUE;
-  skip_failed (b, choice->selection);
-  if (!vv_candidates_find (s->host, choice->selection->candidates, d->now.driver))
+  skip_failed (b, choice);
+  if (!vv_candidates_find (s->host, choice->candidates, d->now.driver))
     return refuse_opened (s, d, choice, error);
   if (!vv_choice_requires (choice) || !must_know ||
       vv_migration_known (s->journal, d->now.driver, d->modalias, NULL) != VV_MIGRATION_UNKNOWN)
     return TRUE;
-  g_autofree char *rule = vv_decision_rule (choice->decision);
+  g_autofree char *rule = vv_choice_rule (choice);
   g_set_error (
       error, VV_ERROR, VV_ERROR_POLICY,
       _ ("%s: whether %s can migrate it, which %s requires, is not known, and it cannot be asked: "
@@ -382,9 +335,9 @@ vv_attach (VvBinding *b, VvChoice *choice, GError **error)
   gboolean asks = vv_choice_requires (choice) && b->lock;
   g_autoptr (GError) problem = NULL;
 
-  gboolean skipped = skip_failed (b, choice->selection);
-  if (!choice->selection->candidates->len && vv_decision_is_strict (choice->decision)) {
-    g_autofree char *rule = vv_decision_rule (choice->decision);
+  gboolean skipped = skip_failed (b, choice);
+  if (!choice->candidates->len && vv_choice_is_strict (choice)) {
+    g_autofree char *rule = vv_choice_rule (choice);
     none_is_left (b->device, choice, &problem);
     if (skipped)
       g_prefix_error (&problem, _ ("%s takes nothing else: "), rule);
@@ -394,9 +347,9 @@ vv_attach (VvBinding *b, VvChoice *choice, GError **error)
   while (!problem) {
     g_autoptr (GError) failure = NULL;
     g_autoptr (GError) immobile = NULL;
-    if (!vv_binding_detach (b, choice->selection, &failure))
+    if (!vv_binding_detach (b, choice, &failure))
       fail (choice, g_steal_pointer (&failure), &problem);
-    else if (!asks || vv_attach_can_migrate (b->context, b->device, &choice->use, &immobile))
+    else if (!asks || vv_attach_can_migrate (b->context, b->device, &choice->options.use, &immobile))
       return TRUE;
     else
       try_another (b, choice, immobile, &problem);

@@ -9,24 +9,6 @@
 
 #include "binding.h"
 #include "migration.h"
-#include "requested.h"
-
-/**
- * VvChoice:
- * @selection: the candidates that may be tried, in order
- * @decision: what the policy, narrowed by a wish, wants of the device
- * @refused: (element-type utf8): what of the wish the policy did not grant
- * @use: how the device is going to be used, as far as is known
- */
-typedef struct {
-  VvSelection *selection;
-  VvDecision *decision;
-  GPtrArray *refused;
-  VvMigrationUse use;
-} VvChoice;
-
-void vv_choice_free (VvChoice *choice);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvChoice, vv_choice_free)
 
 /**
  * vv_choose:
@@ -47,9 +29,6 @@ VvChoice *vv_choose (const VvContext *context, const VvPciDevice *device, const 
 gboolean vv_choice_takes (const VvContext *context, const VvPciDevice *device, const VvChoice *choice,
                           const char *driver);
 
-/** vv_choice_requires: Returns: whether a domain with the device must be migratable */
-gboolean vv_choice_requires (const VvChoice *choice);
-
 /**
  * vv_choice_check:
  *
@@ -63,7 +42,7 @@ gboolean vv_choice_check (const VvContext *context, const VvPciDevice *device, c
 
 /**
  * vv_attach:
- * @choice: its selection loses what turns out to fail, or not to migrate where that is required
+ * @choice: it loses what turns out to fail, or not to migrate where that is required
  *
  * As vv_binding_detach() with what was chosen; drivers that failed a moment ago, as the entry says, are not
  * tried again. Where migration is required the driver is asked (vv_migration_probe()), and the next one tried

@@ -96,10 +96,9 @@ verify_vfio (VvBinding *b, GError **error)
 }
 
 gboolean
-vv_on_vfio (const VvHost *host, const VvPciDevice *device, const VvSelection *selection)
+vv_on_vfio (const VvHost *host, const VvPciDevice *device, const VvChoice *choice)
 {
-  return device->vfio_dev ||
-         vv_selection_has_driver (host, selection, device->now.driver, device->now.module);
+  return device->vfio_dev || vv_choice_has_driver (host, choice, device->now.driver, device->now.module);
 }
 
 /* NULL: its module must be loaded first */
@@ -137,12 +136,12 @@ ready_driver (VvBinding *b, const VvCandidate *c, const char **step, GError **er
 }
 
 gboolean
-vv_binding_load_ahead (const VvContext *context, const VvSelection *selection, GError **error)
+vv_binding_load_ahead (const VvContext *context, const VvChoice *choice, GError **error)
 {
   g_autoptr (GError) first = NULL;
 
-  for (guint i = 0; i < selection->candidates->len; i++) {
-    const VvCandidate *c = selection->candidates->pdata[i];
+  for (guint i = 0; i < choice->candidates->len; i++) {
+    const VvCandidate *c = choice->candidates->pdata[i];
     g_autofree char *driver = registered_driver (context->host, c);
     if (driver || vv_modules_load (context->modules, c->module, first ? NULL : &first))
       return TRUE;
@@ -236,7 +235,7 @@ in_time (const VvBinding *b, const VvCandidate *c, const char **step, GError **e
 }
 
 static void
-explain (VvChange *change, const VvCandidate *c, const char *ruled_by)
+explain (VvChange *change, const VvCandidate *c, const VvChoice *choice)
 {
   change->alias = g_strdup (c->alias);
   change->wildcards = c->wildcards;
@@ -249,9 +248,10 @@ explain (VvChange *change, const VvCandidate *c, const char *ruled_by)
     change->why = g_strdup (_ ("asked for by name"));
   else
     change->why = g_strdup (_ ("the generic driver: no alias names one"));
-  if (ruled_by) {
+  if (choice->file || choice->whose) {
     g_autofree char *why = change->why;
-    change->why = g_strdup_printf ("%s; %s", why, ruled_by);
+    g_autofree char *rule = vv_choice_rule (choice);
+    change->why = g_strdup_printf ("%s; %s", why, rule);
   }
 }
 
@@ -277,15 +277,15 @@ let_kernel_choose (VvBinding *b, GError **error)
   return TRUE;
 }
 
-/* All candidates of @selection failed, or it has none: the device goes back to what it was when the call
+/* All candidates of @choice failed, or it has none: the device goes back to what it was when the call
  * came. */
 static void
-roll_back (VvBinding *b, const VvSelection *selection, const VvDriverState *before, VvEntry **entry_before,
+roll_back (VvBinding *b, const VvChoice *choice, const VvDriverState *before, VvEntry **entry_before,
            GError **error)
 {
   g_autoptr (GError) problem = NULL;
   g_autofree char *failed =
-      selection->candidates->len ? vv_change_attempts (b->change) : vv_selection_why_none (selection);
+      choice->candidates->len ? vv_change_attempts (b->change) : vv_choice_why_none (choice);
   const char *device = b->device->address;
 
   if (went_away (b, "detach", failed, error))
@@ -316,12 +316,12 @@ roll_back (VvBinding *b, const VvSelection *selection, const VvDriverState *befo
 
 /* A driver of the vendor's that is a VFIO driver itself, as nvidia for vGPU virtual functions (rule R8) */
 static gboolean
-is_vendor_vfio (const VvBinding *b, const VvSelection *selection)
+is_vendor_vfio (const VvBinding *b, const VvChoice *choice)
 {
   const char *driver = b->device->now.driver;
 
   return b->device->vfio_dev &&
-         !vv_selection_has_driver (b->context->host, selection, driver, b->device->now.module) &&
+         !vv_choice_has_driver (b->context->host, choice, driver, b->device->now.module) &&
          !vv_same (driver, VV_GENERIC_DRIVER) && !(b->entry && vv_same (driver, b->entry->vfio_driver));
 }
 
@@ -350,25 +350,25 @@ record_detaching (VvBinding *b, VvEntry **entry_before, GError **error)
 
 /* (transfer full) (nullable): its driver, or, while that is not known, its module */
 static char *
-only_driver (const VvHost *host, const VvSelection *selection)
+only_driver (const VvHost *host, const VvChoice *choice)
 {
-  const VvCandidate *only = selection->candidates->len == 1 ? selection->candidates->pdata[0] : NULL;
+  const VvCandidate *only = choice->candidates->len == 1 ? choice->candidates->pdata[0] : NULL;
   char *driver = only ? vv_candidate_driver (host, only) : NULL;
 
   return driver || !only ? driver : g_strdup (only->driver ? only->driver : only->module);
 }
 
 gboolean
-vv_binding_detach (VvBinding *b, const VvSelection *selection, GError **error)
+vv_binding_detach (VvBinding *b, const VvChoice *choice, GError **error)
 {
-  const VvCandidate *on = vv_candidates_find (b->context->host, selection->candidates, b->device->now.driver);
+  const VvCandidate *on = vv_candidates_find (b->context->host, choice->candidates, b->device->now.driver);
   const VvCandidate *taken = NULL;
   g_autoptr (GError) problem = NULL;
 
-  if (is_vendor_vfio (b, selection))
+  if (is_vendor_vfio (b, choice))
     return vv_binding_leave (b, VV_DETACH, _ ("it already is a VFIO device under %s, which is left alone"),
                              b->device->now.driver);
-  if (on && on == selection->candidates->pdata[0] && verify_vfio (b, NULL)) {
+  if (on && on == choice->candidates->pdata[0] && verify_vfio (b, NULL)) {
     if (b->entry)
       arrived (b);
     return vv_binding_leave (b, VV_DETACH, _ ("it already is on the best driver"));
@@ -376,11 +376,11 @@ vv_binding_detach (VvBinding *b, const VvSelection *selection, GError **error)
   g_auto (VvDriverState) before = vv_driver_state_copy (&b->device->now);
   g_autoptr (VvEntry) entry_before = b->entry ? vv_entry_copy (b->entry) : NULL;
   vv_binding_begin (b, VV_DETACH);
-  b->change->wanted = only_driver (b->context->host, selection);
+  b->change->wanted = only_driver (b->context->host, choice);
   if ((b->lock && refuse_in_use (b, &problem)) || !record_detaching (b, &entry_before, &problem))
     return vv_binding_end (b, NULL, g_steal_pointer (&problem), error);
-  for (guint i = 0; i < selection->candidates->len; i++) {
-    const VvCandidate *c = selection->candidates->pdata[i];
+  for (guint i = 0; i < choice->candidates->len; i++) {
+    const VvCandidate *c = choice->candidates->pdata[i];
     g_autoptr (GError) failure = NULL;
     const char *step = NULL;
     if (in_time (b, c, &step, &failure) && try_candidate (b, c, &step, &failure)) {
@@ -396,11 +396,11 @@ vv_binding_detach (VvBinding *b, const VvSelection *selection, GError **error)
       vv_step_untouched (b);
   }
   if (taken) {
-    explain (b->change, taken, selection->ruled_by);
+    explain (b->change, taken, choice);
     b->change->changed = !vv_same (b->device->now.driver, before.driver);
     arrived (b);
   } else {
-    roll_back (b, selection, &before, &entry_before, &problem);
+    roll_back (b, choice, &before, &entry_before, &problem);
   }
   gboolean done = vv_binding_end (b, NULL, g_steal_pointer (&problem), error);
   if (vv_same (b->change->to, UNKNOWN_DRIVER))

@@ -57,18 +57,18 @@ void vv_binding_expect_new (VvBinding *binding);
  */
 void vv_binding_note (VvBinding *binding);
 
-/** vv_on_vfio: Returns: whether @device is on a VFIO driver, wanted or not; @selection is its own */
-gboolean vv_on_vfio (const VvHost *host, const VvPciDevice *device, const VvSelection *selection);
+/** vv_on_vfio: Returns: whether @device is on a VFIO driver, wanted or not; @choice is its own */
+gboolean vv_on_vfio (const VvHost *host, const VvPciDevice *device, const VvChoice *choice);
 
 /**
  * vv_binding_load_ahead:
  *
- * Loads the module that a detach with @selection is going to need, so that the move itself is short: of the
+ * Loads the module that a detach with @choice is going to need, so that the move itself is short: of the
  * first candidate that loads. Changes no device.
  *
  * Returns: FALSE with @error set, for the first candidate, when none does
  */
-gboolean vv_binding_load_ahead (const VvContext *context, const VvSelection *selection, GError **error);
+gboolean vv_binding_load_ahead (const VvContext *context, const VvChoice *choice, GError **error);
 
 /**
  * vv_binding_stand_back:
@@ -81,7 +81,7 @@ void vv_binding_stand_back (const VvContext *context, const char *address);
 
 /**
  * vv_binding_detach:
- * @selection: the candidates, best first
+ * @choice: the candidates, best first
  *
  * Puts the device on the first candidate that works: load its module, write driver_override, unbind, ask the
  * hook point, bind, verify the driver link and, where the kernel has it, vfio-dev/. A native driver that was
@@ -90,9 +90,9 @@ void vv_binding_stand_back (const VvContext *context, const char *address);
  * which step. A device that is already on the best candidate, or is a VFIO device of a vendor's own driver,
  * is left alone. One that a process holds through VFIO is refused (VV_ERROR_REFUSED).
  *
- * Returns: whether it is on a driver of @selection, or was left alone; @binding->change says what happened
+ * Returns: whether it is on a driver of @choice, or was left alone; @binding->change says what happened
  */
-gboolean vv_binding_detach (VvBinding *binding, const VvSelection *selection, GError **error);
+gboolean vv_binding_detach (VvBinding *binding, const VvChoice *choice, GError **error);
 
 /**
  * vv_binding_reattach:

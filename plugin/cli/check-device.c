@@ -34,7 +34,7 @@ find (const VvCheck *check, const char *id, VvSeverity severity, char *what, con
 static int
 option (const VvCheck *check, VvOption name)
 {
-  return check->choice->decision->options.values[name];
+  return check->choice->options.values[name];
 }
 
 static gboolean
@@ -81,7 +81,7 @@ check_host_use (const VvCheck *check)
   g_autoptr (GPtrArray) reasons =
       check->on_vfio ? g_ptr_array_new () : vv_host_use (check->context->host, check->device);
   gboolean refused = option (check, VV_OPTION_HOST_USE) == VV_HOST_USE_REFUSE;
-  g_autofree char *rule = vv_decision_rule (check->choice->decision);
+  g_autofree char *rule = vv_choice_rule (check->choice);
 
   if (!reasons->len)
     return;
@@ -89,7 +89,7 @@ check_host_use (const VvCheck *check)
   g_autofree char *text = g_strjoinv ("; ", (char **)reasons->pdata);
   g_autofree char *why =
       refused ? g_strdup_printf (_ ("%s refuses it (host-use='refuse'): the domain would not start"), rule)
-      : check->choice->decision->said[VV_OPTION_HOST_USE]
+      : check->choice->said[VV_OPTION_HOST_USE]
           ? g_strdup_printf (_ ("%s lets it be taken all the same: the host loses it"), rule)
           : g_strdup (_ ("a domain that starts takes it all the same: the host loses it; 'vfio-variant bind' "
                          "refuses without --force"));
@@ -124,7 +124,7 @@ check_entry (VvCheck *check)
 static void
 check_excluded (const VvCheck *check, const VvCandidate *out)
 {
-  const GPtrArray *candidates = check->choice->selection->candidates;
+  const GPtrArray *candidates = check->choice->candidates;
 
   for (guint i = 0; i < candidates->len; i++)
     if (strcmp (((const VvCandidate *)candidates->pdata[i])->module, out->module) == 0)
@@ -149,8 +149,8 @@ static void
 check_candidates (VvCheck *check)
 {
   const VvCheckContext *s = check->about.s;
-  const GPtrArray *candidates = check->choice->selection->candidates;
-  const GPtrArray *excluded = check->choice->selection->excluded;
+  const GPtrArray *candidates = check->choice->candidates;
+  const GPtrArray *excluded = check->choice->excluded;
   guint first = check->about.findings->len;
 
   for (guint i = 0; i < candidates->len; i++) {
@@ -206,8 +206,8 @@ check_libvirts_choice (const VvCheck *check)
   if (!libvirt || libvirt->version < VV_LIBVIRT_CHOOSES ||
       (check->hostdev && (!check->hostdev->managed || check->hostdev->requested.model)))
     return;
-  const VvCandidate *best = best_in_table (check->choice->selection->candidates, NULL);
-  best = best_in_table (check->choice->selection->excluded, best);
+  const VvCandidate *best = best_in_table (check->choice->candidates, NULL);
+  best = best_in_table (check->choice->excluded, best);
   g_autofree char *reason = best ? why_not_loaded (check->about.s, best->module) : NULL;
   if (reason)
     find (
@@ -226,7 +226,7 @@ needs_iommu_logging (const VvCheck *check, const char *driver)
 
   return vv_migration_known (check->context->journal, driver, check->device->modalias, &m) ==
              VV_MIGRATION_YES &&
-         !m.dma_logging && !check->choice->use.forced;
+         !m.dma_logging && !check->choice->options.use.forced;
 }
 
 /* (nullable): the commands that ask @driver, or the device's or the domain's setting. A device that is on
@@ -246,7 +246,7 @@ migration_remedy (const VvCheck *check, const char *driver)
     return g_strdup_printf ("vfio-variant bind %s && vfio-variant probe %s; vfio-variant restore %s", address,
                             address, address);
   if (needs_iommu_logging (check, driver) && m.iommu_logging != VV_ANSWER_NO &&
-      check->choice->use.iommufd != VV_ANSWER_YES)
+      check->choice->options.use.iommufd != VV_ANSWER_YES)
     return g_strdup (_ ("in the domain's <hostdev>: <driver iommufd='yes'/> (libvirt 12.1, QEMU 9.1)"));
   return NULL;
 }
@@ -255,8 +255,8 @@ migration_remedy (const VvCheck *check, const char *driver)
 static char *
 excluded_remedy (const VvCheck *check)
 {
-  for (guint i = 0; vv_choice_requires (check->choice) && i < check->choice->selection->excluded->len; i++) {
-    const VvCandidate *c = check->choice->selection->excluded->pdata[i];
+  for (guint i = 0; vv_choice_requires (check->choice) && i < check->choice->excluded->len; i++) {
+    const VvCandidate *c = check->choice->excluded->pdata[i];
     g_autofree char *driver = vv_candidate_driver (check->context->host, c);
     const char *name = driver ? driver : c->module;
     char *remedy = needs_iommu_logging (check, name) ? migration_remedy (check, name) : NULL;
@@ -269,7 +269,7 @@ excluded_remedy (const VvCheck *check)
 static void
 check_choice (const VvCheck *check)
 {
-  g_autofree char *rule = vv_decision_rule (check->choice->decision);
+  g_autofree char *rule = vv_choice_rule (check->choice);
   VvVfioPciRefusal refusal =
       vv_vfio_pci_refuses (check->context->host, check->context->modules, check->device);
 
@@ -278,8 +278,8 @@ check_choice (const VvCheck *check)
           _ ("a domain's wish narrows the policy and never gets around it: it does not count"), NULL);
   if (!check->chosen) {
     g_autoptr (GPtrArray) reasons = g_ptr_array_new_with_free_func (g_free);
-    for (guint i = 0; i < check->choice->selection->excluded->len; i++) {
-      const VvCandidate *c = check->choice->selection->excluded->pdata[i];
+    for (guint i = 0; i < check->choice->excluded->len; i++) {
+      const VvCandidate *c = check->choice->excluded->pdata[i];
       g_ptr_array_add (reasons, g_strdup_printf ("%s: %s", c->module, c->excluded));
     }
     g_ptr_array_add (reasons, NULL);
@@ -288,7 +288,7 @@ check_choice (const VvCheck *check)
           *text ? g_strdup_printf (_ ("no VFIO driver is left: %s"), text)
                 : g_strdup (_ ("no VFIO driver is left")),
           refusal ? _ ("vfio-pci's probe refuses it (EINVAL), also for libvirt: the domain would not start")
-          : vv_decision_is_strict (check->choice->decision)
+          : vv_choice_is_strict (check->choice)
               ? _ ("the domain would not start")
               : _ ("at a start it would stay where libvirt puts it, if libvirt can"),
           refusal == VV_VFIO_PCI_DENYLISTED
@@ -299,7 +299,7 @@ check_choice (const VvCheck *check)
   }
   gboolean by_gate =
       check->hostdev && check->hostdev->managed && check->hostdev->requested.use.iommufd == VV_ANSWER_YES;
-  if (vv_decision_is_strict (check->choice->decision))
+  if (vv_choice_is_strict (check->choice))
     find (check, "strict", VV_NOTE,
           g_strdup_printf (
               _ ("a start is refused when it cannot have this (%s: fallback='%s', migratable='%s')"), rule,
@@ -317,8 +317,8 @@ static gboolean
 is_vendors (const VvCheck *check)
 {
   return check->device->vfio_dev &&
-         !vv_selection_has_driver (check->context->host, check->choice->selection, check->device->now.driver,
-                                   check->device->now.module);
+         !vv_choice_has_driver (check->context->host, check->choice, check->device->now.driver,
+                                check->device->now.module);
 }
 
 /* Measured with libvirt 9.0 and 11.3: virPCIDeviceBindToStub() looks whether the device is on the driver that
@@ -387,16 +387,13 @@ check_stays (VvCheck *check)
 static void
 tell_choice (VvCheck *check)
 {
-  const VvDecision *d = check->choice->decision;
   const VvCandidate *c = check->chosen;
-  g_autofree char *rule = vv_decision_rule (d);
+  g_autofree char *rule = vv_choice_rule (check->choice);
 
   check->driver = c ? vv_candidate_driver (check->context->host, c) : NULL;
   check->module = c ? g_strdup (c->module) : NULL;
-  check->why = check->hostdev && check->hostdev->requested.model &&
-                       vv_decision_lists (d, check->hostdev->requested.model)
-                   ? g_strdup (_ ("the domain's <driver model=>"))
-               : d->file ? g_strdup (rule)
+  check->why = check->choice->options.model ? g_strdup (_ ("the domain's <driver model=>"))
+               : check->choice->file        ? g_strdup (rule)
                : c && c->alias
                    ? g_strdup_printf (g_dngettext (GETTEXT_PACKAGE, "best by alias %s, %u wildcard",
                                                    "best by alias %s, %u wildcards", c->wildcards),
@@ -435,7 +432,7 @@ check_migration (VvCheck *check)
           VV_MIGRATION_UNKNOWN;
 
   check->migratable = vv_migration_foresee (check->context->journal, driver, check->device->modalias,
-                                            &check->choice->use, &why);
+                                            &check->choice->options.use, &why);
   if (!driver || (!check->chosen && !check->on_vfio)) /* it stays on a driver of the host */
     return;
   if (check->migratable == VV_MIGRATION_YES)
@@ -466,7 +463,7 @@ check_qemu (const VvCheck *check)
   /* What QEMU has learnt when: vfio_block_multiple_devices_migration() and iommufd_cdev_autodomains_get() in
    * its hw/vfio */
   guint needed = needs_iommu_logging (check, name_of_choice (check)) ? 9001
-                 : check->choice->use.others                         ? 8002
+                 : check->choice->options.use.others                 ? 8002
                                                                      : QEMU_MIGRATES;
 
   if (!qemu || !qemu->version || qemu->version >= needed || is_generic (check))
@@ -504,7 +501,7 @@ vv_check_device (const VvCheckContext *s, const VvPlan *plan, const char *addres
                              hostdev ? &hostdev->requested : NULL, whose, error);
   if (!check->choice)
     return NULL;
-  check->on_vfio = vv_on_vfio (s->context->host, check->device, check->choice->selection);
+  check->on_vfio = vv_on_vfio (s->context->host, check->device, check->choice);
   vv_find_environment (&check->about, check->device, plan->along);
   check_guest_use (check);
   check_host_use (check);

@@ -119,8 +119,8 @@ find_companion (const VvSubject *about, const VvPciDevice *device, const char *a
       strcmp (member->now.driver, "pcieport") == 0 ||
       (device->iommu_group && g_strcmp0 (member->iommu_group, device->iommu_group) == 0))
     return;
-  g_autoptr (VvSelection) selection = vv_catalog_select (about->s->context->catalog, member->modalias, NULL);
-  if (selection && vv_on_vfio (about->s->context->host, member, selection))
+  g_autoptr (VvChoice) choice = vv_catalog_select (about->s->context->catalog, member->modalias, NULL);
+  if (choice && vv_on_vfio (about->s->context->host, member, choice))
     return;
   g_autoptr (GPtrArray) uses = vv_host_use (about->s->context->host, member);
   vv_find (about, "companion", VV_WARNING,

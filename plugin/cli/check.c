@@ -318,7 +318,7 @@ json_check (const VvCheck *c, JsonBuilder *b)
   vv_json_string (b, "driver", c->driver);
   vv_json_string (b, "module", c->module);
   vv_json_string (b, "why", c->why);
-  vv_json_rule (b, c->choice->decision->file, c->choice->decision->line);
+  vv_json_rule (b, c->choice->file, c->choice->line);
   vv_json_strings (b, "fallback", (char **)c->fallback->pdata, (int)c->fallback->len);
   vv_json_answer (b, "migratable", c->migratable != VV_MIGRATION_UNKNOWN, c->migratable == VV_MIGRATION_YES);
   vv_json_boolean (b, "ok", vv_findings_worst (c->about.findings) != VV_PROBLEM);

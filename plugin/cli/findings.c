@@ -328,10 +328,10 @@ vv_find_at_boot (const VvSubject *about, const VvPciDevice *device, const VvEntr
 {
   g_autoptr (VvChoice) choice = vv_choose (about->s->context, device, entry, NULL, NULL, NULL, NULL);
 
-  if (!choice || choice->decision->options.values[VV_OPTION_AT_BOOT] != VV_AT_BOOT_YES ||
-      vv_on_vfio (about->s->context->host, device, choice->selection))
+  if (!choice || choice->options.values[VV_OPTION_AT_BOOT] != VV_AT_BOOT_YES ||
+      vv_on_vfio (about->s->context->host, device, choice))
     return;
-  g_autofree char *rule = vv_decision_rule (choice->decision);
+  g_autofree char *rule = vv_choice_rule (choice);
   vv_find (about, "at-boot-missed", VV_WARNING,
            g_strdup_printf (_ ("%s wants it on VFIO from boot on, and it is on %s"), rule,
                             device->now.driver ? device->now.driver : _ ("no driver")),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "list.h"
+#include "requested.h"
 
 #include <glib/gi18n-lib.h>
 #include <stdio.h>
@@ -21,7 +22,7 @@ row_free (VvRow *row)
     return;
   vv_pci_device_free (row->device);
   vv_entry_free (row->entry);
-  vv_selection_free (row->selection);
+  vv_choice_free (row->choice);
   g_free (row->name);
   g_free (row->best_driver);
   g_clear_pointer (&row->told, json_node_unref);
@@ -49,11 +50,11 @@ row_read (const VvContext *context, const VvListing *listing, const char *addres
   g_autoptr (VvChoice) choice = vv_choose (context, row->device, row->entry, NULL, NULL, NULL, error);
   if (!choice)
     return NULL;
-  row->selection = g_steal_pointer (&choice->selection);
-  row->vfio = vv_on_vfio (context->host, row->device, row->selection);
+  row->choice = g_steal_pointer (&choice);
+  row->vfio = vv_on_vfio (context->host, row->device, row->choice);
   row->name = listing->names ? vv_names_find (listing->names, row->device->modalias) : NULL;
-  if (row->selection->candidates->len) {
-    const VvCandidate *best = row->selection->candidates->pdata[0];
+  if (row->choice->candidates->len) {
+    const VvCandidate *best = row->choice->candidates->pdata[0];
     row->best_module = best->module;
     row->best_driver = vv_candidate_driver (context->host, best);
   }
@@ -226,8 +227,8 @@ static gboolean
 is_listed (const VvRow *row, const VvListing *listing)
 {
   if (!listing->named) /* of its own for VFIO, wanted or not, on VFIO, or touched by us */
-    return listing->all || row->entry || row->vfio || has_variant (row->selection->candidates) ||
-           has_variant (row->selection->excluded);
+    return listing->all || row->entry || row->vfio || has_variant (row->choice->candidates) ||
+           has_variant (row->choice->excluded);
   for (guint i = 0; i < listing->named->len; i++)
     if (strcmp (listing->named->pdata[i], row->device->address) == 0)
       return TRUE;

@@ -24,7 +24,7 @@ typedef struct {
   const VvContext *context;
   VvPciDevice *device;
   VvEntry *entry;
-  VvSelection *selection;
+  VvChoice *choice;
   char *name;
   char *best_driver;
   const char *best_module;

@@ -11,10 +11,10 @@
 
 /* Returns: (nullable): the first other candidate whose alias has as many wildcards */
 static const VvCandidate *
-tied_with (const VvSelection *selection, const VvCandidate *c)
+tied_with (const VvChoice *choice, const VvCandidate *c)
 {
-  for (guint i = 0; c->alias && i < selection->candidates->len; i++) {
-    const VvCandidate *other = selection->candidates->pdata[i];
+  for (guint i = 0; c->alias && i < choice->candidates->len; i++) {
+    const VvCandidate *other = choice->candidates->pdata[i];
     if (other != c && other->alias && other->wildcards == c->wildcards)
       return other;
   }
@@ -22,10 +22,10 @@ tied_with (const VvSelection *selection, const VvCandidate *c)
 }
 
 static void
-add_row (struct libscols_table *table, const VvHost *host, const VvSelection *selection, const VvCandidate *c,
+add_row (struct libscols_table *table, const VvHost *host, const VvChoice *choice, const VvCandidate *c,
          guint rank)
 {
-  const VvCandidate *tied = rank ? tied_with (selection, c) : NULL;
+  const VvCandidate *tied = rank ? tied_with (choice, c) : NULL;
   g_autofree char *driver = vv_candidate_driver (host, c);
   g_autofree char *number = rank ? g_strdup_printf ("%u", rank) : g_strdup ("-");
   g_autofree char *wildcards =
@@ -47,45 +47,44 @@ add_row (struct libscols_table *table, const VvHost *host, const VvSelection *se
 
 /* What the rule wants, in its own words */
 static void
-print_rule (const VvDecision *decision)
+print_rule (const VvChoice *choice)
 {
-  g_autofree char *rule = vv_decision_rule (decision);
-  g_autofree char *drivers = g_strjoinv (" ", decision->options.drivers);
+  g_autofree char *rule = vv_choice_rule (choice);
+  g_autofree char *drivers = g_strjoinv (" ", choice->options.drivers);
 
-  if (!decision->file)
+  if (!choice->file)
     return;
   printf (_ ("%s: driver='%s'"), rule, drivers);
   for (int i = 0; i < VV_OPTIONS; i++)
-    if (decision->said[i])
-      printf (" %s='%s'", vv_option_name (i), vv_option_value (i, decision->options.values[i]));
+    if (choice->said[i])
+      printf (" %s='%s'", vv_option_name (i), vv_option_value (i, choice->options.values[i]));
   putchar ('\n');
 }
 
 static void
 print_text (const VvHost *host, const VvPciDevice *device, const VvChoice *choice, gboolean several)
 {
-  const VvSelection *selection = choice->selection;
   static const char *const columns[] = {"", "", "driver", "wildcards", "alias", "source", "note", NULL};
   struct libscols_table *table = vv_table_new (columns, FALSE);
 
-  for (guint i = 0; i < selection->candidates->len; i++)
-    add_row (table, host, selection, selection->candidates->pdata[i], i + 1);
-  for (guint i = 0; i < selection->excluded->len; i++)
-    add_row (table, host, selection, selection->excluded->pdata[i], 0);
+  for (guint i = 0; i < choice->candidates->len; i++)
+    add_row (table, host, choice, choice->candidates->pdata[i], i + 1);
+  for (guint i = 0; i < choice->excluded->len; i++)
+    add_row (table, host, choice, choice->excluded->pdata[i], 0);
 
   if (several)
     printf ("%s  ", device->address);
-  printf ("%s\n", selection->key);
-  print_rule (choice->decision);
+  printf ("%s\n", choice->key);
+  print_rule (choice);
   vv_table_print (table, NULL);
-  if (!selection->candidates->len)
+  if (!choice->candidates->len)
     puts (_ ("  no VFIO driver is left"));
 }
 
 static void
-json_candidate (JsonBuilder *b, const VvHost *host, const VvSelection *selection, guint i)
+json_candidate (JsonBuilder *b, const VvHost *host, const VvChoice *choice, guint i)
 {
-  const VvCandidate *c = selection->candidates->pdata[i];
+  const VvCandidate *c = choice->candidates->pdata[i];
   g_autofree char *driver = vv_candidate_driver (host, c);
 
   json_builder_begin_object (b);
@@ -98,21 +97,20 @@ json_candidate (JsonBuilder *b, const VvHost *host, const VvSelection *selection
   else
     vv_json_string (b, "wildcards", NULL);
   vv_json_string (b, "source", vv_source_name (c->source));
-  vv_json_boolean (b, "tie", tied_with (selection, c) != NULL);
+  vv_json_boolean (b, "tie", tied_with (choice, c) != NULL);
   json_builder_end_object (b);
 }
 
 static void
 json_match (JsonBuilder *b, const VvHost *host, const VvPciDevice *device, const VvChoice *choice)
 {
-  const VvSelection *selection = choice->selection;
-  const VvOptions *options = &choice->decision->options;
+  const VvOptions *options = &choice->options;
 
   json_builder_begin_object (b);
   vv_json_string (b, "device", device->address);
   vv_json_string (b, "modalias", device->modalias);
-  vv_json_string (b, "key", selection->key);
-  vv_json_rule (b, choice->decision->file, choice->decision->line);
+  vv_json_string (b, "key", choice->key);
+  vv_json_rule (b, choice->file, choice->line);
   vv_json_strings (b, "drivers", options->drivers, -1);
   for (int i = 0; i < VV_OPTIONS; i++) {
     const char *value = vv_option_value (i, options->values[i]);
@@ -120,12 +118,12 @@ json_match (JsonBuilder *b, const VvHost *host, const VvPciDevice *device, const
     vv_json_string (b, name, *value ? value : NULL);
   }
   vv_json_begin_array (b, "candidates");
-  for (guint i = 0; i < selection->candidates->len; i++)
-    json_candidate (b, host, selection, i);
+  for (guint i = 0; i < choice->candidates->len; i++)
+    json_candidate (b, host, choice, i);
   json_builder_end_array (b);
   vv_json_begin_array (b, "excluded");
-  for (guint i = 0; i < selection->excluded->len; i++) {
-    const VvCandidate *c = selection->excluded->pdata[i];
+  for (guint i = 0; i < choice->excluded->len; i++) {
+    const VvCandidate *c = choice->excluded->pdata[i];
     json_builder_begin_object (b);
     vv_json_string (b, "module", c->module);
     vv_json_string (b, "alias", c->alias);
@@ -138,9 +136,9 @@ json_match (JsonBuilder *b, const VvHost *host, const VvPciDevice *device, const
 
 /* They may fit the device, and are not among the candidates. */
 static void
-warn_of_silent (const VvContext *context, const VvPciDevice *device, const VvSelection *selection)
+warn_of_silent (const VvContext *context, const VvPciDevice *device, const VvChoice *choice)
 {
-  const VvCandidate *best = selection->candidates->len ? selection->candidates->pdata[0] : NULL;
+  const VvCandidate *best = choice->candidates->len ? choice->candidates->pdata[0] : NULL;
   g_autoptr (GPtrArray) silent = vv_catalog_silent (context->catalog, context->host);
 
   if (!silent->len || (best && strcmp (best->module, VV_GENERIC_MODULE) != 0))
@@ -182,7 +180,7 @@ vv_cmd_match (int argc, char **argv)
         device ? vv_choose (context, device, entry, NULL, NULL, NULL, &error) : NULL;
     if (!choice)
       return vv_print_error (error);
-    warn_of_silent (context, device, choice->selection);
+    warn_of_silent (context, device, choice);
     if (common.json)
       json_match (builder, context->host, device, choice);
     else

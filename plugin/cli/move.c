@@ -193,7 +193,7 @@ domain_allows (const VvEntry *entry, GError **error)
 /* The host's own use of the device: reasons for the administrator to weigh, so --force gets past them, or the
  * policy. */
 static gboolean
-host_allows (const VvContext *context, const VvPciDevice *device, const VvDecision *decision, GError **error)
+host_allows (const VvContext *context, const VvPciDevice *device, const VvChoice *choice, GError **error)
 {
   g_autoptr (GPtrArray) reasons = vv_host_use (context->host, device);
 
@@ -201,8 +201,8 @@ host_allows (const VvContext *context, const VvPciDevice *device, const VvDecisi
     return TRUE;
   g_ptr_array_add (reasons, NULL);
   g_autofree char *text = g_strjoinv ("; ", (char **)reasons->pdata);
-  if (decision->options.values[VV_OPTION_HOST_USE] == VV_HOST_USE_WARN) {
-    g_autofree char *rule = vv_decision_rule (decision);
+  if (choice->options.values[VV_OPTION_HOST_USE] == VV_HOST_USE_WARN) {
+    g_autofree char *rule = vv_choice_rule (choice);
     vv_warning (_ ("%s is in use by the host, which %s lets pass: %s"), device->address, rule, text);
     return TRUE;
   }
@@ -236,19 +236,18 @@ bind_device (const VvContext *context, const char *address, const Options *optio
   if (choice && options->at_boot) {
     /* A virtual function that was destroyed and made anew has nothing to do with what it was. What a domain
      * has is between libvirt's hands at times. */
-    gboolean on_vfio = vv_on_vfio (context->host, binding->device, choice->selection);
+    gboolean on_vfio = vv_on_vfio (context->host, binding->device, choice);
     if (vv_binding_is_stale (binding, &binding->device->now, on_vfio) && !binding->entry->domain &&
         !vv_binding_forget (binding, error))
       return NULL;
     vv_binding_expect_new (binding);
   }
-  if (!choice || (options->driver && !vv_selection_force (choice->selection, options->driver, error)) ||
+  if (!choice || (options->driver && !vv_choice_force (choice, options->driver, error)) ||
       !iommu_allows (context, binding->device, error) ||
-      (!options->force && (!domain_allows (binding->entry, error) ||
-                           !host_allows (context, binding->device, choice->decision, error))))
+      (!options->force &&
+       (!domain_allows (binding->entry, error) || !host_allows (context, binding->device, choice, error))))
     return NULL;
-  if (options->driver ? !vv_binding_detach (binding, choice->selection, error)
-                      : !vv_attach (binding, choice, error))
+  if (options->driver ? !vv_binding_detach (binding, choice, error) : !vv_attach (binding, choice, error))
     return NULL;
   if (binding->entry && !binding->entry->held) {
     binding->entry->held = TRUE;
@@ -278,10 +277,10 @@ is_wanted_at_boot (const VvContext *context, const char *address)
   g_autoptr (VvEntry) entry = device ? vv_journal_load (context->journal, address, NULL) : NULL;
   g_autoptr (VvChoice) choice = device ? vv_choose (context, device, entry, NULL, NULL, NULL, NULL) : NULL;
 
-  if (!choice || choice->decision->options.values[VV_OPTION_AT_BOOT] != VV_AT_BOOT_YES)
+  if (!choice || choice->options.values[VV_OPTION_AT_BOOT] != VV_AT_BOOT_YES)
     return FALSE;
   /* What a domain has, or the policy had bound before, is where it should be. */
-  return !entry || (!entry->held && !entry->domain) || !vv_on_vfio (context->host, device, choice->selection);
+  return !entry || (!entry->held && !entry->domain) || !vv_on_vfio (context->host, device, choice);
 }
 
 /* Returns: (transfer full) (nullable): those of the devices meant, or of all, that are to be bound at boot */

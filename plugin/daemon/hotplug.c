@@ -6,6 +6,7 @@
 #include "libvirt-version.h"
 #include "modalias.h"
 #include "attach.h"
+#include "requested.h"
 
 #define LIBVIRT_IOMMUFD VV_LIBVIRT_VERSION (12, 1, 0)
 
@@ -74,12 +75,12 @@ keep_wanted (const VvHotplugRequest *request, const VvBinding *b, VvChoice *choi
   gboolean could_fail;
   g_autofree char *why = why_keep (request, device, wanted, &could_fail);
 
-  if (!why || !vv_selection_has_driver (b->context->host, choice->selection, wanted, NULL))
+  if (!why || !vv_choice_has_driver (b->context->host, choice, wanted, NULL))
     return TRUE;
-  if (could_fail && vv_decision_is_strict (choice->decision) && !domain_starts (b->entry) &&
-      !vv_candidates_find (b->context->host, choice->selection->candidates, wanted)) {
+  if (could_fail && vv_choice_is_strict (choice) && !domain_starts (b->entry) &&
+      !vv_candidates_find (b->context->host, choice->candidates, wanted)) {
     /* nobody chose it: it is all that this libvirt knows */
-    g_autofree char *rule = vv_decision_rule (choice->decision);
+    g_autofree char *rule = vv_choice_rule (choice);
     g_set_error (error, VV_ERROR, VV_ERROR_POLICY,
                  "%s: %s does not take %s, and nothing else can be tried now: %s", device->address, rule,
                  wanted, why);
@@ -88,7 +89,7 @@ keep_wanted (const VvHotplugRequest *request, const VvBinding *b, VvChoice *choi
   if (!could_fail && !vv_choice_takes (b->context, device, choice, wanted))
     return TRUE;
   *kept = g_steal_pointer (&why);
-  return vv_selection_begin_with (b->context->host, choice->selection, wanted, *kept, error);
+  return vv_choice_begin_with (b->context->host, choice, wanted, *kept, error);
 }
 
 static VvChoice *
@@ -108,9 +109,9 @@ choose_for (const VvHotplugRequest *request, const VvBinding *b, char **kept, GE
 /* For the journal, which knows the device's home before anything is tried: libvirt takes the device in any
  * case. vv_binding_detach() saves it. */
 static gboolean
-note_home (VvBinding *b, const VvHotplugRequest *request, const VvSelection *selection, GError **error)
+note_home (VvBinding *b, const VvHotplugRequest *request, const VvChoice *choice, GError **error)
 {
-  gboolean was_on_vfio = vv_selection_has_driver (b->context->host, selection, request->before.driver, NULL);
+  gboolean was_on_vfio = vv_choice_has_driver (b->context->host, choice, request->before.driver, NULL);
 
   if (vv_binding_is_stale (b, &request->before, was_on_vfio) && !vv_binding_forget (b, error))
     return FALSE;
@@ -127,18 +128,17 @@ take (VvBinding *b, const VvHotplugRequest *request, GError **error)
   const VvContext *context = b->context;
   g_autofree char *kept = NULL;
   g_autoptr (VvChoice) choice = choose_for (request, b, &kept, error);
-  const VvSelection *selection = choice ? choice->selection : NULL;
   const char *wanted = b->device->now.override;
 
-  if (!selection || !note_home (b, request, selection, error))
+  if (!choice || !note_home (b, request, choice, error))
     return FALSE;
-  if (!vv_selection_has_driver (context->host, selection, wanted, NULL))
+  if (!vv_choice_has_driver (context->host, choice, wanted, NULL))
     return vv_binding_save (b, error) &&
            vv_binding_leave (b, VV_DETACH, "libvirt wants it on %s, which is no VFIO driver known for it",
                              wanted);
   if (!vv_attach (b, choice, error))
     return FALSE;
-  if (kept && selection->excluded->len) {
+  if (kept && choice->excluded->len) {
     g_autofree char *why = b->change->why;
     b->change->why = g_strdup_printf ("%s; nothing better was tried: %s", why, kept);
   }
@@ -269,12 +269,12 @@ vv_hotplug_prepare (const VvContext *context, const VvHotplugRequest *request)
       device ? choose_as_requested (context, request, device, entry, &start, NULL) : NULL;
   gboolean could_fail;
 
-  if (!choice || vv_selection_has_driver (context->host, choice->selection, request->before.driver, NULL))
+  if (!choice || vv_choice_has_driver (context->host, choice, request->before.driver, NULL))
     return 0; /* on its way home */
   g_autofree char *kept = start ? NULL : why_keep (request, device, VV_GENERIC_DRIVER, &could_fail);
   if (kept)
     return 0; /* what libvirt asks for it has loaded itself */
   gint64 begun = g_get_monotonic_time ();
-  vv_binding_load_ahead (context, choice->selection, NULL);
+  vv_binding_load_ahead (context, choice, NULL);
   return g_get_monotonic_time () - begun;
 }

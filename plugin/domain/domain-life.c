@@ -8,6 +8,7 @@
 #include "libvirt-process.h"
 #include "modalias.h"
 #include "attach.h"
+#include "requested.h"
 
 typedef gboolean (*DeviceFunc) (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *binding,
                                 GError **error);
@@ -72,7 +73,7 @@ refuse_others_device (const VvContext *context, const VvPciDevice *device, GErro
 static int
 option (const VvChoice *choice, VvOption name)
 {
-  return choice->decision->options.values[name];
+  return choice->options.values[name];
 }
 
 /* Whether the policy hands devices to us that libvirt does not manage */
@@ -90,7 +91,7 @@ is_strict (const VvChoice *choice, const VvHostdev *hostdev, gboolean prepare)
   if (option (choice, VV_OPTION_MIGRATABLE) == VV_MIGRATABLE_REQUIRE)
     return TRUE;
   return (hostdev->managed || manages (choice)) &&
-         (vv_decision_is_strict (choice->decision) ||
+         (vv_choice_is_strict (choice) ||
           (prepare && option (choice, VV_OPTION_HOST_USE) == VV_HOST_USE_REFUSE));
 }
 
@@ -114,7 +115,7 @@ strict_rule_of (const VvContext *context, const VvDomain *domain, const VvHostde
 
   if (!choice || !is_strict (choice, hostdev, prepare))
     return NULL;
-  g_autofree char *rule = vv_decision_rule (choice->decision);
+  g_autofree char *rule = vv_choice_rule (choice);
   return g_strdup_printf ("%s: it is not known whether it has what %s requires", hostdev->address, rule);
 }
 
@@ -193,7 +194,7 @@ warn_of_obstacles (const VvContext *context, const VvDomain *domain, const VvPci
 static gboolean
 is_on_vfio (const VvBinding *b, const VvChoice *choice)
 {
-  return vv_on_vfio (b->context->host, b->device, choice->selection);
+  return vv_on_vfio (b->context->host, b->device, choice);
 }
 
 /* libvirt itself does not look whether the host needs the device. */
@@ -211,7 +212,7 @@ host_spares (const VvDomain *domain, const VvBinding *b, const VvChoice *choice,
     g_warning ("domain %s takes %s, which is in use by the host: %s", domain->name, b->device->address, text);
     return TRUE;
   }
-  g_autofree char *rule = vv_decision_rule (choice->decision);
+  g_autofree char *rule = vv_choice_rule (choice);
   g_set_error (error, VV_ERROR, VV_ERROR_POLICY, "%s is in use by the host, which %s refuses: %s",
                b->device->address, rule, text);
   return FALSE;
@@ -246,7 +247,7 @@ ask_ahead (const VvHostdev *hostdev, const VvBinding *b, const VvChoice *choice)
 
   if (by_iommufd (hostdev) && vv_choice_requires (choice) && is_on_vfio (b, choice) &&
       vv_migration_known (b->context->journal, d->now.driver, d->modalias, NULL) == VV_MIGRATION_UNKNOWN &&
-      !vv_attach_can_migrate (b->context, d, &choice->use, &error))
+      !vv_attach_can_migrate (b->context, d, &choice->options.use, &error))
     g_message ("%s", error->message);
 }
 
@@ -278,9 +279,9 @@ refuse_staying (const VvContext *context, const VvPciDevice *d, const VvChoice *
   const char *why;
 
   if (!vv_choice_requires (choice) || vv_migration_foresee (context->journal, d->now.driver, d->modalias,
-                                                            &choice->use, &why) != VV_MIGRATION_NO)
+                                                            &choice->options.use, &why) != VV_MIGRATION_NO)
     return FALSE;
-  g_autofree char *rule = vv_decision_rule (choice->decision);
+  g_autofree char *rule = vv_choice_rule (choice);
   g_set_error (error, VV_ERROR, VV_ERROR_POLICY,
                "%s stays on %s, with which the domain cannot be migrated, as %s requires: it %s", d->address,
                d->now.driver, rule, why);
@@ -302,10 +303,9 @@ prepare_unmanaged (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *
     return !by_iommufd (hostdev) || !refuse_staying (b->context, b->device, choice, error);
   }
   if (!prepare_chosen (domain, hostdev, b, choice, error) ||
-      (!by_iommufd (hostdev) && !vv_selection_force (choice->selection, VV_GENERIC_DRIVER, error)))
+      (!by_iommufd (hostdev) && !vv_choice_force (choice, VV_GENERIC_DRIVER, error)))
     return FALSE;
-  return by_iommufd (hostdev) ? vv_attach (b, choice, error)
-                              : vv_binding_detach (b, choice->selection, error);
+  return by_iommufd (hostdev) ? vv_attach (b, choice, error) : vv_binding_detach (b, choice, error);
 }
 
 /* What we have detached goes home; what was away before stays there. */
@@ -348,9 +348,8 @@ foresee_device (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, 
     if (!vv_choice_requires (choice))
       return vv_choice_check (b->context, d, choice, error);
     /* what is noted is about a driver, whose name is known for sure when its module is loaded */
-    for (guint i = 0; i < choice->selection->candidates->len; i++)
-      vv_modules_load (b->context->modules, ((VvCandidate *)choice->selection->candidates->pdata[i])->module,
-                       NULL);
+    for (guint i = 0; i < choice->candidates->len; i++)
+      vv_modules_load (b->context->modules, ((VvCandidate *)choice->candidates->pdata[i])->module, NULL);
     g_autoptr (VvChoice) surely = choose_for (domain, hostdev, b, error);
     return surely && vv_choice_check (b->context, d, surely, error);
   }
@@ -419,9 +418,9 @@ start_unmanaged (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
     return TRUE;
   if (is_opened_by_libvirt (b->context, hostdev, b->device))
     return !refuse_staying (b->context, b->device, choice, error);
-  if (vv_attach_can_migrate (b->context, b->device, &choice->use, &immobile))
+  if (vv_attach_can_migrate (b->context, b->device, &choice->options.use, &immobile))
     return TRUE;
-  g_autofree char *rule = vv_decision_rule (choice->decision);
+  g_autofree char *rule = vv_choice_rule (choice);
   g_set_error (error, VV_ERROR, VV_ERROR_POLICY, "%s requires migration: %s", rule, immobile->message);
   return FALSE;
 }
@@ -440,10 +439,10 @@ find_immobile (const VvContext *context, const VvDomain *domain, char **required
     g_autoptr (VvChoice) choice = choose_unlocked (context, domain, h, &device);
     const char *why;
     if (choice && vv_choice_requires (choice) && !*required)
-      *required = vv_decision_rule (choice->decision);
+      *required = vv_choice_rule (choice);
     if (choice && !found && device->now.driver &&
-        vv_migration_foresee (context->journal, device->now.driver, device->modalias, &choice->use, &why) ==
-            VV_MIGRATION_NO)
+        vv_migration_foresee (context->journal, device->now.driver, device->modalias, &choice->options.use,
+                              &why) == VV_MIGRATION_NO)
       found = g_strdup_printf ("%s on %s, which %s", h->address, device->now.driver, why);
   }
   return g_steal_pointer (&found);
@@ -506,11 +505,10 @@ vv_domain_running (const VvContext *context, const VvDomain *domain)
 static gboolean
 keep_held (VvBinding *b, GError **error)
 {
-  g_autoptr (VvSelection) selection = vv_catalog_select (b->context->catalog, b->device->modalias, error);
+  g_autoptr (VvChoice) choice = vv_catalog_select (b->context->catalog, b->device->modalias, error);
 
-  if (!selection ||
-      (b->entry->vfio_driver && !vv_selection_force (selection, b->entry->vfio_driver, error)) ||
-      !vv_binding_save (b, error) || !vv_binding_detach (b, selection, error))
+  if (!choice || (b->entry->vfio_driver && !vv_choice_force (choice, b->entry->vfio_driver, error)) ||
+      !vv_binding_save (b, error) || !vv_binding_detach (b, choice, error))
     return FALSE;
   if (b->change->changed) {
     g_free (b->change->why);

@@ -89,9 +89,9 @@ find_domain (const GPtrArray *domains, const VvEntry *entry)
 static gboolean
 is_on_vfio (const VvContext *context, const VvPciDevice *device)
 {
-  g_autoptr (VvSelection) selection = vv_catalog_select (context->catalog, device->modalias, NULL);
+  g_autoptr (VvChoice) choice = vv_catalog_select (context->catalog, device->modalias, NULL);
 
-  return selection ? vv_on_vfio (context->host, device, selection) : device->vfio_dev != NULL;
+  return choice ? vv_on_vfio (context->host, device, choice) : device->vfio_dev != NULL;
 }
 
 /* managed='no': it was detached by hand, and libvirt leaves it on VFIO when the domain is done with it. */

@@ -179,10 +179,10 @@ vv_catalog_silent (const VvCatalog *catalog, const VvHost *host)
 
 /* A copy of @e, which comes next in rank: a candidate, or among the excluded */
 static void
-take (VvSelection *selection, const VvCandidate *e)
+take (VvChoice *choice, const VvCandidate *e)
 {
   VvCandidate *c = g_new0 (VvCandidate, 1);
-  const VvCandidate *better = vv_candidate_of_module (selection->candidates, e->module);
+  const VvCandidate *better = vv_candidate_of_module (choice->candidates, e->module);
 
   *c = *e;
   c->module = g_strdup (e->module);
@@ -190,10 +190,10 @@ take (VvSelection *selection, const VvCandidate *e)
   c->excluded = g_strdup (e->excluded);
   if (!c->excluded && better)
     c->excluded = g_strdup_printf (_ ("the module ranks by a better alias: %s"), better->alias);
-  g_ptr_array_add (c->excluded ? selection->excluded : selection->candidates, c);
+  g_ptr_array_add (c->excluded ? choice->excluded : choice->candidates, c);
 }
 
-VvSelection *
+VvChoice *
 vv_catalog_select (const VvCatalog *catalog, const char *modalias, GError **error)
 {
   g_autofree char *prefix = g_strndup (catalog->prefix, strlen (catalog->prefix) - 1);
@@ -201,20 +201,20 @@ vv_catalog_select (const VvCatalog *catalog, const char *modalias, GError **erro
 
   if (!key)
     return NULL;
-  VvSelection *selection = vv_selection_new (key);
+  VvChoice *choice = vv_choice_new (key);
   for (guint i = 0; i < catalog->entries->len; i++) {
     const VvCandidate *e = catalog->entries->pdata[i];
     if (vv_modalias_match (e->alias, key))
-      take (selection, e);
+      take (choice, e);
   }
   if (g_str_has_prefix (key, VV_PREFIX_VFIO "_pci:") &&
-      !vv_candidate_of_module (selection->candidates, VV_GENERIC_MODULE) &&
-      !vv_candidate_of_module (selection->excluded, VV_GENERIC_MODULE)) {
+      !vv_candidate_of_module (choice->candidates, VV_GENERIC_MODULE) &&
+      !vv_candidate_of_module (choice->excluded, VV_GENERIC_MODULE)) {
     /* where no table offers the generic driver it is there all the same, or may be: the last resort */
     VvCandidate c = {.module = (char *)VV_GENERIC_MODULE, .source = VV_SOURCE_DEFAULT};
     if (vv_modules_blacklisted (catalog->modules, c.module))
       c.excluded = (char *)_ (BLACKLISTED);
-    take (selection, &c);
+    take (choice, &c);
   }
-  return selection;
+  return choice;
 }

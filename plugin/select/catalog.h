@@ -50,6 +50,6 @@ GPtrArray *vv_catalog_silent (const VvCatalog *catalog, const VvHost *host);
  * a PCI device and the prefix "vfio" the generic driver comes last where no table offers it for the device.
  * May be called from several threads.
  *
- * Returns: (transfer full): the selection, or NULL with @error set when @modalias is malformed
+ * Returns: (transfer full): the choice, or NULL with @error set when @modalias is malformed
  */
-VvSelection *vv_catalog_select (const VvCatalog *catalog, const char *modalias, GError **error);
+VvChoice *vv_catalog_select (const VvCatalog *catalog, const char *modalias, GError **error);

@@ -48,27 +48,31 @@ vv_candidate_of_module (const GPtrArray *candidates, const char *module)
   return NULL;
 }
 
-VvSelection *
-vv_selection_new (char *key)
+VvChoice *
+vv_choice_new (char *key)
 {
-  VvSelection *selection = g_new0 (VvSelection, 1);
+  VvChoice *choice = g_new0 (VvChoice, 1);
 
-  selection->key = key;
-  selection->candidates = g_ptr_array_new_with_free_func ((GDestroyNotify)vv_candidate_free);
-  selection->excluded = g_ptr_array_new_with_free_func ((GDestroyNotify)vv_candidate_free);
-  return selection;
+  choice->key = key;
+  choice->candidates = g_ptr_array_new_with_free_func ((GDestroyNotify)vv_candidate_free);
+  choice->excluded = g_ptr_array_new_with_free_func ((GDestroyNotify)vv_candidate_free);
+  choice->refused = g_ptr_array_new_with_free_func (g_free);
+  return choice;
 }
 
 void
-vv_selection_free (VvSelection *selection)
+vv_choice_free (VvChoice *choice)
 {
-  if (!selection)
+  if (!choice)
     return;
-  g_free (selection->key);
-  g_ptr_array_unref (selection->candidates);
-  g_ptr_array_unref (selection->excluded);
-  g_free (selection->ruled_by);
-  g_free (selection);
+  g_free (choice->key);
+  g_ptr_array_unref (choice->candidates);
+  g_ptr_array_unref (choice->excluded);
+  g_ptr_array_unref (choice->refused);
+  g_free (choice->file);
+  g_free (choice->whose);
+  vv_options_clear (&choice->options);
+  g_free (choice);
 }
 
 static gboolean
@@ -82,25 +86,25 @@ check_name (const char *driver, GError **error)
 }
 
 static void
-exclude (VvSelection *selection, VvCandidate *c, const char *why)
+exclude (VvChoice *choice, VvCandidate *c, const char *why)
 {
   c->excluded = g_strdup (why);
-  g_ptr_array_add (selection->excluded, c);
+  g_ptr_array_add (choice->excluded, c);
 }
 
 void
-vv_selection_exclude_at (VvSelection *selection, guint i, const char *why)
+vv_choice_exclude_at (VvChoice *choice, guint i, const char *why)
 {
-  exclude (selection, g_ptr_array_steal_index (selection->candidates, i), why);
+  exclude (choice, g_ptr_array_steal_index (choice->candidates, i), why);
 }
 
 char *
-vv_selection_why_none (const VvSelection *selection)
+vv_choice_why_none (const VvChoice *choice)
 {
   g_autoptr (GString) text = g_string_new (NULL);
 
-  for (guint i = 0; i < selection->excluded->len; i++) {
-    const VvCandidate *c = selection->excluded->pdata[i];
+  for (guint i = 0; i < choice->excluded->len; i++) {
+    const VvCandidate *c = choice->excluded->pdata[i];
     g_string_append_printf (text, "%s%s (%s)", i ? "; " : "", c->module, c->excluded);
   }
   return text->len ? g_string_free (g_steal_pointer (&text), FALSE) : g_strdup (_ ("the kernel offers none"));
@@ -116,30 +120,30 @@ candidate_forced (const char *driver)
 }
 
 gboolean
-vv_selection_force (VvSelection *selection, const char *driver, GError **error)
+vv_choice_force (VvChoice *choice, const char *driver, GError **error)
 {
   if (!check_name (driver, error))
     return FALSE;
   g_autofree char *why = g_strdup_printf (_ ("'%s' was asked for"), driver);
-  while (selection->candidates->len)
-    vv_selection_exclude_at (selection, 0, why);
-  g_ptr_array_add (selection->candidates, candidate_forced (driver));
+  while (choice->candidates->len)
+    vv_choice_exclude_at (choice, 0, why);
+  g_ptr_array_add (choice->candidates, candidate_forced (driver));
   return TRUE;
 }
 
 gboolean
-vv_selection_begin_with (const VvHost *host, VvSelection *selection, const char *driver, const char *why,
-                         GError **error)
+vv_choice_begin_with (const VvHost *host, VvChoice *choice, const char *driver, const char *why,
+                      GError **error)
 {
   if (!check_name (driver, error))
     return FALSE;
-  const VvCandidate *first = vv_candidates_find (host, selection->candidates, driver);
+  const VvCandidate *first = vv_candidates_find (host, choice->candidates, driver);
   if (!first) {
-    g_ptr_array_insert (selection->candidates, 0, candidate_forced (driver));
+    g_ptr_array_insert (choice->candidates, 0, candidate_forced (driver));
     return TRUE;
   }
-  while (selection->candidates->pdata[0] != first)
-    vv_selection_exclude_at (selection, 0, why);
+  while (choice->candidates->pdata[0] != first)
+    vv_choice_exclude_at (choice, 0, why);
   return TRUE;
 }
 
@@ -208,87 +212,78 @@ vv_candidates_find (const VvHost *host, const GPtrArray *candidates, const char 
 }
 
 gboolean
-vv_selection_has_driver (const VvHost *host, const VvSelection *selection, const char *driver,
-                         const char *module)
+vv_choice_has_driver (const VvHost *host, const VvChoice *choice, const char *driver, const char *module)
 {
   if (!driver)
     return FALSE;
   g_autofree char *found = module ? NULL : vv_driver_module (host, "pci", driver);
   const char *its = module ? module : found;
-  if (strcmp (driver, VV_GENERIC_DRIVER) == 0 || find_driver (host, selection->candidates, driver, its) ||
-      find_driver (host, selection->excluded, driver, its))
+  if (strcmp (driver, VV_GENERIC_DRIVER) == 0 || find_driver (host, choice->candidates, driver, its) ||
+      find_driver (host, choice->excluded, driver, its))
     return TRUE;
   g_autofree char *likely = vv_module_name (driver); /* of one that is not loaded */
-  return !its && (vv_candidate_of_module (selection->candidates, likely) ||
-                  vv_candidate_of_module (selection->excluded, likely));
+  return !its && (vv_candidate_of_module (choice->candidates, likely) ||
+                  vv_candidate_of_module (choice->excluded, likely));
 }
 
-/* --- the decision --- */
-
-void
-vv_decision_free (VvDecision *decision)
-{
-  if (!decision)
-    return;
-  g_free (decision->file);
-  g_free (decision->whose);
-  vv_options_clear (&decision->options);
-  g_free (decision);
-}
+/* --- the options --- */
 
 /* What a rule says counts where nothing was said before. */
 static void
-take_terms (VvDecision *d, const VvRule *rule)
+take_rule (VvChoice *c, const VvRule *rule)
 {
-  if (!d->file) {
-    d->file = g_strdup (rule->file);
-    d->line = rule->line;
+  if (!c->file) {
+    c->file = g_strdup (rule->file);
+    c->line = rule->line;
   }
-  if (!d->options.drivers)
-    d->options.drivers = g_strdupv (rule->options.drivers);
+  if (!c->options.drivers)
+    c->options.drivers = g_strdupv (rule->options.drivers);
   for (int i = 0; i < VV_OPTIONS; i++)
-    if (!d->said[i] && rule->options.values[i]) {
-      d->options.values[i] = rule->options.values[i];
-      d->said[i] = TRUE;
+    if (!c->said[i] && rule->options.values[i]) {
+      c->options.values[i] = rule->options.values[i];
+      c->said[i] = TRUE;
     }
 }
 
-VvDecision *
-vv_policy_decide (const VvPolicy *policy, const VvPciDevice *device, const char *native_driver)
+void
+vv_choice_decide (VvChoice *c, const VvPolicy *policy, const VvPciDevice *device, const char *native_driver)
 {
   static const char *const any[] = {VV_DRIVER_AUTO, NULL};
   const VvRule *rule = vv_policy_match (policy, device, native_driver);
-  VvDecision *d = g_new0 (VvDecision, 1);
 
   if (rule)
-    take_terms (d, rule);
+    take_rule (c, rule);
   for (guint i = 0; i < policy->defaults->len; i++)
-    take_terms (d, policy->defaults->pdata[i]);
-  if (!d->options.drivers)
-    d->options.drivers = g_strdupv ((char **)any);
+    take_rule (c, policy->defaults->pdata[i]);
+  if (!c->options.drivers)
+    c->options.drivers = g_strdupv ((char **)any);
   for (int i = 0; i < VV_OPTIONS; i++)
-    if (!d->said[i])
-      d->options.values[i] = vv_option_built_in (i);
-  return d;
+    if (!c->said[i])
+      c->options.values[i] = vv_option_built_in (i);
 }
 
 char *
-vv_decision_rule (const VvDecision *d)
+vv_choice_rule (const VvChoice *c)
 {
-  if (!d->file)
-    return g_strdup (d->whose ? d->whose : _ ("no rule"));
-  return d->whose ? g_strdup_printf (_ ("policy %s:%u with %s"), d->file, d->line, d->whose)
-                  : g_strdup_printf ("policy %s:%u", d->file, d->line);
+  if (!c->file)
+    return g_strdup (c->whose ? c->whose : _ ("no rule"));
+  return c->whose ? g_strdup_printf (_ ("policy %s:%u with %s"), c->file, c->line, c->whose)
+                  : g_strdup_printf ("policy %s:%u", c->file, c->line);
 }
 
 gboolean
-vv_decision_is_strict (const VvDecision *d)
+vv_choice_is_strict (const VvChoice *c)
 {
-  return d->options.values[VV_OPTION_FALLBACK] == VV_FALLBACK_NONE ||
-         d->options.values[VV_OPTION_MIGRATABLE] == VV_MIGRATABLE_REQUIRE;
+  return c->options.values[VV_OPTION_FALLBACK] == VV_FALLBACK_NONE || vv_choice_requires (c);
 }
 
-/* --- wishes --- */
+gboolean
+vv_choice_requires (const VvChoice *c)
+{
+  return c->options.values[VV_OPTION_MIGRATABLE] == VV_MIGRATABLE_REQUIRE;
+}
+
+/* --- what a domain requests --- */
 
 static gboolean
 is_auto (const VvOptions *options)
@@ -307,25 +302,18 @@ listed (char *const *drivers, const char *driver)
 }
 
 gboolean
-vv_decision_lists (const VvDecision *d, const char *driver)
+vv_choice_allows (const VvChoice *c, const char *driver)
 {
-  return !is_auto (&d->options) && listed (d->options.drivers, driver) != NULL;
-}
-
-gboolean
-vv_decision_allows (const VvDecision *d, const char *driver)
-{
-  return is_auto (&d->options) || listed (d->options.drivers, driver) != NULL;
+  return is_auto (&c->options) || listed (c->options.drivers, driver) != NULL;
 }
 
 static char *
-why_not (const VvDecision *d, const VvHost *host, const VvSelection *selection, const char *whose,
-         const char *name)
+why_not (const VvChoice *c, const VvHost *host, const char *whose, const char *name)
 {
-  const VvCandidate *out = vv_candidate_named (host, selection->excluded, name);
-  g_autofree char *rule = vv_decision_rule (d);
+  const VvCandidate *out = vv_candidate_named (host, c->excluded, name);
+  g_autofree char *rule = vv_choice_rule (c);
 
-  if (!is_auto (&d->options))
+  if (!is_auto (&c->options))
     return g_strdup_printf (_ ("%s asks for %s, which %s does not allow"), whose, name, rule);
   if (out)
     return g_strdup_printf (_ ("%s asks for %s, which is excluded: %s"), whose, name, out->excluded);
@@ -334,65 +322,67 @@ why_not (const VvDecision *d, const VvHost *host, const VvSelection *selection, 
 
 /* Returns: whether it changes anything */
 static gboolean
-narrow_drivers (VvDecision *d, const VvHost *host, const VvSelection *selection, const VvOptions *wish,
-                const char *whose, GPtrArray *refused)
+narrow_drivers (VvChoice *c, const VvHost *host, const VvOptions *requested, const char *whose)
 {
+  char *const only[] = {requested->model, NULL};
+  char *const *drivers = requested->model ? only : requested->drivers;
   g_autoptr (GPtrArray) granted = g_ptr_array_new_with_free_func (g_free);
 
-  if (!wish->drivers || is_auto (wish))
+  if (!drivers || g_strcmp0 (*drivers, VV_DRIVER_AUTO) == 0)
     return FALSE;
-  for (char *const *name = wish->drivers; *name; name++) {
+  for (char *const *name = drivers; *name; name++) {
     const char *may; /* a driver that the policy lists, else a candidate's */
-    if (!is_auto (&d->options))
-      may = listed (d->options.drivers, *name);
+    if (!is_auto (&c->options))
+      may = listed (c->options.drivers, *name);
     else
-      may = vv_candidate_named (host, selection->candidates, *name) ? *name : NULL;
+      may = vv_candidate_named (host, c->candidates, *name) ? *name : NULL;
     if (may)
       g_ptr_array_add (granted, g_strdup (may));
     else
-      g_ptr_array_add (refused, why_not (d, host, selection, whose, *name));
+      g_ptr_array_add (c->refused, why_not (c, host, whose, *name));
   }
-  if (!granted->len && wish->values[VV_OPTION_FALLBACK] != VV_FALLBACK_NONE)
+  if (granted->len)
+    c->options.model = g_strdup (requested->model);
+  else if (requested->values[VV_OPTION_FALLBACK] != VV_FALLBACK_NONE)
     return FALSE;
   g_ptr_array_add (granted, NULL);
-  g_strfreev (d->options.drivers);
-  d->options.drivers = (char **)g_ptr_array_free (g_steal_pointer (&granted), FALSE);
+  g_strfreev (c->options.drivers);
+  c->options.drivers = (char **)g_ptr_array_free (g_steal_pointer (&granted), FALSE);
   return TRUE;
 }
 
 /* The values of these options rise with their strictness. Returns: whether it changes anything */
 static gboolean
-narrow_value (VvDecision *d, VvOption option, int wanted, const char *whose, GPtrArray *refused)
+narrow_value (VvChoice *c, VvOption option, int wanted, const char *whose)
 {
-  int decided = d->options.values[option];
+  int decided = c->options.values[option];
 
   if (!wanted || wanted == decided)
     return FALSE;
   if (wanted > decided) {
-    d->options.values[option] = wanted;
+    c->options.values[option] = wanted;
     return TRUE;
   }
-  g_autofree char *rule = vv_decision_rule (d);
-  g_ptr_array_add (refused, g_strdup_printf (_ ("%s asks for %s='%s', but %s says '%s'"), whose,
-                                             vv_option_name (option), vv_option_value (option, wanted), rule,
-                                             vv_option_value (option, decided)));
+  g_autofree char *rule = vv_choice_rule (c);
+  g_ptr_array_add (c->refused, g_strdup_printf (_ ("%s asks for %s='%s', but %s says '%s'"), whose,
+                                                vv_option_name (option), vv_option_value (option, wanted),
+                                                rule, vv_option_value (option, decided)));
   return FALSE;
 }
 
-GPtrArray *
-vv_decision_narrow (VvDecision *d, const VvHost *host, const VvSelection *selection, const VvOptions *wish,
-                    const char *whose)
+gboolean
+vv_choice_narrow (VvChoice *c, const VvHost *host, const VvOptions *requested, const char *whose,
+                  GError **error)
 {
-  GPtrArray *refused = g_ptr_array_new_with_free_func (g_free);
-  gboolean narrowed = narrow_drivers (d, host, selection, wish, whose, refused);
-
-  narrowed |= narrow_value (d, VV_OPTION_FALLBACK, wish->values[VV_OPTION_FALLBACK], whose, refused);
-  narrowed |= narrow_value (d, VV_OPTION_MIGRATABLE, wish->values[VV_OPTION_MIGRATABLE], whose, refused);
-  if (narrowed) {
-    g_free (d->whose);
-    d->whose = g_strdup (whose);
-  }
-  return refused;
+  if (requested->model && !check_name (requested->model, error))
+    return FALSE;
+  c->options.use = requested->use;
+  gboolean narrowed = narrow_drivers (c, host, requested, whose);
+  narrowed |= narrow_value (c, VV_OPTION_FALLBACK, requested->values[VV_OPTION_FALLBACK], whose);
+  narrowed |= narrow_value (c, VV_OPTION_MIGRATABLE, requested->values[VV_OPTION_MIGRATABLE], whose);
+  if (narrowed)
+    c->whose = g_strdup (whose);
+  return TRUE;
 }
 
 /* --- what becomes of the candidates --- */
@@ -439,11 +429,11 @@ set_apart (const VvHost *host, GPtrArray *list, GPtrArray *to, VvCannotMigrate c
 
 /* @chosen: what was asked for, in order; @rest: all others */
 static void
-fall_back (const VvDecision *d, const VvHost *host, GPtrArray *chosen, GPtrArray *rest)
+fall_back (const VvChoice *c, const VvHost *host, GPtrArray *chosen, GPtrArray *rest)
 {
-  int fallback = d->options.values[VV_OPTION_FALLBACK];
+  int fallback = c->options.values[VV_OPTION_FALLBACK];
 
-  if (is_auto (&d->options) && fallback != VV_FALLBACK_NEXT && chosen->len) { /* the best one, and no other */
+  if (is_auto (&c->options) && fallback != VV_FALLBACK_NEXT && chosen->len) { /* the best one, and no other */
     VvCandidate *best = g_ptr_array_steal_index (chosen, 0);
     while (chosen->len)
       g_ptr_array_insert (rest, 0, g_ptr_array_steal_index (chosen, chosen->len - 1));
@@ -458,19 +448,17 @@ fall_back (const VvDecision *d, const VvHost *host, GPtrArray *chosen, GPtrArray
 }
 
 void
-vv_decision_apply (const VvDecision *d, const VvHost *host, VvSelection *selection, VvCannotMigrate cannot,
-                   gpointer data)
+vv_choice_apply (VvChoice *c, const VvHost *host, VvCannotMigrate cannot, gpointer data)
 {
   g_autoptr (GPtrArray) chosen = g_ptr_array_new ();
   g_autoptr (GPtrArray) rest = g_ptr_array_new ();
   g_autoptr (GPtrArray) immobile = g_ptr_array_new ();
-  g_autofree char *rule = vv_decision_rule (d);
-  int migratable = d->options.values[VV_OPTION_MIGRATABLE];
+  int migratable = c->options.values[VV_OPTION_MIGRATABLE];
 
-  move_all (selection->candidates, rest);
-  if (is_auto (&d->options))
+  move_all (c->candidates, rest);
+  if (is_auto (&c->options))
     move_all (rest, chosen);
-  for (char **name = d->options.drivers; !is_auto (&d->options) && *name; name++)
+  for (char **name = c->options.drivers; !is_auto (&c->options) && *name; name++)
     if (!vv_candidate_named (host, chosen, *name)) /* it may be named twice, by its module and its driver */
       g_ptr_array_add (chosen, take_named (host, rest, *name));
   if (migratable != VV_MIGRATABLE_IGNORE) {
@@ -480,18 +468,18 @@ vv_decision_apply (const VvDecision *d, const VvHost *host, VvSelection *selecti
     else
       set_apart (host, rest, immobile, cannot, data);
   }
-  fall_back (d, host, chosen, rest);
-  move_all (chosen, selection->candidates);
-  /* mostly none are out, here and below: the words cost more than the choice */
+  fall_back (c, host, chosen, rest);
+  move_all (chosen, c->candidates);
+  if (!immobile->len && !rest->len)
+    return; /* mostly none are out: the words cost more than the choice */
+  g_autofree char *rule = vv_choice_rule (c);
+  g_autofree char *not_taken = g_strdup_printf (_ ("%s does not take it"), rule);
   while (immobile->len) {
-    VvCandidate *c = g_ptr_array_steal_index (immobile, 0);
+    VvCandidate *out = g_ptr_array_steal_index (immobile, 0);
     g_autofree char *why = g_strdup_printf (_ ("it cannot migrate, which %s requires: it %s"), rule,
-                                            known_not_to_migrate (host, c, cannot, data));
-    exclude (selection, c, why);
+                                            known_not_to_migrate (host, out, cannot, data));
+    exclude (c, out, why);
   }
-  g_autofree char *not_taken = rest->len ? g_strdup_printf (_ ("%s does not take it"), rule) : NULL;
   while (rest->len)
-    exclude (selection, g_ptr_array_steal_index (rest, 0), not_taken);
-  if (d->file || d->whose)
-    selection->ruled_by = g_strdup (rule);
+    exclude (c, g_ptr_array_steal_index (rest, 0), not_taken);
 }

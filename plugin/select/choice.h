@@ -57,41 +57,52 @@ typedef struct {
 } VvCandidate;
 
 /**
- * VvSelection:
- * @key: what was looked up
- * @candidates: (element-type VvCandidate): best first
+ * VvChoice:
+ * @key: the device's modalias as it was looked up
+ * @candidates: (element-type VvCandidate): what may be tried, best first
  * @excluded: (element-type VvCandidate): what matched and is out, with the reason
- * @ruled_by: (nullable): what had a say in it besides the aliases, in words
+ * @options: what holds for the device; everything is said once vv_choice_decide() was called. A model is
+ * there when it was granted
+ * @said: which values of @options the administrator said; the others are built in
+ * @file, @line: (nullable): the rule that decided; NULL: no rule speaks of the device
+ * @whose: (nullable): whose request has a part in @options
+ * @refused: (element-type utf8): what of that request the policy did not grant, a sentence each
+ *
+ * Made by vv_catalog_select(), with all that matched.
  */
 typedef struct {
   char *key;
   GPtrArray *candidates;
   GPtrArray *excluded;
-  char *ruled_by;
-} VvSelection;
+  VvOptions options;
+  gboolean said[VV_OPTIONS];
+  char *file;
+  guint line;
+  char *whose;
+  GPtrArray *refused;
+} VvChoice;
 
-void vv_selection_free (VvSelection *selection);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvSelection, vv_selection_free)
+/** vv_choice_new: @key: (transfer full). Returns: (transfer full): a choice of nothing */
+VvChoice *vv_choice_new (char *key);
+void vv_choice_free (VvChoice *choice);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvChoice, vv_choice_free)
 
 /** vv_candidate_new: Returns: (transfer full): a candidate; @alias: (nullable) */
 VvCandidate *vv_candidate_new (const char *module, const char *alias, VvSource source);
 void vv_candidate_free (VvCandidate *candidate);
 
-/** vv_selection_new: @key: (transfer full). Returns: (transfer full): a selection of nothing */
-VvSelection *vv_selection_new (char *key);
-
 /**
- * vv_selection_force:
+ * vv_choice_force:
  * @driver: a driver's or module's name
  *
  * Puts what the administrator named in the place of all candidates: nothing else is to be tried.
  *
  * Returns: TRUE, or FALSE with @error set when @driver cannot be a driver's name
  */
-gboolean vv_selection_force (VvSelection *selection, const char *driver, GError **error);
+gboolean vv_choice_force (VvChoice *choice, const char *driver, GError **error);
 
 /**
- * vv_selection_begin_with:
+ * vv_choice_begin_with:
  * @driver: a driver's name
  * @why: why nothing better is to be tried; for the excluded
  *
@@ -100,15 +111,15 @@ gboolean vv_selection_force (VvSelection *selection, const char *driver, GError 
  *
  * Returns: TRUE, or FALSE with @error set when @driver cannot be a driver's name
  */
-gboolean vv_selection_begin_with (const VvHost *host, VvSelection *selection, const char *driver,
-                                  const char *why, GError **error);
+gboolean vv_choice_begin_with (const VvHost *host, VvChoice *choice, const char *driver, const char *why,
+                               GError **error);
 
-/** vv_selection_exclude_at: puts the candidate with the number @i among the excluded */
-void vv_selection_exclude_at (VvSelection *selection, guint i, const char *why);
+/** vv_choice_exclude_at: puts the candidate with the number @i among the excluded */
+void vv_choice_exclude_at (VvChoice *choice, guint i, const char *why);
 
-/** vv_selection_why_none: Returns: (transfer full): each of the excluded with the reason, in one line; or
+/** vv_choice_why_none: Returns: (transfer full): each of the excluded with the reason, in one line; or
  * that the kernel offers none */
-char *vv_selection_why_none (const VvSelection *selection);
+char *vv_choice_why_none (const VvChoice *choice);
 
 /** vv_candidate_driver: Returns: (transfer full) (nullable): its driver's name; NULL while the module is not
  * loaded */
@@ -120,7 +131,7 @@ gboolean vv_driver_same (const char *a, const char *b);
 
 /**
  * vv_candidate_named:
- * @candidates: (element-type VvCandidate): of a selection, the candidates or the excluded
+ * @candidates: (element-type VvCandidate): of a choice, the candidates or the excluded
  * @name: a driver or a module, as for vv_driver_same()
  *
  * Returns: (transfer none) (nullable): the first whose module, or loaded driver, has this name
@@ -133,7 +144,7 @@ VvCandidate *vv_candidate_of_module (const GPtrArray *candidates, const char *mo
 
 /**
  * vv_candidates_find:
- * @candidates: (element-type VvCandidate): of a selection, the candidates or the excluded
+ * @candidates: (element-type VvCandidate): of a choice, the candidates or the excluded
  * @driver: (nullable): a driver's name
  *
  * Returns: (transfer none) (nullable): the one whose driver this is
@@ -141,82 +152,63 @@ VvCandidate *vv_candidate_of_module (const GPtrArray *candidates, const char *mo
 const VvCandidate *vv_candidates_find (const VvHost *host, const GPtrArray *candidates, const char *driver);
 
 /**
- * vv_selection_has_driver:
+ * vv_choice_has_driver:
  * @driver: (nullable): a driver's name
  * @module: (nullable): its module, where that is known; NULL: it is looked up, or, where the driver is not
  * loaded, taken to have the same name
  *
  * Returns: whether @driver is a VFIO driver for the device, wanted or not
  */
-gboolean vv_selection_has_driver (const VvHost *host, const VvSelection *selection, const char *driver,
-                                  const char *module);
+gboolean vv_choice_has_driver (const VvHost *host, const VvChoice *choice, const char *driver,
+                               const char *module);
 
 /**
- * VvDecision:
- * @file, @line: (nullable): the rule that decided; NULL: no rule speaks of the device
- * @options: what holds for the device; everything is said
- * @said: which of @options the administrator said; the others are built in
- * @whose: (nullable): whose wish has a part in @options
- */
-typedef struct {
-  char *file;
-  guint line;
-  VvOptions options;
-  gboolean said[VV_OPTIONS];
-  char *whose;
-} VvDecision;
-
-void vv_decision_free (VvDecision *decision);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvDecision, vv_decision_free)
-
-/**
- * vv_policy_decide:
+ * vv_choice_decide:
  * @native_driver: (nullable): the device's driver on the host, when it is known
  *
- * Returns: (transfer full): what the policy wants of the device
+ * Gives @choice what the policy wants of the device: the options, and from which rule they are.
  */
-VvDecision *vv_policy_decide (const VvPolicy *policy, const VvPciDevice *device, const char *native_driver);
-
-/** vv_decision_rule: Returns: (transfer full): who decided, in words: "policy FILE:LINE", "domain vm1" after
- * a wish of its, both, or "no rule" */
-char *vv_decision_rule (const VvDecision *decision);
-
-/** vv_decision_is_strict: Returns: whether a device that cannot have what was decided is to be refused: the
- * administrator, or the domain's owner, asked for that */
-gboolean vv_decision_is_strict (const VvDecision *decision);
+void vv_choice_decide (VvChoice *choice, const VvPolicy *policy, const VvPciDevice *device,
+                       const char *native_driver);
 
 /**
- * vv_decision_narrow:
- * @selection: what the catalog offers for the device
- * @wish: what a domain wants of the device
- * @whose: whose wish that is, for the messages
+ * vv_choice_narrow:
+ * @requested: what a domain requests for the device; its model takes the place of its drivers
+ * @whose: whose request that is, for the messages
  *
- * A wish may be stricter than the policy, and choose among the drivers that it lists; where it lists none,
- * among the candidates of @selection. Only the administrator can name another module. A wish for drivers of
- * which none is granted, and for no fallback, leaves no driver at all.
+ * To be called after vv_choice_decide(). A request may be stricter than the policy, and choose among the
+ * drivers that it lists; where it lists none, among the candidates. Only the administrator can name another
+ * module. A request for drivers of which none is granted, and for no fallback, leaves no driver at all.
  *
- * Returns: (transfer full) (element-type utf8): what was not granted, a sentence each; empty when all was
+ * Returns: TRUE, or FALSE with @error set when the model cannot be a driver's name
  */
-GPtrArray *vv_decision_narrow (VvDecision *decision, const VvHost *host, const VvSelection *selection,
-                               const VvOptions *wish, const char *whose);
-
-/** vv_decision_lists: Returns: whether @driver is one of those that are listed by name */
-gboolean vv_decision_lists (const VvDecision *decision, const char *driver);
-
-/** vv_decision_allows: Returns: whether libvirt may choose @driver: with "auto" any, else one of those that
- * are listed */
-gboolean vv_decision_allows (const VvDecision *decision, const char *driver);
+gboolean vv_choice_narrow (VvChoice *choice, const VvHost *host, const VvOptions *requested,
+                           const char *whose, GError **error);
 
 /** Returns: (transfer none) (nullable): why a domain cannot be migrated with the device on @driver, as what
  * follows "it"; NULL: that is not known */
 typedef const char *(*VvCannotMigrate) (const char *driver, gpointer data);
 
 /**
- * vv_decision_apply:
- * @cannot_migrate: asked when the decision cares, with @data
+ * vv_choice_apply:
+ * @cannot_migrate: asked when the options care, with @data
  *
- * Makes of @selection what was decided: what remains of the candidates is what may be tried, in this order;
- * what does not is excluded with the rule. Nothing may remain.
+ * Makes of the candidates what the options say: what remains is what may be tried, in this order; what does
+ * not is excluded with the rule. Nothing may remain.
  */
-void vv_decision_apply (const VvDecision *decision, const VvHost *host, VvSelection *selection,
-                        VvCannotMigrate cannot_migrate, gpointer data);
+void vv_choice_apply (VvChoice *choice, const VvHost *host, VvCannotMigrate cannot_migrate, gpointer data);
+
+/** vv_choice_rule: Returns: (transfer full): who decided, in words: "policy FILE:LINE", "domain vm1" after a
+ * request of its, both, or "no rule" */
+char *vv_choice_rule (const VvChoice *choice);
+
+/** vv_choice_is_strict: Returns: whether a device that cannot have what was decided is to be refused: the
+ * administrator, or the domain's owner, asked for that */
+gboolean vv_choice_is_strict (const VvChoice *choice);
+
+/** vv_choice_requires: Returns: whether a domain with the device must be migratable */
+gboolean vv_choice_requires (const VvChoice *choice);
+
+/** vv_choice_allows: Returns: whether libvirt may choose @driver: with "auto" any, else one of those that are
+ * listed */
+gboolean vv_choice_allows (const VvChoice *choice, const char *driver);

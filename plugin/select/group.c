@@ -14,8 +14,8 @@ shares_group (const VvHost *host, const VvCatalog *catalog, const VvPciDevice *m
       strcmp (driver, "pcieport") == 0)
     return TRUE;
   /* before Linux 6.1 there is no vfio-dev/: a VFIO driver is one whose module has an alias for VFIO */
-  g_autoptr (VvSelection) selection = catalog ? vv_catalog_select (catalog, member->modalias, NULL) : NULL;
-  return selection && vv_selection_has_driver (host, selection, driver, member->now.module);
+  g_autoptr (VvChoice) choice = catalog ? vv_catalog_select (catalog, member->modalias, NULL) : NULL;
+  return choice && vv_choice_has_driver (host, choice, driver, member->now.module);
 }
 
 GPtrArray *

@@ -94,7 +94,7 @@ time_ours (const VvCatalog *catalog, const char *modalias)
 
   for (guint i = 0; i < OURS_AT_ONCE; i++) {
     g_autoptr (GError) error = NULL;
-    g_autoptr (VvSelection) selection = vv_catalog_select (catalog, modalias, &error);
+    g_autoptr (VvChoice) selection = vv_catalog_select (catalog, modalias, &error);
     const VvCandidate *best = selection ? selection->candidates->pdata[0] : NULL;
     if (!best || strcmp (best->module, BEST) != 0)
       g_error ("we found %s", best ? best->module : error->message);

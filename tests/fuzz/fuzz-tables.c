@@ -31,7 +31,7 @@ LLVMFuzzerTestOneInput (const guint8 *data, gsize size)
   fuzz_write ("lib/modules/fuzz/modules.builtin.modinfo", data + first, size - first);
   g_autoptr (VvModules) modules = vv_modules_new (host, NULL);
   g_autoptr (VvCatalog) catalog = vv_catalog_new (host, modules, VV_PREFIX_VFIO);
-  g_autoptr (VvSelection) selection = vv_catalog_select (catalog, MODALIAS, NULL);
+  g_autoptr (VvChoice) selection = vv_catalog_select (catalog, MODALIAS, NULL);
   g_assert_nonnull (selection);
   check_rank (selection->candidates);
   return 0;

@@ -40,11 +40,11 @@ open_nic (const Fixture *f)
   return open_nic_as (f, FALSE);
 }
 
-VvSelection *
+VvChoice *
 select_nic (const Fixture *f)
 {
   g_autoptr (GError) error = NULL;
-  VvSelection *selection = vv_catalog_select (f->s->catalog, NIC_MODALIAS, &error);
+  VvChoice *selection = vv_catalog_select (f->s->catalog, NIC_MODALIAS, &error);
 
   g_assert_no_error (error);
   return selection;
@@ -54,7 +54,7 @@ VvChange *
 detach_nic (const Fixture *f, GError **error)
 {
   g_autoptr (VvBinding) b = open_nic (f);
-  g_autoptr (VvSelection) selection = select_nic (f);
+  g_autoptr (VvChoice) selection = select_nic (f);
 
   return vv_binding_detach (b, selection, error) ? vv_binding_close (g_steal_pointer (&b)) : NULL;
 }

@@ -20,7 +20,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (Fixture, fixture_free)
 
 VvBinding *open_nic (const Fixture *f);
 VvBinding *open_nic_as (const Fixture *f, gboolean dry_run);
-VvSelection *select_nic (const Fixture *f);
+VvChoice *select_nic (const Fixture *f);
 
 /** detach_nic, reattach_nic: opens NIC and moves it, as a program would */
 VvChange *detach_nic (const Fixture *f, GError **error);

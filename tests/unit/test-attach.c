@@ -40,9 +40,9 @@ candidates_of (const VvChoice *choice)
 {
   g_autoptr (GString) text = g_string_new (NULL);
 
-  for (guint i = 0; i < choice->selection->candidates->len; i++)
+  for (guint i = 0; i < choice->candidates->len; i++)
     g_string_append_printf (text, "%s%s", i ? " " : "",
-                            ((VvCandidate *)choice->selection->candidates->pdata[i])->module);
+                            ((VvCandidate *)choice->candidates->pdata[i])->module);
   return g_string_free (g_steal_pointer (&text), FALSE);
 }
 
@@ -65,7 +65,7 @@ test_nothing_is_said (void)
   g_autofree char *candidates = candidates_of (choice);
 
   g_assert_cmpstr (candidates, ==, "special_vfio_pci mlx5_vfio_pci vfio_pci");
-  g_assert_null (choice->decision->file);
+  g_assert_null (choice->file);
   g_assert_cmpuint (choice->refused->len, ==, 0);
 }
 
@@ -145,7 +145,7 @@ test_native_driver (void)
     entry->host.driver = g_strdup ("mlx5_core");
     g_autoptr (VvChoice) choice =
         vv_choose (f->s, b->device, cases[i].entry ? entry : NULL, cases[i].seen, NULL, NULL, NULL);
-    g_assert_cmpint (choice->decision->file != NULL, ==, cases[i].matches);
+    g_assert_cmpint (choice->file != NULL, ==, cases[i].matches);
   }
 }
 
@@ -272,8 +272,8 @@ test_refused_devices (void)
     g_autoptr (VvPciDevice) device = vv_pci_device_open (f->s->host, BRIDGE, NULL);
     device->now.driver = g_strdup (refused_devices[n].driver);
     g_autoptr (VvChoice) choice = vv_choose (f->s, device, NULL, NULL, NULL, NULL, NULL);
-    const VvCandidate *out = vv_candidate_named (f->s->host, choice->selection->excluded, "vfio-pci");
-    const VvCandidate *in = vv_candidate_named (f->s->host, choice->selection->candidates, "vfio-pci");
+    const VvCandidate *out = vv_candidate_named (f->s->host, choice->excluded, "vfio-pci");
+    const VvCandidate *in = vv_candidate_named (f->s->host, choice->candidates, "vfio-pci");
     g_assert_true ((in != NULL) == (refused_devices[n].why == NULL));
     g_assert_true ((out != NULL) == (refused_devices[n].why != NULL));
     if (out)
@@ -339,8 +339,8 @@ test_check_of_nothing_offered (void)
     g_autoptr (GError) error = NULL;
     g_autoptr (VvBinding) b = open_nic (f);
     g_autoptr (VvChoice) choice = choose (f, b);
-    g_ptr_array_set_size (choice->selection->candidates, 0);
-    g_ptr_array_set_size (choice->selection->excluded, 0);
+    g_ptr_array_set_size (choice->candidates, 0);
+    g_ptr_array_set_size (choice->excluded, 0);
     g_assert_cmpint (vv_choice_check (f->s, b->device, choice, &error), ==, i == 0);
     if (i)
       fake_assert_error (error, VV_ERROR_POLICY, NIC ": no VFIO driver is left: the kernel offers none");

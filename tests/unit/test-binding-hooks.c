@@ -51,7 +51,7 @@ static VvChange *
 detach (const Fixture *f, gboolean dry_run, GError **error)
 {
   g_autoptr (VvBinding) b = vv_binding_open (f->s, NIC, dry_run, NULL);
-  g_autoptr (VvSelection) selection = select_nic (f);
+  g_autoptr (VvChoice) selection = select_nic (f);
 
   return vv_binding_detach (b, selection, error) ? vv_binding_close (g_steal_pointer (&b)) : NULL;
 }
@@ -270,7 +270,7 @@ static void
 test_between (void)
 {
   g_autoptr (Fixture) f = fixture_with_hook ("");
-  g_autoptr (VvSelection) selection = select_nic (f);
+  g_autoptr (VvChoice) selection = select_nic (f);
   const VvDeadline deadline = {.until = g_get_monotonic_time () + LONG};
 
   fail_all_vfio (f, EINVAL);

@@ -93,7 +93,7 @@ test_no_entry_is_left_in_memory_either (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
   g_autoptr (VvBinding) b = open_nic (f);
-  g_autoptr (VvSelection) selection = select_nic (f);
+  g_autoptr (VvChoice) selection = select_nic (f);
 
   f->k->journal_full = TRUE;
   g_assert_false (vv_binding_detach (b, selection, NULL));
@@ -239,7 +239,7 @@ test_rollback_keeps_the_former_entry (void)
   g_autoptr (Fixture) f = fixture_new ();
   g_autoptr (GError) error = NULL;
   g_autoptr (VvBinding) b = open_nic (f);
-  g_autoptr (VvSelection) selection = select_nic (f);
+  g_autoptr (VvChoice) selection = select_nic (f);
 
   fail_all_vfio (f, EINVAL);
   vv_binding_note (b);
@@ -256,11 +256,11 @@ test_no_candidate (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
   g_autoptr (VvBinding) b = open_nic (f);
-  g_autoptr (VvSelection) selection = select_nic (f);
+  g_autoptr (VvChoice) selection = select_nic (f);
   g_autoptr (GError) error = NULL;
 
   g_ptr_array_set_size (selection->candidates, 1);
-  vv_selection_exclude_at (selection, 0, "nobody may have it");
+  vv_choice_exclude_at (selection, 0, "nobody may have it");
   g_assert_false (vv_binding_detach (b, selection, &error));
   fake_assert_error (error, VV_ERROR_FAILED,
                      NIC ": *it is back on mlx5_core: special_vfio_pci (nobody may have it)");
@@ -371,10 +371,10 @@ static void
 test_known_vfio_drivers_are_no_vendor (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
-  g_autoptr (VvSelection) only_generic = select_nic (f);
+  g_autoptr (VvChoice) only_generic = select_nic (f);
 
   must_detach_nic (f);
-  g_assert_true (vv_selection_force (only_generic, "vfio-pci", NULL));
+  g_assert_true (vv_choice_force (only_generic, "vfio-pci", NULL));
   g_autoptr (GError) error = NULL;
   g_autoptr (VvBinding) b = open_nic (f);
   vv_binding_detach (b, only_generic, &error);
@@ -393,7 +393,7 @@ test_default_generic_driver_is_explained (void)
 
   fake_write (f->k, "lib/modules/" FAKE_RELEASE "/modules.alias", "");
   g_autoptr (VvCatalog) catalog = vv_catalog_new (f->s->host, f->s->modules, "vfio");
-  g_autoptr (VvSelection) selection = vv_catalog_select (catalog, NIC_MODALIAS, NULL);
+  g_autoptr (VvChoice) selection = vv_catalog_select (catalog, NIC_MODALIAS, NULL);
   vv_binding_detach (b, selection, &error);
   g_assert_no_error (error);
   const VvChange *change = b->change;
@@ -429,7 +429,7 @@ test_dry_run (void)
   g_autoptr (GError) error = NULL;
   g_autofree char *before = fake_snapshot (f->k);
   g_autoptr (VvBinding) b = open_nic_as (f, TRUE);
-  g_autoptr (VvSelection) selection = select_nic (f);
+  g_autoptr (VvChoice) selection = select_nic (f);
 
   vv_binding_detach (b, selection, &error);
   g_assert_no_error (error);
@@ -552,7 +552,7 @@ test_device_gone_since_it_was_opened (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
   g_autoptr (VvBinding) b = open_nic (f);
-  g_autoptr (VvSelection) selection = select_nic (f);
+  g_autoptr (VvChoice) selection = select_nic (f);
   g_autoptr (GError) detaching = NULL;
   g_autoptr (GError) reattaching = NULL;
 
@@ -839,7 +839,7 @@ test_failed_change_is_recorded (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
   g_autoptr (VvBinding) b = open_nic (f);
-  g_autoptr (VvSelection) selection = select_nic (f);
+  g_autoptr (VvChoice) selection = select_nic (f);
 
   g_assert_null (b->change); /* nothing was begun */
   fail_all_vfio (f, EIO);
@@ -855,7 +855,7 @@ test_nothing_is_freed_twice (void)
   vv_binding_free (NULL);
   vv_change_free (NULL);
   vv_context_free (NULL);
-  vv_selection_free (NULL);
+  vv_choice_free (NULL);
   vv_catalog_free (NULL);
   vv_modules_free (NULL);
   vv_host_free (NULL);

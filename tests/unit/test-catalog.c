@@ -91,11 +91,11 @@ names_of (const GPtrArray *candidates)
   return g_string_free (g_steal_pointer (&text), FALSE);
 }
 
-static VvSelection *
+static VvChoice *
 select_nic (const Tables *t)
 {
   g_autoptr (GError) error = NULL;
-  VvSelection *selection = vv_catalog_select (t->catalog, NIC_MODALIAS, &error);
+  VvChoice *selection = vv_catalog_select (t->catalog, NIC_MODALIAS, &error);
 
   g_assert_no_error (error);
   g_assert_cmpstr (selection->key, ==, KEY);
@@ -105,7 +105,7 @@ select_nic (const Tables *t)
 static void
 assert_offers (const Tables *t, const char *candidates, const char *excluded)
 {
-  g_autoptr (VvSelection) selection = select_nic (t);
+  g_autoptr (VvChoice) selection = select_nic (t);
   g_autofree char *offered = names_of (selection->candidates);
   g_autofree char *out = names_of (selection->excluded);
 
@@ -159,7 +159,7 @@ static void
 test_candidate_says_where_it_comes_from (void)
 {
   g_autoptr (Tables) t = tables_new ("", "alias " MLX5 " mlx5_vfio_pci\nalias " ANY " vfio_pci\n", "");
-  g_autoptr (VvSelection) selection = select_nic (t);
+  g_autoptr (VvChoice) selection = select_nic (t);
   const VvCandidate *c = selection->candidates->pdata[0];
 
   g_assert_cmpstr (c->module, ==, "mlx5_vfio_pci");
@@ -180,7 +180,7 @@ test_blacklist (void)
     g_autoptr (Tables) t =
         tables_new (cases[i], "alias " MLX5 " mlx5_vfio_pci\nalias " ANY " vfio_pci\n", "");
     assert_offers (t, "vfio_pci:modules.alias", "mlx5_vfio_pci:modules.alias");
-    g_autoptr (VvSelection) selection = select_nic (t);
+    g_autoptr (VvChoice) selection = select_nic (t);
     const VvCandidate *out = selection->excluded->pdata[0];
     g_assert_cmpstr (out->excluded, ==, "blacklisted in modprobe.d or on the kernel command line");
     g_assert_cmpstr (out->alias, ==, MLX5);
@@ -204,7 +204,7 @@ test_one_place_per_module (void)
       tables_new ("alias " ANY " mlx5_vfio_pci\n",
                   "alias " ANY " mlx5_vfio_pci\nalias " MLX5 " mlx5_vfio_pci\nalias " ANY " vfio_pci\n",
                   "mlx5_vfio_pci.alias=" MLX5 ";");
-  g_autoptr (VvSelection) selection = select_nic (t);
+  g_autoptr (VvChoice) selection = select_nic (t);
   const VvCandidate *out = selection->excluded->pdata[0];
 
   assert_offers (t, "mlx5_vfio_pci:modules.alias vfio_pci:modules.alias",
@@ -288,7 +288,7 @@ test_kernel_without_vfio_aliases (void)
   g_autoptr (Tables) t = tables_new ("", "alias pci:v000015B3d0000101Esv*sd*bc*sc*i* mlx5_core\n",
                                      "loop.alias=block-major-7-*;");
   g_autoptr (GError) error = NULL;
-  g_autoptr (VvSelection) cdx = vv_catalog_select (t->catalog, "cdx:v000010EEd00006300", &error);
+  g_autoptr (VvChoice) cdx = vv_catalog_select (t->catalog, "cdx:v000010EEd00006300", &error);
 
   g_assert_no_error (error);
   g_assert_null (vv_catalog_warning (t->catalog));
@@ -300,7 +300,7 @@ static void
 test_default_comes_last (void)
 {
   g_autoptr (Tables) t = tables_new ("", "alias " MLX5 " mlx5_vfio_pci\nalias " ANY " other_generic\n", "");
-  g_autoptr (VvSelection) selection = select_nic (t);
+  g_autoptr (VvChoice) selection = select_nic (t);
   const VvCandidate *last = selection->candidates->pdata[2];
 
   assert_offers (t, "mlx5_vfio_pci:modules.alias other_generic:modules.alias vfio_pci:default", "");
@@ -403,7 +403,7 @@ test_other_bus (void)
   g_autoptr (Tables) t = tables_new (
       "", "alias vfio_cdx:v*d* vfio_cdx\nalias vfio_cdx:v000010EEd* special\nalias " ANY " vfio_pci\n", "");
   g_autoptr (GError) error = NULL;
-  g_autoptr (VvSelection) selection = vv_catalog_select (t->catalog, "cdx:v000010EEd00006300", &error);
+  g_autoptr (VvChoice) selection = vv_catalog_select (t->catalog, "cdx:v000010EEd00006300", &error);
 
   g_assert_no_error (error);
   g_autofree char *offered = names_of (selection->candidates);
@@ -418,7 +418,7 @@ test_other_prefix (void)
       tables_new ("", "alias vdpa_pci:v*d*sv*sd*bc*sc*i* generic_vdpa\nalias " ANY " vfio_pci\n", "");
   g_autoptr (VvCatalog) catalog = vv_catalog_new (t->host, t->modules, "vdpa");
   g_autoptr (GError) error = NULL;
-  g_autoptr (VvSelection) selection = vv_catalog_select (catalog, NIC_MODALIAS, &error);
+  g_autoptr (VvChoice) selection = vv_catalog_select (catalog, NIC_MODALIAS, &error);
 
   g_assert_no_error (error);
   g_autofree char *offered = names_of (selection->candidates);
@@ -508,7 +508,7 @@ test_costly_pattern (void)
   g_autofree char *modalias = g_strdup_printf ("pci:v%sd0sv0sd0bc0sc0i0", zeros);
   g_autoptr (GError) error = NULL;
   gint64 start = g_get_monotonic_time ();
-  g_autoptr (VvSelection) selection = vv_catalog_select (t->catalog, modalias, &error);
+  g_autoptr (VvChoice) selection = vv_catalog_select (t->catalog, modalias, &error);
 
   g_assert_no_error (error);
   g_assert_cmpuint (selection->candidates->len, ==, 1);
@@ -592,10 +592,10 @@ test_forced (void)
 {
   g_autoptr (Tables) t =
       tables_new ("blacklist mlx5_vfio_pci\n", "alias " MLX5 " mlx5_vfio_pci\nalias " ANY " vfio_pci\n", "");
-  g_autoptr (VvSelection) selection = select_nic (t);
+  g_autoptr (VvChoice) selection = select_nic (t);
   g_autoptr (GError) error = NULL;
 
-  g_assert_true (vv_selection_force (selection, "xe-vfio-pci", &error));
+  g_assert_true (vv_choice_force (selection, "xe-vfio-pci", &error));
   g_assert_no_error (error);
   g_autofree char *offered = names_of (selection->candidates);
   g_autofree char *out = names_of (selection->excluded);
@@ -609,9 +609,9 @@ static void
 test_forced_driver_name (void)
 {
   g_autoptr (Tables) t = tables_new ("", "", "");
-  g_autoptr (VvSelection) selection = select_nic (t);
+  g_autoptr (VvChoice) selection = select_nic (t);
 
-  g_assert_true (vv_selection_force (selection, "test-named-vfio", NULL));
+  g_assert_true (vv_choice_force (selection, "test-named-vfio", NULL));
   const VvCandidate *c = selection->candidates->pdata[0];
   g_assert_null (vv_candidate_driver (t->host, c)); /* neither a driver nor a loaded module */
   fake_mkdir (t->k, "sys/bus/pci/drivers/test-named-vfio");
@@ -624,11 +624,11 @@ test_forced_nonsense (void)
 {
   static const char *const cases[] = {"", "../x", "a b", ".", "x\n"};
   g_autoptr (Tables) t = tables_new ("", "", "");
-  g_autoptr (VvSelection) selection = select_nic (t);
+  g_autoptr (VvChoice) selection = select_nic (t);
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autoptr (GError) error = NULL;
-    g_assert_false (vv_selection_force (selection, cases[i], &error));
+    g_assert_false (vv_choice_force (selection, cases[i], &error));
     fake_assert_error (error, VV_ERROR_INVALID, "'*' is no driver name");
     g_assert_cmpuint (selection->candidates->len, ==, 1); /* and nothing changed */
   }

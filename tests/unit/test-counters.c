@@ -122,7 +122,7 @@ test_counts_what_it_logs (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
   g_autoptr (VvBinding) b = open_nic (f);
-  g_autoptr (VvSelection) selection = select_nic (f);
+  g_autoptr (VvChoice) selection = select_nic (f);
 
   g_assert_true (vv_binding_detach (b, selection, NULL));
   fake_assert_log_empty (); /* its owner may add to it yet */
@@ -154,10 +154,10 @@ test_failed_detach_to_one_driver (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
   g_autoptr (VvBinding) b = open_nic (f);
-  g_autoptr (VvSelection) selection = select_nic (f);
+  g_autoptr (VvChoice) selection = select_nic (f);
 
   fail_all_vfio (f, EIO);
-  g_assert_true (vv_selection_force (selection, "mlx5_vfio_pci", NULL));
+  g_assert_true (vv_choice_force (selection, "mlx5_vfio_pci", NULL));
   g_assert_false (vv_binding_detach (b, selection, NULL));
   g_clear_pointer (&b, vv_binding_free);
   g_autoptr (VvCounters) counters = read_counters (f);
@@ -195,7 +195,7 @@ test_dry_run_is_neither_logged_nor_counted (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
   g_autoptr (VvBinding) b = open_nic_as (f, TRUE);
-  g_autoptr (VvSelection) selection = select_nic (f);
+  g_autoptr (VvChoice) selection = select_nic (f);
 
   g_assert_true (vv_binding_detach (b, selection, NULL));
   g_clear_pointer (&b, vv_binding_free);

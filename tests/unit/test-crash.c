@@ -85,9 +85,9 @@ static void
 held_on_generic (Fixture *f)
 {
   g_autoptr (VvBinding) b = open_nic (f);
-  g_autoptr (VvSelection) selection = select_nic (f);
+  g_autoptr (VvChoice) selection = select_nic (f);
 
-  g_assert_true (vv_selection_force (selection, "vfio-pci", NULL));
+  g_assert_true (vv_choice_force (selection, "vfio-pci", NULL));
   g_assert_true (vv_binding_detach (b, selection, NULL));
   b->entry->held = TRUE;
   g_assert_true (vv_binding_save (b, NULL));
@@ -131,7 +131,7 @@ static VvChange *
 detach_new_device (const Fixture *f, GError **error)
 {
   g_autoptr (VvBinding) b = open_nic (f);
-  g_autoptr (VvSelection) selection = select_nic (f);
+  g_autoptr (VvChoice) selection = select_nic (f);
 
   vv_binding_expect_new (b);
   return vv_binding_detach (b, selection, error) ? vv_binding_close (g_steal_pointer (&b)) : NULL;

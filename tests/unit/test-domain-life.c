@@ -294,9 +294,9 @@ test_held_by_hand (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
   g_autoptr (VvBinding) b = vv_binding_open (f->s, NIC, FALSE, NULL);
-  g_autoptr (VvSelection) selection = vv_catalog_select (f->s->catalog, NIC_MODALIAS, NULL);
+  g_autoptr (VvChoice) selection = vv_catalog_select (f->s->catalog, NIC_MODALIAS, NULL);
 
-  vv_selection_force (selection, "mlx5_vfio_pci", NULL);
+  vv_choice_force (selection, "mlx5_vfio_pci", NULL);
   g_assert_true (vv_binding_detach (b, selection, NULL));
   b->entry->held = TRUE;
   g_assert_true (vv_binding_save (b, NULL));
@@ -883,7 +883,7 @@ test_prepare_refused_of_what_was_away (void)
     g_test_message ("%s", held ? "held" : "not held");
     g_autoptr (Fixture) f = fixture_of_two ("yes", "driver='generic'");
     g_autoptr (VvBinding) b = vv_binding_open (f->s, NIC, FALSE, NULL);
-    g_autoptr (VvSelection) selection = vv_catalog_select (f->s->catalog, NIC_MODALIAS, NULL);
+    g_autoptr (VvChoice) selection = vv_catalog_select (f->s->catalog, NIC_MODALIAS, NULL);
     g_assert_true (vv_binding_detach (b, selection, NULL));
     b->entry->held = held;
     g_assert_true (vv_binding_save (b, NULL));

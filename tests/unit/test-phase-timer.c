@@ -27,8 +27,8 @@ static gint64 passed;
 gint64 __wrap_g_get_monotonic_time (void);
 VvPciDevice *__real_vv_pci_device_open (const VvHost *host, const char *address, GError **error);
 VvPciDevice *__wrap_vv_pci_device_open (const VvHost *host, const char *address, GError **error);
-VvSelection *__real_vv_catalog_select (VvCatalog *catalog, const char *modalias, GError **error);
-VvSelection *__wrap_vv_catalog_select (VvCatalog *catalog, const char *modalias, GError **error);
+VvChoice *__real_vv_catalog_select (VvCatalog *catalog, const char *modalias, GError **error);
+VvChoice *__wrap_vv_catalog_select (VvCatalog *catalog, const char *modalias, GError **error);
 gboolean __wrap_vv_nodedev_hooks_run (const VvNodedevHooks *hooks, const VvPciDevice *device,
                                       VvOperation operation, const char *sub_operation, const char *driver,
                                       gint64 until, GError **error);
@@ -46,7 +46,7 @@ __wrap_vv_pci_device_open (const VvHost *host, const char *address, GError **err
   return __real_vv_pci_device_open (host, address, error);
 }
 
-VvSelection *
+VvChoice *
 __wrap_vv_catalog_select (VvCatalog *catalog, const char *modalias, GError **error)
 {
   passed += SELECT;

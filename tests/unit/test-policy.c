@@ -40,13 +40,22 @@ device_new (void)
   return device;
 }
 
-static VvDecision *
-decide (const char *rules)
+static void
+decide_on (VvChoice *choice, const char *rules)
 {
   g_autoptr (VvPolicy) policy = policy_of (rules);
   g_autoptr (VvPciDevice) device = device_new ();
 
-  return vv_policy_decide (policy, device, "mlx5_core");
+  vv_choice_decide (choice, policy, device, "mlx5_core");
+}
+
+static VvChoice *
+decide (const char *rules)
+{
+  VvChoice *choice = vv_choice_new (NULL);
+
+  decide_on (choice, rules);
+  return choice;
 }
 
 /* --- options --- */
@@ -144,7 +153,7 @@ test_what_a_rule_matches (void)
   for (gsize i = 0; i < G_N_ELEMENTS (matches); i++) {
     g_test_message ("%s", matches[i].match);
     g_autofree char *rule = g_strdup_printf ("<device %s driver='generic'/>\n", matches[i].match);
-    g_autoptr (VvDecision) d = decide (rule);
+    g_autoptr (VvChoice) d = decide (rule);
     g_assert_cmpint (d->file != NULL, ==, matches[i].matches);
     g_assert_cmpstr (d->options.drivers[0], ==, matches[i].matches ? "generic" : "auto");
   }
@@ -167,21 +176,22 @@ test_what_is_not_known_does_not_match (void)
     g_clear_pointer (&device->iommu_group, g_free);
     g_free (device->modalias);
     device->modalias = g_strdup ("pci:damaged");
-    g_autoptr (VvDecision) d = vv_policy_decide (policy, device, NULL);
+    g_autoptr (VvChoice) d = vv_choice_new (NULL);
+    vv_choice_decide (d, policy, device, NULL);
     g_assert_null (d->file);
   }
 }
 
 static void
-assert_rule (const VvDecision *d, const char *expected)
+assert_rule (const VvChoice *d, const char *expected)
 {
-  g_autofree char *rule = vv_decision_rule (d);
+  g_autofree char *rule = vv_choice_rule (d);
 
   g_assert_cmpstr (rule, ==, expected);
 }
 
 static void
-assert_terms (const VvDecision *d, const char *expected)
+assert_terms (const VvChoice *d, const char *expected)
 {
   g_autoptr (GString) text = g_string_new (NULL);
   g_autofree char *drivers = g_strjoinv (" ", d->options.drivers);
@@ -225,7 +235,7 @@ test_decisions (void)
 {
   for (gsize i = 0; i < G_N_ELEMENTS (decisions); i++) {
     g_test_message ("%s", decisions[i].says);
-    g_autoptr (VvDecision) d = decide (decisions[i].rules);
+    g_autoptr (VvChoice) d = decide (decisions[i].rules);
     assert_rule (d, decisions[i].rule);
     assert_terms (d, decisions[i].options);
   }
@@ -267,8 +277,8 @@ test_strictness (void)
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_test_message ("%s", cases[i].options);
     g_autofree char *rule = g_strdup_printf ("<default %s/>", cases[i].options);
-    g_autoptr (VvDecision) d = decide (rule);
-    g_assert_cmpint (vv_decision_is_strict (d), ==, cases[i].strict);
+    g_autoptr (VvChoice) d = decide (rule);
+    g_assert_cmpint (vv_choice_is_strict (d), ==, cases[i].strict);
   }
 }
 
@@ -295,8 +305,8 @@ test_allows (void)
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_test_message ("%s: %s", cases[i].drivers, cases[i].driver);
     g_autofree char *rule = g_strdup_printf ("<default driver='%s'/>", cases[i].drivers);
-    g_autoptr (VvDecision) d = decide (rule);
-    g_assert_cmpint (vv_decision_allows (d, cases[i].driver), ==, cases[i].allowed);
+    g_autoptr (VvChoice) d = decide (rule);
+    g_assert_cmpint (vv_choice_allows (d, cases[i].driver), ==, cases[i].allowed);
   }
 }
 
@@ -376,13 +386,13 @@ test_wishes (void)
     g_test_message ("%s", wishes[i].says);
     g_autoptr (Fixture) f = fixture_new ();
     fake_register (f->k, "special-vfio"); /* its name is not its module's */
-    g_autoptr (VvSelection) selection = select_nic (f);
-    g_autoptr (VvDecision) d = decide (wishes[i].rules);
+    g_autoptr (VvChoice) d = select_nic (f);
+    decide_on (d, wishes[i].rules);
     VvOptions wish = wish_of (wishes[i].drivers, wishes[i].fallback, wishes[i].migratable);
-    g_autoptr (GPtrArray) refused = vv_decision_narrow (d, f->s->host, selection, &wish, "domain d");
+    g_assert_true (vv_choice_narrow (d, f->s->host, &wish, "domain d", NULL));
     assert_terms (d, wishes[i].options);
-    g_ptr_array_add (refused, NULL);
-    g_autofree char *text = g_strjoinv ("|", (char **)refused->pdata);
+    g_ptr_array_add (d->refused, NULL);
+    g_autofree char *text = g_strjoinv ("|", (char **)d->refused->pdata);
     g_assert_cmpstr (text, ==, wishes[i].refused);
     vv_options_clear (&wish);
     g_assert_null (wish.drivers);
@@ -408,13 +418,12 @@ test_a_wish_has_its_part (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autoptr (Fixture) f = fixture_new ();
-    g_autoptr (VvSelection) selection = select_nic (f);
-    g_autoptr (VvDecision) d = decide (cases[i].rules);
+    g_autoptr (VvChoice) d = select_nic (f);
+    decide_on (d, cases[i].rules);
     VvOptions wish = wish_of (NULL, VV_FALLBACK_UNSET, cases[i].wanted);
-    g_autoptr (GPtrArray) refused = vv_decision_narrow (d, f->s->host, selection, &wish, "domain d");
+    g_assert_true (vv_choice_narrow (d, f->s->host, &wish, "domain d", NULL));
+    vv_choice_apply (d, f->s->host, is_listed, (gpointer) "vfio-pci");
     assert_rule (d, cases[i].rule);
-    vv_decision_apply (d, f->s->host, selection, is_listed, (gpointer) "vfio-pci");
-    g_assert_cmpstr (selection->ruled_by, ==, strcmp (cases[i].rule, "no rule") == 0 ? NULL : cases[i].rule);
   }
 }
 
@@ -423,35 +432,35 @@ static void
 test_a_wish_never_speaks_for_the_host (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
-  g_autoptr (VvSelection) selection = select_nic (f);
-  g_autoptr (VvDecision) d = decide ("<default host-use='refuse'/>");
+  g_autoptr (VvChoice) d = select_nic (f);
+  decide_on (d, "<default host-use='refuse'/>");
   VvOptions wish = {0};
 
   wish.values[VV_OPTION_HOST_USE] = VV_HOST_USE_WARN;
   wish.values[VV_OPTION_UNMANAGED] = VV_UNMANAGED_MANAGE;
-  g_autoptr (GPtrArray) refused = vv_decision_narrow (d, f->s->host, selection, &wish, "domain d");
+  g_assert_true (vv_choice_narrow (d, f->s->host, &wish, "domain d", NULL));
   assert_terms (d, "[auto] next ignore ignore refuse! no");
 }
 
 /* --- the candidates --- */
 
 static void
-assert_candidates (const VvSelection *selection, const char *expected)
+assert_candidates (const VvChoice *choice, const char *expected)
 {
   g_autoptr (GPtrArray) names = g_ptr_array_new ();
 
-  for (guint i = 0; i < selection->candidates->len; i++)
-    g_ptr_array_add (names, ((VvCandidate *)selection->candidates->pdata[i])->module);
+  for (guint i = 0; i < choice->candidates->len; i++)
+    g_ptr_array_add (names, ((VvCandidate *)choice->candidates->pdata[i])->module);
   fake_assert_names (names, expected);
 }
 
 static void
-assert_excluded (const VvSelection *selection, const char *expected)
+assert_excluded (const VvChoice *choice, const char *expected)
 {
   g_autoptr (GString) text = g_string_new (NULL);
 
-  for (guint i = 0; i < selection->excluded->len; i++) {
-    const VvCandidate *c = selection->excluded->pdata[i];
+  for (guint i = 0; i < choice->excluded->len; i++) {
+    const VvCandidate *c = choice->excluded->pdata[i];
     g_string_append_printf (text, "%s%s: %s", i ? "; " : "", c->module, c->excluded);
   }
   g_assert_cmpstr (text->str, ==, expected);
@@ -513,13 +522,13 @@ test_lists (void)
     g_test_message ("%s", lists[i].says);
     g_autoptr (Fixture) f = fixture_new ();
     fake_register (f->k, "special-vfio"); /* its name is not its module's */
-    g_autoptr (VvSelection) selection = select_nic (f);
+    g_autoptr (VvChoice) d = select_nic (f);
     g_autofree char *rule = g_strdup_printf ("<device vendor='0x15b3' %s/>", lists[i].options);
-    g_autoptr (VvDecision) d = decide (rule);
-    vv_decision_apply (d, f->s->host, selection, is_listed, (gpointer)lists[i].cannot);
-    assert_candidates (selection, lists[i].candidates);
-    assert_excluded (selection, lists[i].excluded);
-    g_assert_cmpstr (selection->ruled_by, ==, "policy /p.xml:2");
+    decide_on (d, rule);
+    vv_choice_apply (d, f->s->host, is_listed, (gpointer)lists[i].cannot);
+    assert_candidates (d, lists[i].candidates);
+    assert_excluded (d, lists[i].excluded);
+    assert_rule (d, "policy /p.xml:2");
   }
 }
 
@@ -527,13 +536,13 @@ static void
 test_no_rule_changes_nothing (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
-  g_autoptr (VvSelection) selection = select_nic (f);
-  g_autoptr (VvDecision) d = decide ("");
+  g_autoptr (VvChoice) d = select_nic (f);
+  decide_on (d, "");
 
-  vv_decision_apply (d, f->s->host, selection, is_listed, (gpointer) "vfio-pci");
-  assert_candidates (selection, ALL);
-  g_assert_cmpuint (selection->excluded->len, ==, 0);
-  g_assert_null (selection->ruled_by);
+  vv_choice_apply (d, f->s->host, is_listed, (gpointer) "vfio-pci");
+  assert_candidates (d, ALL);
+  g_assert_cmpuint (d->excluded->len, ==, 0);
+  assert_rule (d, "no rule");
 }
 
 /* A blacklisted module is out for who wants the best, and not for who wants it by name. */
@@ -544,12 +553,12 @@ test_blacklisted_and_listed (void)
 
   fake_write (f->k, "etc/modprobe.d/a.conf", "blacklist mlx5_vfio_pci\nblacklist vfio_pci\n");
   g_assert_true (vv_context_reload (f->s, NULL));
-  g_autoptr (VvSelection) selection = select_nic (f);
-  g_autoptr (VvDecision) d = decide ("<default driver='mlx5_vfio_pci generic' fallback='none'/>");
-  vv_decision_apply (d, f->s->host, selection, is_listed, (gpointer) "");
-  assert_candidates (selection, "mlx5_vfio_pci vfio_pci");
+  g_autoptr (VvChoice) d = select_nic (f);
+  decide_on (d, "<default driver='mlx5_vfio_pci generic' fallback='none'/>");
+  vv_choice_apply (d, f->s->host, is_listed, (gpointer) "");
+  assert_candidates (d, "mlx5_vfio_pci vfio_pci");
   for (guint i = 0; i < 2; i++)
-    g_assert_cmpint (((VvCandidate *)selection->candidates->pdata[i])->source, ==, VV_SOURCE_FORCED);
+    g_assert_cmpint (((VvCandidate *)d->candidates->pdata[i])->source, ==, VV_SOURCE_FORCED);
 }
 
 /* --- files --- */
@@ -575,7 +584,7 @@ test_nothing_can_be_freed (void)
 {
   vv_rule_free (NULL);
   vv_policy_free (NULL);
-  vv_decision_free (NULL);
+  vv_choice_free (NULL);
 }
 
 int
