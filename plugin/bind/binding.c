@@ -165,27 +165,17 @@ vv_binding_stand_back (const VvContext *context, const char *address)
     vv_io_write (device->dir, "driver_override", detaching ? VV_GENERIC_DRIVER : VV_NO_OVERRIDE, NULL);
 }
 
-/* Once more is enough: since driver_override was written no other driver is matched. What was trying the
- * device just then may have it now; or the kernel has put it where the override says, before us. */
+/* After a bind that failed. What was trying the device just then may have it now; a new device may not have
+ * been ready. Returns: whether to bind it once more, which is enough: since driver_override was written no
+ * other driver is matched */
 static gboolean
-bind_in_turn (VvBinding *b, const char *driver, GError **error)
+may_bind_again (VvBinding *b, const GError *lost)
 {
-  g_autoptr (GError) lost = NULL;
-  gboolean again;
+  gboolean was_early = b->is_new && g_error_matches (lost, VV_ERROR, VV_ERROR_NO_DEVICE);
 
-  if (vv_step_bind (b, driver, &lost))
-    return TRUE;
-  again = b->is_new && g_error_matches (lost, VV_ERROR, VV_ERROR_NO_DEVICE);
-  if (again)
+  if (was_early)
     vv_new_device_wait_tried (b->device);
-  if (vv_pci_device_reload_driver (b->device, NULL)) {
-    if (vv_same (b->device->now.driver, driver))
-      return TRUE;
-    if (b->device->now.driver || again)
-      return vv_step_unbind (b, error) && vv_step_bind (b, driver, error);
-  }
-  g_propagate_error (error, g_steal_pointer (&lost));
-  return FALSE;
+  return vv_pci_device_reload_driver (b->device, NULL) && (b->device->now.driver || was_early);
 }
 
 static gboolean
@@ -193,6 +183,7 @@ try_candidate (VvBinding *b, const VvCandidate *c, const char **step, GError **e
 {
   g_autofree char *driver = ready_driver (b, c, step, error);
   g_autofree char *override = g_strdup (b->device->now.override);
+  g_autoptr (GError) lost = NULL;
 
   if (!driver)
     return FALSE;
@@ -212,8 +203,16 @@ try_candidate (VvBinding *b, const VvCandidate *c, const char **step, GError **e
   if (!vv_step_hooks (b, VV_DETACH, "begin", driver, error))
     return FALSE;
   *step = "bind";
-  if (!bind_in_turn (b, driver, error))
-    return FALSE;
+  if (!vv_step_bind (b, driver, &lost)) {
+    if (!may_bind_again (b, lost)) {
+      g_propagate_error (error, g_steal_pointer (&lost));
+      return FALSE;
+    }
+    /* the kernel may have put it where the override says, before us */
+    if (!vv_same (b->device->now.driver, driver) &&
+        (!vv_step_unbind (b, error) || !vv_step_bind (b, driver, error)))
+      return FALSE;
+  }
   *step = "verify";
   if (!verify_vfio (b, error))
     return FALSE;
@@ -420,16 +419,21 @@ vv_binding_leave (VvBinding *b, VvOperation operation, const char *format, ...)
   return vv_binding_end (b, NULL, NULL, NULL);
 }
 
-static gboolean
-undo (VvBinding *b, const VvDriverState *before, const VvEntry *entry, GError **error)
+gboolean
+vv_binding_undo (VvBinding *b, const VvDriverState *before, const VvEntry *entry, const char *why,
+                 GError **error)
 {
+  g_autoptr (GError) problem = NULL;
+
+  b->seen_on = NULL; /* it has been on another since */
+  vv_binding_begin (b, VV_REATTACH);
   vv_binding_record (b, before);
   b->entry->state = VV_STATE_DETACHING;
   vv_binding_save (b, NULL); /* a full /run must not keep a device from where it was */
-  if (!vv_settle (b, before, error)) {
-    g_prefix_error (error, _ ("%s: %s could not be brought back: "), b->device->address,
+  if (!vv_settle (b, before, &problem)) {
+    g_prefix_error (&problem, _ ("%s: %s could not be brought back: "), b->device->address,
                     before->driver ? before->driver : _ ("the former state"));
-    return FALSE;
+    return vv_binding_end (b, why, g_steal_pointer (&problem), error);
   }
   b->change->changed = TRUE;
   if (entry) {
@@ -439,19 +443,7 @@ undo (VvBinding *b, const VvDriverState *before, const VvEntry *entry, GError **
   } else {
     vv_binding_forget (b, NULL);
   }
-  return TRUE;
-}
-
-gboolean
-vv_binding_undo (VvBinding *b, const VvDriverState *before, const VvEntry *entry, const char *why,
-                 GError **error)
-{
-  g_autoptr (GError) problem = NULL;
-
-  b->seen_on = NULL; /* it has been on another since */
-  vv_binding_begin (b, VV_REATTACH);
-  undo (b, before, entry, &problem);
-  return vv_binding_end (b, why, g_steal_pointer (&problem), error);
+  return vv_binding_end (b, why, NULL, error);
 }
 
 /* --- reattach --- */
