@@ -133,33 +133,9 @@ vv_domain_strict_rule (const VvContext *context, const VvDomain *domain, gboolea
 
 /* --- one after another --- */
 
-/* FALSE with @refusal set: the policy forbids it. Any other failure is logged, and the domain goes on without
- * us. */
-static gboolean
-with_device (const VvContext *context, const VvDomain *domain, const char *operation, const char *address,
-             const VvHostdev *hostdev, DeviceFunc func, GError **refusal)
-{
-  g_autoptr (GError) error = NULL;
-  g_autoptr (VvBinding) binding = vv_binding_open (context, address, FALSE, &error);
-
-  if (binding && func (domain, hostdev, binding, &error))
-    return TRUE;
-  if (!binding && refusal && !g_error_matches (error, VV_ERROR, VV_ERROR_NO_DEVICE)) {
-    /* its entry is damaged, or another process moves it: whether it has what is wanted strictly is not
-     * known */
-    g_autofree char *strict = strict_rule_of (context, domain, hostdev, strcmp (operation, "prepare") == 0);
-    g_autoptr (GError) problem = strict ? g_steal_pointer (&error) : NULL;
-    if (problem)
-      error = g_error_new (VV_ERROR, VV_ERROR_POLICY, "%s: %s", strict, problem->message);
-  }
-  g_warning ("domain %s, %s: %s", domain->name, operation, error->message);
-  if (!refusal || !g_error_matches (error, VV_ERROR, VV_ERROR_POLICY))
-    return TRUE;
-  g_propagate_error (refusal, g_steal_pointer (&error));
-  return FALSE;
-}
-
-/* Calls @func for each device that libvirt or we manage, locked, and @unmanaged for each of the others. */
+/* Calls @func for each device that libvirt or we manage, locked, and @unmanaged for each of the others. FALSE
+ * with @refusal set: the policy forbids it. Any other failure is logged, and the domain goes on without us.
+ */
 static gboolean
 each_device (const VvContext *context, const VvDomain *domain, const char *operation, DeviceFunc func,
              DeviceFunc unmanaged, GError **refusal)
@@ -171,8 +147,23 @@ each_device (const VvContext *context, const VvDomain *domain, const char *opera
      * domain's */
     gboolean is_ours = is_of (entry, domain) && !entry->unmanaged;
     DeviceFunc now = h->managed || is_ours ? func : unmanaged;
-    if (now && !with_device (context, domain, operation, h->address, h, now, refusal))
+    g_autoptr (GError) error = NULL;
+    g_autoptr (VvBinding) binding = now ? vv_binding_open (context, h->address, FALSE, &error) : NULL;
+    if (!now || (binding && now (domain, h, binding, &error)))
+      continue;
+    if (!binding && refusal && !g_error_matches (error, VV_ERROR, VV_ERROR_NO_DEVICE)) {
+      /* its entry is damaged, or another process moves it: whether it has what is wanted strictly is not
+       * known */
+      g_autofree char *strict = strict_rule_of (context, domain, h, strcmp (operation, "prepare") == 0);
+      g_autoptr (GError) problem = strict ? g_steal_pointer (&error) : NULL;
+      if (problem)
+        error = g_error_new (VV_ERROR, VV_ERROR_POLICY, "%s: %s", strict, problem->message);
+    }
+    g_warning ("domain %s, %s: %s", domain->name, operation, error->message);
+    if (refusal && g_error_matches (error, VV_ERROR, VV_ERROR_POLICY)) {
+      g_propagate_error (refusal, g_steal_pointer (&error));
       return FALSE;
+    }
   }
   return TRUE;
 }
@@ -538,13 +529,6 @@ vv_domain_device_release (const VvDomain *domain, VvBinding *b, GError **error)
   return TRUE;
 }
 
-static gboolean
-release_device (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, GError **error)
-{
-  (void)hostdev;
-  return vv_domain_device_release (domain, b, error);
-}
-
 void
 vv_domain_release (const VvContext *context, const VvDomain *domain)
 {
@@ -552,7 +536,11 @@ vv_domain_release (const VvContext *context, const VvDomain *domain)
 
   for (guint i = 0; i < addresses->len; i++) {
     g_autoptr (VvEntry) entry = vv_journal_load (context->journal, addresses->pdata[i], NULL);
-    if (is_of (entry, domain))
-      with_device (context, domain, "release", addresses->pdata[i], NULL, release_device, NULL);
+    g_autoptr (GError) error = NULL;
+    if (!is_of (entry, domain))
+      continue;
+    g_autoptr (VvBinding) binding = vv_binding_open (context, addresses->pdata[i], FALSE, &error);
+    if (!binding || !vv_domain_device_release (domain, binding, &error))
+      g_warning ("domain %s, release: %s", domain->name, error->message);
   }
 }
