@@ -85,8 +85,9 @@ vv_binding_record (VvBinding *b, const VvDriverState *host)
   if (b->entry)
     return;
   b->entry = vv_entry_new (b->device->address, b->device->modalias);
-  b->entry->host_known = TRUE;
-  b->entry->host = vv_driver_state_copy (host);
+  b->entry->host_known = host != NULL;
+  if (host)
+    b->entry->host = vv_driver_state_copy (host);
 }
 
 gboolean

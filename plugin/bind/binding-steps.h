@@ -78,8 +78,8 @@ VvChange *vv_binding_close (VvBinding *binding);
 void vv_binding_free (VvBinding *binding);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvBinding, vv_binding_free)
 
-/** vv_binding_record: makes @binding->entry when there is none: @host is what the device was on the host. In
- * memory: vv_binding_save() writes it */
+/** vv_binding_record: makes @binding->entry when there is none: @host (nullable) is what the device was on
+ * the host; NULL: that is not known. In memory: vv_binding_save() writes it */
 void vv_binding_record (VvBinding *binding, const VvDriverState *host);
 
 /** vv_binding_save: writes the entry to the journal */

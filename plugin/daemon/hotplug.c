@@ -115,10 +115,7 @@ note_home (VvBinding *b, const VvHotplugRequest *request, const VvChoice *choice
 
   if (vv_binding_is_stale (b, &request->before, was_on_vfio) && !vv_binding_forget (b, error))
     return FALSE;
-  gboolean is_new = !b->entry;
-  vv_binding_record (b, &request->before);
-  if (is_new && was_on_vfio)
-    b->entry->host_known = FALSE; /* nobody saw it before it came to VFIO */
+  vv_binding_record (b, was_on_vfio ? NULL : &request->before);
   return TRUE;
 }
 

@@ -384,10 +384,7 @@ start_device (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, GE
                  b->device->now.driver);
     return FALSE;
   }
-  if (!b->entry) { /* nobody saw it before libvirt took it: what it comes from cannot be told any more */
-    vv_binding_note (b);
-    b->entry->host_known = FALSE;
-  }
+  vv_binding_record (b, NULL); /* libvirt has taken it: without an entry its host driver is unknown */
   vv_entry_set_domain (b->entry, domain->name, domain->uuid);
   if (opened) /* it is where it has to be, by libvirt or the gate, or the domain does not start */
     vv_binding_set_detached (b);
@@ -464,10 +461,7 @@ vv_domain_start (const VvContext *context, const VvDomain *domain, GError **refu
 gboolean
 vv_domain_device_running (const VvDomain *domain, gboolean managed, VvBinding *b, GError **error)
 {
-  if (!b->entry) {
-    vv_binding_note (b);
-    b->entry->host_known = FALSE;
-  }
+  vv_binding_record (b, NULL);
   vv_binding_set_detached (b);
   vv_entry_set_domain (b->entry, domain->name, domain->uuid);
   g_clear_pointer (&b->entry->failed, g_free);
