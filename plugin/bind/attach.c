@@ -11,21 +11,30 @@
 #define PROBLEM_LIMIT 256 /* bytes of why a driver failed that an entry keeps, */
 #define FAILED_LIMIT 4096 /* and about so many of all: an entry has a limit of its own */
 
+const char *
+vv_choice_cannot_migrate (const VvContext *s, const VvPciDevice *device, const VvChoice *choice,
+                          const char *driver)
+{
+  const char *why = NULL;
+
+  return vv_migration_foresee (s->journal, driver, device->modalias, &choice->options.use, &why) ==
+                 VV_MIGRATION_NO
+             ? why
+             : NULL;
+}
+
 typedef struct {
-  const VvJournal *journal;
-  const char *modalias;
-  const VvMigrationUse *use;
+  const VvContext *context;
+  const VvPciDevice *device;
+  const VvChoice *choice;
 } Asked;
 
 static const char *
-why_not_migratable (const char *driver, gpointer data)
+cannot_migrate (const char *driver, gpointer data)
 {
   const Asked *asked = data;
-  const char *why = NULL;
 
-  return vv_migration_foresee (asked->journal, driver, asked->modalias, asked->use, &why) == VV_MIGRATION_NO
-             ? why
-             : NULL;
+  return vv_choice_cannot_migrate (asked->context, asked->device, asked->choice, driver);
 }
 
 /* NULL, too, where it is not known: it is on VFIO and nobody saw it before */
@@ -52,8 +61,8 @@ vv_choose (const VvContext *s, const VvPciDevice *device, const VvEntry *entry, 
   vv_choice_decide (choice, s->policy, device, driver_on_host (s, device, entry, seen_driver, choice));
   if (requested && !vv_choice_narrow (choice, s->host, requested, whose, error))
     return NULL;
-  Asked asked = {s->journal, device->modalias, &choice->options.use};
-  vv_choice_apply (choice, s->host, why_not_migratable, &asked);
+  Asked asked = {s, device, choice};
+  vv_choice_apply (choice, s->host, cannot_migrate, &asked);
   const char *model = choice->options.model;
   const VvCandidate *only = model ? vv_candidate_named (s->host, choice->candidates, model) : NULL;
   g_autofree char *other = model ? g_strdup_printf (_ ("'%s' was asked for"), model) : NULL;
@@ -77,9 +86,7 @@ gboolean
 vv_choice_takes (const VvContext *s, const VvPciDevice *device, const VvChoice *choice, const char *driver)
 {
   return vv_choice_allows (choice, driver) &&
-         !(vv_choice_requires (choice) &&
-           vv_migration_foresee (s->journal, driver, device->modalias, &choice->options.use, NULL) ==
-               VV_MIGRATION_NO);
+         !(vv_choice_requires (choice) && vv_choice_cannot_migrate (s, device, choice, driver));
 }
 
 /* What fails because of the device's own affairs, as being in use, is not the policy's doing. @problem:

@@ -25,6 +25,11 @@
 VvChoice *vv_choose (const VvContext *context, const VvPciDevice *device, const VvEntry *entry,
                      const char *seen_driver, const VvOptions *requested, const char *whose, GError **error);
 
+/** vv_choice_cannot_migrate: Returns: (transfer none) (nullable): why a domain cannot be migrated with
+ * @device on @driver (nullable), as what follows "it"; NULL: it can, or that is not known */
+const char *vv_choice_cannot_migrate (const VvContext *context, const VvPciDevice *device,
+                                      const VvChoice *choice, const char *driver);
+
 /** vv_choice_takes: Returns: whether @device may be on @driver, if somebody else chose that */
 gboolean vv_choice_takes (const VvContext *context, const VvPciDevice *device, const VvChoice *choice,
                           const char *driver);

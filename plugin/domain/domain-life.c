@@ -267,10 +267,10 @@ prepare_device (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, 
 static gboolean
 refuse_staying (const VvContext *context, const VvPciDevice *d, const VvChoice *choice, GError **error)
 {
-  const char *why;
+  const char *why =
+      vv_choice_requires (choice) ? vv_choice_cannot_migrate (context, d, choice, d->now.driver) : NULL;
 
-  if (!vv_choice_requires (choice) || vv_migration_foresee (context->journal, d->now.driver, d->modalias,
-                                                            &choice->options.use, &why) != VV_MIGRATION_NO)
+  if (!why)
     return FALSE;
   g_autofree char *rule = vv_choice_rule (choice);
   g_set_error (error, VV_ERROR, VV_ERROR_POLICY,
@@ -425,13 +425,14 @@ find_immobile (const VvContext *context, const VvDomain *domain, char **required
     const VvHostdev *h = domain->hostdevs->pdata[i];
     g_autoptr (VvPciDevice) device = NULL;
     g_autoptr (VvChoice) choice = choose_unlocked (context, domain, h, &device);
-    const char *why;
-    if (choice && vv_choice_requires (choice) && !*required)
+    if (!choice)
+      continue;
+    if (vv_choice_requires (choice) && !*required)
       *required = vv_choice_rule (choice);
-    if (choice && !found && device->now.driver &&
-        vv_migration_foresee (context->journal, device->now.driver, device->modalias, &choice->options.use,
-                              &why) == VV_MIGRATION_NO)
-      found = g_strdup_printf ("%s on %s, which %s", h->address, device->now.driver, why);
+    const char *driver = device->now.driver;
+    const char *why = driver ? vv_choice_cannot_migrate (context, device, choice, driver) : NULL;
+    if (why && !found)
+      found = g_strdup_printf ("%s on %s, which %s", h->address, driver, why);
   }
   return g_steal_pointer (&found);
 }
