@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "nodedev-xml.h"
 
+#include <libxml/chvalid.h>
+#include <libxml/xmlwriter.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,117 +30,27 @@ vv_nodedev_name (const char *address)
 
 /* --- writing --- */
 
-typedef struct {
-  GString *text;
-  GPtrArray *open;       /* names of the elements that are begun */
-  gboolean in_start_tag; /* of the last one of them */
-} Writer;
+/* libxml2's writer, without its type of characters */
+#define begin(w, name) xmlTextWriterStartElement (w, BAD_CAST (name))
+#define end(w) xmlTextWriterEndElement (w)
+#define write_attribute(w, name, ...) xmlTextWriterWriteFormatAttribute (w, BAD_CAST (name), __VA_ARGS__)
+#define write_number(w, name, ...) xmlTextWriterWriteFormatElement (w, BAD_CAST (name), __VA_ARGS__)
 
 static void
-append_character (GString *text, gunichar c)
-{
-  gboolean allowed = c >= 0x20 ? c < 0xd800 || (c >= 0xe000 && c != 0xfffe && c != 0xffff)
-                               : c == '\t' || c == '\n'; /* Char of XML 1.0, 2.2 */
-
-  switch (c) {
-  case '&':
-    g_string_append (text, "&amp;");
-    break;
-  case '<':
-    g_string_append (text, "&lt;");
-    break;
-  case '>':
-    g_string_append (text, "&gt;");
-    break;
-  case '\r': /* a reader would make a newline of it */
-    g_string_append (text, "&#13;");
-    break;
-  default:
-    g_string_append_unichar (text, allowed ? c : UNKNOWN_CHARACTER);
-  }
-}
-
-/* Ends the start tag that is open, and begins a line */
-static void
-begin_line (Writer *w)
-{
-  if (w->in_start_tag)
-    g_string_append (w->text, ">\n");
-  w->in_start_tag = FALSE;
-  for (guint i = 0; i < w->open->len; i++)
-    g_string_append (w->text, "  ");
-}
-
-static void
-begin (Writer *w, const char *name)
-{
-  begin_line (w);
-  g_string_append_printf (w->text, "<%s", name);
-  g_ptr_array_add (w->open, (gpointer)name);
-  w->in_start_tag = TRUE;
-}
-
-static void
-end (Writer *w)
-{
-  const char *name = g_ptr_array_steal_index (w->open, w->open->len - 1);
-
-  if (w->in_start_tag) {
-    g_string_append (w->text, "/>\n");
-    w->in_start_tag = FALSE;
-    return;
-  }
-  begin_line (w);
-  g_string_append_printf (w->text, "</%s>\n", name);
-}
-
-static void
-write_text (Writer *w, const char *name, const char *raw)
+write_text (xmlTextWriter *w, const char *name, const char *raw)
 {
   g_autofree char *valid = g_utf8_make_valid (raw, -1);
+  g_autoptr (GString) text = g_string_new (NULL);
 
-  begin_line (w);
-  g_string_append_printf (w->text, "<%s>", name);
-  for (const char *p = valid; *p; p = g_utf8_next_char (p))
-    append_character (w->text, g_utf8_get_char (p));
-  g_string_append_printf (w->text, "</%s>\n", name);
-}
-
-static void write_attribute (Writer *w, const char *name, const char *format, ...) G_GNUC_PRINTF (3, 4);
-static void write_number (Writer *w, const char *name, const char *format, ...) G_GNUC_PRINTF (3, 4);
-
-static void
-write_attribute (Writer *w, const char *name, const char *format, ...)
-{
-  va_list value;
-
-  g_string_append_printf (w->text, " %s='", name);
-  va_start (value, format);
-  g_string_append_vprintf (w->text, format, value);
-  va_end (value);
-  g_string_append_c (w->text, '\'');
+  for (const char *p = valid; *p; p = g_utf8_next_char (p)) {
+    gunichar c = g_utf8_get_char (p);
+    g_string_append_unichar (text, xmlIsCharQ (c) ? c : UNKNOWN_CHARACTER);
+  }
+  xmlTextWriterWriteElement (w, BAD_CAST name, BAD_CAST text->str);
 }
 
 static void
-write_number (Writer *w, const char *name, const char *format, ...)
-{
-  va_list value;
-
-  va_start (value, format);
-  g_autofree char *text = g_strdup_vprintf (format, value);
-  va_end (value);
-  write_text (w, name, text);
-}
-
-static void
-begin_capability (Writer *w, const char *type)
-{
-  begin (w, "capability");
-  g_string_append_printf (w->text, " type='%s'", type);
-}
-
-static void
-write_address (Writer *w, const char *text)
+write_address (xmlTextWriter *w, const char *text)
 {
   Address a;
 
@@ -169,7 +81,7 @@ parent_name (const char *path)
 }
 
 static void
-write_id (Writer *w, const char *name, guint id)
+write_id (xmlTextWriter *w, const char *name, guint id)
 {
   begin (w, name);
   write_attribute (w, "id", "0x%04x", id);
@@ -177,7 +89,7 @@ write_id (Writer *w, const char *name, guint id)
 }
 
 static void
-write_virtual_functions (Writer *w, const VvPciDevice *device)
+write_virtual_functions (xmlTextWriter *w, const VvPciDevice *device)
 {
   g_autofree char *total = vv_io_attribute (device->dir, "sriov_totalvfs");
   guint64 max = total ? g_ascii_strtoull (total, NULL, 10) : 0;
@@ -185,7 +97,8 @@ write_virtual_functions (Writer *w, const VvPciDevice *device)
   max = MIN (max, G_MAXUINT16); /* the register has 16 bits */
   if (!max)
     return;
-  begin_capability (w, "virt_functions");
+  begin (w, "capability");
+  write_attribute (w, "type", "virt_functions");
   write_attribute (w, "maxCount", "%u", (guint)max);
   for (guint i = 0; i < MIN (max, VV_NODEDEV_ADDRESS_LIMIT); i++) {
     g_autofree char *link = g_strdup_printf ("virtfn%u", i);
@@ -198,7 +111,7 @@ write_virtual_functions (Writer *w, const VvPciDevice *device)
 }
 
 static void
-write_iommu_group (Writer *w, const VvHost *host, const VvPciDevice *device)
+write_iommu_group (xmlTextWriter *w, const VvHost *host, const VvPciDevice *device)
 {
   g_autoptr (GPtrArray) members = vv_pci_group_members (host, device);
   guint64 number = 0;
@@ -218,7 +131,7 @@ write_iommu_group (Writer *w, const VvHost *host, const VvPciDevice *device)
 }
 
 static void
-write_numa (Writer *w, const VvPciDevice *device)
+write_numa (xmlTextWriter *w, const VvPciDevice *device)
 {
   g_autofree char *text = vv_io_attribute (device->dir, "numa_node");
   guint64 node = 0;
@@ -231,14 +144,15 @@ write_numa (Writer *w, const VvPciDevice *device)
 }
 
 static gboolean
-write_pci (Writer *w, const VvHost *host, const VvPciDevice *device)
+write_pci (xmlTextWriter *w, const VvHost *host, const VvPciDevice *device)
 {
   Address a = {0}, physical;
   VvPciIds ids; /* the device cannot change its modalias (modalias_show() in drivers/pci/pci-sysfs.c) */
 
   if (!read_address (device->address, &a) || !vv_pci_ids_parse (device->modalias, &ids))
     return FALSE;
-  begin_capability (w, "pci");
+  begin (w, "capability");
+  write_attribute (w, "type", "pci");
   write_number (w, "class", "0x%06x", ids.class_code);
   write_number (w, "domain", "%u", a.domain);
   write_number (w, "bus", "%u", a.bus);
@@ -247,7 +161,8 @@ write_pci (Writer *w, const VvHost *host, const VvPciDevice *device)
   write_id (w, "product", ids.product);
   write_id (w, "vendor", ids.vendor);
   if (device->physfn && read_address (device->physfn, &physical)) {
-    begin_capability (w, "phys_function");
+    begin (w, "capability");
+    write_attribute (w, "type", "phys_function");
     write_address (w, device->physfn);
     end (w);
   }
@@ -259,7 +174,7 @@ write_pci (Writer *w, const VvHost *host, const VvPciDevice *device)
 }
 
 static gboolean
-write_device (Writer *w, const VvHost *host, const VvPciDevice *device)
+write_device (xmlTextWriter *w, const VvHost *host, const VvPciDevice *device)
 {
   /* where the device is in sysfs, without the sysroot: the link in bus/pci/devices is relative to sysfs */
   g_autofree char *link = g_build_filename ("bus/pci/devices", device->address, NULL);
@@ -289,9 +204,15 @@ write_device (Writer *w, const VvHost *host, const VvPciDevice *device)
 char *
 vv_nodedev_xml (const VvHost *host, const VvPciDevice *device)
 {
-  g_autoptr (GString) text = g_string_new (NULL);
-  g_autoptr (GPtrArray) open = g_ptr_array_new ();
-  Writer w = {text, open, FALSE};
+  xmlBuffer *buffer = xmlBufferCreate ();
+  xmlTextWriter *w = xmlNewTextWriterMemory (buffer, 0);
 
-  return write_device (&w, host, device) ? g_strdup (text->str) : NULL;
+  xmlTextWriterSetIndent (w, 1);
+  xmlTextWriterSetIndentString (w, BAD_CAST "  ");
+  xmlTextWriterSetQuoteChar (w, '\'');
+  gboolean whole = write_device (w, host, device);
+  xmlFreeTextWriter (w); /* what it still has goes to the buffer */
+  char *xml = whole ? g_strdup ((const char *)xmlBufferContent (buffer)) : NULL;
+  xmlBufferFree (buffer);
+  return xml;
 }
