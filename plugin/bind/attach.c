@@ -69,11 +69,11 @@ vv_choose (const VvContext *s, const VvPciDevice *device, const VvEntry *entry, 
   /* why the generic driver's probe refuses the device; the policy and domains cannot change that */
   const char *refuses = vv_vfio_pci_reason (vv_vfio_pci_refuses (s->host, s->modules, device));
   for (guint i = 0; i < choice->candidates->len;) {
-    const VvCandidate *c = choice->candidates->pdata[i];
+    VvCandidate *c = choice->candidates->pdata[i];
     if (refuses && strcmp (c->module, VV_GENERIC_MODULE) == 0)
-      vv_choice_exclude_at (choice, i, refuses);
+      vv_choice_exclude (choice, c, refuses);
     else if (model && c != only)
-      vv_choice_exclude_at (choice, i, other);
+      vv_choice_exclude (choice, c, other);
     else
       i++;
   }
@@ -182,7 +182,7 @@ skip_failed (const VvBinding *b, VvChoice *choice)
   gboolean skipped = FALSE;
 
   for (guint i = 0; failed && i < choice->candidates->len;) {
-    const VvCandidate *c = choice->candidates->pdata[i];
+    VvCandidate *c = choice->candidates->pdata[i];
     g_autofree char *driver = vv_candidate_driver (b->context->host, c);
     g_autofree char *why = why_failed (failed, c->module);
     if (!why || (driver && g_strcmp0 (driver, b->device->now.driver) == 0)) {
@@ -190,23 +190,10 @@ skip_failed (const VvBinding *b, VvChoice *choice)
       continue;
     }
     g_message ("%s: %s is not tried again: it %s", b->device->address, c->module, why);
-    vv_choice_exclude_at (choice, i, why);
+    vv_choice_exclude (choice, c, why);
     skipped = TRUE;
   }
   return skipped;
-}
-
-/* What has just failed is not tried a second time because the next one cannot migrate. */
-static void
-exclude_failed (VvChoice *choice, const VvChange *change)
-{
-  for (guint k = 0; k < change->attempts->len; k++) {
-    const VvAttempt *a = change->attempts->pdata[k];
-    g_autofree char *why = g_strdup_printf (_ ("failed at %s: %s"), a->step, a->problem);
-    for (guint i = choice->candidates->len; i-- > 0;)
-      if (strcmp (((VvCandidate *)choice->candidates->pdata[i])->module, a->module) == 0)
-        vv_choice_exclude_at (choice, i, why);
-  }
 }
 
 /* --- migration --- */
@@ -235,20 +222,6 @@ vv_attach_can_migrate (const VvContext *s, const VvPciDevice *device, const VvMi
   }
 }
 
-/* The driver that the device is on is out; FALSE: there is none besides. */
-static gboolean
-exclude_current (const VvContext *s, const VvPciDevice *device, VvChoice *choice, const char *why)
-{
-  for (guint i = 0; i < choice->candidates->len; i++) {
-    g_autofree char *driver = vv_candidate_driver (s->host, choice->candidates->pdata[i]);
-    if (g_strcmp0 (driver, device->now.driver) != 0)
-      continue;
-    vv_choice_exclude_at (choice, i, why);
-    return choice->candidates->len > 0;
-  }
-  return FALSE;
-}
-
 /* When the driver that the device is on cannot migrate it. Returns: whether another one is to be tried; FALSE
  * with @error set: none is left, or it could not be told */
 static gboolean
@@ -261,8 +234,18 @@ try_another (VvBinding *b, VvChoice *choice, const GError *immobile, GError **er
                  b->device->address, b->device->now.driver, rule, immobile->message);
     return FALSE;
   }
-  exclude_failed (choice, b->change);
-  if (exclude_current (b->context, b->device, choice, immobile->message))
+  /* what has just failed is not tried a second time because the next one cannot migrate */
+  for (guint i = 0; i < b->change->attempts->len; i++) {
+    const VvAttempt *a = b->change->attempts->pdata[i];
+    VvCandidate *failed = vv_candidate_of_module (choice->candidates, a->module);
+    g_autofree char *why = g_strdup_printf (_ ("failed at %s: %s"), a->step, a->problem);
+    if (failed)
+      vv_choice_exclude (choice, failed, why);
+  }
+  VvCandidate *on = vv_candidates_find (b->context->host, choice->candidates, b->device->now.driver);
+  if (on)
+    vv_choice_exclude (choice, on, immobile->message);
+  if (on && choice->candidates->len)
     return TRUE;
   none_is_left (b->device, choice, error);
   return FALSE;

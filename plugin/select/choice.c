@@ -85,17 +85,15 @@ check_name (const char *driver, GError **error)
   return FALSE;
 }
 
-static void
-exclude (VvChoice *choice, VvCandidate *c, const char *why)
-{
-  c->excluded = g_strdup (why);
-  g_ptr_array_add (choice->excluded, c);
-}
-
 void
-vv_choice_exclude_at (VvChoice *choice, guint i, const char *why)
+vv_choice_exclude (VvChoice *choice, VvCandidate *c, const char *why)
 {
-  exclude (choice, g_ptr_array_steal_index (choice->candidates, i), why);
+  guint i;
+
+  c->excluded = g_strdup (why);
+  if (g_ptr_array_find (choice->candidates, c, &i))
+    g_ptr_array_steal_index (choice->candidates, i);
+  g_ptr_array_add (choice->excluded, c);
 }
 
 char *
@@ -126,7 +124,7 @@ vv_choice_force (VvChoice *choice, const char *driver, GError **error)
     return FALSE;
   g_autofree char *why = g_strdup_printf (_ ("'%s' was asked for"), driver);
   while (choice->candidates->len)
-    vv_choice_exclude_at (choice, 0, why);
+    vv_choice_exclude (choice, choice->candidates->pdata[0], why);
   g_ptr_array_add (choice->candidates, candidate_forced (driver));
   return TRUE;
 }
@@ -143,7 +141,7 @@ vv_choice_begin_with (const VvHost *host, VvChoice *choice, const char *driver, 
     return TRUE;
   }
   while (choice->candidates->pdata[0] != first)
-    vv_choice_exclude_at (choice, 0, why);
+    vv_choice_exclude (choice, choice->candidates->pdata[0], why);
   return TRUE;
 }
 
@@ -189,11 +187,11 @@ vv_candidate_named (const VvHost *host, const GPtrArray *candidates, const char 
 }
 
 /* @module: (nullable): the driver's own. It rules most candidates out without a look at sysfs. */
-static const VvCandidate *
+static VvCandidate *
 find_driver (const VvHost *host, const GPtrArray *candidates, const char *driver, const char *module)
 {
   for (guint i = 0; i < candidates->len; i++) {
-    const VvCandidate *c = candidates->pdata[i];
+    VvCandidate *c = candidates->pdata[i];
     if (!c->driver && strcmp (c->module, VV_GENERIC_MODULE) != 0 && g_strcmp0 (c->module, module) != 0)
       continue;
     g_autofree char *name = vv_candidate_driver (host, c);
@@ -203,7 +201,7 @@ find_driver (const VvHost *host, const GPtrArray *candidates, const char *driver
   return NULL;
 }
 
-const VvCandidate *
+VvCandidate *
 vv_candidates_find (const VvHost *host, const GPtrArray *candidates, const char *driver)
 {
   g_autofree char *module = driver ? vv_driver_module (host, "pci", driver) : NULL;
@@ -478,8 +476,8 @@ vv_choice_apply (VvChoice *c, const VvHost *host, VvCannotMigrate cannot, gpoint
     VvCandidate *out = g_ptr_array_steal_index (immobile, 0);
     g_autofree char *why = g_strdup_printf (_ ("it cannot migrate, which %s requires: it %s"), rule,
                                             known_not_to_migrate (host, out, cannot, data));
-    exclude (c, out, why);
+    vv_choice_exclude (c, out, why);
   }
   while (rest->len)
-    exclude (c, g_ptr_array_steal_index (rest, 0), not_taken);
+    vv_choice_exclude (c, g_ptr_array_steal_index (rest, 0), not_taken);
 }

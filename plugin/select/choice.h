@@ -114,8 +114,8 @@ gboolean vv_choice_force (VvChoice *choice, const char *driver, GError **error);
 gboolean vv_choice_begin_with (const VvHost *host, VvChoice *choice, const char *driver, const char *why,
                                GError **error);
 
-/** vv_choice_exclude_at: puts the candidate with the number @i among the excluded */
-void vv_choice_exclude_at (VvChoice *choice, guint i, const char *why);
+/** vv_choice_exclude: puts @candidate, one of the candidates of @choice, among the excluded */
+void vv_choice_exclude (VvChoice *choice, VvCandidate *candidate, const char *why);
 
 /** vv_choice_why_none: Returns: (transfer full): each of the excluded with the reason, in one line; or
  * that the kernel offers none */
@@ -149,7 +149,7 @@ VvCandidate *vv_candidate_of_module (const GPtrArray *candidates, const char *mo
  *
  * Returns: (transfer none) (nullable): the one whose driver this is
  */
-const VvCandidate *vv_candidates_find (const VvHost *host, const GPtrArray *candidates, const char *driver);
+VvCandidate *vv_candidates_find (const VvHost *host, const GPtrArray *candidates, const char *driver);
 
 /**
  * vv_choice_has_driver:

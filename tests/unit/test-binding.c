@@ -260,7 +260,7 @@ test_no_candidate (void)
   g_autoptr (GError) error = NULL;
 
   g_ptr_array_set_size (selection->candidates, 1);
-  vv_choice_exclude_at (selection, 0, "nobody may have it");
+  vv_choice_exclude (selection, selection->candidates->pdata[0], "nobody may have it");
   g_assert_false (vv_binding_detach (b, selection, &error));
   fake_assert_error (error, VV_ERROR_FAILED,
                      NIC ": *it is back on mlx5_core: special_vfio_pci (nobody may have it)");
