@@ -276,6 +276,20 @@ let_kernel_choose (VvBinding *b, GError **error)
   return TRUE;
 }
 
+/* @entry: (transfer full) (nullable): what the device's entry was before. If it cannot be written, state
+ * "detaching" stays in the journal and recovery finds the device home. */
+static void
+put_entry_back (VvBinding *b, VvEntry *entry)
+{
+  if (!entry) {
+    vv_binding_forget (b, NULL);
+    return;
+  }
+  vv_entry_free (b->entry);
+  b->entry = entry;
+  vv_binding_save (b, NULL);
+}
+
 /* All candidates of @choice failed, or it has none: the device goes back to what it was when the call
  * came. */
 static void
@@ -300,14 +314,7 @@ roll_back (VvBinding *b, const VvChoice *choice, const VvDriverState *before, Vv
                  device);
     return; /* the entry stays in state detaching: the next start of anything here tries again */
   }
-  if (*entry_before) {
-    vv_entry_free (b->entry);
-    b->entry = g_steal_pointer (entry_before);
-    vv_binding_save (
-        b, NULL); /* if it fails, state "detaching" stays there and recovery finds the device home */
-  } else {
-    vv_binding_forget (b, NULL);
-  }
+  put_entry_back (b, g_steal_pointer (entry_before));
   g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
                _ ("%s: no VFIO driver could be bound, it is back on %s: %s"), device,
                b->device->now.driver ? b->device->now.driver : _ ("no driver"), failed);
@@ -436,13 +443,7 @@ vv_binding_undo (VvBinding *b, const VvDriverState *before, const VvEntry *entry
     return vv_binding_end (b, why, g_steal_pointer (&problem), error);
   }
   b->change->changed = TRUE;
-  if (entry) {
-    vv_entry_free (b->entry);
-    b->entry = vv_entry_copy (entry);
-    vv_binding_save (b, NULL);
-  } else {
-    vv_binding_forget (b, NULL);
-  }
+  put_entry_back (b, entry ? vv_entry_copy (entry) : NULL);
   return vv_binding_end (b, why, NULL, error);
 }
 
