@@ -70,30 +70,14 @@ refuse_others_device (const VvContext *context, const VvPciDevice *device, GErro
   return user != NULL;
 }
 
-static int
-option (const VvChoice *choice, VvOption name)
-{
-  return choice->options.values[name];
-}
-
 /* Whether the policy hands devices to us that libvirt does not manage */
 static gboolean
 manages (const VvChoice *choice)
 {
-  return option (choice, VV_OPTION_UNMANAGED) == VV_UNMANAGED_MANAGE;
+  return choice->options.values[VV_OPTION_UNMANAGED] == VV_UNMANAGED_MANAGE;
 }
 
 /* --- what is wanted strictly --- */
-
-static gboolean
-is_strict (const VvChoice *choice, const VvHostdev *hostdev, gboolean prepare)
-{
-  if (option (choice, VV_OPTION_MIGRATABLE) == VV_MIGRATABLE_REQUIRE)
-    return TRUE;
-  return (hostdev->managed || manages (choice)) &&
-         (vv_choice_is_strict (choice) ||
-          (prepare && option (choice, VV_OPTION_HOST_USE) == VV_HOST_USE_REFUSE));
-}
 
 /* Nothing is strict by itself: most hosts are done here. */
 static gboolean
@@ -113,7 +97,11 @@ strict_rule_of (const VvContext *context, const VvDomain *domain, const VvHostde
   g_autoptr (VvPciDevice) device = NULL;
   g_autoptr (VvChoice) choice = choose_unlocked (context, domain, hostdev, &device);
 
-  if (!choice || !is_strict (choice, hostdev, prepare))
+  if (!choice)
+    return NULL;
+  gboolean is_ours = hostdev->managed || manages (choice);
+  gboolean refuses_use = prepare && choice->options.values[VV_OPTION_HOST_USE] == VV_HOST_USE_REFUSE;
+  if (!vv_choice_requires (choice) && !(is_ours && (vv_choice_is_strict (choice) || refuses_use)))
     return NULL;
   g_autofree char *rule = vv_choice_rule (choice);
   return g_strdup_printf ("%s: it is not known whether it has what %s requires", hostdev->address, rule);
@@ -199,7 +187,7 @@ host_spares (const VvDomain *domain, const VvBinding *b, const VvChoice *choice,
     return TRUE;
   g_ptr_array_add (reasons, NULL);
   g_autofree char *text = g_strjoinv ("; ", (char **)reasons->pdata);
-  if (option (choice, VV_OPTION_HOST_USE) != VV_HOST_USE_REFUSE) {
+  if (choice->options.values[VV_OPTION_HOST_USE] != VV_HOST_USE_REFUSE) {
     g_warning ("domain %s takes %s, which is in use by the host: %s", domain->name, b->device->address, text);
     return TRUE;
   }
