@@ -163,108 +163,46 @@ write_counters (Writer *w, const VvCounters *counters)
 
 /* --- the journal --- */
 
-typedef struct {
-  GHashTable *detached; /* of Place, a set */
-  guint64 states[VV_STATE_REATTACHING + 1];
-  guint64 unreadable;
-} Census;
-
-/* Where devices are, and how many */
-typedef struct {
-  const char *in_use;
-  char *driver;
-  char *native_driver;
-  guint64 devices;
-} Place;
-
+/* @places: how many devices are at "DRIVER/HOST DRIVER/IN USE"; no name has a slash */
 static void
-place_free (Place *place)
+count_place (GHashTable *places, const VvEntry *entry)
 {
-  g_free (place->driver);
-  g_free (place->native_driver);
-  g_free (place);
-}
+  const char *host_driver = entry->host.driver ? entry->host.driver : VV_COUNTERS_NONE;
+  char *place = g_strjoin ("/", entry->vfio_driver ? entry->vfio_driver : UNKNOWN,
+                           entry->host_known ? host_driver : UNKNOWN, entry->in_use ? "true" : "false", NULL);
+  guint known = GPOINTER_TO_UINT (g_hash_table_lookup (places, place));
 
-static int
-compare_places (gconstpointer a, gconstpointer b)
-{
-  const Place *p = *(const Place *const *)a, *q = *(const Place *const *)b;
-  int order = strcmp (p->driver, q->driver);
-
-  order = order ? order : strcmp (p->native_driver, q->native_driver);
-  return order ? order : strcmp (p->in_use, q->in_use);
-}
-
-static void
-count_place (Census *census, const VvEntry *entry)
-{
-  Place *place = g_new0 (Place, 1);
-
-  place->in_use = entry->in_use ? "true" : "false";
-  place->driver = g_strdup (entry->vfio_driver ? entry->vfio_driver : UNKNOWN);
-  place->native_driver = g_strdup (!entry->host_known   ? UNKNOWN
-                                   : entry->host.driver ? entry->host.driver
-                                                        : VV_COUNTERS_NONE);
-  g_autofree char *key =
-      g_strjoin ("/", place->in_use, place->driver, place->native_driver, NULL); /* no name has a slash */
-  Place *known = g_hash_table_lookup (census->detached, key);
-  if (!known)
-    g_hash_table_insert (census->detached, g_steal_pointer (&key), known = place);
-  else
-    place_free (place);
-  known->devices++;
-}
-
-static void
-take_census (Census *census, const VvJournal *journal)
-{
-  g_autoptr (GPtrArray) addresses = vv_journal_addresses (journal);
-
-  for (guint i = 0; i < addresses->len; i++) {
-    g_autoptr (GError) problem = NULL;
-    g_autoptr (VvEntry) entry = vv_journal_load (journal, addresses->pdata[i], &problem);
-    if (entry)
-      census->states[entry->state]++;
-    else if (problem) /* else it came home just now */
-      census->unreadable++;
-    if (entry && entry->state != VV_STATE_NOTED)
-      count_place (census, entry);
-  }
-}
-
-static void
-write_places (Writer *w, GHashTable *places)
-{
-  g_autoptr (GPtrArray) sorted = g_ptr_array_new ();
-  GHashTableIter iter;
-  gpointer place;
-
-  g_hash_table_iter_init (&iter, places);
-  while (g_hash_table_iter_next (&iter, NULL, &place))
-    g_ptr_array_add (sorted, place);
-  g_ptr_array_sort (sorted, compare_places);
-  for (guint i = 0; i < sorted->len; i++) {
-    const Place *p = sorted->pdata[i];
-    const char *const labels[] = {"driver",  p->driver, "native_driver", p->native_driver, "in_use",
-                                  p->in_use, NULL};
-    sample (w, p->devices, labels);
-  }
+  g_hash_table_replace (places, place, GUINT_TO_POINTER (known + 1));
 }
 
 static void
 write_journal (Writer *w, const VvJournal *journal)
 {
-  g_autoptr (GHashTable) detached =
-      g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify)place_free);
-  Census census = {.detached = detached};
+  g_autoptr (GPtrArray) addresses = vv_journal_addresses (journal);
+  g_autoptr (GHashTable) places = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  guint64 states[VV_STATE_REATTACHING + 1] = {0}, unreadable = 0;
 
-  take_census (&census, journal);
+  for (guint i = 0; i < addresses->len; i++) {
+    g_autoptr (GError) problem = NULL;
+    g_autoptr (VvEntry) entry = vv_journal_load (journal, addresses->pdata[i], &problem);
+    if (entry)
+      states[entry->state]++;
+    else if (problem) /* else it came home just now */
+      unreadable++;
+    if (entry && entry->state != VV_STATE_NOTED)
+      count_place (places, entry);
+  }
   family (w, "devices_detached", GAUGE, NULL, "Devices that are off their native driver, by the journal.");
-  write_places (w, detached);
+  g_autoptr (GList) sorted = g_list_sort (g_hash_table_get_keys (places), (GCompareFunc)strcmp);
+  for (GList *i = sorted; i; i = i->next) {
+    g_auto (GStrv) place = g_strsplit (i->data, "/", 3);
+    const char *const labels[] = {"driver", place[0], "native_driver", place[1], "in_use", place[2], NULL};
+    sample (w, GPOINTER_TO_UINT (g_hash_table_lookup (places, i->data)), labels);
+  }
   family (w, "journal_entries", GAUGE, NULL, "Entries of the journal, by state.");
-  for (guint i = 0; i < G_N_ELEMENTS (census.states); i++)
-    plain_sample (w, census.states[i], "state", vv_state_name (i));
-  plain_sample (w, census.unreadable, "state", "unreadable");
+  for (guint i = 0; i < G_N_ELEMENTS (states); i++)
+    plain_sample (w, states[i], "state", vv_state_name (i));
+  plain_sample (w, unreadable, "state", "unreadable");
 }
 
 /* --- the daemon --- */
