@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "nodedev-xml.h"
+#include "one-line.h"
 #include "subprocess.h"
 #include "trusted-path.h"
 
@@ -64,10 +65,7 @@ is_passed_over (const char *name)
   for (gsize i = 0; i < G_N_ELEMENTS (suffixes); i++)
     if (g_str_has_suffix (name, suffixes[i]))
       return TRUE;
-  for (const char *p = name; *p; p++)
-    if (g_ascii_iscntrl (*p))
-      return TRUE;
-  return strstr (name, ".dpkg-") || !g_utf8_validate (name, -1, NULL);
+  return strstr (name, ".dpkg-") || !vv_can_be_shown (name);
 }
 
 static void

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "modalias.h"
+#include "one-line.h"
 
 #define MAIN_FILE "vfio-variant.xml"
 #define MORE_FILES "vfio-variant.d"
@@ -512,19 +513,10 @@ add_trusted (VvPolicy *policy, const VvHost *host, const char *path)
 }
 
 /* A name that cannot be shown cannot be in the name of a rule either. */
-static gboolean
-can_be_shown (const char *name)
-{
-  for (const char *c = name; *c; c++)
-    if (g_ascii_iscntrl (*c))
-      return FALSE;
-  return g_utf8_validate (name, -1, NULL);
-}
-
 static void
 add_named (VvPolicy *policy, const VvHost *host, const char *folder, const char *name)
 {
-  g_autofree char *escaped = can_be_shown (name) ? NULL : g_strescape (name, NULL);
+  g_autofree char *escaped = vv_can_be_shown (name) ? NULL : g_strescape (name, NULL);
   g_autofree char *path = g_build_filename (folder, escaped ? escaped : name, NULL);
 
   if (!escaped) {

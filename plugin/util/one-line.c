@@ -28,6 +28,15 @@ vv_one_line (const char *bytes, gsize length, gboolean cut)
   return line->len ? g_string_free (g_steal_pointer (&line), FALSE) : NULL;
 }
 
+gboolean
+vv_can_be_shown (const char *name)
+{
+  for (const char *c = name; *c; c++)
+    if (g_ascii_iscntrl (*c))
+      return FALSE;
+  return g_utf8_validate (name, -1, NULL);
+}
+
 char *
 vv_printable (const char *text, guint characters)
 {

@@ -21,6 +21,10 @@
  */
 char *vv_one_line (const char *bytes, gsize length, gboolean cut);
 
+/** vv_can_be_shown: Returns: whether @name, of a file, can be quoted as it is: valid UTF-8, without control
+ * characters of ASCII */
+gboolean vv_can_be_shown (const char *name);
+
 /**
  * vv_printable:
  * @text: (nullable): any bytes
