@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "domain-fixture.h"
+
+#include <string.h>
+
+#include "fake-migration.h"
+#include "migration.h"
+
+void
+fixture_free (Fixture *f)
+{
+  vv_domain_free (f->domain);
+  vv_context_free (f->s);
+  fake_free (f->k);
+  g_free (f);
+}
+
+VvDomain *
+domain_with (const char *uuid, const char *attributes, const char *driver)
+{
+  g_autofree char *xml = g_strdup_printf (
+      "<domain><name>vm1</name><uuid>%s</uuid><devices><hostdev mode='subsystem' type='pci' %s>%s<source>"
+      "<address domain='0' bus='0x3b' slot='0' function='1'/></source></hostdev></devices></domain>",
+      uuid, attributes, driver);
+  g_autoptr (GError) error = NULL;
+  VvDomain *domain = vv_domain_parse (xml, strlen (xml), &error);
+
+  g_assert_no_error (error);
+  return domain;
+}
+
+Fixture *
+fixture_with (const char *attributes, const char *driver)
+{
+  Fixture *f = g_new0 (Fixture, 1);
+  g_autoptr (GError) error = NULL;
+
+  f->k = fake_standard ();
+  f->s = vv_context_new (f->k->root, NULL, TRUE, &error);
+  g_assert_no_error (error);
+  f->domain = domain_with (UUID, attributes, driver);
+  return f;
+}
+
+Fixture *
+fixture_new (void)
+{
+  return fixture_with ("managed='yes'", "");
+}
+
+/* --- what libvirt itself writes (virPCIDeviceBindWithDriverOverride() and its counterpart) --- */
+
+void
+libvirt_writes (const Fixture *f, const char *path, const char *text)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (vv_io_write (f->s->host->sys, path, text, &error));
+  g_assert_no_error (error);
+}
+
+void
+libvirt_unbinds_and_probes (const Fixture *f)
+{
+  g_autofree char *driver = fake_driver_of (f->k, NIC);
+  g_autofree char *unbind = driver ? g_build_filename ("bus/pci/drivers", driver, "unbind", NULL) : NULL;
+
+  if (unbind)
+    libvirt_writes (f, unbind, NIC);
+  libvirt_writes (f, "bus/pci/drivers_probe", NIC);
+}
+
+void
+libvirt_detaches_to (const Fixture *f, const char *driver)
+{
+  fake_register (f->k, driver);
+  libvirt_writes (f, "bus/pci/devices/" NIC "/driver_override", driver);
+  libvirt_unbinds_and_probes (f);
+  fake_assert_device (f->k, NIC, driver, driver);
+}
+
+void
+libvirt_reattaches (const Fixture *f)
+{
+  libvirt_writes (f, "bus/pci/devices/" NIC "/driver_override", "\n");
+  libvirt_unbinds_and_probes (f);
+}
+
+/* --- looking --- */
+
+VvEntry *
+entry_of_nic (const Fixture *f)
+{
+  g_autoptr (GError) error = NULL;
+  VvEntry *entry = vv_journal_load (f->s->journal, NIC, &error);
+
+  g_assert_no_error (error);
+  return entry;
+}
+
+void
+assert_entry (const Fixture *f, VvState state, const char *domain, gboolean in_use)
+{
+  g_autoptr (VvEntry) entry = entry_of_nic (f);
+
+  g_assert_nonnull (entry);
+  g_assert_cmpstr (vv_state_name (entry->state), ==, vv_state_name (state));
+  g_assert_cmpstr (entry->domain, ==, domain);
+  g_assert_cmpstr (entry->domain_uuid, ==, domain ? UUID : NULL);
+  g_assert_cmpint (entry->in_use, ==, in_use);
+}
+
+void
+assert_no_entry (const Fixture *f)
+{
+  g_autoptr (VvEntry) entry = entry_of_nic (f);
+
+  g_assert_null (entry);
+}
+
+void
+logged_move (const char *from, const char *to)
+{
+  g_autofree char *pattern = g_strdup_printf (NIC ": *: %s -> %s: *", from, to);
+
+  fake_assert_logged (pattern);
+}
+
+/* --- under a policy --- */
+
+Fixture *
+fixture_under_with (const char *options, const char *attributes, const char *driver)
+{
+  Fixture *f = fixture_with (attributes, driver);
+  g_autofree char *rule = g_strdup_printf ("<device address='" NIC "' %s/>\n", options);
+
+  fake_policy (f->s, rule);
+  fake_migration ("");
+  return f;
+}
+
+Fixture *
+fixture_under (const char *options)
+{
+  return fixture_under_with (options, "managed='yes'", "");
+}
+
+static VvHostdev *
+hostdev_of (const Fixture *f)
+{
+  return f->domain->hostdevs->pdata[0];
+}
+
+void
+wishes (const Fixture *f, const char *drivers, VvFallback fallback, VvMigratable migratable)
+{
+  VvOptions *wish = &hostdev_of (f)->requested;
+
+  g_strfreev (wish->drivers);
+  wish->drivers = drivers ? g_strsplit (drivers, " ", -1) : NULL;
+  wish->values[VV_OPTION_FALLBACK] = fallback;
+  wish->values[VV_OPTION_MIGRATABLE] = migratable;
+}
+
+void
+note_answer (const Fixture *f, const char *driver, gboolean can)
+{
+  const VvMigration m = {.stop_copy = can};
+
+  g_assert_true (vv_migration_store (f->s->journal, driver, NIC_MODALIAS, &m, NULL));
+}
+
+void
+assert_refused (const Fixture *f, Operation operation, const char *name, const char *problem)
+{
+  g_autoptr (GError) refusal = NULL;
+  g_autofree char *line = g_strdup_printf ("domain vm1, %s: %s", name, problem);
+
+  g_assert_false (operation (f->s, f->domain, &refusal));
+  fake_assert_error (refusal, VV_ERROR_POLICY, problem);
+  fake_assert_logged (line);
+}
+
+void
+assert_goes_on (const Fixture *f, Operation operation)
+{
+  g_autoptr (GError) refusal = NULL;
+
+  g_assert_true (operation (f->s, f->domain, &refusal));
+  g_assert_no_error (refusal);
+}
+
+void
+assert_untouched (const Fixture *f, const char *driver, const char *override)
+{
+  fake_assert_device (f->k, NIC, driver, override);
+  assert_no_entry (f);
+}
