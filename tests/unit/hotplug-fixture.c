@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "hotplug-fixture.h"
+
+void
+libvirt_unbinds (const Fixture *f, const char *override)
+{
+  g_autofree char *line = g_strconcat (override ? override : "(null)", "\n", NULL);
+
+  fake_unbind (f->k, NIC);
+  set_override (f, line);
+  fake_fault (f->k, FAKE_NO_FAULT, 0, 0);
+}
+
+static void
+has_flr (const Fixture *f)
+{
+  g_autofree char *path = fake_device_path (NIC, "reset_method");
+
+  fake_write (f->k, path, "flr pm\n");
+}
+
+Fixture *
+fixture_with_flr (void)
+{
+  Fixture *f = fixture_new ();
+
+  has_flr (f);
+  return f;
+}
+
+VvChange *
+hand_over (const Fixture *f, const VvDriverState *before, guint libvirt, GError **error)
+{
+  const VvHotplugRequest request = {NIC, *before, libvirt};
+  const VvDeadline deadline = {.until = g_get_monotonic_time () + LONG};
+
+  return hand_over_now (f, &request, &deadline, error);
+}
+
+VvChange *
+must_hand_over (const Fixture *f, const VvDriverState *before, guint libvirt)
+{
+  g_autoptr (GError) error = NULL;
+  VvChange *change = hand_over (f, before, libvirt, &error);
+
+  g_assert_no_error (error);
+  return change;
+}
+
+void
+assert_change (const VvChange *change, VvOperation operation, const char *from, const char *to,
+               const char *why)
+{
+  g_assert_cmpstr (change->device, ==, NIC);
+  g_assert_cmpint (change->operation, ==, operation);
+  g_assert_cmpstr (change->from, ==, from);
+  g_assert_cmpstr (change->to, ==, to);
+  fake_assert_matches (change->why, why);
+}
+
+void
+assert_left (const VvChange *change, VvOperation operation, const char *from, const char *why)
+{
+  assert_change (change, operation, from, NULL, why);
+  g_assert_false (change->changed);
+}
+
+void
+assert_home (const VvEntry *entry, VvState state, const VvDriverState *home)
+{
+  g_assert_nonnull (entry);
+  g_assert_cmpint (entry->state, ==, state);
+  g_assert_true (entry->host_known);
+  g_assert_cmpstr (entry->host.driver, ==, home->driver);
+  g_assert_cmpstr (entry->host.module, ==, home->module);
+  g_assert_cmpstr (entry->host.override, ==, home->override);
+}
+
+void
+write_entry (const Fixture *f, VvState state, const VvDriverState *home, const char *domain)
+{
+  g_autoptr (VvEntry) entry = vv_entry_new (NIC, NIC_MODALIAS);
+
+  entry->state = state;
+  entry->host_known = home != NULL;
+  if (home) {
+    entry->host.driver = g_strdup (home->driver);
+    entry->host.module = g_strdup (home->module);
+    entry->host.override = g_strdup (home->override);
+  }
+  if (state != VV_STATE_NOTED)
+    entry->vfio_driver = g_strdup ("special-vfio");
+  vv_entry_set_domain (entry, domain, domain ? "6695eb01" : NULL);
+  g_assert_true (vv_journal_store (f->s->journal, entry, NULL));
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * hotplug-fixture: NIC on the standard fake host when libvirt takes it or gives it back, for the gate's
+ * worker.
+ */
+#pragma once
+
+#include "hand-over.h"
+#include "libvirt-version.h"
+
+#define LONG (60 * G_TIME_SPAN_SECOND) /* nothing here takes that long */
+#define DEBIAN_12 VV_LIBVIRT_VERSION (9, 0, 0)
+#define BY_NAME VV_LIBVIRT_VERSION (9, 7, 0)
+#define BY_ITSELF VV_LIBVIRT_VERSION (10, 0, 0)
+
+static const VvDriverState native = ON ("mlx5_core", "mlx5_core", NULL);
+static const VvDriverState native_by_name = ON ("mlx5_core", "mlx5_core", "mlx5_core");
+static const VvDriverState generic = ON ("vfio-pci", "vfio_pci", "vfio-pci");
+static const VvDriverState variant = ON ("special-vfio", "special_vfio_pci", "special-vfio");
+static const VvDriverState driverless = ON (NULL, NULL, NULL);
+
+/** libvirt_unbinds: Libvirt has written @override (NULL: cleared it) and unbound the device */
+void libvirt_unbinds (const Fixture *f, const char *override);
+
+Fixture *fixture_with_flr (void);
+
+VvChange *hand_over (const Fixture *f, const VvDriverState *before, guint libvirt, GError **error);
+
+VvChange *must_hand_over (const Fixture *f, const VvDriverState *before, guint libvirt);
+
+void assert_change (const VvChange *change, VvOperation operation, const char *from, const char *to,
+                    const char *why);
+
+void assert_left (const VvChange *change, VvOperation operation, const char *from, const char *why);
+
+void assert_home (const VvEntry *entry, VvState state, const VvDriverState *home);
+
+void write_entry (const Fixture *f, VvState state, const VvDriverState *home, const char *domain);
