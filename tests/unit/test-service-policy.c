@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * service-policy: the whole daemon under a policy, and what it reads again.
+ */
+#include "service-fixture.h"
+
+#include <errno.h>
+
+#define POLICY "etc/libvirt/vfio-variant.xml"
+
+/* --- the policy --- */
+
+static void
+write_policy (const Fixture *f, const char *text)
+{
+  g_autofree char *policy = g_strdup_printf ("<vfio-variant>%s</vfio-variant>\n", text);
+
+  fake_write (f->k, POLICY, policy);
+}
+
+static Fixture *
+fixture_with_policy (const char *text)
+{
+  Fixture *f = fixture_without_service ();
+
+  write_policy (f, text);
+  start (f);
+  return f;
+}
+
+static void
+test_policy_decides (void)
+{
+  g_autoptr (Fixture) f = fixture_with_policy ("<device vendor='0x15b3' driver='mlx5_vfio_pci'/>");
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+
+  detach (f, libvirt);
+  assert_driver (f, "mlx5_vfio_pci");
+  g_autoptr (JsonNode) status = status_of (f);
+  fake_assert_matches (latest (status, "why"), "*, 5 wildcards, *; policy */etc/libvirt/vfio-variant.xml:1");
+}
+
+/* libvirt is told that it may not, and the device is at home again with the driver_override that it had. */
+static void
+test_policy_refuses (void)
+{
+  g_autoptr (Fixture) f =
+      fixture_with_policy ("<device vendor='0x15b3' driver='special_vfio_pci' fallback='none'/>");
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+
+  fake_driver (f->k, "special-vfio")->probe_errno = EIO;
+  actor_does (libvirt, "write %s/" OVERRIDE " vfio-pci", f->k->root);
+  fake_unbind (f->k, NIC);
+  actor_does (libvirt, "refused %s/sys/bus/pci/drivers_probe", f->k->root);
+  assert_driver (f, "mlx5_core");
+  assert_outcome (f, "refused");
+  g_autoptr (JsonNode) status = status_of (f);
+  fake_assert_matches (latest (status, "failed"),
+                       "policy */vfio-variant.xml:1 takes nothing else: *special_vfio_pci failed at bind*");
+  g_assert_false (fake_exists (f->k, ENTRY));
+  stop_and_assert_device (f, "mlx5_core", NULL);
+}
+
+static void
+test_policy_turns_the_gate_off_and_on (void)
+{
+  g_autoptr (Fixture) f = fixture_with_policy ("<gate enabled='no'/>");
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+  g_autoptr (JsonNode) off = status_of (f);
+
+  g_assert_cmpstr (text (off, "gate"), ==, "off");
+  fake_assert_matches (text (off, "reason"), "turned off by the policy; *");
+  detach (f, libvirt);
+  assert_driver (f, NULL); /* drivers_probe of the fake is only a file */
+  fake_probe (f->k, NIC);
+  write_policy (f, "");
+  vv_service_reload (f->service);
+  g_autoptr (JsonNode) on = status_of (f);
+  g_assert_cmpstr (text (on, "gate"), ==, "on");
+  reattach (f, libvirt);
+  detach (f, libvirt);
+  assert_driver (f, "special-vfio");
+  write_policy (f, "<gate enabled='no'/>");
+  vv_service_reload (f->service);
+  g_autoptr (JsonNode) again = status_of (f);
+  g_assert_cmpstr (text (again, "gate"), ==, "off");
+}
+
+/* Who is held when the gate is turned off gets what it waits for. */
+static void
+test_policy_turns_the_gate_off_while_holding (void)
+{
+  g_autoptr (Fixture) f = fixture_with_policy ("");
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+
+  fake_driver (f->k, "special-vfio")->probe_fifo = new_fifo (f);
+  begin_to_move (f, libvirt, "vfio-pci");
+  run_until_holding (f, TRUE);
+  write_policy (f, "<gate enabled='no'/>");
+  vv_service_reload (f->service);
+  release (f, fake_driver (f->k, "special-vfio")->probe_fifo);
+  actor_finish (libvirt);
+  assert_driver (f, "special-vfio");
+  g_autoptr (JsonNode) status = status_of (f);
+  g_assert_cmpstr (text (status, "gate"), ==, "off");
+}
+
+static void
+test_policy_sets (void)
+{
+  g_autoptr (Fixture) f = fixture_without_service ();
+
+  f->deadline_ms = 0;
+  write_policy (f, "<gate deadline='7'/>");
+  start (f);
+  g_autoptr (JsonNode) first = status_of (f);
+  g_assert_cmpint (number (first, NULL, "deadline_ms"), ==, 7000);
+  write_policy (f, "<gate deadline='8'/>");
+  vv_service_reload (f->service);
+  g_autoptr (JsonNode) second = status_of (f);
+  g_assert_cmpint (number (second, NULL, "deadline_ms"), ==, 8000);
+  write_policy (f, "");
+  vv_service_reload (f->service);
+  g_autoptr (JsonNode) third = status_of (f);
+  g_assert_cmpint (number (third, NULL, "deadline_ms"), ==, 30000);
+}
+
+/* Nothing of a broken file counts, and the gate goes on. */
+static void
+test_policy_is_broken (void)
+{
+  g_autoptr (Fixture) f =
+      fixture_with_policy ("<device vendor='0x15b3' driver='mlx5_vfio_pci'/><gate dead='1'/>");
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+
+  fake_assert_logged ("policy: */etc/libvirt/vfio-variant.xml:1:*");
+  detach (f, libvirt);
+  assert_driver (f, "special-vfio");
+}
+
+/* What cannot be read may be as it was: a strict rule is not lost since a disk fails. At the start nothing is
+ * known that could stay. */
+static void
+test_policy_cannot_be_read (void)
+{
+  g_autoptr (Fixture) f = fixture_with_policy ("<device vendor='0x15b3' driver='mlx5_vfio_pci'/>");
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+  g_autoptr (JsonNode) first = status_of (f);
+
+  fake_remove (f->k, POLICY);
+  fake_link (f->k, POLICY, "vfio-variant.xml"); /* to itself: ELOOP */
+  vv_service_reload (f->service);
+  fake_assert_logged ("the policy could not be read, so what was known of it stays: */" POLICY
+                      ": Too many *");
+  g_autoptr (JsonNode) second = status_of (f);
+  g_assert_cmpint (number (first, NULL, "policy_read"), ==, number (second, NULL, "policy_read"));
+  detach (f, libvirt);
+  assert_driver (f, "mlx5_vfio_pci");
+  reattach (f, libvirt);
+  stop (f);
+  start (f);
+  fake_assert_logged ("policy: */" POLICY ": Too many *; nothing in it counts");
+  detach (f, libvirt);
+  assert_driver (f, "special-vfio");
+}
+
+/* --- the context --- */
+
+/* modprobe.d is edited in place, which is not noticed by itself. */
+static void
+test_reload (void)
+{
+  g_autoptr (Fixture) f = fixture_without_service ();
+
+  fake_write (f->k, "etc/modprobe.d/a.conf", "\n");
+  start (f);
+  fake_write (f->k, "etc/modprobe.d/a.conf", "blacklist special_vfio_pci\n");
+  vv_service_reload (f->service);
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+  detach (f, libvirt);
+  assert_driver (f, "mlx5_vfio_pci");
+}
+
+/* A new file is. */
+static void
+test_new_configuration (void)
+{
+  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+
+  fake_write (f->k, "etc/modprobe.d/b.conf", "blacklist special_vfio_pci\n");
+  detach (f, libvirt);
+  assert_driver (f, "mlx5_vfio_pci");
+}
+
+static void
+test_former_daemon_is_mended (void)
+{
+  g_autoptr (Fixture) f = fixture_without_service ();
+
+  fake_unbind (f->k, NIC);
+  fake_write (f->k, ENTRY,
+              "[device]\naddress=" NIC "\nmodalias=" NIC_MODALIAS
+              "\nstate=reattaching\nhome-known=true\nhome-driver=mlx5_core\nhome-module=mlx5_core\n");
+  start (f);
+  while (fake_exists (f->k, ENTRY))
+    g_main_context_iteration (NULL, FALSE);
+  stop_and_assert_device (f, "mlx5_core", NULL);
+}
+
+static const ServiceTest tests[] = {
+    {"/service-policy/decides", test_policy_decides},
+    {"/service-policy/refuses", test_policy_refuses},
+    {"/service-policy/turns-the-gate-off-and-on", test_policy_turns_the_gate_off_and_on},
+    {"/service-policy/turns-the-gate-off-while-holding", test_policy_turns_the_gate_off_while_holding},
+    {"/service-policy/sets", test_policy_sets},
+    {"/service-policy/is-broken", test_policy_is_broken},
+    {"/service-policy/cannot-be-read", test_policy_cannot_be_read},
+    {"/service-policy/reload", test_reload},
+    {"/service-policy/new-configuration", test_new_configuration},
+    {"/service-policy/a-former-daemon-is-mended", test_former_daemon_is_mended},
+};
+
+int
+main (int argc, char **argv)
+{
+  return service_main (argc, argv, tests, G_N_ELEMENTS (tests));
+}
