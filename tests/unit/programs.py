@@ -17,6 +17,9 @@ FAKE_HOST, COMMAND, HOOK, DAEMON, SCHEMAS = sys.argv[1:6]
 SYSCONFDIR = sys.argv[6].lstrip("/")
 LIBVIRT_DIR = "/" + SYSCONFDIR + "/libvirt"
 NOBODY = 65534
+NIC, DISK, ON_VFIO = "0000:3b:00.1", "0000:04:00.0", "0000:05:00.0"
+MODALIAS = "pci:v000015B3d0000101Esv000015B3sd00000058bc02sc00i00"  # of NIC
+KEY = f"vfio_{MODALIAS}"
 
 
 class Host:
@@ -184,6 +187,15 @@ STATUS = {
     ],
 }
 QUIET = {**STATUS, "holding": [], "held": durations(0, 0), "own": durations(0, 0), "changes": []}
+
+
+def use_by_the_host(host):
+    """NIC's network interface is part of a bridge."""
+    place = f"devices/pci0000:00/0000:00:01.0/{NIC}/net/ens1"
+    os.makedirs(host.path(f"sys/{place}"))
+    os.makedirs(host.path("sys/class/net"), exist_ok=True)
+    os.symlink(f"../../{place}", host.path("sys/class/net/ens1"))
+    os.symlink("../br0", host.path("sys/class/net/ens1/master"))
 
 
 def needs_namespace():

@@ -17,11 +17,9 @@ import signal
 import subprocess
 import time
 
-from programs import COMMAND, Host, exits, needs_namespace, run, valid
+from programs import COMMAND, DISK, MODALIAS, NIC, ON_VFIO, Host, exits, needs_namespace, run, valid
 from tap import Skip, equal, run_tests
 
-NIC, DISK, ON_VFIO = "0000:3b:00.1", "0000:04:00.0", "0000:05:00.0"
-MODALIAS = "pci:v000015B3d0000101Esv000015B3sd00000058bc02sc00i00"
 DEVICE_FOLDER = "sys/devices/pci0000:00/0000:00:01.0"
 ENTRY = (f"[device]\naddress={NIC}\nmodalias={MODALIAS}\nstate=detached\nhome-known=true\nhome-driver=mlx5_core\n"
          "domain=vm1\n")

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * metrics: the families and their numbers in both formats. That others can parse them is test-command.py's.
+ * metrics: the families and their numbers in both formats. That others can parse them is test-status.py's.
  */
 #include "metrics.h"
 
