@@ -3,18 +3,6 @@
 
 #include <string.h>
 
-#include "fake-migration.h"
-#include "migration.h"
-
-void
-fixture_free (Fixture *f)
-{
-  vv_domain_free (f->domain);
-  vv_context_free (f->s);
-  fake_free (f->k);
-  g_free (f);
-}
-
 VvDomain *
 domain_with (const char *uuid, const char *attributes, const char *driver)
 {
@@ -30,22 +18,18 @@ domain_with (const char *uuid, const char *attributes, const char *driver)
 }
 
 Fixture *
-fixture_with (const char *attributes, const char *driver)
+domain_fixture_with (const char *attributes, const char *driver)
 {
-  Fixture *f = g_new0 (Fixture, 1);
-  g_autoptr (GError) error = NULL;
+  Fixture *f = fixture_new ();
 
-  f->k = fake_standard ();
-  f->s = vv_context_new (f->k->root, NULL, TRUE, &error);
-  g_assert_no_error (error);
   f->domain = domain_with (UUID, attributes, driver);
   return f;
 }
 
 Fixture *
-fixture_new (void)
+domain_fixture (void)
 {
-  return fixture_with ("managed='yes'", "");
+  return domain_fixture_with ("managed='yes'", "");
 }
 
 /* --- what libvirt itself writes (virPCIDeviceBindWithDriverOverride() and its counterpart) --- */
@@ -88,16 +72,6 @@ libvirt_reattaches (const Fixture *f)
 
 /* --- looking --- */
 
-VvEntry *
-entry_of_nic (const Fixture *f)
-{
-  g_autoptr (GError) error = NULL;
-  VvEntry *entry = vv_journal_load (f->s->journal, NIC, &error);
-
-  g_assert_no_error (error);
-  return entry;
-}
-
 void
 assert_entry (const Fixture *f, VvState state, const char *domain, gboolean in_use)
 {
@@ -111,14 +85,6 @@ assert_entry (const Fixture *f, VvState state, const char *domain, gboolean in_u
 }
 
 void
-assert_no_entry (const Fixture *f)
-{
-  g_autoptr (VvEntry) entry = entry_of_nic (f);
-
-  g_assert_null (entry);
-}
-
-void
 logged_move (const char *from, const char *to)
 {
   g_autofree char *pattern = g_strdup_printf (NIC ": *: %s -> %s: *", from, to);
@@ -129,20 +95,18 @@ logged_move (const char *from, const char *to)
 /* --- under a policy --- */
 
 Fixture *
-fixture_under_with (const char *options, const char *attributes, const char *driver)
+domain_under_with (const char *options, const char *attributes, const char *driver)
 {
-  Fixture *f = fixture_with (attributes, driver);
-  g_autofree char *rule = g_strdup_printf ("<device address='" NIC "' %s/>\n", options);
+  Fixture *f = domain_fixture_with (attributes, driver);
 
-  fake_policy (f->s, rule);
-  fake_migration ("");
+  set_policy (f, options);
   return f;
 }
 
 Fixture *
-fixture_under (const char *options)
+domain_under (const char *options)
 {
-  return fixture_under_with (options, "managed='yes'", "");
+  return domain_under_with (options, "managed='yes'", "");
 }
 
 static VvHostdev *
@@ -160,14 +124,6 @@ wishes (const Fixture *f, const char *drivers, VvFallback fallback, VvMigratable
   wish->drivers = drivers ? g_strsplit (drivers, " ", -1) : NULL;
   wish->values[VV_OPTION_FALLBACK] = fallback;
   wish->values[VV_OPTION_MIGRATABLE] = migratable;
-}
-
-void
-note_answer (const Fixture *f, const char *driver, gboolean can)
-{
-  const VvMigration m = {.stop_copy = can};
-
-  g_assert_true (vv_migration_store (f->s->journal, driver, NIC_MODALIAS, &m, NULL));
 }
 
 void

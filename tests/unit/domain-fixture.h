@@ -5,26 +5,18 @@
 #pragma once
 
 #include "domain-life.h"
-#include "fake-kernel.h"
+#include "fixture.h"
 
 #define UUID "6695eb01-f6a4-8304-79aa-97f2502e193f"
-
-typedef struct {
-  FakeKernel *k;
-  VvContext *s;
-  VvDomain *domain;
-} Fixture;
-
-void fixture_free (Fixture *f);
-
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (Fixture, fixture_free)
 
 /** domain_with: a domain with NIC; @attributes and @driver are put into its <hostdev> */
 VvDomain *domain_with (const char *uuid, const char *attributes, const char *driver);
 
-Fixture *fixture_with (const char *attributes, const char *driver);
+/** domain_fixture_with: @attributes and @driver are put into its <hostdev> */
+Fixture *domain_fixture_with (const char *attributes, const char *driver);
 
-Fixture *fixture_new (void);
+/** domain_fixture: managed='yes', and no driver is named */
+Fixture *domain_fixture (void);
 
 /* --- what libvirt itself writes (virPCIDeviceBindWithDriverOverride() and its counterpart) --- */
 
@@ -38,11 +30,7 @@ void libvirt_reattaches (const Fixture *f);
 
 /* --- looking --- */
 
-VvEntry *entry_of_nic (const Fixture *f);
-
 void assert_entry (const Fixture *f, VvState state, const char *domain, gboolean in_use);
-
-void assert_no_entry (const Fixture *f);
 
 void logged_move (const char *from, const char *to);
 
@@ -50,16 +38,14 @@ void logged_move (const char *from, const char *to);
 
 /* --- under a policy --- */
 
-/** fixture_under_with: a rule for NIC with @options, and the domain with @attributes and @driver in its
+/** domain_under_with: a rule for NIC with @options, and the domain with @attributes and @driver in its
  * <hostdev> */
-Fixture *fixture_under_with (const char *options, const char *attributes, const char *driver);
+Fixture *domain_under_with (const char *options, const char *attributes, const char *driver);
 
-Fixture *fixture_under (const char *options);
+Fixture *domain_under (const char *options);
 
 /** wishes: what the owner of the domain wants; @drivers: joined by blanks, or NULL */
 void wishes (const Fixture *f, const char *drivers, VvFallback fallback, VvMigratable migratable);
-
-void note_answer (const Fixture *f, const char *driver, gboolean can);
 
 typedef gboolean (*Operation) (const VvContext *context, const VvDomain *domain, GError **refusal);
 

@@ -60,6 +60,16 @@ fake_write (const FakeKernel *k, const char *path, const char *text)
 }
 
 void
+fake_script (const FakeKernel *k, const char *path, const char *text)
+{
+  g_autofree char *full = make_way (k, path);
+  g_autofree char *script = g_strdup_printf ("#!/bin/sh\n%s\n", text);
+
+  fake_write (k, path, script);
+  g_assert_cmpint (chmod (full, 0755), ==, 0);
+}
+
+void
 fake_link (const FakeKernel *k, const char *path, const char *target)
 {
   g_autofree char *full = make_way (k, path);
@@ -154,6 +164,14 @@ char *
 fake_device_path (const char *address, const char *file)
 {
   return g_build_filename ("sys/devices", ROOT_PORT, address, file, NULL);
+}
+
+void
+fake_write_device (const FakeKernel *k, const char *address, const char *file, const char *text)
+{
+  g_autofree char *path = fake_device_path (address, file);
+
+  fake_write (k, path, text);
 }
 
 static char *
@@ -372,11 +390,10 @@ fake_probe (const FakeKernel *k, const char *address)
 static int
 store_override (const FakeKernel *k, const char *address, const char *value)
 {
-  g_autofree char *path = fake_device_path (address, "driver_override");
   g_auto (GStrv) lines = g_strsplit (value, "\n", 2);
   g_autofree char *shown = g_strconcat (lines[0] && *lines[0] ? lines[0] : "(null)", "\n", NULL);
 
-  fake_write (k, path, shown);
+  fake_write_device (k, address, "driver_override", shown);
   return 0;
 }
 
@@ -485,13 +502,11 @@ void
 fake_add_device (FakeKernel *k, const char *address, const char *modalias, const char *group,
                  const char *driver)
 {
-  g_autofree char *modalias_path = fake_device_path (address, "modalias");
-  g_autofree char *override_path = fake_device_path (address, "driver_override");
   g_autofree char *link = g_build_filename (PCI "/devices", address, NULL);
   g_autofree char *target = g_strconcat ("../../../devices/" ROOT_PORT "/", address, NULL);
 
-  fake_write (k, modalias_path, modalias);
-  fake_write (k, override_path, "(null)\n");
+  fake_write_device (k, address, "modalias", modalias);
+  fake_write_device (k, address, "driver_override", "(null)\n");
   fake_link (k, link, target);
   if (group) {
     g_autofree char *group_link = fake_device_path (address, "iommu_group");

@@ -110,6 +110,9 @@ void fake_add_device (FakeKernel *k, const char *address, const char *modalias, 
 void fake_remove_device (FakeKernel *k, const char *address);
 /** fake_device_path: Returns: @file in a device's folder, relative to the root */
 char *fake_device_path (const char *address, const char *file);
+void fake_write_device (const FakeKernel *k, const char *address, const char *file, const char *text);
+/** fake_script: an executable file; @text: after its first line */
+void fake_script (const FakeKernel *k, const char *path, const char *text);
 
 FakeDriver *fake_add_driver (FakeKernel *k, const char *name, const char *module, const char *ids,
                              gboolean vfio);

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "hotplug.h"
-#include "nic-fixture.h"
+#include "fixture.h"
 
 /** hand_over_now: Returns: (transfer full): what happened, or NULL with @error set */
 static inline VvChange *

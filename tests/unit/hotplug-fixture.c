@@ -11,23 +11,6 @@ libvirt_unbinds (const Fixture *f, const char *override)
   fake_fault (f->k, FAKE_NO_FAULT, 0, 0);
 }
 
-static void
-has_flr (const Fixture *f)
-{
-  g_autofree char *path = fake_device_path (NIC, "reset_method");
-
-  fake_write (f->k, path, "flr pm\n");
-}
-
-Fixture *
-fixture_with_flr (void)
-{
-  Fixture *f = fixture_new ();
-
-  has_flr (f);
-  return f;
-}
-
 VvChange *
 hand_over (const Fixture *f, const VvDriverState *before, guint libvirt, GError **error)
 {

@@ -22,8 +22,6 @@ static const VvDriverState driverless = ON (NULL, NULL, NULL);
 /** libvirt_unbinds: Libvirt has written @override (NULL: cleared it) and unbound the device */
 void libvirt_unbinds (const Fixture *f, const char *override);
 
-Fixture *fixture_with_flr (void);
-
 VvChange *hand_over (const Fixture *f, const VvDriverState *before, guint libvirt, GError **error);
 
 VvChange *must_hand_over (const Fixture *f, const VvDriverState *before, guint libvirt);

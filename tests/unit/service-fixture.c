@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <glib-unix.h>
-#include <glib/gstdio.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -35,24 +34,20 @@ __wrap_prctl (int option, unsigned long a, unsigned long b, unsigned long c, uns
 void
 write_monitor (const FakeKernel *k, const char *script)
 {
-  g_autofree char *text = g_strdup_printf ("#!/bin/sh\ncd %s\n%s\n", k->root, script);
-  g_autofree char *path = g_build_filename (k->root, "monitor", NULL);
+  g_autofree char *text = g_strdup_printf ("cd %s\n%s", k->root, script);
 
-  fake_write (k, "monitor", text);
-  g_assert_cmpint (g_chmod (path, 0755), ==, 0);
+  fake_script (k, "monitor", text);
 }
 
 Fixture *
 fixture_without_service (void)
 {
   Fixture *f = g_new0 (Fixture, 1);
-  g_autofree char *class = fake_device_path (NIC, "class");
-  g_autofree char *reset = fake_device_path (NIC, "reset_method");
 
   f->k = fake_standard ();
   f->deadline_ms = LONG_MS;
-  fake_write (f->k, class, "0x020000\n");
-  fake_write (f->k, reset, "flr\n");
+  fake_write_device (f->k, NIC, "class", "0x020000\n");
+  fake_write_device (f->k, NIC, "reset_method", "flr\n");
   fake_write (f->k, LIBRARY, "library");
   write_monitor (f->k, "exec cat >monitor-heard"); /* takes what it is told, until that ends */
   fake_remove (f->k, "proc");

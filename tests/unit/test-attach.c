@@ -8,22 +8,10 @@
 #include <string.h>
 
 #include "fake-migration.h"
-#include "nic-fixture.h"
+#include "fixture.h"
 #include "recovery.h"
 
 /* --- the stage --- */
-
-/* NIC, under a rule for it with these attributes */
-static Fixture *
-fixture_under (const char *options)
-{
-  Fixture *f = fixture_new ();
-  g_autofree char *rule = g_strdup_printf ("<device address='" NIC "' %s/>\n", options);
-
-  fake_policy (f->s, rule);
-  fake_migration ("");
-  return f;
-}
 
 static VvChoice *
 choose (const Fixture *f, const VvBinding *b)
@@ -44,14 +32,6 @@ candidates_of (const VvChoice *choice)
     g_string_append_printf (text, "%s%s", i ? " " : "",
                             ((VvCandidate *)choice->candidates->pdata[i])->module);
   return g_string_free (g_steal_pointer (&text), FALSE);
-}
-
-static void
-note_answer (const Fixture *f, const char *driver, gboolean can)
-{
-  const VvMigration m = {.stop_copy = can};
-
-  g_assert_true (vv_migration_store (f->s->journal, driver, NIC_MODALIAS, &m, NULL));
 }
 
 /* --- choosing --- */

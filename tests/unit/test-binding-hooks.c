@@ -4,10 +4,9 @@
  * from their objections. How they are run is test-nodedev-hooks.c's.
  */
 #include <errno.h>
-#include <glib/gstdio.h>
 #include <string.h>
 
-#include "nic-fixture.h"
+#include "fixture.h"
 #include "recovery.h"
 
 #define HOOK VV_LIBVIRT_HOOKS_DIR "/nodedev"
@@ -17,16 +16,13 @@
 static void
 add_hook (const Fixture *f, const char *body)
 {
-  g_autofree char *text = g_strdup_printf ("#!/bin/sh\n"
-                                           "driver=$(readlink %s/sys/bus/pci/devices/" NIC "/driver)\n"
+  g_autofree char *text = g_strdup_printf ("driver=$(readlink %s/sys/bus/pci/devices/" NIC "/driver)\n"
                                            "driver=${driver##*/}\n"
                                            "echo \"$2 $3 $4, on ${driver:-none}\" >>%s/heard\n"
-                                           "%s\n",
+                                           "%s",
                                            f->k->root, f->k->root, body);
-  g_autofree char *full = g_build_filename (f->k->root, HOOK, NULL);
 
-  fake_write (f->k, HOOK, text);
-  g_assert_cmpint (g_chmod (full, 0755), ==, 0);
+  fake_script (f->k, HOOK, text);
 }
 
 static Fixture *

@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "nic-fixture.h"
+#include "fixture.h"
 #include "counters.h"
 
 static void

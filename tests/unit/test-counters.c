@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "nic-fixture.h"
+#include "fixture.h"
 #include "recovery.h"
 
 #define COUNTERS "run/vfio-variant/counters"
@@ -401,7 +401,7 @@ test_no_directory (void)
 {
   g_autoptr (FakeKernel) k = fake_standard ();
   g_autoptr (VvContext) s = vv_context_new (k->root, NULL, FALSE, NULL);
-  const Fixture f = {k, s};
+  const Fixture f = {.k = k, .s = s};
 
   count (&f, VV_DETACH, "special-vfio", TRUE, 1);
   g_assert_false (fake_exists (k, "run/vfio-variant"));

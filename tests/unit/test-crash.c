@@ -12,7 +12,7 @@
 
 #include "libvirt-version.h"
 #include "hand-over.h"
-#include "nic-fixture.h"
+#include "fixture.h"
 #include "recovery.h"
 
 #define DEADLINE                                                                                             \

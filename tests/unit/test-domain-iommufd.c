@@ -87,7 +87,7 @@ test_start_of_what_libvirt_has_opened (void)
 {
   for (gsize i = 0; i < G_N_ELEMENTS (opened); i++) {
     g_test_message ("%s", opened[i].says);
-    g_autoptr (Fixture) f = fixture_under_with (opened[i].options, "managed='yes'", BY_IOMMUFD);
+    g_autoptr (Fixture) f = domain_under_with (opened[i].options, "managed='yes'", BY_IOMMUFD);
     assert_goes_on (f, vv_domain_prepare);
     libvirt_detaches_to (f, opened[i].on);
     ask_before (f, opened[i].on, opened[i].answers);
@@ -120,7 +120,7 @@ test_start_of_what_others_have_opened (void)
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
-    g_autoptr (Fixture) f = fixture_under_with ("fallback='none'", "managed='yes'", cases[i].driver);
+    g_autoptr (Fixture) f = domain_under_with ("fallback='none'", "managed='yes'", cases[i].driver);
     g_autofree char *folder = g_build_filename (f->k->root, "proc/900", NULL);
     assert_goes_on (f, vv_domain_prepare);
     libvirt_detaches_to (f, "vfio-pci");
@@ -155,7 +155,7 @@ test_unmanaged_that_libvirt_opens (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_test_message ("%s", cases[i].says);
-    g_autoptr (Fixture) f = fixture_under_with ("migratable='require'", "managed='no'", BY_IOMMUFD);
+    g_autoptr (Fixture) f = domain_under_with ("migratable='require'", "managed='no'", BY_IOMMUFD);
     libvirt_detaches_to (f, "mlx5_vfio_pci");
     fake_migration (cases[i].answers);
     g_autoptr (GError) refusal = NULL;
@@ -194,7 +194,7 @@ test_prepare_asks_what_it_has_to (void)
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
-    g_autoptr (Fixture) f = fixture_under_with (cases[i].options, "managed='no'", cases[i].driver);
+    g_autoptr (Fixture) f = domain_under_with (cases[i].options, "managed='no'", cases[i].driver);
     libvirt_detaches_to (f, "mlx5_vfio_pci");
     ask_before (f, "mlx5_vfio_pci", cases[i].noted ? "mlx5_vfio_pci=yes" : "");
     fake_migration ("mlx5_vfio_pci=yes");
@@ -208,7 +208,7 @@ static void
 test_unmanaged_that_the_policy_manages_by_iommufd (void)
 {
   g_autoptr (Fixture) f =
-      fixture_under_with ("unmanaged='manage' migratable='require'", "managed='no'", BY_IOMMUFD);
+      domain_under_with ("unmanaged='manage' migratable='require'", "managed='no'", BY_IOMMUFD);
 
   fake_migration ("special-vfio=no mlx5_vfio_pci=yes");
   assert_goes_on (f, vv_domain_prepare);
@@ -238,12 +238,12 @@ test_prepare_writes_what_is_requested (void)
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
-    g_autoptr (Fixture) f = fixture_with (cases[i].attributes, cases[i].driver);
+    g_autoptr (Fixture) f = domain_fixture_with (cases[i].attributes, cases[i].driver);
     assert_goes_on (f, vv_domain_prepare);
     g_autoptr (VvEntry) entry = entry_of_nic (f);
     g_assert_cmpstr (entry->requested, ==, cases[i].text);
   }
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (Fixture) f = domain_fixture ();
   wishes (f, "special_vfio_pci generic", VV_FALLBACK_NONE, VV_MIGRATABLE_PREFER);
   assert_goes_on (f, vv_domain_prepare);
   g_autoptr (VvEntry) entry = entry_of_nic (f);
@@ -264,7 +264,7 @@ gate_notes_failure (const Fixture *f, const char *failed)
 static void
 test_what_has_failed_is_not_tried_again (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (Fixture) f = domain_fixture ();
 
   g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
   gate_notes_failure (f, "special_vfio_pci bind No such device\n");
@@ -292,7 +292,7 @@ test_what_has_failed_is_not_tried_again (void)
 static void
 test_what_has_failed_and_is_all_there_is (void)
 {
-  g_autoptr (Fixture) f = fixture_under ("fallback='none'");
+  g_autoptr (Fixture) f = domain_under ("fallback='none'");
 
   assert_goes_on (f, vv_domain_prepare);
   gate_notes_failure (f, "special_vfio_pci bind No such device\nmlx5_vfio_pci load x y\n");
@@ -317,7 +317,7 @@ test_a_failure_that_is_none (void)
       "special vfio_pci bind x"};
 
   for (gsize i = 0; i < G_N_ELEMENTS (written); i++) {
-    g_autoptr (Fixture) f = fixture_under ("fallback='none'");
+    g_autoptr (Fixture) f = domain_under ("fallback='none'");
     assert_goes_on (f, vv_domain_prepare);
     gate_notes_failure (f, written[i]);
     libvirt_detaches_to (f, "special-vfio");
@@ -362,7 +362,7 @@ fixture_with_a_pair (const char *nic, const char *peer, const char *on)
 {
   static const char xml[] = "<domain><name>vm1</name><uuid>" UUID "</uuid><devices>" HOSTDEV ("1", "yes")
       HOSTDEV ("2", "no") "</devices></domain>";
-  Fixture *f = fixture_new ();
+  Fixture *f = domain_fixture ();
   g_autofree char *rules =
       g_strdup_printf ("<device address='" NIC "' %s/>\n<device address='" PEER "' %s/>\n", nic, peer);
 

@@ -14,7 +14,7 @@
 static void
 test_life_on_old_libvirt (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (Fixture) f = domain_fixture ();
 
   g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
   fake_assert_device (f->k, NIC, "mlx5_core", NULL); /* libvirt detaches, not we */
@@ -40,7 +40,7 @@ test_life_on_old_libvirt (void)
 static void
 test_life_on_new_libvirt (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (Fixture) f = domain_fixture ();
 
   g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
   libvirt_detaches_to (f, "special-vfio");
@@ -60,7 +60,7 @@ static void
 test_life_from_a_vendors_driver (void)
 {
   for (int refused = 0; refused < 2; refused++) {
-    g_autoptr (Fixture) f = fixture_new ();
+    g_autoptr (Fixture) f = domain_fixture ();
     fake_unbind (f->k, NIC);
     fake_unregister (f->k, "mlx5_core");
     fake_add_driver (f->k, "acme", "acme", "pci:v000015B3d*", TRUE);
@@ -95,10 +95,9 @@ test_life_from_a_vendors_driver (void)
 static void
 test_release_mends_what_libvirt_forgets (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
-  g_autofree char *path = fake_device_path (NIC, "driver_override");
+  g_autoptr (Fixture) f = domain_fixture ();
 
-  fake_write (f->k, path, "mlx5_core\n");
+  fake_write_device (f->k, NIC, "driver_override", "mlx5_core\n");
   g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
   libvirt_detaches_to (f, "special-vfio");
   g_assert_true (vv_domain_start (f->s, f->domain, NULL));
@@ -113,7 +112,7 @@ test_release_mends_what_libvirt_forgets (void)
 static void
 test_release_brings_home_what_libvirt_could_not (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (Fixture) f = domain_fixture ();
 
   g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
   libvirt_detaches_to (f, "special-vfio");
@@ -129,7 +128,7 @@ test_release_brings_home_what_libvirt_could_not (void)
 static void
 test_model_is_obeyed (void)
 {
-  g_autoptr (Fixture) f = fixture_with ("managed='yes'", "<driver name='vfio' model='vfio-pci'/>");
+  g_autoptr (Fixture) f = domain_fixture_with ("managed='yes'", "<driver name='vfio' model='vfio-pci'/>");
 
   g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
   libvirt_detaches_to (f, "vfio-pci");
@@ -140,7 +139,7 @@ test_model_is_obeyed (void)
 static void
 test_unmanaged_is_left_alone (void)
 {
-  g_autoptr (Fixture) f = fixture_with ("managed='no'", "");
+  g_autoptr (Fixture) f = domain_fixture_with ("managed='no'", "");
   g_autofree char *before = fake_snapshot (f->k);
 
   g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
@@ -154,7 +153,7 @@ test_unmanaged_is_left_alone (void)
 static void
 test_held_by_hand (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (Fixture) f = domain_fixture ();
   g_autoptr (VvBinding) b = vv_binding_open (f->s, NIC, FALSE, NULL);
   g_autoptr (VvChoice) selection = vv_catalog_select (f->s->catalog, NIC_MODALIAS, NULL);
 
@@ -197,7 +196,7 @@ test_prepare_loads_what_will_be_bound (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_test_message ("%s", cases[i].says);
-    g_autoptr (Fixture) f = fixture_new ();
+    g_autoptr (Fixture) f = domain_fixture ();
     fake_driver (f->k, "special-vfio")->load_errno = cases[i].special;
     fake_driver (f->k, "mlx5_vfio_pci")->load_errno = cases[i].mlx5;
     g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
@@ -210,7 +209,7 @@ test_prepare_loads_what_will_be_bound (void)
 static void
 test_prepare_drops_a_stale_entry (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (Fixture) f = domain_fixture ();
   g_autoptr (VvEntry) stale = vv_entry_new (NIC, NIC_MODALIAS);
 
   stale->state = VV_STATE_DETACHED;
@@ -227,7 +226,7 @@ test_prepare_drops_a_stale_entry (void)
 static void
 test_prepare_warns_of_the_group (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (Fixture) f = domain_fixture ();
 
   fake_add_device (f->k, "0000:3b:00.2", NIC_MODALIAS, NIC_GROUP, "mlx5_core");
   g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
@@ -239,7 +238,7 @@ test_prepare_warns_of_the_group (void)
 static void
 test_another_guest_has_it (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (Fixture) f = domain_fixture ();
   g_autoptr (VvDomain) other = domain_with ("other", "managed='yes'", "");
 
   libvirt_detaches_to (f, "vfio-pci");
@@ -264,7 +263,7 @@ test_two_domains_at_once (void)
 {
   for (guint winner = 0; winner < 2; winner++) {
     g_test_message ("the %s one wins", winner ? "second" : "first");
-    g_autoptr (Fixture) f = fixture_new ();
+    g_autoptr (Fixture) f = domain_fixture ();
     g_autoptr (VvDomain) second = domain_with ("second", "managed='yes'", "");
     g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
     g_assert_true (vv_domain_prepare (f->s, second, NULL));
@@ -284,7 +283,7 @@ test_two_domains_at_once (void)
 static void
 test_no_module_tables (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (Fixture) f = domain_fixture ();
   g_autoptr (VvContext) s = NULL;
 
   fake_remove (f->k, "lib/modules");
@@ -302,7 +301,7 @@ test_no_module_tables (void)
 static void
 test_start_without_prepare (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (Fixture) f = domain_fixture ();
 
   libvirt_detaches_to (f, "vfio-pci");
   g_assert_true (vv_domain_start (f->s, f->domain, NULL));
@@ -319,7 +318,7 @@ test_start_without_prepare (void)
 static void
 test_start_of_what_libvirt_did_not_detach (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (Fixture) f = domain_fixture ();
 
   g_assert_true (vv_domain_start (f->s, f->domain, NULL));
   fake_assert_logged ("domain vm1, start: " NIC " is on mlx5_core: libvirt has not detached it, so it is *");
@@ -330,7 +329,7 @@ test_start_of_what_libvirt_did_not_detach (void)
 static void
 test_start_when_no_variant_works (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (Fixture) f = domain_fixture ();
 
   fake_driver (f->k, "special-vfio")->probe_errno = EINVAL;
   fake_driver (f->k, "mlx5_vfio_pci")->probe_errno = EINVAL;
@@ -346,7 +345,7 @@ test_start_when_no_variant_works (void)
 static void
 test_model_that_is_none (void)
 {
-  g_autoptr (Fixture) f = fixture_with ("managed='yes'", "<driver model='../evil'/>");
+  g_autoptr (Fixture) f = domain_fixture_with ("managed='yes'", "<driver model='../evil'/>");
 
   g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
   fake_assert_logged ("domain vm1, prepare: '../evil' is no driver name");
@@ -361,7 +360,7 @@ test_model_that_is_none (void)
 static void
 test_reconnect_rebuilds_the_journal (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (Fixture) f = domain_fixture ();
 
   libvirt_detaches_to (f, "special-vfio");
   vv_domain_running (f->s, f->domain);
@@ -376,7 +375,7 @@ test_reconnect_rebuilds_the_journal (void)
 static void
 test_release_of_another_domain (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (Fixture) f = domain_fixture ();
   g_autoptr (VvDomain) other = domain_with ("other", "managed='yes'", "");
 
   g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
@@ -392,7 +391,7 @@ test_release_of_another_domain (void)
 static void
 test_release_of_what_left_the_xml (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (Fixture) f = domain_fixture ();
   g_autoptr (GError) error = NULL;
   const char *bare = "<domain><name>vm1</name><uuid>" UUID "</uuid><devices/></domain>";
   g_autoptr (VvDomain) without = vv_domain_parse (bare, strlen (bare), &error);
@@ -412,7 +411,7 @@ test_release_of_what_left_the_xml (void)
 static void
 test_release_without_an_entry (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (Fixture) f = domain_fixture ();
   g_autofree char *before = fake_snapshot (f->k);
 
   vv_domain_release (f->s, f->domain);
@@ -422,7 +421,7 @@ test_release_without_an_entry (void)
 static void
 test_release_that_fails_is_said (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (Fixture) f = domain_fixture ();
 
   g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
   libvirt_detaches_to (f, "special-vfio");
@@ -452,7 +451,7 @@ assert_counted (const Fixture *f, guint n, const char *driver, guint64 fell_back
 static void
 test_counted (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (Fixture) f = domain_fixture ();
 
   fake_driver (f->k, "special-vfio")->probe_errno = EINVAL;
   g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
@@ -472,7 +471,7 @@ test_counted (void)
 static void
 test_full_journal (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (Fixture) f = domain_fixture ();
 
   f->k->journal_full = TRUE;
   g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
@@ -508,7 +507,7 @@ test_one_bad_device_spoils_no_other (void)
                             "<hostdev type='pci' managed='yes'><source><address bus='0x3b' slot='0' "
                             "function='1'/></source></hostdev>"
                             "</devices></domain>";
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (Fixture) f = domain_fixture ();
   g_autoptr (VvDomain) both = vv_domain_parse (xml, strlen (xml), NULL);
 
   g_assert_true (vv_domain_prepare (f->s, both, NULL));

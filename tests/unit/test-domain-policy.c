@@ -26,7 +26,7 @@ test_prepare_refuses_what_cannot_be_had (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_test_message ("%s", cases[i].options);
-    g_autoptr (Fixture) f = fixture_under (cases[i].options);
+    g_autoptr (Fixture) f = domain_under (cases[i].options);
     g_autofree char *before = fake_snapshot (f->k);
     fake_driver (f->k, "special-vfio")->load_errno = ENOENT;
     fake_driver (f->k, "mlx5_vfio_pci")->load_errno = ENOENT;
@@ -42,8 +42,8 @@ test_a_damaged_entry (void)
 {
   static const char problem[] =
       NIC ": it is not known whether it has what policy /p.xml:2 requires: */" NIC " is not readable as *";
-  g_autoptr (Fixture) strict = fixture_under ("fallback='none'");
-  g_autoptr (Fixture) f = fixture_under ("fallback='generic'");
+  g_autoptr (Fixture) strict = domain_under ("fallback='none'");
+  g_autoptr (Fixture) f = domain_under ("fallback='generic'");
 
   fake_write (strict->k, "run/vfio-variant/" NIC, "x");
   assert_refused (strict, vv_domain_prepare, "prepare", problem);
@@ -64,7 +64,7 @@ test_prepare_goes_on_with_less (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (options); i++) {
     g_test_message ("%s", options[i]);
-    g_autoptr (Fixture) f = fixture_under (options[i]);
+    g_autoptr (Fixture) f = domain_under (options[i]);
     fake_driver (f->k, "special-vfio")->load_errno = ENOENT;
     fake_driver (f->k, "mlx5_vfio_pci")->load_errno = ENOENT;
     assert_goes_on (f, vv_domain_prepare);
@@ -94,7 +94,7 @@ test_prepare_of_what_the_host_uses (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_test_message ("%s", cases[i].options);
-    g_autoptr (Fixture) f = fixture_under (cases[i].options);
+    g_autoptr (Fixture) f = domain_under (cases[i].options);
     host_uses_nic (f);
     g_autofree char *before = fake_snapshot (f->k);
     if (cases[i].refused) {
@@ -113,7 +113,7 @@ test_prepare_of_what_the_host_uses (void)
 static void
 test_prepare_of_what_the_host_does_not_use (void)
 {
-  g_autoptr (Fixture) f = fixture_under ("host-use='refuse'");
+  g_autoptr (Fixture) f = domain_under ("host-use='refuse'");
 
   libvirt_detaches_to (f, "vfio-pci");
   host_uses_nic (f);
@@ -130,7 +130,7 @@ test_prepare_of_what_the_host_does_not_use (void)
 static Fixture *
 fixture_of_two (const char *managed, const char *options)
 {
-  Fixture *f = fixture_new ();
+  Fixture *f = domain_fixture ();
   g_autofree char *xml = g_strdup_printf (TWO, managed);
   g_autofree char *rules = g_strdup_printf (
       "<device address='" NIC "' %s/><device address='" DISK "' driver='nowhere' fallback='none'/>", options);
@@ -178,10 +178,9 @@ static void
 test_prepare_refused_after_an_unmanaged_one (void)
 {
   g_autoptr (Fixture) f = fixture_of_two ("no", "unmanaged='manage'");
-  g_autofree char *path = fake_device_path (NIC, "driver_override");
   g_autoptr (GError) refusal = NULL;
 
-  fake_write (f->k, path, "mlx5_core\n");
+  fake_write_device (f->k, NIC, "driver_override", "mlx5_core\n");
   g_assert_false (vv_domain_prepare (f->s, f->domain, &refusal));
   fake_assert_error (refusal, VV_ERROR_POLICY, DISK_IS_REFUSED);
   logged_move ("mlx5_core", "vfio-pci");
@@ -195,7 +194,7 @@ test_prepare_refused_after_an_unmanaged_one (void)
 static void
 test_prepare_refused_with_a_claim_of_another (void)
 {
-  g_autoptr (Fixture) f = fixture_under ("driver='nowhere' fallback='none'");
+  g_autoptr (Fixture) f = domain_under ("driver='nowhere' fallback='none'");
   g_autoptr (VvDomain) other = domain_with ("other", "managed='yes'", "");
 
   g_assert_true (vv_domain_prepare (f->s, other, NULL));
@@ -217,9 +216,8 @@ test_unmanaged_that_the_policy_manages (void)
 {
   for (int reconnected = 0; reconnected < 2; reconnected++) {
     g_test_message ("%s", reconnected ? "with a reconnect" : "without");
-    g_autoptr (Fixture) f = fixture_under_with ("unmanaged='manage'", "managed='no'", "");
-    g_autofree char *path = fake_device_path (NIC, "driver_override");
-    fake_write (f->k, path, "mlx5_core\n");
+    g_autoptr (Fixture) f = domain_under_with ("unmanaged='manage'", "managed='no'", "");
+    fake_write_device (f->k, NIC, "driver_override", "mlx5_core\n");
 
     assert_goes_on (f, vv_domain_prepare);
     logged_move ("mlx5_core", "vfio-pci"); /* every libvirt takes a device from there */
@@ -255,7 +253,7 @@ test_unmanaged_that_stays_the_administrators (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_test_message ("%s", cases[i].says);
-    g_autoptr (Fixture) f = fixture_under_with (cases[i].options, "managed='no'", "");
+    g_autoptr (Fixture) f = domain_under_with (cases[i].options, "managed='no'", "");
     if (cases[i].on_vfio)
       libvirt_detaches_to (f, "mlx5_vfio_pci");
     g_autofree char *before = fake_snapshot (f->k);
@@ -270,7 +268,7 @@ test_unmanaged_that_stays_the_administrators (void)
 static void
 test_unmanaged_that_cannot_be_detached (void)
 {
-  g_autoptr (Fixture) f = fixture_under_with ("unmanaged='manage'", "managed='no'", "");
+  g_autoptr (Fixture) f = domain_under_with ("unmanaged='manage'", "managed='no'", "");
 
   fake_driver (f->k, "vfio-pci")->probe_errno = EINVAL;
   assert_goes_on (f, vv_domain_prepare);
@@ -285,7 +283,7 @@ test_unmanaged_that_cannot_be_detached (void)
 static void
 test_unmanaged_that_the_host_uses (void)
 {
-  g_autoptr (Fixture) f = fixture_under_with ("unmanaged='manage' host-use='refuse'", "managed='no'", "");
+  g_autoptr (Fixture) f = domain_under_with ("unmanaged='manage' host-use='refuse'", "managed='no'", "");
 
   host_uses_nic (f);
   g_autofree char *before = fake_snapshot (f->k);
@@ -313,7 +311,7 @@ test_unmanaged_that_must_migrate (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_test_message ("%s", cases[i].says);
-    g_autoptr (Fixture) f = fixture_under_with (cases[i].options, "managed='no'", "");
+    g_autoptr (Fixture) f = domain_under_with (cases[i].options, "managed='no'", "");
     libvirt_detaches_to (f, "mlx5_vfio_pci");
     fake_migration (cases[i].answers);
     if (cases[i].problem)
@@ -357,7 +355,7 @@ test_starts (void)
 {
   for (gsize i = 0; i < G_N_ELEMENTS (starts); i++) {
     g_test_message ("%s", starts[i].says);
-    g_autoptr (Fixture) f = fixture_under (starts[i].options);
+    g_autoptr (Fixture) f = domain_under (starts[i].options);
     g_autoptr (GError) refusal = NULL;
     g_auto (GStrv) moves = g_strsplit (starts[i].moves, " ", -1);
     fake_driver (f->k, "special-vfio")->probe_errno = starts[i].special_errno;
@@ -383,7 +381,7 @@ test_starts (void)
 static void
 test_prefer_goes_by_what_is_known (void)
 {
-  g_autoptr (Fixture) f = fixture_under ("migratable='prefer'");
+  g_autoptr (Fixture) f = domain_under ("migratable='prefer'");
 
   fake_register (f->k, "special-vfio");
   note_answer (f, "special-vfio", FALSE);
@@ -426,7 +424,7 @@ test_foresights (void)
 {
   for (gsize i = 0; i < G_N_ELEMENTS (foresights); i++) {
     g_test_message ("%s", foresights[i].says);
-    g_autoptr (Fixture) f = fixture_under_with (foresights[i].options, foresights[i].attributes, "");
+    g_autoptr (Fixture) f = domain_under_with (foresights[i].options, foresights[i].attributes, "");
     g_auto (GStrv) cannot = g_strsplit (foresights[i].cannot, " ", -1);
     fake_register (f->k, "special-vfio");
     fake_register (f->k, "mlx5_vfio_pci");
@@ -446,7 +444,7 @@ test_foresights (void)
 static void
 test_foresee_what_stays (void)
 {
-  g_autoptr (Fixture) f = fixture_under_with ("migratable='require' unmanaged='manage'", "managed='no'", "");
+  g_autoptr (Fixture) f = domain_under_with ("migratable='require' unmanaged='manage'", "managed='no'", "");
 
   libvirt_detaches_to (f, "vfio-pci");
   g_autofree char *before = fake_snapshot (f->k);
@@ -471,7 +469,7 @@ test_migration_that_is_forced (void)
   } cases[] = {{"on", "special-vfio"}, {"auto", "mlx5_vfio_pci"}};
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
-    g_autoptr (Fixture) f = fixture_under ("migratable='require'");
+    g_autoptr (Fixture) f = domain_under ("migratable='require'");
     g_auto (GStrv) halves = g_strsplit (xml, "%s", 2);
     g_autofree char *domain = g_strjoinv (cases[i].value, halves);
     vv_domain_free (f->domain);

@@ -29,7 +29,7 @@ test_wishes (void)
 {
   for (gsize i = 0; i < G_N_ELEMENTS (granted); i++) {
     g_test_message ("%s", granted[i].says);
-    g_autoptr (Fixture) f = fixture_under (granted[i].options);
+    g_autoptr (Fixture) f = domain_under (granted[i].options);
     g_autofree char *line = g_strdup_printf (NIC ": %s", granted[i].said);
     wishes (f, granted[i].drivers, granted[i].fallback, granted[i].migratable);
     assert_goes_on (f, vv_domain_prepare);
@@ -94,7 +94,7 @@ test_what_is_no_candidate_is_not_granted (void)
     g_test_message ("%s%s", ungranted[i % G_N_ELEMENTS (ungranted)].says, by_model ? ", by model" : "");
     g_autofree char *driver = by_model ? g_strdup_printf ("<driver model='%s'/>", asks) : g_strdup ("");
     g_autoptr (Fixture) f =
-        fixture_under_with (ungranted[i % G_N_ELEMENTS (ungranted)].options, "managed='yes'", driver);
+        domain_under_with (ungranted[i % G_N_ELEMENTS (ungranted)].options, "managed='yes'", driver);
     g_autofree char *loaded = forbid_modules (f);
     if (!by_model)
       wishes (f, asks, 0, 0);
@@ -118,7 +118,7 @@ test_what_is_asked_strictly_is_refused (void)
 
   for (guint i = 0; i < 4; i++) {
     g_autoptr (Fixture) f =
-        fixture_under_with ("host-use='warn'", "managed='yes'", i % 2 ? "<driver model='evil_mod'/>" : "");
+        domain_under_with ("host-use='warn'", "managed='yes'", i % 2 ? "<driver model='evil_mod'/>" : "");
     g_autofree char *loaded = forbid_modules (f);
     wishes (f, i % 2 ? NULL : "evil_mod", VV_FALLBACK_NONE, 0);
     g_autoptr (GError) refusal = NULL;
@@ -157,7 +157,7 @@ test_strict_rules (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_test_message ("%s, %s", cases[i].options, cases[i].hostdev);
-    g_autoptr (Fixture) f = fixture_under_with (cases[i].options, cases[i].hostdev, "");
+    g_autoptr (Fixture) f = domain_under_with (cases[i].options, cases[i].hostdev, "");
     if (cases[i].wish)
       wishes (f, NULL, cases[i].wish, 0);
     g_autofree char *at_prepare = vv_domain_strict_rule (f->s, f->domain, TRUE);
@@ -172,7 +172,7 @@ test_strict_rules (void)
 static void
 test_a_wish_alone_is_strict (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (Fixture) f = domain_fixture ();
   g_autofree char *none = vv_domain_strict_rule (f->s, f->domain, TRUE);
 
   wishes (f, NULL, VV_FALLBACK_NONE, VV_MIGRATABLE_UNSET);
@@ -185,7 +185,7 @@ test_a_wish_alone_is_strict (void)
 static void
 test_a_wish_refuses (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
+  g_autoptr (Fixture) f = domain_fixture ();
 
   wishes (f, "special-vfio", VV_FALLBACK_NONE, VV_MIGRATABLE_UNSET);
   fake_driver (f->k, "special-vfio")->probe_errno = EINVAL;
@@ -207,7 +207,7 @@ test_a_wish_refuses (void)
 static void
 test_a_refused_wish_is_said_once (void)
 {
-  g_autoptr (Fixture) f = fixture_under_with ("driver='generic' unmanaged='manage'", "managed='no'", "");
+  g_autoptr (Fixture) f = domain_under_with ("driver='generic' unmanaged='manage'", "managed='no'", "");
 
   wishes (f, "special-vfio", VV_FALLBACK_UNSET, VV_MIGRATABLE_UNSET);
   assert_goes_on (f, vv_domain_prepare);
@@ -237,7 +237,7 @@ test_models (void)
     g_test_message ("%s", models[i].says);
     g_autofree char *driver = g_strdup_printf ("<driver name='vfio' model='%s'/>", models[i].model);
     g_autofree char *line = g_strdup_printf (NIC ": %s", models[i].said);
-    g_autoptr (Fixture) f = fixture_under_with (models[i].options, "managed='yes'", driver);
+    g_autoptr (Fixture) f = domain_under_with (models[i].options, "managed='yes'", driver);
     assert_goes_on (f, vv_domain_prepare);
     if (models[i].said)
       fake_assert_logged (line);
@@ -256,7 +256,7 @@ static void
 test_a_model_admits_no_other (void)
 {
   g_autoptr (Fixture) f =
-      fixture_under_with ("fallback='generic'", "managed='yes'", "<driver model='mlx5_vfio_pci'/>");
+      domain_under_with ("fallback='generic'", "managed='yes'", "<driver model='mlx5_vfio_pci'/>");
 
   wishes (f, NULL, VV_FALLBACK_NEXT, VV_MIGRATABLE_UNSET);
   fake_driver (f->k, "mlx5_vfio_pci")->probe_errno = EINVAL;
@@ -273,7 +273,7 @@ static void
 test_a_model_that_must_migrate (void)
 {
   g_autoptr (Fixture) f =
-      fixture_under_with ("migratable='require'", "managed='yes'", "<driver model='vfio-pci'/>");
+      domain_under_with ("migratable='require'", "managed='yes'", "<driver model='vfio-pci'/>");
   static const char problem[] =
       NIC ": no VFIO driver is left: *vfio_pci (it cannot migrate, which policy /p.xml:2 with domain vm1 "
           "requires: it *)*";
@@ -287,7 +287,7 @@ static void
 test_a_model_that_is_none_under_a_policy (void)
 {
   g_autoptr (Fixture) f =
-      fixture_under_with ("driver='special-vfio'", "managed='yes'", "<driver model='a&#10;b/c'/>");
+      domain_under_with ("driver='special-vfio'", "managed='yes'", "<driver model='a&#10;b/c'/>");
 
   assert_goes_on (f, vv_domain_prepare);
   fake_assert_logged ("domain vm1, prepare: 'a\\nb/c' is no driver name");

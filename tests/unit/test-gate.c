@@ -126,14 +126,6 @@ late (VvAnnouncement *h, gpointer device_data, gpointer data)
 
 /* --- the fixture --- */
 
-static void
-set_class (const FakeKernel *k, const char *address, const char *class)
-{
-  g_autofree char *path = fake_device_path (address, "class");
-
-  fake_write (k, path, class);
-}
-
 static VvGate *
 new_gate (Fixture *f, const char *program, guint deadline_ms, GError **error)
 {
@@ -161,8 +153,8 @@ fixture_without_gate (void)
   Fixture *f = g_new0 (Fixture, 1);
 
   f->k = fake_standard ();
-  set_class (f->k, NIC, "0x020000\n");
-  set_class (f->k, DISK, "0x010802\n");
+  fake_write_device (f->k, NIC, "class", "0x020000\n");
+  fake_write_device (f->k, DISK, "class", "0x010802\n");
   fake_remove (f->k, "proc");
   fake_link (f->k, "proc", "/proc");
   f->host = vv_host_new (f->k->root, NULL, NULL);
@@ -503,7 +495,7 @@ test_marks_are_remade_while_it_is_read (void)
       actor_finish (libvirt);
     }
     fake_add_device (f->k, "0000:05:00.0", NIC_MODALIAS, "9", NULL);
-    set_class (f->k, "0000:05:00.0", "0x020000\n");
+    fake_write_device (f->k, "0000:05:00.0", "class", "0x020000\n");
     vv_gate_watch (f->gate, "0000:05:00.0");
     fake_remove_device (f->k, "0000:05:00.0");
     g_assert_cmpint (unwatch (f, "0000:05:00.0"), ==, i == REMADE_AFTER + 1);
@@ -728,7 +720,7 @@ test_bridges_are_not_watched (void)
   g_autoptr (Fixture) f = fixture_without_gate ();
   g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
 
-  set_class (f->k, DISK, "0x060400\n");
+  fake_write_device (f->k, DISK, "class", "0x060400\n");
   f->gate = new_gate (f, "fake-libvirt", LONG_MS, NULL);
   vv_gate_watch_all (f->gate);
   g_assert_cmpuint (vv_gate_watched (f->gate), ==, 1);
@@ -743,7 +735,7 @@ test_devices_come_and_go (void)
   g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
 
   fake_add_device (f->k, "0000:05:00.0", NIC_MODALIAS, "9", NULL);
-  set_class (f->k, "0000:05:00.0", "0x020000\n");
+  fake_write_device (f->k, "0000:05:00.0", "class", "0x020000\n");
   vv_gate_watch (f->gate, "0000:05:00.0");
   vv_gate_watch (f->gate, "0000:05:00.0");
   g_assert_cmpuint (vv_gate_watched (f->gate), ==, 3);
@@ -771,7 +763,7 @@ test_marks_are_remade (void)
   VvAnnouncement *first_held = f->held;
   for (guint i = 1; i <= REMADE_AFTER; i++) {
     fake_add_device (f->k, "0000:05:00.0", NIC_MODALIAS, "9", NULL);
-    set_class (f->k, "0000:05:00.0", "0x020000\n");
+    fake_write_device (f->k, "0000:05:00.0", "class", "0x020000\n");
     vv_gate_watch (f->gate, "0000:05:00.0");
     fake_remove_device (f->k, "0000:05:00.0");
     g_assert_cmpint (unwatch (f, "0000:05:00.0"), ==, i == REMADE_AFTER);

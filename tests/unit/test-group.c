@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "group.h"
-#include "host-fixture.h"
+#include "fixture.h"
 #include "modalias.h"
 
 #define SIBLING "0000:3b:00.2"
@@ -25,7 +25,7 @@ test_obstacles (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_test_message ("%s", cases[i].says);
-    g_autoptr (HostFixture) f = host_fixture_new ();
+    g_autoptr (Fixture) f = host_fixture_new ();
     g_autoptr (GPtrArray) along = g_ptr_array_new ();
     fake_add_driver (f->k, "pcieport", NULL, NULL, FALSE);
     fake_add_driver (f->k, "pci-stub", NULL, NULL, FALSE);
@@ -42,7 +42,7 @@ test_obstacles (void)
 static void
 test_no_iommu (void)
 {
-  g_autoptr (HostFixture) f = host_fixture_new ();
+  g_autoptr (Fixture) f = host_fixture_new ();
 
   fake_add_device (f->k, "0000:05:00.0", NIC_MODALIAS, NULL, NULL);
   g_autoptr (VvPciDevice) d = vv_pci_device_open (f->host, "0000:05:00.0", NULL);
@@ -70,7 +70,7 @@ test_variants_without_vfio_dev (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_test_message ("%s", cases[i].says);
-    g_autoptr (HostFixture) f = host_fixture_new ();
+    g_autoptr (Fixture) f = host_fixture_new ();
     fake_remove (f->k, "sys/class/vfio-dev");
     fake_add_driver (f->k, "e1000e", "e1000e", NULL, FALSE);
     fake_register (f->k, "special-vfio");

@@ -104,15 +104,6 @@ test_prepare_for_what_went_away (void)
 
 #define NEW VV_LIBVIRT_VERSION (11, 3, 0)
 
-static void
-set_policy (const Fixture *f, const char *options)
-{
-  g_autofree char *rule = g_strdup_printf ("<device address='" NIC "' %s/>\n", options);
-
-  fake_policy (f->s, rule);
-  fake_migration ("");
-}
-
 /* What libvirt asks for against what the policy takes */
 static const struct {
   const char *says, *options;

@@ -6,7 +6,6 @@
 #include "hotplug-fixture.h"
 
 #include <errno.h>
-#include <glib/gstdio.h>
 #include <string.h>
 
 static void
@@ -217,16 +216,6 @@ static const struct {
 };
 
 static void
-add_hook (const Fixture *f, const char *body)
-{
-  g_autofree char *text = g_strdup_printf ("#!/bin/sh\nout=%s/out\n%s\n", f->k->root, body);
-  g_autofree char *full = g_build_filename (f->k->root, VV_LIBVIRT_HOOKS_DIR, "nodedev", NULL);
-
-  fake_write (f->k, VV_LIBVIRT_HOOKS_DIR "/nodedev", text);
-  g_assert_cmpint (g_chmod (full, 0755), ==, 0);
-}
-
-static void
 make_fail (const Fixture *f, gsize i)
 {
   FakeDriver *d = fake_driver (f->k, "special-vfio");
@@ -237,7 +226,7 @@ make_fail (const Fixture *f, gsize i)
   d->silent = failures[i].knobs.silent;
   d->no_vfio_dev = failures[i].knobs.no_vfio_dev;
   if (failures[i].hook)
-    add_hook (f, failures[i].hook);
+    fake_script (f->k, VV_LIBVIRT_HOOKS_DIR "/nodedev", failures[i].hook);
   if (failures[i].failing_write)
     fake_fault (f->k, FAKE_FAIL, failures[i].failing_write, EIO);
 }

@@ -13,12 +13,12 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "host-fixture.h"
+#include "fixture.h"
 
-static HostFixture *
-fixture_new (void)
+static Fixture *
+in_use_fixture (void)
 {
-  HostFixture *f = host_fixture_new ();
+  Fixture *f = host_fixture_new ();
 
   fake_mkdir (f->k, "proc/self");
   g_clear_pointer (&f->host->sysroot, g_free); /* addresses of interfaces are the running system's only */
@@ -49,7 +49,7 @@ __wrap_freeifaddrs (struct ifaddrs *all)
 
 /* A member of a class, below the device or, with NULL, elsewhere */
 static void
-add_member (const HostFixture *f, const char *device, const char *class, const char *place)
+add_member (const Fixture *f, const char *device, const char *class, const char *place)
 {
   g_autofree char *name = g_path_get_basename (place);
   g_autofree char *folder =
@@ -62,7 +62,7 @@ add_member (const HostFixture *f, const char *device, const char *class, const c
 }
 
 static void
-set_attribute (const HostFixture *f, const char *class, const char *path, const char *text)
+set_attribute (const Fixture *f, const char *class, const char *path, const char *text)
 {
   g_autofree char *full = g_build_filename ("sys/class", class, path, NULL);
 
@@ -70,7 +70,7 @@ set_attribute (const HostFixture *f, const char *class, const char *path, const 
 }
 
 static void
-add_block (const HostFixture *f, const char *place, const char *number)
+add_block (const Fixture *f, const char *place, const char *number)
 {
   g_autofree char *name = g_path_get_basename (place);
   g_autofree char *dev = g_build_filename (name, "dev", NULL);
@@ -81,7 +81,7 @@ add_block (const HostFixture *f, const char *place, const char *number)
 
 /* What holds a block device: an LVM volume or the like */
 static void
-add_holder (const HostFixture *f, const char *block, const char *holder, const char *uuid, const char *name)
+add_holder (const Fixture *f, const char *block, const char *holder, const char *uuid, const char *name)
 {
   g_autofree char *place = g_strconcat ("block/", holder, NULL);
   g_autofree char *link = g_build_filename ("sys/class/block", block, "holders", holder, NULL);
@@ -98,7 +98,7 @@ add_holder (const HostFixture *f, const char *block, const char *holder, const c
 
 /* The reasons, joined by newlines */
 static char *
-reasons_of (const HostFixture *f, const char *address)
+reasons_of (const Fixture *f, const char *address)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (VvPciDevice) device = vv_pci_device_open (f->host, address, &error);
@@ -110,7 +110,7 @@ reasons_of (const HostFixture *f, const char *address)
 }
 
 static void
-assert_reasons (const HostFixture *f, const char *address, const char *expected)
+assert_reasons (const Fixture *f, const char *address, const char *expected)
 {
   g_autofree char *reasons = reasons_of (f, address);
 
@@ -120,7 +120,7 @@ assert_reasons (const HostFixture *f, const char *address, const char *expected)
 static void
 test_idle (void)
 {
-  g_autoptr (HostFixture) f = fixture_new ();
+  g_autoptr (Fixture) f = in_use_fixture ();
 
   assert_reasons (f, NIC, "");
   assert_reasons (f, DISK, "");
@@ -151,7 +151,7 @@ test_interface_with_an_address (void)
   inet_pton (AF_INET, "192.0.2.7", &ip4.sin_addr);
   inet_pton (AF_INET6, "2001:db8::7", &ip6.sin6_addr);
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
-    g_autoptr (HostFixture) f = fixture_new ();
+    g_autoptr (Fixture) f = in_use_fixture ();
     struct sockaddr *const addresses[] = {
         NULL, &packet, (struct sockaddr *)&ip4, (struct sockaddr *)&ip6, (struct sockaddr *)&ip4, NULL};
     struct ifaddrs one = {.ifa_name = (char *)(cases[i].address == OTHERS ? "ens2" : "ens1"),
@@ -168,7 +168,7 @@ test_interface_with_an_address (void)
 static void
 test_interface_in_something (void)
 {
-  g_autoptr (HostFixture) f = fixture_new ();
+  g_autoptr (Fixture) f = in_use_fixture ();
 
   add_member (f, NIC, "net", "net/ens1");
   fake_link (f->k, "sys/class/net/ens1/master", "../../../../virtual/net/br0");
@@ -184,7 +184,7 @@ test_interface_in_something (void)
 static void
 test_neighbours_count_for_nothing (void)
 {
-  g_autoptr (HostFixture) f = fixture_new ();
+  g_autoptr (Fixture) f = in_use_fixture ();
 
   fake_add_device (f->k, NIC "0", NIC_MODALIAS, NULL, NULL);
   add_member (f, NIC "0", "net", "net/ens2");
@@ -228,7 +228,7 @@ test_mounted (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_test_message ("%s", cases[i].says);
-    g_autoptr (HostFixture) f = fixture_new ();
+    g_autoptr (Fixture) f = in_use_fixture ();
     add_block (f, "nvme/nvme0/nvme0n1", "259:0\n");
     add_block (f, "nvme/nvme0/nvme0n1/nvme0n1p1", "259:1\n");
     fake_write (f->k, "proc/self/mountinfo", cases[i].mountinfo);
@@ -239,7 +239,7 @@ test_mounted (void)
 static void
 test_swap (void)
 {
-  g_autoptr (HostFixture) f = fixture_new ();
+  g_autoptr (Fixture) f = in_use_fixture ();
   g_autofree char *node = g_build_filename (f->k->root, "proc/alias-of-the-disk", NULL);
   g_autofree char *by_alias =
       g_strdup_printf ("Filename Type Size Used Priority\n%s partition 100 0 -2\n", node);
@@ -274,7 +274,7 @@ test_held (void)
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
-    g_autoptr (HostFixture) f = fixture_new ();
+    g_autoptr (Fixture) f = in_use_fixture ();
     add_block (f, "nvme/nvme0/nvme0n1", "259:0\n");
     add_holder (f, "nvme0n1", cases[i].holder, cases[i].uuid, cases[i].name);
     assert_reasons (f, DISK, cases[i].reasons);
@@ -285,7 +285,7 @@ test_held (void)
 static void
 test_nvme_multipath (void)
 {
-  g_autoptr (HostFixture) f = fixture_new ();
+  g_autoptr (Fixture) f = in_use_fixture ();
 
   add_member (f, DISK, "block", "nvme/nvme0/nvme0c0n1");
   add_member (f, NULL, "block", "nvme-subsystem/nvme-subsys0/nvme0n1");
@@ -302,7 +302,7 @@ test_nvme_multipath (void)
 static void
 test_no_procfs (void)
 {
-  g_autoptr (HostFixture) f = fixture_new ();
+  g_autoptr (Fixture) f = in_use_fixture ();
 
   add_block (f, "nvme/nvme0/nvme0n1", "259:0\n");
   g_clear_pointer (&f->host->proc, vv_dir_free);
@@ -314,7 +314,7 @@ test_no_procfs (void)
 static void
 test_console (void)
 {
-  g_autoptr (HostFixture) f = fixture_new ();
+  g_autoptr (Fixture) f = in_use_fixture ();
 
   add_member (f, NIC, "graphics", "graphics/fb0");
   assert_reasons (f, NIC, "");
@@ -331,7 +331,7 @@ test_console (void)
 static void
 test_screen (void)
 {
-  g_autoptr (HostFixture) f = fixture_new ();
+  g_autoptr (Fixture) f = in_use_fixture ();
 
   add_member (f, NIC, "drm", "drm/card0");
   add_member (f, NIC, "drm", "drm/card0/card0-HDMI-A-1");
@@ -346,16 +346,15 @@ test_screen (void)
 static void
 test_virtual_functions (void)
 {
-  g_autoptr (HostFixture) f = fixture_new ();
-  g_autofree char *numvfs = fake_device_path (NIC, "sriov_numvfs");
+  g_autoptr (Fixture) f = in_use_fixture ();
   g_autofree char *virtfn0 = fake_device_path (NIC, "virtfn0");
   g_autofree char *virtfn1 = fake_device_path (NIC, "virtfn1");
 
-  fake_write (f->k, numvfs, "0\n");
+  fake_write_device (f->k, NIC, "sriov_numvfs", "0\n");
   assert_reasons (f, NIC, "");
   fake_add_device (f->k, "0000:3b:10.0", NIC_MODALIAS, NULL, NULL);
   fake_add_device (f->k, "0000:3b:10.1", NIC_MODALIAS, NULL, NULL);
-  fake_write (f->k, numvfs, "2\n");
+  fake_write_device (f->k, NIC, "sriov_numvfs", "2\n");
   fake_link (f->k, virtfn0, "../0000:3b:10.0");
   fake_link (f->k, virtfn1, "../0000:3b:10.1");
   assert_reasons (f, NIC, "2 virtual functions are enabled, none on a driver");
@@ -370,7 +369,7 @@ test_virtual_functions (void)
 static void
 test_all_at_once (void)
 {
-  g_autoptr (HostFixture) f = fixture_new ();
+  g_autoptr (Fixture) f = in_use_fixture ();
 
   add_block (f, "nvme/nvme0/nvme0n1", "259:0\n");
   add_block (f, "nvme/nvme0/nvme0n1/nvme0n1p1", "259:1\n");
@@ -386,7 +385,7 @@ test_all_at_once (void)
 /* --- VFIO --- */
 
 static char *
-user_of (const HostFixture *f, const char *address)
+user_of (const Fixture *f, const char *address)
 {
   g_autoptr (VvPciDevice) device = vv_pci_device_open (f->host, address, NULL);
 
@@ -394,7 +393,7 @@ user_of (const HostFixture *f, const char *address)
 }
 
 static void
-put_on_vfio (const HostFixture *f)
+put_on_vfio (const Fixture *f)
 {
   fake_remove_device (f->k, NIC);
   fake_add_device (f->k, NIC, NIC_MODALIAS, NIC_GROUP, "vfio-pci");
@@ -414,7 +413,7 @@ test_vfio_user (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_test_message ("%s", cases[i].says);
-    g_autoptr (HostFixture) f = fixture_new ();
+    g_autoptr (Fixture) f = in_use_fixture ();
     put_on_vfio (f);
     if (!fake_add_process (f->k, "812", "qemu-system-x86\n", cases[i].number)) {
       g_test_skip ("mknod(2) is not allowed");
@@ -428,7 +427,7 @@ test_vfio_user (void)
 static void
 test_no_vfio_user (void)
 {
-  g_autoptr (HostFixture) f = fixture_new ();
+  g_autoptr (Fixture) f = in_use_fixture ();
 
   fake_link (f->k, "proc/812/exe", "/usr/bin/program");
   fake_write (f->k, "proc/812/fd/3", "a file, no device");
@@ -451,7 +450,7 @@ test_no_vfio_user (void)
 static void
 test_block_device_of_that_number (void)
 {
-  g_autoptr (HostFixture) f = fixture_new ();
+  g_autoptr (Fixture) f = in_use_fixture ();
   g_autofree char *node = g_build_filename (f->k->root, "vfio/41", NULL);
 
   put_on_vfio (f);
@@ -470,7 +469,7 @@ test_block_device_of_that_number (void)
 static void
 test_vfio_user_without_an_iommu (void)
 {
-  g_autoptr (HostFixture) f = fixture_new ();
+  g_autoptr (Fixture) f = in_use_fixture ();
 
   put_on_vfio (f);
   fake_remove (f->k, "sys/class/vfio/" NIC_GROUP);
@@ -495,7 +494,7 @@ test_node_opened_by_path (void)
   } cases[] = {{O_PATH, FALSE}, {O_RDONLY, TRUE}, {O_WRONLY, TRUE}, {O_RDWR, TRUE}};
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
-    g_autoptr (HostFixture) f = fixture_new ();
+    g_autoptr (Fixture) f = in_use_fixture ();
     put_on_vfio (f);
     fake_write (f->k, "sys/class/vfio/" NIC_GROUP "/dev", "1:7\n");
     vv_dir_free (f->host->proc);
@@ -510,7 +509,7 @@ test_node_opened_by_path (void)
 
 /* Opens @number in process 812 by a node at @path, relative to the fake root. */
 static gboolean
-open_in_process (const HostFixture *f, const char *path, guint number)
+open_in_process (const Fixture *f, const char *path, guint number)
 {
   g_autofree char *node = g_build_filename (f->k->root, path, NULL);
   g_autofree char *folder = g_path_get_dirname (path);
@@ -540,7 +539,7 @@ test_names_of_nodes (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_test_message ("%s", cases[i].path);
-    g_autoptr (HostFixture) f = fixture_new ();
+    g_autoptr (Fixture) f = in_use_fixture ();
     put_on_vfio (f);
     if (!open_in_process (f, cases[i].path, 41)) {
       g_test_skip ("mknod(2) is not allowed");
@@ -556,11 +555,10 @@ test_names_of_nodes (void)
 static void
 test_one_look_for_all (void)
 {
-  g_autoptr (HostFixture) f = fixture_new ();
-  g_autofree char *enable = fake_device_path (NIC, "enable");
+  g_autoptr (Fixture) f = in_use_fixture ();
 
   put_on_vfio (f);
-  fake_write (f->k, enable, "0\n");
+  fake_write_device (f->k, NIC, "enable", "0\n");
   g_autofree char *before = user_of (f, NIC);
   g_assert_null (before);
   if (!fake_add_process (f->k, "812", "qemu-system-x86\n", "240:" NIC_GROUP)) {
@@ -569,10 +567,10 @@ test_one_look_for_all (void)
   }
   g_autofree char *not_open = user_of (f, NIC);
   g_assert_null (not_open);
-  fake_write (f->k, enable, "1\n");
+  fake_write_device (f->k, NIC, "enable", "1\n");
   g_autofree char *open = user_of (f, NIC);
   g_assert_cmpstr (open, ==, "qemu-system-x86 (pid 812)");
-  fake_write (f->k, enable, "0\n");
+  fake_write_device (f->k, NIC, "enable", "0\n");
   g_autofree char *known = user_of (f, NIC);
   g_assert_cmpstr (known, ==, "qemu-system-x86 (pid 812)");
   fake_remove (f->k, "proc/812/fd/7");
@@ -584,11 +582,10 @@ test_one_look_for_all (void)
 static void
 test_a_look_that_takes_too_long (void)
 {
-  g_autoptr (HostFixture) f = fixture_new ();
-  g_autofree char *enable = fake_device_path (NIC, "enable");
+  g_autoptr (Fixture) f = in_use_fixture ();
 
   put_on_vfio (f);
-  fake_write (f->k, enable, "1\n");
+  fake_write_device (f->k, NIC, "enable", "1\n");
   if (!fake_add_process (f->k, "812", "nobody\n", "1:3")) {
     g_test_skip ("mknod(2) is not allowed");
     return;
@@ -599,7 +596,7 @@ test_a_look_that_takes_too_long (void)
   f->host->proc_look->taken = 0; /* long ago */
   g_autofree char *enabled = user_of (f, NIC);
   g_assert_cmpstr (enabled, ==, "a process that was not found in time, so many files are open on this host");
-  fake_write (f->k, enable, "0\n");
+  fake_write_device (f->k, NIC, "enable", "0\n");
   g_autofree char *idle = user_of (f, NIC);
   g_assert_null (idle);
 }
@@ -608,7 +605,7 @@ test_a_look_that_takes_too_long (void)
 static void
 test_swap_file (void)
 {
-  g_autoptr (HostFixture) f = fixture_new ();
+  g_autoptr (Fixture) f = in_use_fixture ();
   g_autofree char *node = g_build_filename (f->k->root, "swapfile", NULL);
   g_autofree char *swaps = g_strdup_printf ("Filename\n%s\t\t\tfile\t\t100\t0\t-2\n", node);
 
@@ -625,7 +622,7 @@ test_swap_file (void)
 static void
 test_kernel_thread (void)
 {
-  g_autoptr (HostFixture) f = fixture_new ();
+  g_autoptr (Fixture) f = in_use_fixture ();
 
   put_on_vfio (f);
   if (!fake_add_process (f->k, "812", "kworker/0:1\n", "240:" NIC_GROUP)) {
@@ -642,7 +639,7 @@ test_kernel_thread (void)
 static void
 test_vfio_user_without_a_name (void)
 {
-  g_autoptr (HostFixture) f = fixture_new ();
+  g_autoptr (Fixture) f = in_use_fixture ();
 
   put_on_vfio (f);
   if (!fake_add_process (f->k, "812", "", "240:" NIC_GROUP)) {

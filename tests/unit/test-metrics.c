@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "nic-fixture.h"
+#include "fixture.h"
 
 static char *
 text_of (const Fixture *f, const VvDaemonFigures *daemon, VvMetricsFormat format)

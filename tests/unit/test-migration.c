@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "catalog.h"
-#include "nic-fixture.h"
+#include "fixture.h"
 
 #define PEER "0000:3b:00.2" /* of NIC's IOMMU group */
 #define BIND_IOMMUFD _IO (VFIO_TYPE, VFIO_BASE + 18)
@@ -617,7 +617,6 @@ test_a_process_has_another_of_the_group (void)
   g_autoptr (Fixture) f = stage_new ();
   g_autofree char *folder = fake_device_path (PEER, "vfio-dev");
   g_autofree char *dev = g_build_filename (folder, "vfio77", "dev", NULL);
-  g_autofree char *enable = fake_device_path (PEER, "enable");
   g_autofree char *target = g_strconcat ("../../", folder + strlen ("sys/"), "/vfio77", NULL);
 
   fake_add_device (f->k, PEER, NIC_MODALIAS, NIC_GROUP, "mlx5_vfio_pci");
@@ -629,7 +628,7 @@ test_a_process_has_another_of_the_group (void)
     g_test_skip ("mknod(2) is not allowed");
     return;
   }
-  fake_write (f->k, enable, "1\n"); /* the kernel does so when it is opened */
+  fake_write_device (f->k, PEER, "enable", "1\n"); /* the kernel does so when it is opened */
   g_string_truncate (kernel.done, 0);
   assert_probe_fails (f, VV_ERROR_REFUSED, NIC ": IOMMU group " NIC_GROUP " is in use by qemu-system-x86*");
   g_assert_cmpstr (kernel.done->str, ==, "");

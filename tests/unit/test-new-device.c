@@ -6,7 +6,7 @@
 #include "pci-device.h"
 
 #include "fake-migration.h"
-#include "nic-fixture.h"
+#include "fixture.h"
 #include "attach.h"
 
 #define PF "physfn/"
@@ -18,12 +18,10 @@ static Fixture *
 new_device_new (const char *autoprobe)
 {
   Fixture *f = fixture_new ();
-  g_autofree char *numvfs = fake_device_path (NIC, PF "sriov_numvfs");
-  g_autofree char *probed = fake_device_path (NIC, PF "sriov_drivers_autoprobe");
 
   fake_unbind (f->k, NIC);
-  fake_write (f->k, numvfs, "1\n");
-  fake_write (f->k, probed, autoprobe);
+  fake_write_device (f->k, NIC, PF "sriov_numvfs", "1\n");
+  fake_write_device (f->k, NIC, PF "sriov_drivers_autoprobe", autoprobe);
   return f;
 }
 
@@ -172,13 +170,13 @@ static void
 test_home_of_what_is_left_alone_is_no_driver (void)
 {
   g_autoptr (Fixture) f = new_device_new ("0\n");
-  g_autofree char *probed = fake_device_path (NIC, PF "sriov_drivers_autoprobe");
 
   must_place_new_device (f);
   g_autoptr (VvEntry) entry = entry_of_nic (f);
   g_assert_true (entry->host_known);
   g_assert_null (entry->host.driver);
-  fake_write (f->k, probed, "1\n"); /* said later: it is about those that come */
+  fake_write_device (f->k, NIC, PF "sriov_drivers_autoprobe",
+                     "1\n"); /* said later: it is about those that come */
   must_reattach (f, NULL);
 }
 

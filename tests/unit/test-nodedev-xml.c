@@ -8,21 +8,13 @@
 #include <libxml/relaxng.h>
 #include <string.h>
 
-#include "host-fixture.h"
+#include "fixture.h"
 
 #define PF "0000:3b:00.0"
 #define LIBVIRT_SCHEMA "/usr/share/libvirt/schemas/nodedev.rng"
 
 static void
-write_attribute (const HostFixture *f, const char *address, const char *file, const char *text)
-{
-  g_autofree char *path = fake_device_path (address, file);
-
-  fake_write (f->k, path, text);
-}
-
-static void
-link_device (const HostFixture *f, const char *address, const char *file, const char *target)
+link_device (const Fixture *f, const char *address, const char *file, const char *target)
 {
   g_autofree char *path = fake_device_path (address, file);
   g_autofree char *relative = g_strconcat ("../", target, NULL);
@@ -31,7 +23,7 @@ link_device (const HostFixture *f, const char *address, const char *file, const 
 }
 
 static char *
-xml_of (const HostFixture *f, const char *address)
+xml_of (const Fixture *f, const char *address)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (VvPciDevice) device = vv_pci_device_open (f->host, address, &error);
@@ -87,11 +79,11 @@ assert_valid (const char *xml)
 static void
 test_virtual_function (void)
 {
-  g_autoptr (HostFixture) f = host_fixture_new ();
+  g_autoptr (Fixture) f = host_fixture_new ();
 
   fake_add_device (f->k, PF, NIC_MODALIAS, "40", "mlx5_core");
   link_device (f, NIC, "physfn", PF);
-  write_attribute (f, NIC, "numa_node", "1\n");
+  fake_write_device (f->k, NIC, "numa_node", "1\n");
   g_autofree char *xml = xml_of (f, NIC);
   g_assert_cmpstr (xml, ==,
                    "<device>\n"
@@ -124,11 +116,11 @@ test_virtual_function (void)
 static void
 test_physical_function (void)
 {
-  g_autoptr (HostFixture) f = host_fixture_new ();
+  g_autoptr (Fixture) f = host_fixture_new ();
 
   fake_add_device (f->k, PF, NIC_MODALIAS, "40", NULL);
   fake_add_device (f->k, "0000:3b:10.2", NIC_MODALIAS, "40", NULL);
-  write_attribute (f, PF, "sriov_totalvfs", "8\n");
+  fake_write_device (f->k, PF, "sriov_totalvfs", "8\n");
   link_device (f, PF, "virtfn0", NIC);
   link_device (f, PF, "virtfn1", "0000:3b:10.2");
   g_autofree char *xml = xml_of (f, PF);
@@ -147,13 +139,13 @@ test_physical_function (void)
 static void
 test_no_virtual_functions_yet (void)
 {
-  g_autoptr (HostFixture) f = host_fixture_new ();
+  g_autoptr (Fixture) f = host_fixture_new ();
 
-  write_attribute (f, NIC, "sriov_totalvfs", "127\n");
+  fake_write_device (f->k, NIC, "sriov_totalvfs", "127\n");
   g_autofree char *xml = xml_of (f, NIC);
   g_assert_nonnull (strstr (xml, "<capability type='virt_functions' maxCount='127'/>\n"));
   assert_valid (xml);
-  write_attribute (f, NIC, "sriov_totalvfs", "0\n");
+  fake_write_device (f->k, NIC, "sriov_totalvfs", "0\n");
   g_autofree char *without = xml_of (f, NIC);
   g_assert_null (strstr (without, "virt_functions"));
   assert_valid (without);
@@ -162,11 +154,11 @@ test_no_virtual_functions_yet (void)
 static void
 test_least (void)
 {
-  g_autoptr (HostFixture) f = host_fixture_new ();
+  g_autoptr (Fixture) f = host_fixture_new ();
 
   fake_add_device (f->k, "10000:e1:1f.7", "pci:v00001234d000011E8sv00000000sd00000000bc00scFFi00", NULL,
                    NULL);
-  write_attribute (f, "10000:e1:1f.7", "numa_node", "-1\n");
+  fake_write_device (f->k, "10000:e1:1f.7", "numa_node", "-1\n");
   g_autofree char *xml = xml_of (f, "10000:e1:1f.7");
   g_assert_cmpstr (xml, ==,
                    "<device>\n"
@@ -197,7 +189,7 @@ test_parents (void)
       {"pci0000:3a/0000:3a:00.0", "<parent>pci_0000_3a_00_0</parent>"},
       {"pci0000:00/0000:00:0e.0/pci10000:e0", "<parent>pci_0000_00_0e_0</parent>"},
   };
-  g_autoptr (HostFixture) f = host_fixture_new ();
+  g_autoptr (Fixture) f = host_fixture_new ();
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autofree char *modalias =
@@ -225,7 +217,7 @@ test_names_are_escaped (void)
       {"a\xef\xbf\xbf", "<name>a\xef\xbf\xbd</name>"}, /* U+FFFF */
       {"]]>", "<name>]]&gt;</name>"},
   };
-  g_autoptr (HostFixture) f = host_fixture_new ();
+  g_autoptr (Fixture) f = host_fixture_new ();
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autoptr (VvPciDevice) device = vv_pci_device_open (f->host, NIC, NULL);
@@ -240,12 +232,12 @@ test_names_are_escaped (void)
 static void
 test_nonsense_is_left_out (void)
 {
-  g_autoptr (HostFixture) f = host_fixture_new ();
+  g_autoptr (Fixture) f = host_fixture_new ();
 
   fake_link (f->k, "sys/kernel/iommu_groups/" NIC_GROUP "/devices/no-address", "../x");
   link_device (f, NIC, "virtfn0", "nonsense");
-  write_attribute (f, NIC, "sriov_totalvfs", "99999999999999999999999\n");
-  write_attribute (f, NIC, "numa_node", "0 or so\n");
+  fake_write_device (f->k, NIC, "sriov_totalvfs", "99999999999999999999999\n");
+  fake_write_device (f->k, NIC, "numa_node", "0 or so\n");
   g_autofree char *xml = xml_of (f, NIC);
   g_assert_null (strstr (xml, "no-address"));
   g_assert_null (strstr (xml, "nonsense"));
@@ -263,9 +255,9 @@ test_nonsense_is_left_out (void)
 static void
 test_bounded (void)
 {
-  g_autoptr (HostFixture) f = host_fixture_new ();
+  g_autoptr (Fixture) f = host_fixture_new ();
 
-  write_attribute (f, NIC, "sriov_totalvfs", "65535\n");
+  fake_write_device (f->k, NIC, "sriov_totalvfs", "65535\n");
   for (guint i = 0; i < VV_NODEDEV_ADDRESS_LIMIT + 10; i++) {
     g_autofree char *link = g_strdup_printf ("virtfn%u", i);
     link_device (f, NIC, link, PF);
@@ -279,7 +271,7 @@ test_bounded (void)
 static void
 test_gone (void)
 {
-  g_autoptr (HostFixture) f = host_fixture_new ();
+  g_autoptr (Fixture) f = host_fixture_new ();
   g_autoptr (VvPciDevice) device = vv_pci_device_open (f->host, NIC, NULL);
 
   fake_remove_device (f->k, NIC);
@@ -291,9 +283,9 @@ test_gone (void)
 static void
 test_strange_modalias (void)
 {
-  g_autoptr (HostFixture) f = host_fixture_new ();
+  g_autoptr (Fixture) f = host_fixture_new ();
 
-  write_attribute (f, NIC, "modalias", "usb:v1234\n");
+  fake_write_device (f->k, NIC, "modalias", "usb:v1234\n");
   g_assert_null (xml_of (f, NIC));
 }
 
@@ -316,7 +308,7 @@ test_schema_is_strict (void)
       {" number='41'", ""},
       {"</capability>", "<more/></capability>"},
   };
-  g_autoptr (HostFixture) f = host_fixture_new ();
+  g_autoptr (Fixture) f = host_fixture_new ();
   g_autofree char *xml = xml_of (f, NIC);
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "host-fixture.h"
+#include "fixture.h"
 
 static void
 test_good_addresses (void)
@@ -104,10 +104,10 @@ test_long_address (void)
   g_assert_cmpuint (strlen (error->message), <, 300);
 }
 
-static HostFixture *
-fixture_new (void)
+static Fixture *
+pci_fixture (void)
 {
-  HostFixture *f = host_fixture_new ();
+  Fixture *f = host_fixture_new ();
 
   fake_add_device (f->k, "0000:3b:00.0", NIC_MODALIAS, "40", "mlx5_core");
   fake_add_device (f->k, "0001:3b:00.1", NIC_MODALIAS, "90", NULL);
@@ -132,7 +132,7 @@ test_which_devices_are_meant (void)
       {"0000:04:*", DISK},
   };
 
-  g_autoptr (HostFixture) f = fixture_new ();
+  g_autoptr (Fixture) f = pci_fixture ();
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autoptr (GError) error = NULL;
     g_test_message ("%s", cases[i].text);
@@ -157,7 +157,7 @@ test_no_device_is_meant (void)
       {"eth0", VV_ERROR_INVALID, "'eth0' is no PCI address*"},
   };
 
-  g_autoptr (HostFixture) f = fixture_new ();
+  g_autoptr (Fixture) f = pci_fixture ();
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autoptr (GError) error = NULL;
     g_assert_null (vv_pci_addresses (f->host, cases[i].text, &error));
@@ -166,7 +166,7 @@ test_no_device_is_meant (void)
 }
 
 static VvPciDevice *
-open_device (const HostFixture *f, const char *address)
+open_device (const Fixture *f, const char *address)
 {
   g_autoptr (GError) error = NULL;
   VvPciDevice *device = vv_pci_device_open (f->host, address, &error);
@@ -178,7 +178,7 @@ open_device (const HostFixture *f, const char *address)
 static void
 test_attributes (void)
 {
-  g_autoptr (HostFixture) f = fixture_new ();
+  g_autoptr (Fixture) f = pci_fixture ();
   g_autofree char *physfn = fake_device_path (NIC, "physfn");
 
   fake_link (f->k, physfn, "../0000:3b:00.0");
@@ -199,11 +199,10 @@ test_override (void)
   static const struct {
     const char *text, *override;
   } cases[] = {{"(null)\n", NULL}, {"(null)", NULL}, {"\n", NULL}, {"", NULL}, {"vfio-pci\n", "vfio-pci"}};
-  g_autoptr (HostFixture) f = fixture_new ();
-  g_autofree char *path = fake_device_path (NIC, "driver_override");
+  g_autoptr (Fixture) f = pci_fixture ();
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
-    fake_write (f->k, path, cases[i].text);
+    fake_write_device (f->k, NIC, "driver_override", cases[i].text);
     g_autoptr (VvPciDevice) d = open_device (f, NIC);
     g_assert_cmpstr (d->now.override, ==, cases[i].override);
   }
@@ -212,13 +211,12 @@ test_override (void)
 static void
 test_reload (void)
 {
-  g_autoptr (HostFixture) f = fixture_new ();
+  g_autoptr (Fixture) f = pci_fixture ();
   g_autoptr (VvPciDevice) d = open_device (f, NIC);
   g_autoptr (GError) error = NULL;
-  g_autofree char *dev = fake_device_path (NIC, "vfio-dev/vfio3/dev");
   g_autofree char *driver = fake_device_path (NIC, "driver");
 
-  fake_write (f->k, dev, "241:3");
+  fake_write_device (f->k, NIC, "vfio-dev/vfio3/dev", "241:3");
   fake_remove (f->k, driver);
   g_assert_true (vv_pci_device_reload (d, &error));
   g_assert_no_error (error);
@@ -231,7 +229,7 @@ test_reload (void)
 static void
 test_gone_is_gone (void)
 {
-  g_autoptr (HostFixture) f = fixture_new ();
+  g_autoptr (Fixture) f = pci_fixture ();
   g_autoptr (VvPciDevice) d = open_device (f, NIC);
   g_autoptr (GError) error = NULL;
 
@@ -244,7 +242,7 @@ test_gone_is_gone (void)
 static void
 test_half_a_device (void)
 {
-  g_autoptr (HostFixture) f = fixture_new ();
+  g_autoptr (Fixture) f = pci_fixture ();
   g_autoptr (GError) error = NULL;
   g_autofree char *modalias = fake_device_path (NIC, "modalias");
 
@@ -258,7 +256,7 @@ test_half_a_device (void)
 static void
 test_group_members (void)
 {
-  g_autoptr (HostFixture) f = fixture_new ();
+  g_autoptr (Fixture) f = pci_fixture ();
 
   fake_add_device (f->k, "0000:3b:00.2", NIC_MODALIAS, NIC_GROUP, NULL);
   fake_add_device (f->k, "0000:05:00.0", NIC_MODALIAS, NULL, NULL);

@@ -11,7 +11,7 @@
 
 #include "libvirt-version.h"
 #include "hand-over.h"
-#include "nic-fixture.h"
+#include "fixture.h"
 
 #define DEBIAN_12 VV_LIBVIRT_VERSION (9, 0, 0)
 #define GROUP "change"
@@ -138,10 +138,8 @@ static Fixture *
 ticking_fixture (void)
 {
   kernel = NULL; /* that of the test before is gone */
-  Fixture *f = fixture_new ();
-  g_autofree char *path = fake_device_path (NIC, "reset_method");
+  Fixture *f = fixture_with_flr ();
 
-  fake_write (f->k, path, "flr\n");
   kernel = f->k;
   return f;
 }

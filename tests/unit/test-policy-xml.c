@@ -11,7 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "host-fixture.h"
+#include "fixture.h"
 
 #define MAIN VV_LIBVIRT_DIR "/vfio-variant.xml"
 #define FOLDER VV_LIBVIRT_DIR "/vfio-variant.d"
@@ -208,7 +208,7 @@ test_globs_are_those_of_the_command (void)
 {
   static const char *const texts[] = {"*",          "0000:*",  "3b:*", "*.0",  "*:00.?",  "0000:?[4b]:00.*",
                                       "[0-4]*:*:*", "3b:00.1", "04:*", "*3b*", "10000:*", "*:04:00.0"};
-  g_autoptr (HostFixture) f = host_fixture_new ();
+  g_autoptr (Fixture) f = host_fixture_new ();
 
   fake_add_device (f->k, "10000:04:00.0", DISK_MODALIAS, NULL, NULL);
   g_autoptr (GPtrArray) all = vv_pci_addresses (f->host, "*", NULL);
@@ -231,7 +231,7 @@ test_globs_are_those_of_the_command (void)
 
 /* "NAME" or "NAME: problem", one file on a line, names and problems without the root */
 static char *
-told (const HostFixture *f, const VvPolicy *policy)
+told (const Fixture *f, const VvPolicy *policy)
 {
   g_autoptr (GString) text = g_string_new (NULL);
 
@@ -245,7 +245,7 @@ told (const HostFixture *f, const VvPolicy *policy)
 }
 
 static void
-assert_files (const HostFixture *f, const char *expected)
+assert_files (const Fixture *f, const char *expected)
 {
   g_autoptr (VvPolicy) policy = vv_policy_read (f->host);
   g_autofree char *files = told (f, policy);
@@ -256,7 +256,7 @@ assert_files (const HostFixture *f, const char *expected)
 static void
 test_no_files (void)
 {
-  g_autoptr (HostFixture) f = host_fixture_new ();
+  g_autoptr (Fixture) f = host_fixture_new ();
 
   assert_files (f, "");
   fake_mkdir (f->k, FOLDER);
@@ -266,7 +266,7 @@ test_no_files (void)
 static void
 test_order (void)
 {
-  g_autoptr (HostFixture) f = host_fixture_new ();
+  g_autoptr (Fixture) f = host_fixture_new ();
   static const char *const names[] = {FOLDER "/b.xml", FOLDER "/10-a.xml", MAIN, FOLDER "/9.xml",
                                       FOLDER "/B.xml"};
   static const char *const passed_over[] = {"x.xml~", "x.xml.bak",      ".x.xml", "README",
@@ -289,7 +289,7 @@ test_order (void)
 static void
 test_broken (void)
 {
-  g_autoptr (HostFixture) f = host_fixture_new ();
+  g_autoptr (Fixture) f = host_fixture_new ();
 
   fake_write (f->k, MAIN, POLICY ("<device vendor='0x1234' driver='a'/>\n <device driver='a'/>"));
   fake_write (f->k, FOLDER "/a.xml", "<vfio-variant>");
@@ -314,7 +314,7 @@ test_broken (void)
 }
 
 static void
-change_mode (const HostFixture *f, const char *path, mode_t mode)
+change_mode (const Fixture *f, const char *path, mode_t mode)
 {
   g_autofree char *full = g_build_filename (f->k->root, path, NULL);
 
@@ -324,7 +324,7 @@ change_mode (const HostFixture *f, const char *path, mode_t mode)
 static void
 test_others_can_write (void)
 {
-  g_autoptr (HostFixture) f = host_fixture_new ();
+  g_autoptr (Fixture) f = host_fixture_new ();
 
   fake_write (f->k, MAIN, POLICY (""));
   fake_write (f->k, FOLDER "/a.xml", POLICY ("<default driver='b'/>"));
@@ -347,7 +347,7 @@ test_others_can_write (void)
 static void
 test_owner (void)
 {
-  g_autoptr (HostFixture) f = host_fixture_new ();
+  g_autoptr (Fixture) f = host_fixture_new ();
   g_autofree char *full = g_build_filename (f->k->root, MAIN, NULL);
 
   if (geteuid () != 0) {
@@ -377,7 +377,7 @@ see_all (gboolean on)
 static void
 test_unreadable (void)
 {
-  g_autoptr (HostFixture) f = host_fixture_new ();
+  g_autoptr (Fixture) f = host_fixture_new ();
 
   fake_write (f->k, MAIN, POLICY (""));
   fake_mkdir (f->k, FOLDER);
@@ -396,7 +396,7 @@ test_unreadable (void)
 static void
 test_unread (void)
 {
-  g_autoptr (HostFixture) f = host_fixture_new ();
+  g_autoptr (Fixture) f = host_fixture_new ();
 
   fake_write (f->k, MAIN, "<vfio-variant>");
   fake_write (f->k, FOLDER "/a.xml", POLICY (""));
@@ -415,7 +415,7 @@ test_unread (void)
 static void
 test_names (void)
 {
-  g_autoptr (HostFixture) f = host_fixture_new ();
+  g_autoptr (Fixture) f = host_fixture_new ();
 
   fake_write (f->k, FOLDER "/a\n.xml", POLICY (""));
   fake_write (f->k, FOLDER "/\xff.xml", POLICY (""));
@@ -452,7 +452,7 @@ test_bounds (void)
 static void
 test_bounds_of_files (void)
 {
-  g_autoptr (HostFixture) f = host_fixture_new ();
+  g_autoptr (Fixture) f = host_fixture_new ();
   g_autofree char *blanks = g_strnfill (VV_POLICY_FILE_LIMIT + 1, ' ');
 
   fake_write (f->k, MAIN, blanks);

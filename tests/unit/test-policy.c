@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "nic-fixture.h"
+#include "fixture.h"
 #include "policy-xml.h"
 
 #define ALL "special_vfio_pci mlx5_vfio_pci vfio_pci"

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "domain-life.h"
-#include "nic-fixture.h"
+#include "fixture.h"
 
 #define ONE "11111111-f6a4-8304-79aa-97f2502e193f"
 #define TWO "22222222-f6a4-8304-79aa-97f2502e193f"

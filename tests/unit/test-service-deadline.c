@@ -330,10 +330,9 @@ static void
 test_busy_device (void)
 {
   g_autoptr (Fixture) f = fixture_without_service ();
-  g_autofree char *class = fake_device_path (DISK, "class");
   g_autofree char *fifo = busy_device = new_fifo (f);
 
-  fake_write (f->k, class, "0x010802\n");
+  fake_write_device (f->k, DISK, "class", "0x010802\n");
   start (f);
   g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
   g_autoptr (LibvirtActor) other = new_libvirt (f);

@@ -338,7 +338,6 @@ test_much_that_failed (void)
 {
   g_autoptr (Fixture) f = fixture_without_service ();
   g_autoptr (GString) aliases = g_string_new (NULL);
-  g_autofree char *hook = below (f, VV_LIBVIRT_HOOKS_DIR "/nodedev");
 
   for (guint i = 0; i < 5; i++) {
     g_autofree char *name = g_strdup_printf ("wordy%u", i);
@@ -346,9 +345,7 @@ test_much_that_failed (void)
     g_string_append_printf (aliases, "alias vfio_pci:v000015B3d*sv*sd*bc*sc*i* %s\n", name);
   }
   fake_write (f->k, "lib/modules/" FAKE_RELEASE "/modules.alias", aliases->str);
-  fake_write (f->k, VV_LIBVIRT_HOOKS_DIR "/nodedev",
-              "#!/bin/sh\nhead -c 5000 /dev/zero | tr '\\0' w\nexit 1\n");
-  g_assert_cmpint (g_chmod (hook, 0755), ==, 0);
+  fake_script (f->k, VV_LIBVIRT_HOOKS_DIR "/nodedev", "head -c 5000 /dev/zero | tr '\\0' w\nexit 1");
   start (f);
   g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
   detach (f, libvirt);

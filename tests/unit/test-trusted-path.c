@@ -7,12 +7,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "host-fixture.h"
+#include "fixture.h"
 
 #define NOBODY 65534
 
 static void
-set_mode (const HostFixture *f, const char *path, mode_t mode)
+set_mode (const Fixture *f, const char *path, mode_t mode)
 {
   g_autofree char *full = g_build_filename (f->k->root, path, NULL);
 
@@ -21,7 +21,7 @@ set_mode (const HostFixture *f, const char *path, mode_t mode)
 
 /* @fault: (nullable): a pattern; NULL: there is none */
 static void
-assert_fault (const HostFixture *f, const char *path, const char *fault)
+assert_fault (const Fixture *f, const char *path, const char *fault)
 {
   g_autofree char *full = g_build_filename (f->k->root, path, NULL);
   g_autofree char *found = vv_trusted_path_fault (f->host, full);
@@ -33,10 +33,10 @@ assert_fault (const HostFixture *f, const char *path, const char *fault)
     g_assert_null (found);
 }
 
-static HostFixture *
-fixture_new (void)
+static Fixture *
+links_fixture (void)
 {
-  HostFixture *f = host_fixture_new ();
+  Fixture *f = host_fixture_new ();
 
   fake_write (f->k, "a/b/c/file", "x\n");
   fake_mkdir (f->k, "links");
@@ -50,7 +50,7 @@ static void
 test_links (void)
 {
   static const char *const ways[] = {"a", "a/b", "a/b/c", "a/b/c/file", "a/b/x", "links"};
-  g_autoptr (HostFixture) f = fixture_new ();
+  g_autoptr (Fixture) f = links_fixture ();
 
   assert_fault (f, "links/file", NULL);
   for (gsize i = 0; i < G_N_ELEMENTS (ways); i++) {
@@ -66,7 +66,7 @@ static void
 test_link_of_others (void)
 {
   static const char *const ways[] = {"links/file", "links/directory", "a/b", "a/b/c/file"};
-  g_autoptr (HostFixture) f = fixture_new ();
+  g_autoptr (Fixture) f = links_fixture ();
 
   if (geteuid () != 0) {
     g_test_skip ("needs root");
@@ -86,7 +86,7 @@ test_link_of_others (void)
 static void
 test_sticky (void)
 {
-  g_autoptr (HostFixture) f = fixture_new ();
+  g_autoptr (Fixture) f = links_fixture ();
 
   set_mode (f, "a", 01777);
   set_mode (f, "a/b", 01777);
@@ -106,7 +106,7 @@ test_sticky (void)
 static void
 test_sysroot (void)
 {
-  g_autoptr (HostFixture) f = host_fixture_new ();
+  g_autoptr (Fixture) f = host_fixture_new ();
   g_autofree char *inner = g_build_filename (f->k->root, "inner", NULL);
   g_autofree char *outer = g_build_filename (f->k->root, "outer/file", NULL);
 
@@ -127,7 +127,7 @@ test_sysroot (void)
 static void
 test_leads_nowhere (void)
 {
-  g_autoptr (HostFixture) f = fixture_new ();
+  g_autoptr (Fixture) f = links_fixture ();
 
   fake_link (f->k, "links/loop", "loop");
   fake_link (f->k, "links/dangling", "nothing");

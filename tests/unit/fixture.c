@@ -1,14 +1,32 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "nic-fixture.h"
+#include "fixture.h"
 
+#include "fake-migration.h"
+#include "migration.h"
 #include "recovery.h"
 
 void
 fixture_free (Fixture *f)
 {
-  vv_context_free (f->s);
+  vv_domain_free (f->domain);
+  if (f->s)
+    vv_context_free (f->s);
+  else
+    vv_host_free (f->host);
   fake_free (f->k);
   g_free (f);
+}
+
+Fixture *
+host_fixture_new (void)
+{
+  Fixture *f = g_new0 (Fixture, 1);
+  g_autoptr (GError) error = NULL;
+
+  f->k = fake_standard ();
+  f->host = vv_host_new (f->k->root, NULL, &error);
+  g_assert_no_error (error);
+  return f;
 }
 
 Fixture *
@@ -20,7 +38,26 @@ fixture_new (void)
   f->k = fake_standard ();
   f->s = vv_context_new (f->k->root, NULL, TRUE, &error);
   g_assert_no_error (error);
+  f->host = f->s->host;
   vv_recover (f->s);
+  return f;
+}
+
+Fixture *
+fixture_with_flr (void)
+{
+  Fixture *f = fixture_new ();
+
+  fake_write_device (f->k, NIC, "reset_method", "flr pm\n");
+  return f;
+}
+
+Fixture *
+fixture_under (const char *options)
+{
+  Fixture *f = fixture_new ();
+
+  set_policy (f, options);
   return f;
 }
 
@@ -84,11 +121,26 @@ assert_no_entry (const Fixture *f)
 }
 
 void
+set_policy (const Fixture *f, const char *options)
+{
+  g_autofree char *rule = g_strdup_printf ("<device address='" NIC "' %s/>\n", options);
+
+  fake_policy (f->s, rule);
+  fake_migration ("");
+}
+
+void
+note_answer (const Fixture *f, const char *driver, gboolean can)
+{
+  const VvMigration m = {.stop_copy = can};
+
+  g_assert_true (vv_migration_store (f->s->journal, driver, NIC_MODALIAS, &m, NULL));
+}
+
+void
 set_override (const Fixture *f, const char *override)
 {
-  g_autofree char *path = fake_device_path (NIC, "driver_override");
-
-  fake_write (f->k, path, override);
+  fake_write_device (f->k, NIC, "driver_override", override);
 }
 
 /* As an older or another tool leaves it */
