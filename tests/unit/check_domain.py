@@ -4,7 +4,7 @@ import os
 import shutil
 import time
 
-from programs import COMMAND, DISK, MODALIAS, NIC, ON_VFIO, exits, needs_namespace, run
+from programs import COMMAND, DISK, MODALIAS, NIC, ON_VFIO, exits, needs_namespace, put_in_a_bridge, run
 from tap import Skip, equal
 from well import (IOMMUFD, LIBVIRT, LIBVIRT_PID, MODULES, QEMU, RELEASE, UUID, Well, check, check_domain, depmod,
                   document, domain, emulator, expect, hostdev, lacks, status, triggers)
@@ -127,10 +127,7 @@ def devices_that_nobody_manages():
 def use_by_the_host():
     with Well() as host:
         lacks(check(host, NIC), "in-use-host")
-        os.makedirs(host.path(host.device("net/ens1")))
-        os.makedirs(host.path("sys/class/net"))
-        host.link("sys/class/net/ens1", f"../../devices/pci0000:00/0000:00:01.0/{NIC}/net/ens1")
-        host.link("sys/class/net/ens1/master", "../br0")
+        put_in_a_bridge(host)
         expect(check(host, NIC), "in-use-host", "warning", "ens1 is part of br0", "bind' refuses", subject=NIC)
         host.policy("<device address='3b:00.1' host-use='warn'/>")
         expect(check(host, NIC), "in-use-host", "warning", "vfio-variant.xml:2 lets it be taken", subject=NIC)

@@ -40,6 +40,20 @@ class Host:
         with open(self.path(path), "w", encoding="utf-8") as file:
             file.write(text)
 
+    def link(self, path, target):
+        os.makedirs(os.path.dirname(self.path(path)), exist_ok=True)
+        if os.path.lexists(self.path(path)):
+            os.unlink(self.path(path))
+        os.symlink(target, self.path(path))
+
+    def device(self, file, address=NIC):
+        return f"sys/devices/pci0000:00/0000:00:01.0/{address}/{file}"
+
+    def journal(self, address=NIC, modalias=MODALIAS, **more):
+        values = {"address": address, "modalias": modalias, "state": "detached", "home-known": "true",
+                  "home-driver": "mlx5_core", **{key.replace("_", "-"): value for key, value in more.items()}}
+        self.write(f"run/vfio-variant/{address}", "[device]\n" + "".join(f"{k}={v}\n" for k, v in values.items()))
+
     def policy(self, rules, name="vfio-variant.xml"):
         """Writes a file of the policy, its rules from line 2 on; returns its path as a look sees it."""
         self.write(f"{LIBVIRT_DIR}/{name}".lstrip("/"), f"<vfio-variant>\n{rules}\n</vfio-variant>\n")
@@ -61,6 +75,14 @@ class Host:
     def look(self, *arguments):
         """A read-only command below the fake host's root."""
         return run(COMMAND, arguments[0], "--sysroot", self.root, *arguments[1:])
+
+    def json(self, command, *arguments, code=0):
+        """What a look prints as JSON."""
+        return json_of(self.look(command, "--json", *arguments), command, code)
+
+    def json_inside(self, command, *arguments, code=0):
+        """The same of a command for which this is the running system."""
+        return json_of(self.inside(COMMAND, command, "--json", *arguments), command, code)
 
     def entering(self, *program, read_only_run=False):
         """What to run instead of a program so that for it this is the running system."""
@@ -189,13 +211,11 @@ STATUS = {
 QUIET = {**STATUS, "holding": [], "held": durations(0, 0), "own": durations(0, 0), "changes": []}
 
 
-def use_by_the_host(host):
+def put_in_a_bridge(host):
     """NIC's network interface is part of a bridge."""
-    place = f"devices/pci0000:00/0000:00:01.0/{NIC}/net/ens1"
-    os.makedirs(host.path(f"sys/{place}"))
-    os.makedirs(host.path("sys/class/net"), exist_ok=True)
-    os.symlink(f"../../{place}", host.path("sys/class/net/ens1"))
-    os.symlink("../br0", host.path("sys/class/net/ens1/master"))
+    os.makedirs(host.path(host.device("net/ens1")))
+    host.link("sys/class/net/ens1", f"../../devices/pci0000:00/0000:00:01.0/{NIC}/net/ens1")
+    host.link("sys/class/net/ens1/master", "../br0")
 
 
 def needs_namespace():
@@ -233,6 +253,14 @@ def exits(result, code, *texts):
     assert result.returncode == code, f"exit {result.returncode}, not {code}: {printed[:2000]}"
     for text in texts:
         assert text in printed, f"{text!r} is not in: {printed[:2000]}"
+
+
+def json_of(result, command, code=0):
+    """What a command has printed, which its schema allows."""
+    exits(result, code)
+    found = json.loads(result.stdout)
+    valid(found, f"{'change' if command in ('bind', 'restore') else command}.schema.json")
+    return found
 
 
 def valid(document, schema):

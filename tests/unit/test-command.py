@@ -11,8 +11,8 @@ import re
 import shutil
 import subprocess
 
-from programs import (COMMAND, DAEMON, DISK, KEY, NIC, ON_VFIO, SCHEMAS, Host, as_nobody, exits, needs_namespace, run,
-                      valid)
+from programs import (COMMAND, DAEMON, DISK, KEY, MODALIAS, NIC, ON_VFIO, SCHEMAS, Host, as_nobody, exits, json_of,
+                      needs_namespace, run, valid)
 from tap import equal, run_tests
 
 
@@ -49,10 +49,7 @@ def list_of_nothing_says_so():
 
 def list_json():
     with Host() as host:
-        result = host.look("list", "--json", "--all")
-        exits(result, 0)
-        rows = json.loads(result.stdout)
-        valid(rows, "list.schema.json")
+        rows = host.json("list", "--all")
         equal([row["device"] for row in rows], [DISK, ON_VFIO, NIC])
         nic = rows[2]
         equal(nic["native"], "mlx5_core")
@@ -69,17 +66,16 @@ def list_json():
 def list_shows_who_can_migrate():
     """What probe noted: of the driver that the device is on for VFIO, else of the best one."""
     def shown(host):
-        rows = json.loads(host.look("list", "--json", NIC).stdout)
-        valid(rows, "list.schema.json")
+        rows = host.json("list", NIC)
         return rows[0]["migratable"], host.look("list", NIC).stdout.split()[-1]
 
     def noted(host, driver, stop_copy, logs="dma-logging=true"):
-        host.write(f"run/vfio-variant/migration-{driver}-{KEY[5:]}",
-                   f"[migration]\ndriver={driver}\nmodalias={KEY[5:]}\nstop-copy={stop_copy}\np2p=false\n"
+        host.write(f"run/vfio-variant/migration-{driver}-{MODALIAS}",
+                   f"[migration]\ndriver={driver}\nmodalias={MODALIAS}\nstop-copy={stop_copy}\np2p=false\n"
                    f"pre-copy=false\n{logs}\n")
 
     def needs_iommufd(host):
-        return json.loads(host.look("list", "--json", NIC).stdout)[0]["needs_iommufd"]
+        return host.json("list", NIC)[0]["needs_iommufd"]
 
     with Host() as host:
         noted(host, "mlx5_vfio_pci", "true")
@@ -96,23 +92,19 @@ def list_shows_who_can_migrate():
             noted(host, "mlx5_vfio_pci", "true", "dma-logging=false" + more)
             equal(shown(host), (None, "iommufd"))
             equal(needs_iommufd(host), True)
-        entry = (f"[device]\naddress={NIC}\nmodalias={KEY[5:]}\nstate=detached\nhome-known=true\ndomain=vm1\n"
-                 "domain-uuid=u\nrequested=iommufd=%s\n")
         for iommufd, told in (("yes", (True, "yes")), ("no", (False, "no")), ("x", (None, "iommufd"))):
-            host.write(f"run/vfio-variant/{NIC}", entry % iommufd)  # the truth about its domain
+            host.journal(domain="vm1", domain_uuid="u", requested=f"iommufd={iommufd}")  # the truth about its domain
             equal(shown(host), told)
         os.unlink(host.path(f"run/vfio-variant/{NIC}"))
         noted(host, "mlx5_vfio_pci", "true", "dma-logging=false\niommu-logging=false")
         equal(shown(host), (False, "no"))
         equal(needs_iommufd(host), False)
-        host.write(f"run/vfio-variant/migration-mlx5_vfio_pci-{KEY[5:]}", "damaged")
+        host.write(f"run/vfio-variant/migration-mlx5_vfio_pci-{MODALIAS}", "damaged")
         equal(shown(host), (None, "-"))
 
         noted(host, "mlx5_vfio_pci", "true")  # on another driver, which has not been asked
-        device = f"sys/devices/pci0000:00/0000:00:01.0/{NIC}"
-        os.unlink(host.path(f"{device}/driver"))
-        os.symlink("../../../../bus/pci/drivers/special-vfio", host.path(f"{device}/driver"))
-        os.makedirs(host.path(f"{device}/vfio-dev/vfio41"))
+        host.link(host.device("driver"), "../../../../bus/pci/drivers/special-vfio")
+        os.makedirs(host.path(host.device("vfio-dev/vfio41")))
         equal(shown(host), (None, "-"))
         noted(host, "special-vfio", "true")
         equal(shown(host), (True, "yes"))
@@ -120,13 +112,10 @@ def list_shows_who_can_migrate():
 
 def list_shows_the_journal():
     with Host() as host:
-        host.write(f"run/vfio-variant/{NIC}",
-                   f"[device]\naddress={NIC}\nmodalias={KEY[5:]}\nstate=detached\nhome-known=true\n"
-                   "home-driver=old_native\ndomain=vm \"1\"\\n\ndomain-uuid=77\nin-use=true\n")
+        host.journal(home_driver="old_native", domain='vm "1"\\n', domain_uuid="77", in_use="true")
         host.write(f"run/vfio-variant/{DISK}", "damaged")
         exits(host.look("list"), 0, "old_native", "is not readable as a journal entry (damaged)", DISK)
-        rows = json.loads(host.look("list", "--json", NIC).stdout)
-        valid(rows, "list.schema.json")
+        rows = host.json("list", NIC)
         equal(rows[0]["domain"], 'vm "1"\n')
         equal((rows[0]["state"], rows[0]["native"], rows[0]["domain_running"]), ("detached", "old_native", True))
 
@@ -158,12 +147,11 @@ def match_shows_a_tie():
         equal(lines[1:], [f"1 z_vfio 5 wildcards {pattern} modules.alias module, not loaded; tie with a_vfio",
                           f"2 a_vfio 5 wildcards {pattern} modules.alias module, not loaded; tie with z_vfio",
                           "3 vfio-pci 7 wildcards vfio_pci:v*d*sv*sd*bc*sc*i* modules.alias"])
-        found = json.loads(host.look("match", "--json", NIC).stdout)
-        valid(found, "match.schema.json")
+        found = host.json("match", NIC)
         equal([(c["module"], c["tie"]) for c in found["candidates"]],
               [("z_vfio", True), ("a_vfio", True), ("vfio_pci", False)])
         host.write("etc/modprobe.d/test.conf", "blacklist z_vfio\n")
-        found = json.loads(host.look("match", "--json", NIC).stdout)
+        found = host.json("match", NIC)
         equal([(c["module"], c["tie"]) for c in found["candidates"]], [("a_vfio", False), ("vfio_pci", False)])
 
 
@@ -185,8 +173,7 @@ def match_below_a_root_has_the_command_line_in_there():
         look = [COMMAND, "match", "--json", "--sysroot", host.root, NIC]
         result = run("unshare", "--mount", "--propagation", "private", "sh", "-c",
                      f"mount --bind {host.path('running')} /proc/cmdline && exec \"$@\"", "sh", *look)
-        exits(result, 0)
-        found = json.loads(result.stdout)
+        found = json_of(result, "match")
         equal([candidate["module"] for candidate in found["candidates"]], ["special_vfio_pci", "vfio_pci"])
         equal([out["module"] for out in found["excluded"]], ["mlx5_vfio_pci"])
 
@@ -194,12 +181,9 @@ def match_below_a_root_has_the_command_line_in_there():
 def match_json():
     with Host() as host:
         host.write("etc/modprobe.d/test.conf", "blacklist special_vfio_pci\n")
-        result = host.look("match", "--json", "pci_0000_3b_00_1")
-        exits(result, 0)
-        found = json.loads(result.stdout)
-        valid(found, "match.schema.json")
+        found = host.json("match", "pci_0000_3b_00_1")
         equal(found["device"], NIC)
-        equal(found["modalias"], KEY[5:])
+        equal(found["modalias"], MODALIAS)
         equal(found["key"], KEY)
         equal(found["candidates"][0],
               {"rank": 1, "module": "mlx5_vfio_pci", "driver": None,
@@ -210,8 +194,7 @@ def match_json():
 
 def match_json_of_several_is_an_array():
     with Host() as host:
-        found = json.loads(host.look("match", "--json", "*", NIC).stdout)
-        valid(found, "match.schema.json")
+        found = host.json("match", "*", NIC)
         equal([one["device"] for one in found], [DISK, ON_VFIO, NIC])  # each once
         exits(host.look("match", "*"), 0, DISK, ON_VFIO, NIC)
 
@@ -227,8 +210,7 @@ def match_warns_of_missing_tables():
         shutil.rmtree(host.path("lib/modules"))
         result = host.look("match", "--json", NIC)
         exits(result, 0, "warning: ", "only the generic driver is sure to be found")
-        found = json.loads(result.stdout)
-        valid(found, "match.schema.json")
+        found = json_of(result, "match")
         equal([one["source"] for one in found["candidates"]], ["default"])
         equal(found["candidates"][0]["wildcards"], None)
 
@@ -243,8 +225,7 @@ def match_of_another_kernel():
 
 def match_tells_the_rule():
     with Host() as host:
-        found = json.loads(host.look("match", "--json", NIC).stdout)
-        valid(found, "match.schema.json")
+        found = host.json("match", NIC)
         equal({name: found[name] for name in ("rule", "drivers", "fallback", "migratable", "unmanaged", "host_use",
                                                 "at_boot")},
               {"rule": None, "drivers": ["auto"], "fallback": "next", "migratable": "ignore", "unmanaged": "ignore",
@@ -253,11 +234,8 @@ def match_tells_the_rule():
         path = host.policy(f"<device address='{NIC}' driver='mlx5_vfio_pci generic' fallback='none'/>\n"
                            "<default host-use='warn' unmanaged='manage' migratable='prefer'/>")
         result = host.look("match", "--json", NIC, DISK)
-        exits(result, 0)
         equal(result.stderr, "")
-        found = json.loads(result.stdout)
-        valid(found, "match.schema.json")
-        nic, disk = found
+        nic, disk = json_of(result, "match")
         equal(nic["rule"], {"file": path, "line": 2})
         equal((nic["drivers"], nic["fallback"], nic["migratable"], nic["unmanaged"], nic["host_use"]),
               (["mlx5_vfio_pci", "generic"], "none", "prefer", "manage", "warn"))
@@ -281,8 +259,7 @@ def match_under_every_term():
                              "at-boot": ["no", "yes"]}.items():
             for value in values:
                 host.policy(f"<device address='{NIC}' {name}='{value}'/>")
-                found = json.loads(host.look("match", "--json", NIC).stdout)
-                valid(found, "match.schema.json")
+                found = host.json("match", NIC)
                 equal(found[name.replace("-", "_")], value)
 
 
@@ -291,15 +268,13 @@ def match_of_nothing_left():
         path = host.policy("<device class='0x01' driver='generic' migratable='require' fallback='none'/>")
         exits(host.look("match", DISK), 0, f"out: it cannot migrate, which policy {path}:2 requires",
               "no VFIO driver is left")
-        found = json.loads(host.look("match", "--json", DISK).stdout)
-        valid(found, "match.schema.json")
+        found = host.json("match", DISK)
         equal(found["candidates"], [])
 
 
 def list_shows_the_best_by_the_policy():
     def best(host):
-        rows = json.loads(host.look("list", "--json", NIC).stdout)
-        valid(rows, "list.schema.json")
+        rows = host.json("list", NIC)
         return rows[0]["best_module"], host.look("list", NIC).stdout.splitlines()[1].split()[3]
 
     with Host() as host:
@@ -319,13 +294,12 @@ def a_broken_policy_is_warned_of_and_ignored():
         for command in ("list", "match"):
             result = host.look(command, "--json", NIC)
             exits(result, 0, f"vfio-variant: warning: policy: {path}:2:", "fallback", "nothing in it counts")
-            found = json.loads(result.stdout)
-            valid(found, f"{command}.schema.json")
+            found = json_of(result, command)
         equal(found["rule"], {"file": later, "line": 2})  # what is right counts
         os.chmod(later, 0o666)
         result = host.look("match", "--json", NIC)
         exits(result, 0, f"warning: policy: {later}: its group or others can write it")
-        equal(json.loads(result.stdout)["rule"], None)
+        equal(json_of(result, "match")["rule"], None)
 
 
 def wrong_usage_exits_2():

@@ -17,10 +17,9 @@ import signal
 import subprocess
 import time
 
-from programs import COMMAND, DISK, MODALIAS, NIC, ON_VFIO, Host, exits, needs_namespace, run, valid
+from programs import COMMAND, DISK, MODALIAS, NIC, ON_VFIO, Host, exits, json_of, needs_namespace, run, valid
 from tap import Skip, equal, run_tests
 
-DEVICE_FOLDER = "sys/devices/pci0000:00/0000:00:01.0"
 ENTRY = (f"[device]\naddress={NIC}\nmodalias={MODALIAS}\nstate=detached\nhome-known=true\nhome-driver=mlx5_core\n"
          "domain=vm1\n")
 DEADLINE_S = 20
@@ -28,12 +27,11 @@ DEADLINE_S = 20
 
 def share_group(host, member, device):
     """The member moves into the IOMMU group of the device."""
-    number = os.path.basename(os.readlink(host.path(f"{DEVICE_FOLDER}/{device}/iommu_group")))
-    before = os.path.basename(os.readlink(host.path(f"{DEVICE_FOLDER}/{member}/iommu_group")))
+    number = os.path.basename(os.readlink(host.path(host.device("iommu_group", device))))
+    before = os.path.basename(os.readlink(host.path(host.device("iommu_group", member))))
     link = host.path(f"sys/kernel/iommu_groups/{before}/devices/{member}")
     os.rename(link, host.path(f"sys/kernel/iommu_groups/{number}/devices/{member}"))
-    os.unlink(host.path(f"{DEVICE_FOLDER}/{member}/iommu_group"))
-    os.symlink(f"../../../../kernel/iommu_groups/{number}", host.path(f"{DEVICE_FOLDER}/{member}/iommu_group"))
+    host.link(host.device("iommu_group", member), f"../../../../kernel/iommu_groups/{number}")
 
 
 # --- columns and names ---
@@ -44,7 +42,7 @@ def list_shows_the_columns_asked_for():
         lines = host.look("list", "--output", "now,DEVICE", NIC).stdout.splitlines()
         equal([line.split() for line in lines], [["NOW", "DEVICE"], ["mlx5_core", NIC]])
         equal(host.look("list", "-n", "-o", "GROUP,VIABLE,PF,OVERRIDE", NIC).stdout.split(), ["41", "yes", "-", "-"])
-        host.write(f"{DEVICE_FOLDER}/{NIC}/driver_override", "vfio-pci\n")
+        host.write(host.device("driver_override"), "vfio-pci\n")
         equal(host.look("list", "-n", "-o", "OVERRIDE", NIC).stdout.strip(), "vfio-pci")
         for columns in ("DEVICE,", "DEVICE,WEIGHT"):
             exits(host.look("list", "--output", columns), 2, "is no column; there are DEVICE,NAME,NATIVE")
@@ -56,11 +54,10 @@ def list_tells_who_could_not_be_given_out():
     with Host() as host:
         share_group(host, DISK, NIC)
         equal(host.look("list", "-n", "-o", "DEVICE,VIABLE", NIC).stdout.split(), [NIC, "no"])
-        found = json.loads(host.look("list", "--json", NIC).stdout)
-        valid(found, "list.schema.json")
+        found = host.json("list", NIC)
         equal(found[0]["viable"], False)
         shutil.rmtree(host.path("sys/kernel/iommu_groups"))
-        os.unlink(host.path(f"{DEVICE_FOLDER}/{NIC}/iommu_group"))
+        os.unlink(host.path(host.device("iommu_group")))
         equal(host.look("list", "-n", "-o", "VIABLE,GROUP", NIC).stdout.split(), ["no", "-"])
 
 
@@ -82,8 +79,7 @@ def list_knows_names():
                        COMMAND, "list", "--sysroot", host.root, *arguments)
 
         exits(names("-n", "-o", "NAME", NIC), 0, "Vendor Virtual Function")
-        found = json.loads(names("--json", "--all").stdout)
-        valid(found, "list.schema.json")
+        found = json_of(names("--json", "--all"), "list")
         equal({row["device"]: row["name"] for row in found}, {NIC: "Vendor Virtual Function", DISK: None, ON_VFIO: None})
         equal(names("-n", "-o", "NAME", DISK).stdout.strip(), "-")
 
@@ -101,8 +97,7 @@ def tree_shows_whole_groups():
         equal([line.split()[3] for line in lines[2:] if "group" not in line], ["yes", "no", "no"])
         assert "├─" in lines[4] and "└─" in lines[5], lines
 
-        found = json.loads(host.look("list", "--tree", "--json", NIC).stdout)
-        valid(found, "list.schema.json")
+        found = host.json("list", "--tree", NIC)
         equal([(group["iommu_group"], [one["device"] for one in group["devices"]]) for group in found],
               [("41", [DISK, NIC])])
 
@@ -110,12 +105,11 @@ def tree_shows_whole_groups():
 def tree_shows_what_has_no_group():
     with Host() as host:
         for device in (NIC, DISK):
-            os.unlink(host.path(f"{DEVICE_FOLDER}/{device}/iommu_group"))
+            os.unlink(host.path(host.device("iommu_group", device)))
         lines = host.look("list", "--tree").stdout.splitlines()
         equal(lines[3].strip(), "no group")
         assert NIC in lines[4] and len(lines) == 5, lines  # DISK is not asked for, and in no group with what is
-        found = json.loads(host.look("list", "--tree", "--json", "--all").stdout)
-        valid(found, "list.schema.json")
+        found = host.json("list", "--tree", "--all")
         equal([group["iommu_group"] for group in found], ["9", None])
         exits(host.look("list", "--tree", "--watch"), 2, "--tree or --watch, not both")
 
@@ -253,7 +247,7 @@ def watch_tells_of_device_events():
         first = watch.line().split()
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}", first[0]), first
         equal(first[1:], ["listed", NIC, "mlx5_core"])
-        os.unlink(host.path(f"{DEVICE_FOLDER}/{NIC}/driver"))
+        os.unlink(host.path(host.device("driver")))
         with open(events[0], "w", encoding="ascii") as file:
             file.write("change")
         equal(watch.line().split()[1:], ["changed", NIC, "-"])

@@ -5,24 +5,23 @@
 Usage: test-move.py FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS SYSCONFDIR; prints TAP.
 Some tests run the programs in a mount namespace in which the fake host's files are the running system's.
 """
-import json
 import os
 import shutil
 
-from programs import (COMMAND, DISK, KEY, LIBVIRT_DIR, NIC, ON_VFIO, Host, exits, needs_namespace, needs_policy,
-                      use_by_the_host, valid)
+from programs import (COMMAND, DISK, LIBVIRT_DIR, NIC, ON_VFIO, Host, exits, needs_namespace, needs_policy,
+                      put_in_a_bridge)
 from tap import Skip, equal, run_tests
 
+# What entries of the journal have
+OF_VM1 = {"domain": "vm1", "domain_uuid": "77"}
+BOUND_AT_BOOT = {"held": "true", "at_boot": "true"}
 
 def bind_of_what_is_bound():
     needs_namespace()
     with Host() as host:
         exits(host.inside(COMMAND, "bind", ON_VFIO), 0, f"{ON_VFIO}: vfio-pci -> vfio-pci",
               "it already is on the best driver")
-        result = host.inside(COMMAND, "bind", "--json", ON_VFIO)
-        exits(result, 0)
-        moved = json.loads(result.stdout)
-        valid(moved, "change.schema.json")
+        moved = host.json_inside("bind", ON_VFIO)
         equal((moved["device"], moved["changed"], moved["error"]), (ON_VFIO, False, None))
 
 
@@ -48,10 +47,7 @@ def bind_that_fails_exits_1():
         exits(host.inside(COMMAND, "bind", NIC), 1, f"{NIC}: no VFIO driver could be bound, it is back on mlx5_core: ",
               "the kernel accepted the bind to vfio-pci, but the device is on mlx5_core")
         equal(sorted(os.listdir(host.path("run/vfio-variant"))), ["counters", f"lock-{NIC}", "lock-counters"])
-        result = host.inside(COMMAND, "bind", "--json", "--jobs", "2", NIC, ON_VFIO)
-        exits(result, 1)
-        moved = json.loads(result.stdout)
-        valid(moved, "change.schema.json")
+        moved = host.json_inside("bind", "--jobs", "2", NIC, ON_VFIO, code=1)
         equal([one["error"] is None for one in moved], [False, True])
 
 
@@ -70,10 +66,7 @@ def bind_of_many_at_once():
     needs_namespace()
     with Host() as host:
         addresses = many_devices(host, 24)
-        result = host.inside(COMMAND, "bind", "--force", "--json", "--jobs", "8", *addresses)
-        exits(result, 1)
-        moved = json.loads(result.stdout)
-        valid(moved, "change.schema.json")
+        moved = host.json_inside("bind", "--force", "--jobs", "8", *addresses, code=1)
         equal([one["device"] for one in moved], addresses)
         for one in moved:
             assert one["error"].startswith(f"{one['device']}: no VFIO driver could be bound, it is back on mlx5_core"), one
@@ -87,7 +80,7 @@ def bind_of_many_at_once():
 def bind_of_what_the_host_uses_exits_4():
     needs_namespace()
     with Host() as host:
-        use_by_the_host(host)
+        put_in_a_bridge(host)
         exits(host.inside(COMMAND, "bind", NIC), 4, "is in use by the host: network interface ens1 is part of br0",
               "--force")
         exits(host.inside(COMMAND, "bind", "--force", NIC), 1, "the kernel accepted the bind")
@@ -97,7 +90,7 @@ def bind_of_what_the_host_uses_exits_4():
 def bind_without_an_iommu_exits_4():
     needs_namespace()
     with Host() as host:
-        os.unlink(host.path(f"sys/devices/pci0000:00/0000:00:01.0/{NIC}/iommu_group"))
+        os.unlink(host.path(host.device("iommu_group")))
         exits(host.inside(COMMAND, "bind", NIC), 4, "it has no IOMMU group")
 
 
@@ -105,9 +98,7 @@ def restore_respects_domains():
     needs_namespace()
     with Host() as host:
         exits(host.inside(COMMAND, "restore", "--all"), 0, "nothing to restore\n")
-        host.write(f"run/vfio-variant/{NIC}",
-                   f"[device]\naddress={NIC}\nmodalias={KEY[5:]}\nstate=detached\nhome-known=true\n"
-                   "home-driver=mlx5_core\ndomain=vm1\ndomain-uuid=77\n")
+        host.journal(**OF_VM1)
         exits(host.inside(COMMAND, "restore", "--all"), 0, "nothing to restore\n")
         exits(host.inside(COMMAND, "restore", NIC), 4, f"{NIC} belongs to domain vm1")
         exits(host.inside(COMMAND, "restore", "--force", NIC), 0, f"{NIC}: mlx5_core -> mlx5_core",
@@ -124,10 +115,7 @@ def probe_of_the_generic_driver():
         result = host.inside(COMMAND, "probe", ON_VFIO)
         exits(result, 0)
         equal(result.stdout, f"{ON_VFIO}: vfio-pci: cannot migrate: the driver announces no migration\n")
-        result = host.inside(COMMAND, "probe", "--json", ON_VFIO)
-        exits(result, 0)
-        found = json.loads(result.stdout)
-        valid(found, "probe.schema.json")
+        found = host.json_inside("probe", ON_VFIO)
         equal(found, {"device": ON_VFIO, "driver": "vfio-pci", "migratable": False, "stop_copy": False, "p2p": False,
                       "pre_copy": False, "dma_logging": False, "iommu_logging": None, "error": None})
 
@@ -136,10 +124,7 @@ def probe_of_a_native_driver_exits_4():
     needs_namespace()
     with Host() as host:
         exits(host.inside(COMMAND, "probe", NIC), 4, f"{NIC} is on mlx5_core", f"vfio-variant bind {NIC}")
-        result = host.inside(COMMAND, "probe", "--json", NIC, ON_VFIO)
-        exits(result, 4)
-        found = json.loads(result.stdout)
-        valid(found, "probe.schema.json")
+        found = host.json_inside("probe", NIC, ON_VFIO, code=4)
         equal([one["migratable"] for one in found], [None, False])
         equal([one["driver"] for one in found], ["mlx5_core", "vfio-pci"])
         assert "is on mlx5_core" in found[0]["error"]
@@ -152,9 +137,7 @@ def probe_respects_domains():
     with Host() as host:
         with open(host.path(f"sys/bus/pci/devices/{ON_VFIO}/modalias"), encoding="utf-8") as file:
             modalias = file.read().strip()
-        host.write(f"run/vfio-variant/{ON_VFIO}",
-                   f"[device]\naddress={ON_VFIO}\nmodalias={modalias}\nstate=noted\nhome-known=true\n"
-                   "home-driver=nvme\ndomain=vm1\ndomain-uuid=77\n")
+        host.journal(ON_VFIO, modalias, state="noted", home_driver="nvme", **OF_VM1)
         exits(host.inside(COMMAND, "probe", ON_VFIO), 4, f"{ON_VFIO} belongs to domain vm1",
               f"restore --force {ON_VFIO}")
         exits(host.inside(COMMAND, "probe", "--force", ON_VFIO), 2)
@@ -166,13 +149,8 @@ def probe_that_cannot_ask_exits_1():
     if os.path.exists("/dev/vfio/9"):
         raise Skip("there is a /dev/vfio/9")
     with Host() as host:
-        device = f"sys/devices/pci0000:00/0000:00:01.0/{ON_VFIO}"
-        os.unlink(host.path(f"{device}/driver"))
-        os.symlink("../../../../bus/pci/drivers/mlx5_vfio_pci", host.path(f"{device}/driver"))
-        result = host.inside(COMMAND, "probe", "--json", ON_VFIO)
-        found = json.loads(result.stdout)
-        valid(found, "probe.schema.json")
-        exits(result, 1)
+        host.link(host.device("driver", ON_VFIO), "../../../../bus/pci/drivers/mlx5_vfio_pci")
+        found = host.json_inside("probe", ON_VFIO, code=1)
         equal((found["driver"], found["migratable"]), ("mlx5_vfio_pci", None))
         assert "/dev/vfio/" in found["error"], found["error"]
         equal([name for name in os.listdir(host.path("run/vfio-variant")) if "migration" in name], [])
@@ -181,7 +159,7 @@ def probe_that_cannot_ask_exits_1():
 def bind_goes_by_host_use():
     needs_policy()
     with Host() as host:
-        use_by_the_host(host)
+        put_in_a_bridge(host)
         for term, code, text in (
                 ("refuse", 4, f"{NIC} is in use by the host: network interface ens1"),
                 ("warn", 1, f"warning: {NIC} is in use by the host, which policy {LIBVIRT_DIR}/vfio-variant.xml:2 lets "
@@ -205,10 +183,6 @@ def bind_with_a_driver_gets_past_the_policy():
         exits(host.inside(COMMAND, "bind", "--driver", "vfio-pci", NIC), 1, "the kernel accepted the bind to vfio-pci")
 
 
-def journal_entry(device, modalias, more):
-    return f"[device]\naddress={device}\nmodalias={modalias}\nstate=detached\n{more}"
-
-
 def bind_at_boot_goes_by_the_policy():
     needs_policy()
     with Host() as host:
@@ -224,9 +198,7 @@ def bind_at_boot_goes_by_the_policy():
             exits(result, 0)
             equal(result.stdout, script)
         exits(host.inside(COMMAND, "bind", "--at-boot", NIC), 1, "the kernel accepted the bind")
-        result = host.inside(COMMAND, "bind", "--at-boot", "--json", DISK)
-        exits(result, 0)
-        equal(json.loads(result.stdout), [])
+        equal(host.json_inside("bind", "--at-boot", DISK), [])
         equal([name for name in os.listdir(host.path("run/vfio-variant")) if DISK in name], [])  # not even a lock
 
 
@@ -237,11 +209,10 @@ def bind_at_boot_is_asked_for_in_vain():
         for option in (["--force"], ["--driver", "vfio-pci"]):
             exits(host.inside(COMMAND, "bind", "--at-boot", *option, NIC), 2, "--at-boot goes by the policy")
         exits(host.inside(COMMAND, "bind", "--at-boot", "99:00.0"), 3, "no such PCI device")
-        host.write(f"run/vfio-variant/{NIC}", journal_entry(NIC, KEY[5:], "").replace("detached", "noted") +
-                   "home-known=true\nhome-driver=mlx5_core\ndomain=vm1\ndomain-uuid=77\n")
+        host.journal(state="noted", **OF_VM1)
         exits(host.inside(COMMAND, "bind", "--at-boot"), 4, f"{NIC} belongs to domain vm1")
         os.unlink(host.path(f"run/vfio-variant/{NIC}"))
-        use_by_the_host(host)
+        put_in_a_bridge(host)
         exits(host.inside(COMMAND, "bind", "--at-boot"), 4, f"{NIC} is in use by the host")
 
 
@@ -250,9 +221,9 @@ def bind_at_boot_passes_over_what_is_done():
     needs_policy()
     with Host() as host:
         host.policy(f"<device address='{ON_VFIO}' at-boot='yes'/>")
-        modalias = json.loads(host.look("match", "--json", ON_VFIO).stdout)["modalias"]
-        for more in ("held=true\nat-boot=true\n", "held=true\n", "held=true\nat-boot=true\ndomain=vm1\ndomain-uuid=77\n"):
-            host.write(f"run/vfio-variant/{ON_VFIO}", journal_entry(ON_VFIO, modalias, more))
+        modalias = host.json("match", ON_VFIO)["modalias"]
+        for more in (BOUND_AT_BOOT, {"held": "true"}, {**BOUND_AT_BOOT, **OF_VM1}):
+            host.journal(ON_VFIO, modalias, **more)
             result = host.inside(COMMAND, "bind", "--at-boot")
             exits(result, 0)
             equal(result.stdout, "")
@@ -264,11 +235,9 @@ def restore_at_boot_knows_what_was_bound_by_hand():
         exits(host.inside(COMMAND, "restore", "--at-boot"), 0, "nothing to restore")
         exits(host.inside(COMMAND, "restore", "--at-boot", NIC), 2, "only one of DEVICEs, --all and --at-boot")
         exits(host.inside(COMMAND, "restore", "--at-boot", "--all"), 2, "only one of DEVICEs, --all and --at-boot")
-        home = "home-known=true\nhome-driver=mlx5_core\nheld=true\n"
-        for more, restored in (("", False), ("at-boot=true\ndomain=vm1\ndomain-uuid=77\n", False),
-                               ("at-boot=true\n", True)):
-            host.write(f"run/vfio-variant/{NIC}", journal_entry(NIC, KEY[5:], home + more))
-            equal(json.loads(host.look("list", "--json", NIC).stdout)[0]["at_boot"], "at-boot" in more)
+        for more, restored in (({"held": "true"}, False), ({**BOUND_AT_BOOT, **OF_VM1}, False), (BOUND_AT_BOOT, True)):
+            host.journal(**more)
+            equal(host.json("list", NIC)[0]["at_boot"], "at_boot" in more)
             exits(host.inside(COMMAND, "restore", "--at-boot"), 0,
                   "it already is at home" if restored else "nothing to restore")
             equal(os.path.exists(host.path(f"run/vfio-variant/{NIC}")), not restored)
@@ -278,8 +247,8 @@ def entries_go_with_their_devices():
     """But for those of a domain, which vfio-variant-monitor sees to."""
     needs_policy()
     with Host() as host:
-        for more, left in (("held=true\n", False), ("domain=vm1\ndomain-uuid=77\n", True)):
-            host.write("run/vfio-variant/0000:99:00.0", journal_entry("0000:99:00.0", "pci:v1", more))
+        for more, left in (({"held": "true"}, False), (OF_VM1, True)):
+            host.journal("0000:99:00.0", "pci:v1", **more)
             exits(host.inside(COMMAND, "bind", "--at-boot"), 0)
             equal(os.path.exists(host.path("run/vfio-variant/0000:99:00.0")), left)
 
@@ -297,10 +266,7 @@ def bind_of_what_cannot_migrate_exits_4():
     needs_policy()
     with Host() as host:
         host.policy("<default migratable='require'/>")
-        result = host.inside(COMMAND, "bind", "--json", ON_VFIO)
-        exits(result, 4)
-        moved = json.loads(result.stdout)
-        valid(moved, "change.schema.json")
+        moved = host.json_inside("bind", ON_VFIO, code=4)
         assert f"which policy {LIBVIRT_DIR}/vfio-variant.xml:2 requires" in moved["error"], moved["error"]
 
 

@@ -12,8 +12,8 @@ import sys
 import tempfile
 import time
 
-from programs import (COMMAND, HOOK, LIBVIRT_DIR, NIC, ON_VFIO, Host, exits, needs_namespace, needs_policy, run,
-                      use_by_the_host)
+from programs import (COMMAND, HOOK, LIBVIRT_DIR, NIC, ON_VFIO, Host, exits, needs_namespace, needs_policy,
+                      put_in_a_bridge, run)
 from tap import equal, run_tests
 
 HURRIED_HOOK = sys.argv[7]
@@ -259,7 +259,7 @@ def hook_refuses_at_prepare_and_leaves_nothing():
 def hook_goes_by_host_use():
     needs_policy()
     with Host() as host:
-        use_by_the_host(host)
+        put_in_a_bridge(host)
         for term, code in (("refuse", 1), ("warn", 0)):
             host.policy(f"<default host-use='{term}'/>")
             result = host.inside(HOOK, "vm1", "prepare", "begin", "-", stdin=DOMAIN % "yes")

@@ -9,8 +9,8 @@ import os
 import re
 import time
 
-from programs import (COMMAND, KEY, NIC, QUIET, STATUS, SYSCONFDIR, Daemon, Host, as_nobody, exits, needs_namespace,
-                      run, valid)
+from programs import (COMMAND, NIC, QUIET, STATUS, SYSCONFDIR, Daemon, Host, as_nobody, exits, json_of, needs_namespace,
+                      run)
 from tap import Skip, equal, run_tests
 
 
@@ -32,11 +32,7 @@ def status_of(answer, *options, **manner):
 
 
 def status_json_of(answer):
-    result = status_of(answer, "--json")
-    exits(result, 0)
-    found = json.loads(result.stdout)
-    valid(found, "status.schema.json")
-    return found
+    return json_of(status_of(answer, "--json"), "status")
 
 
 def status_for_people():
@@ -117,10 +113,7 @@ def status_without_a_daemon_exits_1():
                 assert os.path.exists(host.path("run/vfio-variant/vfio-variantd.sock"))
             result = host.look("status")
             equal((result.returncode, told_of_the_daemon(result), result.stderr), (1, [NOT_RUNNING], ""))
-            result = host.look("status", "--json")
-            exits(result, 1)
-            found = json.loads(result.stdout)
-            valid(found, "status.schema.json")
+            found = host.json("status", code=1)
             equal((found["running"], found["error"]), (False, NOT_RUNNING))
             equal([one["id"] for one in found["findings"] if one["subject"] == "host"][0], "daemon-off")
 
@@ -226,8 +219,7 @@ def policy_of_nothing():
         result = host.look("policy")
         exits(result, 0)
         equal((result.stdout, result.stderr), ("no rules: each device gets the best driver that works\n", ""))
-        found = json.loads(host.look("policy", "--json").stdout)
-        valid(found, "policy.schema.json")
+        found = host.json("policy")
         equal(found, {"files": [], "rules": [], "defaults": [], "gate": None, "deadline_s": None, "executables": None,
                       "hook_time_limit_s": None})
 
@@ -237,9 +229,7 @@ def policy_json():
         main = write_policy(host, POLICY, RULES)
         broken = write_policy(host, f"{POLICY_D}/a.xml", "<vfio-variant>\n<default/></vfio-variant>")
         result = host.look("policy", "--json")
-        exits(result, 1)
-        found = json.loads(result.stdout)
-        valid(found, "policy.schema.json")
+        found = json_of(result, "policy", 1)
         problem = (f"{broken}:2: <default> wants nothing: it needs one of driver, fallback, migratable, unmanaged, "
                    "host-use; nothing in it counts")
         equal(result.stderr, f"vfio-variant: {problem}\n")
@@ -330,9 +320,7 @@ def metrics_of(host, *options):
 def metrics_are_openmetrics():
     with Host() as host, Daemon(host, STATUS):
         host.write("run/vfio-variant/counters", COUNTERS)
-        host.write(f"run/vfio-variant/{NIC}",
-                   f"[device]\naddress={NIC}\nmodalias={KEY[5:]}\nstate=detached\nhome-known=true\n"
-                   "home-driver=mlx5_core\nvfio-driver=mlx5_vfio_pci\nin-use=true\n")
+        host.journal(vfio_driver="mlx5_vfio_pci", in_use="true")
         families = parsed(metrics_of(host))
     kind, unit, changes = families["vfio_variant_changes"]
     equal((kind, unit), ("counter", ""))

@@ -101,15 +101,6 @@ class Well(Host):
         add_module(self, "special_vfio_pci", "vfio_pci:v000015B3d0000101Esv000015B3sd00000058bc*sc*i*", **manner)
         depmod(self)
 
-    def link(self, path, target):
-        os.makedirs(os.path.dirname(self.path(path)), exist_ok=True)
-        if os.path.lexists(self.path(path)):
-            os.unlink(self.path(path))
-        os.symlink(target, self.path(path))
-
-    def device(self, file, address=NIC):
-        return f"sys/devices/pci0000:00/0000:00:01.0/{address}/{file}"
-
     def add_device(self, address, modalias=MODALIAS, driver=None):
         self.write(self.device("modalias", address), modalias + "\n")
         self.write(self.device("driver_override", address), "(null)\n")
@@ -149,11 +140,6 @@ class Well(Host):
             os.mknod(node, stat.S_IFCHR | 0o600, os.makedev(*number))
         except PermissionError as reason:
             raise Skip("mknod is not allowed") from reason
-
-    def journal(self, address=NIC, modalias=MODALIAS, **more):
-        values = {"address": address, "modalias": modalias, "state": "detached", "home-known": "true",
-                  "home-driver": "mlx5_core", **{key.replace("_", "-"): value for key, value in more.items()}}
-        self.write(f"run/vfio-variant/{address}", "[device]\n" + "".join(f"{k}={v}\n" for k, v in values.items()))
 
     def noted(self, driver, stop_copy, p2p="false", dma_logging="true", iommu_logging=None):
         self.write(f"run/vfio-variant/migration-{driver}-{MODALIAS}",
