@@ -44,98 +44,62 @@ assert_home_unknown (const VvEntry *entry, VvState state)
 
 /* --- detach: which driver for which libvirt --- */
 
-static void
-test_best_with_flr (void)
-{
-  g_autoptr (Fixture) f = fixture_with_flr ();
-
-  libvirt_unbinds (f, "vfio-pci");
-  g_autoptr (VvChange) change = must_hand_over (f, &native, DEBIAN_12);
-  assert_change (change, VV_DETACH, "mlx5_core", "special-vfio", "vfio_pci:*, 3 wildcards, modules.alias");
-  g_assert_true (change->changed);
-  fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
-  g_autoptr (VvEntry) entry = entry_of_nic (f);
-  assert_home (entry, VV_STATE_DETACHED, &native);
-  g_assert_cmpstr (entry->vfio_driver, ==, "special-vfio");
-  g_assert_null (entry->domain);
-  g_assert_false (entry->held);
-}
-
-static void
-test_generic_without_flr (void)
-{
-  g_autoptr (Fixture) f = fixture_new ();
-
-  libvirt_unbinds (f, "vfio-pci");
-  g_autoptr (VvChange) change = must_hand_over (f, &native, DEBIAN_12);
-  assert_change (change, VV_DETACH, "mlx5_core", "vfio-pci",
-                 "*; nothing better was tried: libvirt 9.0 resets a device that is not on vfio-pci by "
-                 "itself and may fail without FLR; *");
-  g_assert_true (change->changed);
-  fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
-  g_autoptr (VvEntry) entry = entry_of_nic (f);
-  assert_home (entry, VV_STATE_DETACHED, &native);
-}
-
-/* What it was is not to be seen any more; it was told. */
-static void
-test_home_is_what_was_seen_before (void)
-{
-  g_autoptr (Fixture) f = fixture_with_flr ();
-
-  libvirt_unbinds (f, "vfio-pci");
-  g_autoptr (VvChange) change = must_hand_over (f, &native_by_name, DEBIAN_12);
-  g_autoptr (VvEntry) entry = entry_of_nic (f);
-  assert_home (entry, VV_STATE_DETACHED, &native_by_name);
-}
-
-static void
-test_driverless_device (void)
-{
-  g_autoptr (Fixture) f = fixture_with_flr ();
-
-  libvirt_unbinds (f, "vfio-pci");
-  g_autoptr (VvChange) change = must_hand_over (f, &driverless, DEBIAN_12);
-  assert_change (change, VV_DETACH, NULL, "special-vfio", "*");
-  g_autoptr (VvEntry) entry = entry_of_nic (f);
-  assert_home (entry, VV_STATE_DETACHED, &driverless);
-}
-
+/* @before: what was seen before libvirt's unbind, and is the device's home */
 static const struct {
   const char *says;
+  const VvDriverState *before;
   guint libvirt;
   gboolean flr;
   const char *wanted, *gets, *why;
-} by_version[] = {
-    {"8.0 asks for vfio-pci", VV_LIBVIRT_VERSION (8, 0, 0), TRUE, "vfio-pci", "special-vfio", "*3 wild*"},
-    {"9.6 without FLR", VV_LIBVIRT_VERSION (9, 6, 99), FALSE, "vfio-pci", "vfio-pci", "*libvirt 9.6 resets*"},
-    {"9.7 asks for vfio-pci", BY_NAME, FALSE, "vfio-pci", "special-vfio", "*3 wildcards*"},
-    {"9.9 too", VV_LIBVIRT_VERSION (9, 9, 0), FALSE, "vfio-pci", "special-vfio", "*3 wildcards*"},
-    {"9.7 was told another driver", BY_NAME, TRUE, "mlx5_vfio_pci", "mlx5_vfio_pci",
+} detaches[] = {
+    {"9.0 with FLR", &native, DEBIAN_12, TRUE, "vfio-pci", "special-vfio",
+     "vfio_pci:*, 3 wildcards, modules.alias"},
+    {"9.0 without FLR", &native, DEBIAN_12, FALSE, "vfio-pci", "vfio-pci",
+     "*; nothing better was tried: libvirt 9.0 resets a device that is not on vfio-pci by itself and may "
+     "fail "
+     "without FLR; *"},
+    {"home has an override", &native_by_name, DEBIAN_12, TRUE, "vfio-pci", "special-vfio", "*"},
+    {"no driver is home", &driverless, DEBIAN_12, TRUE, "vfio-pci", "special-vfio", "*"},
+    {"8.0 asks for vfio-pci", &native, VV_LIBVIRT_VERSION (8, 0, 0), TRUE, "vfio-pci", "special-vfio",
+     "*3 wild*"},
+    {"9.6 without FLR", &native, VV_LIBVIRT_VERSION (9, 6, 99), FALSE, "vfio-pci", "vfio-pci",
+     "*libvirt 9.6 resets*"},
+    {"9.7 asks for vfio-pci", &native, BY_NAME, FALSE, "vfio-pci", "special-vfio", "*3 wildcards*"},
+    {"9.9 too", &native, VV_LIBVIRT_VERSION (9, 9, 0), FALSE, "vfio-pci", "special-vfio", "*3 wildcards*"},
+    {"9.7 was told another driver", &native, BY_NAME, TRUE, "mlx5_vfio_pci", "mlx5_vfio_pci",
      "*5 wildcards*; nothing better was tried: libvirt 9.7 was told to take mlx5_vfio_pci"},
-    {"10.0 takes vfio-pci", BY_ITSELF, TRUE, "vfio-pci", "vfio-pci",
+    {"10.0 takes vfio-pci", &native, BY_ITSELF, TRUE, "vfio-pci", "vfio-pci",
      "*; nothing better was tried: libvirt 10.0 chooses by itself, or was told"},
-    {"11.3 takes vfio-pci", VV_LIBVIRT_VERSION (11, 3, 0), TRUE, "vfio-pci", "vfio-pci", "*libvirt 11.3 *"},
-    {"10.0 takes a variant driver", BY_ITSELF, FALSE, "mlx5_vfio_pci", "mlx5_vfio_pci", "*5 wildcards*"},
-    {"10.0 takes the best", BY_ITSELF, FALSE, "special-vfio", "special-vfio", "vfio_pci:*, 3 wildcards, *s"},
-    {"which one is not known", 0, TRUE, "vfio-pci", "vfio-pci",
+    {"11.3 takes vfio-pci", &native, VV_LIBVIRT_VERSION (11, 3, 0), TRUE, "vfio-pci", "vfio-pci",
+     "*libvirt 11.3 *"},
+    {"10.0 takes a variant driver", &native, BY_ITSELF, FALSE, "mlx5_vfio_pci", "mlx5_vfio_pci",
+     "*5 wildcards*"},
+    {"10.0 takes the best", &native, BY_ITSELF, FALSE, "special-vfio", "special-vfio",
+     "vfio_pci:*, 3 wildcards, *s"},
+    {"which one is not known", &native, 0, TRUE, "vfio-pci", "vfio-pci",
      "*; nothing better was tried: which libvirt asked could not be told, so its choice stands"},
-    {"not known, a variant driver", 0, TRUE, "mlx5_vfio_pci", "mlx5_vfio_pci", "*could not be told*"},
+    {"not known, a variant driver", &native, 0, TRUE, "mlx5_vfio_pci", "mlx5_vfio_pci",
+     "*could not be told*"},
 };
 
 static void
-test_by_version (void)
+test_detach (void)
 {
-  for (gsize i = 0; i < G_N_ELEMENTS (by_version); i++) {
-    g_test_message ("%s", by_version[i].says);
-    g_autoptr (Fixture) f = by_version[i].flr ? fixture_with_flr () : fixture_new ();
-    fake_register (f->k, by_version[i].wanted); /* it has loaded what it asks for */
-    libvirt_unbinds (f, by_version[i].wanted);
-    g_autoptr (VvChange) change = must_hand_over (f, &native, by_version[i].libvirt);
-    assert_change (change, VV_DETACH, "mlx5_core", by_version[i].gets, by_version[i].why);
-    fake_assert_device (f->k, NIC, by_version[i].gets, by_version[i].gets);
+  for (gsize i = 0; i < G_N_ELEMENTS (detaches); i++) {
+    const VvDriverState *before = detaches[i].before;
+    g_test_message ("%s", detaches[i].says);
+    g_autoptr (Fixture) f = detaches[i].flr ? fixture_with_flr () : fixture_new ();
+    fake_register (f->k, detaches[i].wanted); /* it has loaded what it asks for */
+    libvirt_unbinds (f, detaches[i].wanted);
+    g_autoptr (VvChange) change = must_hand_over (f, before, detaches[i].libvirt);
+    assert_change (change, VV_DETACH, before->driver, detaches[i].gets, detaches[i].why);
+    g_assert_true (change->changed);
+    fake_assert_device (f->k, NIC, detaches[i].gets, detaches[i].gets);
     g_autoptr (VvEntry) entry = entry_of_nic (f);
-    assert_home (entry, VV_STATE_DETACHED, &native);
+    assert_home (entry, VV_STATE_DETACHED, before);
+    g_assert_cmpstr (entry->vfio_driver, ==, detaches[i].gets);
+    g_assert_null (entry->domain);
+    g_assert_false (entry->held);
   }
 }
 
@@ -398,46 +362,43 @@ fixture_on_its_way_home (const VvDriverState *home)
   return f;
 }
 
+/* All versions are the same on the way back. */
 static void
 test_exactly_home (void)
 {
   static const VvDriverState named_otherwise = ON ("mlx5_core", "mlx5_core", "not_mlx5_core");
   static const VvDriverState waiting = ON (NULL, NULL, "nothing_binds_this");
-  static const VvDriverState *const homes[] = {&native, &native_by_name, &named_otherwise, &driverless,
-                                               &waiting};
+  static const struct {
+    const char *says;
+    const VvDriverState *home;
+    guint libvirt;
+    gboolean not_loaded, held;
+  } cases[] = {
+      {"a driver", &native, DEBIAN_12, FALSE, FALSE},
+      {"by its name", &native_by_name, DEBIAN_12, FALSE, FALSE},
+      {"by another name", &named_otherwise, DEBIAN_12, FALSE, FALSE},
+      {"no driver", &driverless, DEBIAN_12, FALSE, FALSE},
+      {"no driver, and waiting for one", &waiting, DEBIAN_12, FALSE, FALSE},
+      {"which libvirt is not known", &native_by_name, 0, FALSE, FALSE},
+      {"9.7", &native_by_name, BY_NAME, FALSE, FALSE},
+      {"10.0", &native_by_name, BY_ITSELF, FALSE, FALSE},
+      {"its module is not loaded", &native, DEBIAN_12, TRUE, FALSE},
+      {"by virsh nodedev-reattach, though it was bound by hand", &native, DEBIAN_12, FALSE, TRUE},
+  };
 
-  for (gsize i = 0; i < G_N_ELEMENTS (homes); i++) {
-    g_test_message ("%zu", i);
-    g_autoptr (Fixture) f = fixture_on_its_way_home (homes[i]);
-    g_autoptr (VvChange) change = must_hand_over (f, &variant, DEBIAN_12);
-    assert_change (change, VV_REATTACH, "special-vfio", homes[i]->driver, "*");
-    fake_assert_device (f->k, NIC, homes[i]->driver, homes[i]->override);
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_test_message ("%s", cases[i].says);
+    g_autoptr (Fixture) f = fixture_on_its_way_home (cases[i].home);
+    g_autoptr (VvEntry) entry = entry_of_nic (f);
+    entry->held = cases[i].held;
+    g_assert_true (vv_journal_store (f->s->journal, entry, NULL));
+    if (cases[i].not_loaded)
+      fake_unregister (f->k, "mlx5_core");
+    g_autoptr (VvChange) change = must_hand_over (f, &variant, cases[i].libvirt);
+    assert_change (change, VV_REATTACH, "special-vfio", cases[i].home->driver, "*");
+    fake_assert_device (f->k, NIC, cases[i].home->driver, cases[i].home->override);
     assert_no_entry (f);
   }
-}
-
-/* All versions are the same on the way back. */
-static void
-test_home_for_every_libvirt (void)
-{
-  static const guint versions[] = {0, BY_NAME, BY_ITSELF};
-
-  for (gsize i = 0; i < G_N_ELEMENTS (versions); i++) {
-    g_autoptr (Fixture) f = fixture_on_its_way_home (&native_by_name);
-    g_autoptr (VvChange) change = must_hand_over (f, &variant, versions[i]);
-    fake_assert_device (f->k, NIC, "mlx5_core", "mlx5_core");
-  }
-}
-
-static void
-test_native_module_is_loaded (void)
-{
-  g_autoptr (Fixture) f = fixture_on_its_way_home (&native);
-
-  fake_unregister (f->k, "mlx5_core");
-  g_autoptr (VvChange) change = must_hand_over (f, &variant, DEBIAN_12);
-  fake_assert_device (f->k, NIC, "mlx5_core", NULL);
-  assert_no_entry (f);
 }
 
 static void
@@ -454,20 +415,6 @@ test_held_for_a_domain (void)
   assert_left (change, VV_REATTACH, "special-vfio",
                "it was bound by hand before domain guest had it: the hook sees to it");
   fake_assert_unchanged (f->k, before);
-}
-
-/* virsh nodedev-reattach is the administrator's word, too. */
-static void
-test_held_for_nobody (void)
-{
-  g_autoptr (Fixture) f = fixture_on_its_way_home (&native);
-  g_autoptr (VvEntry) entry = entry_of_nic (f);
-
-  entry->held = TRUE;
-  g_assert_true (vv_journal_store (f->s->journal, entry, NULL));
-  g_autoptr (VvChange) change = must_hand_over (f, &variant, DEBIAN_12);
-  fake_assert_device (f->k, NIC, "mlx5_core", NULL);
-  assert_no_entry (f);
 }
 
 static void
@@ -647,12 +594,22 @@ assert_told (const Fixture *f, const VvDriverState *before, const char *override
 }
 
 static void
-test_told_of_the_best (void)
+test_told (void)
 {
-  g_autoptr (Fixture) f = fixture_with_flr ();
+  static const struct {
+    const char *wanted;
+    gboolean all_fail;
+    const char *expected;
+  } cases[] = {{"vfio-pci", FALSE, "T"}, {"vfio-pci", TRUE, "TUTUTU"}, {"pci-stub", FALSE, ""}};
 
-  libvirt_unbinds (f, "vfio-pci");
-  assert_told (f, &native, "vfio-pci", "T");
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_test_message ("%s, %s", cases[i].wanted, cases[i].expected);
+    g_autoptr (Fixture) f = fixture_with_flr ();
+    if (cases[i].all_fail)
+      fail_all_vfio (f, EINVAL);
+    libvirt_unbinds (f, cases[i].wanted);
+    assert_told (f, &native, cases[i].wanted, cases[i].expected);
+  }
 }
 
 static void
@@ -670,30 +627,11 @@ test_told_of_failures (void)
 }
 
 static void
-test_told_that_all_fail (void)
-{
-  g_autoptr (Fixture) f = fixture_with_flr ();
-
-  fail_all_vfio (f, EINVAL);
-  libvirt_unbinds (f, "vfio-pci");
-  assert_told (f, &native, "vfio-pci", "TUTUTU");
-}
-
-static void
 test_told_of_the_way_home (void)
 {
   g_autoptr (Fixture) f = fixture_on_its_way_home (&native_by_name);
 
   assert_told (f, &variant, NULL, "T");
-}
-
-static void
-test_told_of_nothing (void)
-{
-  g_autoptr (Fixture) f = fixture_with_flr ();
-
-  libvirt_unbinds (f, "pci-stub");
-  assert_told (f, &native, "pci-stub", "");
 }
 
 /* --- after a process died --- */
@@ -828,11 +766,7 @@ int
 main (int argc, char **argv)
 {
   fake_test_init (&argc, &argv);
-  g_test_add_func ("/hotplug/detach/the-best-with-flr", test_best_with_flr);
-  g_test_add_func ("/hotplug/detach/generic-without-flr", test_generic_without_flr);
-  g_test_add_func ("/hotplug/detach/home-is-what-was-seen-before", test_home_is_what_was_seen_before);
-  g_test_add_func ("/hotplug/detach/a-device-without-driver", test_driverless_device);
-  g_test_add_func ("/hotplug/detach/by-version", test_by_version);
+  g_test_add_func ("/hotplug/detach/by-version-and-home", test_detach);
   g_test_add_func ("/hotplug/detach/its-own-choice-fails", test_its_own_choice_fails);
   g_test_add_func ("/hotplug/detach/its-own-choice-is-blacklisted", test_its_own_choice_is_blacklisted);
   g_test_add_func ("/hotplug/detach/no-driver-of-vfio", test_no_driver_of_vfio);
@@ -847,10 +781,7 @@ main (int argc, char **argv)
   g_test_add_func ("/hotplug/entry/of-another-device-is-dropped", test_foreign_entry_is_dropped);
   g_test_add_func ("/hotplug/entry/a-damaged-one", test_damaged_entry);
   g_test_add_func ("/hotplug/reattach/exactly-home", test_exactly_home);
-  g_test_add_func ("/hotplug/reattach/for-every-libvirt", test_home_for_every_libvirt);
-  g_test_add_func ("/hotplug/reattach/the-native-module-is-loaded", test_native_module_is_loaded);
   g_test_add_func ("/hotplug/reattach/held-for-a-domain", test_held_for_a_domain);
-  g_test_add_func ("/hotplug/reattach/held-for-nobody", test_held_for_nobody);
   g_test_add_func ("/hotplug/reattach/no-entry", test_no_entry);
   g_test_add_func ("/hotplug/reattach/home-not-known", test_home_not_known);
   g_test_add_func ("/hotplug/reattach/home-not-known-of-a-domain", test_home_not_known_of_a_domain);
@@ -859,11 +790,9 @@ main (int argc, char **argv)
   g_test_add_func ("/hotplug/vanished", test_vanished);
   g_test_add_func ("/hotplug/locked", test_locked);
   g_test_add_func ("/hotplug/the-deadline-is-past", test_deadline_is_past);
-  g_test_add_func ("/hotplug/told/of-the-best", test_told_of_the_best);
+  g_test_add_func ("/hotplug/told/of-what-is-tried", test_told);
   g_test_add_func ("/hotplug/told/of-failures", test_told_of_failures);
-  g_test_add_func ("/hotplug/told/that-all-fail", test_told_that_all_fail);
   g_test_add_func ("/hotplug/told/of-the-way-home", test_told_of_the_way_home);
-  g_test_add_func ("/hotplug/told/of-nothing", test_told_of_nothing);
   g_test_add_func ("/hotplug/stand-back", test_stand_back);
   g_test_add_func ("/hotplug/stand-back/from-what-went-away", test_stand_back_from_what_went_away);
   g_test_add_func ("/hotplug/rescue/what-libvirt-had-begun", test_rescue);
