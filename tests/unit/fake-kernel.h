@@ -155,8 +155,9 @@ void fake_kill (pid_t pid);
 
 /* --- processes --- */
 
-/** fake_add_process: a process with @device_number ("240:41") open; Returns: FALSE where mknod(2) is not
- * allowed */
+/** fake_node: makes a device's node; Returns: FALSE: mknod(2) is not allowed, and the test is skipped */
+gboolean fake_node (const char *path, mode_t type, guint major, guint minor);
+/** fake_add_process: a process with @device_number ("240:41") open; Returns: as fake_node() */
 gboolean fake_add_process (const FakeKernel *k, const char *pid, const char *comm, const char *device_number);
 
 /** fake_has_pidfd: Returns: whether there is pidfd_open(2): not before Linux 5.3, and not under the valgrind

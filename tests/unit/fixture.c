@@ -152,13 +152,30 @@ put_on (const Fixture *f, const char *driver, const char *override)
   set_override (f, override);
 }
 
+VvChange *
+well_detached (const Fixture *f)
+{
+  g_autoptr (GError) error = NULL;
+  VvChange *change = detach_nic (f, &error);
+
+  g_assert_no_error (error);
+  return change;
+}
+
+VvChange *
+well_reattached (const Fixture *f)
+{
+  g_autoptr (GError) error = NULL;
+  VvChange *change = reattach_nic (f, &error);
+
+  g_assert_no_error (error);
+  return change;
+}
+
 void
 must_detach_nic (const Fixture *f)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (VvChange) change = detach_nic (f, &error);
-
-  g_assert_no_error (error);
+  vv_change_free (well_detached (f));
 }
 
 void

@@ -40,6 +40,9 @@ VvChoice *select_nic (const Fixture *f);
 /** detach_nic, reattach_nic: opens NIC and moves it, as a program would */
 VvChange *detach_nic (const Fixture *f, GError **error);
 VvChange *reattach_nic (const Fixture *f, GError **error);
+/** well_detached, well_reattached: the same, and no error is allowed */
+VvChange *well_detached (const Fixture *f);
+VvChange *well_reattached (const Fixture *f);
 void must_detach_nic (const Fixture *f);
 
 /** entry_of_nic: what is on disk */
