@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 from tap import Skip
 
@@ -173,6 +174,13 @@ class DeadServer:
         self.process.kill()
         self.process.wait()
         self.process.stdout.close()
+
+
+def until(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it does not happen"
+        time.sleep(0.02)
 
 
 def run(*program, stdin=""):

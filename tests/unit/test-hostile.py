@@ -13,14 +13,12 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 
-from programs import (COMMAND, DAEMON, HOOK, NOBODY, DeadServer, Host, as_nobody, exits, needs_namespace, needs_policy,
-                      run)
+from programs import (COMMAND, DAEMON, HOOK, NIC, NOBODY, ON_VFIO, DeadServer, Host, as_nobody, exits, needs_namespace,
+                      needs_policy, run, until)
 from tap import equal, run_tests
 
 MONITOR = sys.argv[7]
-NIC, ON_VFIO = "0000:3b:00.1", "0000:05:00.0"
 ENTRY = f"""[device]
 address={ON_VFIO}
 modalias=pci:v00001B36d00000010sv00001AF4sd00001100bc01sc08i02
@@ -269,7 +267,7 @@ class Running:
                   f"{self.host.policy_mount()} && exec \"$@\"")
         self.process = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", DAEMON,
                                          "--no-gate", *self.options], stderr=subprocess.DEVNULL)
-        self.until(self.answers)
+        until(self.answers, DEADLINE)
         return self
 
     def answers(self):
@@ -282,13 +280,6 @@ class Running:
 
     def socket(self):
         return os.path.join(self.host.run_dir, "vfio-variantd.sock")
-
-    @staticmethod
-    def until(condition):
-        end = time.monotonic() + DEADLINE
-        while not condition():
-            assert time.monotonic() < end, "it does not happen"
-            time.sleep(0.02)
 
     def __exit__(self, *_):
         self.process.terminate()

@@ -2,12 +2,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """vfio-variant-monitor as the daemon sees it: a process, its standard input, and the journal on a fake host.
 
-Usage: test-monitor.py FAKE-HOST MONITOR; prints TAP. libvirt's own test driver stands for libvirt, a socket of the
+Usage: test-monitor.py FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS SYSCONFDIR MONITOR; prints TAP. libvirt's own test driver stands for libvirt, a socket of the
 test's for one that cannot be spoken with.
 """
 import configparser
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,12 +14,12 @@ import sys
 import tempfile
 import time
 
+from programs import ON_VFIO, Host, until
 from tap import equal, run_tests
 
-FAKE_HOST, MONITOR = sys.argv[1:3]
+MONITOR = sys.argv[7]
 with open(os.path.join(os.path.dirname(__file__), "../../docs/man/vfio-variant-monitor.rst"), encoding="utf-8") as page:
     MAN_PAGE = page.read()
-ON_VFIO = "0000:05:00.0"
 UUID = "6695eb01-f6a4-8304-79aa-97f2502e193f"
 ENTRY = f"""[device]
 address={ON_VFIO}
@@ -38,27 +37,16 @@ function='0'/></source></hostdev>"""
 DEADLINE = 20  # seconds, for what must happen
 
 
-class Host:
-    """A fake host on disk, with one device on VFIO that is in the journal; removed at the end of its with block."""
+class MonitoredHost(Host):
+    """A fake host with one device on VFIO that is in the journal."""
 
     def __init__(self, marks="", home_known="true"):
         self.entry = ENTRY % home_known + marks
 
     def __enter__(self):
-        self.root = subprocess.run([FAKE_HOST], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-        os.makedirs(self.path("run/vfio-variant"), exist_ok=True)
+        super().__enter__()
         self.write(f"run/vfio-variant/{ON_VFIO}", self.entry)
         return self
-
-    def __exit__(self, *_):
-        shutil.rmtree(self.root)
-
-    def path(self, path):
-        return os.path.join(self.root, path)
-
-    def write(self, path, text):
-        with open(self.path(path), "w", encoding="utf-8") as file:
-            file.write(text)
 
     def forget(self):
         os.unlink(self.path(f"run/vfio-variant/{ON_VFIO}"))
@@ -134,13 +122,6 @@ class Listener:
         self.socket.close()
 
 
-def until(condition):
-    end = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < end, "it does not happen"
-        time.sleep(0.02)
-
-
 def is_alive(pid):
     """A zombie is not: its new parent may never ask for it."""
     try:
@@ -185,33 +166,33 @@ def no_sysfs():
 
 
 def ends_when_the_daemon_does():
-    with Host() as host, Monitor(host, host.node("")) as monitor:
+    with MonitoredHost() as host, Monitor(host, host.node("")) as monitor:
         monitor.sleeps()
         monitor.process.stdin.close()
         monitor.ends()
 
 
 def ends_while_held():
-    with Host() as host, Monitor(host, host.node(""), first="h") as monitor:
+    with MonitoredHost() as host, Monitor(host, host.node(""), first="h") as monitor:
         monitor.sleeps()
         monitor.process.stdin.close()
         monitor.ends()
 
 
 def dev_null_is_an_end():
-    with Host() as host:
+    with MonitoredHost() as host:
         equal(run("--sysroot", host.root, "--connect", host.node("")).returncode, 0)
 
 
 def empty_journal_is_an_end():
-    with Host() as host:
+    with MonitoredHost() as host:
         host.forget()
         with Monitor(host, host.node("")) as monitor:
             monitor.ends()
 
 
 def ends_when_the_journal_empties():
-    with Host() as host, Monitor(host, host.node("")) as monitor:
+    with MonitoredHost() as host, Monitor(host, host.node("")) as monitor:
         monitor.sleeps()
         host.forget()
         monitor.say("l")
@@ -219,7 +200,7 @@ def ends_when_the_journal_empties():
 
 
 def sigterm_ends():
-    with Host() as host, Monitor(host, host.node("")) as monitor:
+    with MonitoredHost() as host, Monitor(host, host.node("")) as monitor:
         monitor.sleeps()
         # The signal waits for a move because the only thread blocks it
         equal(len(os.listdir(f"/proc/{monitor.process.pid}/task")), 1)
@@ -229,7 +210,7 @@ def sigterm_ends():
 
 def dies_with_its_parent():
     """Also while it cannot see that its input ended: here that does not end."""
-    with Host() as host:
+    with MonitoredHost() as host:
         reading, writing = os.pipe()
         command = [MONITOR, "--sysroot", host.root, "--connect", host.node("")]
         parent = subprocess.Popen(["sh", "-c", '"$@" & echo $!; wait', "sh", "sh", "-c", f'exec "$@" <&{reading}', "sh",
@@ -249,7 +230,7 @@ def dies_with_its_parent():
 
 
 def garbage_is_passed_over():
-    with Host() as host, Monitor(host, host.node("")) as monitor:
+    with MonitoredHost() as host, Monitor(host, host.node("")) as monitor:
         monitor.say("x" * 100000 + "\n\x00\x01\nLOOK HFL\n")
         time.sleep(0.2)
         monitor.lives()
@@ -259,7 +240,7 @@ def garbage_is_passed_over():
 
 
 def nothing_is_asked_while_held():
-    with Host() as host, Monitor(host, host.node(HOSTDEV), first="hl") as monitor:
+    with MonitoredHost() as host, Monitor(host, host.node(HOSTDEV), first="hl") as monitor:
         time.sleep(1.5)
         equal(host.mark("domain"), None)
         monitor.say("f")
@@ -270,7 +251,7 @@ def nothing_is_asked_while_held():
 
 
 def hot_plugged_device_is_given_to_its_domain():
-    with Host() as host, Monitor(host, host.node(HOSTDEV)) as monitor:
+    with MonitoredHost() as host, Monitor(host, host.node(HOSTDEV)) as monitor:
         until(lambda: host.mark("in-use") == "true")
         equal(host.mark("domain"), "test")
         equal(host.mark("domain-uuid"), UUID)
@@ -278,20 +259,20 @@ def hot_plugged_device_is_given_to_its_domain():
 
 
 def device_of_nobody_is_mended_and_then_it_ends():
-    with Host(MARKS, home_known="false") as host, Monitor(host, host.node("")) as monitor:
+    with MonitoredHost(MARKS, home_known="false") as host, Monitor(host, host.node("")) as monitor:
         monitor.ends()
         assert not host.has_entry()
 
 
 def grace_is_kept():
-    with Host(MARKS, home_known="false") as host, Monitor(host, host.node(""), "--grace-ms", "1500") as monitor:
+    with MonitoredHost(MARKS, home_known="false") as host, Monitor(host, host.node(""), "--grace-ms", "1500") as monitor:
         start = time.monotonic()
         monitor.ends()
         assert time.monotonic() - start >= 1.4
 
 
 def without_libvirt_nothing_is_mended():
-    with Host(MARKS, home_known="false") as host:
+    with MonitoredHost(MARKS, home_known="false") as host:
         uri = f"qemu+unix:///system?socket={host.path('sock')}"
         with Monitor(host, uri) as monitor:
             monitor.say("l")
@@ -304,7 +285,7 @@ def without_libvirt_nothing_is_mended():
 
 
 def waits_for_the_socket():
-    with Host() as host:
+    with MonitoredHost() as host:
         uri = f"qemu+unix:///system?socket={host.path('run/libvirt/libvirt-sock-ro')}"
         with Monitor(host, uri) as monitor:
             time.sleep(0.5)
@@ -323,7 +304,7 @@ def waits_for_the_socket():
 
 def idle_means_idle():
     """Rule R11: no wake-up between events, connected or waiting, also after a look."""
-    with Host() as host:
+    with MonitoredHost() as host:
         nowhere = "qemu+unix:///system?socket=/nonexistent/sock"
         with Monitor(host, host.node("")) as connected, Monitor(host, nowhere) as waiting:
             connected.say("l")

@@ -15,12 +15,11 @@ import subprocess
 import sys
 import tempfile
 
-from programs import COMMAND, DAEMON, HOOK, SCHEMAS, Host, exits, needs_namespace, run
+from programs import COMMAND, DAEMON, HOOK, NIC, SCHEMAS, Host, exits, needs_namespace, run
 from tap import Skip, equal, run_tests
 
 SOURCE = os.path.dirname(SCHEMAS)
 LOCALE_DIR = sys.argv[7]
-NIC = "0000:3b:00.1"
 COMMANDS = re.findall(r"^  ([a-z]+) ", run(COMMAND, "--help").stdout, re.MULTILINE)
 # As meson's preset "glib" has them
 KEYWORDS = ["_", "N_", "C_:1c,2", "NC_:1c,2", "g_dcgettext:2", "g_dngettext:2,3", "g_dpgettext2:2c,3"]
