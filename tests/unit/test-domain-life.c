@@ -125,30 +125,6 @@ test_release_brings_home_what_libvirt_could_not (void)
   logged_move ("no driver", "mlx5_core");
 }
 
-static void
-test_model_is_obeyed (void)
-{
-  g_autoptr (Fixture) f = domain_fixture_with ("managed='yes'", "<driver name='vfio' model='vfio-pci'/>");
-
-  g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
-  libvirt_detaches_to (f, "vfio-pci");
-  g_assert_true (vv_domain_start (f->s, f->domain, NULL));
-  fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
-}
-
-static void
-test_unmanaged_is_left_alone (void)
-{
-  g_autoptr (Fixture) f = domain_fixture_with ("managed='no'", "");
-  g_autofree char *before = fake_snapshot (f->k);
-
-  g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
-  g_assert_true (vv_domain_start (f->s, f->domain, NULL));
-  vv_domain_running (f->s, f->domain);
-  vv_domain_release (f->s, f->domain);
-  fake_assert_unchanged (f->k, before);
-}
-
 /* The administrator had detached it by hand: it goes back to where he put it, not to the host. */
 static void
 test_held_by_hand (void)
@@ -340,19 +316,6 @@ test_start_when_no_variant_works (void)
   assert_entry (f, VV_STATE_DETACHED, "vm1", FALSE);
 }
 
-static void
-test_model_that_is_none (void)
-{
-  g_autoptr (Fixture) f = domain_fixture_with ("managed='yes'", "<driver model='../evil'/>");
-
-  g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
-  fake_assert_logged ("domain vm1, prepare: '../evil' is no driver name");
-  libvirt_detaches_to (f, "vfio-pci");
-  g_assert_true (vv_domain_start (f->s, f->domain, NULL));
-  fake_assert_logged ("domain vm1, start: '../evil' is no driver name");
-  fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
-}
-
 /* --- running, reconnect --- */
 
 static void
@@ -525,8 +488,6 @@ main (int argc, char **argv)
                    test_release_mends_what_libvirt_forgets);
   g_test_add_func ("/domain-life/release-brings-home-what-libvirt-could-not",
                    test_release_brings_home_what_libvirt_could_not);
-  g_test_add_func ("/domain-life/the-model-is-obeyed", test_model_is_obeyed);
-  g_test_add_func ("/domain-life/unmanaged-is-left-alone", test_unmanaged_is_left_alone);
   g_test_add_func ("/domain-life/held-by-hand-stays-held", test_held_by_hand);
   g_test_add_func ("/domain-life/prepare/loads-what-will-be-bound", test_prepare_loads_what_will_be_bound);
   g_test_add_func ("/domain-life/prepare/drops-a-stale-entry", test_prepare_drops_a_stale_entry);
@@ -536,7 +497,6 @@ main (int argc, char **argv)
   g_test_add_func ("/domain-life/start/without-prepare", test_start_without_prepare);
   g_test_add_func ("/domain-life/start/not-detached", test_start_of_what_libvirt_did_not_detach);
   g_test_add_func ("/domain-life/start/no-variant-works", test_start_when_no_variant_works);
-  g_test_add_func ("/domain-life/start/a-model-that-is-none", test_model_that_is_none);
   g_test_add_func ("/domain-life/reconnect/rebuilds-the-journal", test_reconnect_rebuilds_the_journal);
   g_test_add_func ("/domain-life/release/of-another-domain", test_release_of_another_domain);
   g_test_add_func ("/domain-life/release/without-an-entry", test_release_without_an_entry);

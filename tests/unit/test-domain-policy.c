@@ -243,6 +243,7 @@ test_unmanaged_that_stays_the_administrators (void)
     const char *says, *options;
     gboolean on_vfio;
   } cases[] = {
+      {"there is no rule", NULL, FALSE},
       {"nothing is said", "driver='generic'", FALSE},
       {"it is said", "unmanaged='ignore' driver='generic'", FALSE},
       {"it is said, on VFIO", "unmanaged='ignore'", TRUE},
@@ -253,7 +254,8 @@ test_unmanaged_that_stays_the_administrators (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_test_message ("%s", cases[i].says);
-    g_autoptr (Fixture) f = domain_under_with (cases[i].options, "managed='no'", "");
+    g_autoptr (Fixture) f = cases[i].options ? domain_under_with (cases[i].options, "managed='no'", "")
+                                             : domain_fixture_with ("managed='no'", "");
     if (cases[i].on_vfio)
       libvirt_detaches_to (f, "mlx5_vfio_pci");
     g_autofree char *before = fake_snapshot (f->k);

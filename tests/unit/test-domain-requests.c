@@ -222,6 +222,8 @@ static const struct {
   const char *says, *options, *model;
   const char *gets, *said; /* @said: NULL: the model was allowed */
 } models[] = {
+    {"without a policy", NULL, "mlx5_vfio_pci", "mlx5_vfio_pci", NULL},
+    {"the generic one, without a policy", NULL, "vfio-pci", "vfio-pci", NULL},
     {"without a rule for drivers", "host-use='warn'", "mlx5_vfio_pci", "mlx5_vfio_pci", NULL},
     {"one of those that are listed", "driver='special_vfio_pci mlx5_vfio_pci'", "mlx5_vfio_pci",
      "mlx5_vfio_pci", NULL},
@@ -237,7 +239,8 @@ test_models (void)
     g_test_message ("%s", models[i].says);
     g_autofree char *driver = g_strdup_printf ("<driver name='vfio' model='%s'/>", models[i].model);
     g_autofree char *line = g_strdup_printf (NIC ": %s", models[i].said);
-    g_autoptr (Fixture) f = domain_under_with (models[i].options, "managed='yes'", driver);
+    g_autoptr (Fixture) f = models[i].options ? domain_under_with (models[i].options, "managed='yes'", driver)
+                                              : domain_fixture_with ("managed='yes'", driver);
     assert_goes_on (f, vv_domain_prepare);
     if (models[i].said)
       fake_assert_logged (line);
@@ -284,13 +287,26 @@ test_a_model_that_must_migrate (void)
 }
 
 static void
-test_a_model_that_is_none_under_a_policy (void)
+test_a_model_that_is_none (void)
 {
-  g_autoptr (Fixture) f =
-      domain_under_with ("driver='special-vfio'", "managed='yes'", "<driver model='a&#10;b/c'/>");
+  static const struct {
+    const char *options, *model, *shown;
+  } cases[] = {{NULL, "../evil", "../evil"}, {"driver='special-vfio'", "a&#10;b/c", "a\\nb/c"}};
 
-  assert_goes_on (f, vv_domain_prepare);
-  fake_assert_logged ("domain vm1, prepare: 'a\\nb/c' is no driver name");
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autofree char *driver = g_strdup_printf ("<driver model='%s'/>", cases[i].model);
+    g_autofree char *at_prepare =
+        g_strdup_printf ("domain vm1, prepare: '%s' is no driver name", cases[i].shown);
+    g_autofree char *at_start = g_strdup_printf ("domain vm1, start: '%s' is no driver name", cases[i].shown);
+    g_autoptr (Fixture) f = cases[i].options ? domain_under_with (cases[i].options, "managed='yes'", driver)
+                                             : domain_fixture_with ("managed='yes'", driver);
+    assert_goes_on (f, vv_domain_prepare);
+    fake_assert_logged (at_prepare);
+    libvirt_detaches_to (f, "vfio-pci");
+    assert_goes_on (f, vv_domain_start);
+    fake_assert_logged (at_start);
+    fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
+  }
 }
 
 int
@@ -307,6 +323,6 @@ main (int argc, char **argv)
   g_test_add_func ("/domain-requests/model/within-and-outside", test_models);
   g_test_add_func ("/domain-requests/model/admits-no-other", test_a_model_admits_no_other);
   g_test_add_func ("/domain-requests/model/that-must-migrate", test_a_model_that_must_migrate);
-  g_test_add_func ("/domain-requests/model/that-is-none", test_a_model_that_is_none_under_a_policy);
+  g_test_add_func ("/domain-requests/model/that-is-none", test_a_model_that_is_none);
   return g_test_run ();
 }

@@ -116,18 +116,40 @@ test_reattach (void)
   stop_and_assert_device (f, "mlx5_core", NULL);
 }
 
+/* The candidates fail from the best one on. A failure of the gate counts, too. */
 static void
-test_falls_back (void)
+test_candidates_fail (void)
 {
-  g_autoptr (Fixture) f = fixture_new ();
-  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+  static const char *const drivers[] = {"special-vfio", "mlx5_vfio_pci", "vfio-pci"};
+  static const struct {
+    guint failing;
+    const char *outcome, *failed, *driver, *override, *counted, *attempts;
+  } cases[] = {
+      {1, "fell-back", "special_vfio_pci failed at bind (*Input/output error)", "mlx5_vfio_pci",
+       "mlx5_vfio_pci",
+       "changes_total{operation=\"detach\",driver=\"mlx5_vfio_pci\",outcome=\"fell-back\"} 1",
+       "attempt_failures_total{step=\"bind\"} 1"},
+      {3, "failed", NIC ": no VFIO driver could be bound*", NULL, "vfio-pci",
+       "changes_total{operation=\"detach\",driver=\"any\",outcome=\"failed\"} 1",
+       "attempt_failures_total{step=\"bind\"} 3"},
+  };
 
-  fake_driver (f->k, "special-vfio")->probe_errno = EIO;
-  detach (f, libvirt);
-  assert_outcome (f, "fell-back");
-  g_autoptr (JsonNode) status = status_of (f);
-  fake_assert_matches (latest (status, "failed"), "special_vfio_pci failed at bind (*Input/output error)");
-  stop_and_assert_device (f, "mlx5_vfio_pci", "mlx5_vfio_pci");
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_test_message ("%s", cases[i].outcome);
+    g_autoptr (Fixture) f = fixture_new ();
+    g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
+    for (guint n = 0; n < cases[i].failing; n++)
+      fake_driver (f->k, drivers[n])->probe_errno = EIO;
+    detach (f, libvirt);
+    assert_outcome (f, cases[i].outcome);
+    g_autoptr (JsonNode) status = status_of (f);
+    fake_assert_matches (latest (status, "failed"), cases[i].failed);
+    assert_phases_add_up (status);
+    while (!metrics_say (f, cases[i].counted)) /* the worker counts after its report */
+      ;
+    g_assert_true (metrics_say (f, cases[i].attempts));
+    stop_and_assert_device (f, cases[i].driver, cases[i].override);
+  }
 }
 
 static void
@@ -140,23 +162,6 @@ test_left_alone (void)
   actor_finish (libvirt);
   assert_outcome (f, "left-alone");
   stop_and_assert_device (f, NULL, "pci-stub");
-}
-
-static void
-test_failed (void)
-{
-  static const char *const drivers[] = {"special-vfio", "mlx5_vfio_pci", "vfio-pci"};
-  g_autoptr (Fixture) f = fixture_new ();
-  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
-
-  for (gsize i = 0; i < G_N_ELEMENTS (drivers); i++)
-    fake_driver (f->k, drivers[i])->probe_errno = EIO;
-  detach (f, libvirt);
-  assert_outcome (f, "failed");
-  g_autoptr (JsonNode) status = status_of (f);
-  fake_assert_matches (latest (status, "failed"), NIC ": no VFIO driver could be bound*");
-  assert_phases_add_up (status);
-  stop_and_assert_device (f, NULL, "vfio-pci");
 }
 
 /* A program of another version is held as long, and gets no more than it asked for. */
@@ -400,22 +405,6 @@ test_metrics (void)
   g_assert_true (metrics_say (f, "change_duration_seconds_count{operation=\"detach\"} 1"));
 }
 
-/* A failure of the gate counts, too, with the candidates that failed. */
-static void
-test_failures_are_counted (void)
-{
-  static const char *const drivers[] = {"special-vfio", "mlx5_vfio_pci", "vfio-pci"};
-  g_autoptr (Fixture) f = fixture_new ();
-  g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
-
-  for (gsize i = 0; i < G_N_ELEMENTS (drivers); i++)
-    fake_driver (f->k, drivers[i])->probe_errno = EIO;
-  detach (f, libvirt);
-  while (!metrics_say (f, "changes_total{operation=\"detach\",driver=\"any\",outcome=\"failed\"} 1"))
-    ;
-  g_assert_true (metrics_say (f, "attempt_failures_total{step=\"bind\"} 3"));
-}
-
 /* --- its socket --- */
 
 static void
@@ -621,9 +610,8 @@ test_uevents (void)
 static const ServiceTest tests[] = {
     {"/service/detach", test_detach},
     {"/service/reattach", test_reattach},
-    {"/service/falls-back", test_falls_back},
+    {"/service/candidates-fail", test_candidates_fail},
     {"/service/left-alone", test_left_alone},
-    {"/service/failed", test_failed},
     {"/service/unknown-libvirt", test_unknown_libvirt},
     {"/service/worker-dies/when-it-has-touched", test_worker_dies_when_it_has_touched},
     {"/service/worker-dies/on-the-way-home", test_worker_dies_on_the_way_home},
@@ -637,7 +625,6 @@ static const ServiceTest tests[] = {
     {"/service/status/no-gate", test_no_gate},
     {"/service/status/a-gate-that-cannot-be", test_gate_that_cannot_be},
     {"/service/metrics/counts", test_metrics},
-    {"/service/metrics/counts-failures", test_failures_are_counted},
     {"/service/socket/is-root-s", test_socket_is_root_s},
     {"/service/socket/stale", test_stale_socket},
     {"/service/socket/second-daemon", test_second_daemon},
