@@ -781,6 +781,25 @@ fake_add_process (const FakeKernel *k, const char *pid, const char *comm, const 
   return fake_node (node, S_IFCHR, (guint)atoi (numbers[0]), (guint)atoi (numbers[1]));
 }
 
+/* --- tests of what cannot be had everywhere --- */
+
+static void
+skip (gconstpointer reason)
+{
+  g_test_skip (reason);
+}
+
+int
+fake_run_tests (const FakeTest *tests, gsize n, const char *reason)
+{
+  for (gsize i = 0; i < n; i++)
+    if (reason)
+      g_test_add_data_func (tests[i].path, reason, skip);
+    else
+      g_test_add_func (tests[i].path, tests[i].func);
+  return g_test_run ();
+}
+
 /* --- the log --- */
 
 /* @of_change: what binding itself says of a change (vv_change_log()) */

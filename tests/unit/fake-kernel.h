@@ -170,6 +170,16 @@ gboolean fake_has_pidfd (void);
     (char *)(driver_), (char *)(module_), (char *)(override_)                                                \
   }
 
+/* --- tests of what cannot be had everywhere --- */
+
+typedef struct {
+  const char *path;
+  GTestFunc func;
+} FakeTest;
+
+/** fake_run_tests: @reason: (nullable): why all of them are skipped; Returns: what main() returns */
+int fake_run_tests (const FakeTest *tests, gsize n, const char *reason);
+
 /* --- the log --- */
 
 /** fake_test_init: g_test_init(), and the log is kept for fake_assert_logged(), but for what libraries

@@ -345,23 +345,12 @@ why_not (void)
   return why;
 }
 
-static void
-skip (gconstpointer reason)
-{
-  g_test_skip (reason);
-}
-
 int
-service_main (int argc, char **argv, const ServiceTest *tests, gsize n)
+service_main (int argc, char **argv, const FakeTest *tests, gsize n)
 {
   fake_test_init (&argc, &argv);
   fake_ignore_debug ();
   g_log_set_always_fatal (G_LOG_LEVEL_ERROR); /* that a worker died is critical */
   g_autofree char *reason = why_not ();
-  for (gsize i = 0; i < n; i++)
-    if (reason)
-      g_test_add_data_func (tests[i].path, reason, skip);
-    else
-      g_test_add_func (tests[i].path, tests[i].func);
-  return g_test_run ();
+  return fake_run_tests (tests, n, reason);
 }

@@ -99,10 +99,5 @@ void release (Fixture *f, const char *fifo);
 
 pid_t start_daemon (Fixture *f);
 
-typedef struct {
-  const char *path;
-  GTestFunc func;
-} ServiceTest;
-
 /** service_main: the program: skips every test where there can be no gate: in a container, or not as root */
-int service_main (int argc, char **argv, const ServiceTest *tests, gsize n);
+int service_main (int argc, char **argv, const FakeTest *tests, gsize n);

@@ -1017,19 +1017,10 @@ why_not (void)
   return f->gate ? NULL : g_strdup (error->message);
 }
 
-static void
-skip (gconstpointer reason)
-{
-  g_test_skip (reason);
-}
-
 int
 main (int argc, char **argv)
 {
-  static const struct {
-    const char *path;
-    GTestFunc func;
-  } tests[] = {
+  static const FakeTest tests[] = {
       {"/gate/announcement", test_announcement},
       {"/gate/announcement/of-an-override", test_announcement_of_an_override},
       {"/gate/announcement/by-a-write", test_announcement_by_a_write},
@@ -1068,10 +1059,5 @@ main (int argc, char **argv)
 
   fake_test_init (&argc, &argv);
   g_autofree char *reason = why_not ();
-  for (gsize i = 0; i < G_N_ELEMENTS (tests); i++)
-    if (reason)
-      g_test_add_data_func (tests[i].path, reason, skip);
-    else
-      g_test_add_func (tests[i].path, tests[i].func);
-  return g_test_run ();
+  return fake_run_tests (tests, G_N_ELEMENTS (tests), reason);
 }

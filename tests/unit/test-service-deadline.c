@@ -512,7 +512,7 @@ test_libvirt_dies_meanwhile (void)
   assert_outcome (f, "detached");
 }
 
-static const ServiceTest tests[] = {
+static const FakeTest tests[] = {
     {"/service-deadline/before-anything-is-done", test_deadline_before_anything_is_done},
     {"/service-deadline/in-the-kernel", test_deadline_in_the_kernel},
     {"/service-deadline/stalled-at-every-step", test_worker_stalls_at_every_step},

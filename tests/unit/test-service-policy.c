@@ -208,7 +208,7 @@ test_former_daemon_is_mended (void)
   stop_and_assert_device (f, "mlx5_core", NULL);
 }
 
-static const ServiceTest tests[] = {
+static const FakeTest tests[] = {
     {"/service-policy/decides", test_policy_decides},
     {"/service-policy/refuses", test_policy_refuses},
     {"/service-policy/turns-the-gate-off-and-on", test_policy_turns_the_gate_off_and_on},

@@ -607,7 +607,7 @@ test_uevents (void)
   vv_uevents_free (NULL);
 }
 
-static const ServiceTest tests[] = {
+static const FakeTest tests[] = {
     {"/service/detach", test_detach},
     {"/service/reattach", test_reattach},
     {"/service/candidates-fail", test_candidates_fail},
