@@ -140,10 +140,8 @@ def use_by_a_guest():
     if os.geteuid() != 0:
         raise Skip("needs root")
     with Well() as host:
-        with open(host.path("sys/class/vfio/9/dev"), encoding="utf-8") as file:
-            group = [int(number) for number in file.read().split(":")]
-        with open(host.path(host.device("modalias", ON_VFIO)), encoding="utf-8") as file:
-            modalias = file.read().strip()
+        group = [int(number) for number in host.read("sys/class/vfio/9/dev").split(":")]
+        modalias = host.read(host.device("modalias", ON_VFIO)).strip()
         lacks(check(host, ON_VFIO), "in-use-guest")
         host.journal(ON_VFIO, modalias, domain="vm1", domain_uuid=UUID, in_use="true")
         expect(status(host), "journal-idle", "warning", "domain vm1", f"restore --force {ON_VFIO}", subject=ON_VFIO)
@@ -316,8 +314,7 @@ def libvirt_that_refuses():
     with Well() as host:  # of equals libvirt takes the first in the file, also when that is blacklisted
         host.add_libvirt(10000, time.time() + 3600)
         table = f"{MODULES}/modules.alias"
-        with open(host.path(table), encoding="utf-8") as file:
-            text = file.read()
+        text = host.read(table)
         alias = "alias vfio_pci:v000015B3d0000101Esv000015B3sd00000058bc*sc*i*"
         host.write(table, text.replace(f"{alias} ", f"{alias} equal_vfio_pci\n{alias} "))
         host.write("etc/modprobe.d/x.conf", "blacklist equal_vfio_pci\n")

@@ -55,6 +55,10 @@ class Host:
                   "home-driver": "mlx5_core", **{key.replace("_", "-"): value for key, value in more.items()}}
         self.write(f"run/vfio-variant/{address}", "[device]\n" + "".join(f"{k}={v}\n" for k, v in values.items()))
 
+    def read(self, path):
+        with open(self.path(path), encoding="utf-8") as file:
+            return file.read()
+
     def policy(self, rules, name="vfio-variant.xml"):
         """Writes a file of the policy, its rules from line 2 on; returns its path as a look sees it."""
         self.write(f"{LIBVIRT_DIR}/{name}".lstrip("/"), f"<vfio-variant>\n{rules}\n</vfio-variant>\n")
@@ -181,6 +185,11 @@ def until(condition, seconds=20):
     while not condition():
         assert time.monotonic() < end, "it does not happen"
         time.sleep(0.02)
+
+
+def source_text(path):
+    with open(os.path.join(os.path.dirname(SCHEMAS), path), encoding="utf-8") as file:
+        return file.read()
 
 
 def run(*program, stdin=""):

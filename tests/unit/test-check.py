@@ -11,7 +11,7 @@ import time
 
 import check_device
 import check_domain
-from programs import COMMAND, HOOK, NIC, QUIET, SCHEMAS, as_nobody, exits, needs_namespace, run
+from programs import COMMAND, HOOK, NIC, QUIET, as_nobody, exits, needs_namespace, run, source_text
 from tap import equal, run_tests
 from well import (HOOK_LINK, LIBVIRT, LIBVIRT_PID, SKIPPED, TRIGGERED, Well, check, document, emulator, expect,
                   findings_of, lacks, status, triggers)
@@ -176,8 +176,7 @@ def the_hook_is_newer_than_libvirt():
 
 
 def host_ticks(host):
-    with open(host.path(f"proc/{LIBVIRT_PID}/stat"), encoding="utf-8") as file:
-        return int(file.read().split()[21])
+    return int(host.read(f"proc/{LIBVIRT_PID}/stat").split()[21])
 
 
 def the_hook_notes_who_runs_it():
@@ -195,8 +194,7 @@ def the_hook_notes_who_runs_it():
         assert not os.path.exists(note)
         for name, operation in (("libvirtd", ("prepare", "begin", "-")), ("virtqemud", ("stopped", "end", "-"))):
             caller = hook(name, *operation)
-            with open(note, encoding="utf-8") as file:
-                equal(file.read(), caller)
+            equal(host.read("run/vfio-variant/hook-caller"), caller)
         pid, ticks = caller.split()
         shutil.rmtree(host.path(f"proc/{LIBVIRT_PID}"))
         host.write(f"proc/{pid}/stat", f"{pid} (virtqemud) S " + "1 " * 18 + f"{ticks} 1\n")
@@ -297,8 +295,8 @@ def hook_scripts_of_others():
 
 
 def every_id_is_documented_and_triggered():
-    with open(os.path.join(os.path.dirname(SCHEMAS), "docs/man/vfio-variant.rst"), encoding="utf-8") as file:
-        section = re.search(r"^FINDINGS\n=+\n(.*?)^\S+\n=+\n", file.read(), re.MULTILINE | re.DOTALL).group(1)
+    section = re.search(r"^FINDINGS\n=+\n(.*?)^\S+\n=+\n", source_text("docs/man/vfio-variant.rst"),
+                        re.MULTILINE | re.DOTALL).group(1)
     documented = {name: set(severities.split(", "))
                   for name, severities in re.findall(r"^([a-z]+(?:-[a-z]+)*) \(([a-z, ]+)\)$", section, re.MULTILINE)}
     assert len(documented) > 40, documented

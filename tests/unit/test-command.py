@@ -12,7 +12,7 @@ import shutil
 import subprocess
 
 from programs import (COMMAND, DAEMON, DISK, KEY, MODALIAS, NIC, ON_VFIO, SCHEMAS, Host, as_nobody, exits, json_of,
-                      needs_namespace, run, valid)
+                      needs_namespace, run, source_text, valid)
 from tap import equal, run_tests
 
 
@@ -361,11 +361,8 @@ def every_json_has_its_schema():
                "policy": "policy", "status": "status"}
     names = re.findall(r"^  ([a-z]+) ", run(COMMAND, "--help").stdout, re.MULTILINE)
     equal(sorted(name for name in names if "--json" in run(COMMAND, name, "--help").stdout), sorted(schemas))
-    source = os.path.dirname(SCHEMAS)
-    with open(os.path.join(source, "docs/man/vfio-variant.rst"), encoding="utf-8") as file:
-        manual = file.read()
-    with open(os.path.join(SCHEMAS, "meson.build"), encoding="utf-8") as file:
-        installed = file.read()
+    manual = source_text("docs/man/vfio-variant.rst")
+    installed = source_text("schemas/meson.build")
     for schema in schemas.values():
         assert f"*{schema}.schema.json*" in manual and f"'{schema}.schema.json'" in installed, schema
     with Host() as host:
@@ -376,10 +373,8 @@ def every_json_has_its_schema():
 
 def options_are_the_same_everywhere():
     """In --help, in the man page, and in the completion."""
-    source = os.path.dirname(SCHEMAS)
-    completion = os.path.join(source, "packaging/completion/vfio-variant")
-    with open(os.path.join(source, "docs/man/vfio-variant.rst"), encoding="utf-8") as file:
-        manual = file.read()
+    completion = os.path.join(os.path.dirname(SCHEMAS), "packaging/completion/vfio-variant")
+    manual = source_text("docs/man/vfio-variant.rst")
     for name in ("list", "match", "probe", "check", "bind", "restore", "status", "metrics", "policy"):
         helped = re.findall(r"^  (?:-., )?(--[a-z-]+)", run(COMMAND, name, "--help").stdout, re.MULTILINE)
         section = re.search(rf"^{name}\n-+\n(.*?)(?=^\S+\n[-=]+\n|\Z)", manual, re.MULTILINE | re.DOTALL).group(1)
@@ -405,10 +400,8 @@ def the_daemon_without_privilege_exits_5():
 
 
 def the_daemons_options_are_the_same_everywhere():
-    source = os.path.dirname(SCHEMAS)
-    with open(os.path.join(source, "docs/man/vfio-variantd.rst"), encoding="utf-8") as file:
-        manual = file.read()
-    completion = os.path.join(source, "packaging/completion/vfio-variantd")
+    manual = source_text("docs/man/vfio-variantd.rst")
+    completion = os.path.join(os.path.dirname(SCHEMAS), "packaging/completion/vfio-variantd")
     helped = re.findall(r"^  (?:-., )?(--[a-z-]+)", run(DAEMON, "--help").stdout, re.MULTILINE)
     documented = re.findall(r"^(?:-.(?: [A-Z]+)?, )?(--[a-z][a-z-]*)", manual, re.MULTILINE)
     completed = run("bash", "-c", 'source "$1" && _vfio_variantd_options', "bash", completion)

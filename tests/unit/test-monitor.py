@@ -14,12 +14,11 @@ import sys
 import tempfile
 import time
 
-from programs import ON_VFIO, Host, until
+from programs import ON_VFIO, Host, source_text, until
 from tap import equal, run_tests
 
 MONITOR = sys.argv[7]
-with open(os.path.join(os.path.dirname(__file__), "../../docs/man/vfio-variant-monitor.rst"), encoding="utf-8") as page:
-    MAN_PAGE = page.read()
+MAN_PAGE = source_text("docs/man/vfio-variant-monitor.rst")
 UUID = "6695eb01-f6a4-8304-79aa-97f2502e193f"
 ENTRY = f"""[device]
 address={ON_VFIO}

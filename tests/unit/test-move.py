@@ -72,8 +72,7 @@ def bind_of_many_at_once():
             assert one["error"].startswith(f"{one['device']}: no VFIO driver could be bound, it is back on mlx5_core"), one
         equal(sorted(os.listdir(host.path("run/vfio-variant"))),
               sorted([f"lock-{address}" for address in addresses] + ["lock-counters", "counters"]))
-        with open(host.path("run/vfio-variant/counters"), encoding="utf-8") as counters:
-            counted = counters.read()
+        counted = host.read("run/vfio-variant/counters")
         assert "failed=24\n" in counted and "bind=24\n" in counted, counted
 
 
@@ -135,8 +134,7 @@ def probe_respects_domains():
     """Also between libvirt's detach and QEMU's start, when no process has the device."""
     needs_namespace()
     with Host() as host:
-        with open(host.path(f"sys/bus/pci/devices/{ON_VFIO}/modalias"), encoding="utf-8") as file:
-            modalias = file.read().strip()
+        modalias = host.read(f"sys/bus/pci/devices/{ON_VFIO}/modalias").strip()
         host.journal(ON_VFIO, modalias, state="noted", home_driver="nvme", **OF_VM1)
         exits(host.inside(COMMAND, "probe", ON_VFIO), 4, f"{ON_VFIO} belongs to domain vm1",
               f"restore --force {ON_VFIO}")
