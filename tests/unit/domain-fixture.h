@@ -9,50 +9,40 @@
 
 #define UUID "6695eb01-f6a4-8304-79aa-97f2502e193f"
 
+#define CAME_HOME "domain vm1, release: " NIC " is on mlx5_core, as it was before"
+
 /** domain_with: a domain with NIC; @attributes and @driver are put into its <hostdev> */
 VvDomain *domain_with (const char *uuid, const char *attributes, const char *driver);
 
-/** domain_fixture_with: @attributes and @driver are put into its <hostdev> */
-Fixture *domain_fixture_with (const char *attributes, const char *driver);
-
-/** domain_fixture: managed='yes', and no driver is named */
+/** domain_fixture: with a domain that has managed='yes' and names no driver */
 Fixture *domain_fixture (void);
+Fixture *domain_fixture_with (const char *attributes, const char *driver);
+/** domain_under, domain_under_with: the same, under a rule for NIC with @options */
+Fixture *domain_under (const char *options);
+Fixture *domain_under_with (const char *options, const char *attributes, const char *driver);
+
+/** wishes: what the owner of the domain wants; @drivers: joined by blanks, or NULL */
+void wishes (const Fixture *f, const char *drivers, VvFallback fallback, VvMigratable migratable);
 
 /* --- what libvirt itself writes (virPCIDeviceBindWithDriverOverride() and its counterpart) --- */
 
 void libvirt_writes (const Fixture *f, const char *path, const char *text);
-
 void libvirt_unbinds_and_probes (const Fixture *f);
-
+/** libvirt_detaches_to: NIC is on @driver afterwards */
 void libvirt_detaches_to (const Fixture *f, const char *driver);
-
+/** libvirt_reattaches: to whatever driver takes NIC, if there is one */
 void libvirt_reattaches (const Fixture *f);
 
 /* --- looking --- */
 
 void assert_entry (const Fixture *f, VvState state, const char *domain, gboolean in_use);
-
+/** assert_untouched: NIC is there, without an entry; modules that were loaded stay so */
+void assert_untouched (const Fixture *f, const char *driver, const char *override);
+/** logged_move: the next change in the log */
 void logged_move (const char *from, const char *to);
-
-#define CAME_HOME "domain vm1, release: " NIC " is on mlx5_core, as it was before"
-
-/* --- under a policy --- */
-
-/** domain_under_with: a rule for NIC with @options, and the domain with @attributes and @driver in its
- * <hostdev> */
-Fixture *domain_under_with (const char *options, const char *attributes, const char *driver);
-
-Fixture *domain_under (const char *options);
-
-/** wishes: what the owner of the domain wants; @drivers: joined by blanks, or NULL */
-void wishes (const Fixture *f, const char *drivers, VvFallback fallback, VvMigratable migratable);
 
 typedef gboolean (*Operation) (const VvContext *context, const VvDomain *domain, GError **refusal);
 
-/** assert_refused: it is said to libvirt and to the log alike */
+/** assert_refused: libvirt and the log are told the same */
 void assert_refused (const Fixture *f, Operation operation, const char *name, const char *problem);
-
 void assert_goes_on (const Fixture *f, Operation operation);
-
-/** assert_untouched: the way that is there, not what it left in memory of modules: those stay loaded */
-void assert_untouched (const Fixture *f, const char *driver, const char *override);

@@ -19,18 +19,17 @@ static const VvDriverState generic = ON ("vfio-pci", "vfio_pci", "vfio-pci");
 static const VvDriverState variant = ON ("special-vfio", "special_vfio_pci", "special-vfio");
 static const VvDriverState driverless = ON (NULL, NULL, NULL);
 
-/** libvirt_unbinds: Libvirt has written @override (NULL: cleared it) and unbound the device */
+/** libvirt_unbinds: libvirt has written @override (NULL: cleared it) and unbound NIC */
 void libvirt_unbinds (const Fixture *f, const char *override);
-
+/** hand_over: what the worker makes of it for a libvirt of that version; @before: what NIC was on */
 VvChange *hand_over (const Fixture *f, const VvDriverState *before, guint libvirt, GError **error);
-
 VvChange *must_hand_over (const Fixture *f, const VvDriverState *before, guint libvirt);
 
 void assert_change (const VvChange *change, VvOperation operation, const char *from, const char *to,
                     const char *why);
-
+/** assert_left: nothing was changed */
 void assert_left (const VvChange *change, VvOperation operation, const char *from, const char *why);
 
-void assert_home (const VvEntry *entry, VvState state, const VvDriverState *home);
-
+/** write_entry: @home, @domain: NULL: not known, none */
 void write_entry (const Fixture *f, VvState state, const VvDriverState *home, const char *domain);
+void assert_home (const VvEntry *entry, VvState state, const VvDriverState *home);

@@ -166,7 +166,7 @@ typedef struct {
   gboolean ended;
 } Answer;
 
-gboolean
+static gboolean
 hear (int fd, GIOCondition condition, gpointer data)
 {
   Answer *a = data;
