@@ -53,8 +53,8 @@ is_none_of_ours (const VvHost *host, VvHookOperation operation, const GString *x
 {
   if (operation != VV_HOOK_RELEASE)
     return !memmem (xml->str, xml->len, "hostdev", strlen ("hostdev"));
-  g_autoptr (VvJournal) journal = host ? vv_journal_open (host, FALSE, NULL) : NULL;
-  g_autoptr (GPtrArray) addresses = journal ? vv_journal_addresses (journal) : NULL;
+  g_autoptr (VvStateStore) store = host ? vv_state_store_open (host, FALSE, NULL) : NULL;
+  g_autoptr (GPtrArray) addresses = store ? vv_state_store_addresses (store) : NULL;
   return addresses && addresses->len == 0;
 }
 

@@ -17,7 +17,7 @@ vv_choice_cannot_migrate (const VvContext *s, const VvPciDevice *device, const V
 {
   const char *why = NULL;
 
-  return vv_migration_foresee (s->journal, driver, device->modalias, &choice->options.use, &why) ==
+  return vv_migration_foresee (s->store, driver, device->modalias, &choice->options.use, &why) ==
                  VV_MIGRATION_NO
              ? why
              : NULL;
@@ -208,7 +208,7 @@ vv_attach_can_migrate (const VvContext *s, const VvPciDevice *device, const VvMi
 
   if (!vv_migration_probe (s->host, device, &migration, error))
     return FALSE;
-  if (!vv_migration_store (s->journal, device->now.driver, device->modalias, &migration, &unsaved))
+  if (!vv_migration_store (s->store, device->now.driver, device->modalias, &migration, &unsaved))
     g_warning ("%s", unsaved->message);
   switch (vv_migration_judge (&migration, use, &why)) {
   case VV_MIGRATION_NO:
@@ -287,7 +287,7 @@ vv_attach_opened (const VvBinding *b, VvChoice *choice, gboolean must_know, GErr
   if (!vv_candidates_find (s->host, choice->candidates, d->now.driver))
     return refuse_opened (s, d, choice, error);
   if (!vv_choice_requires (choice) || !must_know ||
-      vv_migration_known (s->journal, d->now.driver, d->modalias, NULL) != VV_MIGRATION_UNKNOWN)
+      vv_migration_known (s->store, d->now.driver, d->modalias, NULL) != VV_MIGRATION_UNKNOWN)
     return TRUE;
   g_autofree char *rule = vv_choice_rule (choice);
   g_set_error (

@@ -12,7 +12,7 @@
 
 /**
  * vv_choose:
- * @entry: (nullable): its journal entry, which knows its driver on the host
+ * @entry: (nullable): its state file, which knows its driver on the host
  * @seen_driver: (nullable): the driver it was seen on before somebody unbound it; NULL: as it is now
  * @requested: (nullable): what a domain requests for the device; its model admits no other driver
  * @whose: (nullable): which domain that is, in words
@@ -84,7 +84,7 @@ void vv_attach_record_failed (VvBinding *binding);
  * vv_attach_can_migrate:
  * @use: how a domain has the device
  *
- * Asks the driver that @device is on, and notes the answer in the journal.
+ * Asks the driver that @device is on, and notes the answer in the state store.
  *
  * Returns: whether a domain could be migrated with it, as far as that can be told; FALSE with @error set when
  * it cannot (VV_ERROR_POLICY), or the driver could not be asked

@@ -31,7 +31,7 @@ vv_binding_new (const VvContext *context, const char *address, VvLock *lock, GEr
   b->device = vv_pci_device_open (context->host, address, error);
   if (!b->device)
     return NULL;
-  b->entry = vv_journal_load (context->journal, address, &damaged);
+  b->entry = vv_state_store_load (context->store, address, &damaged);
   if (damaged) {
     g_propagate_error (error, g_steal_pointer (&damaged));
     return NULL;
@@ -46,7 +46,7 @@ static void
 tell_change (const VvContext *context, const VvChange *change)
 {
   vv_change_log (change);
-  vv_counters_add (context->journal, change);
+  vv_counters_add (context->store, change);
 }
 
 void
@@ -93,8 +93,8 @@ vv_binding_record (VvBinding *b, const VvDriverState *host)
 gboolean
 vv_binding_save (VvBinding *b, GError **error)
 {
-  VvPhase before = vv_phase_timer_enter (b->deadline.timer, VV_PHASE_JOURNAL);
-  gboolean done = !b->lock || vv_journal_store (b->context->journal, b->entry, error);
+  VvPhase before = vv_phase_timer_enter (b->deadline.timer, VV_PHASE_STATE);
+  gboolean done = !b->lock || vv_state_store_save (b->context->store, b->entry, error);
 
   vv_phase_timer_enter (b->deadline.timer, before);
   return done;
@@ -110,8 +110,8 @@ vv_binding_set_detached (VvBinding *b)
 gboolean
 vv_binding_forget (VvBinding *b, GError **error)
 {
-  VvPhase before = vv_phase_timer_enter (b->deadline.timer, VV_PHASE_JOURNAL);
-  gboolean done = !b->lock || vv_journal_drop (b->context->journal, b->device->address, error);
+  VvPhase before = vv_phase_timer_enter (b->deadline.timer, VV_PHASE_STATE);
+  gboolean done = !b->lock || vv_state_store_drop (b->context->store, b->device->address, error);
 
   g_clear_pointer (&b->entry, vv_entry_free);
   vv_phase_timer_enter (b->deadline.timer, before);

@@ -37,7 +37,7 @@ typedef struct {
  * VvBinding:
  * @context: what it was opened with
  * @device: the device as it is now
- * @entry: (nullable): its journal entry; to be changed by the owner of the binding, then vv_binding_save()
+ * @entry: (nullable): its state file; to be changed by the owner of the binding, then vv_binding_save()
  * @change: (nullable): what was done last, as far as it came. It is logged and counted when the next change
  * begins or the binding is closed; its owner may add to it until then
  */
@@ -82,14 +82,14 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvBinding, vv_binding_free)
  * the host; NULL: that is not known. In memory: vv_binding_save() writes it */
 void vv_binding_record (VvBinding *binding, const VvDriverState *host);
 
-/** vv_binding_save: writes the entry to the journal */
+/** vv_binding_save: writes the entry to the state store */
 gboolean vv_binding_save (VvBinding *binding, GError **error);
 
 /** vv_binding_set_detached: the entry says that the device is on VFIO, on the driver that it is on now. In
  * memory: vv_binding_save() writes it */
 void vv_binding_set_detached (VvBinding *binding);
 
-/** vv_binding_forget: drops the entry, here and in the journal */
+/** vv_binding_forget: drops the entry, here and in the state store */
 gboolean vv_binding_forget (VvBinding *binding, GError **error);
 
 /* --- steps --- */

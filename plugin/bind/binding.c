@@ -16,7 +16,7 @@
 VvBinding *
 vv_binding_open (const VvContext *context, const char *address, gboolean dry_run, GError **error)
 {
-  VvLock *lock = dry_run ? NULL : vv_journal_lock (context->journal, address, LOCK_TIMEOUT_MS, error);
+  VvLock *lock = dry_run ? NULL : vv_state_store_lock (context->store, address, LOCK_TIMEOUT_MS, error);
 
   vv_context_goes_on (context);
   return lock || dry_run ? vv_recover_device (context, address, lock, error) : NULL;
@@ -27,7 +27,7 @@ vv_binding_open_between (const VvContext *context, const char *address, const ch
                          const VvDeadline *deadline, GError **error)
 {
   gint64 left = MAX (deadline->until - g_get_monotonic_time (), 0) / G_TIME_SPAN_MILLISECOND;
-  VvLock *lock = vv_journal_lock (context->journal, address, MIN (left, LOCK_TIMEOUT_MS), error);
+  VvLock *lock = vv_state_store_lock (context->store, address, MIN (left, LOCK_TIMEOUT_MS), error);
   VvBinding *b = lock ? vv_binding_new (context, address, lock, error) : NULL;
 
   if (b) {
@@ -158,7 +158,7 @@ void
 vv_binding_stand_back (const VvContext *context, const char *address)
 {
   g_autoptr (VvPciDevice) device = vv_pci_device_open (context->host, address, NULL);
-  g_autoptr (VvEntry) entry = vv_journal_load (context->journal, address, NULL);
+  g_autoptr (VvEntry) entry = vv_state_store_load (context->store, address, NULL);
   gboolean detaching = entry && entry->state == VV_STATE_DETACHING;
 
   if (device && !device->now.driver && device->now.override)
@@ -277,7 +277,7 @@ let_kernel_choose (VvBinding *b, GError **error)
 }
 
 /* @entry: (transfer full) (nullable): what the device's entry was before. If it cannot be written, state
- * "detaching" stays in the journal and recovery finds the device home. */
+ * "detaching" stays in the state store and recovery finds the device home. */
 static void
 put_entry_back (VvBinding *b, VvEntry *entry)
 {
@@ -309,7 +309,7 @@ roll_back (VvBinding *b, const VvChoice *choice, const VvDriverState *before, Vv
       return;
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
                  _ ("%s: no VFIO driver could be bound: %s; and %s could not be brought back: %s; "
-                    "the journal keeps its home: 'vfio-variant restore %s' tries again"),
+                    "the state store keeps its home: 'vfio-variant restore %s' tries again"),
                  device, failed, before->driver ? before->driver : _ ("the former state"), problem->message,
                  device);
     return; /* the entry stays in state detaching: the next start of anything here tries again */
@@ -347,7 +347,7 @@ record_detaching (VvBinding *b, VvEntry **entry_before, GError **error)
   b->entry->state = VV_STATE_DETACHING;
   if (vv_binding_save (b, error))
     return TRUE;
-  g_prefix_error (error, _ ("%s: nothing was changed: its journal entry could not be written: "),
+  g_prefix_error (error, _ ("%s: nothing was changed: its state file could not be written: "),
                   b->device->address);
   vv_entry_free (b->entry);
   b->entry = g_steal_pointer (entry_before);
@@ -456,7 +456,7 @@ reattach_unknown (VvBinding *b, const VvDriverState *before, const char **why, G
   VvPciDevice *d = b->device;
 
   *why = b->entry ? _ ("its driver on the host was not known: driver_override cleared, the kernel chose")
-                  : _ ("no journal entry: driver_override cleared, the kernel chose");
+                  : _ ("no state file: driver_override cleared, the kernel chose");
   if (d->now.driver && !d->now.override && !vv_same (d->now.driver, VV_GENERIC_DRIVER)) {
     b->change->why =
         g_strdup_printf (_ ("nothing to restore: it is on %s with no driver_override"), d->now.driver);
@@ -486,14 +486,13 @@ stay_away (VvBinding *b, const VvDriverState *before, const GError *problem, GEr
   } else if (went_away (b, "reattach", problem->message, error)) {
     return;
   } /* else the entry stays in state reattaching: the next start of anything here tries again */
-  g_set_error (
-      error, VV_ERROR, VV_ERROR_FAILED,
-      _ ("%s: %s could not be brought back: %s; it is on %s now%s%s; the journal entry is kept: mend "
-         "the cause and run "
-         "'vfio-variant restore %s'"),
-      b->device->address, home, problem->message,
-      b->device->now.driver ? b->device->now.driver : _ ("no driver"), worse ? ": " : "",
-      worse ? worse->message : "", b->device->address);
+  g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
+               _ ("%s: %s could not be brought back: %s; it is on %s now%s%s; the state file is kept: mend "
+                  "the cause and run "
+                  "'vfio-variant restore %s'"),
+               b->device->address, home, problem->message,
+               b->device->now.driver ? b->device->now.driver : _ ("no driver"), worse ? ": " : "",
+               worse ? worse->message : "", b->device->address);
 }
 
 static gboolean
@@ -502,7 +501,7 @@ reattach (VvBinding *b, const VvDriverState *before, const char **why, GError **
   gboolean at_home = vv_binding_is_home (b);
   g_autoptr (GError) problem = NULL;
 
-  *why = at_home ? _ ("it already is at home") : _ ("as the journal says it was");
+  *why = at_home ? _ ("it already is at home") : _ ("as the state store says it was");
   vv_binding_assign (&b->change->wanted, b->entry->host.driver);
   b->entry->state = VV_STATE_REATTACHING;
   if (!at_home)

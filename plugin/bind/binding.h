@@ -3,7 +3,7 @@
  * binding: moves one device between drivers, as a transaction (rules R4, R5, R6, R8).
  *
  * Owns: the order of the writes to sysfs, which binding-steps does. A VvBinding is the right to move one
- * device: its lock, its journal entry and its attributes. Nothing here chooses a driver (catalog), asks
+ * device: its lock, its state file and its attributes. Nothing here chooses a driver (catalog), asks
  * whether the host needs the device (in-use) or knows what a domain is beyond two names in the entry.
  *
  * Drivers are bound through drivers/DRIVER/bind, which returns the probe's errno; drivers_probe would return
@@ -17,9 +17,9 @@
 /**
  * vv_binding_open:
  * @address: as vv_pci_address_parse() returns it
- * @dry_run: change nothing: no lock, no journal, no sysfs; only the steps are recorded
+ * @dry_run: change nothing: no lock, no state store, no sysfs; only the steps are recorded
  *
- * Takes the device's lock (waits up to 30 s for another process), reads its journal entry, and finishes or
+ * Takes the device's lock (waits up to 30 s for another process), reads its state file, and finishes or
  * undoes what a process that died left half done. An entry of another device that had this address is
  * dropped.
  *
@@ -97,7 +97,7 @@ gboolean vv_binding_detach (VvBinding *binding, const VvChoice *choice, GError *
 /**
  * vv_binding_reattach:
  *
- * Brings the device home: the driver and the driver_override of the journal, its module loaded when it is
+ * Brings the device home: the driver and the driver_override of the state store, its module loaded when it is
  * gone. Without an entry the override is cleared and the kernel probes. On success the entry is dropped. When
  * home cannot be reached the device goes back to the VFIO driver it came from, the entry stays and @error
  * says why.
@@ -126,7 +126,7 @@ gboolean vv_binding_undo (VvBinding *binding, const VvDriverState *before, const
 gboolean vv_binding_leave (VvBinding *binding, VvOperation operation, const char *format, ...)
     G_GNUC_PRINTF (3, 4);
 
-/** vv_binding_is_home: Returns: whether the device is as its journal entry says it was; FALSE without an
+/** vv_binding_is_home: Returns: whether the device is as its state file says it was; FALSE without an
  * entry */
 gboolean vv_binding_is_home (const VvBinding *binding);
 

@@ -47,7 +47,7 @@ typedef struct {
  * @why: what decided, in words
  * @attempts: (element-type VvAttempt): candidates that failed before @to
  * @steps: (element-type utf8): what was done, or with a dry run would be, each as a shell command
- * @domain: (nullable): the domain that it is for, as far as the journal knows
+ * @domain: (nullable): the domain that it is for, as far as the state store knows
  * @wanted: (nullable): the only driver that would do; of a reattach the one of home, when it is known
  * @usec: time it took, microseconds
  * @changed: FALSE when there was nothing to do

@@ -54,8 +54,8 @@ vv_context_new (const char *sysroot, const char *release, gboolean moves, GError
   if (!s->modules)
     return NULL;
   s->catalog = vv_catalog_new (s->host, s->modules, VV_PREFIX_VFIO);
-  s->journal = vv_journal_open (s->host, moves, error);
-  if (!s->journal)
+  s->store = vv_state_store_open (s->host, moves, error);
+  if (!s->store)
     return NULL;
   vv_context_set_policy (s, vv_policy_new ());
   return g_steal_pointer (&s);
@@ -67,7 +67,7 @@ vv_context_free (VvContext *s)
   if (!s)
     return;
   vv_nodedev_hooks_free (s->hooks);
-  vv_journal_free (s->journal);
+  vv_state_store_free (s->store);
   vv_policy_free (s->policy);
   vv_catalog_free (s->catalog);
   vv_modules_free (s->modules);

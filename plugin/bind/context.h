@@ -5,7 +5,7 @@
 #pragma once
 
 #include "catalog.h"
-#include "journal.h"
+#include "state-store.h"
 #include "nodedev-hooks.h"
 #include "policy.h"
 
@@ -17,7 +17,7 @@ typedef struct {
   VvModules *modules;
   VvCatalog *catalog;
   VvPolicy *policy;
-  VvJournal *journal;
+  VvStateStore *store;
   VvNodedevHooks *hooks;
   /*< private >*/
   VvGoesOn goes_on;
@@ -28,7 +28,7 @@ typedef struct {
  * vv_context_new:
  * @sysroot: (nullable): as for vv_host_new()
  * @release: (nullable): as for vv_host_new()
- * @moves: whether devices are going to be moved: the journal's directory is made then
+ * @moves: whether devices are going to be moved: the state store's directory is made then
  *
  * Returns: (transfer full): the context, with a policy that says nothing, or NULL with @error set
  */

@@ -147,14 +147,14 @@ counters_from_text (const char *text)
 }
 
 VvCounters *
-vv_counters_read (const VvJournal *journal, GError **error)
+vv_counters_read (const VvStateStore *store, GError **error)
 {
-  const VvDir *dir = vv_journal_dir (journal);
+  const VvDir *dir = vv_state_store_dir (store);
   g_autoptr (GError) local = NULL;
 
   if (!dir || !vv_io_exists (dir, NAME))
     return counters_new ();
-  g_autofree char *text = vv_journal_read_file (journal, NAME, LIMIT, &local);
+  g_autofree char *text = vv_state_store_read_file (store, NAME, LIMIT, &local);
   VvCounters *counters = text ? counters_from_text (text) : NULL;
   if (!counters)
     g_set_error (error, VV_ERROR,
@@ -168,7 +168,7 @@ vv_counters_read (const VvJournal *journal, GError **error)
 /* --- writing --- */
 
 static gboolean
-store (const VvCounters *counters, const VvDir *dir, GError **error)
+write_counters (const VvCounters *counters, const VvDir *dir, GError **error)
 {
   g_autoptr (GKeyFile) file = g_key_file_new ();
 
@@ -217,10 +217,10 @@ add (VvCounters *counters, const Count *what)
 
 /* A file that may be sound, as one that may not be read, is not replaced. */
 static gboolean
-add_under_lock (const VvJournal *journal, const Count *what, GError **error)
+add_under_lock (const VvStateStore *store, const Count *what, GError **error)
 {
   g_autoptr (GError) damage = NULL;
-  g_autoptr (VvCounters) counters = vv_counters_read (journal, &damage);
+  g_autoptr (VvCounters) counters = vv_counters_read (store, &damage);
 
   if (damage && damage->code == VV_ERROR_PERMISSION) {
     g_propagate_error (error, g_steal_pointer (&damage));
@@ -229,7 +229,7 @@ add_under_lock (const VvJournal *journal, const Count *what, GError **error)
   if (!counters)
     counters = counters_new ();
   add (counters, what);
-  if (!store (counters, vv_journal_dir (journal), error))
+  if (!write_counters (counters, vv_state_store_dir (store), error))
     return FALSE;
   if (damage)
     g_warning ("%s; the count begins afresh", damage->message);
@@ -237,15 +237,15 @@ add_under_lock (const VvJournal *journal, const Count *what, GError **error)
 }
 
 static void
-count_it (const VvJournal *journal, const Count *what)
+count_it (const VvStateStore *store, const Count *what)
 {
   static gsize said; /* a problem that stays would fill the log */
   g_autoptr (GError) problem = NULL;
 
-  if (!vv_journal_dir (journal))
+  if (!vv_state_store_dir (store))
     return; /* a dry run, or a look */
-  g_autoptr (VvLock) lock = vv_journal_lock_note (journal, NAME, LOCK_TIMEOUT_MS, &problem);
-  if ((lock && add_under_lock (journal, what, &problem)) || !g_once_init_enter (&said))
+  g_autoptr (VvLock) lock = vv_state_store_lock_note (store, NAME, LOCK_TIMEOUT_MS, &problem);
+  if ((lock && add_under_lock (store, what, &problem)) || !g_once_init_enter (&said))
     return;
   g_debug ("changes of hands are not counted: %s", problem->message);
   g_once_init_leave (&said, 1);
@@ -265,7 +265,7 @@ is_counted (const VvChange *change)
 }
 
 void
-vv_counters_add (const VvJournal *journal, const VvChange *change)
+vv_counters_add (const VvStateStore *store, const VvChange *change)
 {
   const char *wanted = change->wanted;
   Count what = {.operation = change->operation, .attempts = change->attempts};
@@ -281,5 +281,5 @@ vv_counters_add (const VvJournal *journal, const VvChange *change)
     what.usec = MAX (change->usec, 0);
   }
   if (is_counted (change))
-    count_it (journal, &what);
+    count_it (store, &what);
 }

@@ -2,7 +2,7 @@
  *
  * counters: how often devices changed hands since boot, how long that took, and what failed (rule R9).
  *
- * Owns: the file "counters" in the directory of the journal: its format, its lock, and what is counted as
+ * Owns: the file "counters" in the directory of the state store: its format, its lock, and what is counted as
  * what. Whoever moves a device counts; to fail at that never makes a change fail. Knows nothing of how
  * devices move, nor of how the numbers are shown.
  */
@@ -10,7 +10,7 @@
 
 #include "change.h"
 #include "histogram.h"
-#include "journal.h"
+#include "state-store.h"
 
 /** Rows at the most; what comes then is counted for the driver VV_COUNTERS_OTHER. */
 #define VV_COUNTERS_ROWS 128
@@ -70,7 +70,7 @@ typedef struct {
  * Returns: (transfer full): what was counted since boot, nothing when nobody counted yet; NULL with @error
  * set when the file cannot be read or is damaged
  */
-VvCounters *vv_counters_read (const VvJournal *journal, GError **error);
+VvCounters *vv_counters_read (const VvStateStore *store, GError **error);
 void vv_counters_free (VvCounters *counters);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvCounters, vv_counters_free)
 
@@ -82,4 +82,4 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvCounters, vv_counters_free)
  * file is begun afresh, with a warning; whatever else keeps it from being counted is a debug message, once
  * for each process.
  */
-void vv_counters_add (const VvJournal *journal, const VvChange *change);
+void vv_counters_add (const VvStateStore *store, const VvChange *change);

@@ -161,7 +161,7 @@ write_counters (Writer *w, const VvCounters *counters)
     histogram (w, &counters->durations[operations[i]], "operation", vv_operation_name (operations[i]));
 }
 
-/* --- the journal --- */
+/* --- the state store --- */
 
 /* @places: how many devices are at "DRIVER/HOST DRIVER/IN USE"; no name has a slash */
 static void
@@ -176,15 +176,15 @@ count_place (GHashTable *places, const VvEntry *entry)
 }
 
 static void
-write_journal (Writer *w, const VvJournal *journal)
+write_state (Writer *w, const VvStateStore *store)
 {
-  g_autoptr (GPtrArray) addresses = vv_journal_addresses (journal);
+  g_autoptr (GPtrArray) addresses = vv_state_store_addresses (store);
   g_autoptr (GHashTable) places = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   guint64 states[VV_STATE_REATTACHING + 1] = {0}, unreadable = 0;
 
   for (guint i = 0; i < addresses->len; i++) {
     g_autoptr (GError) problem = NULL;
-    g_autoptr (VvEntry) entry = vv_journal_load (journal, addresses->pdata[i], &problem);
+    g_autoptr (VvEntry) entry = vv_state_store_load (store, addresses->pdata[i], &problem);
     if (entry)
       states[entry->state]++;
     else if (problem) /* else it came home just now */
@@ -192,14 +192,15 @@ write_journal (Writer *w, const VvJournal *journal)
     if (entry && entry->state != VV_STATE_NOTED)
       count_place (places, entry);
   }
-  family (w, "devices_detached", GAUGE, NULL, "Devices that are off their native driver, by the journal.");
+  family (w, "devices_detached", GAUGE, NULL,
+          "Devices that are off their native driver, by the state store.");
   g_autoptr (GList) sorted = g_list_sort (g_hash_table_get_keys (places), (GCompareFunc)strcmp);
   for (GList *i = sorted; i; i = i->next) {
     g_auto (GStrv) place = g_strsplit (i->data, "/", 3);
     const char *const labels[] = {"driver", place[0], "native_driver", place[1], "in_use", place[2], NULL};
     sample (w, GPOINTER_TO_UINT (g_hash_table_lookup (places, i->data)), labels);
   }
-  family (w, "journal_entries", GAUGE, NULL, "Entries of the journal, by state.");
+  family (w, "state_files", GAUGE, NULL, "Entries of the state store, by state.");
   for (guint i = 0; i < G_N_ELEMENTS (states); i++)
     plain_sample (w, states[i], "state", vv_state_name (i));
   plain_sample (w, unreadable, "state", "unreadable");
@@ -230,20 +231,20 @@ write_daemon (Writer *w, const VvDaemonFigures *daemon)
 }
 
 char *
-vv_metrics_text (const VvJournal *journal, const VvDaemonFigures *daemon, VvMetricsFormat format,
+vv_metrics_text (const VvStateStore *store, const VvDaemonFigures *daemon, VvMetricsFormat format,
                  char **warning)
 {
   g_autoptr (GString) text = g_string_new (NULL);
   Writer w = {.text = text, .format = format};
   g_autoptr (GError) problem = NULL;
-  g_autoptr (VvCounters) counters = vv_counters_read (journal, &problem);
+  g_autoptr (VvCounters) counters = vv_counters_read (store, &problem);
 
   *warning = problem ? g_strdup (problem->message) : NULL;
   family (&w, "build", INFO, NULL, "The version of vfio-variant.");
   plain_sample (&w, 1, "version", VV_VERSION);
   if (counters)
     write_counters (&w, counters);
-  write_journal (&w, journal);
+  write_state (&w, store);
   if (daemon)
     write_daemon (&w, daemon);
   if (format == VV_METRICS_OPENMETRICS)

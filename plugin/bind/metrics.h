@@ -54,5 +54,5 @@ typedef struct {
  *
  * Returns: (transfer full): all families, each described
  */
-char *vv_metrics_text (const VvJournal *journal, const VvDaemonFigures *daemon, VvMetricsFormat format,
+char *vv_metrics_text (const VvStateStore *store, const VvDaemonFigures *daemon, VvMetricsFormat format,
                        char **warning);

@@ -401,7 +401,7 @@ note_name (const char *driver, const char *modalias)
 }
 
 gboolean
-vv_migration_store (const VvJournal *journal, const char *driver, const char *modalias, const VvMigration *m,
+vv_migration_store (const VvStateStore *store, const char *driver, const char *modalias, const VvMigration *m,
                     GError **error)
 {
   g_autofree char *name = note_name (driver, modalias);
@@ -420,7 +420,7 @@ vv_migration_store (const VvJournal *journal, const char *driver, const char *mo
   if (m->iommu_logging != VV_ANSWER_UNKNOWN)
     g_key_file_set_boolean (file, GROUP, IOMMU_LOGGING, m->iommu_logging == VV_ANSWER_YES);
   g_autofree char *text = g_key_file_to_data (file, NULL, NULL);
-  return vv_journal_write (journal, name, text, error);
+  return vv_state_store_write (store, name, text, error);
 }
 
 static gboolean
@@ -461,12 +461,12 @@ parse_note (const char *text, const char *driver, const char *modalias, VvMigrat
 }
 
 VvMigratability
-vv_migration_known (const VvJournal *journal, const char *driver, const char *modalias,
+vv_migration_known (const VvStateStore *store, const char *driver, const char *modalias,
                     VvMigration *migration)
 {
   gboolean generic = g_strcmp0 (driver, VV_GENERIC_DRIVER) == 0;
   g_autofree char *name = generic ? NULL : note_name (driver, modalias);
-  g_autofree char *text = name ? vv_journal_read (journal, name) : NULL;
+  g_autofree char *text = name ? vv_state_store_read (store, name) : NULL;
   VvMigration m = {0};
   gboolean known = text && parse_note (text, driver, modalias, &m);
 
@@ -478,12 +478,12 @@ vv_migration_known (const VvJournal *journal, const char *driver, const char *mo
 }
 
 VvMigratability
-vv_migration_foresee (const VvJournal *journal, const char *driver, const char *modalias,
+vv_migration_foresee (const VvStateStore *store, const char *driver, const char *modalias,
                       const VvMigrationUse *use, const char **why)
 {
   VvMigration m;
 
-  if (vv_migration_known (journal, driver, modalias, &m) != VV_MIGRATION_UNKNOWN)
+  if (vv_migration_known (store, driver, modalias, &m) != VV_MIGRATION_UNKNOWN)
     return vv_migration_judge (&m, use, why);
   if (why)
     *why = _ ("has not been asked yet");

@@ -3,13 +3,13 @@
  * migration: whether a domain can be migrated live with a device, as far as the device is concerned.
  *
  * Owns: the question, which only the driver and the IOMMU can answer and only through an open VFIO device,
- * the answers that were given (notes in the journal, one for each driver and identity of a device), and what
- * QEMU makes of them. Which driver a device gets is others' business. Source of the interfaces:
+ * the answers that were given (notes in the state store, one for each driver and identity of a device), and
+ * what QEMU makes of them. Which driver a device gets is others' business. Source of the interfaces:
  * include/uapi/linux/vfio.h and include/uapi/linux/iommufd.h of the kernel.
  */
 #pragma once
 
-#include "journal.h"
+#include "state-store.h"
 #include "pci-device.h"
 #include "policy.h"
 
@@ -93,7 +93,7 @@ VvMigratability vv_migration_judge (const VvMigration *m, const VvMigrationUse *
  * Returns: FALSE with @error set when it could not be written; VV_ERROR_INVALID when @driver or @modalias is
  * none
  */
-gboolean vv_migration_store (const VvJournal *journal, const char *driver, const char *modalias,
+gboolean vv_migration_store (const VvStateStore *store, const char *driver, const char *modalias,
                              const VvMigration *m, GError **error);
 
 /**
@@ -106,7 +106,7 @@ gboolean vv_migration_store (const VvJournal *journal, const char *driver, const
  *
  * Returns: whether that driver announces migration (stop-copy) for such a device, as far as is known
  */
-VvMigratability vv_migration_known (const VvJournal *journal, const char *driver, const char *modalias,
+VvMigratability vv_migration_known (const VvStateStore *store, const char *driver, const char *modalias,
                                     VvMigration *migration);
 
 /**
@@ -115,5 +115,5 @@ VvMigratability vv_migration_known (const VvJournal *journal, const char *driver
  *
  * vv_migration_judge() of what is known.
  */
-VvMigratability vv_migration_foresee (const VvJournal *journal, const char *driver, const char *modalias,
+VvMigratability vv_migration_foresee (const VvStateStore *store, const char *driver, const char *modalias,
                                       const VvMigrationUse *use, const char **why);

@@ -106,10 +106,10 @@ drop_vanished (const VvContext *s, const char *address)
 
   if (is_present (s, address))
     return FALSE;
-  lock = vv_journal_lock (s->journal, address, 0, NULL);
-  entry = lock && !is_present (s, address) ? vv_journal_load (s->journal, address, NULL) : NULL;
-  if (entry && !entry->domain && vv_journal_drop (s->journal, address, NULL))
-    g_message ("%s is gone from the host: its journal entry is dropped", address);
+  lock = vv_state_store_lock (s->store, address, 0, NULL);
+  entry = lock && !is_present (s, address) ? vv_state_store_load (s->store, address, NULL) : NULL;
+  if (entry && !entry->domain && vv_state_store_drop (s->store, address, NULL))
+    g_message ("%s is gone from the host: its state file is dropped", address);
   return TRUE;
 }
 
@@ -121,10 +121,10 @@ recover_one (const VvContext *s, const char *address)
   g_autoptr (VvEntry) entry = NULL;
   g_autoptr (GError) problem = NULL;
 
-  if (drop_vanished (s, address) || vv_journal_at_rest (s->journal, address))
+  if (drop_vanished (s, address) || vv_state_store_at_rest (s->store, address))
     return;
-  entry = vv_journal_load (s->journal, address, NULL);
-  VvLock *lock = entry ? vv_journal_lock (s->journal, address, 0, &problem) : NULL;
+  entry = vv_state_store_load (s->store, address, NULL);
+  VvLock *lock = entry ? vv_state_store_lock (s->store, address, 0, &problem) : NULL;
   vv_context_goes_on (s);
   if (!lock && (!problem || g_error_matches (problem, VV_ERROR, VV_ERROR_REFUSED)))
     return;
@@ -136,7 +136,7 @@ recover_one (const VvContext *s, const char *address)
 void
 vv_recover (const VvContext *s)
 {
-  g_autoptr (GPtrArray) addresses = vv_journal_addresses (s->journal);
+  g_autoptr (GPtrArray) addresses = vv_state_store_addresses (s->store);
 
   for (guint i = 0; i < addresses->len; i++)
     recover_one (s, addresses->pdata[i]);

@@ -2,7 +2,7 @@
  *
  * requested: what a domain requests for one of its devices.
  *
- * Owns: the text of a request in the device's journal entry, by which the hook's "prepare" tells the gate,
+ * Owns: the text of a request in the device's state file, by which the hook's "prepare" tells the gate,
  * that sees no domain, what the hook's "start" would do. Knows nothing of XML, nor of what the policy grants.
  */
 #pragma once

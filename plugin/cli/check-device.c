@@ -102,19 +102,20 @@ check_entry (VvCheck *check)
 {
   g_autoptr (GError) error = NULL;
 
-  check->entry = vv_journal_load (check->context->journal, check->device->address, &error);
+  check->entry = vv_state_store_load (check->context->store, check->device->address, &error);
   if (error)
     vv_find_damaged (&check->about, error);
   if (!check->entry)
     return;
   if (check->entry->domain && !is_ours (check))
-    find (check, "claimed", VV_PROBLEM,
-          check->entry->in_use
-              ? g_strdup_printf (_ ("the journal gives it to domain %s, which runs"), check->entry->domain)
-              : g_strdup_printf (_ ("the journal gives it to domain %s"), check->entry->domain),
-          _ ("two guests cannot have it; 'vfio-variant bind' refuses"),
-          g_strdup_printf (_ ("shut that domain down; when it is gone: vfio-variant restore --force %s"),
-                           check->device->address));
+    find (
+        check, "claimed", VV_PROBLEM,
+        check->entry->in_use
+            ? g_strdup_printf (_ ("the state store gives it to domain %s, which runs"), check->entry->domain)
+            : g_strdup_printf (_ ("the state store gives it to domain %s"), check->entry->domain),
+        _ ("two guests cannot have it; 'vfio-variant bind' refuses"),
+        g_strdup_printf (_ ("shut that domain down; when it is gone: vfio-variant restore --force %s"),
+                         check->device->address));
   vv_find_entry (&check->about, check->entry, check->device->now.driver);
 }
 
@@ -224,7 +225,7 @@ needs_iommu_logging (const VvCheck *check, const char *driver)
 {
   VvMigration m;
 
-  return vv_migration_known (check->context->journal, driver, check->device->modalias, &m) ==
+  return vv_migration_known (check->context->store, driver, check->device->modalias, &m) ==
              VV_MIGRATION_YES &&
          !m.dma_logging && !check->choice->options.use.forced;
 }
@@ -236,7 +237,7 @@ migration_remedy (const VvCheck *check, const char *driver)
 {
   const char *address = check->device->address;
   VvMigration m;
-  VvMigratability known = vv_migration_known (check->context->journal, driver, check->device->modalias, &m);
+  VvMigratability known = vv_migration_known (check->context->store, driver, check->device->modalias, &m);
 
   if (known == VV_MIGRATION_UNKNOWN && check->on_vfio && g_strcmp0 (driver, check->device->now.driver) == 0)
     return g_strdup_printf ("vfio-variant probe %s", address);
@@ -428,10 +429,10 @@ check_migration (VvCheck *check)
   gboolean refused = /* vv_attach_opened() */
       required && check->hostdev && check->hostdev->managed &&
       check->hostdev->requested.use.iommufd == VV_ANSWER_YES &&
-      vv_migration_known (check->context->journal, driver, check->device->modalias, NULL) ==
+      vv_migration_known (check->context->store, driver, check->device->modalias, NULL) ==
           VV_MIGRATION_UNKNOWN;
 
-  check->migratable = vv_migration_foresee (check->context->journal, driver, check->device->modalias,
+  check->migratable = vv_migration_foresee (check->context->store, driver, check->device->modalias,
                                             &check->choice->options.use, &why);
   if (!driver || (!check->chosen && !check->on_vfio)) /* it stays on a driver of the host */
     return;

@@ -363,7 +363,7 @@ check_hook_is_seen (const VvSubject *about, gint64 installed)
 
   if (!p)
     return;
-  if (vv_hook_was_run_by (about->s->context->journal, p))
+  if (vv_hook_was_run_by (about->s->context->store, p))
     vv_find (about, "hook-seen", VV_OK,
              g_strdup_printf (_ ("%s, process %d, runs the hook"), p->name, (int)p->pid),
              _ ("domains that start get the right drivers"), NULL);
@@ -407,7 +407,7 @@ check_hook (const VvSubject *about)
   check_hook_is_seen (about, st.st_ctim.tv_sec * G_USEC_PER_SEC + st.st_ctim.tv_nsec / 1000);
 }
 
-/* --- the journal --- */
+/* --- the state store --- */
 
 static void
 check_entry_of_device (const VvSubject *about, const VvEntry *entry, const VvPciDevice *device)
@@ -419,29 +419,29 @@ check_entry_of_device (const VvSubject *about, const VvEntry *entry, const VvPci
     return;
   user = vv_vfio_user (about->s->context->host, device);
   if (!user)
-    vv_find (about, "journal-idle", VV_WARNING,
-             g_strdup_printf (_ ("the journal has it in use by domain %s, and no process holds it"),
+    vv_find (about, "state-idle", VV_WARNING,
+             g_strdup_printf (_ ("the state store has it in use by domain %s, and no process holds it"),
                               entry->domain ? entry->domain : "-"),
              _ ("that domain ended, or gave it back, without the hook being run"),
              g_strdup_printf (_ ("if that domain is gone: vfio-variant restore --force %s"), entry->address));
 }
 
 static void
-check_journal (const VvSubject *host)
+check_state (const VvSubject *host)
 {
   const VvContext *context = host->s->context;
-  g_autoptr (GPtrArray) addresses = vv_journal_addresses (context->journal);
+  g_autoptr (GPtrArray) addresses = vv_state_store_addresses (context->store);
 
   for (guint i = 0; i < addresses->len; i++) {
     const VvSubject about = {host->s, addresses->pdata[i], host->findings};
     g_autoptr (GError) error = NULL;
-    g_autoptr (VvEntry) entry = vv_journal_load (context->journal, about.name, &error);
+    g_autoptr (VvEntry) entry = vv_state_store_load (context->store, about.name, &error);
     g_autoptr (VvPciDevice) device = vv_pci_device_look (context->host, about.name, NULL);
     if (error)
       vv_find_damaged (&about, error);
     else if (entry && !device)
-      vv_find (&about, "journal-gone", VV_WARNING,
-               g_strdup (_ ("the journal has a device that is not there any more")),
+      vv_find (&about, "state-gone", VV_WARNING,
+               g_strdup (_ ("the state store has a device that is not there any more")),
                _ ("when it comes back its driver on the host is no longer what the entry says"),
                g_strdup_printf ("rm %s/%s", context->host->run_path, about.name));
     else if (entry)
@@ -460,7 +460,7 @@ check_at_boot (const VvSubject *host)
   for (guint i = 0; i < addresses->len; i++) {
     const VvSubject about = {host->s, addresses->pdata[i], host->findings};
     g_autoptr (VvPciDevice) device = vv_pci_device_look (context->host, about.name, NULL);
-    g_autoptr (VvEntry) entry = vv_journal_load (context->journal, about.name, NULL);
+    g_autoptr (VvEntry) entry = vv_state_store_load (context->store, about.name, NULL);
     if (device)
       vv_find_at_boot (&about, device, entry);
   }
@@ -489,6 +489,6 @@ vv_check_host (const VvSubject *about, JsonObject *daemon)
     vv_find (about, "nodedev-hook", VV_WARNING,
              g_strdup_printf (_ ("a node-device hook is not run: %s"), (char *)faults->pdata[i]),
              _ ("only what nobody but root could have written is run"), NULL);
-  check_journal (about);
+  check_state (about);
   check_at_boot (about);
 }

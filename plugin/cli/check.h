@@ -159,16 +159,16 @@ void vv_find_iommu_off (const VvSubject *about);
  */
 gboolean vv_find_module (const VvSubject *about, const char *module, gboolean built_in, VvSeverity severity);
 
-/** vv_find_damaged: that a device's journal entry cannot be read; @problem: why */
+/** vv_find_damaged: that a device's state file cannot be read; @problem: why */
 void vv_find_damaged (const VvSubject *about, const GError *problem);
 
-/** vv_find_entry: what is wrong with a journal entry that was cut off; nothing when it was not.
+/** vv_find_entry: what is wrong with a state file that was cut off; nothing when it was not.
  * @driver: (nullable): what its device is on */
 void vv_find_entry (const VvSubject *about, const VvEntry *entry, const char *driver);
 
 /** vv_find_at_boot: that a device should be on VFIO from boot on and is not; nothing when it is, or should
  * not.
- * @entry: (nullable): its journal entry */
+ * @entry: (nullable): its state file */
 void vv_find_at_boot (const VvSubject *about, const VvPciDevice *device, const VvEntry *entry);
 
 /* --- about the host --- */
@@ -261,7 +261,7 @@ typedef struct {
  * @context: where it is; not owned
  * @plan: what is going to happen to it
  * @hostdev: (nullable): how the plan's domain has it
- * @entry: (nullable): its journal entry
+ * @entry: (nullable): its state file
  * @choice: what decides which driver it gets
  * @chosen: (nullable): the candidate that would be bound
  * @on_vfio: it is on a VFIO driver now
@@ -315,7 +315,7 @@ void vv_find_environment (const VvSubject *about, const VvPciDevice *device, con
 
 /**
  * vv_find_settings:
- * @entry: (nullable): its journal entry
+ * @entry: (nullable): its state file
  * @variant: (nullable): the variant driver, or its module, that @device would get; NULL: it would get
  * vfio-pci or none, or it stays where it is
  *

@@ -296,12 +296,12 @@ vv_find_iommu_off (const VvSubject *about)
            _ ("VFIO gives out only what is in an IOMMU group: no guest could have it"), g_strdup (cure));
 }
 
-/* --- the journal --- */
+/* --- the state store --- */
 
 void
 vv_find_damaged (const VvSubject *about, const GError *problem)
 {
-  vv_find (about, "journal-damaged", VV_PROBLEM, g_strdup (problem->message),
+  vv_find (about, "state-damaged", VV_PROBLEM, g_strdup (problem->message),
            _ ("while it is there nothing of ours moves the device: it gets what libvirt chooses"),
            g_strdup_printf ("rm %s/%s && vfio-variant restore %s", about->s->context->host->run_path,
                             about->name, about->name));
@@ -315,8 +315,8 @@ vv_find_entry (const VvSubject *about, const VvEntry *entry, const char *driver)
   if (!moving && (entry->state != VV_STATE_DETACHED || driver))
     return;
   vv_find (about, "half-done", VV_WARNING,
-           moving ? g_strdup_printf (_ ("the journal has it as %s"), vv_state_name (entry->state))
-                  : g_strdup (_ ("the journal has it on a VFIO driver, and it has no driver")),
+           moving ? g_strdup_printf (_ ("the state store has it as %s"), vv_state_name (entry->state))
+                  : g_strdup (_ ("the state store has it on a VFIO driver, and it has no driver")),
            moving ? _ ("a process is moving it right now, or died at it; then the next start of anything "
                        "that moves devices mends it")
                   : _ ("somebody else unbound it"),

@@ -215,11 +215,11 @@ vv_list_watch (const VvContext *context, const VvListing *listing)
              .loop = g_main_loop_new (NULL, FALSE)};
   g_autoptr (GError) error = NULL;
   VvUevents *uevents = vv_uevents_new (device_event, &w, &error);
-  VvDirWatch *journal = uevents ? vv_dir_watch_new (w.host->run_path, IN_CREATE | IN_MOVED_TO | IN_DELETE,
-                                                    NULL, journal_event, &w, &error)
-                                : NULL;
+  VvDirWatch *store = uevents ? vv_dir_watch_new (w.host->run_path, IN_CREATE | IN_MOVED_TO | IN_DELETE, NULL,
+                                                  journal_event, &w, &error)
+                              : NULL;
 
-  if (journal) {
+  if (store) {
     /* Their sources, and a look that is due, need no end: the process ends with them. */
     g_unix_fd_add (STDOUT_FILENO, G_IO_ERR | G_IO_HUP, reader_is_gone, &w);
     for (const int *number = (const int[]){SIGINT, SIGTERM, SIGHUP, 0}; *number; number++)
@@ -229,8 +229,8 @@ vv_list_watch (const VvContext *context, const VvListing *listing)
     g_main_loop_run (w.loop);
   }
   vv_uevents_free (uevents);
-  vv_dir_watch_free (journal);
+  vv_dir_watch_free (store);
   forget (&w);
   g_main_loop_unref (w.loop);
-  return journal ? VV_EXIT_DONE : vv_print_error (error);
+  return store ? VV_EXIT_DONE : vv_print_error (error);
 }

@@ -31,7 +31,7 @@ row_free (VvRow *row)
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvRow, row_free)
 
-/* A journal entry that is damaged is warned of. Returns: (transfer full): the row, or NULL with @error set
+/* A state file that is damaged is warned of. Returns: (transfer full): the row, or NULL with @error set
  * (VV_ERROR_NO_DEVICE) */
 static VvRow *
 row_read (const VvContext *context, const VvListing *listing, const char *address, GError **error)
@@ -44,7 +44,7 @@ row_read (const VvContext *context, const VvListing *listing, const char *addres
                                    : vv_pci_device_look (context->host, address, error);
   if (!row->device)
     return NULL;
-  row->entry = vv_journal_load (context->journal, address, &unreadable);
+  row->entry = vv_state_store_load (context->store, address, &unreadable);
   if (unreadable)
     vv_warning ("%s", unreadable->message);
   g_autoptr (VvChoice) choice = vv_choose (context, row->device, row->entry, NULL, NULL, NULL, error);
@@ -87,8 +87,8 @@ is_viable (const VvRow *row)
   return obstacles->len == 0;
 }
 
-/* About the driver that it is on for VFIO, or would get, and the domain that has it, as far as the journal
- * knows.
+/* About the driver that it is on for VFIO, or would get, and the domain that has it, as far as the state
+ * store knows.
  * @needs_iommufd: (out): whether only the IOMMU can track what it writes; VV_ANSWER_UNKNOWN: nobody has asked
  */
 static VvMigratability
@@ -100,7 +100,7 @@ migratable (const VvRow *row, VvAnswer *needs_iommufd)
   VvMigration m;
 
   *needs_iommufd = VV_ANSWER_UNKNOWN;
-  if (vv_migration_known (row->context->journal, driver, row->device->modalias, &m) == VV_MIGRATION_UNKNOWN)
+  if (vv_migration_known (row->context->store, driver, row->device->modalias, &m) == VV_MIGRATION_UNKNOWN)
     return VV_MIGRATION_UNKNOWN;
   *needs_iommufd =
       m.stop_copy && !m.dma_logging && m.iommu_logging != VV_ANSWER_NO ? VV_ANSWER_YES : VV_ANSWER_NO;
@@ -444,7 +444,7 @@ vv_cmd_list (int argc, char **argv)
   };
   int code = vv_parse_options (
       &argc, &argv, "[DEVICE...]",
-      N_ ("Lists the devices that have a VFIO variant driver, are on VFIO now, or are in the journal."),
+      N_ ("Lists the devices that have a VFIO variant driver, are on VFIO now, or are in the state store."),
       entries, VV_TAKES_ELSEWHERE, &common);
 
   if (code >= 0)

@@ -13,7 +13,7 @@
 /**
  * VvRow:
  * @context: where it was read; not owned
- * @entry: (nullable): its journal entry
+ * @entry: (nullable): its state file
  * @name: (nullable): what people call it; NULL also when no names were asked for
  * @best_driver: (nullable): NULL also while the best driver's module is not loaded
  * @best_module: (nullable): not owned

@@ -175,7 +175,7 @@ vv_cmd_match (int argc, char **argv)
   for (guint i = 0; i < addresses->len; i++) {
     g_autoptr (GError) error = NULL;
     g_autoptr (VvPciDevice) device = vv_pci_device_open (context->host, addresses->pdata[i], &error);
-    g_autoptr (VvEntry) entry = vv_journal_load (context->journal, addresses->pdata[i], NULL);
+    g_autoptr (VvEntry) entry = vv_state_store_load (context->store, addresses->pdata[i], NULL);
     g_autoptr (VvChoice) choice =
         device ? vv_choose (context, device, entry, NULL, NULL, NULL, &error) : NULL;
     if (!choice)

@@ -175,7 +175,8 @@ open_context (const Options *o, int *code)
   return vv_open_context (&o->common, !o->common.dry_run, code);
 }
 
-/* Between libvirt's "prepare" and QEMU's start no process holds a device yet; the journal knows whose it is.
+/* Between libvirt's "prepare" and QEMU's start no process holds a device yet; the state store knows whose it
+ * is.
  */
 static gboolean
 domain_allows (const VvEntry *entry, GError **error)
@@ -274,7 +275,7 @@ is_wanted_at_boot (const VvContext *context, const char *address)
 {
   vv_new_device_wait_shown (context->host, address);
   g_autoptr (VvPciDevice) device = vv_pci_device_look (context->host, address, NULL);
-  g_autoptr (VvEntry) entry = device ? vv_journal_load (context->journal, address, NULL) : NULL;
+  g_autoptr (VvEntry) entry = device ? vv_state_store_load (context->store, address, NULL) : NULL;
   g_autoptr (VvChoice) choice = device ? vv_choose (context, device, entry, NULL, NULL, NULL, NULL) : NULL;
 
   if (!choice || choice->options.values[VV_OPTION_AT_BOOT] != VV_AT_BOOT_YES)
@@ -309,13 +310,13 @@ vv_cmd_bind (int argc, char **argv)
       {"driver", 'd', 0, G_OPTION_ARG_STRING, &o.driver,
        N_ ("This driver and no other, whatever the policy says"), "NAME"},
       {"force", 'f', 0, G_OPTION_ARG_NONE, &o.force,
-       N_ ("Even if the host uses the device, or the journal gives it to a domain"), NULL},
+       N_ ("Even if the host uses the device, or the state store gives it to a domain"), NULL},
       {NULL},
   };
   int code =
       vv_parse_options (&argc, &argv, "DEVICE... | --at-boot [DEVICE...]",
                         N_ ("Detaches devices from the host: puts each on the best VFIO driver that works, "
-                            "and notes in the journal what it was, for 'vfio-variant restore'."),
+                            "and notes in the state store what it was, for 'vfio-variant restore'."),
                         entries, VV_TAKES_MOVE, &o.common);
 
   if (code >= 0)
@@ -345,14 +346,15 @@ restore_device (const VvContext *context, const char *address, const Options *op
   return vv_binding_close (g_steal_pointer (&binding));
 }
 
-/* What is in the journal and not in a domain's hands; with @at_boot, of that what the policy had bound. */
+/* What is in the state store and not in a domain's hands; with @at_boot, of that what the policy had bound.
+ */
 static GPtrArray *
-journalled (const VvContext *context, gboolean at_boot)
+recorded_devices (const VvContext *context, gboolean at_boot)
 {
-  GPtrArray *addresses = vv_journal_addresses (context->journal);
+  GPtrArray *addresses = vv_state_store_addresses (context->store);
 
   for (guint i = addresses->len; i-- > 0;) {
-    g_autoptr (VvEntry) entry = vv_journal_load (context->journal, addresses->pdata[i], NULL);
+    g_autoptr (VvEntry) entry = vv_state_store_load (context->store, addresses->pdata[i], NULL);
     if (entry ? entry->domain || (at_boot && !entry->at_boot) : at_boot)
       g_ptr_array_remove_index (addresses, i);
   }
@@ -364,16 +366,17 @@ vv_cmd_restore (int argc, char **argv)
 {
   g_auto (Options) o = {0};
   const GOptionEntry entries[] = {
-      {"all", 'a', 0, G_OPTION_ARG_NONE, &o.all, N_ ("Every device in the journal that no domain has"), NULL},
+      {"all", 'a', 0, G_OPTION_ARG_NONE, &o.all, N_ ("Every device in the state store that no domain has"),
+       NULL},
       {"at-boot", 0, 0, G_OPTION_ARG_NONE, &o.at_boot,
        N_ ("Every device that 'bind --at-boot' has bound and no domain has"), NULL},
       {"force", 'f', 0, G_OPTION_ARG_NONE, &o.force,
-       N_ ("Even if the journal says that a domain has the device"), NULL},
+       N_ ("Even if the state store says that a domain has the device"), NULL},
       {NULL},
   };
   int code = vv_parse_options (
       &argc, &argv, "DEVICE... | --all | --at-boot",
-      N_ ("Gives devices back to the host: the driver and the driver_override that the journal holds; "
+      N_ ("Gives devices back to the host: the driver and the driver_override that the state store holds; "
           "without an entry, what the kernel chooses. A device of a running guest is refused."),
       entries, VV_TAKES_MOVE, &o.common);
 
@@ -386,8 +389,8 @@ vv_cmd_restore (int argc, char **argv)
   g_autoptr (VvContext) context = open_context (&o, &code);
   if (!context)
     return code;
-  g_autoptr (GPtrArray) addresses =
-      argc < 2 ? journalled (context, o.at_boot) : vv_device_arguments (context->host, argc, argv, &code);
+  g_autoptr (GPtrArray) addresses = argc < 2 ? recorded_devices (context, o.at_boot)
+                                             : vv_device_arguments (context->host, argc, argv, &code);
   if (!addresses)
     return code;
   if (!addresses->len && !o.common.json)

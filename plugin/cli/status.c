@@ -4,8 +4,8 @@
  * vfio-variant metrics: the counters and the state of the devices, for a monitoring system.
  *
  * Owns: the conversation with the daemon, which is bounded in time; the text of status; and which sources
- * metrics has: the journal and the counters, which anybody may read, and the daemon, which is for root. The
- * JSON of status is the daemon's own (service.c), with the findings added; texts of others that are in it
+ * metrics has: the state store and the counters, which anybody may read, and the daemon, which is for root.
+ * The JSON of status is the daemon's own (service.c), with the findings added; texts of others that are in it
  * were made safe to show there, and are again before they are printed here. The text of metrics is
  * plugin/bind/metrics's.
  */
@@ -428,9 +428,9 @@ tell_metrics (const VvCommon *common, VvMetricsFormat format, const char *output
   g_autoptr (GError) error = NULL;
   g_autoptr (GError) problem = NULL;
   g_autoptr (VvHost) host = vv_host_new (common->sysroot, NULL, &error);
-  g_autoptr (VvJournal) journal = host ? vv_journal_open (host, FALSE, &error) : NULL;
+  g_autoptr (VvStateStore) store = host ? vv_state_store_open (host, FALSE, &error) : NULL;
 
-  if (!journal)
+  if (!store)
     return vv_print_error (error);
   g_autoptr (JsonObject) status = ask_daemon (host, common->timeout_ms, &problem);
   gboolean may_ask = !g_error_matches (problem, VV_ERROR, VV_ERROR_PERMISSION);
@@ -438,7 +438,7 @@ tell_metrics (const VvCommon *common, VvMetricsFormat format, const char *output
     read_figures (status, &figures);
   else if (may_ask && !g_error_matches (problem, VV_ERROR, VV_ERROR_NOT_FOUND))
     vv_warning ("%s", problem->message);
-  g_autofree char *text = vv_metrics_text (journal, may_ask ? &figures : NULL, format, &warning);
+  g_autofree char *text = vv_metrics_text (store, may_ask ? &figures : NULL, format, &warning);
   if (warning)
     vv_warning ("%s", warning);
   if (!output)
@@ -460,7 +460,7 @@ vv_cmd_metrics (int argc, char **argv)
       {"output", 'o', 0, G_OPTION_ARG_FILENAME, &output,
        N_ ("Replace FILE instead, as the textfile collector of Prometheus's node exporter wants it"), "FILE"},
       {"sysroot", 0, 0, G_OPTION_ARG_FILENAME, &common.sysroot,
-       N_ ("Read the journal and ask the daemon whose /run is below DIR"), "DIR"},
+       N_ ("Read the state store and ask the daemon whose /run is below DIR"), "DIR"},
       {NULL},
   };
   int code = vv_parse_options (&argc, &argv, "",

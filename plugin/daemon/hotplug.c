@@ -106,8 +106,8 @@ choose_for (const VvHotplugRequest *request, const VvBinding *b, char **kept, GE
 
 /* --- detach --- */
 
-/* For the journal, which knows the device's home before anything is tried: libvirt takes the device in any
- * case. vv_binding_detach() saves it. */
+/* For the state store, which knows the device's home before anything is tried: libvirt takes the device in
+ * any case. vv_binding_detach() saves it. */
 static gboolean
 note_home (VvBinding *b, const VvHotplugRequest *request, const VvChoice *choice, GError **error)
 {
@@ -260,7 +260,7 @@ gint64
 vv_hotplug_prepare (const VvContext *context, const VvHotplugRequest *request)
 {
   g_autoptr (VvPciDevice) device = vv_pci_device_look (context->host, request->address, NULL);
-  g_autoptr (VvEntry) entry = vv_journal_load (context->journal, request->address, NULL);
+  g_autoptr (VvEntry) entry = vv_state_store_load (context->store, request->address, NULL);
   gboolean start = FALSE;
   g_autoptr (VvChoice) choice =
       device ? choose_as_requested (context, request, device, entry, &start, NULL) : NULL;

@@ -47,7 +47,7 @@ VvBinding *vv_hotplug_open (const VvContext *context, const VvHotplugRequest *re
  *
  * The device has no driver. With a driver_override it is on its way to VFIO: it is bound to the best driver
  * that this libvirt can do with, down to the one that libvirt asked for. Without one it is on its way home:
- * to the driver and the driver_override of its journal entry. Afterwards libvirt's own drivers_probe finds
+ * to the driver and the driver_override of its state file. Afterwards libvirt's own drivers_probe finds
  * it bound and does nothing; whatever failed, libvirt's own way is open.
  *
  * Returns: whether all went well; @binding->change says what happened, and has nothing changed when the

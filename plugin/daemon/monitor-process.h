@@ -5,7 +5,7 @@
  * Owns: starting it, and the orders on its standard input. Knows nothing of libvirt, and no more does the
  * daemon: a client library with its connections has no place in a process that holds libvirt (rule R10).
  *
- * A systemd.path(5) unit on the journal does not do: it starts a service as soon as an entry is written,
+ * A systemd.path(5) unit on the state store does not do: it starts a service as soon as an entry is written,
  * while libvirt is still held, and has nothing to tell a running one that must not call libvirt now. And
  * there may be no systemd.
  */
@@ -23,7 +23,7 @@ void vv_monitor_process_end (VvMonitorProcess *monitor);
 /** vv_monitor_process_free: its standard input ends, and it is forgotten */
 void vv_monitor_process_free (VvMonitorProcess *monitor);
 
-/** vv_monitor_process_look: there is something in the journal: start it, or have it look again */
+/** vv_monitor_process_look: there is something in the state store: start it, or have it look again */
 void vv_monitor_process_look (VvMonitorProcess *monitor);
 
 /** vv_monitor_process_hold: @held: no call to libvirt from now on; else: it may call again */

@@ -476,7 +476,7 @@ vv_service_new (const VvServiceOptions *options, GError **error)
   if (!s->socket)
     return NULL;
   adopt_settings (s);
-  g_autoptr (GPtrArray) addresses = vv_journal_addresses (s->context->journal);
+  g_autoptr (GPtrArray) addresses = vv_state_store_addresses (s->context->store);
   if (addresses->len) {
     /* What a former daemon left half done may take the kernel long to mend: a process of its own does it. */
     vv_worker_run (vv_recover, s->context);

@@ -20,7 +20,7 @@ typedef struct VvStatusSocket VvStatusSocket;
 typedef char *(*VvStatusFunc) (gpointer data);
 
 /**
- * vv_status_socket_new: listens at vfio-variantd.sock in the directory of the journal, which is there
+ * vv_status_socket_new: listens at vfio-variantd.sock in the directory of the state store, which is there
  *
  * Returns: (transfer full): the socket, or NULL with @error set (VV_ERROR_REFUSED: another daemon runs)
  */

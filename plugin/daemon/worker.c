@@ -159,7 +159,7 @@ finish_the_way_home (const VvContext *context, const char *address)
   g_autoptr (GError) error = NULL;
 
   g_usleep (AFTER_LIBVIRT_US);
-  g_autoptr (VvEntry) entry = vv_journal_load (context->journal, address, NULL);
+  g_autoptr (VvEntry) entry = vv_state_store_load (context->store, address, NULL);
   if (!entry || entry->state != VV_STATE_REATTACHING)
     return;
   g_autoptr (VvBinding) b = vv_binding_open (context, address, FALSE, &error); /* that recovers */

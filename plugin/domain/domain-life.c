@@ -43,7 +43,7 @@ choose_unlocked (const VvContext *context, const VvDomain *domain, const VvHostd
                  VvPciDevice **device)
 {
   *device = vv_pci_device_look (context->host, hostdev->address, NULL);
-  g_autoptr (VvEntry) entry = *device ? vv_journal_load (context->journal, hostdev->address, NULL) : NULL;
+  g_autoptr (VvEntry) entry = *device ? vv_state_store_load (context->store, hostdev->address, NULL) : NULL;
 
   return *device ? choose_silently (context, domain, hostdev, *device, entry, NULL) : NULL;
 }
@@ -130,7 +130,7 @@ each_device (const VvContext *context, const VvDomain *domain, const char *opera
 {
   for (guint i = 0; i < domain->hostdevs->len; i++) {
     const VvHostdev *h = domain->hostdevs->pdata[i];
-    g_autoptr (VvEntry) entry = h->managed ? NULL : vv_journal_load (context->journal, h->address, NULL);
+    g_autoptr (VvEntry) entry = h->managed ? NULL : vv_state_store_load (context->store, h->address, NULL);
     /* a managed='no' device that we took at "prepare", since the policy wants it, has an entry of the
      * domain's */
     gboolean is_ours = is_of (entry, domain) && !entry->unmanaged;
@@ -225,7 +225,7 @@ ask_ahead (const VvHostdev *hostdev, const VvBinding *b, const VvChoice *choice)
   g_autoptr (GError) error = NULL;
 
   if (by_iommufd (hostdev) && vv_choice_requires (choice) && is_on_vfio (b, choice) &&
-      vv_migration_known (b->context->journal, d->now.driver, d->modalias, NULL) == VV_MIGRATION_UNKNOWN &&
+      vv_migration_known (b->context->store, d->now.driver, d->modalias, NULL) == VV_MIGRATION_UNKNOWN &&
       !vv_attach_can_migrate (b->context, d, &choice->options.use, &error))
     g_message ("%s", error->message);
 }
@@ -515,10 +515,10 @@ vv_domain_device_release (const VvDomain *domain, VvBinding *b, GError **error)
 void
 vv_domain_release (const VvContext *context, const VvDomain *domain)
 {
-  g_autoptr (GPtrArray) addresses = vv_journal_addresses (context->journal);
+  g_autoptr (GPtrArray) addresses = vv_state_store_addresses (context->store);
 
   for (guint i = 0; i < addresses->len; i++) {
-    g_autoptr (VvEntry) entry = vv_journal_load (context->journal, addresses->pdata[i], NULL);
+    g_autoptr (VvEntry) entry = vv_state_store_load (context->store, addresses->pdata[i], NULL);
     g_autoptr (GError) error = NULL;
     if (!is_of (entry, domain))
       continue;

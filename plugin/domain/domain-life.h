@@ -28,7 +28,7 @@ char *vv_domain_strict_rule (const VvContext *context, const VvDomain *domain, g
 /**
  * vv_domain_prepare: before libvirt detaches the devices (hook "prepare begin")
  *
- * Writes each device's home to the journal, loads the modules that will be needed, and warns of what will
+ * Writes each device's home to the state store, loads the modules that will be needed, and warns of what will
  * keep the guest from starting. A device that another running domain holds is left alone. With managed='no'
  * a device goes to the generic driver here when the policy says unmanaged='manage', and is from then on as
  * one that libvirt manages.
@@ -62,9 +62,10 @@ void vv_domain_running (const VvContext *context, const VvDomain *domain);
 /**
  * vv_domain_release: libvirt has reattached the devices (hook "release end")
  *
- * For every device that the journal gives to the domain (a virtual function that libvirt took from a network
- * is not in its XML any more): looks whether it is as the journal says it was, mends it if not, and drops the
- * entry. One that the administrator had detached by hand goes back to the VFIO driver it was on.
+ * For every device that the state store gives to the domain (a virtual function that libvirt took from a
+ * network is not in its XML any more): looks whether it is as the state store says it was, mends it if not,
+ * and drops the entry. One that the administrator had detached by hand goes back to the VFIO driver it was
+ * on.
  */
 void vv_domain_release (const VvContext *context, const VvDomain *domain);
 
@@ -73,7 +74,7 @@ void vv_domain_release (const VvContext *context, const VvDomain *domain);
  * @managed: whether libvirt gives it back when the domain is done with it
  * @binding: the device, which is on the driver on which the domain has it
  *
- * Returns: FALSE with @error set when the journal cannot be written
+ * Returns: FALSE with @error set when the state store cannot be written
  */
 gboolean vv_domain_device_running (const VvDomain *domain, gboolean managed, VvBinding *binding,
                                    GError **error);

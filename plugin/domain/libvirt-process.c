@@ -112,9 +112,9 @@ note_text (pid_t pid, guint64 start)
 
 /* A note comes without white space at its end. */
 static gboolean
-note_is (const VvJournal *journal, const char *text)
+note_is (const VvStateStore *store, const char *text)
 {
-  g_autofree char *noted = vv_journal_read (journal, NOTE);
+  g_autofree char *noted = vv_state_store_read (store, NOTE);
 
   return noted && strlen (noted) + 1 == strlen (text) && g_str_has_prefix (text, noted);
 }
@@ -135,25 +135,25 @@ gboolean
 vv_hook_caller_is_noted (const VvHost *host, pid_t pid)
 {
   g_autofree char *text = note_of (host, pid);
-  g_autoptr (VvJournal) journal = text ? vv_journal_open (host, FALSE, NULL) : NULL;
+  g_autoptr (VvStateStore) store = text ? vv_state_store_open (host, FALSE, NULL) : NULL;
 
-  return !text || (journal && note_is (journal, text));
+  return !text || (store && note_is (store, text));
 }
 
 void
 vv_hook_note_caller (const VvHost *host, pid_t pid)
 {
   g_autofree char *text = note_of (host, pid);
-  g_autoptr (VvJournal) journal = text ? vv_journal_open (host, TRUE, NULL) : NULL;
+  g_autoptr (VvStateStore) store = text ? vv_state_store_open (host, TRUE, NULL) : NULL;
 
-  if (journal)
-    vv_journal_write (journal, NOTE, text, NULL);
+  if (store)
+    vv_state_store_write (store, NOTE, text, NULL);
 }
 
 gboolean
-vv_hook_was_run_by (const VvJournal *journal, const VvLibvirtProcess *process)
+vv_hook_was_run_by (const VvStateStore *store, const VvLibvirtProcess *process)
 {
   g_autofree char *text = note_text (process->pid, process->start);
 
-  return note_is (journal, text);
+  return note_is (store, text);
 }

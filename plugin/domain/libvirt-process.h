@@ -2,15 +2,15 @@
  *
  * libvirt-process: the process that is libvirt, and whether it knows our hook.
  *
- * Owns: finding it in procfs, and the hook's note of who ran it last, in the journal. libvirt looks for hooks
- * when it starts or is told to reload, and remembers what it found (virHookInitialize() and virHookCall() in
- * its src/util/virhook.c), so that the hook is installed does not say that it is run. Knows nothing of the
- * hook's work, nor of what follows from a version.
+ * Owns: finding it in procfs, and the hook's note of who ran it last, in the state store. libvirt looks for
+ * hooks when it starts or is told to reload, and remembers what it found (virHookInitialize() and
+ * virHookCall() in its src/util/virhook.c), so that the hook is installed does not say that it is run. Knows
+ * nothing of the hook's work, nor of what follows from a version.
  */
 #pragma once
 
 #include "libvirt-version.h"
-#include "journal.h"
+#include "state-store.h"
 
 /**
  * VvLibvirtProcess:
@@ -57,4 +57,4 @@ gboolean vv_hook_caller_is_noted (const VvHost *host, pid_t pid);
 void vv_hook_note_caller (const VvHost *host, pid_t pid);
 
 /** vv_hook_was_run_by: Returns: whether @process is who ran the hook last */
-gboolean vv_hook_was_run_by (const VvJournal *journal, const VvLibvirtProcess *process);
+gboolean vv_hook_was_run_by (const VvStateStore *store, const VvLibvirtProcess *process);

@@ -9,7 +9,7 @@
  * VvOrder:
  * @VV_ORDER_HELD: a thread of libvirt's is held: it must not be asked anything
  * @VV_ORDER_FREE: none is held any more
- * @VV_ORDER_LOOK: something changed in the journal
+ * @VV_ORDER_LOOK: something changed in the state store
  */
 typedef enum {
   VV_ORDER_HELD = 'h',

@@ -140,7 +140,7 @@ connect_if_needed (VvLibvirtClient *c)
   }
   say_once (c, G_LOG_LEVEL_MESSAGE,
             g_strdup_printf ("libvirt cannot be reached at %s (%s): until it comes, hot-plugged devices are "
-                             "not given to their domain in the journal, nor brought home after it",
+                             "not given to their domain in the state store, nor brought home after it",
                              c->uri, last_error ()));
   disconnect (c);
   return FALSE;

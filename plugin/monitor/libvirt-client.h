@@ -4,7 +4,7 @@
  *
  * Owns: the connection, its events, and waiting for a libvirt that is not there. All calls that libvirt
  * answers are made inside vv_libvirt_client_domains(), so whoever must not ask libvirt anything (rule R10)
- * only has to keep from calling that. Has no timer of its own. Knows nothing of devices or the journal.
+ * only has to keep from calling that. Has no timer of its own. Knows nothing of devices or the state store.
  */
 #pragma once
 

@@ -47,9 +47,9 @@ typedef struct {
 static void look_within (Monitor *m, gint64 usec);
 
 static gboolean
-journal_is_empty (const Monitor *m)
+state_store_is_empty (const Monitor *m)
 {
-  g_autoptr (GPtrArray) addresses = vv_journal_addresses (m->context->journal);
+  g_autoptr (GPtrArray) addresses = vv_state_store_addresses (m->context->store);
 
   return addresses->len == 0;
 }
@@ -80,8 +80,8 @@ on_timer (gpointer data)
   m->timer = 0;
   if (m->held) /* "free" will bring a look */
     return G_SOURCE_REMOVE;
-  gint64 wait = journal_is_empty (m) ? -1 : reconcile (m);
-  if (journal_is_empty (m))
+  gint64 wait = state_store_is_empty (m) ? -1 : reconcile (m);
+  if (state_store_is_empty (m))
     g_main_loop_quit (m->loop); /* the daemon starts us again when there is something to mind */
   else if (wait >= 0)
     look_within (m, wait);
@@ -174,7 +174,7 @@ parse_options (int argc, char **argv, Options *o, GError **error)
       {NULL}};
   g_autoptr (GOptionContext) context = g_option_context_new (NULL);
 
-  g_option_context_set_summary (context, "Keeps the journal of vfio-variant in agreement with libvirt's "
+  g_option_context_set_summary (context, "Keeps the state store of vfio-variant in agreement with libvirt's "
                                          "domains. vfio-variantd starts it.");
   g_option_context_add_main_entries (context, entries, NULL);
   if (!g_option_context_parse (context, &argc, &argv, error))

@@ -129,11 +129,11 @@ claim (const VvReconciler *r, const char *address, const VvDomain *domain, GErro
 static gboolean
 drop_vanished (const VvReconciler *r, const VvEntry *seen, const char *why, GError **error)
 {
-  g_autoptr (VvLock) lock = vv_journal_lock (r->context->journal, seen->address, 0, error);
+  g_autoptr (VvLock) lock = vv_state_store_lock (r->context->store, seen->address, 0, error);
 
-  if (!lock || !vv_journal_drop (r->context->journal, seen->address, error))
+  if (!lock || !vv_state_store_drop (r->context->store, seen->address, error))
     return FALSE;
-  g_message ("%s: its journal entry is dropped (domain %s had it)", why, seen->domain);
+  g_message ("%s: its state file is dropped (domain %s had it)", why, seen->domain);
   return TRUE;
 }
 
@@ -210,7 +210,7 @@ static gboolean
 look_at (Pass *p, const char *address, GError **error)
 {
   g_autoptr (GError) damaged = NULL;
-  g_autoptr (VvEntry) entry = vv_journal_load (p->r->context->journal, address, &damaged);
+  g_autoptr (VvEntry) entry = vv_state_store_load (p->r->context->store, address, &damaged);
 
   if (damaged) {
     g_propagate_error (error, g_steal_pointer (&damaged));
@@ -230,7 +230,7 @@ gint64
 vv_reconciler_run (VvReconciler *r, const GPtrArray *running, const GPtrArray *starting, gint64 now)
 {
   Pass pass = {r, running, starting, now, new_absent (), -1};
-  g_autoptr (GPtrArray) addresses = vv_journal_addresses (r->context->journal);
+  g_autoptr (GPtrArray) addresses = vv_state_store_addresses (r->context->store);
 
   for (guint i = 0; i < addresses->len; i++) {
     const char *address = addresses->pdata[i];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * reconcile: makes the journal agree with the domains that run, where no hook of libvirt's says so: at hot
- * plug and hot unplug.
+ * reconcile: makes the state store agree with the domains that run, where no hook of libvirt's says so: at
+ * hot plug and hot unplug.
  *
  * Owns: the comparison, and what follows from it for each entry. A device that a running domain has is marked
  * as that domain's. One that its domain has no more, and that libvirt has not brought home within a grace

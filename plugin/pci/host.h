@@ -2,14 +2,14 @@
  *
  * host: where things are: the running system, or one below a --sysroot.
  *
- * Owns: the open /sys and /proc, the kernel release, the modules directory and the directory of the journal.
- * Everything else asks it, so that a test or a rescue system needs only another root.
+ * Owns: the open /sys and /proc, the kernel release, the modules directory and the directory of the state
+ * store. Everything else asks it, so that a test or a rescue system needs only another root.
  */
 #pragma once
 
 #include "io.h"
 
-/** The socket at which vfio-variantd tells its status, in the directory of the journal. */
+/** The socket at which vfio-variantd tells its status, in the directory of the state store. */
 #define VV_DAEMON_SOCKET "vfio-variantd.sock"
 
 /**
@@ -33,7 +33,7 @@ typedef struct {
  * @sysroot: (nullable): the root of another system, NULL for the running one
  * @release: the kernel release whose modules count
  * @modules_path: its modules directory, which may be missing
- * @run_path: directory of the journal and the locks, which may be missing
+ * @run_path: directory of the state store and the locks, which may be missing
  * @sys: the open sysfs
  * @proc: (nullable): the open procfs
  * @proc_look: the last look through it

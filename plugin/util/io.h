@@ -3,7 +3,7 @@
  * io: each system call on a file once, relative to an open directory, errno kept.
  *
  * Owns: open, read, write, readlink, rename, ioctl, fanotify's answer, and their errors. Knows nothing of
- * PCI, drivers or the journal.
+ * PCI, drivers or the state store.
  */
 #pragma once
 

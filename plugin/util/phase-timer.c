@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "phase-timer.h"
 
-const char *const vv_phase_keys[VV_PHASES] = {"wait-us",   "find-us",    "select-us", "module-us", "bind-us",
-                                              "script-us", "journal-us", "other-us",  "reply-us"};
+const char *const vv_phase_keys[VV_PHASES] = {"wait-us",   "find-us",  "select-us", "module-us", "bind-us",
+                                              "script-us", "state-us", "other-us",  "reply-us"};
 
 void
 vv_phase_timer_start (VvPhaseTimer *timer, gint64 since)

@@ -12,12 +12,12 @@
 /**
  * VvPhase:
  * @VV_PHASE_WAIT: nobody is at it yet: the process that does it gets ready
- * @VV_PHASE_FIND: the device's lock, its attributes, its journal entry
+ * @VV_PHASE_FIND: the device's lock, its attributes, its state file
  * @VV_PHASE_SELECT: catalog, policy, ranking
  * @VV_PHASE_MODULE: modules are loaded
  * @VV_PHASE_BIND: writes to sysfs, that is the kernel's driver core
  * @VV_PHASE_SCRIPT: scripts of the node-device hook point
- * @VV_PHASE_JOURNAL: the entry is written, or removed
+ * @VV_PHASE_STATE: the entry is written, or removed
  * @VV_PHASE_OTHER: everything else
  * @VV_PHASE_REPLY: all is done: until whoever waits is told
  */
@@ -28,7 +28,7 @@ typedef enum {
   VV_PHASE_MODULE,
   VV_PHASE_BIND,
   VV_PHASE_SCRIPT,
-  VV_PHASE_JOURNAL,
+  VV_PHASE_STATE,
   VV_PHASE_OTHER,
   VV_PHASE_REPLY,
 } VvPhase;

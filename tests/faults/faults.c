@@ -3,7 +3,7 @@
  * faults: what a program does to the world, as points at which one fault can be ordered.
  *
  * Programs are linked with it, and with --wrap, where meson's option "faults" says so. A point is one call of
- * a function that writes to sysfs, loads a module, writes or removes a file of the journal, or answers
+ * a function that writes to sysfs, loads a module, writes or removes a file of the state store, or answers
  * whoever the gate holds. Its name is "PROGRAM KIND OBJECT", and its number how many of that name came before
  * it, in all processes, plus one.
  *

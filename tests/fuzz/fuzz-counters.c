@@ -48,23 +48,23 @@ keep_quiet (void)
 int
 LLVMFuzzerTestOneInput (const guint8 *data, gsize size)
 {
-  g_autoptr (VvJournal) journal = vv_journal_open (fuzz_host (), FALSE, NULL);
+  g_autoptr (VvStateStore) store = vv_state_store_open (fuzz_host (), FALSE, NULL);
   g_autoptr (VvChange) change = vv_change_new ("0000:3b:00.1", VV_DETACH, NULL);
   g_autoptr (GError) error = NULL;
   g_autofree char *warning = NULL;
 
   keep_quiet ();
   fuzz_write ("run/vfio-variant/counters", data, size);
-  g_autoptr (VvCounters) counters = vv_counters_read (journal, &error);
+  g_autoptr (VvCounters) counters = vv_counters_read (store, &error);
   g_assert_true ((counters != NULL) == (error == NULL));
-  g_autofree char *text = vv_metrics_text (journal, NULL, VV_METRICS_OPENMETRICS, &warning);
+  g_autofree char *text = vv_metrics_text (store, NULL, VV_METRICS_OPENMETRICS, &warning);
   g_assert_true (g_utf8_validate (text, -1, NULL));
   g_assert_true ((warning != NULL) == (error != NULL));
   if (counters && is_full (counters))
     return 0;
   change->changed = TRUE;
-  vv_counters_add (journal, change);
-  g_autoptr (VvCounters) again = vv_counters_read (journal, NULL);
+  vv_counters_add (store, change);
+  g_autoptr (VvCounters) again = vv_counters_read (store, NULL);
   g_assert_nonnull (again);
   g_assert_cmpuint (again->rows->len, <=, VV_COUNTERS_ROWS);
   g_assert_cmpuint (total (again), ==, (counters ? total (counters) : 0) + 1);

@@ -105,12 +105,12 @@ LLVMFuzzerTestOneInput (const guint8 *data, gsize size)
   if (user)
     assert_line (user);
   g_autoptr (VvLibvirtProcess) libvirt = vv_libvirt_process_find (host);
-  g_autoptr (VvJournal) journal = vv_journal_open (host, FALSE, &error);
+  g_autoptr (VvStateStore) store = vv_state_store_open (host, FALSE, &error);
   g_assert_no_error (error);
   if (libvirt) {
     g_assert_cmpint (libvirt->pid, ==, 1);
     g_assert_cmpint (libvirt->started, >=, 0);
-    vv_hook_was_run_by (journal, libvirt);
+    vv_hook_was_run_by (store, libvirt);
   }
   return 0;
 }

@@ -17,18 +17,18 @@ log_says() { # log_says EXTENDED-REGEXP
   tail -n "+$log_begin" /var/log/messages | grep -E "vfio-variant.*$1"
 }
 
-# --- the journal ---------------------------------------------------------------------------
+# --- the state store ---------------------------------------------------------------------------
 
-journal_of() { # journal_of BDF KEY: what the entry says; nothing when it says nothing
+state_of() { # state_of BDF KEY: what the entry says; nothing when it says nothing
   [ ! -e "/run/vfio-variant/$1" ] || sed -n "s/^$2=//p" "/run/vfio-variant/$1"
 }
 
-journal_says() { # journal_says BDF KEY VALUE, for wait_for
-  [ "$(journal_of "$1" "$2")" = "$3" ]
+state_says() { # state_says BDF KEY VALUE, for wait_for
+  [ "$(state_of "$1" "$2")" = "$3" ]
 }
 
-expect_no_journal() { # expect_no_journal BDF
-  [ ! -e "/run/vfio-variant/$1" ] || fail "a journal entry was left: $(cat "/run/vfio-variant/$1")"
+expect_no_state_file() { # expect_no_state_file BDF
+  [ ! -e "/run/vfio-variant/$1" ] || fail "a state file was left: $(cat "/run/vfio-variant/$1")"
 }
 
 # --- the test variant drivers ----------------------------------------------------------------
@@ -212,14 +212,14 @@ goes_and_comes_home() {
   expect 'devices that QEMU uses' "$(qemu_vfio_devices guest | wc -l)" $#
   [ -z "$hostdev_driver" ] || expect 'by iommufd' "$(qemu_uses guest /dev/iommu)" yes
   for device in "$@"; do
-    expect 'domain in the journal' "$(journal_of "$device" domain)" guest
-    expect 'in use in the journal' "$(journal_of "$device" in-use)" true
+    expect 'domain in the state store' "$(state_of "$device" domain)" guest
+    expect 'in use in the state store' "$(state_of "$device" in-use)" true
   done
   virsh -q destroy guest
   after=''
   for device in "$@"; do
     after="$after$(state_of "$device");"
-    expect_no_journal "$device"
+    expect_no_state_file "$device"
   done
   expect 'driver and driver_override afterwards' "$after" "$before"
 }
@@ -232,7 +232,7 @@ gate_serves_hot_plug() {
   attach_hostdev guest "$2"
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" "$1"
   expect 'held' "$(($(gate_status .opens.held) - before))" 1
-  wait_for 20 journal_says "$2" domain guest
+  wait_for 20 state_says "$2" domain guest
   detach_hostdev guest "$2"
   comes_home "$2" "$3"
 }

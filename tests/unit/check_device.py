@@ -380,7 +380,7 @@ def device_on_vfio_pci_already():
         host.write(host.device("vfio-dev/vfio7/dev"), "240:7\n")
         one = expect(check(host, NIC), "on-generic", "note", "special_vfio_pci", "hot plug", subject=NIC)
         equal(one["cure"], f"vfio-variant bind {NIC}")
-        host.journal(held="true", vfio_driver="vfio-pci")
+        host.state_file(held="true", vfio_driver="vfio-pci")
         lacks(check(host, NIC), "on-generic")  # the administrator wanted it so
         os.unlink(host.path(f"run/vfio-variant/{NIC}"))
         host.add_libvirt(10000, time.time() + 3600)
@@ -417,7 +417,7 @@ def override_that_no_driver_has():
         os.unlink(host.path(host.device("driver")))
         one = expect(check(host, NIC), "override-unknown", "warning", "driver_override is 'none'", subject=NIC)
         equal(one["cure"], f"echo >/sys/bus/pci/devices/{NIC}/driver_override && echo {NIC} >/sys/bus/pci/drivers_probe")
-        host.journal(state="noted", home_driver="", home_driver_override="none", domain="guest", domain_uuid=UUID)
+        host.state_file(state="noted", home_driver="", home_driver_override="none", domain="guest", domain_uuid=UUID)
         expect(check_domain(host, domain(hostdev())), "override-unknown", "warning", subject=NIC)
         for override in ("mlx5_core", "special_vfio_pci", "(null)"):  # registered, could be loaded, not set
             host.write(host.device("driver_override"), override + "\n")

@@ -135,7 +135,7 @@ def use_by_the_host():
         expect(check(host, NIC), "in-use-host", "problem", "vfio-variant.xml:2 refuses it", subject=NIC)
 
 
-@triggers("in-use-guest", "journal-idle")
+@triggers("in-use-guest", "state-idle")
 def use_by_a_guest():
     if os.geteuid() != 0:
         raise Skip("needs root")
@@ -143,10 +143,10 @@ def use_by_a_guest():
         group = [int(number) for number in host.read("sys/class/vfio/9/dev").split(":")]
         modalias = host.read(host.device("modalias", ON_VFIO)).strip()
         lacks(check(host, ON_VFIO), "in-use-guest")
-        host.journal(ON_VFIO, modalias, domain="vm1", domain_uuid=UUID, in_use="true")
-        expect(status(host), "journal-idle", "warning", "domain vm1", f"restore --force {ON_VFIO}", subject=ON_VFIO)
+        host.state_file(ON_VFIO, modalias, domain="vm1", domain_uuid=UUID, in_use="true")
+        expect(status(host), "state-idle", "warning", "domain vm1", f"restore --force {ON_VFIO}", subject=ON_VFIO)
         host.add_holder(group)
-        lacks(status(host), "journal-idle")
+        lacks(status(host), "state-idle")
         expect(check(host, ON_VFIO), "in-use-guest", "problem", "qemu-system-x86 (pid 812)", subject=ON_VFIO)
         found = check_domain(host, domain(hostdev(bus="5", function="0")))  # that very domain
         expect(found, "in-use-guest", "note", subject=ON_VFIO)
@@ -154,19 +154,19 @@ def use_by_a_guest():
 
 def claim_in_the_journal():
     with Well() as host:
-        host.journal(state="noted", domain="vm1", domain_uuid=UUID)
+        host.state_file(state="noted", domain="vm1", domain_uuid=UUID)
         expect(check(host, NIC), "claimed", "problem", "domain vm1", subject=NIC)
         lacks(check_domain(host, domain(hostdev())), "claimed")
-        host.journal(state="noted", domain="other", domain_uuid="77", in_use="true")
+        host.state_file(state="noted", domain="other", domain_uuid="77", in_use="true")
         expect(check_domain(host, domain(hostdev())), "claimed", "problem", "domain other, which runs", subject=NIC)
 
 
 def entry_that_is_half_done():
     with Well() as host:
         for found in (lambda: check(host, NIC), lambda: status(host)):
-            host.journal(state="detaching")
+            host.state_file(state="detaching")
             expect(found(), "half-done", "warning", "detaching", f"vfio-variant restore {NIC}", subject=NIC)
-        host.journal()
+        host.state_file()
         lacks(check(host, NIC), "half-done")
         os.unlink(host.path(host.device("driver")))
         expect(check(host, NIC), "half-done", "warning", "it has no driver", subject=NIC)
@@ -175,15 +175,15 @@ def entry_that_is_half_done():
 def entry_that_is_damaged():
     with Well() as host:
         host.write(f"run/vfio-variant/{NIC}", "damaged")
-        expect(check(host, NIC), "journal-damaged", "problem", f"vfio-variant restore {NIC}", subject=NIC)
-        expect(status(host), "journal-damaged", "problem", subject=NIC)
-        lacks(check(host, DISK), "journal-damaged")
+        expect(check(host, NIC), "state-damaged", "problem", f"vfio-variant restore {NIC}", subject=NIC)
+        expect(status(host), "state-damaged", "problem", subject=NIC)
+        lacks(check(host, DISK), "state-damaged")
 
 
 def entry_of_a_device_that_is_gone():
     with Well() as host:
-        host.journal("0000:ff:00.0")
-        expect(status(host), "journal-gone", "warning", "rm ", subject="0000:ff:00.0")
+        host.state_file("0000:ff:00.0")
+        expect(status(host), "state-gone", "warning", "rm ", subject="0000:ff:00.0")
 
 
 def not_on_vfio_though_at_boot():

@@ -108,7 +108,7 @@ VvEntry *
 entry_of_nic (const Fixture *f)
 {
   g_autoptr (GError) error = NULL;
-  VvEntry *entry = vv_journal_load (f->s->journal, NIC, &error);
+  VvEntry *entry = vv_state_store_load (f->s->store, NIC, &error);
 
   g_assert_no_error (error);
   return entry;
@@ -134,7 +134,7 @@ note_answer (const Fixture *f, const char *driver, gboolean can)
 {
   const VvMigration m = {.stop_copy = can};
 
-  g_assert_true (vv_migration_store (f->s->journal, driver, NIC_MODALIAS, &m, NULL));
+  g_assert_true (vv_migration_store (f->s->store, driver, NIC_MODALIAS, &m, NULL));
 }
 
 void

@@ -74,5 +74,5 @@ write_entry (const Fixture *f, VvState state, const VvDriverState *home, const c
   if (state != VV_STATE_NOTED)
     entry->vfio_driver = g_strdup ("special-vfio");
   vv_entry_set_domain (entry, domain, domain ? "6695eb01" : NULL);
-  g_assert_true (vv_journal_store (f->s->journal, entry, NULL));
+  g_assert_true (vv_state_store_save (f->s->store, entry, NULL));
 }

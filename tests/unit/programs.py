@@ -50,7 +50,7 @@ class Host:
     def device(self, file, address=NIC):
         return f"sys/devices/pci0000:00/0000:00:01.0/{address}/{file}"
 
-    def journal(self, address=NIC, modalias=MODALIAS, **more):
+    def state_file(self, address=NIC, modalias=MODALIAS, **more):
         values = {"address": address, "modalias": modalias, "state": "detached", "home-known": "true",
                   "home-driver": "mlx5_core", **{key.replace("_", "-"): value for key, value in more.items()}}
         self.write(f"run/vfio-variant/{address}", "[device]\n" + "".join(f"{k}={v}\n" for k, v in values.items()))
@@ -205,7 +205,7 @@ def durations(maximum, total, **counts):
 
 
 # What vfio-variantd says
-PHASES = ("wait_us", "find_us", "select_us", "module_us", "bind_us", "script_us", "journal_us", "other_us", "reply_us")
+PHASES = ("wait_us", "find_us", "select_us", "module_us", "bind_us", "script_us", "state_us", "other_us", "reply_us")
 STATUS = {
     "running": True, "version": run(COMMAND, "--version").stdout.split()[1], "pid": 123, "started": 1764000000000000,
     "gate": "on", "reason": None, "executables": ["libvirtd", "virtqemud", "virtchd"], "deadline_ms": 30000, "devices": 57,

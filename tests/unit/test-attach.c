@@ -445,7 +445,7 @@ test_refused_and_back_on_vfio (void)
   entry->host_known = TRUE;
   entry->host.driver = g_strdup ("mlx5_core");
   vv_entry_set_domain (entry, "vm1", "6695eb01");
-  g_assert_true (vv_journal_store (f->s->journal, entry, NULL));
+  g_assert_true (vv_state_store_save (f->s->store, entry, NULL));
   g_autofree char *before = fake_read (f->k, ENTRY);
   fake_migration ("special-vfio=no mlx5_vfio_pci=no");
   g_assert_null (place (f, &error));
@@ -456,7 +456,7 @@ test_refused_and_back_on_vfio (void)
   g_assert_cmpstr (after, ==, before);
 }
 
-/* The home that it is to go back to is gone: the journal keeps it, and recovery tries again. */
+/* The home that it is to go back to is gone: the state store keeps it, and recovery tries again. */
 static void
 test_refused_and_no_way_back (void)
 {
@@ -620,7 +620,7 @@ test_answers_are_noted (void)
     g_assert_cmpint (vv_attach_can_migrate (f->s, device, NULL, &error), ==, !cases[i].problem);
     if (cases[i].problem)
       fake_assert_error (error, *cases[i].answers ? VV_ERROR_POLICY : VV_ERROR_FAILED, cases[i].problem);
-    g_assert_cmpint (vv_migration_known (f->s->journal, "mlx5_vfio_pci", NIC_MODALIAS, NULL), ==,
+    g_assert_cmpint (vv_migration_known (f->s->store, "mlx5_vfio_pci", NIC_MODALIAS, NULL), ==,
                      cases[i].known);
   }
 }

@@ -253,7 +253,7 @@ test_recovery (void)
   entry->state = VV_STATE_REATTACHING;
   entry->host_known = TRUE;
   entry->host.driver = g_strdup ("mlx5_core");
-  g_assert_true (vv_journal_store (f->s->journal, entry, NULL));
+  g_assert_true (vv_state_store_save (f->s->store, entry, NULL));
   put_on (f, NULL, "special-vfio");
   add_hook (f, "");
   vv_recover (f->s);

@@ -80,7 +80,7 @@ test_home_is_written_down_before_anything_changes (void)
   f->k->journal_full = TRUE;
   g_assert_null (detach_nic (f, &error));
   fake_assert_error (error, VV_ERROR_FAILED,
-                     NIC ": nothing was changed: its journal entry could not be written: *: write: "
+                     NIC ": nothing was changed: its state file could not be written: *: write: "
                          "No space left on device");
   fake_assert_unchanged (f->k, before);
   g_assert_cmpuint (f->k->steps, ==, 1);
@@ -272,11 +272,11 @@ test_rollback_that_fails (void)
   fail_all_vfio (f, EINVAL);
   fake_driver (f->k, "mlx5_core")->probe_errno = EIO;
   g_assert_null (detach_nic (f, &error));
-  fake_assert_error (error, VV_ERROR_FAILED,
-                     NIC
-                     ": no VFIO driver could be bound: special_vfio_pci failed *; and mlx5_core could not "
-                     "be brought back: */mlx5_core/bind: write: Input/output error; the journal keeps its "
-                     "home: 'vfio-variant restore " NIC "' tries again");
+  fake_assert_error (
+      error, VV_ERROR_FAILED,
+      NIC ": no VFIO driver could be bound: special_vfio_pci failed *; and mlx5_core could not "
+          "be brought back: */mlx5_core/bind: write: Input/output error; the state store keeps its "
+          "home: 'vfio-variant restore " NIC "' tries again");
   g_autoptr (VvEntry) entry = entry_of_nic (f);
   g_assert_cmpint (entry->state, ==, VV_STATE_DETACHING);
   fake_driver (f->k, "mlx5_core")->probe_errno = 0;
@@ -493,8 +493,7 @@ test_damaged_entry_is_said (void)
     g_autofree char *before = fake_snapshot (f->k);
     g_assert_null (vv_binding_open (f->s, NIC, FALSE, &error));
     fake_assert_error (error, VV_ERROR_FAILED,
-                       "*/" ENTRY
-                       " is not readable as a journal entry (*): what the device was before is not "
+                       "*/" ENTRY " is not readable as a state file (*): what the device was before is not "
                        "known; remove that file and run 'vfio-variant restore " NIC "' *");
     fake_assert_unchanged (f->k, before);
   }
@@ -571,7 +570,7 @@ test_reattach_is_exact (void)
     fake_assert_unchanged (f->k, before);
     g_assert_cmpstr (change->from, ==, "special-vfio");
     g_assert_cmpstr (change->to, ==, homes[i].driver);
-    g_assert_cmpstr (change->why, ==, "as the journal says it was");
+    g_assert_cmpstr (change->why, ==, "as the state store says it was");
     g_assert_true (change->changed);
   }
 }
@@ -664,9 +663,8 @@ test_home_that_is_gone (void)
     fake_driver (f->k, "mlx5_core")->probe_errno = cases[i].probe_errno;
     g_assert_null (reattach_nic (f, &error));
     g_autofree char *pattern = g_strdup_printf (
-        NIC
-        ": mlx5_core could not be brought back: %s; it is on special-vfio now; the journal entry is kept: "
-        "mend the cause and run 'vfio-variant restore " NIC "'",
+        NIC ": mlx5_core could not be brought back: %s; it is on special-vfio now; the state file is kept: "
+            "mend the cause and run 'vfio-variant restore " NIC "'",
         cases[i].problem);
     fake_assert_error (error, VV_ERROR_FAILED, pattern);
     fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
@@ -689,7 +687,7 @@ test_nowhere_to_go (void)
   g_assert_null (reattach_nic (f, &error));
   fake_assert_error (error, VV_ERROR_FAILED,
                      "*mlx5_core/bind: write: Input/output error; it is on no driver now: "
-                     "*special-vfio/bind: write: Cannot allocate memory; the journal entry is kept*");
+                     "*special-vfio/bind: write: Cannot allocate memory; the state file is kept*");
   g_autoptr (VvEntry) entry = entry_of_nic (f);
   g_assert_cmpstr (entry->host.driver, ==, "mlx5_core");
 }
@@ -713,11 +711,11 @@ test_reattach_without_an_entry (void)
     gboolean changed;
   } cases[] = {
       {"by hand on vfio-pci", "vfio-pci", "vfio-pci", "mlx5_core",
-       "no journal entry: driver_override cleared, the kernel chose", TRUE},
+       "no state file: driver_override cleared, the kernel chose", TRUE},
       {"on vfio-pci by id", "vfio-pci", "(null)", "mlx5_core",
-       "no journal entry: driver_override cleared, the kernel chose", TRUE},
+       "no state file: driver_override cleared, the kernel chose", TRUE},
       {"on no driver", NULL, "vfio-pci", "mlx5_core",
-       "no journal entry: driver_override cleared, the kernel chose", TRUE},
+       "no state file: driver_override cleared, the kernel chose", TRUE},
       {"never sent away", "mlx5_core", "(null)", "mlx5_core",
        "nothing to restore: it is on mlx5_core with no driver_override", FALSE},
   };
@@ -785,7 +783,7 @@ test_change_is_logged (void)
   g_autoptr (VvChange) same = detach_nic (f, NULL); /* the best is tried again, and fails again */
   fake_assert_logged (NIC ": detach: mlx5_vfio_pci -> mlx5_vfio_pci: *special_vfio_pci failed*");
   g_autoptr (VvChange) back = reattach_nic (f, NULL);
-  fake_assert_logged (NIC ": reattach: mlx5_vfio_pci -> mlx5_core: as the journal says it was (* us)");
+  fake_assert_logged (NIC ": reattach: mlx5_vfio_pci -> mlx5_core: as the state store says it was (* us)");
   g_autoptr (VvChange) nothing = reattach_nic (f, NULL);
   fake_assert_log_empty ();
 }
@@ -829,7 +827,7 @@ test_nothing_is_freed_twice (void)
   vv_catalog_free (NULL);
   vv_modules_free (NULL);
   vv_host_free (NULL);
-  vv_journal_free (NULL);
+  vv_state_store_free (NULL);
   vv_lock_free (NULL);
   vv_counters_free (NULL);
   vv_entry_free (NULL);
@@ -843,9 +841,10 @@ main (int argc, char **argv)
   fake_test_init (&argc, &argv);
   g_test_add_func ("/binding/detach/takes-the-best", test_detach_takes_the_best);
   g_test_add_func ("/binding/detach/writes-home-down", test_detach_writes_home_down);
-  g_test_add_func ("/binding/detach/a-full-journal-changes-nothing",
+  g_test_add_func ("/binding/detach/a-full-state-store-changes-nothing",
                    test_home_is_written_down_before_anything_changes);
-  g_test_add_func ("/binding/detach/a-full-journal-leaves-no-entry", test_no_entry_is_left_in_memory_either);
+  g_test_add_func ("/binding/detach/a-full-state-store-leaves-no-entry",
+                   test_no_entry_is_left_in_memory_either);
   g_test_add_func ("/binding/detach/falls-back-from-every-failure", test_detach_falls_back);
   g_test_add_func ("/binding/detach/falls-back-to-where-it-was", test_detach_falls_back_to_where_it_was);
   g_test_add_func ("/binding/detach/rollback-is-exact", test_rollback_is_exact);
@@ -877,7 +876,7 @@ main (int argc, char **argv)
   g_test_add_func ("/binding/reattach/mends-the-override-only", test_reattach_mends_the_override_only);
   g_test_add_func ("/binding/reattach/home-is-gone", test_home_that_is_gone);
   g_test_add_func ("/binding/reattach/nowhere-to-go", test_nowhere_to_go);
-  g_test_add_func ("/binding/reattach/a-full-journal-keeps-nobody-from-home",
+  g_test_add_func ("/binding/reattach/a-full-state-store-keeps-nobody-from-home",
                    test_full_run_keeps_nobody_from_home);
   g_test_add_func ("/binding/reattach/without-an-entry", test_reattach_without_an_entry);
   g_test_add_func ("/binding/reattach/without-an-entry-may-fail", test_reattach_without_an_entry_may_fail);

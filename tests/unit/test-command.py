@@ -93,7 +93,7 @@ def list_shows_who_can_migrate():
             equal(shown(host), (None, "iommufd"))
             equal(needs_iommufd(host), True)
         for iommufd, told in (("yes", (True, "yes")), ("no", (False, "no")), ("x", (None, "iommufd"))):
-            host.journal(domain="vm1", domain_uuid="u", requested=f"iommufd={iommufd}")  # the truth about its domain
+            host.state_file(domain="vm1", domain_uuid="u", requested=f"iommufd={iommufd}")  # the truth about its domain
             equal(shown(host), told)
         os.unlink(host.path(f"run/vfio-variant/{NIC}"))
         noted(host, "mlx5_vfio_pci", "true", "dma-logging=false\niommu-logging=false")
@@ -112,9 +112,9 @@ def list_shows_who_can_migrate():
 
 def list_shows_the_journal():
     with Host() as host:
-        host.journal(home_driver="old_native", domain='vm "1"\\n', domain_uuid="77", in_use="true")
+        host.state_file(home_driver="old_native", domain='vm "1"\\n', domain_uuid="77", in_use="true")
         host.write(f"run/vfio-variant/{DISK}", "damaged")
-        exits(host.look("list"), 0, "old_native", "is not readable as a journal entry (damaged)", DISK)
+        exits(host.look("list"), 0, "old_native", "is not readable as a state file (damaged)", DISK)
         rows = host.json("list", NIC)
         equal(rows[0]["domain"], 'vm "1"\n')
         equal((rows[0]["state"], rows[0]["native"], rows[0]["domain_running"]), ("detached", "old_native", True))

@@ -33,7 +33,7 @@ static VvCounters *
 read_counters (const Fixture *f)
 {
   g_autoptr (GError) error = NULL;
-  VvCounters *counters = vv_counters_read (f->s->journal, &error);
+  VvCounters *counters = vv_counters_read (f->s->store, &error);
 
   g_assert_no_error (error);
   return counters;
@@ -47,7 +47,7 @@ count (const Fixture *f, VvOperation operation, const char *to, gboolean changed
   change->to = g_strdup (to);
   change->changed = changed;
   change->usec = usec;
-  vv_counters_add (f->s->journal, change);
+  vv_counters_add (f->s->store, change);
 }
 
 static void
@@ -183,7 +183,7 @@ test_what_is_no_failure (void)
   for (gsize i = 0; i < G_N_ELEMENTS (codes); i++) {
     g_autoptr (VvChange) change = vv_change_new (NIC, VV_DETACH, NULL);
     change->problem = g_error_new (VV_ERROR, codes[i], "x");
-    vv_counters_add (f->s->journal, change);
+    vv_counters_add (f->s->store, change);
   }
   g_assert_false (fake_exists (f->k, COUNTERS));
 }
@@ -303,7 +303,7 @@ assert_begins_afresh (const Fixture *f, const char *text)
   g_autoptr (GError) error = NULL;
 
   fake_write (f->k, COUNTERS, text);
-  g_assert_null (vv_counters_read (f->s->journal, &error));
+  g_assert_null (vv_counters_read (f->s->store, &error));
   fake_assert_error (error, VV_ERROR_FAILED,
                      "*/counters cannot be read (*): what was counted since boot is not*");
   count (f, VV_DETACH, "special-vfio", TRUE, 1);
@@ -382,7 +382,7 @@ static void
 test_somebody_has_the_lock (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
-  g_autoptr (VvLock) lock = vv_journal_lock_note (f->s->journal, "counters", 0, NULL);
+  g_autoptr (VvLock) lock = vv_state_store_lock_note (f->s->store, "counters", 0, NULL);
   gint64 begin = g_get_monotonic_time ();
 
   g_assert_nonnull (lock);

@@ -421,7 +421,7 @@ test_device_may_go_at_every_step (gconstpointer data)
     fake_fault (f->k, i % 2 ? FAKE_VANISH_AFTER : FAKE_VANISH_BEFORE, i / 2 + 1, 0);
     g_autoptr (VvChange) change = way->move (f, &error);
     if (!change && i / 2 + 1 < n &&
-        !is_between (way)) { /* the last step is the journal's, after the last look at the device */
+        !is_between (way)) { /* the last step is the state store's, after the last look at the device */
       g_assert_error (error, VV_ERROR, VV_ERROR_NO_DEVICE);
       assert_no_entry (f);
     }
@@ -654,7 +654,7 @@ test_recovery_leaves_the_living_alone (void)
 {
   g_autoptr (Fixture) f = cut_off_detach ();
   g_autofree char *before = fake_snapshot (f->k);
-  g_autoptr (VvLock) lock = vv_journal_lock (f->s->journal, NIC, 0, NULL);
+  g_autoptr (VvLock) lock = vv_state_store_lock (f->s->store, NIC, 0, NULL);
   g_autoptr (VvContext) s = vv_context_new (f->k->root, NULL, TRUE, NULL);
 
   vv_recover (s);

@@ -128,7 +128,7 @@ test_no_parent (void)
   fake_assert_error (error, VV_ERROR_NOT_FOUND, "/nonexistent/run/libvirt cannot be watched: No such file*");
 }
 
-/* As the command watches the journal */
+/* As the command watches the state store */
 static void
 test_all_names (void)
 {

@@ -74,7 +74,7 @@ ask_before (const Fixture *f, const char *driver, const char *answers)
   if (!*answers)
     return;
   g_assert_true (vv_migration_probe (f->s->host, device, &m, NULL));
-  g_assert_true (vv_migration_store (f->s->journal, driver, NIC_MODALIAS, &m, NULL));
+  g_assert_true (vv_migration_store (f->s->store, driver, NIC_MODALIAS, &m, NULL));
   fake_migration ("");
 }
 
@@ -254,7 +254,7 @@ gate_notes_failure (const Fixture *f, const char *failed)
   g_autoptr (VvEntry) entry = entry_of_nic (f);
 
   entry->failed = g_strdup (failed);
-  g_assert_true (vv_journal_store (f->s->journal, entry, NULL));
+  g_assert_true (vv_state_store_save (f->s->store, entry, NULL));
 }
 
 /* Its probe would work here: that it is not bound shows that it was not tried. */

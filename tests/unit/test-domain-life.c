@@ -36,7 +36,7 @@ test_life_on_old_libvirt (void)
   assert_no_entry (f);
 }
 
-/* libvirt >= 10 chooses the variant itself: only the journal has something to do. */
+/* libvirt >= 10 chooses the variant itself: only the state store has something to do. */
 static void
 test_life_on_new_libvirt (void)
 {
@@ -192,7 +192,7 @@ test_prepare_drops_a_stale_entry (void)
   stale->host_known = TRUE;
   stale->host.driver = g_strdup ("some_old_driver");
   stale->in_use = TRUE;
-  g_assert_true (vv_journal_store (f->s->journal, stale, NULL));
+  g_assert_true (vv_state_store_save (f->s->store, stale, NULL));
   g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
   g_autoptr (VvEntry) entry = entry_of_nic (f);
   g_assert_cmpstr (entry->host.driver, ==, "mlx5_core");
@@ -364,7 +364,7 @@ test_release_of_what_left_the_xml (void)
   fake_assert_logged (NIC ": detach: vfio-pci -> special-vfio: *");
   libvirt_reattaches (f);
   vv_domain_release (f->s, without);
-  g_autoptr (VvEntry) entry = vv_journal_load (f->s->journal, NIC, &error);
+  g_autoptr (VvEntry) entry = vv_state_store_load (f->s->store, NIC, &error);
   g_assert_no_error (error);
   g_assert_null (entry);
 }
@@ -399,7 +399,7 @@ test_release_that_fails_is_said (void)
 static void
 assert_counted (const Fixture *f, guint n, const char *driver, guint64 fell_back, guint64 failed)
 {
-  g_autoptr (VvCounters) counters = vv_counters_read (f->s->journal, NULL);
+  g_autoptr (VvCounters) counters = vv_counters_read (f->s->store, NULL);
 
   g_assert_nonnull (counters);
   g_assert_cmpuint (counters->rows->len, ==, n + 1);
@@ -502,7 +502,7 @@ main (int argc, char **argv)
   g_test_add_func ("/domain-life/release/without-an-entry", test_release_without_an_entry);
   g_test_add_func ("/domain-life/release/what-left-the-xml", test_release_of_what_left_the_xml);
   g_test_add_func ("/domain-life/release/that-fails-is-said", test_release_that_fails_is_said);
-  g_test_add_func ("/domain-life/trouble/full-journal", test_full_journal);
+  g_test_add_func ("/domain-life/trouble/full-state-store", test_full_journal);
   g_test_add_func ("/domain-life/trouble/no-module-tables", test_no_module_tables);
   g_test_add_func ("/domain-life/trouble/no-run-directory", test_no_run_directory);
   g_test_add_func ("/domain-life/trouble/one-bad-device-spoils-no-other",

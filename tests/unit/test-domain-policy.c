@@ -203,7 +203,7 @@ test_prepare_refused_with_a_claim_of_another (void)
   claim->host_known = TRUE;
   claim->host.driver = g_strdup ("mlx5_core");
   vv_entry_set_domain (claim, "other", "other");
-  g_assert_true (vv_journal_store (f->s->journal, claim, NULL));
+  g_assert_true (vv_state_store_save (f->s->store, claim, NULL));
   g_autofree char *before = fake_snapshot (f->k);
   assert_refused (f, vv_domain_prepare, "prepare", "*nowhere*");
   fake_assert_unchanged (f->k, before);

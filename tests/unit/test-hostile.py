@@ -74,7 +74,7 @@ def snapshot(root):
     return found
 
 
-# --- what lies in the journal's directory ---
+# --- what lies in the state store's directory ---
 
 
 def make_huge(path):
@@ -202,7 +202,7 @@ def tallies_that_are_none():
 
 
 def directories_that_are_none():
-    """The journal's directory itself: what others could have filled is refused, by everybody who would believe it."""
+    """The state store's directory itself: what others could have filled is refused, by everybody who would believe it."""
     needs_namespace()
     with Attacked() as host:
         put_text(host.entry)

@@ -305,7 +305,7 @@ hook_has_prepared (const Fixture *f, VvState state, const char *requested)
   write_entry (f, state, &native, "vm1");
   g_autoptr (VvEntry) entry = entry_of_nic (f);
   entry->requested = g_strdup (requested);
-  g_assert_true (vv_journal_store (f->s->journal, entry, NULL));
+  g_assert_true (vv_state_store_save (f->s->store, entry, NULL));
 }
 
 /* @wanted: what libvirt asks for; @options: NULL: no policy */
@@ -504,7 +504,7 @@ test_prepare_for_a_start_by_iommufd (void)
   }
 }
 
-/* That is said, and the journal knows where it belongs. */
+/* That is said, and the state store knows where it belongs. */
 static void
 test_refused_and_no_way_back (void)
 {

@@ -341,7 +341,7 @@ test_foreign_entry_is_dropped (void)
 
   foreign->host_known = TRUE;
   foreign->host.driver = g_strdup ("nvme");
-  g_assert_true (vv_journal_store (f->s->journal, foreign, NULL));
+  g_assert_true (vv_state_store_save (f->s->store, foreign, NULL));
   libvirt_unbinds (f, "vfio-pci");
   g_autoptr (VvChange) change = must_hand_over (f, &native, DEBIAN_12);
   g_autoptr (VvEntry) entry = entry_of_nic (f);
@@ -391,7 +391,7 @@ test_exactly_home (void)
     g_autoptr (Fixture) f = fixture_on_its_way_home (cases[i].home);
     g_autoptr (VvEntry) entry = entry_of_nic (f);
     entry->held = cases[i].held;
-    g_assert_true (vv_journal_store (f->s->journal, entry, NULL));
+    g_assert_true (vv_state_store_save (f->s->store, entry, NULL));
     if (cases[i].not_loaded)
       fake_unregister (f->k, "mlx5_core");
     g_autoptr (VvChange) change = must_hand_over (f, &variant, cases[i].libvirt);
@@ -409,7 +409,7 @@ test_held_for_a_domain (void)
 
   entry->held = TRUE;
   vv_entry_set_domain (entry, "guest", "6695eb01");
-  g_assert_true (vv_journal_store (f->s->journal, entry, NULL));
+  g_assert_true (vv_state_store_save (f->s->store, entry, NULL));
   g_autofree char *before = fake_snapshot (f->k);
   g_autoptr (VvChange) change = must_hand_over (f, &variant, DEBIAN_12);
   assert_left (change, VV_REATTACH, "special-vfio",
@@ -474,8 +474,9 @@ test_home_cannot_be_reached (void)
       fake_unregister (f->k, "mlx5_core");
     g_assert_null (hand_over (f, &variant, DEBIAN_12, &error));
     fake_assert_error (error, VV_ERROR_FAILED,
-                       NIC ": mlx5_core could not be brought back: *; it is on no driver now; the journal "
-                           "entry is kept: *");
+                       NIC
+                       ": mlx5_core could not be brought back: *; it is on no driver now; the state store "
+                       "entry is kept: *");
     fake_assert_device (f->k, NIC, NULL, NULL); /* libvirt's own way is open */
     g_autoptr (VvEntry) entry = entry_of_nic (f);
     assert_home (entry, VV_STATE_DETACHED, &native_by_name);
@@ -522,7 +523,7 @@ test_damaged_entry (void)
   libvirt_unbinds (f, "vfio-pci");
   g_autofree char *before = fake_snapshot (f->k);
   g_assert_null (hand_over (f, &native, DEBIAN_12, &error));
-  fake_assert_error (error, VV_ERROR_FAILED, "*is not readable as a journal entry*");
+  fake_assert_error (error, VV_ERROR_FAILED, "*is not readable as a state file*");
   fake_assert_unchanged (f->k, before);
 }
 
@@ -531,7 +532,7 @@ test_locked (void)
 {
   g_autoptr (Fixture) f = fixture_with_flr ();
   g_autoptr (GError) error = NULL;
-  g_autoptr (VvLock) lock = vv_journal_lock (f->s->journal, NIC, 0, NULL);
+  g_autoptr (VvLock) lock = vv_state_store_lock (f->s->store, NIC, 0, NULL);
   const VvHotplugRequest request = {NIC, native, DEBIAN_12};
   gint64 until = g_get_monotonic_time () + 50 * G_TIME_SPAN_MILLISECOND;
 
@@ -682,7 +683,7 @@ write_away_entry (const Fixture *f, const VvDriverState *home, gboolean held)
   write_entry (f, VV_STATE_DETACHED, home, NULL);
   g_autoptr (VvEntry) entry = entry_of_nic (f);
   entry->held = held;
-  g_assert_true (vv_journal_store (f->s->journal, entry, NULL));
+  g_assert_true (vv_state_store_save (f->s->store, entry, NULL));
 }
 
 static VvChange *

@@ -212,7 +212,7 @@ class Watch:
 
 
 def replace(host, path, text):
-    """As the journal is written."""
+    """As the state store is written."""
     host.write(path + ".new", text)
     os.rename(host.path(path + ".new"), host.path(path))
 

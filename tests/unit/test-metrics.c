@@ -12,7 +12,7 @@ static char *
 text_of (const Fixture *f, const VvDaemonFigures *daemon, VvMetricsFormat format)
 {
   g_autofree char *warning = NULL;
-  char *text = vv_metrics_text (f->s->journal, daemon, format, &warning);
+  char *text = vv_metrics_text (f->s->store, daemon, format, &warning);
 
   g_assert_cmpstr (warning, ==, NULL);
   return text;
@@ -44,7 +44,7 @@ count (const Fixture *f, const char *to, gint64 usec)
   change->to = g_strdup (to);
   change->changed = TRUE;
   change->usec = usec;
-  vv_counters_add (f->s->journal, change);
+  vv_counters_add (f->s->store, change);
 }
 
 static void
@@ -120,11 +120,11 @@ test_journal (void)
       "\nvfio_variant_devices_detached{driver=\"special-vfio\",native_driver=\"mlx5_core\",in_use=\"true\"} 2"
       "\nvfio_variant_devices_detached{driver=\"special-vfio\",native_driver=\"none\",in_use=\"false\"} 1"
       "\nvfio_variant_devices_detached{driver=\"unknown\",native_driver=\"unknown\",in_use=\"false\"} 1\n#"));
-  assert_line (text, "vfio_variant_journal_entries{state=\"detached\"} 3");
-  assert_line (text, "vfio_variant_journal_entries{state=\"noted\"} 1");
-  assert_line (text, "vfio_variant_journal_entries{state=\"detaching\"} 0");
-  assert_line (text, "vfio_variant_journal_entries{state=\"reattaching\"} 1");
-  assert_line (text, "vfio_variant_journal_entries{state=\"unreadable\"} 1");
+  assert_line (text, "vfio_variant_state_files{state=\"detached\"} 3");
+  assert_line (text, "vfio_variant_state_files{state=\"noted\"} 1");
+  assert_line (text, "vfio_variant_state_files{state=\"detaching\"} 0");
+  assert_line (text, "vfio_variant_state_files{state=\"reattaching\"} 1");
+  assert_line (text, "vfio_variant_state_files{state=\"unreadable\"} 1");
 }
 
 static void
@@ -167,10 +167,10 @@ test_damaged_counters (void)
   g_autofree char *warning = NULL;
 
   fake_write (f->k, "run/vfio-variant/counters", "garbage");
-  g_autofree char *text = vv_metrics_text (f->s->journal, NULL, VV_METRICS_OPENMETRICS, &warning);
+  g_autofree char *text = vv_metrics_text (f->s->store, NULL, VV_METRICS_OPENMETRICS, &warning);
   fake_assert_matches (warning, "*/run/vfio-variant/counters cannot be read (damaged)*");
   g_assert_null (strstr (text, "vfio_variant_changes"));
-  assert_line (text, "vfio_variant_journal_entries{state=\"detached\"} 0");
+  assert_line (text, "vfio_variant_state_files{state=\"detached\"} 0");
 }
 
 int

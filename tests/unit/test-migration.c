@@ -707,8 +707,8 @@ assert_known (const Fixture *f, const char *driver, const char *modalias, VvMigr
 {
   VvMigration m = {TRUE, TRUE, TRUE, TRUE, VV_ANSWER_YES};
 
-  g_assert_cmpint (vv_migration_known (f->s->journal, driver, modalias, &m), ==, expected);
-  g_assert_cmpint (vv_migration_known (f->s->journal, driver, modalias, NULL), ==, expected);
+  g_assert_cmpint (vv_migration_known (f->s->store, driver, modalias, &m), ==, expected);
+  g_assert_cmpint (vv_migration_known (f->s->store, driver, modalias, NULL), ==, expected);
   if (expected != VV_MIGRATION_YES)
     assert_answer (&m, "");
 }
@@ -718,7 +718,7 @@ store (const Fixture *f, const VvMigration *m)
 {
   g_autoptr (GError) error = NULL;
 
-  g_assert_true (vv_migration_store (f->s->journal, "mlx5_vfio_pci", NIC_MODALIAS, m, &error));
+  g_assert_true (vv_migration_store (f->s->store, "mlx5_vfio_pci", NIC_MODALIAS, m, &error));
   g_assert_no_error (error);
 }
 
@@ -732,7 +732,7 @@ test_what_is_noted_is_known (void)
     const VvMigration m = {TRUE, (bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0, (VvAnswer)(bits / 8)};
     VvMigration read = {0};
     store (f, &m);
-    g_assert_cmpint (vv_migration_known (f->s->journal, "mlx5_vfio_pci", NIC_MODALIAS, &read), ==,
+    g_assert_cmpint (vv_migration_known (f->s->store, "mlx5_vfio_pci", NIC_MODALIAS, &read), ==,
                      VV_MIGRATION_YES);
     g_assert_cmpmem (&read, sizeof read, &m, sizeof m);
   }
@@ -741,7 +741,7 @@ test_what_is_noted_is_known (void)
   store (f, &(const VvMigration){0});
   assert_known (f, "mlx5_vfio_pci", NIC_MODALIAS, VV_MIGRATION_NO);
 
-  g_autoptr (GPtrArray) addresses = vv_journal_addresses (f->s->journal);
+  g_autoptr (GPtrArray) addresses = vv_state_store_addresses (f->s->store);
   g_assert_cmpuint (addresses->len, ==, 0);
 }
 
@@ -758,7 +758,7 @@ test_known_without_a_note (void)
   assert_known (f, "x", "/../../x", VV_MIGRATION_UNKNOWN);
 
   fake_remove (f->k, "run/vfio-variant");
-  g_autoptr (VvJournal) empty = vv_journal_open (f->s->host, FALSE, NULL);
+  g_autoptr (VvStateStore) empty = vv_state_store_open (f->s->host, FALSE, NULL);
   g_assert_cmpint (vv_migration_known (empty, "mlx5_vfio_pci", NIC_MODALIAS, NULL), ==, VV_MIGRATION_UNKNOWN);
 }
 
@@ -772,20 +772,20 @@ test_a_note_without_the_iommu (void)
   const char *why = NULL;
 
   store (f, &m);
-  g_assert_cmpint (vv_migration_foresee (f->s->journal, "mlx5_vfio_pci", NIC_MODALIAS, &use, &why), ==,
+  g_assert_cmpint (vv_migration_foresee (f->s->store, "mlx5_vfio_pci", NIC_MODALIAS, &use, &why), ==,
                    VV_MIGRATION_YES);
   g_autofree char *note = fake_read (f->k, NOTE);
   g_auto (GStrv) parts = g_strsplit (note, "iommu-logging=true", 2);
   g_autofree char *older = g_strjoinv ("", parts);
   g_assert_cmpstr (older, !=, note);
   fake_write (f->k, NOTE, older);
-  g_assert_cmpint (vv_migration_foresee (f->s->journal, "mlx5_vfio_pci", NIC_MODALIAS, &use, &why), ==,
+  g_assert_cmpint (vv_migration_foresee (f->s->store, "mlx5_vfio_pci", NIC_MODALIAS, &use, &why), ==,
                    VV_MIGRATION_UNKNOWN);
   fake_assert_matches (why, "*whether the IOMMU tracks dirty pages is not known");
-  g_assert_cmpint (vv_migration_foresee (f->s->journal, "special-vfio", NIC_MODALIAS, &use, &why), ==,
+  g_assert_cmpint (vv_migration_foresee (f->s->store, "special-vfio", NIC_MODALIAS, &use, &why), ==,
                    VV_MIGRATION_UNKNOWN);
   g_assert_cmpstr (why, ==, "has not been asked yet");
-  g_assert_cmpint (vv_migration_foresee (f->s->journal, VV_GENERIC_DRIVER, NIC_MODALIAS, NULL, &why), ==,
+  g_assert_cmpint (vv_migration_foresee (f->s->store, VV_GENERIC_DRIVER, NIC_MODALIAS, NULL, &why), ==,
                    VV_MIGRATION_NO);
   g_assert_cmpstr (why, ==, "announces no migration");
 }
@@ -833,17 +833,17 @@ test_what_cannot_be_noted (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autoptr (GError) error = NULL;
-    g_assert_false (vv_migration_store (f->s->journal, cases[i].driver, cases[i].modalias, &m, &error));
+    g_assert_false (vv_migration_store (f->s->store, cases[i].driver, cases[i].modalias, &m, &error));
     fake_assert_error (error, VV_ERROR_INVALID, "no driver's name, or no modalias");
   }
   g_autofree char *endless = g_strnfill (128, 'x');
   g_autoptr (GError) too_long = NULL;
-  g_assert_false (vv_migration_store (f->s->journal, "x", endless, &m, &too_long));
+  g_assert_false (vv_migration_store (f->s->store, "x", endless, &m, &too_long));
   fake_assert_error (too_long, VV_ERROR_INVALID, "*");
 
   g_autoptr (GError) full = NULL;
   f->k->journal_full = TRUE;
-  g_assert_false (vv_migration_store (f->s->journal, "x", NIC_MODALIAS, &m, &full));
+  g_assert_false (vv_migration_store (f->s->store, "x", NIC_MODALIAS, &m, &full));
   fake_assert_error (full, VV_ERROR_FAILED, "*No space left*");
 }
 

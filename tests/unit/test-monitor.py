@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""vfio-variant-monitor as the daemon sees it: a process, its standard input, and the journal on a fake host.
+"""vfio-variant-monitor as the daemon sees it: a process, its standard input, and the state store on a fake host.
 
 Usage: test-monitor.py FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS SYSCONFDIR MONITOR; prints TAP. libvirt's own test driver stands for libvirt, a socket of the
 test's for one that cannot be spoken with.
@@ -37,7 +37,7 @@ DEADLINE = 20  # seconds, for what must happen
 
 
 class MonitoredHost(Host):
-    """A fake host with one device on VFIO that is in the journal."""
+    """A fake host with one device on VFIO that is in the state store."""
 
     def __init__(self, marks="", home_known="true"):
         self.entry = ENTRY % home_known + marks

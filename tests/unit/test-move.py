@@ -12,7 +12,7 @@ from programs import (COMMAND, DISK, LIBVIRT_DIR, NIC, ON_VFIO, Host, exits, nee
                       put_in_a_bridge)
 from tap import Skip, equal, run_tests
 
-# What entries of the journal have
+# What entries of the state store have
 OF_VM1 = {"domain": "vm1", "domain_uuid": "77"}
 BOUND_AT_BOOT = {"held": "true", "at_boot": "true"}
 
@@ -97,7 +97,7 @@ def restore_respects_domains():
     needs_namespace()
     with Host() as host:
         exits(host.inside(COMMAND, "restore", "--all"), 0, "nothing to restore\n")
-        host.journal(**OF_VM1)
+        host.state_file(**OF_VM1)
         exits(host.inside(COMMAND, "restore", "--all"), 0, "nothing to restore\n")
         exits(host.inside(COMMAND, "restore", NIC), 4, f"{NIC} belongs to domain vm1")
         exits(host.inside(COMMAND, "restore", "--force", NIC), 0, f"{NIC}: mlx5_core -> mlx5_core",
@@ -135,7 +135,7 @@ def probe_respects_domains():
     needs_namespace()
     with Host() as host:
         modalias = host.read(f"sys/bus/pci/devices/{ON_VFIO}/modalias").strip()
-        host.journal(ON_VFIO, modalias, state="noted", home_driver="nvme", **OF_VM1)
+        host.state_file(ON_VFIO, modalias, state="noted", home_driver="nvme", **OF_VM1)
         exits(host.inside(COMMAND, "probe", ON_VFIO), 4, f"{ON_VFIO} belongs to domain vm1",
               f"restore --force {ON_VFIO}")
         exits(host.inside(COMMAND, "probe", "--force", ON_VFIO), 2)
@@ -207,7 +207,7 @@ def bind_at_boot_is_asked_for_in_vain():
         for option in (["--force"], ["--driver", "vfio-pci"]):
             exits(host.inside(COMMAND, "bind", "--at-boot", *option, NIC), 2, "--at-boot goes by the policy")
         exits(host.inside(COMMAND, "bind", "--at-boot", "99:00.0"), 3, "no such PCI device")
-        host.journal(state="noted", **OF_VM1)
+        host.state_file(state="noted", **OF_VM1)
         exits(host.inside(COMMAND, "bind", "--at-boot"), 4, f"{NIC} belongs to domain vm1")
         os.unlink(host.path(f"run/vfio-variant/{NIC}"))
         put_in_a_bridge(host)
@@ -221,7 +221,7 @@ def bind_at_boot_passes_over_what_is_done():
         host.policy(f"<device address='{ON_VFIO}' at-boot='yes'/>")
         modalias = host.json("match", ON_VFIO)["modalias"]
         for more in (BOUND_AT_BOOT, {"held": "true"}, {**BOUND_AT_BOOT, **OF_VM1}):
-            host.journal(ON_VFIO, modalias, **more)
+            host.state_file(ON_VFIO, modalias, **more)
             result = host.inside(COMMAND, "bind", "--at-boot")
             exits(result, 0)
             equal(result.stdout, "")
@@ -234,7 +234,7 @@ def restore_at_boot_knows_what_was_bound_by_hand():
         exits(host.inside(COMMAND, "restore", "--at-boot", NIC), 2, "only one of DEVICEs, --all and --at-boot")
         exits(host.inside(COMMAND, "restore", "--at-boot", "--all"), 2, "only one of DEVICEs, --all and --at-boot")
         for more, restored in (({"held": "true"}, False), ({**BOUND_AT_BOOT, **OF_VM1}, False), (BOUND_AT_BOOT, True)):
-            host.journal(**more)
+            host.state_file(**more)
             equal(host.json("list", NIC)[0]["at_boot"], "at_boot" in more)
             exits(host.inside(COMMAND, "restore", "--at-boot"), 0,
                   "it already is at home" if restored else "nothing to restore")
@@ -246,7 +246,7 @@ def entries_go_with_their_devices():
     needs_policy()
     with Host() as host:
         for more, left in (({"held": "true"}, False), (OF_VM1, True)):
-            host.journal("0000:99:00.0", "pci:v1", **more)
+            host.state_file("0000:99:00.0", "pci:v1", **more)
             exits(host.inside(COMMAND, "bind", "--at-boot"), 0)
             equal(os.path.exists(host.path("run/vfio-variant/0000:99:00.0")), left)
 

@@ -112,13 +112,13 @@ test_in_a_file (void)
   g_autofree char *text = g_key_file_to_data (file, NULL, NULL);
   g_assert_cmpstr (text, ==,
                    "[change]\nwait-us=1\nfind-us=2\nselect-us=4\nmodule-us=8\nbind-us=16\nscript-us=32\n"
-                   "journal-us=64\nother-us=128\n");
+                   "state-us=64\nother-us=128\n");
 }
 
 /* --- what a device takes --- */
 
 typedef struct {
-  gint64 find, select, module, bind, script, journal;
+  gint64 find, select, module, bind, script, store;
 } Expected;
 
 static void
@@ -126,7 +126,7 @@ assert_phases (const VvPhaseTimer *timer, const Expected *e)
 {
   const gint64 expected[VV_PHASES] = {
       [VV_PHASE_FIND] = e->find, [VV_PHASE_SELECT] = e->select, [VV_PHASE_MODULE] = e->module,
-      [VV_PHASE_BIND] = e->bind, [VV_PHASE_SCRIPT] = e->script, [VV_PHASE_JOURNAL] = e->journal};
+      [VV_PHASE_BIND] = e->bind, [VV_PHASE_SCRIPT] = e->script, [VV_PHASE_STATE] = e->store};
 
   for (guint i = 0; i < VV_PHASES; i++) {
     g_test_message ("%s", vv_phase_keys[i]);
@@ -164,7 +164,7 @@ static void
 test_there_and_back (void)
 {
   static const Expected to_vfio = {OPEN, SELECT, STEP, 2 * STEP, 2 * SCRIPT, 2 * STEP};
-  static const Expected home = {.find = OPEN, .bind = STEP, .script = 2 * SCRIPT, .journal = 2 * STEP};
+  static const Expected home = {.find = OPEN, .bind = STEP, .script = 2 * SCRIPT, .store = 2 * STEP};
   static const VvDriverState variant = ON ("special-vfio", "special_vfio_pci", "special-vfio");
   g_autoptr (Fixture) f = ticking_fixture ();
   VvPhaseTimer timer;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * reconcile: what follows for each journal entry from which domains run, and when.
+ * reconcile: what follows for each state file from which domains run, and when.
  */
 #include "reconcile.h"
 
@@ -224,7 +224,7 @@ test_two_domains (void)
   assert_of (f, TWO, TRUE, FALSE);
 }
 
-/* Both XMLs have it: the one in the journal has it. */
+/* Both XMLs have it: the one in the state store has it. */
 static void
 test_two_domains_that_claim_it (void)
 {
@@ -396,7 +396,7 @@ test_vanished_device (void)
   fake_remove_device (f->k, NIC);
   g_assert_cmpint (run_at (r, nobody (), 0), ==, 5 * SECOND);
   g_assert_cmpint (run_at (r, nobody (), 5), ==, -1);
-  fake_assert_logged (NIC ": *: its journal entry is dropped (domain vm1 had it)");
+  fake_assert_logged (NIC ": *: its state file is dropped (domain vm1 had it)");
   assert_no_entry (f);
 }
 
@@ -489,7 +489,7 @@ test_damaged_entry (void)
   plugged_into_vm1 (f);
   fake_write (f->k, "run/vfio-variant/" DISK, "rubbish");
   run_at (r, nobody (), 0);
-  fake_assert_logged ("*/" DISK " is not readable as a journal entry*");
+  fake_assert_logged ("*/" DISK " is not readable as a state file*");
   run_at (r, nobody (), 5); /* the other one is mended, and this one not said again */
   fake_assert_logged ("domain vm1 has " NIC " no more*");
   fake_assert_logged (NIC ": reattach: *");
@@ -557,7 +557,7 @@ main (int argc, char **argv)
   g_test_add_func ("/reconcile/left-alone/starting-domain", test_starting_domain_is_waited_for);
   g_test_add_func ("/reconcile/left-alone/without-a-domain", test_without_a_domain);
   g_test_add_func ("/reconcile/left-alone/damaged-entry", test_damaged_entry);
-  g_test_add_func ("/reconcile/full-journal", test_full_journal);
+  g_test_add_func ("/reconcile/full-state-store", test_full_journal);
   g_test_add_func ("/reconcile/then-the-domain-stops", test_then_the_domain_stops);
   return g_test_run ();
 }

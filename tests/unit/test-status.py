@@ -320,7 +320,7 @@ def metrics_of(host, *options):
 def metrics_are_openmetrics():
     with Host() as host, Daemon(host, STATUS):
         host.write("run/vfio-variant/counters", COUNTERS)
-        host.journal(vfio_driver="mlx5_vfio_pci", in_use="true")
+        host.state_file(vfio_driver="mlx5_vfio_pci", in_use="true")
         families = parsed(metrics_of(host))
     kind, unit, changes = families["vfio_variant_changes"]
     equal((kind, unit), ("counter", ""))
@@ -338,7 +338,7 @@ def metrics_are_openmetrics():
     equal(families["vfio_variant_devices_detached"],
           ("gauge", "", {("vfio_variant_devices_detached", ("driver", "mlx5_vfio_pci"), ("in_use", "true"),
                           ("native_driver", "mlx5_core")): 1}))
-    equal(families["vfio_variant_journal_entries"][2][("vfio_variant_journal_entries", ("state", "detached"))], 1)
+    equal(families["vfio_variant_state_files"][2][("vfio_variant_state_files", ("state", "detached"))], 1)
     equal(families["vfio_variant_build"][0], "info")
     equal(families["vfio_variant_daemon_up"][2], {("vfio_variant_daemon_up",): 1})
     equal(families["vfio_variant_gate_on"][2], {("vfio_variant_gate_on",): 1})

@@ -46,7 +46,7 @@ plug() { # plug BLOCK with|without DRIVER
   settle
   sample "attach=$2" "$1" "$(timed attach-device guest "$hostdev")"
   is_expected 'driver of the guest' "$(qemu_vfio_driver guest)" "$3"
-  [ "$2" = without ] || wait_for 20 journal_says "$nic" domain guest >/dev/null
+  [ "$2" = without ] || wait_for 20 state_says "$nic" domain guest >/dev/null
   settle
   sample "detach=$2" "$1" "$(timed_detach)"
   is_expected 'driver at home' "$(driver_of "$nic")" virtio-pci

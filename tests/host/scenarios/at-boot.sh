@@ -45,7 +45,7 @@ appear() {
     # shellcheck disable=SC2086 # words
     expect_state 'test_vfio_pci test_vfio_pci' $vfs
     for vf in $vfs; do
-      expect "in the journal of $vf" "$(journal_of "$vf" held) $(journal_of "$vf" at-boot)" 'true true'
+      expect "in the state store of $vf" "$(state_of "$vf" held) $(state_of "$vf" at-boot)" 'true true'
     done
     [ "$((round % 2))" = 0 ] || unload_variants_after "$1"
   done
@@ -74,7 +74,7 @@ others_are_left_alone() {
   expect 'the first' "$1" "$first"
   expect_state 'test_vfio_pci test_vfio_pci' "$1"
   expect_state 'igbvf (null)' "$2" "$3"
-  expect_no_journal "$2"
+  expect_no_state_file "$2"
 }
 
 # A driver that fails, and no other is allowed: the kernel gives them the native one, as it would have.
@@ -86,7 +86,7 @@ none_stays_without_a_driver() { # none_stays_without_a_driver AUTOPROBE STATE
   # shellcheck disable=SC2046 # words
   set -- "$2" $(make_vfs "$igb" 2 "$1")
   expect_state "$@"
-  expect_no_journal "$2"
+  expect_no_state_file "$2"
   log_says "$2: no VFIO driver could be bound, it is back on (no driver|igbvf)"
 }
 
@@ -131,7 +131,7 @@ restored_by_the_command() { # restored_by_the_command AUTOPROBE STATE: hand-boun
   expect_state "$2" $vfs
   expect_state 'test_vfio_pci test_vfio_pci' "$by_hand"
   vfio-variant restore "$by_hand"
-  expect 'the journal' "$(find /run/vfio-variant -name '0000:*')" ''
+  expect 'the state store' "$(find /run/vfio-variant -name '0000:*')" ''
 }
 
 # Their entries are about nothing.
@@ -142,7 +142,7 @@ entries_go_with_the_devices() {
   [ -e "/run/vfio-variant/$vf" ]
   echo 0 >"$sysfs/$igb/sriov_numvfs"
   vfio-variant bind --at-boot
-  expect_no_journal "$vf"
+  expect_no_state_file "$vf"
 }
 
 # --- guests -------------------------------------------------------------------------------------------------
@@ -161,14 +161,14 @@ guest_without_managing() {
     virsh -q destroy guest
   fi
   expect_state 'test_vfio_pci test_vfio_pci' "$vf"
-  expect 'at boot in the journal' "$(journal_of "$vf" at-boot)" true
+  expect 'at boot in the state store' "$(state_of "$vf" at-boot)" true
 }
 
 # comes_back_to_the_variant VF: not to igbvf, and is still one of those that were bound at boot
 comes_back_to_the_variant() {
   wait_for 20 has_driver "$1" test_vfio_pci
-  wait_for 20 journal_says "$1" domain ''
-  expect 'in the journal' "$(journal_of "$1" held) $(journal_of "$1" at-boot)" 'true true'
+  wait_for 20 state_says "$1" domain ''
+  expect 'in the state store' "$(state_of "$1" held) $(state_of "$1" at-boot)" 'true true'
   vfio-variant restore --at-boot
   expect_state 'igbvf (null)' "$1"
 }
@@ -191,7 +191,7 @@ managed_at_hot_plug() {
   attach_hostdev guest "$vf"
   expect 'driver that QEMU uses' "$(qemu_vfio_devices guest)" "$vf test_vfio_pci"
   # From 10.0 on libvirt finds it where it wants it, and moves nothing: nobody tells the gate.
-  libvirt_chooses || wait_for 20 journal_says "$vf" domain guest
+  libvirt_chooses || wait_for 20 state_says "$vf" domain guest
   detach_hostdev guest "$vf"
   comes_back_to_the_variant "$vf"
 }

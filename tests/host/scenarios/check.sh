@@ -173,7 +173,7 @@ journal_is_looked_through() {
   sed -i 's/^state=.*/state=reattaching/' "/run/vfio-variant/$nic"
   looks_around
   expect 'half done' "$(found looked half-done)" "warning $nic"
-  expect 'gone' "$(found looked journal-gone)" 'warning 0000:ff:00.0'
+  expect 'gone' "$(found looked state-gone)" 'warning 0000:ff:00.0'
 }
 
 reload_is_due() {
@@ -200,5 +200,5 @@ scenario 'check: the host uses it' host_uses_it
 scenario 'check: a denial in the kernel log' denial_is_found
 scenario 'check: which libvirt' libvirt_is_told
 scenario 'status: whether libvirt knows the hook' hook_is_seen
-scenario 'status: what is left in the journal' journal_is_looked_through
+scenario 'status: what is left in the state store' journal_is_looked_through
 gate_scenario 'status: a policy that was changed' reload_is_due

@@ -72,7 +72,7 @@ has_no_hostdevs() { # has_no_hostdevs GUEST, for wait_for
   [ -z "$(qemu_vfio_devices "$1")" ]
 }
 
-journal_is_empty() {
+state_store_is_empty() {
   [ -z "$(find /run/vfio-variant -name '0*')" ]
 }
 
@@ -132,7 +132,7 @@ crowd_comes_and_goes() {
   done
   crowd_leaves
   diag "all given back at $(uptime_seconds) s"
-  wait_for 60 journal_is_empty
+  wait_for 60 state_store_is_empty
   they_are_home "$@"
   wait_for 30 gate_is '.monitor == "idle"'
   expect 'open files of the daemon' "$(open_files)" "$files"
@@ -141,8 +141,8 @@ crowd_comes_and_goes() {
     "$crowd 0 0 0 0"
 }
 
-is_given() { # is_given BDF, for wait_for: the journal says to whom
-  [ "$(journal_of "$1" in-use)" = true ]
+is_given() { # is_given BDF, for wait_for: the state store says to whom
+  [ "$(state_of "$1" in-use)" = true ]
 }
 
 # --- a race for few devices ---
@@ -217,13 +217,13 @@ moves_by_start() { # moves_by_start GUEST BDF
   insists destroy "$1" || fail "it cannot be destroyed"
 }
 
-# Of each device: no driver of the host is lost. What the command left on VFIO is said so in the journal, and comes home.
+# Of each device: no driver of the host is lost. What the command left on VFIO is said so in the state store, and comes home.
 settles() { # settles BDF STATE
   vfio-variant list --json "$1" | jq -c '.[0]'
   timeout 60 virsh -q nodedev-reattach "$(nodedev_name "$1")" || true
   timeout 60 vfio-variant restore --force "$1"
   expect "$1 in the end" "$(state_of "$1")" "$2"
-  expect_no_journal "$1"
+  expect_no_state_file "$1"
 }
 
 all_race() {

@@ -33,19 +33,19 @@ libvirtd_is_killed() {
   wait_for 30 domain_runs guest
   expect 'pid of QEMU' "$(qemu_pid guest)" "$pid"
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
-  expect 'domain in the journal' "$(journal_of "$nic" domain)" guest
-  expect 'in use in the journal' "$(journal_of "$nic" in-use)" true
-  expect 'home in the journal' "$(journal_of "$nic" home-driver)" e1000e
+  expect 'domain in the state store' "$(state_of "$nic" domain)" guest
+  expect 'in use in the state store' "$(state_of "$nic" in-use)" true
+  expect 'home in the state store' "$(state_of "$nic" home-driver)" e1000e
   virsh -q destroy guest
   expect 'state afterwards' "$(state_of "$nic")" 'e1000e (null)'
-  expect_no_journal "$nic"
+  expect_no_state_file "$nic"
 }
 
 domain_runs() {
   [ "$(virsh -q domstate "$1" 2>/dev/null)" = running ]
 }
 
-# The driver link is there while the probe runs. The kernel finishes the probe; the journal says "detaching".
+# The driver link is there while the probe runs. The kernel finishes the probe; the state store says "detaching".
 command_is_killed() {
   waiting_variant
   vfio-variant bind "$nic" &
@@ -54,10 +54,10 @@ command_is_killed() {
   let_probe
   wait $! || true
   expect 'driver' "$(driver_of "$nic")" test_vfio_pci
-  expect 'state in the journal' "$(journal_of "$nic" state)" detaching
+  expect 'state in the state store' "$(state_of "$nic" state)" detaching
   vfio-variant restore "$nic"
   expect 'state afterwards' "$(state_of "$nic")" 'e1000e (null)'
-  expect_no_journal "$nic"
+  expect_no_state_file "$nic"
 }
 
 # Killed after the unbind, before any bind: the next start of anything brings the device home.
@@ -76,7 +76,7 @@ home-module=e1000e
 ENTRY
   vfio-variant restore --all
   expect 'state afterwards' "$(state_of "$nic")" 'e1000e (null)'
-  expect_no_journal "$nic"
+  expect_no_state_file "$nic"
   log_says "$nic.*a process died in the middle"
 }
 
@@ -96,7 +96,7 @@ two_commands_at_once() {
   expect 'state afterwards' "$(state_of "$nic")" 'e1000e (null)'
 }
 
-journal_is_full() {
+state_store_is_full() {
   mark_log
   mkdir -p /run/vfio-variant
   mount -t tmpfs -o size=4k,nr_inodes=2,mode=755 tmpfs /run/vfio-variant
@@ -109,12 +109,12 @@ journal_is_full() {
   expect 'state afterwards' "$(state_of "$nic")" 'e1000e (null)'
 }
 
-journal_is_damaged() {
+state_store_is_damaged() {
   mark_log
   echo nonsense >"/run/vfio-variant/$nic"
   trap 'rm -f "/run/vfio-variant/$nic"' EXIT
   start_domain guest "$(hostdev_xml "$nic")"
-  log_says "$nic.*not readable as a journal entry"
+  log_says "$nic.*not readable as a state file"
   virsh -q destroy guest
   expect 'state afterwards' "$(state_of "$nic")" 'e1000e (null)'
 }
@@ -127,7 +127,7 @@ bind_refuses() { # bind_refuses REASON BDF: exit code 4, and nothing touched
   expect 'exit code' "$code" 4
   grep -E "$1" refusal
   expect 'state afterwards' "$(state_of "$2")" "$refuse_before"
-  expect_no_journal "$2"
+  expect_no_state_file "$2"
 }
 
 address_is_in_use() {
@@ -170,7 +170,7 @@ running_guest_is_never_touched() {
   code=0
   vfio-variant bind "$nic" || code=$?
   expect 'exit code' "$code" 4
-  expect 'held in the journal' "$(journal_of "$nic" held)" false
+  expect 'held in the state store' "$(state_of "$nic" held)" false
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
   virsh -q destroy guest
   expect 'state afterwards' "$(state_of "$nic")" 'e1000e (null)'
@@ -180,10 +180,10 @@ second_guest_cannot_take_it() {
   start_domain guest "$(hostdev_xml "$nic")"
   expect_failure start_domain thief "$(hostdev_xml "$nic")"
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
-  expect 'domain in the journal' "$(journal_of "$nic" domain)" guest
+  expect 'domain in the state store' "$(state_of "$nic" domain)" guest
   virsh -q destroy guest
   expect 'state afterwards' "$(state_of "$nic")" 'e1000e (null)'
-  expect_no_journal "$nic"
+  expect_no_state_file "$nic"
 }
 
 many_at_once() {
@@ -223,8 +223,8 @@ scenario 'fault: QEMU is killed' qemu_is_killed
 scenario 'fault: libvirtd is killed and comes back while the guest runs' libvirtd_is_killed
 scenario 'fault: the command is killed in the middle of a bind' command_is_killed
 scenario 'fault: a device left without driver is brought home' driverless_is_mended
-scenario 'fault: the journal cannot be written' journal_is_full
-scenario 'fault: the journal is damaged' journal_is_damaged
+scenario 'fault: the state store cannot be written' state_store_is_full
+scenario 'fault: the state store is damaged' state_store_is_damaged
 scenario 'fault: the device is gone' device_vanishes
 scenario 'lock: two commands at once' two_commands_at_once
 scenario 'in use: a running guest is never touched' running_guest_is_never_touched

@@ -133,7 +133,7 @@ slow_one_holds_no_other() {
     echo $0 >/sys/bus/pci/drivers_probe' "$nic"
   expect 'what is still held' "$(gate_status '.holding[].device')" "$virtio_nic"
   expect 'driver of the other one' "$(driver_of "$nic")" vfio-pci
-  expect 'home of the other one' "$(journal_of "$nic" home-driver)" e1000e
+  expect 'home of the other one' "$(state_of "$nic" home-driver)" e1000e
   vfio-variant restore "$nic"
   let_probe
   guest_has test_vfio_pci
@@ -363,7 +363,7 @@ device_is_removed() {
   let_script
   expect_failure wait "$attach_pid"
   wait_for 20 gate_is '.holding | length == 0'
-  expect_no_journal "$virtio_nic"
+  expect_no_state_file "$virtio_nic"
   expect 'the guest runs' "$(virsh -q domstate guest)" running
   remove_hook_scripts
   echo 1 >/sys/bus/pci/rescan
@@ -383,7 +383,7 @@ vfs_are_removed() {
   let_script
   expect_failure wait "$attach_pid"
   wait_for 20 gate_is '.holding | length == 0'
-  expect_no_journal "$vf"
+  expect_no_state_file "$vf"
   expect 'the guest runs' "$(virsh -q domstate guest)" running
 }
 
@@ -407,7 +407,7 @@ marks_are_made_afresh() {
   guest_gives_back
 }
 
-journal_is_full() {
+state_store_is_full() {
   mark_log
   stop_gate
   mount -t tmpfs -o size=4k,mode=755 tmpfs /run/vfio-variant
@@ -458,4 +458,4 @@ gate_scenario 'gate: libvirtd and the guest are killed' libvirtd_and_guest_are_k
 gate_scenario 'gate: the device is removed while libvirt is held' device_is_removed
 gate_scenario 'gate: virtual functions are removed while libvirt is held' vfs_are_removed
 gate_scenario 'gate: marks are made afresh after many removals' marks_are_made_afresh
-gate_scenario 'gate: the journal cannot be written' journal_is_full
+gate_scenario 'gate: the state store cannot be written' state_store_is_full

@@ -18,7 +18,7 @@ plugs() {
   before=$(state_of "$2")
   attach_hostdev guest "$2"
   expect 'driver that QEMU uses' "$(qemu_vfio_devices guest | grep "^$2 ")" "$2 $1"
-  expect 'home in the journal' "$(journal_of "$2" home-driver)" "$(echo "$before" | sed 's/ .*//; s/^none$//')"
+  expect 'home in the state store' "$(state_of "$2" home-driver)" "$(echo "$before" | sed 's/ .*//; s/^none$//')"
   detach_hostdev guest "$2"
   comes_home "$2" "$before"
 }
@@ -80,7 +80,7 @@ two_guests_at_once() {
 guest_is_destroyed() {
   start_domain guest
   attach_hostdev guest "$virtio_nic"
-  wait_for 20 journal_says "$virtio_nic" domain guest
+  wait_for 20 state_says "$virtio_nic" domain guest
   virsh -q destroy guest
   comes_home "$virtio_nic" 'virtio-pci (null)'
 }
@@ -88,8 +88,8 @@ guest_is_destroyed() {
 domain_is_told() {
   start_domain guest
   attach_hostdev guest "$virtio_nic"
-  wait_for 20 journal_says "$virtio_nic" domain guest
-  expect 'in use' "$(journal_of "$virtio_nic" in-use)" true
+  wait_for 20 state_says "$virtio_nic" domain guest
+  expect 'in use' "$(state_of "$virtio_nic" in-use)" true
   expect 'domain in the list' "$(vfio-variant list --json "$virtio_nic" | jq -r '.[0].domain')" guest
   detach_hostdev guest "$virtio_nic"
   comes_home "$virtio_nic" 'virtio-pci (null)'
@@ -101,7 +101,7 @@ nodedev_goes_and_comes_home() {
   expect 'driver after nodedev-detach' "$(driver_of "$virtio_nic")" test_vfio_pci
   virsh -q nodedev-reattach "$(nodedev_name "$virtio_nic")"
   expect 'state afterwards' "$(state_of "$virtio_nic")" 'virtio-pci (null)'
-  expect_no_journal "$virtio_nic"
+  expect_no_state_file "$virtio_nic"
 }
 
 unmanaged_after_nodedev_detach() {
@@ -193,7 +193,7 @@ others_are_undisturbed() {
   expect 'driver after unset-override' "$(state_of "$virtio_nic")" 'virtio-pci (null)'
   [ "$(gate_status .opens.passed)" -gt "$passed" ] || fail 'the gate has not seen its opens'
   expect 'held' "$(gate_status .opens.held)" 0
-  expect_no_journal "$virtio_nic"
+  expect_no_state_file "$virtio_nic"
 }
 
 # --- the node-device hook point ---
@@ -282,7 +282,7 @@ gate_scenario "hot plug: the administrator's driver_override comes back" overrid
 gate_scenario 'hot plug: a second device while the first is in use' second_while_first_is_in_use
 gate_scenario 'hot plug: two guests at the same moment' two_guests_at_once
 gate_scenario 'hot plug: the guest is destroyed with it' guest_is_destroyed
-gate_scenario 'hot plug: the journal knows the domain' domain_is_told
+gate_scenario 'hot plug: the state store knows the domain' domain_is_told
 gate_scenario 'hot plug: <driver model="vfio-pci"/> stays' forced_driver_stays
 gate_scenario 'hot plug: <interface type="hostdev"> with a MAC' hostdev_interface
 gate_scenario 'hot plug: <interface type="network"> of a hostdev network' hostdev_network

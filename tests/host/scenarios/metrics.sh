@@ -44,11 +44,11 @@ hook_counts() {
   expect 'changes after the start' "$(metric "$moved")" $((before + by_hook))
   expect 'durations' "$(metric "$(duration_count detach)")" $((durations + by_hook))
   expect 'devices of guests' "$(metric "$(detached test_vfio_pci e1000e true)")" 1
-  expect 'entries' "$(metric 'journal_entries{state="detached"}')" 1
+  expect 'entries' "$(metric 'state_files{state="detached"}')" 1
   expect 'the daemon' "$(metric daemon_up)" 0
   virsh -q destroy guest
   expect 'devices of guests afterwards' "$(metric "$(detached test_vfio_pci e1000e true)")" 0
-  expect 'entries afterwards' "$(metric 'journal_entries{state="detached"}')" 0
+  expect 'entries afterwards' "$(metric 'state_files{state="detached"}')" 0
   expect 'changes afterwards' "$(metric "$moved")" $((before + by_hook))
 }
 

@@ -123,7 +123,7 @@ probe_refuses() { # probe_refuses REASON BDF: exit code 4, and nothing touched
 native_is_refused() {
   forget_answers
   probe_refuses "is on e1000e.*vfio-variant bind $nic" "$nic"
-  expect_no_journal "$nic"
+  expect_no_state_file "$nic"
   [ -z "$(find /run/vfio-variant -name 'migration-*')" ] || fail 'an answer was noted'
 }
 

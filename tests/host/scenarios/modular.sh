@@ -105,7 +105,7 @@ has_come_back() { # has_come_back PID, for wait_for: after it was PID
 is_killed_with_a_guest() {
   start_domain guest
   attach_hostdev guest "$virtio_nic"
-  wait_for 20 journal_says "$virtio_nic" domain guest
+  wait_for 20 state_says "$virtio_nic" domain guest
   virtqemud_pid=$(systemctl show --value -p MainPID virtqemud.service)
   systemctl kill -s KILL virtqemud.service
   wait_for 60 has_come_back "$virtqemud_pid"

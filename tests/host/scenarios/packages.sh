@@ -86,8 +86,8 @@ plugs() { # plugs BDF: into the guest and out again
   comes_home "$1" "$before"
 }
 
-journal_says() { # journal_says BDF KEY VALUE, for wait_for
-  [ "$(journal_of "$1" "$2")" = "$3" ]
+state_says() { # state_says BDF KEY VALUE, for wait_for
+  [ "$(state_of "$1" "$2")" = "$3" ]
 }
 
 # denials: what AppArmor kept our programs from, in this boot
@@ -151,7 +151,7 @@ is_upgraded_under_a_guest() {
   [ "$(unit_says MainPID)" != "$daemon" ] || fail 'the old daemon still runs'
   expect_guest "$qemu" "$nic test_vfio_pci
 $virtio_nic test_vfio_pci"
-  expect 'home in the journal' "$(journal_of "$nic" home-driver) $(journal_of "$virtio_nic" home-driver)" 'e1000e virtio-pci'
+  expect 'home in the state store' "$(state_of "$nic" home-driver) $(state_of "$virtio_nic" home-driver)" 'e1000e virtio-pci'
   detach_hostdev guest "$virtio_nic"
   comes_home "$virtio_nic" 'virtio-pci (null)'
   plugs "$virtio_nic"
@@ -239,7 +239,7 @@ is_removed_under_a_guest() {
   echo virtio-pci >"$sysfs/$virtio_nic/driver_override"
   start_domain guest "$(hostdev_xml "$nic")"
   attach_hostdev guest "$virtio_nic"
-  wait_for 20 journal_says "$virtio_nic" domain guest
+  wait_for 20 state_says "$virtio_nic" domain guest
   vfio-variant bind "$third_nic"
   qemu=$(cat /run/libvirt/qemu/guest.pid)
 

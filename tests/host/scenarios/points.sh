@@ -2,7 +2,7 @@
 # shellcheck shell=sh disable=SC2154 # lib.sh comes before
 #
 # One fault at each point at which a program changes the world (tests/faults): each write to sysfs, each load of a
-# module, each write to the journal, each answer of the gate. A flow is what a user or libvirt does; it runs once
+# module, each write to the state store, each answer of the gate. A flow is what a user or libvirt does; it runs once
 # undisturbed, which tells its points, and then once for each point and fault. Afterwards somebody comes along as after
 # any accident: the next command, a daemon that is started again, a guest that is started again or ended. Then the
 # device must be home, as it was.
@@ -46,7 +46,7 @@ is_home() {
 }
 
 home_is_known() {
-  [ "$(journal_of "$nic" home-known)" = true ]
+  [ "$(state_of "$nic" home-known)" = true ]
 }
 
 # home_may_be_lost: whether nobody could write down where the device comes from: the ordered fault kept just that from
@@ -69,7 +69,7 @@ home_may_be_lost() {
 
 expect_home() {
   expect 'state afterwards' "$(state_of "$nic")" "$home"
-  expect_no_journal "$nic"
+  expect_no_state_file "$nic"
 }
 
 # goes_home KNOWN COMMAND...: which ends the guest's use of the device
@@ -83,7 +83,7 @@ goes_home() {
   }
   home_may_be_lost || fail 'its home was not written down'
   expect 'driver afterwards' "$(driver_of "$nic")" "${home% *}"
-  expect_no_journal "$nic"
+  expect_no_state_file "$nic"
   echo "${home#* }" >"$sysfs/$nic/driver_override"
 }
 
@@ -220,7 +220,7 @@ reconnect_mend() {
   guest_runs || fail 'the guest is gone'
   expect 'pid of QEMU' "$(cat /run/libvirt/qemu/guest.pid)" "$guest_pid"
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" "$wanted"
-  expect 'home in the journal' "$(journal_of "$nic" home-driver-override)" "${home#* }"
+  expect 'home in the state store' "$(state_of "$nic" home-driver-override)" "${home#* }"
 }
 
 # The one of an earlier case may still run.
@@ -250,7 +250,7 @@ attach_run() {
 # The worker has ended, and the monitor knows as much as it ever will.
 has_settled() {
   ! pgrep -P "$gate_pid" -x vfio-variantd >/dev/null || return 1
-  [ ! -e "/run/vfio-variant/$nic" ] || [ "$(journal_of "$nic" in-use)" = true ]
+  [ ! -e "/run/vfio-variant/$nic" ] || [ "$(state_of "$nic" in-use)" = true ]
 }
 
 guest_lives() {
@@ -289,7 +289,7 @@ detach_ready() {
   attach_ready
   attach_run
   expect 'driver before' "$(qemu_vfio_driver guest)" "$wanted"
-  expect 'in use in the journal' "$(journal_of "$nic" in-use)" true
+  expect 'in use in the state store' "$(state_of "$nic" in-use)" true
 }
 
 detach_run() {

@@ -25,7 +25,7 @@ is_refused() {
 
 is_home() { # is_home BDF STATE
   expect "$1 afterwards" "$(state_of "$1")" "$2"
-  expect_no_journal "$1"
+  expect_no_state_file "$1"
 }
 
 # --- at the start of a domain --------------------------------------------------------------------

@@ -139,7 +139,7 @@ is_home() { # is_home BDF
   fi
 }
 
-is_noted() { # is_noted BDF GUEST: in the journal
+is_noted() { # is_noted BDF GUEST: in the state store
   noted=''
   [ ! -e "/run/vfio-variant/$1" ] || while read -r line; do
     [ "$line" != "domain=$2" ] || noted=yes
@@ -479,7 +479,7 @@ kill_orphans() {
 # more. But a device of the host has a driver, whatever was killed.
 brought_home() { # brought_home BDF
   settle=20
-  [ -n "$(journal_of "$1" domain)" ] || settle=5
+  [ -n "$(state_of "$1" domain)" ] || settle=5
   ! soon "$settle" is_home "$1" || return 0
   echo "$victim was killed: $(state_of "$1"), $(entry_of "$1")"
   [ "$(driver_of "$1")" != none ] || [ "$home_driver" = none ] || fail "$1 is without a driver: $(entry_of "$1")"

@@ -26,7 +26,7 @@ two_guests_in_a_row() {
 
 no_hostdev_costs_nothing() {
   start_domain guest
-  expect 'journal entries' "$(find /run/vfio-variant -name '0*' | wc -l)" 0
+  expect 'state files' "$(find /run/vfio-variant -name '0*' | wc -l)" 0
   virsh -q destroy guest
 }
 
@@ -35,7 +35,7 @@ no_hostdev_costs_nothing() {
 libvirt_refuses() {
   expect_failure start_domain guest "$(hostdev_xml "$nic")"
   expect 'state' "$(state_of "$nic")" 'e1000e (null)'
-  expect_no_journal "$nic"
+  expect_no_state_file "$nic"
   ! vfio-variant check --json "$nic" >checked || fail 'check finds nothing wrong'
   jq -e --arg id "$1" '[.devices[].findings[], .findings[]] | any(.id == $id)' checked
   start_domain guest "$(hostdev_xml "$nic" yes "<driver model='vfio-pci'/>")"
@@ -109,7 +109,7 @@ native_module_is_loaded_again() {
   modprobe -r e1000e
   virsh -q destroy guest
   expect 'driver afterwards' "$(driver_of "$nic")" e1000e
-  expect_no_journal "$nic"
+  expect_no_state_file "$nic"
 }
 
 managed_no_is_left_alone() {
@@ -117,7 +117,7 @@ managed_no_is_left_alone() {
   expect 'driver after nodedev-detach' "$(driver_of "$nic")" "$plain_driver"
   start_domain guest "$(hostdev_xml "$nic" no)"
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" "$plain_driver"
-  gate_is '.gate == "on"' || expect_no_journal "$nic" # the gate saw the nodedev-detach
+  gate_is '.gate == "on"' || expect_no_state_file "$nic" # the gate saw the nodedev-detach
   virsh -q destroy guest
   expect 'driver after destroy' "$(driver_of "$nic")" "$plain_driver"
   virsh -q nodedev-reattach "$(nodedev_name "$nic")"
@@ -192,7 +192,7 @@ model_is_obeyed() {
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" "$1"
   virsh -q destroy guest
   expect 'state afterwards' "$(state_of "$special_nic")" 'e1000e (null)'
-  expect_no_journal "$special_nic"
+  expect_no_state_file "$special_nic"
 }
 
 bound_by_hand_stays_after_the_guest() {
@@ -209,10 +209,10 @@ bound_by_hand_stays_after_the_guest() {
 interface_goes_and_comes_home() {
   start_domain guest "$1"
   expect 'driver that QEMU uses' "$(qemu_vfio_devices guest)" "$igb_vf test_vfio_pci"
-  expect 'domain in the journal' "$(journal_of "$igb_vf" domain)" guest
+  expect 'domain in the state store' "$(state_of "$igb_vf" domain)" guest
   virsh -q destroy guest
   expect 'state afterwards' "$(state_of "$igb_vf")" 'igbvf (null)'
-  expect_no_journal "$igb_vf"
+  expect_no_state_file "$igb_vf"
 }
 
 hostdev_interface() {

@@ -87,7 +87,7 @@ plugs() {
   before=$(state_of "$2")
   attach_hostdev guest "$2"
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" "$1"
-  expect 'home in the journal' "$(journal_of "$2" home-driver)" "$(echo "$before" | sed 's/ .*//; s/^none$//')"
+  expect 'home in the state store' "$(state_of "$2" home-driver)" "$(echo "$before" | sed 's/ .*//; s/^none$//')"
   detach_hostdev guest "$2"
   comes_home "$2" "$before"
 }
@@ -196,13 +196,13 @@ new_device_is_served() {
 domain_is_told() {
   start_domain guest
   attach_hostdev guest "$virtio_nic"
-  wait_for 20 journal_says "$virtio_nic" domain guest
+  wait_for 20 state_says "$virtio_nic" domain guest
   detach_hostdev guest "$virtio_nic"
   comes_home "$virtio_nic" 'virtio-pci (null)'
   wait_for 20 gate_is '.monitor == "idle"'
 }
 
-# Everybody may read the journal, in spite of the unit's UMask=.
+# Everybody may read the state store, in spite of the unit's UMask=.
 everybody_reads() {
   start_domain guest
   attach_hostdev guest "$virtio_nic"
@@ -289,14 +289,14 @@ reattach test_vfio_pci virtio-pci done 5 vfio-variant'
 
 # --- when it ends -----------------------------------------------------------------------------------
 
-# The guest goes on, the journal stays, and the next one brings the device home.
+# The guest goes on, the state store stays, and the next one brings the device home.
 stops_while_a_guest_runs() {
   start_domain guest
   attach_hostdev guest "$virtio_nic"
   systemctl stop "$unit"
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
-  expect 'home in the journal' "$(journal_of "$virtio_nic" home-driver)" virtio-pci
-  [ -d /run/vfio-variant ] || fail 'the journal is gone'
+  expect 'home in the state store' "$(state_of "$virtio_nic" home-driver)" virtio-pci
+  [ -d /run/vfio-variant ] || fail 'the state store is gone'
   systemctl start "$unit"
   detach_hostdev guest "$virtio_nic"
   comes_home "$virtio_nic" 'virtio-pci (null)'
@@ -420,7 +420,7 @@ whole_life() { # whole_life VARIANT
   unit_scenario 'a module is loaded' loads_modules
   unit_scenario 'a device that came later' new_device_is_served
   unit_scenario 'the monitor tells the domain' domain_is_told
-  unit_scenario 'everybody may read the journal' everybody_reads
+  unit_scenario 'everybody may read the state store' everybody_reads
   unit_scenario 'hook point: shell, logger, ip, devlink, the scripts that are shipped' hooks_work
   unit_scenario 'reload: the policy' reloads
   unit_scenario 'a driver is asked about migration' asks_about_migration

@@ -3,8 +3,8 @@
  * journal: what each device was before we touched it; survives a crash (rules R5, R6).
  *
  * Owns: /run/vfio-variant: one key file per device, replaced as a whole, and the per-device locks; beside
- * them notes, small texts of others. The journal lives as long as the boot does, as driver bindings do. Knows
- * nothing of how devices move, nor of what a note says.
+ * them notes, small texts of others. The state store lives as long as the boot does, as driver bindings do.
+ * Knows nothing of how devices move, nor of what a note says.
  */
 #pragma once
 
@@ -70,21 +70,21 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvEntry, vv_entry_free)
  * unmanaged from then on; what another domain requested, and what failed for it, is dropped */
 void vv_entry_set_domain (VvEntry *entry, const char *name, const char *uuid);
 
-typedef struct VvJournal VvJournal;
+typedef struct VvStateStore VvStateStore;
 
 /**
- * vv_journal_open:
+ * vv_state_store_open:
  * @create: make the directory when it is not there; needs root
  *
- * Returns: (transfer full): the journal, or NULL with @error set, VV_ERROR_REFUSED when somebody but root has
- * power over the directory; without @create, a missing directory is an empty journal
+ * Returns: (transfer full): the state store, or NULL with @error set, VV_ERROR_REFUSED when somebody but root
+ * has power over the directory; without @create, a missing directory is an empty state store
  */
-VvJournal *vv_journal_open (const VvHost *host, gboolean create, GError **error);
-void vv_journal_free (VvJournal *journal);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvJournal, vv_journal_free)
+VvStateStore *vv_state_store_open (const VvHost *host, gboolean create, GError **error);
+void vv_state_store_free (VvStateStore *store);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvStateStore, vv_state_store_free)
 
 /**
- * vv_journal_load:
+ * vv_state_store_load:
  *
  * A key that is not there says "none". A value that cannot be read (no UTF-8, an unfinished escape, neither
  * true nor false) does not.
@@ -93,41 +93,41 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvJournal, vv_journal_free)
  * @error set when it has one that cannot be read (the message names the file, a damaged value's key, and the
  * remedy)
  */
-VvEntry *vv_journal_load (const VvJournal *journal, const char *address, GError **error);
+VvEntry *vv_state_store_load (const VvStateStore *store, const char *address, GError **error);
 
 /**
- * vv_journal_at_rest:
+ * vv_state_store_at_rest:
  *
- * As vv_journal_load() would find out, but at a tenth of its cost: hosts with many devices look at all
+ * As vv_state_store_load() would find out, but at a tenth of its cost: hosts with many devices look at all
  * entries again and again.
  *
  * Returns: whether the device's entry is there and says that nothing is under way (VV_STATE_NOTED,
  * VV_STATE_DETACHED)
  */
-gboolean vv_journal_at_rest (const VvJournal *journal, const char *address);
+gboolean vv_state_store_at_rest (const VvStateStore *store, const char *address);
 
-/** vv_journal_store: writes an entry so that it survives a crash from here on */
-gboolean vv_journal_store (const VvJournal *journal, const VvEntry *entry, GError **error);
+/** vv_state_store_save: writes an entry so that it survives a crash from here on */
+gboolean vv_state_store_save (const VvStateStore *store, const VvEntry *entry, GError **error);
 
-/** vv_journal_drop: forgets a device */
-gboolean vv_journal_drop (const VvJournal *journal, const char *address, GError **error);
+/** vv_state_store_drop: forgets a device */
+gboolean vv_state_store_drop (const VvStateStore *store, const char *address, GError **error);
 
-/** vv_journal_addresses: Returns: (transfer full) (element-type utf8): devices with an entry, sorted */
-GPtrArray *vv_journal_addresses (const VvJournal *journal);
+/** vv_state_store_addresses: Returns: (transfer full) (element-type utf8): devices with an entry, sorted */
+GPtrArray *vv_state_store_addresses (const VvStateStore *store);
 
 /** The bytes that a note has at the most. */
 #define VV_NOTE_LIMIT 4096
 
 /**
- * vv_journal_read:
+ * vv_state_store_read:
  * @name: a plain file name, neither an address nor with one for its end
  *
  * Returns: (transfer full) (nullable): the note, or NULL when it is not there or not to be read
  */
-char *vv_journal_read (const VvJournal *journal, const char *name);
+char *vv_state_store_read (const VvStateStore *store, const char *name);
 
 /**
- * vv_journal_read_file:
+ * vv_state_store_read_file:
  * @name: a plain file name
  * @limit: the most bytes that it may have
  *
@@ -135,17 +135,17 @@ char *vv_journal_read (const VvJournal *journal, const char *name);
  *
  * Returns: (transfer full) (nullable): its text; NULL without a directory, or with @error set
  */
-char *vv_journal_read_file (const VvJournal *journal, const char *name, gsize limit, GError **error);
+char *vv_state_store_read_file (const VvStateStore *store, const char *name, gsize limit, GError **error);
 
 /**
- * vv_journal_write:
- * @name: as for vv_journal_read()
+ * vv_state_store_write:
+ * @name: as for vv_state_store_read()
  * @text: at most VV_NOTE_LIMIT bytes
  *
  * Gives a note a new text. Notes belong to no device, so processes with the locks of different devices may
- * write the same one: one after another. The journal must have been opened to be created.
+ * write the same one: one after another. The state store must have been opened to be created.
  */
-gboolean vv_journal_write (const VvJournal *journal, const char *name, const char *text, GError **error);
+gboolean vv_state_store_write (const VvStateStore *store, const char *name, const char *text, GError **error);
 
 /**
  * VvLock: the right to move one device. Gone when freed, or when its process dies.
@@ -153,24 +153,25 @@ gboolean vv_journal_write (const VvJournal *journal, const char *name, const cha
 typedef struct VvLock VvLock;
 
 /**
- * vv_journal_lock:
+ * vv_state_store_lock:
  * @timeout_ms: how long to wait for another holder, in milliseconds; 0: not at all
  *
  * Returns: (transfer full): the lock, or NULL with @error set (VV_ERROR_REFUSED: somebody else has it)
  */
-VvLock *vv_journal_lock (const VvJournal *journal, const char *address, guint timeout_ms, GError **error);
+VvLock *vv_state_store_lock (const VvStateStore *store, const char *address, guint timeout_ms,
+                             GError **error);
 void vv_lock_free (VvLock *lock);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvLock, vv_lock_free)
 
 /**
- * vv_journal_dir: for notes that are kept beside the entries; their names are no addresses
+ * vv_state_store_dir: for notes that are kept beside the entries; their names are no addresses
  *
  * Returns: (nullable): the directory; NULL: it is not there
  */
-const VvDir *vv_journal_dir (const VvJournal *journal);
+const VvDir *vv_state_store_dir (const VvStateStore *store);
 
 /**
- * vv_journal_lock_note:
+ * vv_state_store_lock_note:
  * @note: its name
  * @timeout_ms: how long to wait for another holder, in milliseconds
  *
@@ -179,4 +180,5 @@ const VvDir *vv_journal_dir (const VvJournal *journal);
  *
  * Returns: (transfer full): the lock, or NULL with @error set (VV_ERROR_REFUSED: somebody else has it)
  */
-VvLock *vv_journal_lock_note (const VvJournal *journal, const char *note, guint timeout_ms, GError **error);
+VvLock *vv_state_store_lock_note (const VvStateStore *store, const char *note, guint timeout_ms,
+                                  GError **error);

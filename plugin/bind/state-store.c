@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "journal.h"
+#include "state-store.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,7 @@
 #define NOTES_TIMEOUT_MS 5000
 #define NOTE_RETRY_US 500
 
-struct VvJournal {
+struct VvStateStore {
   VvDir *dir;  /* NULL: not there, and not to be made */
   uid_t owner; /* whose files are believed, besides root's */
 };
@@ -99,14 +99,14 @@ vv_entry_set_domain (VvEntry *entry, const char *name, const char *uuid)
  * do; with
  * @sysroot it may be the caller's. */
 static gboolean
-is_trusted (const VvJournal *journal, GError **error)
+is_trusted (const VvStateStore *store, GError **error)
 {
-  const VvDir *dir = journal->dir;
+  const VvDir *dir = store->dir;
   struct stat st;
 
   if (fstat (dir->fd, &st) < 0)
     return vv_set_errno (error, errno, "%s", dir->path);
-  if (st.st_uid != 0 && st.st_uid != journal->owner)
+  if (st.st_uid != 0 && st.st_uid != store->owner)
     g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
                  _ ("%s belongs to user %u and not to root: what it says is not believed; remove it"),
                  dir->path, st.st_uid);
@@ -121,49 +121,49 @@ is_trusted (const VvJournal *journal, GError **error)
   return FALSE;
 }
 
-VvJournal *
-vv_journal_open (const VvHost *host, gboolean create, GError **error)
+VvStateStore *
+vv_state_store_open (const VvHost *host, gboolean create, GError **error)
 {
-  g_autoptr (VvJournal) journal = g_new0 (VvJournal, 1);
+  g_autoptr (VvStateStore) store = g_new0 (VvStateStore, 1);
   g_autoptr (GError) local = NULL;
 
   if (create && mkdir (host->run_path, 0755) < 0 && errno != EEXIST) {
     vv_set_errno (error, errno, "%s: mkdir", host->run_path);
     return NULL;
   }
-  journal->owner = host->sysroot ? geteuid () : 0;
-  journal->dir = vv_dir_open (NULL, host->run_path, &local);
-  if (!journal->dir && (create || !g_error_matches (local, VV_ERROR, VV_ERROR_NOT_FOUND))) {
+  store->owner = host->sysroot ? geteuid () : 0;
+  store->dir = vv_dir_open (NULL, host->run_path, &local);
+  if (!store->dir && (create || !g_error_matches (local, VV_ERROR, VV_ERROR_NOT_FOUND))) {
     g_propagate_error (error, g_steal_pointer (&local));
     return NULL;
   }
-  if (journal->dir && !is_trusted (journal, error))
+  if (store->dir && !is_trusted (store, error))
     return NULL;
-  return g_steal_pointer (&journal);
+  return g_steal_pointer (&store);
 }
 
 void
-vv_journal_free (VvJournal *journal)
+vv_state_store_free (VvStateStore *store)
 {
-  if (!journal)
+  if (!store)
     return;
-  vv_dir_free (journal->dir);
-  g_free (journal);
+  vv_dir_free (store->dir);
+  g_free (store);
 }
 
 /* Nothing of ours is a link, a pipe or a device, nor anybody's but root's: such a file is not even opened. */
 static char *
-read_own (const VvJournal *journal, const char *name, gsize limit, GError **error)
+read_own (const VvStateStore *store, const char *name, gsize limit, GError **error)
 {
   struct stat st;
 
-  if (fstatat (journal->dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-      (!S_ISREG (st.st_mode) || st.st_mode & 022 || (st.st_uid != 0 && st.st_uid != journal->owner))) {
+  if (fstatat (store->dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+      (!S_ISREG (st.st_mode) || st.st_mode & 022 || (st.st_uid != 0 && st.st_uid != store->owner))) {
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("%s/%s: it is no file that only root can write"),
-                 journal->dir->path, name);
+                 store->dir->path, name);
     return NULL;
   }
-  return vv_io_read (journal->dir, name, limit, error);
+  return vv_io_read (store->dir, name, limit, error);
 }
 
 static gboolean
@@ -253,29 +253,29 @@ entry_from_text (const char *address, const char *text, GError **error)
 }
 
 VvEntry *
-vv_journal_load (const VvJournal *journal, const char *address, GError **error)
+vv_state_store_load (const VvStateStore *store, const char *address, GError **error)
 {
   g_autoptr (GError) local = NULL;
   struct stat st;
 
-  if (!journal->dir || (fstatat (journal->dir->fd, address, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT))
+  if (!store->dir || (fstatat (store->dir->fd, address, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT))
     return NULL; /* a link that leads nowhere is there */
-  g_autofree char *text = read_own (journal, address, ENTRY_LIMIT, &local);
+  g_autofree char *text = read_own (store, address, ENTRY_LIMIT, &local);
   VvEntry *entry = text ? entry_from_text (address, text, &local) : NULL;
   if (!entry)
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
-                 _ ("%s/%s is not readable as a journal entry (%s): what the device was before is not known; "
+                 _ ("%s/%s is not readable as a state file (%s): what the device was before is not known; "
                     "remove that file and run 'vfio-variant restore %s' to let the kernel choose its driver"),
-                 journal->dir->path, address, local ? local->message : _ ("damaged"), address);
+                 store->dir->path, address, local ? local->message : _ ("damaged"), address);
   return entry;
 }
 
 /* A key file's values have no line ends. */
 gboolean
-vv_journal_at_rest (const VvJournal *journal, const char *address)
+vv_state_store_at_rest (const VvStateStore *store, const char *address)
 {
   static const VvState at_rest[] = {VV_STATE_NOTED, VV_STATE_DETACHED};
-  g_autofree char *text = journal->dir ? read_own (journal, address, ENTRY_LIMIT, NULL) : NULL;
+  g_autofree char *text = store->dir ? read_own (store, address, ENTRY_LIMIT, NULL) : NULL;
 
   for (gsize i = 0; text && i < G_N_ELEMENTS (at_rest); i++) {
     g_autofree char *line = g_strconcat ("\nstate=", state_names[at_rest[i]], "\n", NULL);
@@ -293,7 +293,7 @@ put (GKeyFile *file, const char *key, const char *value)
 }
 
 gboolean
-vv_journal_store (const VvJournal *journal, const VvEntry *entry, GError **error)
+vv_state_store_save (const VvStateStore *store, const VvEntry *entry, GError **error)
 {
   g_autoptr (GKeyFile) file = g_key_file_new ();
 
@@ -316,22 +316,22 @@ vv_journal_store (const VvJournal *journal, const VvEntry *entry, GError **error
 
   g_autofree char *text = g_key_file_to_data (file, NULL, NULL);
   if (strlen (text) <= ENTRY_LIMIT && g_utf8_validate (text, -1, NULL))
-    return vv_io_replace (journal->dir, entry->address, text, error);
+    return vv_io_replace (store->dir, entry->address, text, error);
   g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("%s/%s: such an entry could not be read again"),
-               journal->dir->path, entry->address);
+               store->dir->path, entry->address);
   return FALSE;
 }
 
 gboolean
-vv_journal_drop (const VvJournal *journal, const char *address, GError **error)
+vv_state_store_drop (const VvStateStore *store, const char *address, GError **error)
 {
-  return !journal->dir || vv_io_remove (journal->dir, address, error);
+  return !store->dir || vv_io_remove (store->dir, address, error);
 }
 
 GPtrArray *
-vv_journal_addresses (const VvJournal *journal)
+vv_state_store_addresses (const VvStateStore *store)
 {
-  GPtrArray *names = journal->dir ? vv_io_list (journal->dir, ".") : g_ptr_array_new_with_free_func (g_free);
+  GPtrArray *names = store->dir ? vv_io_list (store->dir, ".") : g_ptr_array_new_with_free_func (g_free);
 
   for (guint i = names->len; i-- > 0;) {
     g_autofree char *address = vv_pci_address_parse (names->pdata[i], NULL);
@@ -361,21 +361,21 @@ flock_within (int fd, guint timeout_ms, guint retry_us)
 
 /* EWOULDBLOCK: somebody else has it */
 static VvLock *
-take_lock (const VvJournal *journal, const char *of, guint timeout_ms, guint retry_us, int *errnum,
+take_lock (const VvStateStore *store, const char *of, guint timeout_ms, guint retry_us, int *errnum,
            GError **error)
 {
   g_autofree char *name = g_strconcat (LOCK_PREFIX, of, NULL);
-  int fd = openat (journal->dir->fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+  int fd = openat (store->dir->fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 
   if (fd < 0) {
     *errnum = errno;
-    vv_set_errno (error, *errnum, "%s/%s: open", journal->dir->path, name);
+    vv_set_errno (error, *errnum, "%s/%s: open", store->dir->path, name);
     return NULL;
   }
   if (!flock_within (fd, timeout_ms, retry_us)) {
     *errnum = errno;
     close (fd);
-    vv_set_errno (error, *errnum, "%s/%s: flock", journal->dir->path, name);
+    vv_set_errno (error, *errnum, "%s/%s: flock", store->dir->path, name);
     return NULL;
   }
   VvLock *lock = g_new0 (VvLock, 1);
@@ -384,11 +384,11 @@ take_lock (const VvJournal *journal, const char *of, guint timeout_ms, guint ret
 }
 
 static VvLock *
-lock_within (const VvJournal *journal, const char *address, guint timeout_ms, guint retry_us, GError **error)
+lock_within (const VvStateStore *store, const char *address, guint timeout_ms, guint retry_us, GError **error)
 {
   g_autoptr (GError) local = NULL;
   int errnum = 0;
-  VvLock *lock = take_lock (journal, address, timeout_ms, retry_us, &errnum, &local);
+  VvLock *lock = take_lock (store, address, timeout_ms, retry_us, &errnum, &local);
 
   if (lock)
     return lock;
@@ -401,9 +401,9 @@ lock_within (const VvJournal *journal, const char *address, guint timeout_ms, gu
 }
 
 VvLock *
-vv_journal_lock (const VvJournal *journal, const char *address, guint timeout_ms, GError **error)
+vv_state_store_lock (const VvStateStore *store, const char *address, guint timeout_ms, GError **error)
 {
-  return lock_within (journal, address, timeout_ms, LOCK_RETRY_US, error);
+  return lock_within (store, address, timeout_ms, LOCK_RETRY_US, error);
 }
 
 void
@@ -418,34 +418,34 @@ vv_lock_free (VvLock *lock)
 /* --- notes --- */
 
 char *
-vv_journal_read_file (const VvJournal *journal, const char *name, gsize limit, GError **error)
+vv_state_store_read_file (const VvStateStore *store, const char *name, gsize limit, GError **error)
 {
-  return journal->dir ? read_own (journal, name, limit, error) : NULL;
+  return store->dir ? read_own (store, name, limit, error) : NULL;
 }
 
 char *
-vv_journal_read (const VvJournal *journal, const char *name)
+vv_state_store_read (const VvStateStore *store, const char *name)
 {
-  return vv_journal_read_file (journal, name, VV_NOTE_LIMIT, NULL);
+  return vv_state_store_read_file (store, name, VV_NOTE_LIMIT, NULL);
 }
 
 gboolean
-vv_journal_write (const VvJournal *journal, const char *name, const char *text, GError **error)
+vv_state_store_write (const VvStateStore *store, const char *name, const char *text, GError **error)
 {
   int errnum = 0;
-  g_autoptr (VvLock) lock = take_lock (journal, NOTES, NOTES_TIMEOUT_MS, NOTE_RETRY_US, &errnum, error);
+  g_autoptr (VvLock) lock = take_lock (store, NOTES, NOTES_TIMEOUT_MS, NOTE_RETRY_US, &errnum, error);
 
-  return lock && vv_io_replace (journal->dir, name, text, error);
+  return lock && vv_io_replace (store->dir, name, text, error);
 }
 
 const VvDir *
-vv_journal_dir (const VvJournal *journal)
+vv_state_store_dir (const VvStateStore *store)
 {
-  return journal->dir;
+  return store->dir;
 }
 
 VvLock *
-vv_journal_lock_note (const VvJournal *journal, const char *note, guint timeout_ms, GError **error)
+vv_state_store_lock_note (const VvStateStore *store, const char *note, guint timeout_ms, GError **error)
 {
-  return lock_within (journal, note, timeout_ms, NOTE_RETRY_US, error);
+  return lock_within (store, note, timeout_ms, NOTE_RETRY_US, error);
 }

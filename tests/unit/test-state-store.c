@@ -2,7 +2,7 @@
  *
  * journal: what is written is what is read, damage is told, and a lock has one holder (rules R5, R6, R12).
  */
-#include "journal.h"
+#include "state-store.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -21,13 +21,13 @@
 typedef struct {
   FakeKernel *k;
   VvHost *host;
-  VvJournal *journal;
+  VvStateStore *store;
 } Fixture;
 
 static void
 fixture_free (Fixture *f)
 {
-  vv_journal_free (f->journal);
+  vv_state_store_free (f->store);
   vv_host_free (f->host);
   fake_free (f->k);
   g_free (f);
@@ -42,7 +42,7 @@ fixture_new (gboolean create)
 
   f->k = fake_new ();
   f->host = vv_host_new (f->k->root, NULL, NULL);
-  f->journal = vv_journal_open (f->host, create, &error);
+  f->store = vv_state_store_open (f->host, create, &error);
   g_assert_no_error (error);
   return f;
 }
@@ -86,12 +86,12 @@ assert_comes_back (const Fixture *f, const VvEntry *entry)
 {
   g_autoptr (GError) error = NULL;
 
-  g_assert_true (vv_journal_store (f->journal, entry, &error));
+  g_assert_true (vv_state_store_save (f->store, entry, &error));
   g_assert_no_error (error);
-  g_autoptr (VvEntry) loaded = vv_journal_load (f->journal, entry->address, &error);
+  g_autoptr (VvEntry) loaded = vv_state_store_load (f->store, entry->address, &error);
   g_assert_no_error (error);
   assert_same_entry (loaded, entry);
-  g_assert_cmpint (vv_journal_at_rest (f->journal, entry->address), ==,
+  g_assert_cmpint (vv_state_store_at_rest (f->store, entry->address), ==,
                    entry->state == VV_STATE_NOTED || entry->state == VV_STATE_DETACHED);
 }
 
@@ -161,9 +161,9 @@ test_drop (void)
   g_autoptr (GError) error = NULL;
 
   assert_comes_back (f, entry);
-  g_assert_true (vv_journal_drop (f->journal, NIC, &error));
-  g_assert_true (vv_journal_drop (f->journal, NIC, &error));
-  g_assert_null (vv_journal_load (f->journal, NIC, &error));
+  g_assert_true (vv_state_store_drop (f->store, NIC, &error));
+  g_assert_true (vv_state_store_drop (f->store, NIC, &error));
+  g_assert_null (vv_state_store_load (f->store, NIC, &error));
   g_assert_no_error (error);
 }
 
@@ -182,7 +182,7 @@ test_addresses (void)
     g_autofree char *path = g_build_filename (FOLDER, others[i], NULL);
     fake_write (f->k, path, "");
   }
-  g_autoptr (GPtrArray) addresses = vv_journal_addresses (f->journal);
+  g_autoptr (GPtrArray) addresses = vv_state_store_addresses (f->store);
   fake_assert_names (addresses, DISK " " NIC);
 }
 
@@ -219,9 +219,9 @@ test_damaged (void)
     g_autoptr (Fixture) f = fixture_new (TRUE);
     g_autoptr (GError) error = NULL;
     fake_write (f->k, FOLDER "/" NIC, cases[i]);
-    g_assert_null (vv_journal_load (f->journal, NIC, &error));
+    g_assert_null (vv_state_store_load (f->store, NIC, &error));
     fake_assert_error (error, VV_ERROR_FAILED,
-                       "/*/" FOLDER "/" NIC " is not readable as a journal entry (damaged): *remove that "
+                       "/*/" FOLDER "/" NIC " is not readable as a state file (damaged): *remove that "
                        "file and run 'vfio-variant restore " NIC "' *");
   }
 }
@@ -251,14 +251,14 @@ test_damaged_values (void)
     g_autofree char *text =
         g_strdup_printf (HEAD "state=detached\nhome-known=true\n%s\n", (char *)lines->pdata[i]);
     g_autofree char *key = g_strndup (lines->pdata[i], strcspn (lines->pdata[i], "="));
-    g_autofree char *message = g_strdup_printf (
-        "/*/" FOLDER "/" NIC
-        " is not readable as a journal entry (the value of %s is damaged): *remove that file "
-        "and run 'vfio-variant restore " NIC "' *",
-        key);
+    g_autofree char *message =
+        g_strdup_printf ("/*/" FOLDER "/" NIC
+                         " is not readable as a state file (the value of %s is damaged): *remove that file "
+                         "and run 'vfio-variant restore " NIC "' *",
+                         key);
     g_test_message ("%s", shown);
     fake_write_bytes (f->k, FOLDER "/" NIC, text, strlen (text));
-    g_assert_null (vv_journal_load (f->journal, NIC, &error));
+    g_assert_null (vv_state_store_load (f->store, NIC, &error));
     fake_assert_error (error, VV_ERROR_FAILED, message);
   }
 }
@@ -275,7 +275,7 @@ test_truncated (void)
   for (gsize length = state - text + strlen ("\nstate="); length > 0; length--) {
     g_autoptr (GError) error = NULL;
     fake_write_bytes (f->k, FOLDER "/" NIC, text, length - 1);
-    g_assert_null (vv_journal_load (f->journal, NIC, &error));
+    g_assert_null (vv_state_store_load (f->store, NIC, &error));
     g_assert_error (error, VV_ERROR, VV_ERROR_FAILED);
   }
 }
@@ -289,12 +289,12 @@ test_unreadable (void)
   g_autoptr (GError) folder = NULL;
 
   fake_write (f->k, FOLDER "/" NIC, large);
-  g_assert_null (vv_journal_load (f->journal, NIC, &too_large));
-  fake_assert_error (too_large, VV_ERROR_FAILED, "*is not readable as a journal entry (*File too large)*");
+  g_assert_null (vv_state_store_load (f->store, NIC, &too_large));
+  fake_assert_error (too_large, VV_ERROR_FAILED, "*is not readable as a state file (*File too large)*");
   fake_mkdir (f->k, FOLDER "/" DISK);
-  g_assert_null (vv_journal_load (f->journal, DISK, &folder));
+  g_assert_null (vv_state_store_load (f->store, DISK, &folder));
   fake_assert_error (folder, VV_ERROR_FAILED,
-                     "*is not readable as a journal entry (*it is no file that only root can write)*");
+                     "*is not readable as a state file (*it is no file that only root can write)*");
 }
 
 static void
@@ -302,11 +302,11 @@ test_no_directory (void)
 {
   g_autoptr (Fixture) f = fixture_new (FALSE);
   g_autoptr (GError) error = NULL;
-  g_autoptr (GPtrArray) addresses = vv_journal_addresses (f->journal);
+  g_autoptr (GPtrArray) addresses = vv_state_store_addresses (f->store);
 
   g_assert_false (fake_exists (f->k, FOLDER)); /* looking makes nothing */
-  g_assert_null (vv_journal_load (f->journal, NIC, &error));
-  g_assert_true (vv_journal_drop (f->journal, NIC, &error));
+  g_assert_null (vv_state_store_load (f->store, NIC, &error));
+  g_assert_true (vv_state_store_drop (f->store, NIC, &error));
   g_assert_no_error (error);
   fake_assert_names (addresses, "");
 }
@@ -321,12 +321,12 @@ test_directory_that_cannot_be (void)
   g_autoptr (GError) no_run = NULL;
 
   fake_write (k, FOLDER, "a file");
-  g_assert_null (vv_journal_open (host, TRUE, &in_the_way));
+  g_assert_null (vv_state_store_open (host, TRUE, &in_the_way));
   fake_assert_error (in_the_way, VV_ERROR_FAILED, "/*/" FOLDER ": Not a directory");
-  g_assert_null (vv_journal_open (host, FALSE, &looking));
+  g_assert_null (vv_state_store_open (host, FALSE, &looking));
   fake_assert_error (looking, VV_ERROR_FAILED, "/*/" FOLDER ": Not a directory");
   fake_remove (k, "run");
-  g_assert_null (vv_journal_open (host, TRUE, &no_run));
+  g_assert_null (vv_state_store_open (host, TRUE, &no_run));
   fake_assert_error (no_run, VV_ERROR_NOT_FOUND, "/*/" FOLDER ": mkdir: No such file or directory");
 }
 
@@ -343,7 +343,7 @@ test_directory_of_others (void)
   for (gsize i = 0; i < G_N_ELEMENTS (modes); i++) {
     g_autoptr (GError) error = NULL;
     g_assert_cmpint (chmod (folder, modes[i]), ==, 0);
-    g_assert_null (vv_journal_open (host, i & 1, &error));
+    g_assert_null (vv_state_store_open (host, i & 1, &error));
     fake_assert_error (error, VV_ERROR_REFUSED, "/*/" FOLDER " can be written by *: chmod go-w /*/" FOLDER);
   }
   g_assert_cmpint (chmod (folder, 0755), ==, 0);
@@ -351,7 +351,7 @@ test_directory_of_others (void)
     return;
   g_autoptr (GError) error = NULL;
   g_assert_cmpint (chown (folder, 65534, 65534), ==, 0);
-  g_assert_null (vv_journal_open (host, TRUE, &error));
+  g_assert_null (vv_state_store_open (host, TRUE, &error));
   fake_assert_error (error, VV_ERROR_REFUSED, "/*/" FOLDER " belongs to user 65534 and not to root*");
 }
 
@@ -367,7 +367,7 @@ test_entry_of_others (void)
 
   for (int kind = 0; kind < KINDS; kind++) {
     g_autoptr (GError) error = NULL;
-    g_assert_true (vv_journal_store (f->journal, entry, &error));
+    g_assert_true (vv_state_store_save (f->store, entry, &error));
     if (kind == WRITABLE)
       g_assert_cmpint (chmod (path, 0666), ==, 0);
     else
@@ -380,7 +380,7 @@ test_entry_of_others (void)
       g_assert_cmpint (mkfifo (path, 0644), ==, 0);
     else if (kind == FOLDER_THERE)
       g_assert_cmpint (mkdir (path, 0755), ==, 0);
-    g_assert_null (vv_journal_load (f->journal, NIC, &error));
+    g_assert_null (vv_state_store_load (f->store, NIC, &error));
     fake_assert_error (error, VV_ERROR_FAILED, "*is no file that only root can write*restore*");
     g_assert_cmpint (remove (path), ==, 0);
   }
@@ -409,9 +409,9 @@ unmount_small (const Fixture *f)
 static gboolean
 reopen (Fixture *f)
 {
-  vv_journal_free (f->journal);
-  f->journal = vv_journal_open (f->host, TRUE, NULL);
-  return f->journal != NULL;
+  vv_state_store_free (f->store);
+  f->store = vv_state_store_open (f->host, TRUE, NULL);
+  return f->store != NULL;
 }
 
 static void
@@ -442,13 +442,13 @@ test_full_file_system (void)
   assert_comes_back (f, before);
   fill (f);
   after->state = VV_STATE_REATTACHING;
-  g_assert_false (vv_journal_store (f->journal, after, &full));
+  g_assert_false (vv_state_store_save (f->store, after, &full));
   fake_assert_error (full, VV_ERROR_FAILED, "/*/" NIC ": write: No space left on device");
-  g_autoptr (VvEntry) loaded = vv_journal_load (f->journal, NIC, &error);
+  g_autoptr (VvEntry) loaded = vv_state_store_load (f->store, NIC, &error);
   g_assert_no_error (error);
   assert_same_entry (loaded, before); /* the old text, not a part of the new one */
   g_assert_false (fake_exists (f->k, FOLDER "/." NIC ".new"));
-  g_assert_true (vv_journal_drop (f->journal, NIC, &error));
+  g_assert_true (vv_state_store_drop (f->store, NIC, &error));
   unmount_small (f);
 }
 
@@ -468,9 +468,9 @@ test_read_only_file_system (void)
   }
   assert_comes_back (f, entry);
   g_assert_cmpint (mount ("none", folder, "none", MS_REMOUNT | MS_RDONLY, NULL), ==, 0);
-  g_assert_false (vv_journal_store (f->journal, entry, &store));
-  g_assert_false (vv_journal_drop (f->journal, NIC, &drop));
-  g_assert_null (vv_journal_lock (f->journal, NIC, 0, &lock));
+  g_assert_false (vv_state_store_save (f->store, entry, &store));
+  g_assert_false (vv_state_store_drop (f->store, NIC, &drop));
+  g_assert_null (vv_state_store_lock (f->store, NIC, 0, &lock));
   fake_assert_error (store, VV_ERROR_PERMISSION, "*: create: Read-only file system");
   fake_assert_error (drop, VV_ERROR_PERMISSION, "*: remove: Read-only file system");
   fake_assert_error (lock, VV_ERROR_PERMISSION, "*/lock-" NIC ": open: Read-only file system");
@@ -483,34 +483,34 @@ static void
 test_lock_is_exclusive (void)
 {
   g_autoptr (Fixture) f = fixture_new (TRUE);
-  g_autoptr (VvLock) one = vv_journal_lock (f->journal, NIC, 0, NULL);
-  g_autoptr (VvLock) other = vv_journal_lock (f->journal, DISK, 0, NULL);
+  g_autoptr (VvLock) one = vv_state_store_lock (f->store, NIC, 0, NULL);
+  g_autoptr (VvLock) other = vv_state_store_lock (f->store, DISK, 0, NULL);
   g_autoptr (GError) at_once = NULL;
   g_autoptr (GError) waited = NULL;
 
   g_assert_nonnull (one);
   g_assert_nonnull (other); /* devices do not stand in each other's way */
-  g_assert_null (vv_journal_lock (f->journal, NIC, 0, &at_once));
+  g_assert_null (vv_state_store_lock (f->store, NIC, 0, &at_once));
   fake_assert_error (at_once, VV_ERROR_REFUSED, NIC ": another process is moving this device*");
-  g_assert_null (vv_journal_lock (f->journal, NIC, 30, &waited));
+  g_assert_null (vv_state_store_lock (f->store, NIC, 30, &waited));
   g_assert_error (waited, VV_ERROR, VV_ERROR_REFUSED);
   g_clear_pointer (&one, vv_lock_free);
-  one = vv_journal_lock (f->journal, NIC, 0, NULL);
+  one = vv_state_store_lock (f->store, NIC, 0, NULL);
   g_assert_nonnull (one);
 }
 
 static gpointer
-wait_for_lock (gpointer journal)
+wait_for_lock (gpointer store)
 {
-  return vv_journal_lock (journal, NIC, 10000, NULL);
+  return vv_state_store_lock (store, NIC, 10000, NULL);
 }
 
 static void
 test_lock_is_waited_for (void)
 {
   g_autoptr (Fixture) f = fixture_new (TRUE);
-  g_autoptr (VvLock) held = vv_journal_lock (f->journal, NIC, 0, NULL);
-  GThread *waiter = g_thread_new ("waiter", wait_for_lock, f->journal);
+  g_autoptr (VvLock) held = vv_state_store_lock (f->store, NIC, 0, NULL);
+  GThread *waiter = g_thread_new ("waiter", wait_for_lock, f->store);
 
   g_clear_pointer (&held, vv_lock_free);
   g_autoptr (VvLock) got = g_thread_join (waiter);
@@ -527,14 +527,14 @@ test_lock_dies_with_its_process (void)
   g_assert_cmpint (pipe (ready), ==, 0);
   pid_t pid = fork ();
   if (pid == 0) {
-    VvLock *lock = vv_journal_lock (f->journal, NIC, 0, NULL);
+    VvLock *lock = vv_state_store_lock (f->store, NIC, 0, NULL);
     _exit (!lock || write (ready[1], "x", 1) != 1 || pause ());
   }
   g_assert_cmpint (read (ready[0], &byte, 1), ==, 1);
-  g_assert_null (vv_journal_lock (f->journal, NIC, 0, NULL)); /* held by another process */
+  g_assert_null (vv_state_store_lock (f->store, NIC, 0, NULL)); /* held by another process */
   g_assert_cmpint (kill (pid, SIGKILL), ==, 0);
   g_assert_cmpint (waitpid (pid, NULL, 0), ==, pid);
-  g_autoptr (VvLock) lock = vv_journal_lock (f->journal, NIC, 0, NULL);
+  g_autoptr (VvLock) lock = vv_state_store_lock (f->store, NIC, 0, NULL);
   g_assert_nonnull (lock);
   close (ready[0]);
   close (ready[1]);
@@ -548,7 +548,7 @@ test_lock_that_cannot_be (void)
 
   fake_write (f->k, "etc/precious", "kept");
   fake_link (f->k, FOLDER "/lock-" NIC, "../../etc/precious");
-  g_assert_null (vv_journal_lock (f->journal, NIC, 0, &error)); /* a link is not followed */
+  g_assert_null (vv_state_store_lock (f->store, NIC, 0, &error)); /* a link is not followed */
   fake_assert_error (error, VV_ERROR_FAILED, "/*/lock-" NIC ": open: *");
 }
 
@@ -561,20 +561,20 @@ test_notes (void)
   g_autofree char *most = g_strnfill (VV_NOTE_LIMIT, 'x');
   g_autoptr (GError) error = NULL;
 
-  g_assert_null (vv_journal_read (f->journal, "note"));
-  g_assert_true (vv_journal_write (f->journal, "note", "old", &error));
-  g_assert_true (vv_journal_write (f->journal, "note", most, &error));
+  g_assert_null (vv_state_store_read (f->store, "note"));
+  g_assert_true (vv_state_store_write (f->store, "note", "old", &error));
+  g_assert_true (vv_state_store_write (f->store, "note", most, &error));
   g_assert_no_error (error);
-  g_autofree char *text = vv_journal_read (f->journal, "note");
+  g_autofree char *text = vv_state_store_read (f->store, "note");
   g_assert_cmpstr (text, ==, most);
-  g_autoptr (GPtrArray) entries = vv_journal_addresses (f->journal);
+  g_autoptr (GPtrArray) entries = vv_state_store_addresses (f->store);
   fake_assert_names (entries, "");
 
   g_autofree char *more = g_strconcat (most, "x", NULL);
   fake_write (f->k, FOLDER "/note", more);
-  g_assert_null (vv_journal_read (f->journal, "note"));
+  g_assert_null (vv_state_store_read (f->store, "note"));
   f->k->journal_full = TRUE;
-  g_assert_false (vv_journal_write (f->journal, "note", "new", &error));
+  g_assert_false (vv_state_store_write (f->store, "note", "new", &error));
   fake_assert_error (error, VV_ERROR_FAILED, "*No space left on device");
 }
 
@@ -583,21 +583,21 @@ test_notes_without_a_directory (void)
 {
   g_autoptr (Fixture) f = fixture_new (FALSE);
 
-  g_assert_null (vv_journal_read (f->journal, "note"));
+  g_assert_null (vv_state_store_read (f->store, "note"));
 }
 
 #define WRITES 100
 
-/* Each with a journal, and so a lock, of its own, as two processes */
+/* Each with a state store, and so a lock, of its own, as two processes */
 static gpointer
 write_notes (gpointer host)
 {
-  g_autoptr (VvJournal) journal = vv_journal_open (host, TRUE, NULL);
+  g_autoptr (VvStateStore) store = vv_state_store_open (host, TRUE, NULL);
   g_autofree char *text = g_strnfill (VV_NOTE_LIMIT, 'a');
   gpointer failed = NULL;
 
   for (guint i = 0; i < WRITES; i++)
-    if (!vv_journal_write (journal, "note", text, NULL))
+    if (!vv_state_store_write (store, "note", text, NULL))
       failed = GUINT_TO_POINTER (i + 1);
   return failed;
 }
@@ -610,7 +610,7 @@ test_notes_have_one_writer (void)
   GThread *second = g_thread_new (NULL, write_notes, f->host);
 
   for (guint i = 0; i < WRITES; i++) {
-    g_autofree char *text = vv_journal_read (f->journal, "note");
+    g_autofree char *text = vv_state_store_read (f->store, "note");
     if (text)
       g_assert_cmpuint (strlen (text), ==, VV_NOTE_LIMIT);
   }
@@ -628,17 +628,17 @@ test_what_could_not_be_read (void)
   g_autoptr (GError) error = NULL, too_long = NULL, no_text = NULL;
 
   vv_entry_set_domain (entry, long_name, "6695eb01-f6a4-8304-79aa-97f2502e193f");
-  g_assert_true (vv_journal_store (f->journal, entry, &error));
+  g_assert_true (vv_state_store_save (f->store, entry, &error));
   g_assert_no_error (error);
   g_free (entry->host.override);
   entry->host.override = g_strdup ("\xffvme");
-  g_assert_false (vv_journal_store (f->journal, entry, &no_text));
+  g_assert_false (vv_state_store_save (f->store, entry, &no_text));
   fake_assert_error (no_text, VV_ERROR_FAILED, "*/" NIC ": such an entry could not be read again");
   g_free (entry->host.override);
   entry->host.override = g_strdup (long_name);
-  g_assert_false (vv_journal_store (f->journal, entry, &too_long));
+  g_assert_false (vv_state_store_save (f->store, entry, &too_long));
   fake_assert_error (too_long, VV_ERROR_FAILED, "*/" NIC ": such an entry could not be read again");
-  same = vv_journal_load (f->journal, NIC, &error);
+  same = vv_state_store_load (f->store, NIC, &error);
   g_assert_no_error (error);
   g_assert_cmpuint (strlen (same->domain), ==, 256);
   g_assert_true (g_str_has_prefix (long_name, same->domain));
@@ -649,29 +649,29 @@ int
 main (int argc, char **argv)
 {
   fake_test_init (&argc, &argv);
-  g_test_add_func ("/journal/round-trip", test_round_trip);
-  g_test_add_func ("/journal/every-state", test_every_state);
-  g_test_add_func ("/journal/odd-text", test_odd_text);
-  g_test_add_func ("/journal/a-domain-comes-and-goes", test_domain);
-  g_test_add_func ("/journal/drop", test_drop);
-  g_test_add_func ("/journal/only-addresses-are-entries", test_addresses);
-  g_test_add_func ("/journal/damage-is-told", test_damaged);
-  g_test_add_func ("/journal/damaged-values-are-told", test_damaged_values);
-  g_test_add_func ("/journal/truncation-is-told", test_truncated);
-  g_test_add_func ("/journal/what-cannot-be-read-is-told", test_unreadable);
-  g_test_add_func ("/journal/what-could-not-be-read-is-not-written", test_what_could_not_be_read);
-  g_test_add_func ("/journal/no-directory-is-an-empty-journal", test_no_directory);
-  g_test_add_func ("/journal/a-directory-that-cannot-be", test_directory_that_cannot_be);
-  g_test_add_func ("/journal/a-directory-of-others", test_directory_of_others);
-  g_test_add_func ("/journal/an-entry-of-others", test_entry_of_others);
-  g_test_add_func ("/journal/full-file-system", test_full_file_system);
-  g_test_add_func ("/journal/read-only-file-system", test_read_only_file_system);
-  g_test_add_func ("/journal/lock/is-exclusive", test_lock_is_exclusive);
-  g_test_add_func ("/journal/lock/is-waited-for", test_lock_is_waited_for);
-  g_test_add_func ("/journal/lock/dies-with-its-process", test_lock_dies_with_its_process);
-  g_test_add_func ("/journal/lock/that-cannot-be", test_lock_that_cannot_be);
-  g_test_add_func ("/journal/notes/round-trip", test_notes);
-  g_test_add_func ("/journal/notes/no-directory", test_notes_without_a_directory);
-  g_test_add_func ("/journal/notes/one-writer-at-a-time", test_notes_have_one_writer);
+  g_test_add_func ("/state-store/round-trip", test_round_trip);
+  g_test_add_func ("/state-store/every-state", test_every_state);
+  g_test_add_func ("/state-store/odd-text", test_odd_text);
+  g_test_add_func ("/state-store/a-domain-comes-and-goes", test_domain);
+  g_test_add_func ("/state-store/drop", test_drop);
+  g_test_add_func ("/state-store/only-addresses-are-entries", test_addresses);
+  g_test_add_func ("/state-store/damage-is-told", test_damaged);
+  g_test_add_func ("/state-store/damaged-values-are-told", test_damaged_values);
+  g_test_add_func ("/state-store/truncation-is-told", test_truncated);
+  g_test_add_func ("/state-store/what-cannot-be-read-is-told", test_unreadable);
+  g_test_add_func ("/state-store/what-could-not-be-read-is-not-written", test_what_could_not_be_read);
+  g_test_add_func ("/state-store/no-directory-is-an-empty-state-store", test_no_directory);
+  g_test_add_func ("/state-store/a-directory-that-cannot-be", test_directory_that_cannot_be);
+  g_test_add_func ("/state-store/a-directory-of-others", test_directory_of_others);
+  g_test_add_func ("/state-store/an-entry-of-others", test_entry_of_others);
+  g_test_add_func ("/state-store/full-file-system", test_full_file_system);
+  g_test_add_func ("/state-store/read-only-file-system", test_read_only_file_system);
+  g_test_add_func ("/state-store/lock/is-exclusive", test_lock_is_exclusive);
+  g_test_add_func ("/state-store/lock/is-waited-for", test_lock_is_waited_for);
+  g_test_add_func ("/state-store/lock/dies-with-its-process", test_lock_dies_with_its_process);
+  g_test_add_func ("/state-store/lock/that-cannot-be", test_lock_that_cannot_be);
+  g_test_add_func ("/state-store/notes/round-trip", test_notes);
+  g_test_add_func ("/state-store/notes/no-directory", test_notes_without_a_directory);
+  g_test_add_func ("/state-store/notes/one-writer-at-a-time", test_notes_have_one_writer);
   return g_test_run ();
 }

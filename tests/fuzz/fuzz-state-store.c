@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A journal entry: it is read or refused; one that was read comes back the same after it is written. So does
+ * A state file: it is read or refused; one that was read comes back the same after it is written. So does
  * what a domain requests in it.
  */
 #include "fuzz.h"
@@ -11,16 +11,16 @@
 int
 LLVMFuzzerTestOneInput (const guint8 *data, gsize size)
 {
-  g_autoptr (VvJournal) journal = vv_journal_open (fuzz_host (), FALSE, NULL);
+  g_autoptr (VvStateStore) store = vv_state_store_open (fuzz_host (), FALSE, NULL);
   g_autoptr (GError) error = NULL;
 
   fuzz_write ("run/vfio-variant/" ADDRESS, data, size);
-  g_autoptr (VvEntry) entry = vv_journal_load (journal, ADDRESS, &error);
+  g_autoptr (VvEntry) entry = vv_state_store_load (store, ADDRESS, &error);
   g_assert_true ((entry != NULL) == (error == NULL));
   if (!entry)
     return 0;
-  g_assert_true (vv_journal_store (journal, entry, NULL));
-  g_autoptr (VvEntry) again = vv_journal_load (journal, ADDRESS, &error);
+  g_assert_true (vv_state_store_save (store, entry, NULL));
+  g_autoptr (VvEntry) again = vv_state_store_load (store, ADDRESS, &error);
   g_assert_no_error (error);
   g_assert_cmpstr (again->host.driver, ==, entry->host.driver);
   g_assert_cmpstr (again->host.override, ==, entry->host.override);
