@@ -191,7 +191,7 @@ try_candidate (VvBinding *b, const VvCandidate *c, const char **step, GError **e
     *step = "verify";
     return verify_vfio (b, error);
   }
-  *step = "override"; /* before the unbind: a native driver that loads just then must not take the device */
+  *step = "override"; /* before the unbind: a host driver that loads just then must not take the device */
   if (!vv_step_override (b, driver, error))
     return FALSE;
   *step = "unbind";

@@ -84,7 +84,7 @@ void vv_binding_stand_back (const VvContext *context, const char *address);
  * @choice: the candidates, best first
  *
  * Puts the device on the first candidate that works: load its module, write driver_override, unbind, ask the
- * hook point, bind, verify the driver link and, where the kernel has it, vfio-dev/. A native driver that was
+ * hook point, bind, verify the driver link and, where the kernel has it, vfio-dev/. A host driver that was
  * trying the device when the override was written, and got it, is unbound. When all fail the device is put
  * back on the driver and the driver_override it had at the call, and the error says which candidate failed at
  * which step. A device that is already on the best candidate, or is a VFIO device of a vendor's own driver,

@@ -192,12 +192,11 @@ write_state (Writer *w, const VvStateStore *store)
     if (entry && entry->state != VV_STATE_NOTED)
       count_place (places, entry);
   }
-  family (w, "devices_detached", GAUGE, NULL,
-          "Devices that are off their native driver, by the state store.");
+  family (w, "devices_detached", GAUGE, NULL, "Devices that are off their host driver, by the state store.");
   g_autoptr (GList) sorted = g_list_sort (g_hash_table_get_keys (places), (GCompareFunc)strcmp);
   for (GList *i = sorted; i; i = i->next) {
     g_auto (GStrv) place = g_strsplit (i->data, "/", 3);
-    const char *const labels[] = {"driver", place[0], "native_driver", place[1], "in_use", place[2], NULL};
+    const char *const labels[] = {"driver", place[0], "host_driver", place[1], "in_use", place[2], NULL};
     sample (w, GPOINTER_TO_UINT (g_hash_table_lookup (places, i->data)), labels);
   }
   family (w, "state_files", GAUGE, NULL, "Entries of the state store, by state.");

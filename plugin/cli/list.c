@@ -10,7 +10,7 @@
 #include "attach.h"
 #include "group.h"
 
-#define COLUMNS "DEVICE,NATIVE,NOW,BEST,GROUP,DOMAIN,MIGRATABLE"
+#define COLUMNS "DEVICE,HOST,NOW,BEST,GROUP,DOMAIN,MIGRATABLE"
 #define TREE_COLUMNS "DEVICE,NOW,BEST,VIABLE,DOMAIN,NAME"
 
 /* --- one device --- */
@@ -71,7 +71,7 @@ has_variant (const GPtrArray *candidates)
 }
 
 static const char *
-native (const VvRow *row)
+host_driver (const VvRow *row)
 {
   if (row->entry && row->entry->host_known)
     return row->entry->host.driver;
@@ -112,7 +112,7 @@ migratable (const VvRow *row, VvAnswer *needs_iommufd)
 /* --- columns --- */
 
 static const char *const column_names[VV_COLUMNS + 1] = {
-    [VV_COLUMN_DEVICE] = "DEVICE", [VV_COLUMN_NAME] = "NAME",         [VV_COLUMN_NATIVE] = "NATIVE",
+    [VV_COLUMN_DEVICE] = "DEVICE", [VV_COLUMN_NAME] = "NAME",         [VV_COLUMN_HOST] = "HOST",
     [VV_COLUMN_NOW] = "NOW",       [VV_COLUMN_BEST] = "BEST",         [VV_COLUMN_GROUP] = "GROUP",
     [VV_COLUMN_VIABLE] = "VIABLE", [VV_COLUMN_DOMAIN] = "DOMAIN",     [VV_COLUMN_MIGRATABLE] = "MIGRATABLE",
     [VV_COLUMN_PF] = "PF",         [VV_COLUMN_OVERRIDE] = "OVERRIDE", [VV_COLUMNS] = NULL};
@@ -166,8 +166,8 @@ vv_row_text (const VvRow *row, VvColumn column)
     return g_strdup (row->device->address);
   case VV_COLUMN_NAME:
     return g_strdup (row->name);
-  case VV_COLUMN_NATIVE:
-    return g_strdup (native (row));
+  case VV_COLUMN_HOST:
+    return g_strdup (host_driver (row));
   case VV_COLUMN_NOW:
     return g_strdup (row->device->now.driver);
   case VV_COLUMN_BEST:
@@ -201,7 +201,7 @@ vv_row_json (const VvRow *row, JsonBuilder *b)
   vv_json_string (b, "device", row->device->address);
   vv_json_string (b, "name", row->name);
   vv_json_string (b, "modalias", row->device->modalias);
-  vv_json_string (b, "native", native (row));
+  vv_json_string (b, "host_driver", host_driver (row));
   vv_json_string (b, "driver", row->device->now.driver);
   vv_json_string (b, "driver_override", row->device->now.override);
   vv_json_string (b, "best_module", row->best_module);
@@ -436,7 +436,7 @@ vv_cmd_list (int argc, char **argv)
       {"tree", 't', 0, G_OPTION_ARG_NONE, &tree, N_ ("By IOMMU group, with all devices of each"), NULL},
       {"watch", 'w', 0, G_OPTION_ARG_NONE, &watch, N_ ("Go on, and tell what changes"), NULL},
       {"output", 'o', 0, G_OPTION_ARG_STRING, &columns,
-       N_ ("These columns: of DEVICE, NAME, NATIVE, NOW, BEST, GROUP, VIABLE, DOMAIN, MIGRATABLE, PF, "
+       N_ ("These columns: of DEVICE, NAME, HOST, NOW, BEST, GROUP, VIABLE, DOMAIN, MIGRATABLE, PF, "
            "OVERRIDE"),
        "LIST"},
       {"noheadings", 'n', 0, G_OPTION_ARG_NONE, &listing.plain, N_ ("No headings"), NULL},

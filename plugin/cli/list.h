@@ -36,7 +36,7 @@ typedef struct {
 typedef enum {
   VV_COLUMN_DEVICE,
   VV_COLUMN_NAME,
-  VV_COLUMN_NATIVE,
+  VV_COLUMN_HOST,
   VV_COLUMN_NOW,
   VV_COLUMN_BEST,
   VV_COLUMN_GROUP,

@@ -12,8 +12,8 @@
 
 /* What a rule can match, as the policy spells it */
 static const char *const match_names[] = {
-    "address",           "vendor",        "product",  "subsystem-vendor", "subsystem-product", "class",
-    "physical-function", "native-driver", "modalias", "iommu-group"};
+    "address",           "vendor",      "product",  "subsystem-vendor", "subsystem-product", "class",
+    "physical-function", "host-driver", "modalias", "iommu-group"};
 
 static char *
 id_text (int id)
@@ -32,7 +32,7 @@ match_values (const VvRule *rule)
                           id_text (rule->subsystem_product),
                           rule->class_code ? g_strconcat ("0x", rule->class_code, NULL) : NULL,
                           g_strdup (rule->physical_function),
-                          g_strdup (rule->native_driver),
+                          g_strdup (rule->host_driver),
                           g_strdup (rule->modalias),
                           g_strdup (rule->iommu_group)};
   GPtrArray *all = g_ptr_array_new_with_free_func (g_free);

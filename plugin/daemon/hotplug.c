@@ -222,7 +222,7 @@ vv_hotplug (VvBinding *b, const VvHotplugRequest *request, GError **error)
 
 /* --- what a libvirt that died leaves --- */
 
-/* What libvirt changes: at a detach first the override of a device on its native driver, on the way home
+/* What libvirt changes: at a detach first the override of a device on its host driver, on the way home
  * first that of one on a VFIO driver; then there is no driver. */
 static gboolean
 is_left_between (const VvBinding *b, const VvHotplugRequest *request)

@@ -244,10 +244,10 @@ take_rule (VvChoice *c, const VvRule *rule)
 }
 
 void
-vv_choice_decide (VvChoice *c, const VvPolicy *policy, const VvPciDevice *device, const char *native_driver)
+vv_choice_decide (VvChoice *c, const VvPolicy *policy, const VvPciDevice *device, const char *host_driver)
 {
   static const char *const any[] = {VV_DRIVER_AUTO, NULL};
-  const VvRule *rule = vv_policy_match (policy, device, native_driver);
+  const VvRule *rule = vv_policy_match (policy, device, host_driver);
 
   if (rule)
     take_rule (c, rule);

@@ -164,12 +164,12 @@ gboolean vv_choice_has_driver (const VvHost *host, const VvChoice *choice, const
 
 /**
  * vv_choice_decide:
- * @native_driver: (nullable): the device's driver on the host, when it is known
+ * @host_driver: (nullable): the device's driver on the host, when it is known
  *
  * Gives @choice what the policy wants of the device: the options, and from which rule they are.
  */
 void vv_choice_decide (VvChoice *choice, const VvPolicy *policy, const VvPciDevice *device,
-                       const char *native_driver);
+                       const char *host_driver);
 
 /**
  * vv_choice_narrow:

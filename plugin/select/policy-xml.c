@@ -223,7 +223,7 @@ static const VvXmlAttribute device_attributes[] = {
     {"subsystem-product", ID, is_id},
     {"class", N_ ("0x and the first 2, 4 or all 6 hexadecimal digits"), is_class},
     {"physical-function", ADDRESSES, is_address_glob},
-    {"native-driver", N_ ("a driver's name or a glob of names"), is_driver_glob},
+    {"host-driver", N_ ("a driver's name or a glob of names"), is_driver_glob},
     {"modalias", N_ ("a glob like pci:v000015B3d*"), is_modalias_glob},
     {"iommu-group", N_ ("a number, without leading zeros"), is_group},
     VV_TERMS_OF_DOMAIN,
@@ -299,7 +299,7 @@ read_match (VvRule *rule, const xmlNode *node)
 
   rule->address = glob_of (node, "address");
   rule->physical_function = glob_of (node, "physical-function");
-  rule->native_driver = vv_xml_attribute (node, "native-driver");
+  rule->host_driver = vv_xml_attribute (node, "host-driver");
   rule->modalias = vv_xml_attribute (node, "modalias");
   rule->iommu_group = vv_xml_attribute (node, "iommu-group");
   rule->vendor = id_of (node, "vendor");
@@ -320,7 +320,7 @@ add_rule (VvPolicy *policy, const char *path, const xmlNode *node, GError **erro
   vv_options_from_xml (&rule->options, node);
   if (policy->rules->len + policy->defaults->len == VV_POLICY_RULE_LIMIT)
     return vv_xml_fail (node, error, _ ("it has over %d rules"), VV_POLICY_RULE_LIMIT);
-  if (!is_default && !rule->address && !rule->physical_function && !rule->native_driver && !rule->modalias &&
+  if (!is_default && !rule->address && !rule->physical_function && !rule->host_driver && !rule->modalias &&
       !rule->iommu_group && rule->vendor < 0 && rule->product < 0 && rule->subsystem_vendor < 0 &&
       rule->subsystem_product < 0 && !rule->class_code)
     return vv_xml_fail (
@@ -334,10 +334,10 @@ add_rule (VvPolicy *policy, const char *path, const xmlNode *node, GError **erro
                                    : _ ("<%s> wants nothing: it needs one of driver, fallback, migratable, "
                                         "unmanaged, host-use, at-boot"),
                         (const char *)node->name);
-  if (rule->native_driver && rule->options.values[VV_OPTION_AT_BOOT] == VV_AT_BOOT_YES)
+  if (rule->host_driver && rule->options.values[VV_OPTION_AT_BOOT] == VV_AT_BOOT_YES)
     return vv_xml_fail (
         node, error,
-        _ ("at-boot='yes' does not go together with native-driver: a device that has just appeared "
+        _ ("at-boot='yes' does not go together with host-driver: a device that has just appeared "
            "is on no driver yet; say which by other attributes"));
   g_ptr_array_add (is_default ? policy->defaults : policy->rules, g_steal_pointer (&rule));
   return TRUE;

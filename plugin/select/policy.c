@@ -89,7 +89,7 @@ vv_rule_free (VvRule *rule)
   g_free (rule->file);
   g_free (rule->address);
   g_free (rule->physical_function);
-  g_free (rule->native_driver);
+  g_free (rule->host_driver);
   g_free (rule->modalias);
   g_free (rule->iommu_group);
   g_free (rule->class_code);
@@ -167,14 +167,13 @@ glob_matches (const char *glob, const char *text)
 }
 
 static gboolean
-rule_matches (const VvRule *rule, const VvPciDevice *device, const char *native_driver)
+rule_matches (const VvRule *rule, const VvPciDevice *device, const char *host_driver)
 {
   VvPciIds ids;
 
   if (!glob_matches (rule->address, device->address) ||
       !glob_matches (rule->physical_function, device->physfn) ||
-      !glob_matches (rule->native_driver, native_driver) ||
-      !glob_matches (rule->modalias, device->modalias) ||
+      !glob_matches (rule->host_driver, host_driver) || !glob_matches (rule->modalias, device->modalias) ||
       (rule->iommu_group && g_strcmp0 (rule->iommu_group, device->iommu_group) != 0))
     return FALSE;
   if (rule->vendor < 0 && rule->product < 0 && rule->subsystem_vendor < 0 && rule->subsystem_product < 0 &&
@@ -199,10 +198,10 @@ rule_matches (const VvRule *rule, const VvPciDevice *device, const char *native_
 }
 
 const VvRule *
-vv_policy_match (const VvPolicy *policy, const VvPciDevice *device, const char *native_driver)
+vv_policy_match (const VvPolicy *policy, const VvPciDevice *device, const char *host_driver)
 {
   for (guint i = 0; i < policy->rules->len; i++)
-    if (rule_matches (policy->rules->pdata[i], device, native_driver))
+    if (rule_matches (policy->rules->pdata[i], device, host_driver))
       return policy->rules->pdata[i];
   return NULL;
 }

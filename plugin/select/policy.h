@@ -138,7 +138,7 @@ gboolean vv_options_are_empty (const VvOptions *options);
  * @file, @line: where it stands
  * @address, @physical_function: (nullable): globs of addresses; the device's own, and that of the physical
  * function it is a virtual function of
- * @native_driver: (nullable): glob of its driver on the host
+ * @host_driver: (nullable): glob of its driver on the host
  * @modalias: (nullable): glob of its modalias, without the prefix
  * @iommu_group: (nullable): number of its IOMMU group
  * @vendor, @product, @subsystem_vendor, @subsystem_product: PCI ids; -1: any
@@ -152,7 +152,7 @@ typedef struct {
   guint line;
   char *address;
   char *physical_function;
-  char *native_driver;
+  char *host_driver;
   char *modalias;
   char *iommu_group;
   int vendor;
@@ -220,5 +220,5 @@ void vv_policy_warn (const VvPolicy *policy);
 
 /** vv_policy_match: Returns: (transfer none) (nullable): the first rule that matches the device, of the
  * driver
- * @native_driver (nullable) on the host, when that is known; NULL: none does */
-const VvRule *vv_policy_match (const VvPolicy *policy, const VvPciDevice *device, const char *native_driver);
+ * @host_driver (nullable) on the host, when that is known; NULL: none does */
+const VvRule *vv_policy_match (const VvPolicy *policy, const VvPciDevice *device, const char *host_driver);

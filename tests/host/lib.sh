@@ -185,7 +185,7 @@ nodedev_name() { # nodedev_name BDF: what libvirt calls it
 }
 
 # make_vfs BDF N [AUTOPROBE]: gives a physical function N virtual functions; prints their
-# addresses. They get no native driver unless AUTOPROBE is 1: nvme, which cannot start its
+# addresses. They get no host driver unless AUTOPROBE is 1: nvme, which cannot start its
 # VFs, would be seen on them for half a second, and be gone then.
 make_vfs() {
   echo 0 >"$sysfs/$1/sriov_numvfs"

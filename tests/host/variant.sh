@@ -173,7 +173,7 @@ remove_hook_scripts() {
 
 # --- virtual functions of the SR-IOV network card ----------------------------------------------
 
-# make_igb_vf: igb is the card, up, and igb_vf a virtual function of it on its native driver
+# make_igb_vf: igb is the card, up, and igb_vf a virtual function of it on its host driver
 make_igb_vf() {
   igb=$(bdf 8086:10c9) || skip 'no igb: the QEMU that runs this host is older than 8.0 (see make-emulator)'
   igb_vf=$(make_vfs "$igb" 1 1)

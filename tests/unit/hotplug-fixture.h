@@ -13,8 +13,8 @@
 #define BY_NAME VV_LIBVIRT_VERSION (9, 7, 0)
 #define BY_ITSELF VV_LIBVIRT_VERSION (10, 0, 0)
 
-static const VvDriverState native = ON ("mlx5_core", "mlx5_core", NULL);
-static const VvDriverState native_by_name = ON ("mlx5_core", "mlx5_core", "mlx5_core");
+static const VvDriverState host_driver = ON ("mlx5_core", "mlx5_core", NULL);
+static const VvDriverState host_driver_by_name = ON ("mlx5_core", "mlx5_core", "mlx5_core");
 static const VvDriverState generic = ON ("vfio-pci", "vfio_pci", "vfio-pci");
 static const VvDriverState variant = ON ("special-vfio", "special_vfio_pci", "special-vfio");
 static const VvDriverState driverless = ON (NULL, NULL, NULL);

@@ -98,7 +98,7 @@ test_takes_what_is_listed (void)
 
 /* The rule is for devices of mlx5_core: where that is known from. */
 static void
-test_native_driver (void)
+test_host_driver (void)
 {
   static const struct {
     const char *says, *on, *override, *seen;
@@ -117,7 +117,7 @@ test_native_driver (void)
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_test_message ("%s", cases[i].says);
     g_autoptr (Fixture) f = fixture_new ();
-    fake_policy (f->s, "<device native-driver='mlx5_core' driver='generic'/>");
+    fake_policy (f->s, "<device host-driver='mlx5_core' driver='generic'/>");
     put_on (f, cases[i].on, cases[i].override);
     g_autoptr (VvBinding) b = open_nic (f);
     g_autoptr (VvEntry) entry = vv_entry_new (NIC, NIC_MODALIAS);
@@ -647,7 +647,7 @@ main (int argc, char **argv)
   g_test_add_func ("/attach/choose/a-wish-is-narrowed", test_a_wish_is_narrowed);
   g_test_add_func ("/attach/choose/notes-count", test_notes_count);
   g_test_add_func ("/attach/choose/takes-what-is-listed", test_takes_what_is_listed);
-  g_test_add_func ("/attach/choose/native-driver", test_native_driver);
+  g_test_add_func ("/attach/choose/host-driver", test_host_driver);
   g_test_add_func ("/attach/choose/malformed-modalias", test_malformed_modalias);
   g_test_add_func ("/attach/check/what-can-be-had", test_checks);
   g_test_add_func ("/attach/check/nothing-is-offered", test_check_of_nothing_offered);

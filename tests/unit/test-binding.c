@@ -262,7 +262,7 @@ test_no_candidate (void)
   assert_no_entry (f);
 }
 
-/* The native driver fails as well: nothing can be done now, and it is told how to try again. */
+/* The host driver fails as well: nothing can be done now, and it is told how to try again. */
 static void
 test_rollback_that_fails (void)
 {
@@ -576,7 +576,7 @@ test_reattach_is_exact (void)
 }
 
 static void
-test_reattach_loads_the_native_module (void)
+test_reattach_loads_the_host_module (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
 
@@ -592,9 +592,9 @@ test_reattach_loads_the_native_module (void)
                 "echo " NIC " > drivers/mlx5_core/bind\n");
 }
 
-/* The native driver takes every free device it knows while it loads: that is home already. */
+/* The host driver takes every free device it knows while it loads: that is home already. */
 static void
-test_reattach_of_a_free_device_loads_the_native_module (void)
+test_reattach_of_a_free_device_loads_the_host_module (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
 
@@ -869,9 +869,9 @@ main (int argc, char **argv)
   g_test_add_func ("/binding/open/no-such-device", test_no_such_device);
   g_test_add_func ("/binding/open/gone-since", test_device_gone_since_it_was_opened);
   g_test_add_func ("/binding/reattach/is-exact", test_reattach_is_exact);
-  g_test_add_func ("/binding/reattach/loads-the-native-module", test_reattach_loads_the_native_module);
+  g_test_add_func ("/binding/reattach/loads-the-host-module", test_reattach_loads_the_host_module);
   g_test_add_func ("/binding/reattach/a-free-device-is-taken-by-the-loading-module",
-                   test_reattach_of_a_free_device_loads_the_native_module);
+                   test_reattach_of_a_free_device_loads_the_host_module);
   g_test_add_func ("/binding/reattach/already-at-home", test_reattach_at_home);
   g_test_add_func ("/binding/reattach/mends-the-override-only", test_reattach_mends_the_override_only);
   g_test_add_func ("/binding/reattach/home-is-gone", test_home_that_is_gone);

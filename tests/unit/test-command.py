@@ -24,7 +24,7 @@ def list_shows_what_matters():
         result = host.look("list")
         exits(result, 0)
         rows = [line.split() for line in result.stdout.splitlines()]
-        equal(rows[0], ["DEVICE", "NATIVE", "NOW", "BEST", "GROUP", "DOMAIN", "MIGRATABLE"])
+        equal(rows[0], ["DEVICE", "HOST", "NOW", "BEST", "GROUP", "DOMAIN", "MIGRATABLE"])
         equal(rows[1], [ON_VFIO, "-", "vfio-pci", "vfio-pci", "9", "-", "no"])
         equal(rows[2], [NIC, "mlx5_core", "mlx5_core", "special_vfio_pci", "41", "-", "-"])
         equal(len(rows), 3)
@@ -52,7 +52,7 @@ def list_json():
         rows = host.json("list", "--all")
         equal([row["device"] for row in rows], [DISK, ON_VFIO, NIC])
         nic = rows[2]
-        equal(nic["native"], "mlx5_core")
+        equal(nic["host_driver"], "mlx5_core")
         equal(nic["driver"], "mlx5_core")
         equal(nic["driver_override"], None)
         equal(nic["best_module"], "special_vfio_pci")
@@ -112,12 +112,12 @@ def list_shows_who_can_migrate():
 
 def list_shows_the_journal():
     with Host() as host:
-        host.state_file(home_driver="old_native", domain='vm "1"\\n', domain_uuid="77", in_use="true")
+        host.state_file(home_driver="old_host_driver", domain='vm "1"\\n', domain_uuid="77", in_use="true")
         host.write(f"run/vfio-variant/{DISK}", "damaged")
-        exits(host.look("list"), 0, "old_native", "is not readable as a state file (damaged)", DISK)
+        exits(host.look("list"), 0, "old_host_driver", "is not readable as a state file (damaged)", DISK)
         rows = host.json("list", NIC)
         equal(rows[0]["domain"], 'vm "1"\n')
-        equal((rows[0]["state"], rows[0]["native"], rows[0]["domain_running"]), ("detached", "old_native", True))
+        equal((rows[0]["state"], rows[0]["host_driver"], rows[0]["domain_running"]), ("detached", "old_host_driver", True))
 
 
 # --- match ---

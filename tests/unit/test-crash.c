@@ -107,14 +107,14 @@ on_variant_from_override (Fixture *f)
 }
 
 static void
-on_variant_and_native_not_loaded (Fixture *f)
+on_variant_and_host_driver_not_loaded (Fixture *f)
 {
   must_detach_nic (f);
   fake_unregister (f->k, "mlx5_core");
 }
 
 static void
-on_variant_and_native_fails (Fixture *f)
+on_variant_and_host_driver_fails (Fixture *f)
 {
   must_detach_nic (f);
   fake_driver (f->k, "mlx5_core")->probe_errno = EIO;
@@ -201,7 +201,7 @@ libvirt_reattaches_to_an_override (Fixture *f)
 }
 
 static void
-libvirt_reattaches_and_native_not_loaded (Fixture *f)
+libvirt_reattaches_and_host_driver_not_loaded (Fixture *f)
 {
   libvirt_reattaches (f);
   fake_unregister (f->k, "mlx5_core");
@@ -251,8 +251,8 @@ static const Way ways[] = {
     {"detach what has just appeared", has_just_appeared, detach_new_device, NULL, TRUE, "mlx5_core"},
     {"reattach", on_variant, reattach_nic, NULL},
     {"reattach to an override", on_variant_from_override, reattach_nic, "mlx5_core"},
-    {"reattach, the module loaded anew", on_variant_and_native_not_loaded, reattach_nic, NULL},
-    {"reattach when home is gone", on_variant_and_native_fails, reattach_nic, NULL},
+    {"reattach, the module loaded anew", on_variant_and_host_driver_not_loaded, reattach_nic, NULL},
+    {"reattach when home is gone", on_variant_and_host_driver_fails, reattach_nic, NULL},
     {"gate detach", libvirt_detaches, gate_detach, NULL, FALSE, "vfio-pci"},
     {"gate detach when the best fails", libvirt_detaches_and_best_fails, gate_detach, NULL, FALSE,
      "vfio-pci"},
@@ -261,8 +261,8 @@ static const Way ways[] = {
     {"gate reattach", libvirt_reattaches, gate_reattach, NULL, FALSE, "mlx5_core"},
     {"gate reattach to an override", libvirt_reattaches_to_an_override, gate_reattach, "mlx5_core", FALSE,
      "mlx5_core"},
-    {"gate reattach, the module loaded anew", libvirt_reattaches_and_native_not_loaded, gate_reattach, NULL,
-     FALSE, "mlx5_core"},
+    {"gate reattach, the module loaded anew", libvirt_reattaches_and_host_driver_not_loaded, gate_reattach,
+     NULL, FALSE, "mlx5_core"},
 };
 
 static const Way *
@@ -291,7 +291,7 @@ is_between (const Way *way)
   return way->libvirt_wants != NULL;
 }
 
-/* libvirt is let go, and writes to drivers_probe. Without the native module it would find nothing, with us or
+/* libvirt is let go, and writes to drivers_probe. Without the host module it would find nothing, with us or
  * without. */
 static void
 let_libvirt_go_on (const Fixture *f, const Way *way)

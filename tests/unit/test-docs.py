@@ -263,7 +263,7 @@ def what_is_shown_has_the_form_of_today():
 
     def check(block):
         for line in block.text.splitlines():
-            if re.match(r"DEVICE .*NATIVE", line):
+            if re.match(r"DEVICE .*HOST", line):
                 equal(line.split(), columns)
             if line.startswith("outcomes "):
                 equal(re.findall(r"[a-z]+[a-z ]*", line), names)

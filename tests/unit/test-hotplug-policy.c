@@ -45,15 +45,15 @@ test_prepare (void)
     int special_errno;   /* what loading the best one's module fails with */
     const char *loads;   /* a driver, or NULL */
   } cases[] = {
-      {"the best is going to be needed", &native, DEBIAN_12, TRUE, NULL, 0, "special-vfio"},
+      {"the best is going to be needed", &host_driver, DEBIAN_12, TRUE, NULL, 0, "special-vfio"},
       {"also from no driver", &driverless, DEBIAN_12, TRUE, NULL, 0, "special-vfio"},
-      {"9.7 needs no FLR", &native, BY_NAME, FALSE, NULL, 0, "special-vfio"},
-      {"9.0 does", &native, DEBIAN_12, FALSE, NULL, 0, NULL},
-      {"10.0 has loaded its choice", &native, BY_ITSELF, TRUE, NULL, 0, NULL},
-      {"which one is not known", &native, 0, TRUE, NULL, 0, NULL},
+      {"9.7 needs no FLR", &host_driver, BY_NAME, FALSE, NULL, 0, "special-vfio"},
+      {"9.0 does", &host_driver, DEBIAN_12, FALSE, NULL, 0, NULL},
+      {"10.0 has loaded its choice", &host_driver, BY_ITSELF, TRUE, NULL, 0, NULL},
+      {"which one is not known", &host_driver, 0, TRUE, NULL, 0, NULL},
       {"on its way home", &generic, DEBIAN_12, TRUE, NULL, 0, NULL},
-      {"the first that loads", &native, DEBIAN_12, TRUE, NULL, ENOENT, "mlx5_vfio_pci"},
-      {"what the policy says", &native, DEBIAN_12, TRUE, "driver='mlx5_vfio_pci'", 0, "mlx5_vfio_pci"},
+      {"the first that loads", &host_driver, DEBIAN_12, TRUE, NULL, ENOENT, "mlx5_vfio_pci"},
+      {"what the policy says", &host_driver, DEBIAN_12, TRUE, "driver='mlx5_vfio_pci'", 0, "mlx5_vfio_pci"},
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
@@ -75,7 +75,7 @@ test_prepare_does_not_wait_for_the_unbind (void)
   g_autoptr (Fixture) f = fixture_with_flr ();
   g_autofree char *file = fake_device_path (NIC, "driver_override");
   g_autofree char *path = g_build_filename (f->k->root, file, NULL);
-  const VvHotplugRequest request = {NIC, native, DEBIAN_12};
+  const VvHotplugRequest request = {NIC, host_driver, DEBIAN_12};
   char event[sizeof (struct inotify_event) + NAME_MAX + 1];
   int fd = inotify_init1 (IN_NONBLOCK | IN_CLOEXEC);
 
@@ -91,7 +91,7 @@ static void
 test_prepare_for_what_went_away (void)
 {
   g_autoptr (Fixture) f = fixture_with_flr ();
-  const VvHotplugRequest request = {NIC, native, DEBIAN_12};
+  const VvHotplugRequest request = {NIC, host_driver, DEBIAN_12};
 
   fake_remove_device (f->k, NIC);
   g_assert_cmpint (vv_hotplug_prepare (f->s, &request), ==, 0);
@@ -163,13 +163,13 @@ test_under_a_policy (void)
     set_policy (f, under_policy[i].options);
     fake_migration ("special-vfio=yes");
     libvirt_unbinds (f, under_policy[i].wanted);
-    g_autoptr (VvChange) change = hand_over (f, &native_by_name, under_policy[i].libvirt, &error);
+    g_autoptr (VvChange) change = hand_over (f, &host_driver_by_name, under_policy[i].libvirt, &error);
     if (gets) {
       g_assert_no_error (error);
       assert_change (change, VV_DETACH, "mlx5_core", gets, under_policy[i].why);
       fake_assert_device (f->k, NIC, gets, gets);
       g_autoptr (VvEntry) entry = entry_of_nic (f);
-      assert_home (entry, VV_STATE_DETACHED, &native_by_name);
+      assert_home (entry, VV_STATE_DETACHED, &host_driver_by_name);
       continue;
     }
     fake_assert_error (error, VV_ERROR_POLICY, under_policy[i].why);
@@ -206,7 +206,7 @@ test_refused_after_a_try (void)
     fake_migration (cases[i].answers);
     fake_driver (f->k, "special-vfio")->probe_errno = cases[i].probe_errno;
     libvirt_unbinds (f, "vfio-pci");
-    g_assert_null (hand_over (f, &native, DEBIAN_12, &error));
+    g_assert_null (hand_over (f, &host_driver, DEBIAN_12, &error));
     fake_assert_error (error, VV_ERROR_POLICY, cases[i].problem);
     if (cases[i].moved)
       fake_assert_logged (NIC ": detach: mlx5_core -> special-vfio: *");
@@ -225,7 +225,7 @@ test_the_next_that_can_migrate (void)
   set_policy (f, "migratable='require'");
   fake_migration ("special-vfio=no mlx5_vfio_pci=yes");
   libvirt_unbinds (f, "vfio-pci");
-  g_autoptr (VvChange) change = must_hand_over (f, &native, DEBIAN_12);
+  g_autoptr (VvChange) change = must_hand_over (f, &host_driver, DEBIAN_12);
   assert_change (change, VV_DETACH, "mlx5_core", "mlx5_vfio_pci", "*; policy /p.xml:2");
   fake_assert_logged (NIC ": detach: mlx5_core -> special-vfio: *");
   g_assert_cmpstr (fake_migration_asked (), ==, "special-vfio mlx5_vfio_pci");
@@ -242,11 +242,12 @@ test_refused_and_back_to_what_it_was (void)
     VvState state;
     gboolean stays; /* the entry */
   } cases[] = {
-      {"an entry that is stale", &native, &native_by_name, VV_STATE_DETACHED, FALSE},
-      {"an entry that was noted for nobody", &native, &native, VV_STATE_NOTED, FALSE},
-      {"it was detached before", &variant, &native_by_name, VV_STATE_DETACHED, TRUE},
+      {"an entry that is stale", &host_driver, &host_driver_by_name, VV_STATE_DETACHED, FALSE},
+      {"an entry that was noted for nobody", &host_driver, &host_driver, VV_STATE_NOTED, FALSE},
+      {"it was detached before", &variant, &host_driver_by_name, VV_STATE_DETACHED, TRUE},
       {"it was on VFIO, nobody knows why", &variant, NULL, 0, FALSE},
-      {"it was on another driver of VFIO than the entry says", &generic, &native, VV_STATE_DETACHED, FALSE},
+      {"it was on another driver of VFIO than the entry says", &generic, &host_driver, VV_STATE_DETACHED,
+       FALSE},
       {"it had no driver", &driverless, NULL, 0, FALSE},
   };
 
@@ -282,9 +283,9 @@ test_a_starting_domain_is_not_refused (void)
     g_autoptr (GError) error = NULL;
     set_policy (f, "fallback='none'");
     fake_driver (f->k, "special-vfio")->probe_errno = EINVAL;
-    write_entry (f, VV_STATE_NOTED, &native, "vm1");
+    write_entry (f, VV_STATE_NOTED, &host_driver, "vm1");
     libvirt_unbinds (f, "vfio-pci");
-    g_autoptr (VvChange) change = hand_over (f, &native, DEBIAN_12, &error);
+    g_autoptr (VvChange) change = hand_over (f, &host_driver, DEBIAN_12, &error);
     if (flr)
       fake_assert_error (error, VV_ERROR_FAILED, "policy /p.xml:2 takes nothing else: *");
     else
@@ -302,7 +303,7 @@ test_a_starting_domain_is_not_refused (void)
 static void
 hook_has_prepared (const Fixture *f, VvState state, const char *requested)
 {
-  write_entry (f, state, &native, "vm1");
+  write_entry (f, state, &host_driver, "vm1");
   g_autoptr (VvEntry) entry = entry_of_nic (f);
   entry->requested = g_strdup (requested);
   g_assert_true (vv_state_store_save (f->s->store, entry, NULL));
@@ -349,11 +350,11 @@ test_a_start_by_iommufd (void)
     hook_has_prepared (f, state, starting[k].requested);
     libvirt_unbinds (f, starting[k].wanted);
     g_autoptr (VvChange) change =
-        must_hand_over (f, state == VV_STATE_NOTED ? &native : &variant, starting[k].libvirt);
+        must_hand_over (f, state == VV_STATE_NOTED ? &host_driver : &variant, starting[k].libvirt);
     fake_assert_device (f->k, NIC, starting[k].gets, starting[k].gets);
     fake_assert_matches (change->why, starting[k].why);
     g_autoptr (VvEntry) entry = entry_of_nic (f);
-    assert_home (entry, VV_STATE_DETACHED, &native);
+    assert_home (entry, VV_STATE_DETACHED, &host_driver);
     g_assert_cmpstr (entry->domain, ==, "vm1");
     g_assert_cmpstr (entry->requested, ==, starting[k].requested);
   }
@@ -384,7 +385,7 @@ test_a_start_by_iommufd_that_must_migrate (void)
     hook_has_prepared (f, VV_STATE_NOTED, cases[i].requested);
     fake_migration (cases[i].answers);
     libvirt_unbinds (f, "vfio-pci");
-    g_autoptr (VvChange) change = hand_over (f, &native, V12, &error);
+    g_autoptr (VvChange) change = hand_over (f, &host_driver, V12, &error);
     g_assert_cmpstr (fake_migration_asked (), ==, cases[i].asked);
     if (!cases[i].gets || g_strcmp0 (cases[i].gets, "special-vfio") != 0)
       fake_assert_logged (NIC ": detach: mlx5_core -> special-vfio: *");
@@ -420,7 +421,7 @@ test_hot_plug_that_must_migrate (void)
     set_policy (f, "migratable='require'");
     fake_migration (cases[i].answers);
     libvirt_unbinds (f, "vfio-pci");
-    g_autoptr (VvChange) change = hand_over (f, &native, cases[i].libvirt, &error);
+    g_autoptr (VvChange) change = hand_over (f, &host_driver, cases[i].libvirt, &error);
     while (fake_was_logged (NIC ": *"))
       ;
     if (cases[i].gets) {
@@ -455,9 +456,9 @@ test_failures_of_a_start_are_noted (void)
     fake_driver (f->k, "special-vfio")->probe_errno = cases[i].special;
     fake_driver (f->k, "mlx5_vfio_pci")->probe_errno = cases[i].mlx5;
     fake_driver (f->k, "vfio-pci")->probe_errno = cases[i].generic;
-    write_entry (f, VV_STATE_NOTED, &native, cases[i].domain);
+    write_entry (f, VV_STATE_NOTED, &host_driver, cases[i].domain);
     libvirt_unbinds (f, "vfio-pci");
-    g_autoptr (VvChange) change = hand_over (f, &native, DEBIAN_12, NULL);
+    g_autoptr (VvChange) change = hand_over (f, &host_driver, DEBIAN_12, NULL);
     g_assert_cmpint (change == NULL, ==, cases[i].generic != 0);
     g_autoptr (VvEntry) entry = entry_of_nic (f);
     if (cases[i].failed)
@@ -472,10 +473,10 @@ static void
 test_what_is_no_failure_of_a_driver (void)
 {
   g_autoptr (Fixture) f = fixture_with_flr ();
-  const VvHotplugRequest request = {NIC, native, DEBIAN_12};
+  const VvHotplugRequest request = {NIC, host_driver, DEBIAN_12};
   const VvDeadline deadline = {.until = g_get_monotonic_time () - 1};
 
-  write_entry (f, VV_STATE_NOTED, &native, "vm1");
+  write_entry (f, VV_STATE_NOTED, &host_driver, "vm1");
   libvirt_unbinds (f, "vfio-pci");
   g_autoptr (VvChange) change = hand_over_now (f, &request, &deadline, NULL);
   fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
@@ -496,7 +497,7 @@ test_prepare_for_a_start_by_iommufd (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autoptr (Fixture) f = fixture_new ();
-    const VvHotplugRequest request = {NIC, native, V12};
+    const VvHotplugRequest request = {NIC, host_driver, V12};
     hook_has_prepared (f, VV_STATE_NOTED, cases[i].requested);
     vv_hotplug_prepare (f->s, &request);
     g_assert_cmpint (is_loaded (f, "special-vfio"), ==, cases[i].special);
@@ -514,11 +515,11 @@ test_refused_and_no_way_back (void)
   set_policy (f, "driver='mlx5_vfio_pci' fallback='none'");
   fake_driver (f->k, "mlx5_core")->probe_errno = EIO;
   libvirt_unbinds (f, "vfio-pci");
-  g_assert_null (hand_over (f, &native, DEBIAN_12, &error));
+  g_assert_null (hand_over (f, &host_driver, DEBIAN_12, &error));
   g_assert_error (error, VV_ERROR, VV_ERROR_POLICY);
   fake_assert_logged ("gate: " NIC ": mlx5_core could not be brought back: *");
   g_autoptr (VvEntry) entry = entry_of_nic (f);
-  assert_home (entry, VV_STATE_DETACHING, &native);
+  assert_home (entry, VV_STATE_DETACHING, &host_driver);
 }
 
 /* A driver that is none of VFIO's is libvirt's affair, whatever the policy says. */
@@ -529,7 +530,7 @@ test_policy_and_no_driver_of_vfio (void)
 
   set_policy (f, "driver='mlx5_vfio_pci' fallback='none'");
   libvirt_unbinds (f, "pci-stub");
-  g_autoptr (VvChange) change = must_hand_over (f, &native, DEBIAN_12);
+  g_autoptr (VvChange) change = must_hand_over (f, &host_driver, DEBIAN_12);
   assert_left (change, VV_DETACH, "mlx5_core", "libvirt wants it on pci-stub, which is no VFIO driver *");
 }
 

@@ -52,33 +52,34 @@ static const struct {
   gboolean flr;
   const char *wanted, *gets, *why;
 } detaches[] = {
-    {"9.0 with FLR", &native, DEBIAN_12, TRUE, "vfio-pci", "special-vfio",
+    {"9.0 with FLR", &host_driver, DEBIAN_12, TRUE, "vfio-pci", "special-vfio",
      "vfio_pci:*, 3 wildcards, modules.alias"},
-    {"9.0 without FLR", &native, DEBIAN_12, FALSE, "vfio-pci", "vfio-pci",
+    {"9.0 without FLR", &host_driver, DEBIAN_12, FALSE, "vfio-pci", "vfio-pci",
      "*; nothing better was tried: libvirt 9.0 resets a device that is not on vfio-pci by itself and may "
      "fail "
      "without FLR; *"},
-    {"home has an override", &native_by_name, DEBIAN_12, TRUE, "vfio-pci", "special-vfio", "*"},
+    {"home has an override", &host_driver_by_name, DEBIAN_12, TRUE, "vfio-pci", "special-vfio", "*"},
     {"no driver is home", &driverless, DEBIAN_12, TRUE, "vfio-pci", "special-vfio", "*"},
-    {"8.0 asks for vfio-pci", &native, VV_LIBVIRT_VERSION (8, 0, 0), TRUE, "vfio-pci", "special-vfio",
+    {"8.0 asks for vfio-pci", &host_driver, VV_LIBVIRT_VERSION (8, 0, 0), TRUE, "vfio-pci", "special-vfio",
      "*3 wild*"},
-    {"9.6 without FLR", &native, VV_LIBVIRT_VERSION (9, 6, 99), FALSE, "vfio-pci", "vfio-pci",
+    {"9.6 without FLR", &host_driver, VV_LIBVIRT_VERSION (9, 6, 99), FALSE, "vfio-pci", "vfio-pci",
      "*libvirt 9.6 resets*"},
-    {"9.7 asks for vfio-pci", &native, BY_NAME, FALSE, "vfio-pci", "special-vfio", "*3 wildcards*"},
-    {"9.9 too", &native, VV_LIBVIRT_VERSION (9, 9, 0), FALSE, "vfio-pci", "special-vfio", "*3 wildcards*"},
-    {"9.7 was told another driver", &native, BY_NAME, TRUE, "mlx5_vfio_pci", "mlx5_vfio_pci",
+    {"9.7 asks for vfio-pci", &host_driver, BY_NAME, FALSE, "vfio-pci", "special-vfio", "*3 wildcards*"},
+    {"9.9 too", &host_driver, VV_LIBVIRT_VERSION (9, 9, 0), FALSE, "vfio-pci", "special-vfio",
+     "*3 wildcards*"},
+    {"9.7 was told another driver", &host_driver, BY_NAME, TRUE, "mlx5_vfio_pci", "mlx5_vfio_pci",
      "*5 wildcards*; nothing better was tried: libvirt 9.7 was told to take mlx5_vfio_pci"},
-    {"10.0 takes vfio-pci", &native, BY_ITSELF, TRUE, "vfio-pci", "vfio-pci",
+    {"10.0 takes vfio-pci", &host_driver, BY_ITSELF, TRUE, "vfio-pci", "vfio-pci",
      "*; nothing better was tried: libvirt 10.0 chooses by itself, or was told"},
-    {"11.3 takes vfio-pci", &native, VV_LIBVIRT_VERSION (11, 3, 0), TRUE, "vfio-pci", "vfio-pci",
+    {"11.3 takes vfio-pci", &host_driver, VV_LIBVIRT_VERSION (11, 3, 0), TRUE, "vfio-pci", "vfio-pci",
      "*libvirt 11.3 *"},
-    {"10.0 takes a variant driver", &native, BY_ITSELF, FALSE, "mlx5_vfio_pci", "mlx5_vfio_pci",
+    {"10.0 takes a variant driver", &host_driver, BY_ITSELF, FALSE, "mlx5_vfio_pci", "mlx5_vfio_pci",
      "*5 wildcards*"},
-    {"10.0 takes the best", &native, BY_ITSELF, FALSE, "special-vfio", "special-vfio",
+    {"10.0 takes the best", &host_driver, BY_ITSELF, FALSE, "special-vfio", "special-vfio",
      "vfio_pci:*, 3 wildcards, *s"},
-    {"which one is not known", &native, 0, TRUE, "vfio-pci", "vfio-pci",
+    {"which one is not known", &host_driver, 0, TRUE, "vfio-pci", "vfio-pci",
      "*; nothing better was tried: which libvirt asked could not be told, so its choice stands"},
-    {"not known, a variant driver", &native, 0, TRUE, "mlx5_vfio_pci", "mlx5_vfio_pci",
+    {"not known, a variant driver", &host_driver, 0, TRUE, "mlx5_vfio_pci", "mlx5_vfio_pci",
      "*could not be told*"},
 };
 
@@ -120,7 +121,7 @@ test_its_own_choice_fails (void)
     chosen->no_vfio_dev = failures[i].no_vfio_dev;
     fake_register (f->k, "mlx5_vfio_pci");
     libvirt_unbinds (f, "mlx5_vfio_pci");
-    g_autoptr (VvChange) change = must_hand_over (f, &native, BY_ITSELF);
+    g_autoptr (VvChange) change = must_hand_over (f, &host_driver, BY_ITSELF);
     assert_change (change, VV_DETACH, "mlx5_core", "vfio-pci", "*");
     g_assert_cmpuint (change->attempts->len, ==, 1);
     g_assert_cmpstr (((VvAttempt *)change->attempts->pdata[0])->step, ==, failures[i].step);
@@ -138,7 +139,7 @@ test_its_own_choice_is_blacklisted (void)
   g_assert_true (vv_context_reload (f->s, NULL));
   fake_register (f->k, "mlx5_vfio_pci");
   libvirt_unbinds (f, "mlx5_vfio_pci");
-  g_autoptr (VvChange) change = must_hand_over (f, &native, BY_ITSELF);
+  g_autoptr (VvChange) change = must_hand_over (f, &host_driver, BY_ITSELF);
   assert_change (change, VV_DETACH, "mlx5_core", "mlx5_vfio_pci", "asked for by name*");
 }
 
@@ -152,10 +153,10 @@ test_no_driver_of_vfio (void)
     fake_add_driver (f->k, "pci-stub", "pci_stub", NULL, FALSE);
     fake_register (f->k, "pci-stub");
     libvirt_unbinds (f, "pci-stub");
-    g_autoptr (VvChange) change = must_hand_over (f, &native, versions[i]);
+    g_autoptr (VvChange) change = must_hand_over (f, &host_driver, versions[i]);
     assert_left (change, VV_DETACH, "mlx5_core", "libvirt wants it on pci-stub, which is no VFIO driver *");
     g_autoptr (VvEntry) entry = entry_of_nic (f);
-    assert_home (entry, VV_STATE_NOTED, &native);
+    assert_home (entry, VV_STATE_NOTED, &host_driver);
     fake_probe (f->k, NIC);
     fake_assert_device (f->k, NIC, "pci-stub", "pci-stub");
   }
@@ -203,13 +204,13 @@ test_next_candidate (void)
     g_autoptr (Fixture) f = fixture_with_flr ();
     libvirt_unbinds (f, "vfio-pci");
     make_fail (f, i);
-    g_autoptr (VvChange) change = must_hand_over (f, &native, DEBIAN_12);
+    g_autoptr (VvChange) change = must_hand_over (f, &host_driver, DEBIAN_12);
     assert_change (change, VV_DETACH, "mlx5_core", "mlx5_vfio_pci", "*, 5 wildcards, modules.alias");
     g_assert_cmpuint (change->attempts->len, ==, 1);
     g_assert_cmpstr (((VvAttempt *)change->attempts->pdata[0])->step, ==, failures[i].step);
     fake_assert_device (f->k, NIC, "mlx5_vfio_pci", "mlx5_vfio_pci");
     g_autoptr (VvEntry) entry = entry_of_nic (f);
-    assert_home (entry, VV_STATE_DETACHED, &native);
+    assert_home (entry, VV_STATE_DETACHED, &host_driver);
     g_assert_cmpstr (entry->vfio_driver, ==, "mlx5_vfio_pci");
   }
 }
@@ -222,13 +223,13 @@ test_all_fail (void)
 
   fail_all_vfio (f, EINVAL);
   libvirt_unbinds (f, "vfio-pci");
-  g_assert_null (hand_over (f, &native, DEBIAN_12, &error));
+  g_assert_null (hand_over (f, &host_driver, DEBIAN_12, &error));
   fake_assert_error (error, VV_ERROR_FAILED,
                      NIC ": no VFIO driver could be bound, it is back on no driver: special_vfio_pci failed "
                          "at bind (*); mlx5_vfio_pci failed at bind (*); vfio_pci failed at bind (*)");
   fake_assert_device (f->k, NIC, NULL, "vfio-pci"); /* libvirt's own way is open */
   g_autoptr (VvEntry) entry = entry_of_nic (f);
-  assert_home (entry, VV_STATE_NOTED, &native);
+  assert_home (entry, VV_STATE_NOTED, &host_driver);
 }
 
 static void
@@ -240,7 +241,7 @@ test_journal_is_full (void)
   libvirt_unbinds (f, "vfio-pci");
   g_autofree char *before = fake_snapshot (f->k);
   f->k->journal_full = TRUE;
-  g_assert_null (hand_over (f, &native, DEBIAN_12, &error));
+  g_assert_null (hand_over (f, &host_driver, DEBIAN_12, &error));
   fake_assert_error (error, VV_ERROR_FAILED, "*: write: No space left on device");
   fake_assert_unchanged (f->k, before);
 }
@@ -256,10 +257,10 @@ test_stale_entry_is_dropped (void)
     VvState state;
     const VvDriverState *home;
   } stale[] = {
-      {"it is said to be away", VV_STATE_DETACHED, &native},
-      {"a reattach that was cut off is done", VV_STATE_REATTACHING, &native},
-      {"a detach that was cut off never was", VV_STATE_DETACHING, &native},
-      {"its home was another", VV_STATE_NOTED, &native_by_name},
+      {"it is said to be away", VV_STATE_DETACHED, &host_driver},
+      {"a reattach that was cut off is done", VV_STATE_REATTACHING, &host_driver},
+      {"a detach that was cut off never was", VV_STATE_DETACHING, &host_driver},
+      {"its home was another", VV_STATE_NOTED, &host_driver_by_name},
       {"its home was not known", VV_STATE_DETACHED, NULL},
   };
 
@@ -268,9 +269,9 @@ test_stale_entry_is_dropped (void)
     g_autoptr (Fixture) f = fixture_with_flr ();
     write_entry (f, stale[i].state, stale[i].home, "former");
     libvirt_unbinds (f, "vfio-pci");
-    g_autoptr (VvChange) change = must_hand_over (f, &native, DEBIAN_12);
+    g_autoptr (VvChange) change = must_hand_over (f, &host_driver, DEBIAN_12);
     g_autoptr (VvEntry) entry = entry_of_nic (f);
-    assert_home (entry, VV_STATE_DETACHED, &native);
+    assert_home (entry, VV_STATE_DETACHED, &host_driver);
     g_assert_null (entry->domain);
   }
 }
@@ -280,11 +281,11 @@ test_noted_entry_keeps_its_domain (void)
 {
   g_autoptr (Fixture) f = fixture_with_flr ();
 
-  write_entry (f, VV_STATE_NOTED, &native, "guest");
+  write_entry (f, VV_STATE_NOTED, &host_driver, "guest");
   libvirt_unbinds (f, "vfio-pci");
-  g_autoptr (VvChange) change = must_hand_over (f, &native, DEBIAN_12);
+  g_autoptr (VvChange) change = must_hand_over (f, &host_driver, DEBIAN_12);
   g_autoptr (VvEntry) entry = entry_of_nic (f);
-  assert_home (entry, VV_STATE_DETACHED, &native);
+  assert_home (entry, VV_STATE_DETACHED, &host_driver);
   g_assert_cmpstr (entry->domain, ==, "guest");
   g_assert_cmpstr (entry->domain_uuid, ==, "6695eb01");
 }
@@ -307,11 +308,11 @@ test_was_on_vfio_and_an_entry_says (void)
 {
   g_autoptr (Fixture) f = fixture_with_flr ();
 
-  write_entry (f, VV_STATE_DETACHED, &native_by_name, NULL);
+  write_entry (f, VV_STATE_DETACHED, &host_driver_by_name, NULL);
   libvirt_unbinds (f, "vfio-pci");
   g_autoptr (VvChange) change = must_hand_over (f, &generic, DEBIAN_12);
   g_autoptr (VvEntry) entry = entry_of_nic (f);
-  assert_home (entry, VV_STATE_DETACHED, &native_by_name);
+  assert_home (entry, VV_STATE_DETACHED, &host_driver_by_name);
 }
 
 /* Recovery would have the device go elsewhere than libvirt. */
@@ -323,12 +324,12 @@ test_cut_off_entry_is_not_recovered (void)
   for (gsize i = 0; i < G_N_ELEMENTS (states); i++) {
     g_autoptr (Fixture) f = fixture_with_flr ();
     fake_register (f->k, variant.driver);
-    write_entry (f, states[i], &native, NULL);
+    write_entry (f, states[i], &host_driver, NULL);
     libvirt_unbinds (f, "vfio-pci");
     g_autoptr (VvChange) change = must_hand_over (f, &variant, DEBIAN_12);
     assert_change (change, VV_DETACH, "special-vfio", "special-vfio", "*");
     g_autoptr (VvEntry) entry = entry_of_nic (f);
-    assert_home (entry, VV_STATE_DETACHED, &native);
+    assert_home (entry, VV_STATE_DETACHED, &host_driver);
   }
 }
 
@@ -343,9 +344,9 @@ test_foreign_entry_is_dropped (void)
   foreign->host.driver = g_strdup ("nvme");
   g_assert_true (vv_state_store_save (f->s->store, foreign, NULL));
   libvirt_unbinds (f, "vfio-pci");
-  g_autoptr (VvChange) change = must_hand_over (f, &native, DEBIAN_12);
+  g_autoptr (VvChange) change = must_hand_over (f, &host_driver, DEBIAN_12);
   g_autoptr (VvEntry) entry = entry_of_nic (f);
-  assert_home (entry, VV_STATE_DETACHED, &native);
+  assert_home (entry, VV_STATE_DETACHED, &host_driver);
 }
 
 /* --- reattach --- */
@@ -374,16 +375,16 @@ test_exactly_home (void)
     guint libvirt;
     gboolean not_loaded, held;
   } cases[] = {
-      {"a driver", &native, DEBIAN_12, FALSE, FALSE},
-      {"by its name", &native_by_name, DEBIAN_12, FALSE, FALSE},
+      {"a driver", &host_driver, DEBIAN_12, FALSE, FALSE},
+      {"by its name", &host_driver_by_name, DEBIAN_12, FALSE, FALSE},
       {"by another name", &named_otherwise, DEBIAN_12, FALSE, FALSE},
       {"no driver", &driverless, DEBIAN_12, FALSE, FALSE},
       {"no driver, and waiting for one", &waiting, DEBIAN_12, FALSE, FALSE},
-      {"which libvirt is not known", &native_by_name, 0, FALSE, FALSE},
-      {"9.7", &native_by_name, BY_NAME, FALSE, FALSE},
-      {"10.0", &native_by_name, BY_ITSELF, FALSE, FALSE},
-      {"its module is not loaded", &native, DEBIAN_12, TRUE, FALSE},
-      {"by virsh nodedev-reattach, though it was bound by hand", &native, DEBIAN_12, FALSE, TRUE},
+      {"which libvirt is not known", &host_driver_by_name, 0, FALSE, FALSE},
+      {"9.7", &host_driver_by_name, BY_NAME, FALSE, FALSE},
+      {"10.0", &host_driver_by_name, BY_ITSELF, FALSE, FALSE},
+      {"its module is not loaded", &host_driver, DEBIAN_12, TRUE, FALSE},
+      {"by virsh nodedev-reattach, though it was bound by hand", &host_driver, DEBIAN_12, FALSE, TRUE},
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
@@ -404,7 +405,7 @@ test_exactly_home (void)
 static void
 test_held_for_a_domain (void)
 {
-  g_autoptr (Fixture) f = fixture_on_its_way_home (&native);
+  g_autoptr (Fixture) f = fixture_on_its_way_home (&host_driver);
   g_autoptr (VvEntry) entry = entry_of_nic (f);
 
   entry->held = TRUE;
@@ -465,7 +466,7 @@ test_home_cannot_be_reached (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_test_message ("%s", cases[i].says);
-    g_autoptr (Fixture) f = fixture_on_its_way_home (&native_by_name);
+    g_autoptr (Fixture) f = fixture_on_its_way_home (&host_driver_by_name);
     g_autoptr (GError) error = NULL;
     FakeDriver *d = fake_driver (f->k, "mlx5_core");
     d->load_errno = cases[i].load_errno;
@@ -479,7 +480,7 @@ test_home_cannot_be_reached (void)
                        "entry is kept: *");
     fake_assert_device (f->k, NIC, NULL, NULL); /* libvirt's own way is open */
     g_autoptr (VvEntry) entry = entry_of_nic (f);
-    assert_home (entry, VV_STATE_DETACHED, &native_by_name);
+    assert_home (entry, VV_STATE_DETACHED, &host_driver_by_name);
   }
 }
 
@@ -496,7 +497,7 @@ test_bound_already (void)
   g_assert_false (back->changed);
   fake_assert_unchanged (f->k, before);
   set_override (f, "vfio-pci\n");
-  g_autoptr (VvChange) away = must_hand_over (f, &native, DEBIAN_12);
+  g_autoptr (VvChange) away = must_hand_over (f, &host_driver, DEBIAN_12);
   assert_change (away, VV_DETACH, "mlx5_core", "mlx5_core", "it is on mlx5_core already");
   assert_no_entry (f);
 }
@@ -508,7 +509,7 @@ test_vanished (void)
   g_autoptr (GError) error = NULL;
 
   fake_remove_device (f->k, NIC);
-  g_assert_null (hand_over (f, &native, DEBIAN_12, &error));
+  g_assert_null (hand_over (f, &host_driver, DEBIAN_12, &error));
   fake_assert_error (error, VV_ERROR_NO_DEVICE, NIC ": no such PCI device*");
   assert_no_entry (f);
 }
@@ -522,7 +523,7 @@ test_damaged_entry (void)
   fake_write (f->k, ENTRY, "garbage");
   libvirt_unbinds (f, "vfio-pci");
   g_autofree char *before = fake_snapshot (f->k);
-  g_assert_null (hand_over (f, &native, DEBIAN_12, &error));
+  g_assert_null (hand_over (f, &host_driver, DEBIAN_12, &error));
   fake_assert_error (error, VV_ERROR_FAILED, "*is not readable as a state file*");
   fake_assert_unchanged (f->k, before);
 }
@@ -533,7 +534,7 @@ test_locked (void)
   g_autoptr (Fixture) f = fixture_with_flr ();
   g_autoptr (GError) error = NULL;
   g_autoptr (VvLock) lock = vv_state_store_lock (f->s->store, NIC, 0, NULL);
-  const VvHotplugRequest request = {NIC, native, DEBIAN_12};
+  const VvHotplugRequest request = {NIC, host_driver, DEBIAN_12};
   gint64 until = g_get_monotonic_time () + 50 * G_TIME_SPAN_MILLISECOND;
 
   libvirt_unbinds (f, "vfio-pci");
@@ -550,7 +551,7 @@ test_deadline_is_past (void)
 {
   g_autoptr (Fixture) f = fixture_with_flr ();
   g_autoptr (GError) error = NULL;
-  const VvHotplugRequest request = {NIC, native, DEBIAN_12};
+  const VvHotplugRequest request = {NIC, host_driver, DEBIAN_12};
 
   libvirt_unbinds (f, "vfio-pci");
   g_autoptr (VvChange) change =
@@ -561,7 +562,7 @@ test_deadline_is_past (void)
                                "mlx5_vfio_pci failed at deadline (*)");
   fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
   g_autoptr (VvEntry) entry = entry_of_nic (f);
-  assert_home (entry, VV_STATE_DETACHED, &native);
+  assert_home (entry, VV_STATE_DETACHED, &host_driver);
 }
 
 /* --- what whoever waits is told --- */
@@ -609,7 +610,7 @@ test_told (void)
     if (cases[i].all_fail)
       fail_all_vfio (f, EINVAL);
     libvirt_unbinds (f, cases[i].wanted);
-    assert_told (f, &native, cases[i].wanted, cases[i].expected);
+    assert_told (f, &host_driver, cases[i].wanted, cases[i].expected);
   }
 }
 
@@ -623,14 +624,14 @@ test_told_of_failures (void)
     g_autoptr (Fixture) f = fixture_with_flr ();
     libvirt_unbinds (f, "vfio-pci");
     make_fail (f, i);
-    assert_told (f, &native, "vfio-pci", failures[i].failing_write ? "TUT" : expected[i]);
+    assert_told (f, &host_driver, "vfio-pci", failures[i].failing_write ? "TUT" : expected[i]);
   }
 }
 
 static void
 test_told_of_the_way_home (void)
 {
-  g_autoptr (Fixture) f = fixture_on_its_way_home (&native_by_name);
+  g_autoptr (Fixture) f = fixture_on_its_way_home (&host_driver_by_name);
 
   assert_told (f, &variant, NULL, "T");
 }
@@ -657,11 +658,11 @@ test_stand_back (void)
     g_autoptr (Fixture) f = fixture_new ();
     fake_register (f->k, "special-vfio");
     put_on (f, cases[i].driver, cases[i].override ? cases[i].override : "(null)");
-    write_entry (f, cases[i].state, &native, NULL);
+    write_entry (f, cases[i].state, &host_driver, NULL);
     vv_binding_stand_back (f->s, NIC);
     fake_assert_device (f->k, NIC, cases[i].driver, cases[i].becomes);
     g_autoptr (VvEntry) entry = entry_of_nic (f);
-    assert_home (entry, cases[i].state, &native);
+    assert_home (entry, cases[i].state, &host_driver);
   }
 }
 
@@ -706,17 +707,17 @@ test_rescue (void)
     const VvDriverState *after;
     gboolean stays; /* the entry */
   } cases[] = {
-      {"a detach, before the unbind", &native, NULL, "vfio-pci", FALSE, FALSE, &native, FALSE},
-      {"a detach, after the unbind", &native, NULL, "vfio-pci", TRUE, FALSE, &native, FALSE},
-      {"an override of the administrator's", &native_by_name, NULL, "vfio-pci", TRUE, FALSE, &native_by_name,
-       FALSE},
+      {"a detach, before the unbind", &host_driver, NULL, "vfio-pci", FALSE, FALSE, &host_driver, FALSE},
+      {"a detach, after the unbind", &host_driver, NULL, "vfio-pci", TRUE, FALSE, &host_driver, FALSE},
+      {"an override of the administrator's", &host_driver_by_name, NULL, "vfio-pci", TRUE, FALSE,
+       &host_driver_by_name, FALSE},
       {"a device without driver", &driverless, NULL, "vfio-pci", TRUE, FALSE, &driverless, FALSE},
-      {"on the way home, before the unbind", &variant, &native_by_name, NULL, FALSE, FALSE, &native_by_name,
-       FALSE},
-      {"on the way home, after the unbind", &variant, &native_by_name, NULL, TRUE, FALSE, &native_by_name,
-       FALSE},
-      {"on the way home, which nobody knows", &generic, NULL, NULL, TRUE, FALSE, &native, FALSE},
-      {"detached by hand", &variant, &native, NULL, TRUE, TRUE, &variant, TRUE},
+      {"on the way home, before the unbind", &variant, &host_driver_by_name, NULL, FALSE, FALSE,
+       &host_driver_by_name, FALSE},
+      {"on the way home, after the unbind", &variant, &host_driver_by_name, NULL, TRUE, FALSE,
+       &host_driver_by_name, FALSE},
+      {"on the way home, which nobody knows", &generic, NULL, NULL, TRUE, FALSE, &host_driver, FALSE},
+      {"detached by hand", &variant, &host_driver, NULL, TRUE, TRUE, &variant, TRUE},
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
@@ -748,7 +749,10 @@ test_nothing_to_rescue (void)
 {
   static const struct {
     const VvDriverState *before, *now;
-  } cases[] = {{&native, &native}, {&native, &variant}, {&variant, &native}, {&driverless, &driverless}};
+  } cases[] = {{&host_driver, &host_driver},
+               {&host_driver, &variant},
+               {&variant, &host_driver},
+               {&driverless, &driverless}};
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autoptr (Fixture) f = fixture_new ();

@@ -45,7 +45,7 @@ def list_shows_the_columns_asked_for():
         host.write(host.device("driver_override"), "vfio-pci\n")
         equal(host.look("list", "-n", "-o", "OVERRIDE", NIC).stdout.strip(), "vfio-pci")
         for columns in ("DEVICE,", "DEVICE,WEIGHT"):
-            exits(host.look("list", "--output", columns), 2, "is no column; there are DEVICE,NAME,NATIVE")
+            exits(host.look("list", "--output", columns), 2, "is no column; there are DEVICE,NAME,HOST")
         exits(host.look("list", "--output", ""), 2, "no column is named")
         exits(host.look("list", "--output", "DEVICE", "--json"), 2, "--json or --output, not both")
 

@@ -117,9 +117,9 @@ test_journal (void)
   g_autofree char *text = text_of (f, NULL, VV_METRICS_OPENMETRICS);
   g_assert_nonnull (strstr (
       text,
-      "\nvfio_variant_devices_detached{driver=\"special-vfio\",native_driver=\"mlx5_core\",in_use=\"true\"} 2"
-      "\nvfio_variant_devices_detached{driver=\"special-vfio\",native_driver=\"none\",in_use=\"false\"} 1"
-      "\nvfio_variant_devices_detached{driver=\"unknown\",native_driver=\"unknown\",in_use=\"false\"} 1\n#"));
+      "\nvfio_variant_devices_detached{driver=\"special-vfio\",host_driver=\"mlx5_core\",in_use=\"true\"} 2"
+      "\nvfio_variant_devices_detached{driver=\"special-vfio\",host_driver=\"none\",in_use=\"false\"} 1"
+      "\nvfio_variant_devices_detached{driver=\"unknown\",host_driver=\"unknown\",in_use=\"false\"} 1\n#"));
   assert_line (text, "vfio_variant_state_files{state=\"detached\"} 3");
   assert_line (text, "vfio_variant_state_files{state=\"noted\"} 1");
   assert_line (text, "vfio_variant_state_files{state=\"detaching\"} 0");

@@ -119,7 +119,7 @@ def probe_of_the_generic_driver():
                       "pre_copy": False, "dma_logging": False, "iommu_logging": None, "error": None})
 
 
-def probe_of_a_native_driver_exits_4():
+def probe_of_a_host_driver_exits_4():
     needs_namespace()
     with Host() as host:
         exits(host.inside(COMMAND, "probe", NIC), 4, f"{NIC} is on mlx5_core", f"vfio-variant bind {NIC}")
@@ -271,7 +271,7 @@ def bind_of_what_cannot_migrate_exits_4():
 TESTS = [
     bind_of_what_is_bound, bind_dry_run_prints_a_script, bind_that_fails_exits_1, bind_of_many_at_once,
     bind_of_what_the_host_uses_exits_4, bind_without_an_iommu_exits_4, restore_respects_domains,
-    probe_of_the_generic_driver, probe_of_a_native_driver_exits_4, probe_respects_domains,
+    probe_of_the_generic_driver, probe_of_a_host_driver_exits_4, probe_respects_domains,
     probe_that_cannot_ask_exits_1, bind_goes_by_host_use, bind_with_a_driver_gets_past_the_policy,
     bind_at_boot_goes_by_the_policy, bind_at_boot_is_asked_for_in_vain, bind_at_boot_passes_over_what_is_done,
     restore_at_boot_knows_what_was_bound_by_hand, entries_go_with_their_devices, bind_under_a_broken_policy,

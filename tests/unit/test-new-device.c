@@ -61,7 +61,7 @@ must_reattach (const Fixture *f, const char *driver)
 /* --- whoever else was there --- */
 
 static void
-test_native_driver_at_every_moment (void)
+test_host_driver_at_every_moment (void)
 {
   for (guint step = 1; step <= HAND_STEPS; step++) {
     g_autoptr (Fixture) f = new_device_new ("1\n");
@@ -83,7 +83,7 @@ test_kernel_binds_by_the_override (void)
 }
 
 static void
-test_native_driver_that_lets_go (void)
+test_host_driver_that_lets_go (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
 
@@ -103,7 +103,7 @@ register_later (gpointer k)
 
 /* Its module is being loaded: it has the device already, and no files yet. */
 static void
-test_native_driver_that_is_being_loaded (void)
+test_host_driver_that_is_being_loaded (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
 
@@ -117,7 +117,7 @@ test_native_driver_that_is_being_loaded (void)
 
 /* One that cannot be unbound by hand (suppress_bind_attrs) is not waited for. */
 static void
-test_native_driver_without_files (void)
+test_host_driver_without_files (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
   g_autoptr (GError) error = NULL;
@@ -210,9 +210,9 @@ test_failure_leaves_it_to_the_kernel (void)
   }
 }
 
-/* The native driver had it for a moment, and gets it back. */
+/* The host driver had it for a moment, and gets it back. */
 static void
-test_failure_after_the_native_driver_had_it (void)
+test_failure_after_the_host_driver_had_it (void)
 {
   g_autoptr (Fixture) f = new_device_new ("1\n");
 
@@ -303,12 +303,11 @@ int
 main (int argc, char **argv)
 {
   fake_test_init (&argc, &argv);
-  g_test_add_func ("/new-device/others/native-driver-at-every-moment", test_native_driver_at_every_moment);
+  g_test_add_func ("/new-device/others/host-driver-at-every-moment", test_host_driver_at_every_moment);
   g_test_add_func ("/new-device/others/kernel-binds-by-the-override", test_kernel_binds_by_the_override);
-  g_test_add_func ("/new-device/others/native-driver-lets-go", test_native_driver_that_lets_go);
-  g_test_add_func ("/new-device/others/native-driver-is-being-loaded",
-                   test_native_driver_that_is_being_loaded);
-  g_test_add_func ("/new-device/others/native-driver-without-files", test_native_driver_without_files);
+  g_test_add_func ("/new-device/others/host-driver-lets-go", test_host_driver_that_lets_go);
+  g_test_add_func ("/new-device/others/host-driver-is-being-loaded", test_host_driver_that_is_being_loaded);
+  g_test_add_func ("/new-device/others/host-driver-without-files", test_host_driver_without_files);
   g_test_add_func ("/new-device/others/kernel-is-not-ready", test_kernel_that_is_not_ready);
   g_test_add_func ("/new-device/others/only-a-new-device-is-tried-again",
                    test_only_a_new_device_is_tried_again);
@@ -316,8 +315,8 @@ main (int argc, char **argv)
   g_test_add_func ("/new-device/home/left-alone", test_home_of_what_is_left_alone_is_no_driver);
   g_test_add_func ("/new-device/home/override", test_home_with_an_override_is_that);
   g_test_add_func ("/new-device/home/failure", test_failure_leaves_it_to_the_kernel);
-  g_test_add_func ("/new-device/home/failure-after-the-native-driver",
-                   test_failure_after_the_native_driver_had_it);
+  g_test_add_func ("/new-device/home/failure-after-the-host-driver",
+                   test_failure_after_the_host_driver_had_it);
   g_test_add_func ("/new-device/home/refusal", test_refusal_leaves_it_to_the_kernel);
   g_test_add_func ("/new-device/wait/shown", test_waits_until_it_is_shown);
   g_test_add_func ("/new-device/wait/there", test_does_not_wait_for_what_there_is);

@@ -20,7 +20,7 @@
 /* What each of them takes; no sum of a few of them is another's. */
 enum { STEP = 1, OPEN = 100, SELECT = 10000, SCRIPT = 1000000 };
 
-static const VvDriverState native = ON ("mlx5_core", "mlx5_core", NULL);
+static const VvDriverState host_driver = ON ("mlx5_core", "mlx5_core", NULL);
 static const FakeKernel *kernel; /* each of its steps takes time */
 static gint64 passed;
 
@@ -169,7 +169,7 @@ test_there_and_back (void)
   g_autoptr (Fixture) f = ticking_fixture ();
   VvPhaseTimer timer;
 
-  g_assert_true (hand_over (f, &native, "vfio-pci\n", &timer));
+  g_assert_true (hand_over (f, &host_driver, "vfio-pci\n", &timer));
   fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
   assert_phases (&timer, &to_vfio);
   g_assert_true (hand_over (f, &variant, "(null)\n", &timer));
@@ -190,7 +190,7 @@ test_all_fail (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (drivers); i++)
     fake_driver (f->k, drivers[i])->probe_errno = EIO;
-  g_assert_false (hand_over (f, &native, "vfio-pci\n", &timer));
+  g_assert_false (hand_over (f, &host_driver, "vfio-pci\n", &timer));
   fake_assert_device (f->k, NIC, NULL, "vfio-pci");
   assert_phases (&timer, &expected);
 }

@@ -35,13 +35,13 @@ GOOD = [
     "<device class='0x02' fallback='generic'/>",
     "<device class='0x0200' fallback='none'/>",
     "<device class='0x020000' migratable='ignore'/>",
-    "<device native-driver='mlx5*' migratable='prefer'/>",
+    "<device host-driver='mlx5*' migratable='prefer'/>",
     "<device modalias='pci:v000015B3d*sv*sd*bc02sc00i*' migratable='require'/>",
     "<device iommu-group='0' unmanaged='ignore'/>",
     "<device iommu-group='41' unmanaged='manage'/>",
     "<device vendor='0x8086' host-use='refuse'/>",
     "<device vendor='0x8086' at-boot='yes'/>",
-    "<device native-driver='mlx5*' at-boot='no'/>",
+    "<device host-driver='mlx5*' at-boot='no'/>",
     "<default host-use='warn'/>",
     "<default driver='&#10; auto  '/><default driver='a\n b'/>",
     "<gate/>",
@@ -52,7 +52,7 @@ GOOD = [
 ]
 
 TERMS = "driver, fallback, migratable, unmanaged, host-use"
-MATCHES = ("address, vendor, product, subsystem-vendor, subsystem-product, class, physical-function, native-driver, "
+MATCHES = ("address, vendor, product, subsystem-vendor, subsystem-product, class, physical-function, host-driver, "
            "modalias, iommu-group")
 DRIVERS = "driver is 'auto', or up to 32 names of drivers or modules, 'generic' among them"
 ADDRESSES = "is an address or a glob of addresses, like 0000:3b:00.1 or 3b:00.*"
@@ -97,7 +97,7 @@ BAD = [
     ("<default/>", "2: <default> wants nothing: it needs one of driver, fallback, migratable, unmanaged, host-use",
      CHECK),
     # what has just appeared is on no driver
-    ("<device native-driver='mlx5*' at-boot='yes'/>", "2: at-boot='yes' does not go together with native-driver: a "
+    ("<device host-driver='mlx5*' at-boot='yes'/>", "2: at-boot='yes' does not go together with host-driver: a "
      "device that has just appeared is on no driver yet; say which by other attributes", CHECK),
     # at most one
     ("<gate/>\n<hooks/><gate/>", "3: <gate> can be there only once", SCHEMA),
@@ -134,8 +134,8 @@ BAD = [
     bad_attribute("device", "address", "3b:00.[0", "address " + ADDRESSES, CHECK),
     bad_attribute("device", "address", "pci_0000_3b_00_1", "address " + ADDRESSES),
     bad_attribute("device", "physical-function", "eth0", "physical-function " + ADDRESSES),
-    bad_attribute("device", "native-driver", "mlx5 core", "native-driver is a driver's name or a glob of names"),
-    bad_attribute("device", "native-driver", "mlx5[", "native-driver is a driver's name or a glob of names", CHECK),
+    bad_attribute("device", "host-driver", "mlx5 core", "host-driver is a driver's name or a glob of names"),
+    bad_attribute("device", "host-driver", "mlx5[", "host-driver is a driver's name or a glob of names", CHECK),
     bad_attribute("device", "modalias", "vfio_pci:v*", "modalias is a glob like pci:v000015B3d*"),
     bad_attribute("device", "modalias", "pci:v* d*", "modalias is a glob like pci:v000015B3d*"),
     bad_attribute("device", "modalias", "pci:" + "v" * 300, "modalias is a glob like pci:v000015B3d*", CHECK),
@@ -385,7 +385,7 @@ VALUES += [before + value + behind for value in (
     for before, behind in ((" ", ""), ("", " "), ("\t", ""), ("", "\n"), ("\n", "\r"), ("\u00a0", ""), ("\x7f", ""), ("", "\x7f"))]
 
 ATTRIBUTES = {
-    "device": "address vendor product subsystem-vendor subsystem-product class physical-function native-driver modalias "
+    "device": "address vendor product subsystem-vendor subsystem-product class physical-function host-driver modalias "
               "iommu-group driver fallback migratable unmanaged host-use at-boot",
     "default": "driver fallback migratable unmanaged host-use", "gate": "enabled deadline", "serve": "executable",
     "hooks": "time-limit", "hostdev": "alias address driver fallback migratable",
@@ -428,8 +428,8 @@ WISH_CHILDREN = [
 # What the schemas cannot say, or not well; nothing else may be refused that they take
 STRICTER = [
     r"<device> does not say which", r"<(device|default|hostdev)> wants nothing", r"at-boot='yes' does not go together",
-    r"<\w+ (address|physical-function)='", r"<device native-driver='.*[][]", r"<device modalias='.*[][]",
-    r"<device (native-driver|modalias)='.{60}", r"<device iommu-group='\d{10}'", r"<\w+ driver='(.{60}|a( a){31})",
+    r"<\w+ (address|physical-function)='", r"<device host-driver='.*[][]", r"<device modalias='.*[][]",
+    r"<device (host-driver|modalias)='.{60}", r"<device iommu-group='\d{10}'", r"<\w+ driver='(.{60}|a( a){31})",
     r"<hostdev alias='.{60}",
 ]
 

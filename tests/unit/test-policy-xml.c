@@ -44,7 +44,7 @@ test_rule (void)
 {
   g_autoptr (VvPolicy) policy = read_text (POLICY (
       "<device address='3B:00.*' vendor='0x15B3' product='0x101e' subsystem-vendor='0x15b3'\n"
-      "  subsystem-product='0x0058' class='0x0200' physical-function='0000:3b:00.0' native-driver='mlx5*'\n"
+      "  subsystem-product='0x0058' class='0x0200' physical-function='0000:3b:00.0' host-driver='mlx5*'\n"
       "  modalias='pci:v000015B3d*' iommu-group='41' driver=' mlx5_vfio_pci \n generic' fallback='none'\n"
       "  migratable='require' unmanaged='manage' host-use='refuse' at-boot='no'/>"));
 
@@ -54,7 +54,7 @@ test_rule (void)
   g_assert_cmpuint (r->line, ==, 2);
   g_assert_cmpstr (r->address, ==, "0000:3b:00.*");
   g_assert_cmpstr (r->physical_function, ==, "0000:3b:00.0");
-  g_assert_cmpstr (r->native_driver, ==, "mlx5*");
+  g_assert_cmpstr (r->host_driver, ==, "mlx5*");
   g_assert_cmpstr (r->modalias, ==, "pci:v000015B3d*");
   g_assert_cmpstr (r->iommu_group, ==, "41");
   g_assert_cmpstr (r->class_code, ==, "0200");

@@ -134,9 +134,9 @@ static const struct {
     {"physical-function='0000:3b:00.0'", TRUE},
     {"physical-function='3b:00.*'", TRUE},
     {"physical-function='3b:00.1'", FALSE},
-    {"native-driver='mlx5_core'", TRUE},
-    {"native-driver='mlx*'", TRUE},
-    {"native-driver='e1000e'", FALSE},
+    {"host-driver='mlx5_core'", TRUE},
+    {"host-driver='mlx*'", TRUE},
+    {"host-driver='e1000e'", FALSE},
     {"modalias='pci:v000015B3d*'", TRUE},
     {"modalias='*bc02*'", TRUE},
     {"modalias='pci:v000015b3d*'", FALSE},
@@ -144,7 +144,7 @@ static const struct {
     {"iommu-group='4'", FALSE},
     {"vendor='0x15b3' class='0x02' address='3b:*'", TRUE},
     {"vendor='0x15b3' class='0x01' address='3b:*'", FALSE},
-    {"vendor='0x15b3' native-driver='e1000e'", FALSE},
+    {"vendor='0x15b3' host-driver='e1000e'", FALSE},
 };
 
 static void
@@ -164,7 +164,7 @@ static void
 test_what_is_not_known_does_not_match (void)
 {
   static const char *const rules[] = {
-      "physical-function='*'", "native-driver='*'", "iommu-group='41'", "vendor='0x15b3'", "class='0x02'",
+      "physical-function='*'", "host-driver='*'", "iommu-group='41'", "vendor='0x15b3'", "class='0x02'",
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (rules); i++) {

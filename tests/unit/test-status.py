@@ -179,7 +179,7 @@ RULES = """<vfio-variant>
 </vfio-variant>
 """
 MATCH_KEYS = ["address", "vendor", "product", "subsystem_vendor", "subsystem_product", "class", "physical_function",
-              "native_driver", "modalias", "iommu_group"]
+              "host_driver", "modalias", "iommu_group"]
 POLICY, POLICY_D = "libvirt/vfio-variant.xml", "libvirt/vfio-variant.d"
 
 
@@ -337,7 +337,7 @@ def metrics_are_openmetrics():
     equal(families["vfio_variant_attempt_failures"][2][("vfio_variant_attempt_failures_total", ("step", "bind"))], 4)
     equal(families["vfio_variant_devices_detached"],
           ("gauge", "", {("vfio_variant_devices_detached", ("driver", "mlx5_vfio_pci"), ("in_use", "true"),
-                          ("native_driver", "mlx5_core")): 1}))
+                          ("host_driver", "mlx5_core")): 1}))
     equal(families["vfio_variant_state_files"][2][("vfio_variant_state_files", ("state", "detached"))], 1)
     equal(families["vfio_variant_build"][0], "info")
     equal(families["vfio_variant_daemon_up"][2], {("vfio_variant_daemon_up",): 1})

@@ -3,7 +3,7 @@
 # needs: --igb
 #
 # Devices that the policy wants on VFIO from boot on: virtual functions appear, udev runs what our rule says, and the
-# native driver that was trying them at that very moment does not have them in the end.
+# host driver that was trying them at that very moment does not have them in the end.
 
 nvme=$(bdf 1b36:0010)
 igb=$(bdf 8086:10c9) || igb=''
@@ -201,11 +201,11 @@ scenario "at boot: igb's functions appear, $rounds times; autoprobe off" igb_app
 scenario "at boot: nvme's functions, which its driver gives up, appear $rounds times; autoprobe on" appear "$nvme" 4 1
 scenario "at boot: nvme's functions appear, $rounds times; autoprobe off" appear "$nvme" 4 0
 scenario 'at boot: what the policy does not name is left alone' others_are_left_alone
-scenario 'at boot: no driver works; autoprobe on: the native driver' none_stays_without_a_driver 1 'igbvf (null)'
+scenario 'at boot: no driver works; autoprobe on: the host driver' none_stays_without_a_driver 1 'igbvf (null)'
 scenario 'at boot: no driver works; autoprobe off: none' none_stays_without_a_driver 0 'none (null)'
 scenario 'at boot: what was given back stays back' given_back_stays_back
 scenario 'at boot: bind --at-boot' bound_by_the_command
-scenario 'at boot: restore --at-boot; autoprobe on: the native driver' restored_by_the_command 1 'igbvf (null)'
+scenario 'at boot: restore --at-boot; autoprobe on: the host driver' restored_by_the_command 1 'igbvf (null)'
 scenario 'at boot: restore --at-boot; autoprobe off: none' restored_by_the_command 0 'none (null)'
 scenario 'at boot: entries go with their devices' entries_go_with_the_devices
 need_libvirt

@@ -2,7 +2,7 @@
 # shellcheck shell=sh disable=SC2154 # measure.sh comes before
 # needs: --igb
 #
-# The same for virtual functions of a network card, which have a native driver, a MAC, and networks of libvirt's.
+# The same for virtual functions of a network card, which have a host driver, a MAC, and networks of libvirt's.
 
 igb_vf() { # igb_vf COMMAND
   make_igb_vf
@@ -42,9 +42,9 @@ interface_plugs() {
 }
 
 network_features() {
-  feature 'virsh start: SR-IOV VF with native driver' "$plain" "$variant" igb_vf starts
+  feature 'virsh start: SR-IOV VF with host driver' "$plain" "$variant" igb_vf starts
   feature 'virsh start: VF of a hostdev network' "$plain" "$variant" hostdev_network interface_starts
-  feature 'attach-device: SR-IOV VF with native driver' "$plain" "$variant" igb_vf plugs
+  feature 'attach-device: SR-IOV VF with host driver' "$plain" "$variant" igb_vf plugs
   feature 'attach-device: VF of a hostdev network' "$plain" "$variant" hostdev_network interface_plugs
 }
 

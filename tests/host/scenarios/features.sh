@@ -72,7 +72,7 @@ reload_policy() {
   wait_for 20 log_says 'were read again'
 }
 
-native_is_unloaded() {
+host_driver_is_unloaded() {
   before=$(state_of "$1")
   start_domain guest "$(hostdev_xml "$1")"
   came_to "$(qemu_vfio_driver guest)"
@@ -104,10 +104,10 @@ all_features() {
   feature 'virsh start: e1000e, no FLR' "$plain" "$variant" starts "$nic"
   feature 'virsh start: virtio-net, FLR' "$plain" "$variant" starts "$virtio_nic"
   feature 'virsh start: two variants fit, one better' "$best" test_special_vfio_pci starts "$special_nic"
-  feature 'virsh start: SR-IOV VF without native driver' "$plain" "$variant" nvme_vf starts
+  feature 'virsh start: SR-IOV VF without host driver' "$plain" "$variant" nvme_vf starts
   feature 'attach-device: e1000e, no FLR' "$plain" "$hot" plugs "$nic"
   feature 'attach-device: virtio-net, FLR' "$plain" "$variant" plugs "$virtio_nic"
-  feature 'attach-device: SR-IOV VF without native driver' "$plain" "$variant" nvme_vf plugs
+  feature 'attach-device: SR-IOV VF without host driver' "$plain" "$variant" nvme_vf plugs
   feature 'nodedev-detach, nodedev-reattach' "$plain" "$variant" node_device "$virtio_nic"
   feature "managed='no', put on the variant before" "$unmanaged" "$unmanaged" bound_before "$unmanaged_nic"
   if libvirt_chooses; then
@@ -124,7 +124,7 @@ all_features() {
   feature "start: an alias in modprobe.d, the administrator's" "$plain" test_special_vfio_pci alias_of_ones_own starts "$nic"
   feature 'start: driver_override was set before' "$override_start" "$variant" with_override e1000e starts "$nic"
   feature 'attach-device: driver_override was set before' "$override_plug" "$variant" with_override virtio-pci plugs "$virtio_nic"
-  feature 'start: the native module is unloaded meanwhile' "$plain, then none (null)" "$variant" native_is_unloaded "$nic"
+  feature 'start: the host module is unloaded meanwhile' "$plain, then none (null)" "$variant" host_driver_is_unloaded "$nic"
   feature 'policy: vfio-pci, at start' "$plain" "$generic" rule_for "driver='vfio-pci'" starts "$nic"
   feature 'policy: vfio-pci, at attach-device' "$plain" "$generic" rule_for "driver='vfio-pci'" plugs "$virtio_nic"
   feature 'policy: only what can migrate live, at start' "$plain" refused rule_for "migratable='require'" starts "$nic"

@@ -276,7 +276,7 @@ scenario 'hot plug: daemon absent: as plain libvirt' daemon_is_absent
 scenario 'hot plug: gate turned off: as plain libvirt' gate_is_turned_off
 killall_gates
 gate_scenario 'hot plug: virtio-net' hot_plugs test_vfio_pci "$virtio_nic"
-gate_scenario 'hot plug: an SR-IOV virtual function without a native driver' nvme_vf_hot_plugs
+gate_scenario 'hot plug: an SR-IOV virtual function without a host driver' nvme_vf_hot_plugs
 gate_scenario 'hot plug: without FLR it stays generic, and the log says why' no_flr_stays_generic
 gate_scenario "hot plug: the administrator's driver_override comes back" override_comes_back
 gate_scenario 'hot plug: a second device while the first is in use' second_while_first_is_in_use

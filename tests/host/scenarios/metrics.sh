@@ -30,8 +30,8 @@ duration_count() { # duration_count OPERATION: the sample with the number of dur
   echo "change_duration_seconds_count{operation=\"$1\"}"
 }
 
-detached() { # detached DRIVER NATIVE IN-USE: the sample that counts such devices
-  echo "devices_detached{driver=\"$1\",native_driver=\"$2\",in_use=\"$3\"}"
+detached() { # detached DRIVER HOST IN-USE: the sample that counts such devices
+  echo "devices_detached{driver=\"$1\",host_driver=\"$2\",in_use=\"$3\"}"
 }
 
 hook_counts() {

@@ -120,7 +120,7 @@ probe_refuses() { # probe_refuses REASON BDF: exit code 4, and nothing touched
   expect 'state afterwards' "$(state_of "$2")" "$refuse_before"
 }
 
-native_is_refused() {
+host_driver_is_refused() {
   forget_answers
   probe_refuses "is on e1000e.*vfio-variant bind $nic" "$nic"
   expect_no_state_file "$nic"
@@ -190,6 +190,6 @@ scenario 'migration: a new answer takes the place of the old' changes_its_mind
 scenario 'migration: vfio-pci cannot' generic_cannot
 scenario 'migration: several are asked at once' several_at_once
 scenario 'migration: a neighbour without a driver is no obstacle' neighbour_without_a_driver
-scenario 'migration: a device on its native driver is not asked' native_is_refused
+scenario 'migration: a device on its host driver is not asked' host_driver_is_refused
 scenario 'migration: nor one that a running guest has' guest_is_not_disturbed
 scenario 'migration: nor its neighbour in the IOMMU group' neighbour_is_not_disturbed

@@ -104,7 +104,7 @@ override_comes_back() {
   expect 'driver_override' "$(override_of "$nic")" e1000e
 }
 
-native_module_is_loaded_again() {
+host_module_is_loaded_again() {
   start_domain guest "$(hostdev_xml "$nic")"
   modprobe -r e1000e
   virsh -q destroy guest
@@ -245,7 +245,7 @@ scenario 'fallback: modprobe.d forbids the variant' install_command_forbids
 scenario 'fallback: the variant is blacklisted' variant_is_blacklisted
 scenario 'fallback: no modules.alias' modules_alias_is_missing
 scenario "restore: an administrator's driver_override" override_comes_back
-scenario 'restore: the native module was unloaded meanwhile' native_module_is_loaded_again
+scenario 'restore: the host module was unloaded meanwhile' host_module_is_loaded_again
 scenario "managed='no' is left alone" managed_no_is_left_alone
 scenario "managed='no', and bound to the variant by hand" bound_by_hand_and_unmanaged
 scenario '<driver model="vfio-pci"/> is obeyed' model_is_obeyed vfio-pci
