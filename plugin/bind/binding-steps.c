@@ -321,7 +321,7 @@ vv_binding_tell_hooks (VvBinding *b, VvOperation operation, const char *sub_oper
 /* The driver binds by its own ids, or, when it had been bound by an override that is set no more, by its
  * name. */
 static gboolean
-bind_home (VvBinding *b, const char *driver, const char *override, GError **error)
+bind_host_driver (VvBinding *b, const char *driver, const char *override, GError **error)
 {
   g_autoptr (GError) local = NULL;
 
@@ -359,7 +359,7 @@ vv_settle (VvBinding *b, const VvDriverState *state, GError **error)
                                 (b->entry && vv_same (driver, b->entry->vfio_driver)));
   VvOperation operation = to_vfio ? VV_DETACH : VV_REATTACH;
   vv_binding_tell_hooks (b, operation, "begin", driver);
-  if (!(driver ? bind_home (b, driver, state->override, error)
+  if (!(driver ? bind_host_driver (b, driver, state->override, error)
                : vv_step_override (b, state->override, error)))
     return FALSE;
   vv_binding_tell_hooks (b, operation, "end", driver);

@@ -54,7 +54,7 @@ vv_binding_note (VvBinding *b)
 }
 
 gboolean
-vv_binding_is_home (const VvBinding *b)
+vv_binding_is_restored (const VvBinding *b)
 {
   return b->entry && b->entry->host_known && vv_driver_state_equal (&b->entry->host, &b->device->now);
 }
@@ -309,7 +309,7 @@ roll_back (VvBinding *b, const VvChoice *choice, const VvDriverState *before, Vv
       return;
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
                  _ ("%s: no VFIO driver could be bound: %s; and %s could not be brought back: %s; "
-                    "the state store keeps its home: 'vfio-variant restore %s' tries again"),
+                    "the state store keeps its host driver: 'vfio-variant restore %s' tries again"),
                  device, failed, before->driver ? before->driver : _ ("the former state"), problem->message,
                  device);
     return; /* the entry stays in state detaching: the next start of anything here tries again */
@@ -475,7 +475,7 @@ reattach_unknown (VvBinding *b, const VvDriverState *before, const char **why, G
 static void
 stay_away (VvBinding *b, const VvDriverState *before, const GError *problem, GError **error)
 {
-  const char *home = b->entry->host.driver ? b->entry->host.driver : _ ("no driver");
+  const char *host_driver = b->entry->host.driver ? b->entry->host.driver : _ ("no driver");
   g_autoptr (GError) worse = NULL;
 
   if (went_away (b, "reattach", problem->message, error))
@@ -490,7 +490,7 @@ stay_away (VvBinding *b, const VvDriverState *before, const GError *problem, GEr
                _ ("%s: %s could not be brought back: %s; it is on %s now%s%s; the state file is kept: mend "
                   "the cause and run "
                   "'vfio-variant restore %s'"),
-               b->device->address, home, problem->message,
+               b->device->address, host_driver, problem->message,
                b->device->now.driver ? b->device->now.driver : _ ("no driver"), worse ? ": " : "",
                worse ? worse->message : "", b->device->address);
 }
@@ -498,21 +498,22 @@ stay_away (VvBinding *b, const VvDriverState *before, const GError *problem, GEr
 static gboolean
 reattach (VvBinding *b, const VvDriverState *before, const char **why, GError **error)
 {
-  gboolean at_home = vv_binding_is_home (b);
+  gboolean restored = vv_binding_is_restored (b);
   g_autoptr (GError) problem = NULL;
 
-  *why = at_home ? _ ("it already is at home") : _ ("as the state store says it was");
+  *why = restored ? _ ("it already is on its host driver") : _ ("as the state store says it was");
   vv_binding_assign (&b->change->wanted, b->entry->host.driver);
   b->entry->state = VV_STATE_REATTACHING;
-  if (!at_home)
+  if (!restored)
     vv_binding_save (
-        b, NULL); /* a full /run must not keep a device from its home; the old entry still names it */
+        b, NULL); /* a full /run must not keep a device from its host driver; the old entry still names it */
   if (!vv_settle (b, &b->entry->host, &problem)) {
     stay_away (b, before, problem, error);
     return FALSE;
   }
-  vv_binding_forget (b, NULL); /* what cannot be removed is found at home and dropped by the next open */
-  b->change->changed = !at_home;
+  vv_binding_forget (
+      b, NULL); /* what cannot be removed is found on its host driver and dropped by the next open */
+  b->change->changed = !restored;
   return TRUE;
 }
 

@@ -43,17 +43,17 @@ VvBinding *vv_binding_open_between (const VvContext *context, const char *addres
  * vv_binding_expect_new:
  *
  * The device has appeared just now: when it is on no driver, and has no driver_override, perhaps none had its
- * turn yet (see pci-device). Then its home is not known but chosen by the kernel, as it would have been,
- * unless the kernel is told to leave it alone: the reattach lets it choose, and so does a detach that fails.
- * A bind that the kernel is not ready for is done again when it is.
+ * turn yet (see pci-device). Then its host driver is not known but chosen by the kernel, as it would have
+ * been, unless the kernel is told to leave it alone: the reattach lets it choose, and so does a detach that
+ * fails. A bind that the kernel is not ready for is done again when it is.
  */
 void vv_binding_expect_new (VvBinding *binding);
 
 /**
  * vv_binding_note:
  *
- * Makes @binding->entry when there is none, with the present driver and driver_override as the device's home.
- * In memory: vv_binding_save() writes it.
+ * Makes @binding->entry when there is none, with the present driver and driver_override as the device's host
+ * driver. In memory: vv_binding_save() writes it.
  */
 void vv_binding_note (VvBinding *binding);
 
@@ -75,7 +75,7 @@ gboolean vv_binding_load_ahead (const VvContext *context, const VvChoice *choice
  *
  * For a device that somebody else (libvirt) is about to let the kernel probe, after a process that moved it
  * died half-way: when it still has no driver, and a driver_override that may be any candidate's, it gets the
- * generic driver's; when it was on its way home, none, so that the kernel chooses. The entry stays.
+ * generic driver's; when it was during reattach, none, so that the kernel chooses. The entry stays.
  */
 void vv_binding_stand_back (const VvContext *context, const char *address);
 
@@ -102,7 +102,7 @@ gboolean vv_binding_detach (VvBinding *binding, const VvChoice *choice, GError *
  * home cannot be reached the device goes back to the VFIO driver it came from, the entry stays and @error
  * says why.
  *
- * Returns: whether it is at home; @binding->change says what happened
+ * Returns: whether it is on its host driver; @binding->change says what happened
  */
 gboolean vv_binding_reattach (VvBinding *binding, GError **error);
 
@@ -126,9 +126,9 @@ gboolean vv_binding_undo (VvBinding *binding, const VvDriverState *before, const
 gboolean vv_binding_leave (VvBinding *binding, VvOperation operation, const char *format, ...)
     G_GNUC_PRINTF (3, 4);
 
-/** vv_binding_is_home: Returns: whether the device is as its state file says it was; FALSE without an
+/** vv_binding_is_restored: Returns: whether the device is as its state file says it was; FALSE without an
  * entry */
-gboolean vv_binding_is_home (const VvBinding *binding);
+gboolean vv_binding_is_restored (const VvBinding *binding);
 
 /**
  * vv_binding_is_stale:

@@ -187,7 +187,7 @@ write_state (Writer *w, const VvStateStore *store)
     g_autoptr (VvEntry) entry = vv_state_store_load (store, addresses->pdata[i], &problem);
     if (entry)
       states[entry->state]++;
-    else if (problem) /* else it came home just now */
+    else if (problem) /* else it returned to its host driver just now */
       unreadable++;
     if (entry && entry->state != VV_STATE_NOTED)
       count_place (places, entry);

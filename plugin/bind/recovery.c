@@ -5,43 +5,45 @@
 
 #include "in-use.h"
 
-/* A device that cannot go home, or whose home nobody knows, stays on the VFIO driver that it is or was on, or
- * goes to the one that takes any. */
+/* A device that cannot return to its host driver, or whose home nobody knows, stays on the VFIO driver that
+ * it is or was on, or goes to the one that takes any. */
 static gboolean
-take_refuge (VvBinding *b, GError **error)
+bind_fallback (VvBinding *b, GError **error)
 {
   const VvDriverState *now = &b->device->now;
   const char *known = now->driver ? now->driver : b->entry->vfio_driver;
   const char *driver = known ? known : VV_GENERIC_DRIVER;
-  g_auto (VvDriverState) refuge = {
+  g_auto (VvDriverState) fallback = {
       .driver = g_strdup (driver),
       .module = vv_same (driver, VV_GENERIC_DRIVER) ? g_strdup (VV_GENERIC_MODULE) : NULL,
       /* one that names another driver is what the dead process wrote last */
       .override = now->driver && !now->override ? NULL : g_strdup (driver),
   };
 
-  return vv_settle (b, &refuge, error);
+  return vv_settle (b, &fallback, error);
 }
 
 static gboolean
-recover_on_vfio (VvBinding *b, const GError *not_home, GError **error)
+recover_on_vfio (VvBinding *b, const GError *host_error, GError **error)
 {
   const VvEntry *e = b->entry;
   g_autoptr (GError) problem = NULL;
 
-  if (not_home) {
+  if (host_error) {
     if (vv_binding_vanished (b, error))
       return FALSE;
-    vv_change_failed_attempt (b->change, e->host.driver ? e->host.driver : "home", "recovery", not_home);
+    vv_change_failed_attempt (b->change, e->host.driver ? e->host.driver : "host driver", "recovery",
+                              host_error);
   }
-  if ((!not_home || !vv_same (b->device->now.driver, e->host.driver)) && take_refuge (b, &problem))
+  if ((!host_error || !vv_same (b->device->now.driver, e->host.driver)) && bind_fallback (b, &problem))
     return TRUE;
   g_set_error (
       error, VV_ERROR, VV_ERROR_FAILED,
       _ ("%s: a %s that was cut off could not be mended: %s%s%s; the next start of anything here tries "
          "again"),
       b->device->address, e->state == VV_STATE_DETACHING ? "detach" : "reattach",
-      not_home ? not_home->message : "", not_home && problem ? "; " : "", problem ? problem->message : "");
+      host_error ? host_error->message : "", host_error && problem ? "; " : "",
+      problem ? problem->message : "");
   return FALSE;
 }
 
@@ -51,16 +53,16 @@ recover (VvBinding *b, GError **error)
 {
   VvEntry *e = b->entry;
   g_autofree char *user = vv_vfio_user (b->context->host, b->device);
-  gboolean goes_home = !user && e->host_known && (e->state != VV_STATE_DETACHING || !b->device->vfio_dev);
-  g_autoptr (GError) not_home = NULL;
+  gboolean to_host = !user && e->host_known && (e->state != VV_STATE_DETACHING || !b->device->vfio_dev);
+  g_autoptr (GError) host_error = NULL;
 
-  gboolean came_home = goes_home && vv_settle (b, &e->host, &not_home);
-  if (!came_home && !user && !recover_on_vfio (b, not_home, error))
+  gboolean restored = to_host && vv_settle (b, &e->host, &host_error);
+  if (!restored && !user && !recover_on_vfio (b, host_error, error))
     return FALSE;
   b->change->changed = b->change->steps->len > 0;
-  if (came_home && !(e->state == VV_STATE_DETACHING && e->domain))
+  if (restored && !(e->state == VV_STATE_DETACHING && e->domain))
     return vv_binding_forget (b, error);
-  if (came_home)
+  if (restored)
     e->state = VV_STATE_NOTED;
   else
     vv_binding_set_detached (b);

@@ -221,14 +221,14 @@ static gboolean
 read_values (VvEntry *entry, GKeyFile *file, GError **error)
 {
   return get (file, "modalias", &entry->modalias, error) &&
-         get (file, "home-driver", &entry->host.driver, error) &&
-         get (file, "home-module", &entry->host.module, error) &&
-         get (file, "home-driver-override", &entry->host.override, error) &&
+         get (file, "host-driver", &entry->host.driver, error) &&
+         get (file, "host-module", &entry->host.module, error) &&
+         get (file, "host-driver-override", &entry->host.override, error) &&
          get (file, "vfio-driver", &entry->vfio_driver, error) &&
          get (file, "domain", &entry->domain, error) &&
          get (file, "domain-uuid", &entry->domain_uuid, error) &&
          get (file, "requested", &entry->requested, error) && get (file, "failed", &entry->failed, error) &&
-         get_flag (file, "home-known", &entry->host_known, error) &&
+         get_flag (file, "host-known", &entry->host_known, error) &&
          get_flag (file, "held", &entry->held, error) && get_flag (file, "at-boot", &entry->at_boot, error) &&
          get_flag (file, "in-use", &entry->in_use, error) &&
          get_flag (file, "unmanaged", &entry->unmanaged, error);
@@ -300,10 +300,10 @@ vv_state_store_save (const VvStateStore *store, const VvEntry *entry, GError **e
   g_key_file_set_string (file, GROUP, "address", entry->address);
   put (file, "modalias", entry->modalias);
   put (file, "state", state_names[entry->state]);
-  g_key_file_set_boolean (file, GROUP, "home-known", entry->host_known);
-  put (file, "home-driver", entry->host.driver);
-  put (file, "home-module", entry->host.module);
-  put (file, "home-driver-override", entry->host.override);
+  g_key_file_set_boolean (file, GROUP, "host-known", entry->host_known);
+  put (file, "host-driver", entry->host.driver);
+  put (file, "host-module", entry->host.module);
+  put (file, "host-driver-override", entry->host.override);
   put (file, "vfio-driver", entry->vfio_driver);
   g_key_file_set_boolean (file, GROUP, "held", entry->held);
   g_key_file_set_boolean (file, GROUP, "at-boot", entry->at_boot);

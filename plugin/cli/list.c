@@ -283,7 +283,8 @@ add_row (struct libscols_table *table, struct libscols_line *parent, const VvRow
     VvColumn column = g_array_index (listing->columns, VvColumn, i);
     g_autofree char *text = vv_row_text (row, column);
     scols_line_set_data (line, i, text ? text : "-");
-    /* On VFIO it is where it should be, or only somewhere; on a driver of the host it is at home. */
+    /* On VFIO it is where it should be, or only somewhere; on a driver of the host it is on its host driver.
+     */
     if (column == VV_COLUMN_NOW && row->vfio)
       scols_cell_set_color (scols_line_get_cell (line, i),
                             g_strcmp0 (row->device->now.driver, row->best_driver) == 0 ? VV_COLOUR_GOOD

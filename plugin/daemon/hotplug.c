@@ -106,10 +106,10 @@ choose_for (const VvHotplugRequest *request, const VvBinding *b, char **kept, GE
 
 /* --- detach --- */
 
-/* For the state store, which knows the device's home before anything is tried: libvirt takes the device in
- * any case. vv_binding_detach() saves it. */
+/* For the state store, which knows the device's host driver before anything is tried: libvirt takes the
+ * device in any case. vv_binding_detach() saves it. */
 static gboolean
-note_home (VvBinding *b, const VvHotplugRequest *request, const VvChoice *choice, GError **error)
+record_host_driver (VvBinding *b, const VvHotplugRequest *request, const VvChoice *choice, GError **error)
 {
   gboolean was_on_vfio = vv_choice_has_driver (b->context->host, choice, request->before.driver, NULL);
 
@@ -127,7 +127,7 @@ take (VvBinding *b, const VvHotplugRequest *request, GError **error)
   g_autoptr (VvChoice) choice = choose_for (request, b, &kept, error);
   const char *wanted = b->device->now.override;
 
-  if (!choice || !note_home (b, request, choice, error))
+  if (!choice || !record_host_driver (b, request, choice, error))
     return FALSE;
   if (!vv_choice_has_driver (context->host, choice, wanted, NULL))
     return vv_binding_save (b, error) &&
@@ -222,7 +222,7 @@ vv_hotplug (VvBinding *b, const VvHotplugRequest *request, GError **error)
 
 /* --- what a libvirt that died leaves --- */
 
-/* What libvirt changes: at a detach first the override of a device on its host driver, on the way home
+/* What libvirt changes: at a detach first the override of a device on its host driver, during reattach
  * first that of one on a VFIO driver; then there is no driver. */
 static gboolean
 is_left_between (const VvBinding *b, const VvHotplugRequest *request)
@@ -267,7 +267,7 @@ vv_hotplug_prepare (const VvContext *context, const VvHotplugRequest *request)
   gboolean could_fail;
 
   if (!choice || vv_choice_has_driver (context->host, choice, request->before.driver, NULL))
-    return 0; /* on its way home */
+    return 0; /* during reattach */
   g_autofree char *kept = start ? NULL : why_keep (request, device, VV_GENERIC_DRIVER, &could_fail);
   if (kept)
     return 0; /* what libvirt asks for it has loaded itself */

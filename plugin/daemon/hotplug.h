@@ -46,7 +46,7 @@ VvBinding *vv_hotplug_open (const VvContext *context, const VvHotplugRequest *re
  * @binding: by vv_hotplug_open()
  *
  * The device has no driver. With a driver_override it is on its way to VFIO: it is bound to the best driver
- * that this libvirt can do with, down to the one that libvirt asked for. Without one it is on its way home:
+ * that this libvirt can do with, down to the one that libvirt asked for. Without one it is during reattach:
  * to the driver and the driver_override of its state file. Afterwards libvirt's own drivers_probe finds
  * it bound and does nothing; whatever failed, libvirt's own way is open.
  *
@@ -59,7 +59,7 @@ gboolean vv_hotplug (VvBinding *binding, const VvHotplugRequest *request, GError
  * vv_hotplug_rescue:
  *
  * For a device that libvirt had announced when it died, and did not come to drivers_probe with. What it had
- * written is taken back: the driver and the driver_override of before. On the way home, which it had cleared
+ * written is taken back: the driver and the driver_override of before. On the reattach, which it had cleared
  * driver_override for, the device is brought there. One that has not changed, or has a new driver, is left as
  * it is; so is one that a process holds through VFIO (VV_ERROR_REFUSED).
  *

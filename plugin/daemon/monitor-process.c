@@ -69,7 +69,7 @@ static void
 warn (const char *step)
 {
   g_warning ("the libvirt client cannot be started: %s: %s; which domain has a device is not known, and what "
-             "libvirt does not bring home is left to 'vfio-variant restore'",
+             "libvirt does not restore is left to 'vfio-variant restore'",
              step, g_strerror (errno));
 }
 

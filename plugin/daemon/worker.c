@@ -154,7 +154,7 @@ hand_over (const VvContext *context, const VvAnnouncement *a, int fd)
 /* libvirt lets the kernel choose now, which knows nothing of the driver_override of home. What comes after
  * finds the device bound, or binds it, in whichever order. A detach is libvirt's own to finish. */
 static void
-finish_the_way_home (const VvContext *context, const char *address)
+finish_reattach (const VvContext *context, const char *address)
 {
   g_autoptr (GError) error = NULL;
 
@@ -175,7 +175,7 @@ stand_back (const VvContext *context, const VvAnnouncement *a, int fd)
   vv_binding_stand_back (context, a->address);
   g_set_error (&crash, VV_ERROR, VV_ERROR_FAILED, "the process that moved it died");
   send_report (fd, a->address, "crashed", NULL, NULL, crash);
-  finish_the_way_home (context, a->address);
+  finish_reattach (context, a->address);
 }
 
 /* --- in the parent --- */

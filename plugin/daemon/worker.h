@@ -48,7 +48,7 @@ VvWorker *vv_worker_start (const VvContext *context, const VvAnnouncement *annou
  * vv_worker_stand_back:
  *
  * After one died that had touched the device: a process that makes the device fit for libvirt's own way
- * (vv_binding_stand_back()), at once. When libvirt was let go, and has brought it home, that process puts its
+ * (vv_binding_stand_back()), at once. When libvirt was let go, and has restored it, that process puts its
  * driver_override and its entry right.
  *
  * Returns: (transfer full) (nullable): as vv_worker_start(); its report says that the first one died

@@ -287,7 +287,7 @@ prepare_unmanaged (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *
   return by_iommufd (hostdev) ? vv_attach (b, choice, error) : vv_binding_detach (b, choice, error);
 }
 
-/* What we have detached goes home; what was away before stays there. */
+/* What we have detached returns to its host driver; what was away before stays there. */
 static gboolean
 undo_prepare (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, GError **error)
 {
@@ -295,7 +295,7 @@ undo_prepare (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, GE
     return TRUE;
   if (!hostdev->managed && b->entry->state == VV_STATE_DETACHED)
     return vv_domain_device_release (domain, b, error);
-  if (vv_binding_is_home (b))
+  if (vv_binding_is_restored (b))
     return vv_binding_forget (b, error);
   vv_entry_set_domain (b->entry, NULL, NULL);
   return vv_binding_save (b, error);

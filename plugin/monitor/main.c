@@ -168,7 +168,7 @@ parse_options (int argc, char **argv, Options *o, GError **error)
       {"connect", 'c', 0, G_OPTION_ARG_STRING, &o->uri, "the libvirt to ask (default: qemu:///system)",
        "URI"},
       {"grace-ms", 0, 0, G_OPTION_ARG_INT, &o->grace_ms,
-       "how long libvirt may take to bring a device home (default: 5000)", "N"},
+       "how long libvirt may take to restore a device (default: 5000)", "N"},
       {"sysroot", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_FILENAME, &o->sysroot, NULL, NULL},
       {"version", 0, 0, G_OPTION_ARG_NONE, &o->version, "print the version and exit", NULL},
       {NULL}};

@@ -116,7 +116,7 @@ claim (const VvReconciler *r, const char *address, const VvDomain *domain, GErro
   if (!b)
     return FALSE;
   if (!b->entry || is_claimed (b->entry, domain) || !is_on_vfio (r->context, b->device))
-    return TRUE; /* it went home, or the hook was faster, or it is not detached yet */
+    return TRUE; /* it returned to its host driver, or the hook was faster, or it is not detached yet */
   if (!vv_domain_device_running (domain, is_managed (domain, address), b, error))
     return FALSE;
   g_info ("%s: domain %s has it, on %s", address, domain->name, b->device->now.driver);
@@ -145,14 +145,14 @@ say_what_is_left (const VvBinding *b, const VvDomain *gone)
   const char *now = b->device->now.driver ? b->device->now.driver : "no driver";
 
   if (e->unmanaged ||
-      (e->held ? g_strcmp0 (e->vfio_driver, b->device->now.driver) == 0 : vv_binding_is_home (b)))
+      (e->held ? g_strcmp0 (e->vfio_driver, b->device->now.driver) == 0 : vv_binding_is_restored (b)))
     return;
   if (e->held)
     g_warning ("domain %s has %s no more, and it is on %s: it had been bound by hand and goes back to %s",
                gone->name, address, now, e->vfio_driver ? e->vfio_driver : "a VFIO driver");
   else if (e->host_known)
-    g_warning ("domain %s has %s no more, and libvirt did not bring it home: it is on %s, not on %s",
-               gone->name, address, now, e->host.driver ? e->host.driver : "no driver");
+    g_warning ("domain %s has %s no more, and libvirt did not restore it: it is on %s, not on %s", gone->name,
+               address, now, e->host.driver ? e->host.driver : "no driver");
   else
     g_message ("domain %s has %s no more; where it came from is not known: it stays on %s, its journal "
                "entry is dropped",
@@ -217,7 +217,7 @@ look_at (Pass *p, const char *address, GError **error)
     return FALSE;
   }
   if (!entry)
-    return TRUE; /* it went home in the meantime */
+    return TRUE; /* it returned to its host driver in the meantime */
   const VvDomain *domain = find_domain (p->running, entry);
   if (domain)
     return is_claimed (entry, domain) || claim (p->r, address, domain, error);

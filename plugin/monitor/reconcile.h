@@ -19,7 +19,7 @@ typedef struct VvReconciler VvReconciler;
 
 /**
  * vv_reconciler_new:
- * @grace_ms: how long libvirt may take to bring a device home, in milliseconds
+ * @grace_ms: how long libvirt may take to restore a device, in milliseconds
  *
  * Returns: (transfer full): the reconciler; @context must live longer
  */

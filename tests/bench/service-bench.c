@@ -3,11 +3,11 @@
  * service-bench: what a whole move costs, but for the kernel's part: the daemon's service with gate, watchdog
  * and workers, on the unit tests' fake kernel with real fanotify.
  *
- * A program that does what libvirt does, with a device that goes to VFIO and comes home again and again. A
- * write to the fake sysfs takes far longer than a system call, and is, as in the daemon, no part of its own
- * time. Once with an unbind that takes its time, during which the worker gets ready, and once with one that
- * takes none ("quick"): the worst case. Which of the two comes first changes from block to block. Prints
- * lines "NAME BLOCK VALUE" for report.py. Needs root.
+ * A program that does what libvirt does, with a device that goes to VFIO and returns to its host driver again
+ * and again. A write to the fake sysfs takes far longer than a system call, and is, as in the daemon, no part
+ * of its own time. Once with an unbind that takes its time, during which the worker gets ready, and once with
+ * one that takes none ("quick"): the worst case. Which of the two comes first changes from block to block.
+ * Prints lines "NAME BLOCK VALUE" for report.py. Needs root.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=sh disable=SC2154 # lib.sh comes before
 #
-# ./run demo: a device goes to a guest and comes home, in plain lines: as libvirt alone
+# ./run demo: a device goes to a guest and returns to its host driver, in plain lines: as libvirt alone
 # does it, and with the plugin. $status is 1 when it did not go as it should.
 # With ./run demo --real the kernel's own variant drivers are there: of these virtio_vfio_pci has devices here.
 
@@ -110,11 +110,11 @@ if [ "$status" != 0 ]; then
   show 'That did not go as it should; see the lines with !! above.'
 elif libvirt_chooses; then
   show "Done. This libvirt chooses variant drivers by itself, so the guest got the device's own alone and with the plugin."
-  show 'With the plugin the card came home with the driver_override that it had; alone, libvirt cleared it. For what else'
+  show 'With the plugin the card returned to its host driver with the driver_override that it had; alone, libvirt cleared it. For what else'
   show 'the plugin is there: docs/guides/libvirt-10.rst'
 else
   show "Done. Alone, libvirt used the generic vfio-pci; with the plugin the guest got the device's own"
-  show 'variant driver, at the start of a guest and at hot plug. Each time the card came home.'
+  show 'variant driver, at the start of a guest and at hot plug. Each time the card returned to its host driver.'
 fi
 show
 if [ "$variant" = test_vfio_pci ]; then

@@ -145,8 +145,8 @@ state_is() { # state_is BDF STATE, for wait_for
   [ "$(state_of "$1")" = "$2" ]
 }
 
-# comes_home BDF STATE: libvirt gives a device back a moment after its guest has let go of it
-comes_home() {
+# is_restored BDF STATE: libvirt gives a device back a moment after its guest has let go of it
+is_restored() {
   wait_for 20 state_is "$1" "$2"
   wait_for 20 entry_is_gone "$1"
 }
@@ -197,9 +197,9 @@ state_of() {
   echo "$(driver_of "$1") $(override_of "$1")"
 }
 
-# goes_and_comes_home VARIANT BDF...: one guest with the devices: they are on VARIANT while
+# is_detached_and_restored VARIANT BDF...: one guest with the devices: they are on VARIANT while
 # it runs, as QEMU really uses them, and as before when it is gone
-goes_and_comes_home() {
+is_detached_and_restored() {
   wanted=$1
   shift
   before='' xml=''
@@ -234,5 +234,5 @@ gate_serves_hot_plug() {
   expect 'held' "$(($(gate_status .opens.held) - before))" 1
   wait_for 20 state_says "$2" domain guest
   detach_hostdev guest "$2"
-  comes_home "$2" "$3"
+  is_restored "$2" "$3"
 }

@@ -49,27 +49,27 @@ assert_left (const VvChange *change, VvOperation operation, const char *from, co
 }
 
 void
-assert_home (const VvEntry *entry, VvState state, const VvDriverState *home)
+assert_host (const VvEntry *entry, VvState state, const VvDriverState *host)
 {
   g_assert_nonnull (entry);
   g_assert_cmpint (entry->state, ==, state);
   g_assert_true (entry->host_known);
-  g_assert_cmpstr (entry->host.driver, ==, home->driver);
-  g_assert_cmpstr (entry->host.module, ==, home->module);
-  g_assert_cmpstr (entry->host.override, ==, home->override);
+  g_assert_cmpstr (entry->host.driver, ==, host->driver);
+  g_assert_cmpstr (entry->host.module, ==, host->module);
+  g_assert_cmpstr (entry->host.override, ==, host->override);
 }
 
 void
-write_entry (const Fixture *f, VvState state, const VvDriverState *home, const char *domain)
+write_entry (const Fixture *f, VvState state, const VvDriverState *host, const char *domain)
 {
   g_autoptr (VvEntry) entry = vv_entry_new (NIC, NIC_MODALIAS);
 
   entry->state = state;
-  entry->host_known = home != NULL;
-  if (home) {
-    entry->host.driver = g_strdup (home->driver);
-    entry->host.module = g_strdup (home->module);
-    entry->host.override = g_strdup (home->override);
+  entry->host_known = host != NULL;
+  if (host) {
+    entry->host.driver = g_strdup (host->driver);
+    entry->host.module = g_strdup (host->module);
+    entry->host.override = g_strdup (host->override);
   }
   if (state != VV_STATE_NOTED)
     entry->vfio_driver = g_strdup ("special-vfio");

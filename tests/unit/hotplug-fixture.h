@@ -31,5 +31,5 @@ void assert_change (const VvChange *change, VvOperation operation, const char *f
 void assert_left (const VvChange *change, VvOperation operation, const char *from, const char *why);
 
 /** write_entry: @home, @domain: NULL: not known, none */
-void write_entry (const Fixture *f, VvState state, const VvDriverState *home, const char *domain);
-void assert_home (const VvEntry *entry, VvState state, const VvDriverState *home);
+void write_entry (const Fixture *f, VvState state, const VvDriverState *host, const char *domain);
+void assert_host (const VvEntry *entry, VvState state, const VvDriverState *host);

@@ -51,8 +51,8 @@ class Host:
         return f"sys/devices/pci0000:00/0000:00:01.0/{address}/{file}"
 
     def state_file(self, address=NIC, modalias=MODALIAS, **more):
-        values = {"address": address, "modalias": modalias, "state": "detached", "home-known": "true",
-                  "home-driver": "mlx5_core", **{key.replace("_", "-"): value for key, value in more.items()}}
+        values = {"address": address, "modalias": modalias, "state": "detached", "host-known": "true",
+                  "host-driver": "mlx5_core", **{key.replace("_", "-"): value for key, value in more.items()}}
         self.write(f"run/vfio-variant/{address}", "[device]\n" + "".join(f"{k}={v}\n" for k, v in values.items()))
 
     def read(self, path):

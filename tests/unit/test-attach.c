@@ -483,7 +483,7 @@ place_and_die (FakeKernel *k, gpointer fixture)
   g_assert_null (place (fixture, &error));
 }
 
-/* On the way there or back: whoever comes next finds it on VFIO with an entry, or brings it home. */
+/* On the way there or back: whoever comes next finds it on VFIO with an entry, or restores it. */
 static void
 test_a_process_dies_at_a_refusal (void)
 {

@@ -71,7 +71,7 @@ assert_detaches_to (const Fixture *f, const char *driver)
 }
 
 static void
-assert_comes_home (const Fixture *f)
+assert_restored (const Fixture *f)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (VvChange) change = reattach (f, FALSE, &error);
@@ -90,7 +90,7 @@ test_there_and_back (void)
   assert_detaches_to (f, "special-vfio");
   assert_heard (f, "detach begin special-vfio, on none\n"
                    "detach end special-vfio, on special-vfio");
-  assert_comes_home (f);
+  assert_restored (f);
   assert_heard (f, "reattach begin mlx5_core, on none\n"
                    "reattach end mlx5_core, on mlx5_core");
 }
@@ -105,12 +105,12 @@ test_nothing_to_do (void)
   assert_detaches_to (f, "special-vfio");
   assert_heard (f, NULL);
   put_on (f, "mlx5_core", "(null)"); /* libvirt was here before */
-  assert_comes_home (f);
+  assert_restored (f);
   assert_heard (f, NULL);
 }
 
 static void
-test_home_without_a_driver (void)
+test_host_without_a_driver (void)
 {
   g_autoptr (Fixture) f = fixture_with_hook ("");
   g_autoptr (GError) error = NULL;
@@ -126,12 +126,12 @@ test_home_without_a_driver (void)
 
 /* Which driver it is going to be, the kernel decides. */
 static void
-test_home_not_known (void)
+test_host_not_known (void)
 {
   g_autoptr (Fixture) f = fixture_with_hook ("");
 
   put_on (f, "vfio-pci", "vfio-pci");
-  assert_comes_home (f);
+  assert_restored (f);
   assert_heard (f, "reattach begin -, on none\nreattach end mlx5_core, on mlx5_core");
 }
 
@@ -190,13 +190,13 @@ test_rollback_is_told (void)
 
 /* There is nothing better than home: nobody may keep a device from it. */
 static void
-test_no_veto_on_the_way_home (void)
+test_no_veto_during_reattach (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
 
   assert_detaches_to (f, "special-vfio");
   add_hook (f, "echo no; exit 3");
-  assert_comes_home (f);
+  assert_restored (f);
   fake_assert_logged (NIC ", reattach begin: hook */nodedev: exit status 3: no");
   fake_assert_logged (NIC ", reattach end: hook */nodedev: exit status 3: no");
 }
@@ -284,12 +284,12 @@ main (int argc, char **argv)
   fake_test_init (&argc, &argv);
   g_test_add_func ("/binding-hooks/there-and-back", test_there_and_back);
   g_test_add_func ("/binding-hooks/nothing-to-do", test_nothing_to_do);
-  g_test_add_func ("/binding-hooks/home-without-a-driver", test_home_without_a_driver);
-  g_test_add_func ("/binding-hooks/home-not-known", test_home_not_known);
+  g_test_add_func ("/binding-hooks/host-without-a-driver", test_host_without_a_driver);
+  g_test_add_func ("/binding-hooks/host-not-known", test_host_not_known);
   g_test_add_func ("/binding-hooks/veto", test_veto);
   g_test_add_func ("/binding-hooks/veto-of-all", test_veto_of_all);
   g_test_add_func ("/binding-hooks/a-rollback-is-told", test_rollback_is_told);
-  g_test_add_func ("/binding-hooks/no-veto-on-the-way-home", test_no_veto_on_the_way_home);
+  g_test_add_func ("/binding-hooks/no-veto-during-reattach", test_no_veto_during_reattach);
   g_test_add_func ("/binding-hooks/end-cannot-object", test_end_cannot_object);
   g_test_add_func ("/binding-hooks/stays-away", test_stays_away);
   g_test_add_func ("/binding-hooks/dry-run", test_dry_run);

@@ -52,7 +52,7 @@ test_detach_takes_the_best (void)
 }
 
 static void
-test_detach_writes_home_down (void)
+test_detach_records_host_driver (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
 
@@ -71,7 +71,7 @@ test_detach_writes_home_down (void)
 }
 
 static void
-test_home_is_written_down_before_anything_changes (void)
+test_host_is_written_down_before_anything_changes (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
   g_autoptr (GError) error = NULL;
@@ -189,7 +189,7 @@ test_rollback_is_exact (void)
 {
   static const struct {
     const char *driver, *override;
-  } homes[] = {
+  } host_states[] = {
       {"mlx5_core", "(null)"},
       {"mlx5_core", "mlx5_core"},
       {"mlx5_core", "not_mlx5_core"}, /* written after the bind: no matter to the kernel until the next */
@@ -197,12 +197,12 @@ test_rollback_is_exact (void)
       {NULL, "nothing_binds_this"},
   };
 
-  for (gsize i = 0; i < G_N_ELEMENTS (homes); i++) {
+  for (gsize i = 0; i < G_N_ELEMENTS (host_states); i++) {
     g_autoptr (Fixture) f = fixture_new ();
     g_autoptr (GError) error = NULL;
     fail_all_vfio (f, EINVAL);
-    put_on (f, homes[i].driver, homes[i].override);
-    set_override (f, homes[i].override);
+    put_on (f, host_states[i].driver, host_states[i].override);
+    set_override (f, host_states[i].override);
     g_autofree char *before = fake_snapshot (f->k);
     g_assert_null (detach_nic (f, &error));
     fake_assert_unchanged (f->k, before);
@@ -480,9 +480,9 @@ test_damaged_entry_is_said (void)
       "[device]\naddress=" DISK "\nmodalias=" NIC_MODALIAS "\nstate=noted\n",
       "[device]\naddress=" NIC "\nstate=noted\n",
       "[device]\naddress=" NIC "\nmodalias=" NIC_MODALIAS
-      "\nstate=detaching\nhome-known=true\nhome-driver=../../evil\n",
+      "\nstate=detaching\nhost-known=true\nhost-driver=../../evil\n",
       "[device]\naddress=" NIC "\nmodalias=" NIC_MODALIAS
-      "\nstate=detaching\nhome-known=true\nhome-driver=..\n",
+      "\nstate=detaching\nhost-known=true\nhost-driver=..\n",
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (damaged); i++) {
@@ -501,10 +501,10 @@ test_damaged_entry_is_said (void)
 
 /* The value is not "none": the device would be left without a driver. */
 static void
-test_a_damaged_home_is_not_guessed_at (void)
+test_a_damaged_host_is_not_guessed_at (void)
 {
   static const char text[] = "[device]\naddress=" NIC "\nmodalias=" NIC_MODALIAS
-                             "\nstate=detached\nhome-known=true\nhome-driver=\xffvme\nvfio-driver=vfio-pci\n";
+                             "\nstate=detached\nhost-known=true\nhost-driver=\xffvme\nvfio-driver=vfio-pci\n";
   g_autoptr (Fixture) f = fixture_new ();
   g_autoptr (GError) error = NULL;
 
@@ -512,7 +512,7 @@ test_a_damaged_home_is_not_guessed_at (void)
   fake_write_bytes (f->k, ENTRY, text, sizeof text - 1);
   g_assert_null (vv_binding_open (f->s, NIC, FALSE, &error));
   fake_assert_error (error, VV_ERROR_FAILED,
-                     "*/" ENTRY " *(the value of home-driver is damaged): *remove that file*");
+                     "*/" ENTRY " *(the value of host-driver is damaged): *remove that file*");
   fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
   fake_remove (f->k, ENTRY); /* the remedy */
   g_autoptr (VvChange) change = reattach_nic (f, NULL);
@@ -554,22 +554,22 @@ test_reattach_is_exact (void)
 {
   static const struct {
     const char *driver, *override;
-  } homes[] = {
+  } host_states[] = {
       {"mlx5_core", "(null)"}, {"mlx5_core", "mlx5_core"},   {"mlx5_core", "not_mlx5_core"},
       {NULL, "(null)"},        {NULL, "nothing_binds_this"},
   };
 
-  for (gsize i = 0; i < G_N_ELEMENTS (homes); i++) {
+  for (gsize i = 0; i < G_N_ELEMENTS (host_states); i++) {
     g_autoptr (Fixture) f = fixture_new ();
     fake_register (f->k, "special-vfio");
-    put_on (f, homes[i].driver, homes[i].override);
+    put_on (f, host_states[i].driver, host_states[i].override);
     g_autofree char *before = fake_snapshot (f->k);
     must_detach_nic (f);
     fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
     g_autoptr (VvChange) change = well_reattached (f);
     fake_assert_unchanged (f->k, before);
     g_assert_cmpstr (change->from, ==, "special-vfio");
-    g_assert_cmpstr (change->to, ==, homes[i].driver);
+    g_assert_cmpstr (change->to, ==, host_states[i].driver);
     g_assert_cmpstr (change->why, ==, "as the state store says it was");
     g_assert_true (change->changed);
   }
@@ -607,7 +607,7 @@ test_reattach_of_a_free_device_loads_the_host_module (void)
 }
 
 static void
-test_reattach_at_home (void)
+test_reattach_on_host_driver (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
   g_autoptr (GError) error = NULL;
@@ -616,15 +616,15 @@ test_reattach_at_home (void)
   put_on (f, "mlx5_core", "(null)"); /* libvirt was here before */
   fake_fault (f->k, FAKE_NO_FAULT, 0, 0);
   g_autoptr (VvBinding) b = open_nic (f);
-  g_assert_true (vv_binding_is_home (b));
+  g_assert_true (vv_binding_is_restored (b));
   vv_binding_reattach (b, &error);
   g_assert_no_error (error);
   const VvChange *change = b->change;
   g_assert_false (change->changed);
-  g_assert_cmpstr (change->why, ==, "it already is at home");
+  g_assert_cmpstr (change->why, ==, "it already is on its host driver");
   g_assert_cmpuint (change->steps->len, ==, 0);
   assert_no_entry (f);
-  g_assert_false (vv_binding_is_home (b)); /* without an entry there is no home */
+  g_assert_false (vv_binding_is_restored (b)); /* without an entry there is no home */
 }
 
 static void
@@ -641,7 +641,7 @@ test_reattach_mends_the_override_only (void)
 }
 
 static void
-test_home_that_is_gone (void)
+test_host_that_is_gone (void)
 {
   static const struct {
     const char *says;
@@ -693,7 +693,7 @@ test_nowhere_to_go (void)
 }
 
 static void
-test_full_run_keeps_nobody_from_home (void)
+test_full_run_keeps_nobody_from_the_host (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
 
@@ -752,7 +752,7 @@ test_reattach_without_an_entry_may_fail (void)
 }
 
 static void
-test_reattach_with_home_unknown (void)
+test_reattach_with_host_unknown (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
   g_autoptr (VvBinding) b = open_nic (f);
@@ -760,7 +760,7 @@ test_reattach_with_home_unknown (void)
   vv_binding_note (b);
   b->entry->host_known = FALSE;
   g_assert_true (vv_binding_save (b, NULL));
-  g_assert_false (vv_binding_is_home (b));
+  g_assert_false (vv_binding_is_restored (b));
   put_on (f, "vfio-pci", "vfio-pci");
   g_clear_pointer (&b, vv_binding_free);
   g_autoptr (VvChange) change = well_reattached (f);
@@ -840,9 +840,9 @@ main (int argc, char **argv)
 {
   fake_test_init (&argc, &argv);
   g_test_add_func ("/binding/detach/takes-the-best", test_detach_takes_the_best);
-  g_test_add_func ("/binding/detach/writes-home-down", test_detach_writes_home_down);
+  g_test_add_func ("/binding/detach/records-host-driver", test_detach_records_host_driver);
   g_test_add_func ("/binding/detach/a-full-state-store-changes-nothing",
-                   test_home_is_written_down_before_anything_changes);
+                   test_host_is_written_down_before_anything_changes);
   g_test_add_func ("/binding/detach/a-full-state-store-leaves-no-entry",
                    test_no_entry_is_left_in_memory_either);
   g_test_add_func ("/binding/detach/falls-back-from-every-failure", test_detach_falls_back);
@@ -865,22 +865,22 @@ main (int argc, char **argv)
   g_test_add_func ("/binding/open/entry-of-another-device-is-dropped",
                    test_entry_of_another_device_is_dropped);
   g_test_add_func ("/binding/open/a-damaged-entry-is-said", test_damaged_entry_is_said);
-  g_test_add_func ("/binding/a-damaged-home-is-not-guessed-at", test_a_damaged_home_is_not_guessed_at);
+  g_test_add_func ("/binding/a-damaged-host-is-not-guessed-at", test_a_damaged_host_is_not_guessed_at);
   g_test_add_func ("/binding/open/no-such-device", test_no_such_device);
   g_test_add_func ("/binding/open/gone-since", test_device_gone_since_it_was_opened);
   g_test_add_func ("/binding/reattach/is-exact", test_reattach_is_exact);
   g_test_add_func ("/binding/reattach/loads-the-host-module", test_reattach_loads_the_host_module);
   g_test_add_func ("/binding/reattach/a-free-device-is-taken-by-the-loading-module",
                    test_reattach_of_a_free_device_loads_the_host_module);
-  g_test_add_func ("/binding/reattach/already-at-home", test_reattach_at_home);
+  g_test_add_func ("/binding/reattach/already-on-host-driver", test_reattach_on_host_driver);
   g_test_add_func ("/binding/reattach/mends-the-override-only", test_reattach_mends_the_override_only);
-  g_test_add_func ("/binding/reattach/home-is-gone", test_home_that_is_gone);
+  g_test_add_func ("/binding/reattach/host-is-gone", test_host_that_is_gone);
   g_test_add_func ("/binding/reattach/nowhere-to-go", test_nowhere_to_go);
   g_test_add_func ("/binding/reattach/a-full-state-store-keeps-nobody-from-home",
-                   test_full_run_keeps_nobody_from_home);
+                   test_full_run_keeps_nobody_from_the_host);
   g_test_add_func ("/binding/reattach/without-an-entry", test_reattach_without_an_entry);
   g_test_add_func ("/binding/reattach/without-an-entry-may-fail", test_reattach_without_an_entry_may_fail);
-  g_test_add_func ("/binding/reattach/with-home-unknown", test_reattach_with_home_unknown);
+  g_test_add_func ("/binding/reattach/with-host-unknown", test_reattach_with_host_unknown);
   g_test_add_func ("/binding/change-is-logged", test_change_is_logged);
   g_test_add_func ("/binding/a-change-knows-its-domain", test_change_knows_its_domain);
   g_test_add_func ("/binding/a-failed-change-is-kept", test_failed_change_is_recorded);

@@ -112,7 +112,7 @@ def list_shows_who_can_migrate():
 
 def list_shows_the_journal():
     with Host() as host:
-        host.state_file(home_driver="old_host_driver", domain='vm "1"\\n', domain_uuid="77", in_use="true")
+        host.state_file(host_driver="old_host_driver", domain='vm "1"\\n', domain_uuid="77", in_use="true")
         host.write(f"run/vfio-variant/{DISK}", "damaged")
         exits(host.look("list"), 0, "old_host_driver", "is not readable as a state file (damaged)", DISK)
         rows = host.json("list", NIC)

@@ -210,7 +210,7 @@ test_failed_recovery (void)
   fake_unbind (f->k, NIC);
   fake_write (f->k, ENTRY,
               "[device]\naddress=" NIC "\nmodalias=" NIC_MODALIAS
-              "\nstate=reattaching\nhome-known=true\nhome-driver=mlx5_core\nhome-module=mlx5_core\n");
+              "\nstate=reattaching\nhost-known=true\nhost-driver=mlx5_core\nhost-module=mlx5_core\n");
   fake_driver (f->k, "mlx5_core")->probe_errno = EIO;
   fail_all_vfio (f, EIO);
   vv_recover (f->s);

@@ -35,25 +35,25 @@ __wrap_g_get_monotonic_time (void)
 /* --- the ways --- */
 
 static void
-at_home (Fixture *f)
+restored (Fixture *f)
 {
   (void)f;
 }
 
 static void
-at_home_with_override (Fixture *f)
+on_host_driver_with_override (Fixture *f)
 {
   set_override (f, "mlx5_core");
 }
 
 static void
-at_home_and_best_fails (Fixture *f)
+on_host_driver_and_best_fails (Fixture *f)
 {
   fake_driver (f->k, "special-vfio")->probe_errno = EINVAL;
 }
 
 static void
-at_home_and_all_fail (Fixture *f)
+on_host_driver_and_all_fail (Fixture *f)
 {
   fail_all_vfio (f, EINVAL);
 }
@@ -235,16 +235,16 @@ typedef struct {
   const char *says;
   void (*set_up) (Fixture *f);
   VvChange *(*move) (const Fixture *f, GError **error);
-  const char *home_override;
-  gboolean home_unknown;
+  const char *host_override;
+  gboolean host_unknown;
   const char *libvirt_wants;
 } Way;
 
 static const Way ways[] = {
-    {"detach from home", at_home, detach_nic, NULL},
-    {"detach from home with an override", at_home_with_override, detach_nic, "mlx5_core"},
-    {"detach when the best fails", at_home_and_best_fails, detach_nic, NULL},
-    {"detach when all fail", at_home_and_all_fail, detach_nic, NULL},
+    {"detach from home", restored, detach_nic, NULL},
+    {"detach from home with an override", on_host_driver_with_override, detach_nic, "mlx5_core"},
+    {"detach when the best fails", on_host_driver_and_best_fails, detach_nic, NULL},
+    {"detach when all fail", on_host_driver_and_all_fail, detach_nic, NULL},
     {"detach what libvirt put on vfio-pci", on_generic_for_a_domain, detach_nic, NULL},
     {"detach what nobody saw before", on_generic_from_nowhere, detach_nic, NULL, TRUE},
     {"detach again, to a better driver", held_on_generic, detach_nic, NULL},
@@ -335,21 +335,21 @@ assert_sound (const Fixture *f, const Way *way)
   g_assert_cmpint (written != NULL, ==, b->entry != NULL);
   if (!written && !is_at_libvirts (way, driver)) {
     g_assert_cmpstr (driver, ==, "mlx5_core");
-    g_assert_cmpstr (override, ==, way->home_override);
+    g_assert_cmpstr (override, ==, way->host_override);
   }
   if (!written)
     return;
   g_assert_true (written->state == VV_STATE_NOTED || written->state == VV_STATE_DETACHED);
   g_assert_cmpint (written->state, ==, b->entry->state);
-  g_assert_cmpint (written->host_known, ==, !way->home_unknown);
+  g_assert_cmpint (written->host_known, ==, !way->host_unknown);
   if (written->host_known || written->host.driver)
     g_assert_cmpstr (written->host.driver, ==, "mlx5_core");
-  g_assert_cmpstr (written->host.override, ==, way->home_override);
+  g_assert_cmpstr (written->host.override, ==, way->host_override);
   if (is_between (way) && is_at_libvirts (way, driver))
     return; /* the entry knows more than libvirt did for the device */
   if (strcmp (driver, "mlx5_core") == 0) {
     g_assert_cmpint (written->state, ==, VV_STATE_NOTED);
-    g_assert_cmpstr (override, ==, way->home_override);
+    g_assert_cmpstr (override, ==, way->host_override);
     return;
   }
   g_assert_cmpstr (override, ==, driver);
@@ -494,7 +494,7 @@ test_daemon_stands_back (gconstpointer data)
 {
   const Way *way = data;
   guint n = count_steps (way);
-  gboolean home = strcmp (way->libvirt_wants, "mlx5_core") == 0;
+  gboolean restored = strcmp (way->libvirt_wants, "mlx5_core") == 0;
 
   for (guint i = 0; i < 2 * n; i++) {
     g_test_message ("it dies %s step %u of %u", i % 2 ? "after" : "before", i / 2 + 1, n);
@@ -502,7 +502,7 @@ test_daemon_stands_back (gconstpointer data)
     if (*touched)
       vv_binding_stand_back (f->s, NIC);
     let_libvirt_go_on (f, way);
-    g_assert_cmpint (is_on_vfio (f), ==, !home);
+    g_assert_cmpint (is_on_vfio (f), ==, !restored);
     assert_sound (f, way);
   }
   say_count (n, 2);
@@ -584,7 +584,7 @@ test_worker_may_stall_at_every_step (gconstpointer data)
 {
   const Way *way = data;
   guint n = count_steps (way);
-  gboolean home = strcmp (way->libvirt_wants, "mlx5_core") == 0;
+  gboolean restored = strcmp (way->libvirt_wants, "mlx5_core") == 0;
 
   for (guint i = 0; i < 2 * n; i++) {
     g_test_message ("it stands still %s step %u of %u", i % 2 ? "after" : "before", i / 2 + 1, n);
@@ -596,7 +596,7 @@ test_worker_may_stall_at_every_step (gconstpointer data)
     else
       fake_kill (pid);
     let_libvirt_go_on (f, way);
-    g_assert_cmpint (is_on_vfio (f), ==, !home);
+    g_assert_cmpint (is_on_vfio (f), ==, !restored);
     assert_sound (f, way);
   }
   say_count (n, 2);
@@ -685,7 +685,7 @@ test_recovery_that_fails_is_said (void)
 
 /* No driver at all would be worse than the VFIO driver that takes any device. */
 static void
-test_recovery_without_a_home_stays_on_vfio (void)
+test_recovery_without_a_host_driver_stays_on_vfio (void)
 {
   g_autoptr (Fixture) f = cut_off_detach ();
 
@@ -764,8 +764,8 @@ main (int argc, char **argv)
   g_test_add_func ("/crash/recovery/a-context-recovers-all", test_session_recovers_all);
   g_test_add_func ("/crash/recovery/leaves-the-living-alone", test_recovery_leaves_the_living_alone);
   g_test_add_func ("/crash/recovery/that-fails-is-said", test_recovery_that_fails_is_said);
-  g_test_add_func ("/crash/recovery/without-a-home-stays-on-vfio",
-                   test_recovery_without_a_home_stays_on_vfio);
+  g_test_add_func ("/crash/recovery/without-a-host-driver-stays-on-vfio",
+                   test_recovery_without_a_host_driver_stays_on_vfio);
   g_test_add_func ("/crash/recovery/leaves-a-running-guest-alone",
                    test_recovery_leaves_a_running_guest_alone);
   g_test_add_func ("/crash/recovery/what-a-domain-waits-for-stays-noted",

@@ -275,7 +275,7 @@ test_what_has_failed_is_not_tried_again (void)
   g_assert_null (running->failed);
   libvirt_reattaches (f);
   vv_domain_release (f->s, f->domain);
-  fake_assert_logged (CAME_HOME);
+  fake_assert_logged (RESTORED);
 
   g_assert_true (vv_domain_prepare (f->s, f->domain, NULL)); /* the next start tries all of them */
   gate_notes_failure (f, "special_vfio_pci bind No such device\n");

@@ -31,7 +31,7 @@ test_life_on_old_libvirt (void)
 
   libvirt_reattaches (f);
   vv_domain_release (f->s, f->domain);
-  fake_assert_logged (CAME_HOME);
+  fake_assert_logged (RESTORED);
   fake_assert_device (f->k, NIC, "mlx5_core", NULL);
   assert_no_entry (f);
 }
@@ -51,11 +51,12 @@ test_life_on_new_libvirt (void)
   libvirt_reattaches (f);
   vv_domain_release (f->s, f->domain);
   assert_no_entry (f);
-  fake_assert_logged (CAME_HOME); /* no change of hands of ours: nothing else is said */
+  fake_assert_logged (RESTORED); /* no change of hands of ours: nothing else is said */
 }
 
 /* A driver of the vendor's that is a VFIO driver, and that no alias names: libvirt takes the device from it,
- * and it comes home to it, also when vfio-pci does not take it (vGPU: vfio-pci fails with EINVAL). */
+ * and it returns to its host driver to it, also when vfio-pci does not take it (vGPU: vfio-pci fails with
+ * EINVAL). */
 static void
 test_life_from_a_vendors_driver (void)
 {
@@ -110,7 +111,7 @@ test_release_mends_what_libvirt_forgets (void)
 }
 
 static void
-test_release_brings_home_what_libvirt_could_not (void)
+test_release_restores_what_libvirt_could_not (void)
 {
   g_autoptr (Fixture) f = domain_fixture ();
 
@@ -249,7 +250,7 @@ test_two_domains_at_once (void)
     fake_assert_unchanged (f->k, before);
     libvirt_reattaches (f);
     vv_domain_release (f->s, winner ? second : f->domain);
-    fake_assert_logged (CAME_HOME);
+    fake_assert_logged (RESTORED);
     assert_no_entry (f);
   }
 }
@@ -486,8 +487,8 @@ main (int argc, char **argv)
   g_test_add_func ("/domain-life/from-a-vendors-driver", test_life_from_a_vendors_driver);
   g_test_add_func ("/domain-life/release-mends-what-libvirt-forgets",
                    test_release_mends_what_libvirt_forgets);
-  g_test_add_func ("/domain-life/release-brings-home-what-libvirt-could-not",
-                   test_release_brings_home_what_libvirt_could_not);
+  g_test_add_func ("/domain-life/release-restores-what-libvirt-could-not",
+                   test_release_restores_what_libvirt_could_not);
   g_test_add_func ("/domain-life/held-by-hand-stays-held", test_held_by_hand);
   g_test_add_func ("/domain-life/prepare/loads-what-will-be-bound", test_prepare_loads_what_will_be_bound);
   g_test_add_func ("/domain-life/prepare/drops-a-stale-entry", test_prepare_drops_a_stale_entry);

@@ -173,7 +173,7 @@ test_prepare_refused_of_what_was_away (void)
   }
 }
 
-/* What we had detached ourselves comes home, with its driver_override. */
+/* What we had detached ourselves returns to its host driver, with its driver_override. */
 static void
 test_prepare_refused_after_an_unmanaged_one (void)
 {
@@ -278,7 +278,7 @@ test_unmanaged_that_cannot_be_detached (void)
                       ": no VFIO driver could be bound, it is back on mlx5_core*");
   fake_assert_device (f->k, NIC, "mlx5_core", NULL);
   vv_domain_release (f->s, f->domain);
-  fake_assert_logged (CAME_HOME);
+  fake_assert_logged (RESTORED);
   assert_untouched (f, "mlx5_core", NULL);
 }
 
@@ -375,7 +375,7 @@ test_starts (void)
     }
     libvirt_reattaches (f);
     vv_domain_release (f->s, f->domain); /* also of a domain that could not start */
-    fake_assert_logged (CAME_HOME);
+    fake_assert_logged (RESTORED);
     assert_untouched (f, "mlx5_core", NULL);
   }
 }

@@ -23,9 +23,9 @@ ENTRY = f"""[device]
 address={ON_VFIO}
 modalias=pci:v00001B36d00000010sv00001AF4sd00001100bc01sc08i02
 state=detached
-home-known=true
-home-driver=nvme
-home-module=nvme
+host-known=true
+host-driver=nvme
+host-module=nvme
 vfio-driver=vfio-pci
 held=true
 """
@@ -551,7 +551,7 @@ def files_on_a_dead_server():
             print(f"# {folder}")
             for operation in ("prepare", "start"):
                 exits(host.inside_in_time(HOOK, "guest", operation, "begin", "-", stdin=GUEST), 0)
-            exits(host.inside_in_time(COMMAND, "restore", "--force", ON_VFIO), 0, "already is at home")
+            exits(host.inside_in_time(COMMAND, "restore", "--force", ON_VFIO), 0, "already is on its host driver")
 
 
 def nobody_runs_the_monitor():

@@ -51,7 +51,7 @@ test_prepare (void)
       {"9.0 does", &host_driver, DEBIAN_12, FALSE, NULL, 0, NULL},
       {"10.0 has loaded its choice", &host_driver, BY_ITSELF, TRUE, NULL, 0, NULL},
       {"which one is not known", &host_driver, 0, TRUE, NULL, 0, NULL},
-      {"on its way home", &generic, DEBIAN_12, TRUE, NULL, 0, NULL},
+      {"during reattach", &generic, DEBIAN_12, TRUE, NULL, 0, NULL},
       {"the first that loads", &host_driver, DEBIAN_12, TRUE, NULL, ENOENT, "mlx5_vfio_pci"},
       {"what the policy says", &host_driver, DEBIAN_12, TRUE, "driver='mlx5_vfio_pci'", 0, "mlx5_vfio_pci"},
   };
@@ -169,7 +169,7 @@ test_under_a_policy (void)
       assert_change (change, VV_DETACH, "mlx5_core", gets, under_policy[i].why);
       fake_assert_device (f->k, NIC, gets, gets);
       g_autoptr (VvEntry) entry = entry_of_nic (f);
-      assert_home (entry, VV_STATE_DETACHED, &host_driver_by_name);
+      assert_host (entry, VV_STATE_DETACHED, &host_driver_by_name);
       continue;
     }
     fake_assert_error (error, VV_ERROR_POLICY, under_policy[i].why);
@@ -354,7 +354,7 @@ test_a_start_by_iommufd (void)
     fake_assert_device (f->k, NIC, starting[k].gets, starting[k].gets);
     fake_assert_matches (change->why, starting[k].why);
     g_autoptr (VvEntry) entry = entry_of_nic (f);
-    assert_home (entry, VV_STATE_DETACHED, &host_driver);
+    assert_host (entry, VV_STATE_DETACHED, &host_driver);
     g_assert_cmpstr (entry->domain, ==, "vm1");
     g_assert_cmpstr (entry->requested, ==, starting[k].requested);
   }
@@ -519,7 +519,7 @@ test_refused_and_no_way_back (void)
   g_assert_error (error, VV_ERROR, VV_ERROR_POLICY);
   fake_assert_logged ("gate: " NIC ": mlx5_core could not be brought back: *");
   g_autoptr (VvEntry) entry = entry_of_nic (f);
-  assert_home (entry, VV_STATE_DETACHING, &host_driver);
+  assert_host (entry, VV_STATE_DETACHING, &host_driver);
 }
 
 /* A driver that is none of VFIO's is libvirt's affair, whatever the policy says. */

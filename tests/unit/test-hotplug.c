@@ -9,15 +9,15 @@
 #include <string.h>
 
 static void
-is_on (const Fixture *f, const VvDriverState *home)
+is_on (const Fixture *f, const VvDriverState *host)
 {
-  g_autofree char *line = g_strconcat (home->override ? home->override : "(null)", "\n", NULL);
+  g_autofree char *line = g_strconcat (host->override ? host->override : "(null)", "\n", NULL);
 
   set_override (f, line);
-  if (home->driver && strcmp (home->driver, "mlx5_core") != 0) {
+  if (host->driver && strcmp (host->driver, "mlx5_core") != 0) {
     fake_unbind (f->k, NIC);
     fake_probe (f->k, NIC);
-  } else if (!home->driver) {
+  } else if (!host->driver) {
     fake_unbind (f->k, NIC);
   }
 }
@@ -35,7 +35,7 @@ libvirt_begins (const Fixture *f, const char *override, gboolean unbound)
 }
 
 static void
-assert_home_unknown (const VvEntry *entry, VvState state)
+assert_host_unknown (const VvEntry *entry, VvState state)
 {
   g_assert_nonnull (entry);
   g_assert_cmpint (entry->state, ==, state);
@@ -44,7 +44,7 @@ assert_home_unknown (const VvEntry *entry, VvState state)
 
 /* --- detach: which driver for which libvirt --- */
 
-/* @before: what was seen before libvirt's unbind, and is the device's home */
+/* @before: what was seen before libvirt's unbind, and is the device's host driver */
 static const struct {
   const char *says;
   const VvDriverState *before;
@@ -97,7 +97,7 @@ test_detach (void)
     g_assert_true (change->changed);
     fake_assert_device (f->k, NIC, detaches[i].gets, detaches[i].gets);
     g_autoptr (VvEntry) entry = entry_of_nic (f);
-    assert_home (entry, VV_STATE_DETACHED, before);
+    assert_host (entry, VV_STATE_DETACHED, before);
     g_assert_cmpstr (entry->vfio_driver, ==, detaches[i].gets);
     g_assert_null (entry->domain);
     g_assert_false (entry->held);
@@ -156,7 +156,7 @@ test_no_driver_of_vfio (void)
     g_autoptr (VvChange) change = must_hand_over (f, &host_driver, versions[i]);
     assert_left (change, VV_DETACH, "mlx5_core", "libvirt wants it on pci-stub, which is no VFIO driver *");
     g_autoptr (VvEntry) entry = entry_of_nic (f);
-    assert_home (entry, VV_STATE_NOTED, &host_driver);
+    assert_host (entry, VV_STATE_NOTED, &host_driver);
     fake_probe (f->k, NIC);
     fake_assert_device (f->k, NIC, "pci-stub", "pci-stub");
   }
@@ -210,7 +210,7 @@ test_next_candidate (void)
     g_assert_cmpstr (((VvAttempt *)change->attempts->pdata[0])->step, ==, failures[i].step);
     fake_assert_device (f->k, NIC, "mlx5_vfio_pci", "mlx5_vfio_pci");
     g_autoptr (VvEntry) entry = entry_of_nic (f);
-    assert_home (entry, VV_STATE_DETACHED, &host_driver);
+    assert_host (entry, VV_STATE_DETACHED, &host_driver);
     g_assert_cmpstr (entry->vfio_driver, ==, "mlx5_vfio_pci");
   }
 }
@@ -229,7 +229,7 @@ test_all_fail (void)
                          "at bind (*); mlx5_vfio_pci failed at bind (*); vfio_pci failed at bind (*)");
   fake_assert_device (f->k, NIC, NULL, "vfio-pci"); /* libvirt's own way is open */
   g_autoptr (VvEntry) entry = entry_of_nic (f);
-  assert_home (entry, VV_STATE_NOTED, &host_driver);
+  assert_host (entry, VV_STATE_NOTED, &host_driver);
 }
 
 static void
@@ -248,30 +248,30 @@ test_journal_is_full (void)
 
 /* --- detach: entries that are there already --- */
 
-/* The device came home, and not by our doing. */
+/* The device returned to its host driver, and not by our doing. */
 static void
 test_stale_entry_is_dropped (void)
 {
   static const struct {
     const char *says;
     VvState state;
-    const VvDriverState *home;
+    const VvDriverState *host;
   } stale[] = {
       {"it is said to be away", VV_STATE_DETACHED, &host_driver},
       {"a reattach that was cut off is done", VV_STATE_REATTACHING, &host_driver},
       {"a detach that was cut off never was", VV_STATE_DETACHING, &host_driver},
-      {"its home was another", VV_STATE_NOTED, &host_driver_by_name},
-      {"its home was not known", VV_STATE_DETACHED, NULL},
+      {"its host driver was another", VV_STATE_NOTED, &host_driver_by_name},
+      {"its host driver was not known", VV_STATE_DETACHED, NULL},
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (stale); i++) {
     g_test_message ("%s", stale[i].says);
     g_autoptr (Fixture) f = fixture_with_flr ();
-    write_entry (f, stale[i].state, stale[i].home, "former");
+    write_entry (f, stale[i].state, stale[i].host, "former");
     libvirt_unbinds (f, "vfio-pci");
     g_autoptr (VvChange) change = must_hand_over (f, &host_driver, DEBIAN_12);
     g_autoptr (VvEntry) entry = entry_of_nic (f);
-    assert_home (entry, VV_STATE_DETACHED, &host_driver);
+    assert_host (entry, VV_STATE_DETACHED, &host_driver);
     g_assert_null (entry->domain);
   }
 }
@@ -285,7 +285,7 @@ test_noted_entry_keeps_its_domain (void)
   libvirt_unbinds (f, "vfio-pci");
   g_autoptr (VvChange) change = must_hand_over (f, &host_driver, DEBIAN_12);
   g_autoptr (VvEntry) entry = entry_of_nic (f);
-  assert_home (entry, VV_STATE_DETACHED, &host_driver);
+  assert_host (entry, VV_STATE_DETACHED, &host_driver);
   g_assert_cmpstr (entry->domain, ==, "guest");
   g_assert_cmpstr (entry->domain_uuid, ==, "6695eb01");
 }
@@ -300,7 +300,7 @@ test_was_on_vfio (void)
   g_autoptr (VvChange) change = must_hand_over (f, &generic, DEBIAN_12);
   assert_change (change, VV_DETACH, "vfio-pci", "special-vfio", "*");
   g_autoptr (VvEntry) entry = entry_of_nic (f);
-  assert_home_unknown (entry, VV_STATE_DETACHED);
+  assert_host_unknown (entry, VV_STATE_DETACHED);
 }
 
 static void
@@ -312,7 +312,7 @@ test_was_on_vfio_and_an_entry_says (void)
   libvirt_unbinds (f, "vfio-pci");
   g_autoptr (VvChange) change = must_hand_over (f, &generic, DEBIAN_12);
   g_autoptr (VvEntry) entry = entry_of_nic (f);
-  assert_home (entry, VV_STATE_DETACHED, &host_driver_by_name);
+  assert_host (entry, VV_STATE_DETACHED, &host_driver_by_name);
 }
 
 /* Recovery would have the device go elsewhere than libvirt. */
@@ -329,7 +329,7 @@ test_cut_off_entry_is_not_recovered (void)
     g_autoptr (VvChange) change = must_hand_over (f, &variant, DEBIAN_12);
     assert_change (change, VV_DETACH, "special-vfio", "special-vfio", "*");
     g_autoptr (VvEntry) entry = entry_of_nic (f);
-    assert_home (entry, VV_STATE_DETACHED, &host_driver);
+    assert_host (entry, VV_STATE_DETACHED, &host_driver);
   }
 }
 
@@ -346,32 +346,32 @@ test_foreign_entry_is_dropped (void)
   libvirt_unbinds (f, "vfio-pci");
   g_autoptr (VvChange) change = must_hand_over (f, &host_driver, DEBIAN_12);
   g_autoptr (VvEntry) entry = entry_of_nic (f);
-  assert_home (entry, VV_STATE_DETACHED, &host_driver);
+  assert_host (entry, VV_STATE_DETACHED, &host_driver);
 }
 
 /* --- reattach --- */
 
 /* A detach of ours, and then libvirt on its way back */
 static Fixture *
-fixture_on_its_way_home (const VvDriverState *home)
+fixture_being_reattached (const VvDriverState *host)
 {
   Fixture *f = fixture_with_flr ();
 
   libvirt_unbinds (f, "vfio-pci");
-  g_autoptr (VvChange) change = must_hand_over (f, home, DEBIAN_12);
+  g_autoptr (VvChange) change = must_hand_over (f, host, DEBIAN_12);
   libvirt_unbinds (f, NULL);
   return f;
 }
 
 /* All versions are the same on the way back. */
 static void
-test_exactly_home (void)
+test_exactly_restored (void)
 {
   static const VvDriverState named_otherwise = ON ("mlx5_core", "mlx5_core", "not_mlx5_core");
   static const VvDriverState waiting = ON (NULL, NULL, "nothing_binds_this");
   static const struct {
     const char *says;
-    const VvDriverState *home;
+    const VvDriverState *host;
     guint libvirt;
     gboolean not_loaded, held;
   } cases[] = {
@@ -389,15 +389,15 @@ test_exactly_home (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_test_message ("%s", cases[i].says);
-    g_autoptr (Fixture) f = fixture_on_its_way_home (cases[i].home);
+    g_autoptr (Fixture) f = fixture_being_reattached (cases[i].host);
     g_autoptr (VvEntry) entry = entry_of_nic (f);
     entry->held = cases[i].held;
     g_assert_true (vv_state_store_save (f->s->store, entry, NULL));
     if (cases[i].not_loaded)
       fake_unregister (f->k, "mlx5_core");
     g_autoptr (VvChange) change = must_hand_over (f, &variant, cases[i].libvirt);
-    assert_change (change, VV_REATTACH, "special-vfio", cases[i].home->driver, "*");
-    fake_assert_device (f->k, NIC, cases[i].home->driver, cases[i].home->override);
+    assert_change (change, VV_REATTACH, "special-vfio", cases[i].host->driver, "*");
+    fake_assert_device (f->k, NIC, cases[i].host->driver, cases[i].host->override);
     assert_no_entry (f);
   }
 }
@@ -405,7 +405,7 @@ test_exactly_home (void)
 static void
 test_held_for_a_domain (void)
 {
-  g_autoptr (Fixture) f = fixture_on_its_way_home (&host_driver);
+  g_autoptr (Fixture) f = fixture_being_reattached (&host_driver);
   g_autoptr (VvEntry) entry = entry_of_nic (f);
 
   entry->held = TRUE;
@@ -433,9 +433,9 @@ test_no_entry (void)
 }
 
 static void
-test_home_not_known (void)
+test_host_not_known (void)
 {
-  g_autoptr (Fixture) f = fixture_on_its_way_home (&generic);
+  g_autoptr (Fixture) f = fixture_being_reattached (&generic);
 
   g_autoptr (VvChange) change = must_hand_over (f, &variant, DEBIAN_12);
   assert_left (change, VV_REATTACH, "special-vfio", "what it was before is not known: the kernel chooses");
@@ -444,7 +444,7 @@ test_home_not_known (void)
 
 /* A domain's entry is the hook's or the monitor's to end. */
 static void
-test_home_not_known_of_a_domain (void)
+test_host_not_known_of_a_domain (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
 
@@ -453,11 +453,11 @@ test_home_not_known_of_a_domain (void)
   g_autoptr (VvChange) change = must_hand_over (f, &variant, DEBIAN_12);
   assert_left (change, VV_REATTACH, "special-vfio", "what it was before is not known: *");
   g_autoptr (VvEntry) entry = entry_of_nic (f);
-  assert_home_unknown (entry, VV_STATE_DETACHED);
+  assert_host_unknown (entry, VV_STATE_DETACHED);
 }
 
 static void
-test_home_cannot_be_reached (void)
+test_host_cannot_be_reached (void)
 {
   static const struct {
     const char *says;
@@ -466,7 +466,7 @@ test_home_cannot_be_reached (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_test_message ("%s", cases[i].says);
-    g_autoptr (Fixture) f = fixture_on_its_way_home (&host_driver_by_name);
+    g_autoptr (Fixture) f = fixture_being_reattached (&host_driver_by_name);
     g_autoptr (GError) error = NULL;
     FakeDriver *d = fake_driver (f->k, "mlx5_core");
     d->load_errno = cases[i].load_errno;
@@ -480,7 +480,7 @@ test_home_cannot_be_reached (void)
                        "entry is kept: *");
     fake_assert_device (f->k, NIC, NULL, NULL); /* libvirt's own way is open */
     g_autoptr (VvEntry) entry = entry_of_nic (f);
-    assert_home (entry, VV_STATE_DETACHED, &host_driver_by_name);
+    assert_host (entry, VV_STATE_DETACHED, &host_driver_by_name);
   }
 }
 
@@ -562,7 +562,7 @@ test_deadline_is_past (void)
                                "mlx5_vfio_pci failed at deadline (*)");
   fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
   g_autoptr (VvEntry) entry = entry_of_nic (f);
-  assert_home (entry, VV_STATE_DETACHED, &host_driver);
+  assert_host (entry, VV_STATE_DETACHED, &host_driver);
 }
 
 /* --- what whoever waits is told --- */
@@ -629,9 +629,9 @@ test_told_of_failures (void)
 }
 
 static void
-test_told_of_the_way_home (void)
+test_told_of_the_reattach (void)
 {
-  g_autoptr (Fixture) f = fixture_on_its_way_home (&host_driver_by_name);
+  g_autoptr (Fixture) f = fixture_being_reattached (&host_driver_by_name);
 
   assert_told (f, &variant, NULL, "T");
 }
@@ -648,8 +648,8 @@ test_stand_back (void)
   } cases[] = {
       {"at a detach", VV_STATE_DETACHING, NULL, "special-vfio", "vfio-pci"},
       {"at a detach that was undone", VV_STATE_DETACHING, NULL, NULL, NULL},
-      {"on the way home", VV_STATE_REATTACHING, NULL, "mlx5_core", NULL},
-      {"on the way home, which could not be written down", VV_STATE_DETACHED, NULL, "mlx5_core", NULL},
+      {"during reattach", VV_STATE_REATTACHING, NULL, "mlx5_core", NULL},
+      {"during reattach, which could not be written down", VV_STATE_DETACHED, NULL, "mlx5_core", NULL},
       {"when the bind was done", VV_STATE_DETACHING, "special-vfio", "special-vfio", "special-vfio"},
   };
 
@@ -662,7 +662,7 @@ test_stand_back (void)
     vv_binding_stand_back (f->s, NIC);
     fake_assert_device (f->k, NIC, cases[i].driver, cases[i].becomes);
     g_autoptr (VvEntry) entry = entry_of_nic (f);
-    assert_home (entry, cases[i].state, &host_driver);
+    assert_host (entry, cases[i].state, &host_driver);
   }
 }
 
@@ -679,9 +679,9 @@ test_stand_back_from_what_went_away (void)
 /* --- a libvirt that died --- */
 
 static void
-write_away_entry (const Fixture *f, const VvDriverState *home, gboolean held)
+write_away_entry (const Fixture *f, const VvDriverState *host, gboolean held)
 {
-  write_entry (f, VV_STATE_DETACHED, home, NULL);
+  write_entry (f, VV_STATE_DETACHED, host, NULL);
   g_autoptr (VvEntry) entry = entry_of_nic (f);
   entry->held = held;
   g_assert_true (vv_state_store_save (f->s->store, entry, NULL));
@@ -712,11 +712,11 @@ test_rescue (void)
       {"an override of the administrator's", &host_driver_by_name, NULL, "vfio-pci", TRUE, FALSE,
        &host_driver_by_name, FALSE},
       {"a device without driver", &driverless, NULL, "vfio-pci", TRUE, FALSE, &driverless, FALSE},
-      {"on the way home, before the unbind", &variant, &host_driver_by_name, NULL, FALSE, FALSE,
+      {"during reattach, before the unbind", &variant, &host_driver_by_name, NULL, FALSE, FALSE,
        &host_driver_by_name, FALSE},
-      {"on the way home, after the unbind", &variant, &host_driver_by_name, NULL, TRUE, FALSE,
+      {"during reattach, after the unbind", &variant, &host_driver_by_name, NULL, TRUE, FALSE,
        &host_driver_by_name, FALSE},
-      {"on the way home, which nobody knows", &generic, NULL, NULL, TRUE, FALSE, &host_driver, FALSE},
+      {"during reattach, which nobody knows", &generic, NULL, NULL, TRUE, FALSE, &host_driver, FALSE},
       {"detached by hand", &variant, &host_driver, NULL, TRUE, TRUE, &variant, TRUE},
   };
 
@@ -785,19 +785,19 @@ main (int argc, char **argv)
   g_test_add_func ("/hotplug/entry/cut-off-is-not-recovered", test_cut_off_entry_is_not_recovered);
   g_test_add_func ("/hotplug/entry/of-another-device-is-dropped", test_foreign_entry_is_dropped);
   g_test_add_func ("/hotplug/entry/a-damaged-one", test_damaged_entry);
-  g_test_add_func ("/hotplug/reattach/exactly-home", test_exactly_home);
+  g_test_add_func ("/hotplug/reattach/exactly-home", test_exactly_restored);
   g_test_add_func ("/hotplug/reattach/held-for-a-domain", test_held_for_a_domain);
   g_test_add_func ("/hotplug/reattach/no-entry", test_no_entry);
-  g_test_add_func ("/hotplug/reattach/home-not-known", test_home_not_known);
-  g_test_add_func ("/hotplug/reattach/home-not-known-of-a-domain", test_home_not_known_of_a_domain);
-  g_test_add_func ("/hotplug/reattach/home-cannot-be-reached", test_home_cannot_be_reached);
+  g_test_add_func ("/hotplug/reattach/host-not-known", test_host_not_known);
+  g_test_add_func ("/hotplug/reattach/host-not-known-of-a-domain", test_host_not_known_of_a_domain);
+  g_test_add_func ("/hotplug/reattach/host-cannot-be-reached", test_host_cannot_be_reached);
   g_test_add_func ("/hotplug/bound-already", test_bound_already);
   g_test_add_func ("/hotplug/vanished", test_vanished);
   g_test_add_func ("/hotplug/locked", test_locked);
   g_test_add_func ("/hotplug/the-deadline-is-past", test_deadline_is_past);
   g_test_add_func ("/hotplug/told/of-what-is-tried", test_told);
   g_test_add_func ("/hotplug/told/of-failures", test_told_of_failures);
-  g_test_add_func ("/hotplug/told/of-the-way-home", test_told_of_the_way_home);
+  g_test_add_func ("/hotplug/told/of-the-reattach", test_told_of_the_reattach);
   g_test_add_func ("/hotplug/stand-back", test_stand_back);
   g_test_add_func ("/hotplug/stand-back/from-what-went-away", test_stand_back_from_what_went_away);
   g_test_add_func ("/hotplug/rescue/what-libvirt-had-begun", test_rescue);

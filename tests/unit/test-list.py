@@ -20,7 +20,7 @@ import time
 from programs import COMMAND, DISK, MODALIAS, NIC, ON_VFIO, Host, exits, json_of, needs_namespace, run, valid
 from tap import Skip, equal, run_tests
 
-ENTRY = (f"[device]\naddress={NIC}\nmodalias={MODALIAS}\nstate=detached\nhome-known=true\nhome-driver=mlx5_core\n"
+ENTRY = (f"[device]\naddress={NIC}\nmodalias={MODALIAS}\nstate=detached\nhost-known=true\nhost-driver=mlx5_core\n"
          "domain=vm1\n")
 DEADLINE_S = 20
 
@@ -158,7 +158,7 @@ def colours_have_a_meaning():
         host.write("lib/modules/" + os.listdir(host.path("lib/modules"))[0] + "/modules.alias",
                    "alias vfio_pci:v*d*sv*sd*bc*sc*i* vfio_pci\nalias vfio_pci:v*d*sv*sd*bc01sc*i* other_vfio_pci\n")
         assert "\x1b[33mvfio-pci" in host.look("list", "--color=always", ON_VFIO).stdout  # on VFIO, and not the best
-        assert "\x1b" not in host.look("list", "--color=always", DISK).stdout  # at home
+        assert "\x1b" not in host.look("list", "--color=always", DISK).stdout  # on its host driver
         share_group(host, DISK, NIC)
         exits(host.look("check", "--color=always", NIC), 1, "\x1b[31mproblem\x1b[0m")
         assert "\x1b" not in host.look("check", NIC).stdout

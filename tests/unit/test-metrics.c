@@ -106,13 +106,13 @@ test_journal (void)
 
   write_entry (
       f, NIC,
-      "state=detached\nhome-known=true\nhome-driver=mlx5_core\nvfio-driver=special-vfio\nin-use=true\n");
+      "state=detached\nhost-known=true\nhost-driver=mlx5_core\nvfio-driver=special-vfio\nin-use=true\n");
   write_entry (
       f, "0000:3b:00.2",
-      "state=detached\nhome-known=true\nhome-driver=mlx5_core\nvfio-driver=special-vfio\nin-use=true\n");
-  write_entry (f, "0000:3b:00.3", "state=detached\nhome-known=true\nvfio-driver=special-vfio\n");
+      "state=detached\nhost-known=true\nhost-driver=mlx5_core\nvfio-driver=special-vfio\nin-use=true\n");
+  write_entry (f, "0000:3b:00.3", "state=detached\nhost-known=true\nvfio-driver=special-vfio\n");
   write_entry (f, "0000:3b:00.4", "state=reattaching\n");
-  write_entry (f, "0000:3b:00.5", "state=noted\nhome-known=true\nhome-driver=mlx5_core\n");
+  write_entry (f, "0000:3b:00.5", "state=noted\nhost-known=true\nhost-driver=mlx5_core\n");
   write_entry (f, "0000:3b:00.6", "state=lost\n");
   g_autofree char *text = text_of (f, NULL, VV_METRICS_OPENMETRICS);
   g_assert_nonnull (strstr (

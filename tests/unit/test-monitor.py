@@ -24,7 +24,7 @@ ENTRY = f"""[device]
 address={ON_VFIO}
 modalias=pci:v00001B36d00000010sv00001AF4sd00001100bc01sc08i02
 state=detached
-home-known=%s
+host-known=%s
 vfio-driver=vfio-pci
 held=false
 """
@@ -39,8 +39,8 @@ DEADLINE = 20  # seconds, for what must happen
 class MonitoredHost(Host):
     """A fake host with one device on VFIO that is in the state store."""
 
-    def __init__(self, marks="", home_known="true"):
-        self.entry = ENTRY % home_known + marks
+    def __init__(self, marks="", host_known="true"):
+        self.entry = ENTRY % host_known + marks
 
     def __enter__(self):
         super().__enter__()
@@ -258,20 +258,20 @@ def hot_plugged_device_is_given_to_its_domain():
 
 
 def device_of_nobody_is_mended_and_then_it_ends():
-    with MonitoredHost(MARKS, home_known="false") as host, Monitor(host, host.node("")) as monitor:
+    with MonitoredHost(MARKS, host_known="false") as host, Monitor(host, host.node("")) as monitor:
         monitor.ends()
         assert not host.has_entry()
 
 
 def grace_is_kept():
-    with MonitoredHost(MARKS, home_known="false") as host, Monitor(host, host.node(""), "--grace-ms", "1500") as monitor:
+    with MonitoredHost(MARKS, host_known="false") as host, Monitor(host, host.node(""), "--grace-ms", "1500") as monitor:
         start = time.monotonic()
         monitor.ends()
         assert time.monotonic() - start >= 1.4
 
 
 def without_libvirt_nothing_is_mended():
-    with MonitoredHost(MARKS, home_known="false") as host:
+    with MonitoredHost(MARKS, host_known="false") as host:
         uri = f"qemu+unix:///system?socket={host.path('sock')}"
         with Monitor(host, uri) as monitor:
             monitor.say("l")

@@ -101,7 +101,7 @@ def restore_respects_domains():
         exits(host.inside(COMMAND, "restore", "--all"), 0, "nothing to restore\n")
         exits(host.inside(COMMAND, "restore", NIC), 4, f"{NIC} belongs to domain vm1")
         exits(host.inside(COMMAND, "restore", "--force", NIC), 0, f"{NIC}: mlx5_core -> mlx5_core",
-              "it already is at home")
+              "it already is on its host driver")
         assert not os.path.exists(host.path(f"run/vfio-variant/{NIC}"))
 
 
@@ -135,7 +135,7 @@ def probe_respects_domains():
     needs_namespace()
     with Host() as host:
         modalias = host.read(f"sys/bus/pci/devices/{ON_VFIO}/modalias").strip()
-        host.state_file(ON_VFIO, modalias, state="noted", home_driver="nvme", **OF_VM1)
+        host.state_file(ON_VFIO, modalias, state="noted", host_driver="nvme", **OF_VM1)
         exits(host.inside(COMMAND, "probe", ON_VFIO), 4, f"{ON_VFIO} belongs to domain vm1",
               f"restore --force {ON_VFIO}")
         exits(host.inside(COMMAND, "probe", "--force", ON_VFIO), 2)
@@ -237,7 +237,7 @@ def restore_at_boot_knows_what_was_bound_by_hand():
             host.state_file(**more)
             equal(host.json("list", NIC)[0]["at_boot"], "at_boot" in more)
             exits(host.inside(COMMAND, "restore", "--at-boot"), 0,
-                  "it already is at home" if restored else "nothing to restore")
+                  "it already is on its host driver" if restored else "nothing to restore")
             equal(os.path.exists(host.path(f"run/vfio-variant/{NIC}")), not restored)
 
 

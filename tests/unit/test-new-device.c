@@ -154,7 +154,7 @@ test_only_a_new_device_is_tried_again (void)
 /* --- what it comes back to --- */
 
 static void
-test_home_is_what_the_kernel_chooses (void)
+test_host_is_what_the_kernel_chooses (void)
 {
   g_autoptr (Fixture) f = new_device_new ("1\n");
 
@@ -165,7 +165,7 @@ test_home_is_what_the_kernel_chooses (void)
 }
 
 static void
-test_home_of_what_is_left_alone_is_no_driver (void)
+test_host_of_what_is_left_alone_is_no_driver (void)
 {
   g_autoptr (Fixture) f = new_device_new ("0\n");
 
@@ -178,9 +178,9 @@ test_home_of_what_is_left_alone_is_no_driver (void)
   must_reattach (f, NULL);
 }
 
-/* Somebody has said where it is to go: that is its home. */
+/* Somebody has said where it is to go: that is its host driver. */
 static void
-test_home_with_an_override_is_that (void)
+test_host_with_an_override_is_that (void)
 {
   g_autoptr (Fixture) f = new_device_new ("1\n");
 
@@ -311,9 +311,9 @@ main (int argc, char **argv)
   g_test_add_func ("/new-device/others/kernel-is-not-ready", test_kernel_that_is_not_ready);
   g_test_add_func ("/new-device/others/only-a-new-device-is-tried-again",
                    test_only_a_new_device_is_tried_again);
-  g_test_add_func ("/new-device/home/kernel-chooses", test_home_is_what_the_kernel_chooses);
-  g_test_add_func ("/new-device/home/left-alone", test_home_of_what_is_left_alone_is_no_driver);
-  g_test_add_func ("/new-device/home/override", test_home_with_an_override_is_that);
+  g_test_add_func ("/new-device/home/kernel-chooses", test_host_is_what_the_kernel_chooses);
+  g_test_add_func ("/new-device/home/left-alone", test_host_of_what_is_left_alone_is_no_driver);
+  g_test_add_func ("/new-device/home/override", test_host_with_an_override_is_that);
   g_test_add_func ("/new-device/home/failure", test_failure_leaves_it_to_the_kernel);
   g_test_add_func ("/new-device/home/failure-after-the-host-driver",
                    test_failure_after_the_host_driver_had_it);

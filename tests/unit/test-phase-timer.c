@@ -164,7 +164,7 @@ static void
 test_there_and_back (void)
 {
   static const Expected to_vfio = {OPEN, SELECT, STEP, 2 * STEP, 2 * SCRIPT, 2 * STEP};
-  static const Expected home = {.find = OPEN, .bind = STEP, .script = 2 * SCRIPT, .store = 2 * STEP};
+  static const Expected host = {.find = OPEN, .bind = STEP, .script = 2 * SCRIPT, .store = 2 * STEP};
   static const VvDriverState variant = ON ("special-vfio", "special_vfio_pci", "special-vfio");
   g_autoptr (Fixture) f = ticking_fixture ();
   VvPhaseTimer timer;
@@ -174,7 +174,7 @@ test_there_and_back (void)
   assert_phases (&timer, &to_vfio);
   g_assert_true (hand_over (f, &variant, "(null)\n", &timer));
   fake_assert_device (f->k, NIC, "mlx5_core", NULL);
-  assert_phases (&timer, &home);
+  assert_phases (&timer, &host);
 }
 
 /* Each candidate: its module, its override, the script, the bind that fails, and libvirt's override again,

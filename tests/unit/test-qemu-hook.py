@@ -55,8 +55,8 @@ def hook_follows_a_life():
     with Host() as host:
         entry = host.path(f"run/vfio-variant/{NIC}")
         for operation, sub_operation, texts in (
-                ("prepare", "begin", ["state=noted", "home-driver=mlx5_core", "domain=vm1", "in-use=false"]),
-                ("started", "begin", ["state=detached", "home-driver=mlx5_core", "in-use=true"]),
+                ("prepare", "begin", ["state=noted", "host-driver=mlx5_core", "domain=vm1", "in-use=false"]),
+                ("started", "begin", ["state=detached", "host-driver=mlx5_core", "in-use=true"]),
                 ("reconnect", "begin", ["state=detached", "in-use=true"]),
                 ("release", "end", None)):
             result = host.inside(HOOK, "vm1", operation, sub_operation, "-", stdin=DOMAIN % "yes")

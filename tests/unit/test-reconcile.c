@@ -253,7 +253,7 @@ test_unplugged_is_mended_after_the_grace (void)
   g_assert_cmpint (run_at (r, vm1_with (""), 4), ==, 1 * SECOND);
   fake_assert_unchanged (f->k, before);
   g_assert_cmpint (run_at (r, vm1_with (""), 5), ==, -1);
-  fake_assert_logged ("domain vm1 has " NIC " no more, and libvirt did not bring it home: it is on "
+  fake_assert_logged ("domain vm1 has " NIC " no more, and libvirt did not restore it: it is on "
                       "special-vfio, not on mlx5_core");
   fake_assert_logged (NIC ": reattach: special-vfio -> mlx5_core: *");
   fake_assert_device (f->k, NIC, "mlx5_core", NULL);
@@ -274,9 +274,9 @@ test_domain_gone_is_mended (void)
   assert_no_entry (f);
 }
 
-/* libvirt brought it home, and nobody was there to drop its entry: nothing to warn of */
+/* libvirt restored it, and nobody was there to drop its entry: nothing to warn of */
 static void
-test_unplugged_and_at_home (void)
+test_unplugged_and_on_host_driver (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
   g_autoptr (VvReconciler) r = reconciler_of (f);
@@ -347,7 +347,7 @@ test_held_goes_back_to_vfio (void)
 }
 
 static void
-test_home_unknown_is_forgotten (void)
+test_host_unknown_is_forgotten (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
   g_autoptr (VvReconciler) r = reconciler_of (f);
@@ -417,7 +417,7 @@ test_vanished_device_that_a_domain_has (void)
 
 /* It is of no domain then, so that it is not tried again and again. */
 static void
-test_home_cannot_be_reached (void)
+test_host_cannot_be_reached (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
   g_autoptr (VvReconciler) r = reconciler_of (f);
@@ -543,16 +543,16 @@ main (int argc, char **argv)
   g_test_add_func ("/reconcile/running/two-domains-that-claim-it", test_two_domains_that_claim_it);
   g_test_add_func ("/reconcile/absent/mended-after-the-grace", test_unplugged_is_mended_after_the_grace);
   g_test_add_func ("/reconcile/absent/domain-gone", test_domain_gone_is_mended);
-  g_test_add_func ("/reconcile/absent/at-home", test_unplugged_and_at_home);
+  g_test_add_func ("/reconcile/absent/at-home", test_unplugged_and_on_host_driver);
   g_test_add_func ("/reconcile/absent/back-within-the-grace", test_back_within_the_grace);
   g_test_add_func ("/reconcile/absent/another-domain-within-the-grace", test_another_domain_within_the_grace);
   g_test_add_func ("/reconcile/absent/no-grace", test_no_grace);
   g_test_add_func ("/reconcile/absent/held", test_held_goes_back_to_vfio);
-  g_test_add_func ("/reconcile/absent/home-unknown", test_home_unknown_is_forgotten);
+  g_test_add_func ("/reconcile/absent/host-unknown", test_host_unknown_is_forgotten);
   g_test_add_func ("/reconcile/absent/a-process-holds-it", test_a_process_holds_it);
   g_test_add_func ("/reconcile/absent/vanished", test_vanished_device);
   g_test_add_func ("/reconcile/running/vanished", test_vanished_device_that_a_domain_has);
-  g_test_add_func ("/reconcile/absent/home-cannot-be-reached", test_home_cannot_be_reached);
+  g_test_add_func ("/reconcile/absent/host-cannot-be-reached", test_host_cannot_be_reached);
   g_test_add_func ("/reconcile/left-alone/on-its-way-up", test_on_its_way_up);
   g_test_add_func ("/reconcile/left-alone/starting-domain", test_starting_domain_is_waited_for);
   g_test_add_func ("/reconcile/left-alone/without-a-domain", test_without_a_domain);

@@ -40,7 +40,8 @@ test_policy_decides (void)
   fake_assert_matches (latest (status, "why"), "*, 5 wildcards, *; policy */etc/libvirt/vfio-variant.xml:1");
 }
 
-/* libvirt is told that it may not, and the device is at home again with the driver_override that it had. */
+/* libvirt is told that it may not, and the device is on its host driver again with the driver_override that
+ * it had. */
 static void
 test_policy_refuses (void)
 {
@@ -201,7 +202,7 @@ test_former_daemon_is_mended (void)
   fake_unbind (f->k, NIC);
   fake_write (f->k, ENTRY,
               "[device]\naddress=" NIC "\nmodalias=" NIC_MODALIAS
-              "\nstate=reattaching\nhome-known=true\nhome-driver=mlx5_core\nhome-module=mlx5_core\n");
+              "\nstate=reattaching\nhost-known=true\nhost-driver=mlx5_core\nhost-module=mlx5_core\n");
   start (f);
   while (fake_exists (f->k, ENTRY))
     g_main_context_iteration (NULL, FALSE);

@@ -198,7 +198,7 @@ test_worker_dies_when_it_has_touched (void)
 
 /* The override of home is set and must not become vfio-pci. */
 static void
-test_worker_dies_on_the_way_home (void)
+test_worker_dies_during_reattach (void)
 {
   g_autoptr (Fixture) f = fixture_without_service ();
 
@@ -278,7 +278,7 @@ test_libvirt_dies_at_a_detach (void)
 }
 
 static void
-test_libvirt_dies_on_the_way_home (void)
+test_libvirt_dies_during_reattach (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
   g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
@@ -614,11 +614,11 @@ static const FakeTest tests[] = {
     {"/service/left-alone", test_left_alone},
     {"/service/unknown-libvirt", test_unknown_libvirt},
     {"/service/worker-dies/when-it-has-touched", test_worker_dies_when_it_has_touched},
-    {"/service/worker-dies/on-the-way-home", test_worker_dies_on_the_way_home},
+    {"/service/worker-dies/during-reattach", test_worker_dies_during_reattach},
     {"/service/worker-dies/before", test_worker_dies_before},
     {"/service/worker-dies/the-next-device", test_next_device_after_a_crash},
     {"/service/libvirt-dies/at-a-detach", test_libvirt_dies_at_a_detach},
-    {"/service/libvirt-dies/on-the-way-home", test_libvirt_dies_on_the_way_home},
+    {"/service/libvirt-dies/during-reattach", test_libvirt_dies_during_reattach},
     {"/service/status/idle", test_idle_status},
     {"/service/status/while-holding", test_status_while_holding},
     {"/service/status/much-that-failed", test_much_that_failed},

@@ -206,10 +206,10 @@ test_damaged (void)
       "[device]\nmodalias=m:x\nstate=noted\n",
       "[device]\naddress=" DISK "\nmodalias=m:x\nstate=noted\n",
       "[device]\naddress=" NIC "\nstate=noted\n",
-      HEAD "state=noted\nhome-driver=../../../etc\n",
-      HEAD "state=noted\nhome-driver=.\n",
-      HEAD "state=noted\nhome-driver=\n",
-      HEAD "state=noted\nhome-module=a/b\n",
+      HEAD "state=noted\nhost-driver=../../../etc\n",
+      HEAD "state=noted\nhost-driver=.\n",
+      HEAD "state=noted\nhost-driver=\n",
+      HEAD "state=noted\nhost-module=a/b\n",
       HEAD "state=noted\nvfio-driver=..\n",
       "\xff\xfe\x00binary",
   };
@@ -231,10 +231,10 @@ static void
 test_damaged_values (void)
 {
   static const char *const values[] = {"\xffvme", "nvme\xc3", "nvme\\", "nv\\me", "\\x6e"};
-  static const char *const strings[] = {"home-driver", "home-module", "home-driver-override",
+  static const char *const strings[] = {"host-driver", "host-module", "host-driver-override",
                                         "vfio-driver", "domain",      "domain-uuid",
                                         "modalias",    "address",     "state"};
-  static const char *const flags[] = {"home-known", "held", "at-boot", "in-use", "unmanaged"};
+  static const char *const flags[] = {"host-known", "held", "at-boot", "in-use", "unmanaged"};
   static const char *const no_flags[] = {"", "yes", "maybe", "2", "tru", "\xff"};
   g_autoptr (GPtrArray) lines = g_ptr_array_new_with_free_func (g_free);
 
@@ -249,7 +249,7 @@ test_damaged_values (void)
     g_autoptr (Fixture) f = fixture_new (TRUE);
     g_autoptr (GError) error = NULL;
     g_autofree char *text =
-        g_strdup_printf (HEAD "state=detached\nhome-known=true\n%s\n", (char *)lines->pdata[i]);
+        g_strdup_printf (HEAD "state=detached\nhost-known=true\n%s\n", (char *)lines->pdata[i]);
     g_autofree char *key = g_strndup (lines->pdata[i], strcspn (lines->pdata[i], "="));
     g_autofree char *message =
         g_strdup_printf ("/*/" FOLDER "/" NIC

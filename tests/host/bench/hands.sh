@@ -9,7 +9,7 @@ blocks=10
 generic=vfio-pci
 
 # command_of WHO detach|reattach BDF HOME: its words. "told" is ours once more, which tells what it took: to print JSON takes
-# time that is nobody's who only moves a device. Who has no driver to go home to gets none by driverctl either.
+# time that is nobody's who only moves a device. Who has no driver to return to its host driver to gets none by driverctl either.
 command_of() {
   case $1-$2 in
     ours-detach) echo "vfio-variant bind --driver $generic $3" ;;
@@ -56,13 +56,13 @@ besides() { # besides BLOCK
 
 # There and back
 round() { # round NAME BLOCK BDF HOME WHO...
-  round_name=$1 round_block=$2 round_bdf=$3 round_home=$4
+  round_name=$1 round_block=$2 round_bdf=$3 round_host=$4
   shift 4
   for who in $(in_turn "$round_block" "$@"); do
-    moves "$who" detach "$round_name" "$round_block" "$round_bdf" "$round_home"
+    moves "$who" detach "$round_name" "$round_block" "$round_bdf" "$round_host"
     is_expected "$who, $round_name on" "$(driver_of "$round_bdf")" "$generic"
-    moves "$who" reattach "$round_name" "$round_block" "$round_bdf" "$round_home"
-    is_expected "$who, $round_name at home on" "$(driver_of "$round_bdf")" "$round_home"
+    moves "$who" reattach "$round_name" "$round_block" "$round_bdf" "$round_host"
+    is_expected "$who, $round_name on its host driver on" "$(driver_of "$round_bdf")" "$round_host"
     [ "$who" != devbind ] || echo >"$sysfs/$round_bdf/driver_override" # it leaves an empty one
     is_expected "$who, $round_name" "$(override_of "$round_bdf")" '(null)'
   done

@@ -44,7 +44,7 @@ says_what_is_done() {
   expect 'what it would get' "$(would_get)" 'test_vfio_pci true'
   [ ! -e /sys/module/test_vfio_pci ] || fail 'check loaded a module'
   expect 'state' "$(state_of "$nic")" 'e1000e (null)'
-  goes_and_comes_home test_vfio_pci "$nic"
+  is_detached_and_restored test_vfio_pci "$nic"
 }
 
 knows_of_flr() {
@@ -62,7 +62,7 @@ would_fall_back() {
     expect_failure start_domain guest "$(hostdev_xml "$nic")"
   else
     checks 0 "$nic"
-    goes_and_comes_home vfio-pci "$nic"
+    is_detached_and_restored vfio-pci "$nic"
   fi
   expect 'what it would get' "$(would_get | cut -d' ' -f1)" vfio-pci
   expect 'what keeps the variant away' "$(found checked "$1")" "warning $nic"

@@ -43,7 +43,7 @@ start_gets() {
   start_domain guest "$(hostdev_xml "$2")"
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" "$1"
   virsh -q destroy guest
-  comes_home "$2" "$3"
+  is_restored "$2" "$3"
 }
 
 plug_gets() { # plug_gets DRIVER BDF HOME
@@ -51,7 +51,7 @@ plug_gets() { # plug_gets DRIVER BDF HOME
   attach_hostdev guest "$2"
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" "$1"
   detach_hostdev guest "$2"
-  comes_home "$2" "$3"
+  is_restored "$2" "$3"
 }
 
 gate_serves_a_container() {

@@ -105,8 +105,8 @@ crowd_leaves() {
   done
 }
 
-# they_are_home VF...
-they_are_home() {
+# they_are_restored VF...
+they_are_restored() {
   for vf in "$@"; do
     expect "$vf" "$(state_of "$vf")" 'none (null)'
   done
@@ -133,7 +133,7 @@ crowd_comes_and_goes() {
   crowd_leaves
   diag "all given back at $(uptime_seconds) s"
   wait_for 60 state_store_is_empty
-  they_are_home "$@"
+  they_are_restored "$@"
   wait_for 30 gate_is '.monitor == "idle"'
   expect 'open files of the daemon' "$(open_files)" "$files"
   expect 'threads of the daemon' "$(find "/proc/$gate_pid/task" -mindepth 1 -maxdepth 1 | wc -l)" 1
@@ -217,7 +217,7 @@ moves_by_start() { # moves_by_start GUEST BDF
   insists destroy "$1" || fail "it cannot be destroyed"
 }
 
-# Of each device: no driver of the host is lost. What the command left on VFIO is said so in the state store, and comes home.
+# Of each device: no driver of the host is lost. What the command left on VFIO is said so in the state store, and returns to its host driver.
 settles() { # settles BDF STATE
   vfio-variant list --json "$1" | jq -c '.[0]'
   timeout 60 virsh -q nodedev-reattach "$(nodedev_name "$1")" || true
@@ -274,5 +274,5 @@ race_ends() {
 }
 
 need_libvirt
-gate_scenario "crowd: $crowd virtual functions go to 8 guests at once, and come home" crowd_comes_and_goes
+gate_scenario "crowd: $crowd virtual functions go to 8 guests at once, and return to its host driver" crowd_comes_and_goes
 gate_scenario 'race: gate, hook and command on the same devices' all_race

@@ -35,7 +35,7 @@ libvirtd_is_killed() {
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
   expect 'domain in the state store' "$(state_of "$nic" domain)" guest
   expect 'in use in the state store' "$(state_of "$nic" in-use)" true
-  expect 'home in the state store' "$(state_of "$nic" home-driver)" e1000e
+  expect 'host driver in the state store' "$(state_of "$nic" host-driver)" e1000e
   virsh -q destroy guest
   expect 'state afterwards' "$(state_of "$nic")" 'e1000e (null)'
   expect_no_state_file "$nic"
@@ -60,7 +60,7 @@ command_is_killed() {
   expect_no_state_file "$nic"
 }
 
-# Killed after the unbind, before any bind: the next start of anything brings the device home.
+# Killed after the unbind, before any bind: the next start of anything restores the device.
 driverless_is_mended() {
   mark_log
   echo test_vfio_pci >"$sysfs/$nic/driver_override"
@@ -70,9 +70,9 @@ driverless_is_mended() {
 address=$nic
 modalias=$(cat "$sysfs/$nic/modalias")
 state=detaching
-home-known=true
-home-driver=e1000e
-home-module=e1000e
+host-known=true
+host-driver=e1000e
+host-module=e1000e
 ENTRY
   vfio-variant restore --all
   expect 'state afterwards' "$(state_of "$nic")" 'e1000e (null)'
@@ -222,7 +222,7 @@ need_libvirt
 scenario 'fault: QEMU is killed' qemu_is_killed
 scenario 'fault: libvirtd is killed and comes back while the guest runs' libvirtd_is_killed
 scenario 'fault: the command is killed in the middle of a bind' command_is_killed
-scenario 'fault: a device left without driver is brought home' driverless_is_mended
+scenario 'fault: a device left without driver is restored' driverless_is_mended
 scenario 'fault: the state store cannot be written' state_store_is_full
 scenario 'fault: the state store is damaged' state_store_is_damaged
 scenario 'fault: the device is gone' device_vanishes

@@ -29,7 +29,7 @@ guest_has() {
 
 guest_gives_back() {
   detach_hostdev guest "$virtio_nic"
-  comes_home "$virtio_nic" "$native"
+  is_restored "$virtio_nic" "$native"
 }
 
 # --- the variant ---
@@ -133,7 +133,7 @@ slow_one_holds_no_other() {
     echo $0 >/sys/bus/pci/drivers_probe' "$nic"
   expect 'what is still held' "$(gate_status '.holding[].device')" "$virtio_nic"
   expect 'driver of the other one' "$(driver_of "$nic")" vfio-pci
-  expect 'home of the other one' "$(state_of "$nic" home-driver)" e1000e
+  expect 'home of the other one' "$(state_of "$nic" host-driver)" e1000e
   vfio-variant restore "$nic"
   let_probe
   guest_has test_vfio_pci
@@ -196,7 +196,7 @@ daemon_is_killed_while_holding() {
   start_daemon on
   expect 'the guest runs' "$(virsh -q domstate guest)" running
   [ -z "$(qemu_vfio_devices guest)" ] || guest_gives_back
-  comes_home "$virtio_nic" "$native"
+  is_restored "$virtio_nic" "$native"
   unload_variants
   attach_hostdev guest "$virtio_nic"
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
@@ -337,7 +337,7 @@ libvirtd_is_killed_between() {
     echo vfio-pci >/sys/bus/pci/devices/$0/driver_override
     echo $0 >/sys/bus/pci/devices/$0/driver/unbind
     kill -9 $$' "$nic" || true
-  comes_home "$nic" 'e1000e (null)'
+  is_restored "$nic" 'e1000e (null)'
   log_says "$nic: reattach: no driver -> e1000e: as it was before: libvirt died"
 }
 
@@ -350,7 +350,7 @@ libvirtd_and_guest_are_killed() {
   wait_for 20 libvirt_is_gone
   kill -9 "$pid"
   start_libvirt
-  comes_home "$virtio_nic" "$native"
+  is_restored "$virtio_nic" "$native"
 }
 
 # --- devices ---

@@ -3,7 +3,7 @@
 # needs: --igb
 #
 # Hot plug: virsh attach-device and nodedev-detach put a device on the best variant driver, through the
-# gate, and detach-device and nodedev-reattach bring it home exactly.
+# gate, and detach-device and nodedev-reattach restore it exactly.
 
 nic=$(bdf 8086:10d3 1) # no FLR
 virtio_nic=$(bdf 1af4:1041 1)
@@ -18,9 +18,9 @@ plugs() {
   before=$(state_of "$2")
   attach_hostdev guest "$2"
   expect 'driver that QEMU uses' "$(qemu_vfio_devices guest | grep "^$2 ")" "$2 $1"
-  expect 'home in the state store' "$(state_of "$2" home-driver)" "$(echo "$before" | sed 's/ .*//; s/^none$//')"
+  expect 'host driver in the state store' "$(state_of "$2" host-driver)" "$(echo "$before" | sed 's/ .*//; s/^none$//')"
   detach_hostdev guest "$2"
-  comes_home "$2" "$before"
+  is_restored "$2" "$before"
 }
 
 hot_plugs() {
@@ -56,7 +56,7 @@ second_while_first_is_in_use() {
   plugs test_vfio_pci "$second_nic"
   expect 'the first one is still there' "$(qemu_vfio_devices guest)" "$virtio_nic test_vfio_pci"
   detach_hostdev guest "$virtio_nic"
-  comes_home "$virtio_nic" 'virtio-pci (null)'
+  is_restored "$virtio_nic" 'virtio-pci (null)'
 }
 
 two_guests_at_once() {
@@ -72,8 +72,8 @@ two_guests_at_once() {
   first=$!
   virsh -q destroy other
   wait "$first"
-  comes_home "$virtio_nic" 'virtio-pci (null)'
-  comes_home "$second_nic" 'virtio-pci (null)'
+  is_restored "$virtio_nic" 'virtio-pci (null)'
+  is_restored "$second_nic" 'virtio-pci (null)'
 }
 
 # A guest that ends with a hot-plugged device, without anybody unplugging it
@@ -82,7 +82,7 @@ guest_is_destroyed() {
   attach_hostdev guest "$virtio_nic"
   wait_for 20 state_says "$virtio_nic" domain guest
   virsh -q destroy guest
-  comes_home "$virtio_nic" 'virtio-pci (null)'
+  is_restored "$virtio_nic" 'virtio-pci (null)'
 }
 
 domain_is_told() {
@@ -92,11 +92,11 @@ domain_is_told() {
   expect 'in use' "$(state_of "$virtio_nic" in-use)" true
   expect 'domain in the list' "$(vfio-variant list --json "$virtio_nic" | jq -r '.[0].domain')" guest
   detach_hostdev guest "$virtio_nic"
-  comes_home "$virtio_nic" 'virtio-pci (null)'
+  is_restored "$virtio_nic" 'virtio-pci (null)'
   wait_for 20 gate_is '.monitor == "idle"'
 }
 
-nodedev_goes_and_comes_home() {
+nodedev_is_detached_and_restored() {
   virsh -q nodedev-detach "$(nodedev_name "$virtio_nic")"
   expect 'driver after nodedev-detach' "$(driver_of "$virtio_nic")" test_vfio_pci
   virsh -q nodedev-reattach "$(nodedev_name "$virtio_nic")"
@@ -120,7 +120,7 @@ reattaches() { # reattaches BDF, for wait_for: libvirt may take it for active fo
 }
 
 at_domain_start() { # at_domain_start VARIANT BDF: the gate and the hook together
-  goes_and_comes_home "$@"
+  is_detached_and_restored "$@"
 }
 
 # On libvirt 10 and later it looks in sysfs as that libvirt's own choice does.
@@ -133,7 +133,7 @@ forced_driver_stays() {
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
   log_says "$virtio_nic: detach: virtio-pci -> vfio-pci.*chooses by itself, or was told"
   detach_hostdev guest "$virtio_nic"
-  comes_home "$virtio_nic" "$before"
+  is_restored "$virtio_nic" "$before"
 }
 
 # --- network interfaces: virtual functions of igb ---
@@ -148,7 +148,7 @@ interface_plugs() {
 interface_unplugs() {
   virsh -q detach-device guest interface.xml
   wait_for 30 has_no_hostdev guest "$igb_vf"
-  comes_home "$igb_vf" 'igbvf (null)'
+  is_restored "$igb_vf" 'igbvf (null)'
 }
 
 hostdev_interface() {
@@ -175,7 +175,7 @@ daemon_is_absent() {
   attach_hostdev guest "$virtio_nic"
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" "$plain_driver"
   detach_hostdev guest "$virtio_nic"
-  comes_home "$virtio_nic" 'virtio-pci (null)'
+  is_restored "$virtio_nic" 'virtio-pci (null)'
 }
 
 gate_is_turned_off() {
@@ -230,7 +230,7 @@ $name detach end test_vfio_pci
 $name reattach begin e1000e
 $name reattach end e1000e"
   rm calls
-  goes_and_comes_home test_vfio_pci "$nic"
+  is_detached_and_restored test_vfio_pci "$nic"
   grep -Fx "$name detach begin test_vfio_pci" calls
   grep -Fx "$name detach end test_vfio_pci" calls
 }
@@ -286,7 +286,7 @@ gate_scenario 'hot plug: the state store knows the domain' domain_is_told
 gate_scenario 'hot plug: <driver model="vfio-pci"/> stays' forced_driver_stays
 gate_scenario 'hot plug: <interface type="hostdev"> with a MAC' hostdev_interface
 gate_scenario 'hot plug: <interface type="network"> of a hostdev network' hostdev_network
-gate_scenario 'nodedev-detach and nodedev-reattach' nodedev_goes_and_comes_home
+gate_scenario 'nodedev-detach and nodedev-reattach' nodedev_is_detached_and_restored
 gate_scenario 'managed="no" after nodedev-detach' unmanaged_after_nodedev_detach
 gate_scenario 'start with the gate: virtio-net' at_domain_start test_vfio_pci "$virtio_nic"
 gate_scenario 'start with the gate: e1000e, which has no FLR' at_domain_start test_vfio_pci "$nic"

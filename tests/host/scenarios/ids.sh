@@ -19,7 +19,7 @@ best_is() {
 starts_on() { # starts_on DRIVER BDF
   is_built "$1" || fail "$1 was not built"
   best_is "$1" "$2"
-  goes_and_comes_home "$1" "$2"
+  is_detached_and_restored "$1" "$2"
 }
 
 plugs_on() { # plugs_on DRIVER BDF
@@ -29,7 +29,7 @@ plugs_on() { # plugs_on DRIVER BDF
   attach_hostdev guest "$2"
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" "$1"
   detach_hostdev guest "$2"
-  comes_home "$2" "$before"
+  is_restored "$2" "$before"
 }
 
 probes_as() { # probes_as MIGRATABLE DRIVER BDF
@@ -48,7 +48,7 @@ qat_falls_back() {
   is_built qat_vfio_pci || fail 'qat_vfio_pci was not built'
   best_is qat_vfio_pci "$qat"
   mark_log
-  goes_and_comes_home vfio-pci "$qat"
+  is_detached_and_restored vfio-pci "$qat"
   log_says "$qat.*qat_vfio_pci failed at bind"
 }
 

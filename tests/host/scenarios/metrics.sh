@@ -54,7 +54,7 @@ hook_counts() {
 
 command_counts() {
   fell_back=$(metric "$(changes detach vfio-pci fell-back)")
-  came_home=$(metric "$(changes reattach e1000e 'done')")
+  restored=$(metric "$(changes reattach e1000e 'done')")
   failed=$(metric 'attempt_failures_total{step="bind"}')
   load_variant test_vfio_pci probe_errno=5
   vfio-variant bind "$nic"
@@ -63,7 +63,7 @@ command_counts() {
   expect 'failed binds' "$(metric 'attempt_failures_total{step="bind"}')" $((failed + 1))
   expect 'devices of no guest' "$(metric "$(detached vfio-pci e1000e false)")" 1
   vfio-variant restore "$nic"
-  expect 'come home' "$(metric "$(changes reattach e1000e 'done')")" $((came_home + 1))
+  expect 'return to its host driver' "$(metric "$(changes reattach e1000e 'done')")" $((restored + 1))
   unload_variants
 }
 
@@ -81,7 +81,7 @@ gate_counts() {
   wait_for 20 file_says "$(detached test_vfio_pci virtio-pci true)" 1 # the monitor says so
   file_says 'gate_outcomes_total{outcome="detached"}' 1
   detach_hostdev guest "$virtio_nic"
-  comes_home "$virtio_nic" 'virtio-pci (null)'
+  is_restored "$virtio_nic" 'virtio-pci (null)'
   wait_for 20 metric_is "$(changes reattach virtio-pci 'done')" $((came + 1))
   expect 'durations' "$(metric "$(duration_count reattach)")" $((durations + 1))
   file_says "$(duration_count reattach)" $((durations + 1))

@@ -47,9 +47,9 @@ can_migrate() {
   expect 'driver afterwards' "$(driver_of "$nic")" test_vfio_pci
   dmesg | tail -n 200 | grep "$nic.*test_vfio_pci: opened"
   vfio-variant restore "$nic"
-  expect 'state at home' "$(state_of "$nic")" 'e1000e (null)'
-  expect 'listed at home, by the best driver' "$(listed "$nic")" 'true yes'
-  goes_and_comes_home test_vfio_pci "$nic"
+  expect 'state on its host driver' "$(state_of "$nic")" 'e1000e (null)'
+  expect 'listed on its host driver, by the best driver' "$(listed "$nic")" 'true yes'
+  is_detached_and_restored test_vfio_pci "$nic"
 }
 
 # Twice, since the second open finds what the first close left

@@ -71,7 +71,7 @@ nothing_runs_yet() {
 }
 
 start_wakes_it() {
-  goes_and_comes_home test_vfio_pci "$virtio_nic"
+  is_detached_and_restored test_vfio_pci "$virtio_nic"
   becomes_idle
 }
 
@@ -92,7 +92,7 @@ nodedev_keeps_it() {
   systemctl restart virtqemud.service # as an upgrade does
   expect 'driver when virtqemud was restarted' "$(driver_of "$virtio_nic")" test_vfio_pci
   virsh -q nodedev-reattach "$(nodedev_name "$virtio_nic")"
-  comes_home "$virtio_nic" 'virtio-pci (null)'
+  is_restored "$virtio_nic" 'virtio-pci (null)'
   becomes_idle
 }
 
@@ -111,7 +111,7 @@ is_killed_with_a_guest() {
   wait_for 60 has_come_back "$virtqemud_pid"
   wait_for 60 libvirt_answers
   detach_hostdev guest "$virtio_nic"
-  comes_home "$virtio_nic" 'virtio-pci (null)'
+  is_restored "$virtio_nic" 'virtio-pci (null)'
   virsh -q destroy guest
   becomes_idle
 }

@@ -16,8 +16,8 @@ vf_is_with() { # vf_is_with DOMAIN
   expect "what the QEMU of $1 uses" "$(qemu_vfio_devices "$1")" "$igb_vf test_vfio_pci"
 }
 
-vf_is_home() {
-  comes_home "$igb_vf" 'igbvf (null)'
+vf_is_restored() {
+  is_restored "$igb_vf" 'igbvf (null)'
 }
 
 starts() { # starts NAME [COMMAND]: Nova's spawn, and its destroy; COMMAND looks while the guest runs
@@ -27,7 +27,7 @@ starts() { # starts NAME [COMMAND]: Nova's spawn, and its destroy; COMMAND looks
   expect 'domain in the state store' "$(state_of "$igb_vf" domain)" guest
   ${2:-true}
   virsh -q destroy guest
-  vf_is_home
+  vf_is_restored
 }
 
 # Through the physical function, by libvirt
@@ -47,20 +47,20 @@ attaches() { # attaches NAME: a port that is attached to a server, or the device
   start_domain guest
   nova_device "$1" >device.xml
   plugs guest
-  vf_is_home
+  vf_is_restored
 }
 
 # --- managed='no' ---
 # Once a guest has had a device so, libvirt takes it for detached and looks no more, hence the order of these.
 
 # Nobody has prepared the device: libvirt says so, and it stays where it was.
-unmanaged_and_at_home() {
+unmanaged_and_on_host_driver() {
   make_igb_vf
   start_domain guest
   nova_device hostdev-managed-no >device.xml
   expect_failure virsh -q attach-device --live guest device.xml 2>complaint
   grep 'must be manually detached from the host' complaint || fail "libvirt said: $(cat complaint)"
-  vf_is_home
+  vf_is_restored
 }
 
 # Before 9.7 libvirt accepts only vfio-pci there
@@ -82,7 +82,7 @@ unmanaged_on_the_variant() {
   fi
   expect 'driver afterwards' "$(driver_of "$igb_vf")" test_vfio_pci
   vfio-variant restore "$igb_vf"
-  vf_is_home
+  vf_is_restored
 }
 
 unmanaged_by_policy() {
@@ -95,6 +95,6 @@ scenario 'nova, start: the device of a flavor' starts hostdev-managed-yes
 scenario 'nova, start: a port with MAC and VLAN' starts interface-vlan mac_and_vlan_are_set
 gate_scenario 'nova, attach: a port of a switch in hardware' attaches interface-switch
 gate_scenario 'nova, attach: a direct-physical port' attaches hostdev-port
-gate_scenario "nova, attach: managed='no', and the device is at home" unmanaged_and_at_home
+gate_scenario "nova, attach: managed='no', and the device is on its host driver" unmanaged_and_on_host_driver
 gate_scenario "nova: managed='no', and the device is on the variant" unmanaged_on_the_variant
 scenario "nova, start: managed='no', and the policy manages" unmanaged_by_policy

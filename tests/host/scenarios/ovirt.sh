@@ -43,7 +43,7 @@ detached() { # detached BDF: it is on the variant, before any guest has it
 reattached() { # reattached BDF
   expect 'driver after the guest' "$(driver_of "$1")" test_vfio_pci
   wait_for 20 vdsm_does reattach "$1" # libvirt may take it for active for a moment
-  comes_home "$1" "$before"
+  is_restored "$1" "$before"
 }
 
 starts() { # starts XML-COMMAND BDF

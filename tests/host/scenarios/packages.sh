@@ -83,7 +83,7 @@ plugs() { # plugs BDF: into the guest and out again
   attach_hostdev guest "$1"
   expect 'driver that QEMU uses' "$(qemu_vfio_devices guest | grep "^$1 ")" "$1 test_vfio_pci"
   detach_hostdev guest "$1"
-  comes_home "$1" "$before"
+  is_restored "$1" "$before"
 }
 
 state_says() { # state_says BDF KEY VALUE, for wait_for
@@ -129,9 +129,9 @@ $virtio_nic test_vfio_pci"
   journalctl -q --sync
   journalctl -q -o cat -u "$unit" | grep "$virtio_nic: detach: virtio-pci -> test_vfio_pci"
   detach_hostdev guest "$virtio_nic"
-  comes_home "$virtio_nic" 'virtio-pci (null)'
+  is_restored "$virtio_nic" 'virtio-pci (null)'
   virsh -q destroy guest
-  comes_home "$nic" 'e1000e (null)'
+  is_restored "$nic" 'e1000e (null)'
   purge_package
   expect_no_trace
   expect 'process of libvirtd' "$(libvirt_pid)" "$libvirt"
@@ -151,12 +151,12 @@ is_upgraded_under_a_guest() {
   [ "$(unit_says MainPID)" != "$daemon" ] || fail 'the old daemon still runs'
   expect_guest "$qemu" "$nic test_vfio_pci
 $virtio_nic test_vfio_pci"
-  expect 'home in the state store' "$(state_of "$nic" home-driver) $(state_of "$virtio_nic" home-driver)" 'e1000e virtio-pci'
+  expect 'host driver in the state store' "$(state_of "$nic" host-driver) $(state_of "$virtio_nic" host-driver)" 'e1000e virtio-pci'
   detach_hostdev guest "$virtio_nic"
-  comes_home "$virtio_nic" 'virtio-pci (null)'
+  is_restored "$virtio_nic" 'virtio-pci (null)'
   plugs "$virtio_nic"
   virsh -q destroy guest
-  comes_home "$nic" 'e1000e (null)'
+  is_restored "$nic" 'e1000e (null)'
   expect 'process of libvirtd' "$(libvirt_pid)" "$libvirt"
 }
 
@@ -190,7 +190,7 @@ SCRIPT
   systemctl start "$unit"
   plugs "$virtio_nic"
   virsh -q destroy guest
-  comes_home "$nic" 'e1000e (null)'
+  is_restored "$nic" 'e1000e (null)'
   wanted="$(nodedev_name "$virtio_nic") vfio-variantd (enforce)"
   libvirt_chooses || wanted="$(nodedev_name "$nic") unconfined
 $wanted"
@@ -256,7 +256,7 @@ $virtio_nic test_vfio_pci"
   install_package
   [ -L "$hook" ] || fail 'the hook is not on again'
   detach_hostdev guest "$virtio_nic"
-  comes_home "$virtio_nic" 'virtio-pci virtio-pci'
+  is_restored "$virtio_nic" 'virtio-pci virtio-pci'
   echo >"$sysfs/$virtio_nic/driver_override"
 
   purge_package

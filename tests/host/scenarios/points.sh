@@ -41,17 +41,17 @@ disarm() {
 
 # --- flows: NAME_ready: the state before; NAME_run: what is disturbed; NAME_mend: what comes after, and is looked at ---
 
-is_home() {
+is_restored() {
   state_is "$nic" "$home"
 }
 
-home_is_known() {
-  [ "$(state_of "$nic" home-known)" = true ]
+host_is_known() {
+  [ "$(state_of "$nic" host-known)" = true ]
 }
 
-# home_may_be_lost: whether nobody could write down where the device comes from: the ordered fault kept just that from
+# host_may_be_lost: whether nobody could write down where the device comes from: the ordered fault kept just that from
 # being written, or ended the daemon before, when libvirt went on without it. The device then loses its override.
-home_may_be_lost() {
+host_may_be_lost() {
   awk -v "order=$order" -v "entry= replace $nic\$" '
     BEGIN {
       n = split(order, word, " ")
@@ -67,21 +67,21 @@ home_may_be_lost() {
     }' "$faults/last"
 }
 
-expect_home() {
+expect_host() {
   expect 'state afterwards' "$(state_of "$nic")" "$home"
   expect_no_state_file "$nic"
 }
 
-# goes_home KNOWN COMMAND...: which ends the guest's use of the device
-goes_home() {
+# to_host KNOWN COMMAND...: which ends the guest's use of the device
+to_host() {
   known=$1
   shift
   "$@"
   [ -z "$known" ] || {
-    expect_home
+    expect_host
     return 0
   }
-  home_may_be_lost || fail 'its home was not written down'
+  host_may_be_lost || fail 'its host driver was not written down'
   expect 'driver afterwards' "$(driver_of "$nic")" "${home% *}"
   expect_no_state_file "$nic"
   echo "${home#* }" >"$sysfs/$nic/driver_override"
@@ -94,8 +94,8 @@ next_command() {
   [ "$driver" != none ] || fail "$nic has no driver"
 }
 
-known_home() {
-  ! home_is_known || echo yes
+known_host() {
+  ! host_is_known || echo yes
 }
 
 vfio_driver() { # vfio_driver DRIVER: one of those that the device may be on
@@ -106,7 +106,7 @@ vfio_driver() { # vfio_driver DRIVER: one of those that the device may be on
 }
 
 bind_ready() {
-  is_home
+  is_restored
   unload_variants # loading them is a point, too
 }
 
@@ -116,15 +116,15 @@ bind_run() {
 
 bind_mend() {
   next_command
-  is_home || {
+  is_restored || {
     vfio_driver "$driver"
     vfio-variant restore "$nic"
   }
-  expect_home
+  expect_host
 }
 
 restore_ready() {
-  is_home
+  is_restored
   vfio-variant bind "$nic"
   expect 'driver before' "$(driver_of "$nic")" "$wanted"
 }
@@ -147,7 +147,7 @@ guest_has_device() {
 }
 
 start_ready() {
-  is_home
+  is_restored
   unload_variants
   rm -f /run/vfio-variant/hook-caller # which it writes once for each libvirt
 }
@@ -156,7 +156,7 @@ start_run() {
   start_domain guest "$(hostdev_xml "$nic")"
 }
 
-# Killed while the device is between drivers: it goes home, and QEMU has nothing to open.
+# Killed while the device is between drivers: it returns to its host driver, and QEMU has nothing to open.
 between_drivers() {
   case $order in
     *' after kill '*/unbind | *' before kill '*/bind) ;;
@@ -171,8 +171,8 @@ start_mend() {
     start_run
   }
   guest_has_device
-  known=$(known_home)
-  goes_home "$known" ends_guest
+  known=$(known_host)
+  to_host "$known" ends_guest
 }
 
 ends_guest() {
@@ -181,7 +181,7 @@ ends_guest() {
 }
 
 destroy_ready() {
-  is_home
+  is_restored
   start_run
   expect 'driver before' "$(qemu_vfio_driver guest)" "$wanted"
 }
@@ -197,7 +197,7 @@ destroy_mend() {
   case $order in
     *' E'*) [ ! -e "/run/vfio-variant/$nic" ] || vfio-variant restore --force "$nic" ;; # what failed is for somebody to mend
   esac
-  expect_home
+  expect_host
 }
 
 reconnect_ready() {
@@ -220,7 +220,7 @@ reconnect_mend() {
   guest_runs || fail 'the guest is gone'
   expect 'pid of QEMU' "$(cat /run/libvirt/qemu/guest.pid)" "$guest_pid"
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" "$wanted"
-  expect 'home in the state store' "$(state_of "$nic" home-driver-override)" "${home#* }"
+  expect 'host driver in the state store' "$(state_of "$nic" host-driver-override)" "${home#* }"
 }
 
 # The one of an earlier case may still run.
@@ -233,7 +233,7 @@ revive_daemon() {
 }
 
 attach_ready() {
-  is_home
+  is_restored
   unload_variants
   revive_daemon
   guest_runs || start_domain guest
@@ -268,20 +268,20 @@ attach_mend() {
   guest_lives
   if [ -n "$(qemu_vfio_devices guest)" ]; then
     guest_has_device
-    known=$(known_home)
-    goes_home "$known" unplug
+    known=$(known_host)
+    to_host "$known" unplug
   else
-    comes_home "$nic" "$home"
+    is_restored "$nic" "$home"
   fi
 }
 
 unplug() {
   detach_hostdev guest "$nic"
   wait_for 20 has_driver "$nic" "${home% *}"
-  wait_for 20 has_settled_at_home
+  wait_for 20 has_settled_on_host_driver
 }
 
-has_settled_at_home() {
+has_settled_on_host_driver() {
   ! pgrep -P "$gate_pid" -x vfio-variantd >/dev/null && [ ! -e "/run/vfio-variant/$nic" ]
 }
 
@@ -294,7 +294,7 @@ detach_ready() {
 
 detach_run() {
   detach_hostdev guest "$nic"
-  wait_for 15 has_settled_at_home || echo 'it does not settle'
+  wait_for 15 has_settled_on_host_driver || echo 'it does not settle'
 }
 
 detach_mend() {
@@ -302,7 +302,7 @@ detach_mend() {
   is_let_go
   guest_lives
   expect 'what QEMU uses' "$(qemu_vfio_devices guest)" ''
-  comes_home "$nic" "$home"
+  is_restored "$nic" "$home"
 }
 
 # --- one case ---
@@ -368,7 +368,7 @@ by_force() {
   vfio-variant restore --force "$nic"
   rm -f "/run/vfio-variant/$nic"
   echo "${home#* }" >"$sysfs/$nic/driver_override"
-  is_home || {
+  is_restored || {
     [ "$(driver_of "$nic")" = none ] || echo "$nic" >"$sysfs/$nic/driver/unbind"
     echo "$nic" >/sys/bus/pci/drivers/virtio-pci/bind
   }

@@ -23,7 +23,7 @@ is_refused() {
   cat complaint
 }
 
-is_home() { # is_home BDF STATE
+is_restored() { # is_restored BDF STATE
   expect "$1 afterwards" "$(state_of "$1")" "$2"
   expect_no_state_file "$1"
 }
@@ -34,14 +34,14 @@ rule_says_generic() {
   set_policy "$(virtio_rule "driver='generic'")"
   expect 'match' "$(vfio-variant match --json "$virtio_nic" | jq -r '.candidates[0].driver, .rule.file, .rule.line' | xargs)" \
     "vfio-pci $policy_file 2"
-  goes_and_comes_home vfio-pci "$virtio_nic"
-  goes_and_comes_home test_vfio_pci "$e1000e"
+  is_detached_and_restored vfio-pci "$virtio_nic"
+  is_detached_and_restored test_vfio_pci "$e1000e"
 }
 
 rule_names_drivers() {
   set_policy "<device address='$e1000e' driver='test_named_vfio_pci test_vfio_pci'/>"
   load_variant test_named_vfio_pci probe_errno=5
-  goes_and_comes_home test_vfio_pci "$e1000e"
+  is_detached_and_restored test_vfio_pci "$e1000e"
   unload_variants
 }
 
@@ -52,9 +52,9 @@ no_fallback() {
   before=$(state_of "$virtio_nic")
   is_refused start_domain guest "$(hostdev_xml "$virtio_nic")"
   says "policy $policy_file:2 takes nothing else" 'test_vfio_pci failed at bind' 'Input/output error'
-  is_home "$virtio_nic" "$before"
+  is_restored "$virtio_nic" "$before"
   unload_variants
-  goes_and_comes_home test_vfio_pci "$virtio_nic"
+  is_detached_and_restored test_vfio_pci "$virtio_nic"
 }
 
 # Known before anything is moved
@@ -66,14 +66,14 @@ no_fallback_and_no_module() {
   is_refused start_domain guest "$(hostdev_xml "$virtio_nic")"
   says 'test_vfio_pci' "$policy_file:2"
   log_says 'prepare: ' >/dev/null || fail 'not refused at "prepare"'
-  is_home "$virtio_nic" "$before"
+  is_restored "$virtio_nic" "$before"
   show_module
 }
 
 broken_policy() {
   set_policy "<device vendor='0x1af4' driver='generic' fallback='never'/>"
   mark_log
-  goes_and_comes_home test_vfio_pci "$virtio_nic"
+  is_detached_and_restored test_vfio_pci "$virtio_nic"
   log_says "policy: $policy_file:2: " >/dev/null || fail 'the log does not name file and line'
   is_refused vfio-variant policy
 }
@@ -83,7 +83,7 @@ drop_in() {
   mkdir -p /etc/libvirt/vfio-variant.d
   trap 'rm -rf "$policy_file" /etc/libvirt/vfio-variant.d' EXIT
   echo "<vfio-variant>$(virtio_rule "driver='generic'")</vfio-variant>" >/etc/libvirt/vfio-variant.d/50-virtio.xml
-  goes_and_comes_home vfio-pci "$virtio_nic"
+  is_detached_and_restored vfio-pci "$virtio_nic"
 }
 
 unmanaged_by_us() {
@@ -92,7 +92,7 @@ unmanaged_by_us() {
   start_domain guest "$(hostdev_xml "$e1000e" no)"
   expect 'drivers that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
   virsh -q destroy guest
-  is_home "$e1000e" "$before"
+  is_restored "$e1000e" "$before"
 }
 
 host_uses() {
@@ -103,10 +103,10 @@ host_uses() {
   before=$(state_of "$e1000e")
   is_refused start_domain guest "$(hostdev_xml "$e1000e")"
   says 'in use by the host' "$net"
-  is_home "$e1000e" "$before"
+  is_restored "$e1000e" "$before"
   set_policy ''
   mark_log
-  goes_and_comes_home test_vfio_pci "$e1000e"
+  is_detached_and_restored test_vfio_pci "$e1000e"
   log_says "takes $e1000e, which is in use by the host" >/dev/null || fail 'no warning'
 }
 
@@ -140,7 +140,7 @@ wish_is_strict() {
   before=$(state_of "$virtio_nic")
   is_refused wishing_domain "<v:hostdev address='$virtio_nic' driver='test_vfio_pci' fallback='none'/>"
   says 'test_vfio_pci failed at bind'
-  is_home "$virtio_nic" "$before"
+  is_restored "$virtio_nic" "$before"
   unload_variants
 }
 
@@ -156,7 +156,7 @@ wish_of_no_candidate() {
   before=$(state_of "$virtio_nic")
   is_refused wishing_domain "<v:hostdev address='$virtio_nic' driver='vv_other' fallback='none'/>"
   says 'asks for vv_other, which no alias offers for the device'
-  is_home "$virtio_nic" "$before"
+  is_restored "$virtio_nic" "$before"
   [ ! -e /run/tests/was-loaded ] || fail 'the module was loaded'
 }
 
@@ -174,17 +174,17 @@ wish_goes_too_far() {
 migratable_required() {
   set_policy "$(virtio_rule "migratable='require'")"
   load_variant test_vfio_pci migration=1 dma_logging=1
-  goes_and_comes_home test_vfio_pci "$virtio_nic"
+  is_detached_and_restored test_vfio_pci "$virtio_nic"
   before=$(state_of "$virtio_nic")
   load_variant test_vfio_pci migration=0
   is_refused start_domain guest "$(hostdev_xml "$virtio_nic")"
   says 'announces no migration'
-  is_home "$virtio_nic" "$before"
+  is_restored "$virtio_nic" "$before"
   rm -f /run/vfio-variant/migration-*
   load_variant test_vfio_pci migration=1 # nothing tracks the dirty pages
   is_refused start_domain guest "$(hostdev_xml "$virtio_nic")"
   says 'has no DMA logging'
-  is_home "$virtio_nic" "$before"
+  is_restored "$virtio_nic" "$before"
   rm -f /run/vfio-variant/migration-*
   unload_variants
 }
@@ -195,7 +195,7 @@ bind_is_undone() {
   before=$(state_of "$virtio_nic")
   is_refused vfio-variant bind "$virtio_nic"
   says 'announces no migration'
-  is_home "$virtio_nic" "$before"
+  is_restored "$virtio_nic" "$before"
   rm -f /run/vfio-variant/migration-*
   unload_variants
 }
@@ -228,7 +228,7 @@ restore_is_refused() {
   is_refused virsh -q restore guest.save
   says 'cannot migrate'
   log_says 'incoming migration or restore: ' >/dev/null || fail 'not refused at "restore"'
-  is_home "$virtio_nic" "$before"
+  is_restored "$virtio_nic" "$before"
   rm -f /run/vfio-variant/migration-*
   unload_variants
 }
@@ -252,10 +252,10 @@ hot_plug_by_rule() {
   attach_hostdev guest "$virtio_nic"
   expect 'drivers that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
   detach_hostdev guest "$virtio_nic"
-  comes_home "$virtio_nic" 'virtio-pci (null)'
+  is_restored "$virtio_nic" 'virtio-pci (null)'
 }
 
-# libvirt is told that it may not; the device is at home with the driver_override that it had
+# libvirt is told that it may not; the device is on its host driver with the driver_override that it had
 hot_plug_is_refused() {
   set_policy "$(virtio_rule "fallback='none'")"
   reload_daemon
@@ -263,15 +263,15 @@ hot_plug_is_refused() {
   echo virtio-pci >"$sysfs/$virtio_nic/driver_override"
   start_domain guest
   is_refused attach_hostdev guest "$virtio_nic"
-  is_home "$virtio_nic" 'virtio-pci virtio-pci'
+  is_restored "$virtio_nic" 'virtio-pci virtio-pci'
   expect 'refused' "$(gate_status '.outcomes.refused')" 1
   is_refused virsh nodedev-detach "$(nodedev_name "$virtio_nic")"
-  is_home "$virtio_nic" 'virtio-pci virtio-pci'
+  is_restored "$virtio_nic" 'virtio-pci virtio-pci'
   echo 0 >/sys/module/test_vfio_pci/parameters/probe_errno
   attach_hostdev guest "$virtio_nic"
   expect 'drivers that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
   detach_hostdev guest "$virtio_nic"
-  comes_home "$virtio_nic" 'virtio-pci virtio-pci'
+  is_restored "$virtio_nic" 'virtio-pci virtio-pci'
   echo >"$sysfs/$virtio_nic/driver_override"
   unload_variants
 }
@@ -284,22 +284,22 @@ hot_plug_without_flr() {
   before=$(state_of "$e1000e")
   start_domain guest
   is_refused attach_hostdev guest "$e1000e"
-  is_home "$e1000e" "$before"
+  is_restored "$e1000e" "$before"
 }
 
 # At the start of a domain it is the hook that says no, with words that libvirt quotes, and it can do more.
 start_with_gate() {
   set_policy "<default fallback='none'/>"
   reload_daemon
-  goes_and_comes_home test_vfio_pci "$e1000e"
-  goes_and_comes_home test_vfio_pci "$virtio_nic"
+  is_detached_and_restored test_vfio_pci "$e1000e"
+  is_detached_and_restored test_vfio_pci "$virtio_nic"
   load_variant test_vfio_pci probe_errno=5
   before=$(state_of "$virtio_nic")
   mark_log
   is_refused start_domain guest "$(hostdev_xml "$virtio_nic")"
   says "policy $policy_file:2 takes nothing else" 'failed at bind'
   log_says 'test_vfio_pci is not tried again: it failed at bind' >/dev/null || fail 'the hook tried it again'
-  is_home "$virtio_nic" "$before"
+  is_restored "$virtio_nic" "$before"
   unload_variants
 }
 
@@ -309,13 +309,13 @@ hot_plug_migratable() {
   load_variant test_vfio_pci migration=0
   start_domain guest
   is_refused attach_hostdev guest "$virtio_nic"
-  is_home "$virtio_nic" 'virtio-pci (null)'
+  is_restored "$virtio_nic" 'virtio-pci (null)'
   rm -f /run/vfio-variant/migration-*
   load_variant test_vfio_pci migration=1 dma_logging=1
   attach_hostdev guest "$virtio_nic"
   expect 'drivers that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
   detach_hostdev guest "$virtio_nic"
-  comes_home "$virtio_nic" 'virtio-pci (null)'
+  is_restored "$virtio_nic" 'virtio-pci (null)'
   rm -f /run/vfio-variant/migration-*
   unload_variants
 }
@@ -337,7 +337,7 @@ gate_by_policy() {
   attach_hostdev guest "$virtio_nic"
   expect 'drivers that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
   detach_hostdev guest "$virtio_nic"
-  comes_home "$virtio_nic" 'virtio-pci (null)'
+  is_restored "$virtio_nic" 'virtio-pci (null)'
 }
 
 need_libvirt

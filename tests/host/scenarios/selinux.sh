@@ -40,15 +40,15 @@ module_is_loaded() {
 }
 
 starts() {
-  goes_and_comes_home test_vfio_pci "$nic"
-  goes_and_comes_home test_vfio_pci "$virtio_nic"
+  is_detached_and_restored test_vfio_pci "$nic"
+  is_detached_and_restored test_vfio_pci "$virtio_nic"
 }
 
 nodedev() {
   virsh -q nodedev-detach "$(nodedev_name "$virtio_nic")"
   expect 'driver after nodedev-detach' "$(driver_of "$virtio_nic")" test_vfio_pci
   virsh -q nodedev-reattach "$(nodedev_name "$virtio_nic")"
-  comes_home "$virtio_nic" 'virtio-pci (null)'
+  is_restored "$virtio_nic" 'virtio-pci (null)'
 }
 
 nothing_is_denied() {

@@ -127,15 +127,15 @@ wanted() {
 }
 
 # Asked very often, of each device after each step: no process is started for it
-is_home() { # is_home BDF
-  read -r home_driver home_override <"$plan/home-$1"
+is_restored() { # is_restored BDF
+  read -r host_driver host_override <"$plan/home-$1"
   read -r override <"$sysfs/$1/driver_override"
-  [ "$override" = "$home_override" ] && [ ! -e "/run/vfio-variant/$1" ] || return 1
-  if [ "$home_driver" = none ]; then
+  [ "$override" = "$host_override" ] && [ ! -e "/run/vfio-variant/$1" ] || return 1
+  if [ "$host_driver" = none ]; then
     [ ! -e "$sysfs/$1/driver" ]
   else
     # shellcheck disable=SC3013 # the shell has it
-    [ "$sysfs/$1/driver" -ef "/sys/bus/pci/drivers/$home_driver" ]
+    [ "$sysfs/$1/driver" -ef "/sys/bus/pci/drivers/$host_driver" ]
   fi
 }
 
@@ -177,9 +177,9 @@ holds() { # holds GUEST HOW UNIT...: each on the driver that it has to be on
   done
 }
 
-come_home() { # come_home UNIT...
+be_restored() { # be_restored UNIT...
   for device in $(devices_of "$@"); do
-    soon 30 is_home "$device" || fail "$device is not home: $(state_of "$device"), $(entry_of "$device")"
+    soon 30 is_restored "$device" || fail "$device is not home: $(state_of "$device"), $(entry_of "$device")"
   done
 }
 
@@ -191,7 +191,7 @@ entry_of() {
 look_around() {
   for unit in $units; do
     owner_of "$unit"
-    [ "$owner" != home ] || come_home "$unit"
+    [ "$owner" != home ] || be_restored "$unit"
   done
   for name in soak0 soak1 soak2; do
     [ ! -e "$plan/on-$name" ] || look_at_guest "$name"
@@ -244,7 +244,7 @@ act_start() { # act_start GUEST UNIT...
 act_destroy() { # act_destroy GUEST UNIT...: those that it has
   limited virsh -q destroy "$1"
   shift
-  come_home "$@"
+  be_restored "$@"
 }
 
 act_attach() { # act_attach GUEST UNIT
@@ -257,14 +257,14 @@ act_detach() { # act_detach GUEST UNIT
   hostdev_xml "$2" >"hostdev-$2.xml"
   limited virsh -q detach-device "$1" "hostdev-$2.xml"
   wait_for 60 has_no_hostdev "$1" "$2"
-  come_home "$2"
+  be_restored "$2"
 }
 
 act_nodedev() { # act_nodedev GUEST UNIT: no guest has it
   limited virsh -q nodedev-detach "$(nodedev_name "$2")"
   expect 'driver after nodedev-detach' "$(driver_of "$2")" "$(wanted "$2" plug)"
   limited virsh -q nodedev-reattach "$(nodedev_name "$2")"
-  come_home "$2"
+  be_restored "$2"
 }
 
 act_command() { # act_command GUEST UNIT
@@ -275,7 +275,7 @@ act_command() { # act_command GUEST UNIT
   done
   # shellcheck disable=SC2046
   limited vfio-variant restore $(devices_of "$2")
-  come_home "$2"
+  be_restored "$2"
 }
 
 # What the step does, in $action, $guest and $with
@@ -425,7 +425,7 @@ guest_is_gone() {
   wait_for 60 domain_is_gone "$guest"
   units_of "$guest"
   # shellcheck disable=SC2086 # words
-  come_home $had
+  be_restored $had
   # shellcheck disable=SC2086
   give home $had
   rm "$plan/on-$guest"
@@ -452,14 +452,14 @@ act_and_kill() {
 
 # Whatever it came to: the guest goes, and its devices with it
 clear_away() {
-  [ "$action" != nodedev ] || is_home "$with" || limited virsh -q nodedev-reattach "$(nodedev_name "$with")" || true
+  [ "$action" != nodedev ] || is_restored "$with" || limited virsh -q nodedev-reattach "$(nodedev_name "$with")" || true
   limited virsh -q destroy "$guest" || true
   wait_for 60 domain_is_gone "$guest"
   kill_orphans
   units_of "$guest"
   # shellcheck disable=SC2046,SC2086 # words
   for device in $(devices_of $(echo $had $with | tr ' ' '\n' | sort -u)); do
-    brought_home "$device"
+    restored "$device"
   done
   # shellcheck disable=SC2086
   give home $had $with
@@ -477,18 +477,18 @@ kill_orphans() {
 
 # When libvirtd or the daemon was killed, the command may be needed: nobody else knows that the device is not wanted any
 # more. But a device of the host has a driver, whatever was killed.
-brought_home() { # brought_home BDF
+restored() { # restored BDF
   settle=20
   [ -n "$(state_of "$1" domain)" ] || settle=5
-  ! soon "$settle" is_home "$1" || return 0
+  ! soon "$settle" is_restored "$1" || return 0
   echo "$victim was killed: $(state_of "$1"), $(entry_of "$1")"
-  [ "$(driver_of "$1")" != none ] || [ "$home_driver" = none ] || fail "$1 is without a driver: $(entry_of "$1")"
+  [ "$(driver_of "$1")" != none ] || [ "$host_driver" = none ] || fail "$1 is without a driver: $(entry_of "$1")"
   case $victim in
-    qemu | monitor | worker) fail "$1 did not come home by itself" ;;
+    qemu | monitor | worker) fail "$1 did not return to its host driver by itself" ;;
   esac
   limited vfio-variant restore --force "$1"
   count by-hand
-  is_home "$1" || fail "$1 was not brought home: $(state_of "$1"), $(entry_of "$1")"
+  is_restored "$1" || fail "$1 was not brought home: $(state_of "$1"), $(entry_of "$1")"
 }
 
 # --- nothing is left, nothing grows ---

@@ -3,7 +3,7 @@
 # needs: --igb
 #
 # The main job: virsh start puts a managed hostdev on the best variant driver, and the end
-# of the guest brings it home exactly.
+# of the guest restores it exactly.
 
 nic=$(bdf 8086:10d3 1)
 special_nic=$(bdf 8086:10d3 2)
@@ -13,15 +13,15 @@ virtio_nic=$(bdf 1af4:1041 1)
 plain_driver=vfio-pci
 ! libvirt_chooses || plain_driver=test_vfio_pci
 
-nvme_vf_goes_and_comes_home() {
+nvme_vf_is_detached_and_restored() {
   vf=$(make_vfs "$(bdf 1b36:0010)" 2 | head -n 1)
   expect 'driver before' "$(driver_of "$vf")" none
-  goes_and_comes_home test_vfio_pci "$vf"
+  is_detached_and_restored test_vfio_pci "$vf"
 }
 
 two_guests_in_a_row() {
-  goes_and_comes_home test_vfio_pci "$nic"
-  goes_and_comes_home test_vfio_pci "$nic"
+  is_detached_and_restored test_vfio_pci "$nic"
+  is_detached_and_restored test_vfio_pci "$nic"
 }
 
 no_hostdev_costs_nothing() {
@@ -50,7 +50,7 @@ falls_back() {
     libvirt_refuses "$1"
   else
     mark_log
-    goes_and_comes_home vfio-pci "$nic"
+    is_detached_and_restored vfio-pci "$nic"
     [ -z "${2:-}" ] || log_says "$2"
   fi
 }
@@ -65,7 +65,7 @@ variant_probe_fails() {
   mark_log
   load_variant test_vfio_pci probe_errno=5
   trap unload_variants EXIT
-  goes_and_comes_home vfio-pci "$nic"
+  is_detached_and_restored vfio-pci "$nic"
   log_says "$nic.*test_vfio_pci failed at bind .*Input/output error"
 }
 
@@ -92,7 +92,7 @@ modules_alias_is_missing() {
     libvirt_refuses libvirt-blind
   else
     mark_log
-    goes_and_comes_home vfio-pci "$nic"
+    is_detached_and_restored vfio-pci "$nic"
     log_says 'modules.alias.*only the generic driver'
   fi
 }
@@ -100,7 +100,7 @@ modules_alias_is_missing() {
 override_comes_back() {
   echo e1000e >"$sysfs/$nic/driver_override"
   trap 'echo >"$sysfs/$nic/driver_override"' EXIT
-  goes_and_comes_home test_vfio_pci "$nic"
+  is_detached_and_restored test_vfio_pci "$nic"
   expect 'driver_override' "$(override_of "$nic")" e1000e
 }
 
@@ -172,7 +172,7 @@ vendor_driver() {
   begin_vendor
   expect 'driver before' "$(state_of "$nic")" 'test_vfio_pci (null)'
   expect 'finding, managed' "$(vendor_finding yes)" problem
-  goes_and_comes_home vfio-pci "$nic"
+  is_detached_and_restored vfio-pci "$nic"
   if libvirt_is_older_than 9.7.0; then
     expect 'finding, unmanaged' "$(vendor_finding no)" problem
     expect_failure start_domain guest "$(hostdev_xml "$nic" no)"
@@ -205,8 +205,8 @@ bound_by_hand_stays_after_the_guest() {
   expect 'state after restore' "$(state_of "$nic")" 'e1000e (null)'
 }
 
-# interface_goes_and_comes_home XML: the domain's only hostdev is the VF
-interface_goes_and_comes_home() {
+# interface_is_detached_and_restored XML: the domain's only hostdev is the VF
+interface_is_detached_and_restored() {
   start_domain guest "$1"
   expect 'driver that QEMU uses' "$(qemu_vfio_devices guest)" "$igb_vf test_vfio_pci"
   expect 'domain in the state store' "$(state_of "$igb_vf" domain)" guest
@@ -217,26 +217,26 @@ interface_goes_and_comes_home() {
 
 hostdev_interface() {
   make_igb_vf
-  interface_goes_and_comes_home "<interface type='hostdev' managed='yes'><mac address='52:54:00:00:0a:01'/>
+  interface_is_detached_and_restored "<interface type='hostdev' managed='yes'><mac address='52:54:00:00:0a:01'/>
     <source>$(address_xml "$igb_vf" | sed "s/<address/<address type='pci'/")</source></interface>"
 }
 
 hostdev_network() {
   make_igb_vf
   create_hostdev_network
-  interface_goes_and_comes_home "<interface type='network'><source network='vfs'/></interface>"
+  interface_is_detached_and_restored "<interface type='network'><source network='vfs'/></interface>"
 }
 
 need_libvirt
-scenario 'start: e1000e, which has no FLR' goes_and_comes_home test_vfio_pci "$nic"
-scenario 'start: virtio-net' goes_and_comes_home test_vfio_pci "$virtio_nic"
-scenario 'start: an SR-IOV virtual function' nvme_vf_goes_and_comes_home
-scenario 'start: the more specific of two variants' goes_and_comes_home test_special_vfio_pci "$special_nic"
+scenario 'start: e1000e, which has no FLR' is_detached_and_restored test_vfio_pci "$nic"
+scenario 'start: virtio-net' is_detached_and_restored test_vfio_pci "$virtio_nic"
+scenario 'start: an SR-IOV virtual function' nvme_vf_is_detached_and_restored
+scenario 'start: the more specific of two variants' is_detached_and_restored test_special_vfio_pci "$special_nic"
 scenario 'start: two functions of one group, driver and module of different names' \
-  goes_and_comes_home test-named-vfio "$(bdf 1234:11e8 1)" "$(bdf 1234:11e8 2)"
+  is_detached_and_restored test-named-vfio "$(bdf 1234:11e8 1)" "$(bdf 1234:11e8 2)"
 scenario 'start: a hostdev interface' hostdev_interface
 scenario 'start: an interface of a hostdev network' hostdev_network
-scenario 'start: two hostdevs in one guest' goes_and_comes_home test_vfio_pci "$nic" "$virtio_nic"
+scenario 'start: two hostdevs in one guest' is_detached_and_restored test_vfio_pci "$nic" "$virtio_nic"
 scenario 'start: two guests in a row' two_guests_in_a_row
 scenario 'start: a domain without hostdevs' no_hostdev_costs_nothing
 scenario 'fallback: the variant is missing' variant_is_missing

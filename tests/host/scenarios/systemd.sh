@@ -87,9 +87,9 @@ plugs() {
   before=$(state_of "$2")
   attach_hostdev guest "$2"
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" "$1"
-  expect 'home in the state store' "$(state_of "$2" home-driver)" "$(echo "$before" | sed 's/ .*//; s/^none$//')"
+  expect 'host driver in the state store' "$(state_of "$2" host-driver)" "$(echo "$before" | sed 's/ .*//; s/^none$//')"
   detach_hostdev guest "$2"
-  comes_home "$2" "$before"
+  is_restored "$2" "$before"
 }
 
 # --- how it starts, and what it is kept from --------------------------------------------------------
@@ -198,7 +198,7 @@ domain_is_told() {
   attach_hostdev guest "$virtio_nic"
   wait_for 20 state_says "$virtio_nic" domain guest
   detach_hostdev guest "$virtio_nic"
-  comes_home "$virtio_nic" 'virtio-pci (null)'
+  is_restored "$virtio_nic" 'virtio-pci (null)'
   wait_for 20 gate_is '.monitor == "idle"'
 }
 
@@ -211,7 +211,7 @@ everybody_reads() {
   expect 'mode of the socket' "$(stat -c '%a %U' /run/vfio-variant/vfio-variantd.sock)" '600 root'
   expect 'what nobody is told' "$(as_nobody vfio-variant list --json "$virtio_nic" | jq -r '.[0].state')" detached
   detach_hostdev guest "$virtio_nic"
-  comes_home "$virtio_nic" 'virtio-pci (null)'
+  is_restored "$virtio_nic" 'virtio-pci (null)'
 }
 
 # What hooks are written for: the shell, its pipes, logger, ip, devlink
@@ -289,17 +289,17 @@ reattach test_vfio_pci virtio-pci done 5 vfio-variant'
 
 # --- when it ends -----------------------------------------------------------------------------------
 
-# The guest goes on, the state store stays, and the next one brings the device home.
+# The guest goes on, the state store stays, and the next one restores the device.
 stops_while_a_guest_runs() {
   start_domain guest
   attach_hostdev guest "$virtio_nic"
   systemctl stop "$unit"
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
-  expect 'home in the state store' "$(state_of "$virtio_nic" home-driver)" virtio-pci
+  expect 'host driver in the state store' "$(state_of "$virtio_nic" host-driver)" virtio-pci
   [ -d /run/vfio-variant ] || fail 'the state store is gone'
   systemctl start "$unit"
   detach_hostdev guest "$virtio_nic"
-  comes_home "$virtio_nic" 'virtio-pci (null)'
+  is_restored "$virtio_nic" 'virtio-pci (null)'
 }
 
 # metrics_say SAMPLE NUMBER, for wait_for
@@ -338,7 +338,7 @@ comes_back_after_kill() {
   [ "$(unit_says MainPID)" != "$main" ] || fail 'it is still the old process'
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
   detach_hostdev guest "$virtio_nic"
-  comes_home "$virtio_nic" 'virtio-pci (null)'
+  is_restored "$virtio_nic" 'virtio-pci (null)'
   plugs test_vfio_pci "$virtio_nic"
   systemctl stop "$unit"
 }

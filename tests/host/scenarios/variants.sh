@@ -51,7 +51,7 @@ selects() {
 
 virtio_starts() {
   is_built virtio_vfio_pci || skip 'this kernel has no virtio_vfio_pci'
-  goes_and_comes_home virtio_vfio_pci "$virtio_nic"
+  is_detached_and_restored virtio_vfio_pci "$virtio_nic"
 }
 
 virtio_hot_plugs() {
@@ -60,7 +60,7 @@ virtio_hot_plugs() {
   attach_hostdev guest "$virtio_nic"
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" virtio_vfio_pci
   detach_hostdev guest "$virtio_nic"
-  comes_home "$virtio_nic" 'virtio-pci (null)'
+  is_restored "$virtio_nic" 'virtio-pci (null)'
 }
 
 virtio_announces_no_migration() {
@@ -78,7 +78,7 @@ real_probe_fails() {
   is_built qat_vfio_pci || skip 'this kernel has no qat_vfio_pci'
   set_policy "<device address='$nic' driver='qat_vfio_pci'/>"
   mark_log
-  goes_and_comes_home vfio-pci "$nic"
+  is_detached_and_restored vfio-pci "$nic"
   log_says "$nic.*qat_vfio_pci failed at bind"
 }
 
@@ -87,14 +87,14 @@ real_load_fails() { # real_load_fails MODULE
   is_built "$1" || skip "this kernel has no $1"
   set_policy "<device address='$nic' driver='$1'/>"
   mark_log
-  goes_and_comes_home vfio-pci "$nic"
+  is_detached_and_restored vfio-pci "$nic"
   log_says "$nic.*$1 failed at load"
 }
 
 real_probe_succeeds() {
   is_built mlx5_vfio_pci || skip 'this kernel has no mlx5_vfio_pci'
   set_policy "<device address='$nic' driver='mlx5_vfio_pci'/>"
-  goes_and_comes_home mlx5_vfio_pci "$nic"
+  is_detached_and_restored mlx5_vfio_pci "$nic"
 }
 
 use_real_variants
