@@ -98,7 +98,7 @@ ends_within (pid_t pid, int milliseconds)
 static void
 note_caller (const VvHost *host, pid_t libvirt)
 {
-  pid_t pid = vv_hook_caller_is_noted (host, libvirt) ? -1 : fork ();
+  pid_t pid = vv_hook_caller_is_recorded (host, libvirt) ? -1 : fork ();
 
   if (pid == 0) {
     int null = open ("/dev/null", O_RDWR | O_CLOEXEC);

@@ -65,7 +65,7 @@ vv_binding_is_stale (const VvBinding *b, const VvDriverState *was, gboolean was_
   const VvEntry *e = b->entry;
 
   return e && !was_on_vfio &&
-         (e->state != VV_STATE_NOTED || !e->host_known || !vv_driver_state_equal (&e->host, was));
+         (e->state != VV_STATE_RECORDED || !e->host_known || !vv_driver_state_equal (&e->host, was));
 }
 
 /* --- detach --- */

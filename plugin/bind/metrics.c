@@ -189,7 +189,7 @@ write_state (Writer *w, const VvStateStore *store)
       states[entry->state]++;
     else if (problem) /* else it returned to its host driver just now */
       unreadable++;
-    if (entry && entry->state != VV_STATE_NOTED)
+    if (entry && entry->state != VV_STATE_RECORDED)
       count_place (places, entry);
   }
   family (w, "devices_detached", GAUGE, NULL, "Devices that are off their host driver, by the state store.");

@@ -63,7 +63,7 @@ recover (VvBinding *b, GError **error)
   if (restored && !(e->state == VV_STATE_DETACHING && e->domain))
     return vv_binding_forget (b, error);
   if (restored)
-    e->state = VV_STATE_NOTED;
+    e->state = VV_STATE_RECORDED;
   else
     vv_binding_set_detached (b);
   return vv_binding_save (b, error);

@@ -29,7 +29,7 @@ struct VvLock {
   int fd;
 };
 
-static const char *const state_names[] = {"noted", "detaching", "detached", "reattaching"};
+static const char *const state_names[] = {"recorded", "detaching", "detached", "reattaching"};
 
 const char *
 vv_state_name (VvState state)
@@ -274,7 +274,7 @@ vv_state_store_load (const VvStateStore *store, const char *address, GError **er
 gboolean
 vv_state_store_at_rest (const VvStateStore *store, const char *address)
 {
-  static const VvState at_rest[] = {VV_STATE_NOTED, VV_STATE_DETACHED};
+  static const VvState at_rest[] = {VV_STATE_RECORDED, VV_STATE_DETACHED};
   g_autofree char *text = store->dir ? read_own (store, address, ENTRY_LIMIT, NULL) : NULL;
 
   for (gsize i = 0; text && i < G_N_ELEMENTS (at_rest); i++) {

@@ -12,19 +12,19 @@
 
 /**
  * VvState:
- * @VV_STATE_NOTED: home is written down; somebody else (libvirt) is about to detach the device
+ * @VV_STATE_RECORDED: home is written down; somebody else (libvirt) is about to detach the device
  * @VV_STATE_DETACHING: a detach of ours is under way, or was when its process died
  * @VV_STATE_DETACHED: the device is on @vfio_driver
  * @VV_STATE_REATTACHING: a reattach of ours is under way, or was when its process died
  */
 typedef enum {
-  VV_STATE_NOTED,
+  VV_STATE_RECORDED,
   VV_STATE_DETACHING,
   VV_STATE_DETACHED,
   VV_STATE_REATTACHING,
 } VvState;
 
-/** vv_state_name: Returns: "noted", "detaching", "detached" or "reattaching" */
+/** vv_state_name: Returns: "recorded", "detaching", "detached" or "reattaching" */
 const char *vv_state_name (VvState state);
 
 /**
@@ -101,7 +101,7 @@ VvEntry *vv_state_store_load (const VvStateStore *store, const char *address, GE
  * As vv_state_store_load() would find out, but at a tenth of its cost: hosts with many devices look at all
  * entries again and again.
  *
- * Returns: whether the device's entry is there and says that nothing is under way (VV_STATE_NOTED,
+ * Returns: whether the device's entry is there and says that nothing is under way (VV_STATE_RECORDED,
  * VV_STATE_DETACHED)
  */
 gboolean vv_state_store_at_rest (const VvStateStore *store, const char *address);

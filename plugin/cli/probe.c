@@ -50,7 +50,7 @@ ask (const VvContext *context, Answer *a, GError **error)
   if (!vv_migration_probe (context->host, binding->device, &a->migration, error))
     return FALSE;
   if (!vv_migration_store (context->store, a->driver, binding->device->modalias, &a->migration, &unwritten))
-    vv_warning (_ ("%s: the answer could not be noted: %s"), a->address, unwritten->message);
+    vv_warning (_ ("%s: the answer could not be recorded: %s"), a->address, unwritten->message);
   return TRUE;
 }
 

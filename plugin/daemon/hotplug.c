@@ -41,7 +41,7 @@ why_keep (const VvHotplugRequest *request, const VvPciDevice *device, const char
 static gboolean
 domain_starts (const VvEntry *entry)
 {
-  return entry && entry->domain && !entry->in_use && (entry->state == VV_STATE_NOTED || entry->requested);
+  return entry && entry->domain && !entry->in_use && (entry->state == VV_STATE_RECORDED || entry->requested);
 }
 
 /* @start: (out): whether this is what the hook's "start" chooses. Else the domain has the device as libvirt

@@ -207,7 +207,7 @@ note_domain (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, con
   /* Two domains may be starting with the same device. libvirt gives it to one of them, which says so at
    * "start"; until then the first one's claim stays, so that the loser's "release" does not take the device
    * from under the winner. */
-  if (b->entry->state != VV_STATE_NOTED || !b->entry->domain || is_of (b->entry, domain)) {
+  if (b->entry->state != VV_STATE_RECORDED || !b->entry->domain || is_of (b->entry, domain)) {
     vv_entry_set_domain (b->entry, domain->name, domain->uuid);
     g_free (b->entry->requested);
     b->entry->requested = vv_requested_to_text (&hostdev->requested); /* for the gate, which sees no domain */
@@ -326,7 +326,7 @@ foresee_device (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, 
   if (hostdev->managed || (manages (choice) && !is_on_vfio (b, choice))) {
     if (!vv_choice_requires (choice))
       return vv_choice_check (b->context, d, choice, error);
-    /* what is noted is about a driver, whose name is known for sure when its module is loaded */
+    /* what is recorded is about a driver, whose name is known for sure when its module is loaded */
     for (guint i = 0; i < choice->candidates->len; i++)
       vv_modules_load (b->context->modules, ((VvCandidate *)choice->candidates->pdata[i])->module, NULL);
     g_autoptr (VvChoice) surely = choose_for (domain, hostdev, b, error);

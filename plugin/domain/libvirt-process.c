@@ -132,7 +132,7 @@ note_of (const VvHost *host, pid_t pid)
 }
 
 gboolean
-vv_hook_caller_is_noted (const VvHost *host, pid_t pid)
+vv_hook_caller_is_recorded (const VvHost *host, pid_t pid)
 {
   g_autofree char *text = note_of (host, pid);
   g_autoptr (VvStateStore) store = text ? vv_state_store_open (host, FALSE, NULL) : NULL;

@@ -43,9 +43,9 @@ VvLibvirtProcess *vv_libvirt_process_find (const VvHost *host);
  * of a libvirt daemon that starts QEMU's domains */
 gboolean vv_is_libvirt (const VvHost *host, pid_t pid);
 
-/** vv_hook_caller_is_noted: Returns: whether there is nothing to note of @pid, which runs the hook: it was
- * noted before, or is no process whose name is libvirt's */
-gboolean vv_hook_caller_is_noted (const VvHost *host, pid_t pid);
+/** vv_hook_caller_is_recorded: Returns: whether there is nothing to note of @pid, which runs the hook: it was
+ * recorded before, or is no process whose name is libvirt's */
+gboolean vv_hook_caller_is_recorded (const VvHost *host, pid_t pid);
 
 /**
  * vv_hook_note_caller:

@@ -26,8 +26,8 @@
  *
  * Reads VV_LIBVIRT_DIR/vfio-variant.xml, and then what in vfio-variant.d ends with ".xml", in the order of
  * strcmp(), below the host's sysroot when there is one. Files that are not there are no error. Each other is
- * noted in the policy's files, with the problem when it is broken, cannot be read (then @unread of the policy
- * says so, too), or somebody else than root (below a sysroot: or the caller) could have written it.
+ * recorded in the policy's files, with the problem when it is broken, cannot be read (then @unread of the
+ * policy says so, too), or somebody else than root (below a sysroot: or the caller) could have written it.
  *
  * Returns: (transfer full): what the files say, which may be nothing
  */

@@ -417,7 +417,7 @@ def override_that_no_driver_has():
         os.unlink(host.path(host.device("driver")))
         one = expect(check(host, NIC), "override-unknown", "warning", "driver_override is 'none'", subject=NIC)
         equal(one["cure"], f"echo >/sys/bus/pci/devices/{NIC}/driver_override && echo {NIC} >/sys/bus/pci/drivers_probe")
-        host.state_file(state="noted", host_driver="", host_driver_override="none", domain="guest", domain_uuid=UUID)
+        host.state_file(state="recorded", host_driver="", host_driver_override="none", domain="guest", domain_uuid=UUID)
         expect(check_domain(host, domain(hostdev())), "override-unknown", "warning", subject=NIC)
         for override in ("mlx5_core", "special_vfio_pci", "(null)"):  # registered, could be loaded, not set
             host.write(host.device("driver_override"), override + "\n")

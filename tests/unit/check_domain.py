@@ -154,10 +154,10 @@ def use_by_a_guest():
 
 def claim_in_the_journal():
     with Well() as host:
-        host.state_file(state="noted", domain="vm1", domain_uuid=UUID)
+        host.state_file(state="recorded", domain="vm1", domain_uuid=UUID)
         expect(check(host, NIC), "claimed", "problem", "domain vm1", subject=NIC)
         lacks(check_domain(host, domain(hostdev())), "claimed")
-        host.state_file(state="noted", domain="other", domain_uuid="77", in_use="true")
+        host.state_file(state="recorded", domain="other", domain_uuid="77", in_use="true")
         expect(check_domain(host, domain(hostdev())), "claimed", "problem", "domain other, which runs", subject=NIC)
 
 

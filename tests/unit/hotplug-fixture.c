@@ -71,7 +71,7 @@ write_entry (const Fixture *f, VvState state, const VvDriverState *host, const c
     entry->host.module = g_strdup (host->module);
     entry->host.override = g_strdup (host->override);
   }
-  if (state != VV_STATE_NOTED)
+  if (state != VV_STATE_RECORDED)
     entry->vfio_driver = g_strdup ("special-vfio");
   vv_entry_set_domain (entry, domain, domain ? "6695eb01" : NULL);
   g_assert_true (vv_state_store_save (f->s->store, entry, NULL));

@@ -599,7 +599,7 @@ test_what_failed_is_not_tried_again (void)
 /* --- asking --- */
 
 static void
-test_answers_are_noted (void)
+test_answers_are_recorded (void)
 {
   static const struct {
     const char *answers;
@@ -626,7 +626,7 @@ test_answers_are_noted (void)
 }
 
 static void
-test_an_answer_that_cannot_be_noted_counts (void)
+test_an_answer_that_cannot_be_recorded_counts (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
 
@@ -662,8 +662,8 @@ main (int argc, char **argv)
   g_test_add_func ("/attach/place/a-dry-run-asks-nobody", test_a_dry_run_asks_nobody);
   g_test_add_func ("/attach/place/a-vendors-own-driver", test_a_vendors_own_driver);
   g_test_add_func ("/attach/place/what-failed-is-not-tried-again", test_what_failed_is_not_tried_again);
-  g_test_add_func ("/attach/ask/answers-are-noted", test_answers_are_noted);
-  g_test_add_func ("/attach/ask/an-answer-that-cannot-be-noted-counts",
-                   test_an_answer_that_cannot_be_noted_counts);
+  g_test_add_func ("/attach/ask/answers-are-recorded", test_answers_are_recorded);
+  g_test_add_func ("/attach/ask/an-answer-that-cannot-be-recorded-counts",
+                   test_an_answer_that_cannot_be_recorded_counts);
   return g_test_run ();
 }

@@ -242,7 +242,7 @@ test_rollback_keeps_the_former_entry (void)
   g_autofree char *before = fake_snapshot (f->k);
   g_assert_false (vv_binding_detach (b, selection, &error));
   fake_assert_unchanged (f->k, before);
-  g_assert_cmpint (b->entry->state, ==, VV_STATE_NOTED);
+  g_assert_cmpint (b->entry->state, ==, VV_STATE_RECORDED);
 }
 
 static void
@@ -477,8 +477,8 @@ test_damaged_entry_is_said (void)
       "[device]\n",
       "garbage",
       "[device]\naddress=" NIC "\nmodalias=" NIC_MODALIAS "\nstate=flying\n",
-      "[device]\naddress=" DISK "\nmodalias=" NIC_MODALIAS "\nstate=noted\n",
-      "[device]\naddress=" NIC "\nstate=noted\n",
+      "[device]\naddress=" DISK "\nmodalias=" NIC_MODALIAS "\nstate=recorded\n",
+      "[device]\naddress=" NIC "\nstate=recorded\n",
       "[device]\naddress=" NIC "\nmodalias=" NIC_MODALIAS
       "\nstate=detaching\nhost-known=true\nhost-driver=../../evil\n",
       "[device]\naddress=" NIC "\nmodalias=" NIC_MODALIAS

@@ -64,7 +64,7 @@ def list_json():
 
 
 def list_shows_who_can_migrate():
-    """What probe noted: of the driver that the device is on for VFIO, else of the best one."""
+    """What probe recorded: of the driver that the device is on for VFIO, else of the best one."""
     def shown(host):
         rows = host.json("list", NIC)
         return rows[0]["migratable"], host.look("list", NIC).stdout.split()[-1]

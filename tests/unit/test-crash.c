@@ -339,7 +339,7 @@ assert_sound (const Fixture *f, const Way *way)
   }
   if (!written)
     return;
-  g_assert_true (written->state == VV_STATE_NOTED || written->state == VV_STATE_DETACHED);
+  g_assert_true (written->state == VV_STATE_RECORDED || written->state == VV_STATE_DETACHED);
   g_assert_cmpint (written->state, ==, b->entry->state);
   g_assert_cmpint (written->host_known, ==, !way->host_unknown);
   if (written->host_known || written->host.driver)
@@ -348,7 +348,7 @@ assert_sound (const Fixture *f, const Way *way)
   if (is_between (way) && is_at_libvirts (way, driver))
     return; /* the entry knows more than libvirt did for the device */
   if (strcmp (driver, "mlx5_core") == 0) {
-    g_assert_cmpint (written->state, ==, VV_STATE_NOTED);
+    g_assert_cmpint (written->state, ==, VV_STATE_RECORDED);
     g_assert_cmpstr (override, ==, way->host_override);
     return;
   }
@@ -714,13 +714,13 @@ test_recovery_leaves_a_running_guest_alone (void)
 }
 
 static void
-test_cut_off_detach_of_a_domain_stays_noted (void)
+test_cut_off_detach_of_a_domain_stays_recorded (void)
 {
   g_autoptr (Fixture) f = die_on_the_way (way_of ("detach what libvirt put on vfio-pci"), FAKE_DIE_AFTER, 4);
 
   fake_assert_device (f->k, NIC, NULL, "special-vfio");
   g_autoptr (VvBinding) b = open_nic (f);
-  g_assert_cmpint (b->entry->state, ==, VV_STATE_NOTED);
+  g_assert_cmpint (b->entry->state, ==, VV_STATE_RECORDED);
   g_assert_cmpstr (b->entry->domain, ==, "vm1");
   fake_assert_device (f->k, NIC, "mlx5_core", NULL);
 }
@@ -768,7 +768,7 @@ main (int argc, char **argv)
                    test_recovery_without_a_host_driver_stays_on_vfio);
   g_test_add_func ("/crash/recovery/leaves-a-running-guest-alone",
                    test_recovery_leaves_a_running_guest_alone);
-  g_test_add_func ("/crash/recovery/what-a-domain-waits-for-stays-noted",
-                   test_cut_off_detach_of_a_domain_stays_noted);
+  g_test_add_func ("/crash/recovery/what-a-domain-waits-for-stays-recorded",
+                   test_cut_off_detach_of_a_domain_stays_recorded);
   return g_test_run ();
 }

@@ -18,7 +18,7 @@ test_life_on_old_libvirt (void)
 
   g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
   fake_assert_device (f->k, NIC, "mlx5_core", NULL); /* libvirt detaches, not we */
-  assert_entry (f, VV_STATE_NOTED, "vm1", FALSE);
+  assert_entry (f, VV_STATE_RECORDED, "vm1", FALSE);
 
   libvirt_detaches_to (f, "vfio-pci");
   g_assert_true (vv_domain_start (f->s, f->domain, NULL));
@@ -179,7 +179,7 @@ test_prepare_loads_what_will_be_bound (void)
     g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
     g_assert_cmpint (fake_exists (f->k, "sys/module/special_vfio_pci"), ==, cases[i].special_loaded);
     g_assert_cmpint (fake_exists (f->k, "sys/module/mlx5_vfio_pci"), ==, cases[i].mlx5_loaded);
-    assert_entry (f, VV_STATE_NOTED, "vm1", FALSE);
+    assert_entry (f, VV_STATE_RECORDED, "vm1", FALSE);
   }
 }
 
@@ -197,7 +197,7 @@ test_prepare_drops_a_stale_entry (void)
   g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
   g_autoptr (VvEntry) entry = entry_of_nic (f);
   g_assert_cmpstr (entry->host.driver, ==, "mlx5_core");
-  assert_entry (f, VV_STATE_NOTED, "vm1", FALSE);
+  assert_entry (f, VV_STATE_RECORDED, "vm1", FALSE);
 }
 
 static void
@@ -209,7 +209,7 @@ test_prepare_warns_of_the_group (void)
   g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
   fake_assert_logged ("domain vm1: " NIC ": 0000:3b:00.2 in the same IOMMU group " NIC_GROUP
                       " is on mlx5_core; *");
-  assert_entry (f, VV_STATE_NOTED, "vm1", FALSE); /* and the guest has its try */
+  assert_entry (f, VV_STATE_RECORDED, "vm1", FALSE); /* and the guest has its try */
 }
 
 static void
@@ -242,7 +242,7 @@ test_two_domains_at_once (void)
     g_autoptr (VvDomain) second = domain_with ("second", "managed='yes'", "");
     g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
     g_assert_true (vv_domain_prepare (f->s, second, NULL));
-    assert_entry (f, VV_STATE_NOTED, "vm1", FALSE);
+    assert_entry (f, VV_STATE_RECORDED, "vm1", FALSE);
     libvirt_detaches_to (f, "special-vfio");
     g_assert_true (vv_domain_start (f->s, winner ? second : f->domain, NULL));
     g_autofree char *before = fake_snapshot (f->k);
@@ -474,7 +474,7 @@ test_one_bad_device_spoils_no_other (void)
 
   g_assert_true (vv_domain_prepare (f->s, both, NULL));
   fake_assert_logged ("domain vm1, prepare: 0000:ff:00.0: no such PCI device*");
-  assert_entry (f, VV_STATE_NOTED, "vm1", FALSE);
+  assert_entry (f, VV_STATE_RECORDED, "vm1", FALSE);
 }
 
 int

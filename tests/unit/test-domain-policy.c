@@ -68,7 +68,7 @@ test_prepare_goes_on_with_less (void)
     fake_driver (f->k, "special-vfio")->load_errno = ENOENT;
     fake_driver (f->k, "mlx5_vfio_pci")->load_errno = ENOENT;
     assert_goes_on (f, vv_domain_prepare);
-    assert_entry (f, VV_STATE_NOTED, "vm1", FALSE);
+    assert_entry (f, VV_STATE_RECORDED, "vm1", FALSE);
   }
 }
 
@@ -105,7 +105,7 @@ test_prepare_of_what_the_host_uses (void)
     }
     assert_goes_on (f, vv_domain_prepare);
     fake_assert_logged ("domain vm1 takes " NIC ", which is in use by the host: network interface ens1 *");
-    assert_entry (f, VV_STATE_NOTED, "vm1", FALSE);
+    assert_entry (f, VV_STATE_RECORDED, "vm1", FALSE);
   }
 }
 

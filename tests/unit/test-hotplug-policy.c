@@ -243,7 +243,7 @@ test_refused_and_back_to_what_it_was (void)
     gboolean stays; /* the entry */
   } cases[] = {
       {"an entry that is stale", &host_driver, &host_driver_by_name, VV_STATE_DETACHED, FALSE},
-      {"an entry that was noted for nobody", &host_driver, &host_driver, VV_STATE_NOTED, FALSE},
+      {"an entry that was recorded for nobody", &host_driver, &host_driver, VV_STATE_RECORDED, FALSE},
       {"it was detached before", &variant, &host_driver_by_name, VV_STATE_DETACHED, TRUE},
       {"it was on VFIO, nobody knows why", &variant, NULL, 0, FALSE},
       {"it was on another driver of VFIO than the entry says", &generic, &host_driver, VV_STATE_DETACHED,
@@ -283,7 +283,7 @@ test_a_starting_domain_is_not_refused (void)
     g_autoptr (GError) error = NULL;
     set_policy (f, "fallback='none'");
     fake_driver (f->k, "special-vfio")->probe_errno = EINVAL;
-    write_entry (f, VV_STATE_NOTED, &host_driver, "vm1");
+    write_entry (f, VV_STATE_RECORDED, &host_driver, "vm1");
     libvirt_unbinds (f, "vfio-pci");
     g_autoptr (VvChange) change = hand_over (f, &host_driver, DEBIAN_12, &error);
     if (flr)
@@ -336,7 +336,7 @@ static const struct {
 static void
 test_a_start_by_iommufd (void)
 {
-  static const VvState states[] = {VV_STATE_NOTED, VV_STATE_DETACHED}; /* by hand, before the domain */
+  static const VvState states[] = {VV_STATE_RECORDED, VV_STATE_DETACHED}; /* by hand, before the domain */
 
   for (gsize i = 0; i < 2 * G_N_ELEMENTS (starting); i++) {
     const VvState state = states[i % 2];
@@ -350,7 +350,7 @@ test_a_start_by_iommufd (void)
     hook_has_prepared (f, state, starting[k].requested);
     libvirt_unbinds (f, starting[k].wanted);
     g_autoptr (VvChange) change =
-        must_hand_over (f, state == VV_STATE_NOTED ? &host_driver : &variant, starting[k].libvirt);
+        must_hand_over (f, state == VV_STATE_RECORDED ? &host_driver : &variant, starting[k].libvirt);
     fake_assert_device (f->k, NIC, starting[k].gets, starting[k].gets);
     fake_assert_matches (change->why, starting[k].why);
     g_autoptr (VvEntry) entry = entry_of_nic (f);
@@ -382,7 +382,7 @@ test_a_start_by_iommufd_that_must_migrate (void)
     g_test_message ("%s, %s", cases[i].requested, cases[i].answers);
     g_autoptr (Fixture) f = fixture_new ();
     g_autoptr (GError) error = NULL;
-    hook_has_prepared (f, VV_STATE_NOTED, cases[i].requested);
+    hook_has_prepared (f, VV_STATE_RECORDED, cases[i].requested);
     fake_migration (cases[i].answers);
     libvirt_unbinds (f, "vfio-pci");
     g_autoptr (VvChange) change = hand_over (f, &host_driver, V12, &error);
@@ -436,7 +436,7 @@ test_hot_plug_that_must_migrate (void)
 
 /* What the hook's "start" need not try again */
 static void
-test_failures_of_a_start_are_noted (void)
+test_failures_of_a_start_are_recorded (void)
 {
   static const struct {
     const char *says, *domain;
@@ -456,7 +456,7 @@ test_failures_of_a_start_are_noted (void)
     fake_driver (f->k, "special-vfio")->probe_errno = cases[i].special;
     fake_driver (f->k, "mlx5_vfio_pci")->probe_errno = cases[i].mlx5;
     fake_driver (f->k, "vfio-pci")->probe_errno = cases[i].generic;
-    write_entry (f, VV_STATE_NOTED, &host_driver, cases[i].domain);
+    write_entry (f, VV_STATE_RECORDED, &host_driver, cases[i].domain);
     libvirt_unbinds (f, "vfio-pci");
     g_autoptr (VvChange) change = hand_over (f, &host_driver, DEBIAN_12, NULL);
     g_assert_cmpint (change == NULL, ==, cases[i].generic != 0);
@@ -476,7 +476,7 @@ test_what_is_no_failure_of_a_driver (void)
   const VvHotplugRequest request = {NIC, host_driver, DEBIAN_12};
   const VvDeadline deadline = {.until = g_get_monotonic_time () - 1};
 
-  write_entry (f, VV_STATE_NOTED, &host_driver, "vm1");
+  write_entry (f, VV_STATE_RECORDED, &host_driver, "vm1");
   libvirt_unbinds (f, "vfio-pci");
   g_autoptr (VvChange) change = hand_over_now (f, &request, &deadline, NULL);
   fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
@@ -498,7 +498,7 @@ test_prepare_for_a_start_by_iommufd (void)
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autoptr (Fixture) f = fixture_new ();
     const VvHotplugRequest request = {NIC, host_driver, V12};
-    hook_has_prepared (f, VV_STATE_NOTED, cases[i].requested);
+    hook_has_prepared (f, VV_STATE_RECORDED, cases[i].requested);
     vv_hotplug_prepare (f->s, &request);
     g_assert_cmpint (is_loaded (f, "special-vfio"), ==, cases[i].special);
     g_assert_cmpint (is_loaded (f, "mlx5_vfio_pci"), ==, cases[i].mlx5);
@@ -551,7 +551,7 @@ main (int argc, char **argv)
   g_test_add_func ("/hotplug-policy/start/by-iommufd-must-migrate",
                    test_a_start_by_iommufd_that_must_migrate);
   g_test_add_func ("/hotplug-policy/start/prepare-by-iommufd", test_prepare_for_a_start_by_iommufd);
-  g_test_add_func ("/hotplug-policy/start/failures-are-noted", test_failures_of_a_start_are_noted);
+  g_test_add_func ("/hotplug-policy/start/failures-are-recorded", test_failures_of_a_start_are_recorded);
   g_test_add_func ("/hotplug-policy/start/no-failure-of-a-driver", test_what_is_no_failure_of_a_driver);
   g_test_add_func ("/hotplug-policy/must-migrate", test_hot_plug_that_must_migrate);
   g_test_add_func ("/hotplug-policy/a-starting-domain-is-not-refused", test_a_starting_domain_is_not_refused);

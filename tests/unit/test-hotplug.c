@@ -156,7 +156,7 @@ test_no_driver_of_vfio (void)
     g_autoptr (VvChange) change = must_hand_over (f, &host_driver, versions[i]);
     assert_left (change, VV_DETACH, "mlx5_core", "libvirt wants it on pci-stub, which is no VFIO driver *");
     g_autoptr (VvEntry) entry = entry_of_nic (f);
-    assert_host (entry, VV_STATE_NOTED, &host_driver);
+    assert_host (entry, VV_STATE_RECORDED, &host_driver);
     fake_probe (f->k, NIC);
     fake_assert_device (f->k, NIC, "pci-stub", "pci-stub");
   }
@@ -229,7 +229,7 @@ test_all_fail (void)
                          "at bind (*); mlx5_vfio_pci failed at bind (*); vfio_pci failed at bind (*)");
   fake_assert_device (f->k, NIC, NULL, "vfio-pci"); /* libvirt's own way is open */
   g_autoptr (VvEntry) entry = entry_of_nic (f);
-  assert_host (entry, VV_STATE_NOTED, &host_driver);
+  assert_host (entry, VV_STATE_RECORDED, &host_driver);
 }
 
 static void
@@ -260,7 +260,7 @@ test_stale_entry_is_dropped (void)
       {"it is said to be away", VV_STATE_DETACHED, &host_driver},
       {"a reattach that was cut off is done", VV_STATE_REATTACHING, &host_driver},
       {"a detach that was cut off never was", VV_STATE_DETACHING, &host_driver},
-      {"its host driver was another", VV_STATE_NOTED, &host_driver_by_name},
+      {"its host driver was another", VV_STATE_RECORDED, &host_driver_by_name},
       {"its host driver was not known", VV_STATE_DETACHED, NULL},
   };
 
@@ -277,11 +277,11 @@ test_stale_entry_is_dropped (void)
 }
 
 static void
-test_noted_entry_keeps_its_domain (void)
+test_recorded_entry_keeps_its_domain (void)
 {
   g_autoptr (Fixture) f = fixture_with_flr ();
 
-  write_entry (f, VV_STATE_NOTED, &host_driver, "guest");
+  write_entry (f, VV_STATE_RECORDED, &host_driver, "guest");
   libvirt_unbinds (f, "vfio-pci");
   g_autoptr (VvChange) change = must_hand_over (f, &host_driver, DEBIAN_12);
   g_autoptr (VvEntry) entry = entry_of_nic (f);
@@ -779,7 +779,7 @@ main (int argc, char **argv)
   g_test_add_func ("/hotplug/detach/all-fail", test_all_fail);
   g_test_add_func ("/hotplug/detach/the-journal-is-full", test_journal_is_full);
   g_test_add_func ("/hotplug/entry/a-stale-one-is-dropped", test_stale_entry_is_dropped);
-  g_test_add_func ("/hotplug/entry/noted-keeps-its-domain", test_noted_entry_keeps_its_domain);
+  g_test_add_func ("/hotplug/entry/recorded-keeps-its-domain", test_recorded_entry_keeps_its_domain);
   g_test_add_func ("/hotplug/entry/was-on-vfio", test_was_on_vfio);
   g_test_add_func ("/hotplug/entry/was-on-vfio-and-an-entry-says", test_was_on_vfio_and_an_entry_says);
   g_test_add_func ("/hotplug/entry/cut-off-is-not-recovered", test_cut_off_entry_is_not_recovered);

@@ -112,7 +112,7 @@ test_journal (void)
       "state=detached\nhost-known=true\nhost-driver=mlx5_core\nvfio-driver=special-vfio\nin-use=true\n");
   write_entry (f, "0000:3b:00.3", "state=detached\nhost-known=true\nvfio-driver=special-vfio\n");
   write_entry (f, "0000:3b:00.4", "state=reattaching\n");
-  write_entry (f, "0000:3b:00.5", "state=noted\nhost-known=true\nhost-driver=mlx5_core\n");
+  write_entry (f, "0000:3b:00.5", "state=recorded\nhost-known=true\nhost-driver=mlx5_core\n");
   write_entry (f, "0000:3b:00.6", "state=lost\n");
   g_autofree char *text = text_of (f, NULL, VV_METRICS_OPENMETRICS);
   g_assert_nonnull (strstr (
@@ -121,7 +121,7 @@ test_journal (void)
       "\nvfio_variant_devices_detached{driver=\"special-vfio\",host_driver=\"none\",in_use=\"false\"} 1"
       "\nvfio_variant_devices_detached{driver=\"unknown\",host_driver=\"unknown\",in_use=\"false\"} 1\n#"));
   assert_line (text, "vfio_variant_state_files{state=\"detached\"} 3");
-  assert_line (text, "vfio_variant_state_files{state=\"noted\"} 1");
+  assert_line (text, "vfio_variant_state_files{state=\"recorded\"} 1");
   assert_line (text, "vfio_variant_state_files{state=\"detaching\"} 0");
   assert_line (text, "vfio_variant_state_files{state=\"reattaching\"} 1");
   assert_line (text, "vfio_variant_state_files{state=\"unreadable\"} 1");

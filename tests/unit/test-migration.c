@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * migration: what a driver announces is what is told and noted; nothing that somebody uses is opened; all
+ * migration: what a driver announces is what is told and recorded; nothing that somebody uses is opened; all
  * that is opened is closed.
  *
  * The kernel's VFIO is played here: it knows the order of the requests, and can be told to refuse any of
@@ -762,7 +762,7 @@ test_known_without_a_note (void)
   g_assert_cmpint (vv_migration_known (empty, "mlx5_vfio_pci", NIC_MODALIAS, NULL), ==, VV_MIGRATION_UNKNOWN);
 }
 
-/* What an older version has noted says nothing of the IOMMU. */
+/* What an older version has recorded says nothing of the IOMMU. */
 static void
 test_a_note_without_the_iommu (void)
 {
@@ -823,7 +823,7 @@ test_damaged_notes (void)
 }
 
 static void
-test_what_cannot_be_noted (void)
+test_what_cannot_be_recorded (void)
 {
   static const struct {
     const char *driver, *modalias;
@@ -873,11 +873,11 @@ main (int argc, char **argv)
   g_test_add_func ("/migration/refused/a-process-has-it", test_a_process_has_it);
   g_test_add_func ("/migration/refused/a-process-has-another-of-the-group",
                    test_a_process_has_another_of_the_group);
-  g_test_add_func ("/migration/notes/what-is-noted-is-known", test_what_is_noted_is_known);
+  g_test_add_func ("/migration/notes/what-is-recorded-is-known", test_what_is_noted_is_known);
   g_test_add_func ("/migration/notes/known-without-a-note", test_known_without_a_note);
   g_test_add_func ("/migration/notes/without-the-iommu", test_a_note_without_the_iommu);
   g_test_add_func ("/migration/notes/damaged", test_damaged_notes);
   g_test_add_func ("/migration/judge", test_judge);
-  g_test_add_func ("/migration/notes/what-cannot-be-noted", test_what_cannot_be_noted);
+  g_test_add_func ("/migration/notes/what-cannot-be-recorded", test_what_cannot_be_recorded);
   return g_test_run ();
 }

@@ -135,7 +135,7 @@ def probe_respects_domains():
     needs_namespace()
     with Host() as host:
         modalias = host.read(f"sys/bus/pci/devices/{ON_VFIO}/modalias").strip()
-        host.state_file(ON_VFIO, modalias, state="noted", host_driver="nvme", **OF_VM1)
+        host.state_file(ON_VFIO, modalias, state="recorded", host_driver="nvme", **OF_VM1)
         exits(host.inside(COMMAND, "probe", ON_VFIO), 4, f"{ON_VFIO} belongs to domain vm1",
               f"restore --force {ON_VFIO}")
         exits(host.inside(COMMAND, "probe", "--force", ON_VFIO), 2)
@@ -207,7 +207,7 @@ def bind_at_boot_is_asked_for_in_vain():
         for option in (["--force"], ["--driver", "vfio-pci"]):
             exits(host.inside(COMMAND, "bind", "--at-boot", *option, NIC), 2, "--at-boot goes by the policy")
         exits(host.inside(COMMAND, "bind", "--at-boot", "99:00.0"), 3, "no such PCI device")
-        host.state_file(state="noted", **OF_VM1)
+        host.state_file(state="recorded", **OF_VM1)
         exits(host.inside(COMMAND, "bind", "--at-boot"), 4, f"{NIC} belongs to domain vm1")
         os.unlink(host.path(f"run/vfio-variant/{NIC}"))
         put_in_a_bridge(host)

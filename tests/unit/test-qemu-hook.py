@@ -55,7 +55,7 @@ def hook_follows_a_life():
     with Host() as host:
         entry = host.path(f"run/vfio-variant/{NIC}")
         for operation, sub_operation, texts in (
-                ("prepare", "begin", ["state=noted", "host-driver=mlx5_core", "domain=vm1", "in-use=false"]),
+                ("prepare", "begin", ["state=recorded", "host-driver=mlx5_core", "domain=vm1", "in-use=false"]),
                 ("started", "begin", ["state=detached", "host-driver=mlx5_core", "in-use=true"]),
                 ("reconnect", "begin", ["state=detached", "in-use=true"]),
                 ("release", "end", None)):

@@ -139,10 +139,10 @@ test_plugged_is_claimed (void)
   }
 }
 
-/* What was noted, and moved by libvirt since, without a hook or the daemon; also when the domain is there
+/* What was recorded, and moved by libvirt since, without a hook or the daemon; also when the domain is there
  * already */
 static void
-test_noted_becomes_detached (void)
+test_recorded_becomes_detached (void)
 {
   for (guint marked = 0; marked < 2; marked++) {
     g_autoptr (Fixture) f = fixture_new ();
@@ -535,7 +535,7 @@ main (int argc, char **argv)
 {
   fake_test_init (&argc, &argv);
   g_test_add_func ("/reconcile/running/plugged-is-claimed", test_plugged_is_claimed);
-  g_test_add_func ("/reconcile/running/noted-becomes-detached", test_noted_becomes_detached);
+  g_test_add_func ("/reconcile/running/recorded-becomes-detached", test_recorded_becomes_detached);
   g_test_add_func ("/reconcile/running/not-on-vfio", test_not_on_vfio_is_not_claimed);
   g_test_add_func ("/reconcile/running/unmanaged-stays", test_unmanaged_stays);
   g_test_add_func ("/reconcile/running/no-entry-is-made", test_no_entry_is_made);

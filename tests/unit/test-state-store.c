@@ -92,7 +92,7 @@ assert_comes_back (const Fixture *f, const VvEntry *entry)
   g_assert_no_error (error);
   assert_same_entry (loaded, entry);
   g_assert_cmpint (vv_state_store_at_rest (f->store, entry->address), ==,
-                   entry->state == VV_STATE_NOTED || entry->state == VV_STATE_DETACHED);
+                   entry->state == VV_STATE_RECORDED || entry->state == VV_STATE_DETACHED);
 }
 
 static void
@@ -111,7 +111,7 @@ test_round_trip (void)
 static void
 test_every_state (void)
 {
-  static const char *const names[] = {"noted", "detaching", "detached", "reattaching"};
+  static const char *const names[] = {"recorded", "detaching", "detached", "reattaching"};
   g_autoptr (Fixture) f = fixture_new (TRUE);
   g_autoptr (VvEntry) entry = whole_entry ();
 
@@ -197,20 +197,20 @@ test_damaged (void)
       "",
       "\n\n",
       "[device]\n",
-      "[other]\naddress=" NIC "\nmodalias=m:x\nstate=noted\n",
+      "[other]\naddress=" NIC "\nmodalias=m:x\nstate=recorded\n",
       "no key file",
       HEAD,
       HEAD "state=\n",
       HEAD "state=flying\n",
       HEAD "state=NOTED\n",
-      "[device]\nmodalias=m:x\nstate=noted\n",
-      "[device]\naddress=" DISK "\nmodalias=m:x\nstate=noted\n",
-      "[device]\naddress=" NIC "\nstate=noted\n",
-      HEAD "state=noted\nhost-driver=../../../etc\n",
-      HEAD "state=noted\nhost-driver=.\n",
-      HEAD "state=noted\nhost-driver=\n",
-      HEAD "state=noted\nhost-module=a/b\n",
-      HEAD "state=noted\nvfio-driver=..\n",
+      "[device]\nmodalias=m:x\nstate=recorded\n",
+      "[device]\naddress=" DISK "\nmodalias=m:x\nstate=recorded\n",
+      "[device]\naddress=" NIC "\nstate=recorded\n",
+      HEAD "state=recorded\nhost-driver=../../../etc\n",
+      HEAD "state=recorded\nhost-driver=.\n",
+      HEAD "state=recorded\nhost-driver=\n",
+      HEAD "state=recorded\nhost-module=a/b\n",
+      HEAD "state=recorded\nvfio-driver=..\n",
       "\xff\xfe\x00binary",
   };
 

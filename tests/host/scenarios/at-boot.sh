@@ -35,7 +35,7 @@ expect_state() { # expect_state STATE VF...: of each
 
 # --- they appear ---------------------------------------------------------------------------------------
 
-# appear PF N AUTOPROBE: again and again; after "udevadm settle" all are on the variant, noted as bound at boot
+# appear PF N AUTOPROBE: again and again; after "udevadm settle" all are on the variant, recorded as bound at boot
 appear() {
   set_policy "$(vfs_of "$1")"
   mark_log

@@ -124,7 +124,7 @@ host_driver_is_refused() {
   forget_answers
   probe_refuses "is on e1000e.*vfio-variant bind $nic" "$nic"
   expect_no_state_file "$nic"
-  [ -z "$(find /run/vfio-variant -name 'migration-*')" ] || fail 'an answer was noted'
+  [ -z "$(find /run/vfio-variant -name 'migration-*')" ] || fail 'an answer was recorded'
 }
 
 # The guest keeps the very device: nothing opened it a second time, nor reset it.

@@ -58,10 +58,10 @@ host_may_be_lost() {
       for (i = 4; i <= n; i++) name = name (i > 4 ? " " : "") word[i]
     }
     $0 == name && ++seen == word[1] { ordered = NR }
-    $0 ~ entry && !noted { noted = NR }
+    $0 ~ entry && !recorded { recorded = NR }
     END {
-      is_entry = ordered == noted && word[2] == "before"
-      is_earlier = !noted || ordered < noted
+      is_entry = ordered == recorded && word[2] == "before"
+      is_earlier = !recorded || ordered < recorded
       daemon_ends = name ~ /^vfio-variantd / && word[3] !~ /^E/
       exit !(is_entry && word[3] ~ /^E/ || daemon_ends && (is_entry || is_earlier))
     }' "$faults/last"

@@ -139,10 +139,10 @@ is_restored() { # is_restored BDF
   fi
 }
 
-is_noted() { # is_noted BDF GUEST: in the state store
-  noted=''
+is_recorded() { # is_recorded BDF GUEST: in the state store
+  recorded=''
   [ ! -e "/run/vfio-variant/$1" ] || while read -r line; do
-    [ "$line" != "domain=$2" ] || noted=yes
+    [ "$line" != "domain=$2" ] || recorded=yes
   done <"/run/vfio-variant/$1"
   [ -n "$noted" ]
 }
@@ -205,7 +205,7 @@ look_at_guest() { # look_at_guest NAME
   # shellcheck disable=SC2086 # words
   for device in $(devices_of $had); do
     is_held "$device" || fail "$1 has $device no more: $(state_of "$device"), it has $held"
-    soon 20 is_noted "$device" "$1" || fail "$device, of $1: $(entry_of "$device")"
+    soon 20 is_recorded "$device" "$1" || fail "$device, of $1: $(entry_of "$device")"
   done
 }
 
