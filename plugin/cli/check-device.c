@@ -275,8 +275,8 @@ check_choice (const VvCheck *check)
       vv_vfio_pci_refuses (check->context->host, check->context->modules, check->device);
 
   for (guint i = 0; i < check->choice->refused->len; i++)
-    find (check, "wish-refused", VV_WARNING, g_strdup (check->choice->refused->pdata[i]),
-          _ ("a domain's wish narrows the policy and never gets around it: it does not count"), NULL);
+    find (check, "request-refused", VV_WARNING, g_strdup (check->choice->refused->pdata[i]),
+          _ ("a domain's request narrows the policy and never gets around it: it does not count"), NULL);
   if (!check->chosen) {
     g_autoptr (GPtrArray) reasons = g_ptr_array_new_with_free_func (g_free);
     for (guint i = 0; i < check->choice->excluded->len; i++) {

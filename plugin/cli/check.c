@@ -247,8 +247,8 @@ static void
 find_in_domain (const VvSubject *about, const VvDomain *domain, const GPtrArray *checks)
 {
   for (guint i = 0; i < domain->problems->len; i++)
-    vv_find (about, "wish-invalid", VV_WARNING, g_strdup (domain->problems->pdata[i]),
-             _ ("none of the wishes in the domain's metadata counts"), edit (domain));
+    vv_find (about, "request-invalid", VV_WARNING, g_strdup (domain->problems->pdata[i]),
+             _ ("none of the requests in the domain's metadata counts"), edit (domain));
   if (!domain->hostdevs->len)
     vv_find (about, "no-devices", VV_NOTE, g_strdup (_ ("it takes no PCI devices from the host")),
              _ ("there is nothing for vfio-variant to do"), NULL);

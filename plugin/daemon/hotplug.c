@@ -65,7 +65,7 @@ choose_as_requested (const VvContext *context, const VvHotplugRequest *request, 
 }
 
 /* What libvirt asked for stays where the policy allows it. What that does not allow gives way, where libvirt
- * can go on with another; else the policy is a wish, but for one that is strict. */
+ * can go on with another; else the policy is a request, but for one that is strict. */
 static gboolean
 keep_wanted (const VvHotplugRequest *request, const VvBinding *b, VvChoice *choice, char **kept,
              GError **error)

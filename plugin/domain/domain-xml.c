@@ -114,17 +114,17 @@ is_address (const char *value)
   return address != NULL;
 }
 
-static const VvXmlAttribute wish_attributes[] = {
+static const VvXmlAttribute request_attributes[] = {
     {"alias", N_ ("the name of a device's <alias>"), is_alias},
     {"address", N_ ("a PCI address of the host, like 0000:3b:00.1"), is_address},
     VV_TERMS_OF_DOMAIN,
     {NULL},
 };
-static const VvXmlElement wish_element = {"hostdev", wish_attributes, NULL, FALSE, NULL};
-static const VvXmlElement *const in_wishes[] = {&wish_element, NULL};
-static const VvXmlElement wishes_element = {"hostdevs", NULL, in_wishes, FALSE, NULL};
+static const VvXmlElement request_element = {"hostdev", request_attributes, NULL, FALSE, NULL};
+static const VvXmlElement *const in_requests[] = {&request_element, NULL};
+static const VvXmlElement requests_element = {"hostdevs", NULL, in_requests, FALSE, NULL};
 
-/* What is wrong is said, and is no error: a guest that starts is worth more than its wishes (rule R7). */
+/* What is wrong is said, and is no error: a guest that starts is worth more than its requests (rule R7). */
 static void
 add_problem (VvDomain *domain, const GError *error)
 {
@@ -134,16 +134,16 @@ add_problem (VvDomain *domain, const GError *error)
 
 /* What the table does not say */
 static gboolean
-is_whole_wish (const xmlNode *node, GError **error)
+is_whole_request (const xmlNode *node, GError **error)
 {
-  g_auto (VvOptions) wish = {0};
+  g_auto (VvOptions) request = {0};
   g_autofree char *alias = vv_xml_attribute (node, "alias");
   g_autofree char *address = vv_xml_attribute (node, "address");
 
-  vv_options_from_xml (&wish, node);
+  vv_options_from_xml (&request, node);
   if (!alias == !address)
     return vv_xml_fail (node, error, _ ("<hostdev> needs either alias or address"));
-  if (vv_options_are_empty (&wish))
+  if (vv_options_are_empty (&request))
     return vv_xml_fail (node, error,
                         _ ("<hostdev> wants nothing: it needs one of driver, fallback, migratable"));
   return TRUE;
@@ -161,7 +161,7 @@ find_hostdev (const VvDomain *domain, const char *alias, const char *address)
 }
 
 static gboolean
-take_wish (VvDomain *domain, const xmlNode *node, GError **error)
+take_request (VvDomain *domain, const xmlNode *node, GError **error)
 {
   g_autofree char *alias = vv_xml_attribute (node, "alias");
   g_autofree char *text = vv_xml_attribute (node, "address");
@@ -172,25 +172,25 @@ take_wish (VvDomain *domain, const xmlNode *node, GError **error)
     return vv_xml_fail (node, error, _ ("the domain has no PCI hostdev with %s %s"),
                         alias ? _ ("the alias") : _ ("the address"), alias ? alias : address);
   if (!vv_options_are_empty (&hostdev->requested))
-    return vv_xml_fail (node, error, _ ("a second wish for %s; the first counts"), hostdev->address);
+    return vv_xml_fail (node, error, _ ("a second request for %s; the first counts"), hostdev->address);
   vv_options_from_xml (&hostdev->requested, node);
   return TRUE;
 }
 
 static void
-take_wishes (VvDomain *domain, const xmlNode *wishes)
+take_requests (VvDomain *domain, const xmlNode *requests)
 {
   g_autoptr (GError) invalid = NULL;
-  gboolean good = vv_xml_check (wishes, &wishes_element, NAMESPACE, &invalid);
+  gboolean good = vv_xml_check (requests, &requests_element, NAMESPACE, &invalid);
 
-  for (const xmlNode *node = wishes->children; good && node; node = node->next)
-    good = node->type != XML_ELEMENT_NODE || is_whole_wish (node, &invalid);
+  for (const xmlNode *node = requests->children; good && node; node = node->next)
+    good = node->type != XML_ELEMENT_NODE || is_whole_request (node, &invalid);
   if (!good) {
     add_problem (domain, invalid);
     return;
   }
   guint taken = 0;
-  for (const xmlNode *node = wishes->children; node; node = node->next) {
+  for (const xmlNode *node = requests->children; node; node = node->next) {
     g_autoptr (GError) error = NULL;
     if (node->type != XML_ELEMENT_NODE)
       continue;
@@ -199,7 +199,7 @@ take_wishes (VvDomain *domain, const xmlNode *wishes)
       add_problem (domain, error);
       return;
     }
-    if (!take_wish (domain, node, &error))
+    if (!take_request (domain, node, &error))
       add_problem (domain, error);
   }
 }
@@ -213,7 +213,7 @@ read_metadata (VvDomain *domain, const xmlNode *root)
   for (const xmlNode *node = metadata ? metadata->children : NULL; node; node = node->next)
     if (node->type == XML_ELEMENT_NODE && node->ns &&
         g_strcmp0 ((const char *)node->ns->href, NAMESPACE) == 0)
-      take_wishes (domain, node);
+      take_requests (domain, node);
 }
 
 /* --- QEMU's own properties --- */

@@ -4,7 +4,7 @@
  *
  * Owns: reading a domain's XML (libvirt's docs/formatdomain.rst), and our element in its metadata
  * (schemas/domain-metadata.rng), with the bounds of xml, 8 MiB. Knows nothing of sysfs, nor of what becomes
- * of a wish.
+ * of a request.
  */
 #pragma once
 
@@ -41,7 +41,7 @@ typedef struct {
  * @hostdevs: (element-type VvHostdev): from <hostdev mode='subsystem' type='pci'> and <interface
  * type='hostdev'>, for VFIO (also <driver name='vfio'/>, not another name)
  * @problems: (element-type utf8): what is wrong with its metadata, a line each, with the line in the XML.
- * When its wishes are not valid, none of them counts.
+ * When its requests are not valid, none of them counts.
  * @vfio_devices: how many devices it has through VFIO: @hostdevs, those without an address, and mediated ones
  * @emulator: (nullable): the path of its emulator
  */

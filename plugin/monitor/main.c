@@ -65,7 +65,7 @@ reconcile (const Monitor *m)
     return -1;
   sigemptyset (&term);
   sigaddset (&term, SIGTERM);
-  /* The daemon's death, or its wish, must not cut a move in two. */
+  /* The daemon's death, or its request, must not cut a move in two. */
   pthread_sigmask (SIG_BLOCK, &term, &before);
   gint64 wait = vv_reconciler_run (m->reconciler, running, starting, g_get_monotonic_time ());
   pthread_sigmask (SIG_SETMASK, &before, NULL);

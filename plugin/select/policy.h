@@ -3,7 +3,7 @@
  * policy: the administrator's rules: which drivers a device may get, and what else is wanted of it.
  *
  * Owns: what a rule can match and say, and which rule counts. Knows nothing of files or XML (policy-xml), of
- * candidates and what becomes of them (choice), nor of domains, whose wishes are options like any other.
+ * candidates and what becomes of them (choice), nor of domains, whose requests are options like any other.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Domain XML: whatever comes in, a domain comes out whose devices have addresses and whose wishes say
- * something, or an error. Wishes with which nothing is wrong, the schema takes.
+ * Domain XML: whatever comes in, a domain comes out whose devices have addresses and whose requests say
+ * something, or an error. Requests with which nothing is wrong, the schema takes.
  */
 #include <libxml/parser.h>
 #include <string.h>

@@ -10,7 +10,7 @@ from well import (IOMMUFD, LIBVIRT, LIBVIRT_PID, MODULES, QEMU, RELEASE, UUID, W
                   document, domain, emulator, expect, hostdev, lacks, status, triggers)
 
 
-# --- policy and wishes ---
+# --- policy and requests ---
 
 
 def the_policy_decides():
@@ -58,45 +58,45 @@ def a_policy_that_is_damaged():
         expect(status(host), "policy-file", "problem", "vfio-variant policy ")
 
 
-def wish_that_is_refused():
-    wishes = ("<metadata><v:hostdevs xmlns:v='urn:vfio-variant:domain:1'><v:hostdev alias='ua-nic' "
+def request_that_is_refused():
+    requests = ("<metadata><v:hostdevs xmlns:v='urn:vfio-variant:domain:1'><v:hostdev alias='ua-nic' "
               "driver='special_vfio_pci'/></v:hostdevs></metadata>")
     with Well() as host:
-        lacks(check_domain(host, domain(hostdev(), metadata=wishes)), "wish-refused", "wish-invalid")
+        lacks(check_domain(host, domain(hostdev(), metadata=requests)), "request-refused", "request-invalid")
         host.policy("<device address='3b:00.1' driver='mlx5_vfio_pci'/>")
-        found = check_domain(host, domain(hostdev(), metadata=wishes))
-        expect(found, "wish-refused", "warning", "domain vm1 asks for special_vfio_pci", subject=NIC)
+        found = check_domain(host, domain(hostdev(), metadata=requests))
+        expect(found, "request-refused", "warning", "domain vm1 asks for special_vfio_pci", subject=NIC)
         equal((found["domain"], found["devices"][0]["module"]), ("vm1", "mlx5_vfio_pci"))
 
 
-def wish_for_another_module():
+def request_for_another_module():
     """Only what the policy lists, or the device's own aliases, can be named by a domain."""
-    wishes = ("<metadata><v:hostdevs xmlns:v='urn:vfio-variant:domain:1'><v:hostdev alias='ua-nic' "
+    requests = ("<metadata><v:hostdevs xmlns:v='urn:vfio-variant:domain:1'><v:hostdev alias='ua-nic' "
               "%s/></v:hostdevs></metadata>")
     text = "domain vm1 asks for evil_mod, which no alias offers for the device"
     with Well() as host:
-        for xml in (domain(hostdev(), metadata=wishes % "driver='evil_mod'"),
+        for xml in (domain(hostdev(), metadata=requests % "driver='evil_mod'"),
                     domain(hostdev(more="<driver model='evil_mod'/>"))):
             found = check_domain(host, xml)
-            expect(found, "wish-refused", "warning", text, subject=NIC)
+            expect(found, "request-refused", "warning", text, subject=NIC)
             equal((found["devices"][0]["module"], found["devices"][0]["fallback"]),
                   ("special_vfio_pci", ["mlx5_vfio_pci", "vfio-pci"]))
             assert "driver model" not in found["devices"][0]["why"], found
         for driver, model in (("driver='evil_mod' ", ""), ("", "<driver model='evil_mod'/>")):
-            found = check_domain(host, domain(hostdev(more=model), metadata=wishes % f"{driver}fallback='none'"))
-            expect(found, "wish-refused", "warning", text, subject=NIC)
+            found = check_domain(host, domain(hostdev(more=model), metadata=requests % f"{driver}fallback='none'"))
+            expect(found, "request-refused", "warning", text, subject=NIC)
             expect(found, "no-driver", "problem", "domain vm1 does not take it", "would not start", subject=NIC)
         host.policy("<default driver='evil_mod generic'/>")
-        found = check_domain(host, domain(hostdev(), metadata=wishes % "driver='evil-mod'"))
-        lacks(found, "wish-refused")
+        found = check_domain(host, domain(hostdev(), metadata=requests % "driver='evil-mod'"))
+        lacks(found, "request-refused")
 
 
-def wish_that_is_invalid():
-    wishes = ("<metadata><v:hostdevs xmlns:v='urn:vfio-variant:domain:1'><v:hostdev alias='ua-other' "
+def request_that_is_invalid():
+    requests = ("<metadata><v:hostdevs xmlns:v='urn:vfio-variant:domain:1'><v:hostdev alias='ua-other' "
               "driver='mlx5_vfio_pci'/></v:hostdevs></metadata>")
     with Well() as host:
-        found = check_domain(host, domain(hostdev(), metadata=wishes))
-        expect(found, "wish-invalid", "warning", "ua-other", subject="domain")
+        found = check_domain(host, domain(hostdev(), metadata=requests))
+        expect(found, "request-invalid", "warning", "ua-other", subject="domain")
         equal(found["devices"][0]["module"], "special_vfio_pci")
 
 
@@ -461,9 +461,9 @@ def qemu_that_is_old():
             else:
                 lacks(found, "qemu-old")
         emulator(host, "echo 'QEMU emulator version 6.0'")
-        wishes = ("<metadata><v:hostdevs xmlns:v='urn:vfio-variant:domain:1'><v:hostdev alias='ua-nic' "
+        requests = ("<metadata><v:hostdevs xmlns:v='urn:vfio-variant:domain:1'><v:hostdev alias='ua-nic' "
                   "migratable='require'/></v:hostdevs></metadata>")
-        found = check_inside(host, domain(model, more=f"<emulator>/{QEMU}</emulator>", metadata=wishes))
+        found = check_inside(host, domain(model, more=f"<emulator>/{QEMU}</emulator>", metadata=requests))
         expect(found, "qemu-old", "problem", "required", subject=NIC)
         emulator(host, "echo 'QEMU emulator version 8.1'")
         other = hostdev("no", bus="5", function="0")
@@ -577,8 +577,8 @@ def arguments_that_are_wrong():
 
 
 TESTS = [
-    the_policy_decides, devices_that_vfio_pci_refuses, a_policy_that_is_damaged, wish_that_is_refused,
-    wish_for_another_module, wish_that_is_invalid, model_in_the_domain, devices_that_nobody_manages, use_by_the_host,
+    the_policy_decides, devices_that_vfio_pci_refuses, a_policy_that_is_damaged, request_that_is_refused,
+    request_for_another_module, request_that_is_invalid, model_in_the_domain, devices_that_nobody_manages, use_by_the_host,
     use_by_a_guest, claim_in_the_journal, entry_that_is_half_done, entry_that_is_damaged,
     entry_of_a_device_that_is_gone, not_on_vfio_though_at_boot, driver_of_a_vendor, no_way_to_reset,
     no_flr_and_an_old_libvirt, which_libvirt, libvirt_that_sees_no_modules, libvirt_in_another_network_namespace,

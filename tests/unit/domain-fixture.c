@@ -116,14 +116,14 @@ hostdev_of (const Fixture *f)
 }
 
 void
-wishes (const Fixture *f, const char *drivers, VvFallback fallback, VvMigratable migratable)
+requests (const Fixture *f, const char *drivers, VvFallback fallback, VvMigratable migratable)
 {
-  VvOptions *wish = &hostdev_of (f)->requested;
+  VvOptions *request = &hostdev_of (f)->requested;
 
-  g_strfreev (wish->drivers);
-  wish->drivers = drivers ? g_strsplit (drivers, " ", -1) : NULL;
-  wish->values[VV_OPTION_FALLBACK] = fallback;
-  wish->values[VV_OPTION_MIGRATABLE] = migratable;
+  g_strfreev (request->drivers);
+  request->drivers = drivers ? g_strsplit (drivers, " ", -1) : NULL;
+  request->values[VV_OPTION_FALLBACK] = fallback;
+  request->values[VV_OPTION_MIGRATABLE] = migratable;
 }
 
 void

@@ -21,8 +21,8 @@ Fixture *domain_fixture_with (const char *attributes, const char *driver);
 Fixture *domain_under (const char *options);
 Fixture *domain_under_with (const char *options, const char *attributes, const char *driver);
 
-/** wishes: what the owner of the domain wants; @drivers: joined by blanks, or NULL */
-void wishes (const Fixture *f, const char *drivers, VvFallback fallback, VvMigratable migratable);
+/** requests: what the owner of the domain wants; @drivers: joined by blanks, or NULL */
+void requests (const Fixture *f, const char *drivers, VvFallback fallback, VvMigratable migratable);
 
 /* --- what libvirt itself writes (virPCIDeviceBindWithDriverOverride() and its counterpart) --- */
 

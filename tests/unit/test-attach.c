@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * attach: what a device gets under a policy and a wish, and what becomes of it when it cannot have that.
+ * attach: what a device gets under a policy and a request, and what becomes of it when it cannot have that.
  */
 #include "attach.h"
 
@@ -50,7 +50,7 @@ test_nothing_is_said (void)
 }
 
 static void
-test_a_wish_is_narrowed (void)
+test_a_request_is_narrowed (void)
 {
   g_autoptr (Fixture) f = fixture_under ("driver='mlx5_vfio_pci generic' fallback='none'");
   g_autoptr (VvBinding) b = open_nic (f);
@@ -644,7 +644,7 @@ main (int argc, char **argv)
   fake_test_init (&argc, &argv);
   g_test_add_func ("/attach/choice/what-vfio-pci-refuses", test_refused_devices);
   g_test_add_func ("/attach/choose/nothing-is-said", test_nothing_is_said);
-  g_test_add_func ("/attach/choose/a-wish-is-narrowed", test_a_wish_is_narrowed);
+  g_test_add_func ("/attach/choose/a-request-is-narrowed", test_a_request_is_narrowed);
   g_test_add_func ("/attach/choose/notes-count", test_notes_count);
   g_test_add_func ("/attach/choose/takes-what-is-listed", test_takes_what_is_listed);
   g_test_add_func ("/attach/choose/host-driver", test_host_driver);

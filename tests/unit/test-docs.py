@@ -3,7 +3,7 @@
 """What the documentation shows is true: each command in it can be run, each piece of XML, JSON and so on is valid, and the
 messages that it explains are in the sources.
 
-Usage: test-docs.py FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS SYSCONFDIR; prints TAP. (That policies and wishes are
+Usage: test-docs.py FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS SYSCONFDIR; prints TAP. (That policies and requests are
 understood, not only valid, is tested by test-policy-files.py.)
 """
 import configparser

@@ -241,7 +241,7 @@ test_prepare_writes_what_is_requested (void)
     g_assert_cmpstr (entry->requested, ==, cases[i].text);
   }
   g_autoptr (Fixture) f = domain_fixture ();
-  wishes (f, "special_vfio_pci generic", VV_FALLBACK_NONE, VV_MIGRATABLE_PREFER);
+  requests (f, "special_vfio_pci generic", VV_FALLBACK_NONE, VV_MIGRATABLE_PREFER);
   assert_goes_on (f, vv_domain_prepare);
   g_autoptr (VvEntry) entry = entry_of_nic (f);
   g_assert_cmpstr (entry->requested, ==,

@@ -25,13 +25,13 @@ static const struct {
 };
 
 static void
-test_wishes (void)
+test_requests (void)
 {
   for (gsize i = 0; i < G_N_ELEMENTS (granted); i++) {
     g_test_message ("%s", granted[i].says);
     g_autoptr (Fixture) f = domain_under (granted[i].options);
     g_autofree char *line = g_strdup_printf (NIC ": %s", granted[i].said);
-    wishes (f, granted[i].drivers, granted[i].fallback, granted[i].migratable);
+    requests (f, granted[i].drivers, granted[i].fallback, granted[i].migratable);
     assert_goes_on (f, vv_domain_prepare);
     if (granted[i].said)
       fake_assert_logged (line);
@@ -97,7 +97,7 @@ test_what_is_no_candidate_is_not_granted (void)
         domain_under_with (ungranted[i % G_N_ELEMENTS (ungranted)].options, "managed='yes'", driver);
     g_autofree char *loaded = forbid_modules (f);
     if (!by_model)
-      wishes (f, asks, 0, 0);
+      requests (f, asks, 0, 0);
     assert_goes_on (f, vv_domain_foresee);
     assert_said (asks, why);
     assert_goes_on (f, vv_domain_prepare);
@@ -120,7 +120,7 @@ test_what_is_asked_strictly_is_refused (void)
     g_autoptr (Fixture) f =
         domain_under_with ("host-use='warn'", "managed='yes'", i % 2 ? "<driver model='evil_mod'/>" : "");
     g_autofree char *loaded = forbid_modules (f);
-    wishes (f, i % 2 ? NULL : "evil_mod", VV_FALLBACK_NONE, 0);
+    requests (f, i % 2 ? NULL : "evil_mod", VV_FALLBACK_NONE, 0);
     g_autoptr (GError) refusal = NULL;
     g_assert_false (operations[i / 2](f->s, f->domain, &refusal));
     fake_assert_error (refusal, VV_ERROR_POLICY,
@@ -140,7 +140,7 @@ test_strict_rules (void)
 {
   static const struct {
     const char *options, *hostdev;
-    VvFallback wish;
+    VvFallback request;
     gboolean at_prepare, later;
   } cases[] = {
       {"fallback='next'", "managed='yes'", 0, FALSE, FALSE},
@@ -158,8 +158,8 @@ test_strict_rules (void)
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_test_message ("%s, %s", cases[i].options, cases[i].hostdev);
     g_autoptr (Fixture) f = domain_under_with (cases[i].options, cases[i].hostdev, "");
-    if (cases[i].wish)
-      wishes (f, NULL, cases[i].wish, 0);
+    if (cases[i].request)
+      requests (f, NULL, cases[i].request, 0);
     g_autofree char *at_prepare = vv_domain_strict_rule (f->s, f->domain, TRUE);
     g_autofree char *later = vv_domain_strict_rule (f->s, f->domain, FALSE);
     g_assert_cmpint (at_prepare != NULL, ==, cases[i].at_prepare);
@@ -170,31 +170,31 @@ test_strict_rules (void)
 }
 
 static void
-test_a_wish_alone_is_strict (void)
+test_a_request_alone_is_strict (void)
 {
   g_autoptr (Fixture) f = domain_fixture ();
   g_autofree char *none = vv_domain_strict_rule (f->s, f->domain, TRUE);
 
-  wishes (f, NULL, VV_FALLBACK_NONE, VV_MIGRATABLE_UNSET);
+  requests (f, NULL, VV_FALLBACK_NONE, VV_MIGRATABLE_UNSET);
   g_autofree char *some = vv_domain_strict_rule (f->s, f->domain, TRUE);
   g_assert_null (none);
   g_assert_cmpstr (some, ==, NIC ": it is not known whether it has what domain vm1 requires");
 }
 
-/* A wish is as strict as a rule, and is named when it is what the domain fails at. */
+/* A request is as strict as a rule, and is named when it is what the domain fails at. */
 static void
-test_a_wish_refuses (void)
+test_a_request_refuses (void)
 {
   g_autoptr (Fixture) f = domain_fixture ();
 
-  wishes (f, "special-vfio", VV_FALLBACK_NONE, VV_MIGRATABLE_UNSET);
+  requests (f, "special-vfio", VV_FALLBACK_NONE, VV_MIGRATABLE_UNSET);
   fake_driver (f->k, "special-vfio")->probe_errno = EINVAL;
   fake_register (f->k, "special-vfio"); /* prepare sees that it is there */
   assert_goes_on (f, vv_domain_prepare);
   libvirt_detaches_to (f, "vfio-pci");
   assert_refused (f, vv_domain_start, "start", "domain vm1 takes nothing else: " NIC ": no VFIO driver *");
 
-  wishes (f, NULL, VV_FALLBACK_UNSET, VV_MIGRATABLE_REQUIRE);
+  requests (f, NULL, VV_FALLBACK_UNSET, VV_MIGRATABLE_REQUIRE);
   note_answer (f, "special-vfio", FALSE);
   note_answer (f, "mlx5_vfio_pci", FALSE);
   fake_register (f->k, "mlx5_vfio_pci");
@@ -203,13 +203,13 @@ test_a_wish_refuses (void)
                       "requires: it announces no migration); *");
 }
 
-/* What is refused of a wish is said once for a operation, also where two things are done there. */
+/* What is refused of a request is said once for a operation, also where two things are done there. */
 static void
-test_a_refused_wish_is_said_once (void)
+test_a_refused_request_is_said_once (void)
 {
   g_autoptr (Fixture) f = domain_under_with ("driver='generic' unmanaged='manage'", "managed='no'", "");
 
-  wishes (f, "special-vfio", VV_FALLBACK_UNSET, VV_MIGRATABLE_UNSET);
+  requests (f, "special-vfio", VV_FALLBACK_UNSET, VV_MIGRATABLE_UNSET);
   assert_goes_on (f, vv_domain_prepare);
   fake_assert_logged (NIC ": domain vm1 asks for special-vfio, which policy /p.xml:2 does not allow");
   logged_move ("mlx5_core", "vfio-pci");
@@ -261,7 +261,7 @@ test_a_model_admits_no_other (void)
   g_autoptr (Fixture) f =
       domain_under_with ("fallback='generic'", "managed='yes'", "<driver model='mlx5_vfio_pci'/>");
 
-  wishes (f, NULL, VV_FALLBACK_NEXT, VV_MIGRATABLE_UNSET);
+  requests (f, NULL, VV_FALLBACK_NEXT, VV_MIGRATABLE_UNSET);
   fake_driver (f->k, "mlx5_vfio_pci")->probe_errno = EINVAL;
   fake_register (f->k, "mlx5_vfio_pci");
   libvirt_detaches_to (f, "special-vfio");
@@ -313,13 +313,13 @@ int
 main (int argc, char **argv)
 {
   fake_test_init (&argc, &argv);
-  g_test_add_func ("/domain-requests/wishes/no-candidate", test_what_is_no_candidate_is_not_granted);
-  g_test_add_func ("/domain-requests/wishes/no-candidate-strictly", test_what_is_asked_strictly_is_refused);
-  g_test_add_func ("/domain-requests/wish/granted-or-said", test_wishes);
+  g_test_add_func ("/domain-requests/requests/no-candidate", test_what_is_no_candidate_is_not_granted);
+  g_test_add_func ("/domain-requests/requests/no-candidate-strictly", test_what_is_asked_strictly_is_refused);
+  g_test_add_func ("/domain-requests/request/granted-or-said", test_requests);
   g_test_add_func ("/domain-requests/what-is-strict", test_strict_rules);
-  g_test_add_func ("/domain-requests/a-wish-alone-is-strict", test_a_wish_alone_is_strict);
-  g_test_add_func ("/domain-requests/wish/refuses", test_a_wish_refuses);
-  g_test_add_func ("/domain-requests/wish/refused-is-said-once", test_a_refused_wish_is_said_once);
+  g_test_add_func ("/domain-requests/a-request-alone-is-strict", test_a_request_alone_is_strict);
+  g_test_add_func ("/domain-requests/request/refuses", test_a_request_refuses);
+  g_test_add_func ("/domain-requests/request/refused-is-said-once", test_a_refused_request_is_said_once);
   g_test_add_func ("/domain-requests/model/within-and-outside", test_models);
   g_test_add_func ("/domain-requests/model/admits-no-other", test_a_model_admits_no_other);
   g_test_add_func ("/domain-requests/model/that-must-migrate", test_a_model_that_must_migrate);

@@ -332,22 +332,22 @@ test_many_devices (void)
   g_assert_cmpuint (domain->hostdevs->len, ==, 4096);
 }
 
-/* --- wishes --- */
+/* --- requests --- */
 
 #define NAMESPACE "urn:vfio-variant:domain:1"
-#define WISHES(prefix, wishes)                                                                               \
-  "<domain>\n<metadata>\n<" prefix "hostdevs xmlns:vfio='" NAMESPACE "'>" wishes "</" prefix                 \
+#define REQUESTS(prefix, requests)                                                                           \
+  "<domain>\n<metadata>\n<" prefix "hostdevs xmlns:vfio='" NAMESPACE "'>" requests "</" prefix               \
   "hostdevs>\n</metadata>\n<devices>"                                                                        \
   "<hostdev type='pci' managed='yes'>" ADDRESS "<alias name='ua-nic0'/></hostdev>"                           \
   "<interface type='hostdev'><source><address type='pci' bus='0x3b' slot='0' function='2'/></source>"        \
   "<alias name='net0'/></interface>"                                                                         \
   "<hostdev type='pci'><source><address bus='4' slot='0' function='0'/></source></hostdev>"                  \
   "</devices></domain>"
-#define WISH(attributes) WISHES ("vfio:", "\n  <vfio:hostdev " attributes "/>")
+#define REQUEST(attributes) REQUESTS ("vfio:", "\n  <vfio:hostdev " attributes "/>")
 
-/* "ADDRESS drivers fallback migratable", one device after the other, of those with a wish */
+/* "ADDRESS drivers fallback migratable", one device after the other, of those with a request */
 static char *
-wished (const VvDomain *domain)
+requested (const VvDomain *domain)
 {
   g_autoptr (GString) text = g_string_new (NULL);
 
@@ -367,44 +367,45 @@ wished (const VvDomain *domain)
 }
 
 static void
-assert_wishes (const char *says, const char *xml, const char *wishes, const char *problems)
+assert_requests (const char *says, const char *xml, const char *requests, const char *problems)
 {
   g_autoptr (GError) error = NULL;
 
   g_test_message ("%s", says);
   g_autoptr (VvDomain) domain = parse (xml, &error);
   g_assert_no_error (error);
-  g_assert_cmpuint (domain->hostdevs->len, ==, 3); /* whatever is wished, the devices are there */
-  g_autofree char *found = wished (domain);
-  g_assert_cmpstr (found, ==, wishes);
+  g_assert_cmpuint (domain->hostdevs->len, ==, 3); /* whatever is requested, the devices are there */
+  g_autofree char *found = requested (domain);
+  g_assert_cmpstr (found, ==, requests);
   g_ptr_array_add (domain->problems, NULL);
   g_autofree char *said = g_strjoinv ("\n", (char **)domain->problems->pdata);
   g_assert_cmpstr (said, ==, problems);
 }
 
 static void
-test_wishes (void)
+test_requests (void)
 {
   static const struct {
-    const char *says, *xml, *wishes;
+    const char *says, *xml, *requests;
   } cases[] = {
       {"by alias, all of it",
-       WISH ("alias='ua-nic0' driver='mlx5_vfio_pci generic' fallback='none' migratable='require'"),
+       REQUEST ("alias='ua-nic0' driver='mlx5_vfio_pci generic' fallback='none' migratable='require'"),
        "0000:3b:00.1 mlx5_vfio_pci+generic none require"},
       {"in another order of attributes",
-       WISH ("migratable=\"prefer\"   fallback=\"next\" driver=\" a\n b \" alias=\"ua-nic0\""),
+       REQUEST ("migratable=\"prefer\"   fallback=\"next\" driver=\" a\n b \" alias=\"ua-nic0\""),
        "0000:3b:00.1 a+b next prefer"},
-      {"an interface, by an alias of libvirt's", WISH ("alias='net0' fallback='generic'"),
+      {"an interface, by an alias of libvirt's", REQUEST ("alias='net0' fallback='generic'"),
        "0000:3b:00.2 - generic "},
-      {"by address", WISH ("address='0000:3b:00.1' driver='auto'"), "0000:3b:00.1 auto  "},
-      {"by a short address", WISH ("address='3B:00.1' driver='generic'"), "0000:3b:00.1 generic  "},
-      {"by libvirt's name of it", WISH ("address='pci_0000_04_00_0' driver='generic'"),
+      {"by address", REQUEST ("address='0000:3b:00.1' driver='auto'"), "0000:3b:00.1 auto  "},
+      {"by a short address", REQUEST ("address='3B:00.1' driver='generic'"), "0000:3b:00.1 generic  "},
+      {"by libvirt's name of it", REQUEST ("address='pci_0000_04_00_0' driver='generic'"),
        "0000:04:00.0 generic  "},
       {"two",
-       WISHES ("vfio:", "<vfio:hostdev alias='net0' driver='x'/><!-- and --><vfio:hostdev address='04:00.0' "
-                        "driver='y'/>"),
+       REQUESTS ("vfio:",
+                 "<vfio:hostdev alias='net0' driver='x'/><!-- and --><vfio:hostdev address='04:00.0' "
+                 "driver='y'/>"),
        "0000:3b:00.2 x  , 0000:04:00.0 y  "},
-      {"none", WISHES ("vfio:", ""), ""},
+      {"none", REQUESTS ("vfio:", ""), ""},
       {"another prefix",
        "<domain><metadata><a:hostdevs xmlns:a='" NAMESPACE "'><a:hostdev alias='i' driver='x'/></a:hostdevs>"
        "</metadata><devices><hostdev type='pci'>" ADDRESS "<alias name='i'/></hostdev>"
@@ -423,20 +424,20 @@ test_wishes (void)
        "<hostdev type='pci'>" ADDRESS "</hostdev><hostdev type='pci'>" ADDRESS
        "</hostdev></devices></domain>",
        "0000:3b:00.1 x  "},
-      {"somebody else's metadata", WISHES ("", "<hostdev alias='ua-nic0' driver='x'/>"), ""},
+      {"somebody else's metadata", REQUESTS ("", "<hostdev alias='ua-nic0' driver='x'/>"), ""},
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
-    assert_wishes (cases[i].says, cases[i].xml, cases[i].wishes, "");
+    assert_requests (cases[i].says, cases[i].xml, cases[i].requests, "");
 }
 
-/* What is wrong with one wish makes all of them void; the domain stays what it is. */
+/* What is wrong with one request makes all of them void; the domain stays what it is. */
 static void
-test_bad_wishes (void)
+test_bad_requests (void)
 {
 #define GOOD "\n  <vfio:hostdev alias='net0' driver='x'/>"
   static const struct {
-    const char *wish, *problem;
+    const char *request, *problem;
   } cases[] = {
       {"<vfio:hostdev alias='ua-nic0'/>",
        "domain XML:5: <hostdev> wants nothing: it needs one of driver, fallback, migratable"},
@@ -472,38 +473,39 @@ test_bad_wishes (void)
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
-    g_autofree char *xml = g_strdup_printf (WISHES ("vfio:", GOOD "\n%s"), cases[i].wish);
-    assert_wishes (cases[i].wish, xml, "", cases[i].problem);
+    g_autofree char *xml = g_strdup_printf (REQUESTS ("vfio:", GOOD "\n%s"), cases[i].request);
+    assert_requests (cases[i].request, xml, "", cases[i].problem);
   }
-  assert_wishes ("a wish outside", WISHES ("vfio:other", ""), "",
-                 "domain XML:3: <otherhostdevs> is here instead of <hostdevs>");
+  assert_requests ("a request outside", REQUESTS ("vfio:other", ""), "",
+                   "domain XML:3: <otherhostdevs> is here instead of <hostdevs>");
 #undef GOOD
 }
 
-/* A wish that cannot be kept takes none of the others along. */
+/* A request that cannot be kept takes none of the others along. */
 static void
-test_wishes_for_none (void)
+test_requests_for_none (void)
 {
-  assert_wishes ("no such alias",
-                 WISHES ("vfio:", "\n<vfio:hostdev alias='ua-x' driver='a'/>\n <vfio:hostdev alias='net0' "
-                                  "driver='b'/>"),
-                 "0000:3b:00.2 b  ", "domain XML:4: the domain has no PCI hostdev with the alias ua-x");
-  assert_wishes ("no such address", WISH ("address='3b:00.7' driver='a'"), "",
-                 "domain XML:4: the domain has no PCI hostdev with the address 0000:3b:00.7");
-  assert_wishes ("two for one",
-                 WISHES ("vfio:", "<vfio:hostdev alias='net0' driver='a'/>\n<vfio:hostdev "
-                                  "address='3b:00.2' driver='b'/>"),
-                 "0000:3b:00.2 a  ", "domain XML:4: a second wish for 0000:3b:00.2; the first counts");
+  assert_requests ("no such alias",
+                   REQUESTS ("vfio:",
+                             "\n<vfio:hostdev alias='ua-x' driver='a'/>\n <vfio:hostdev alias='net0' "
+                             "driver='b'/>"),
+                   "0000:3b:00.2 b  ", "domain XML:4: the domain has no PCI hostdev with the alias ua-x");
+  assert_requests ("no such address", REQUEST ("address='3b:00.7' driver='a'"), "",
+                   "domain XML:4: the domain has no PCI hostdev with the address 0000:3b:00.7");
+  assert_requests ("two for one",
+                   REQUESTS ("vfio:", "<vfio:hostdev alias='net0' driver='a'/>\n<vfio:hostdev "
+                                      "address='3b:00.2' driver='b'/>"),
+                   "0000:3b:00.2 a  ", "domain XML:4: a second request for 0000:3b:00.2; the first counts");
 }
 
 static void
 test_many_problems (void)
 {
-  g_autoptr (GString) wishes = g_string_new (NULL);
+  g_autoptr (GString) requests = g_string_new (NULL);
 
   for (guint i = 0; i < 1000; i++)
-    g_string_append (wishes, "<vfio:hostdev alias='x' driver='y'/>");
-  g_autofree char *xml = g_strdup_printf (WISHES ("vfio:", "%s"), wishes->str);
+    g_string_append (requests, "<vfio:hostdev alias='x' driver='y'/>");
+  g_autofree char *xml = g_strdup_printf (REQUESTS ("vfio:", "%s"), requests->str);
   g_autoptr (VvDomain) domain = parse (xml, NULL);
   g_assert_cmpuint (domain->problems->len, ==, 64);
 }
@@ -534,9 +536,9 @@ main (int argc, char **argv)
   g_test_add_func ("/domain-xml/length-is-bounded", test_too_long);
   g_test_add_func ("/domain-xml/depth-is-bounded", test_deep_nesting);
   g_test_add_func ("/domain-xml/number-of-devices-is-bounded", test_many_devices);
-  g_test_add_func ("/domain-xml/wishes", test_wishes);
-  g_test_add_func ("/domain-xml/a-wish-that-is-not-valid-voids-all", test_bad_wishes);
-  g_test_add_func ("/domain-xml/a-wish-for-no-device-is-a-problem", test_wishes_for_none);
+  g_test_add_func ("/domain-xml/requests", test_requests);
+  g_test_add_func ("/domain-xml/a-request-that-is-not-valid-voids-all", test_bad_requests);
+  g_test_add_func ("/domain-xml/a-request-for-no-device-is-a-problem", test_requests_for_none);
   g_test_add_func ("/domain-xml/number-of-problems-is-bounded", test_many_problems);
   g_test_add_func ("/domain-xml/emulator", test_emulator);
   return g_test_run ();

@@ -3,7 +3,7 @@
 """Files of the policy that are good, and files that are not, with what is said of them; and each example in the
 documentation.
 
-Usage: test-policy-files.py VFIO-VARIANT DOMAIN-WISHES SOURCE; prints TAP. xmllint, where there is one, checks that the
+Usage: test-policy-files.py VFIO-VARIANT DOMAIN-REQUESTS SOURCE; prints TAP. xmllint, where there is one, checks that the
 schemas say the same, as far as they can.
 """
 import os
@@ -17,7 +17,7 @@ from xml.sax.saxutils import quoteattr
 from doc_blocks import blocks
 from tap import Skip, equal, run_tests
 
-COMMAND, WISHES, SOURCE = sys.argv[1:4]
+COMMAND, REQUESTS, SOURCE = sys.argv[1:4]
 POLICY_SCHEMA = os.path.join(SOURCE, "schemas/vfio-variant.rng")
 METADATA_SCHEMA = os.path.join(SOURCE, "schemas/domain-metadata.rng")
 NAMESPACE = "urn:vfio-variant:domain:1"
@@ -218,12 +218,12 @@ def policy_problems(texts):
         return [found.get(path) for path in paths]
 
 
-def wish_problems(texts):
+def request_problems(texts):
     """Of each what the library says against it as metadata, or nothing. That there is no such device is no fault."""
     with Files([domain_for(text) for text in texts]) as paths:
-        result = run(WISHES, *paths)
+        result = run(REQUESTS, *paths)
         equal((result.returncode, result.stderr), (0, ""))
-        found = dict(re.findall(r"^(/.*?\.xml): domain XML:\d+: (?!the domain has no|a second wish)(.*)$", result.stdout,
+        found = dict(re.findall(r"^(/.*?\.xml): domain XML:\d+: (?!the domain has no|a second request)(.*)$", result.stdout,
                                 re.MULTILINE))
         return [found.get(path) for path in paths]
 
@@ -308,7 +308,7 @@ def metadata_of(text):
 
 
 def domain_for(metadata):
-    """A domain that has what the wishes are for."""
+    """A domain that has what the requests are for."""
     devices = ""
     for number, alias in enumerate(re.findall(r"alias='([^']*)'", metadata)):
         devices += (f"<hostdev type='pci'><source><address bus='9' slot='{number}' function='0'/></source>"
@@ -319,48 +319,48 @@ def domain_for(metadata):
     return f"<domain><metadata>{metadata}</metadata><devices>{devices}</devices></domain>"
 
 
-def examples_of_wishes_are_good():
+def examples_of_requests_are_good():
     examples = metadata_examples()
     assert len(examples) > 1, examples
     for place, text in examples:
         print(f"# {place}")
         metadata = metadata_of(text)
         with File(domain_for(metadata)) as path:
-            result = run(WISHES, path)
+            result = run(REQUESTS, path)
         equal((result.returncode, result.stderr), (0, ""))
         lines = result.stdout.splitlines()
         equal(len(lines), len(re.findall(r"<\w+:hostdev ", metadata)))
-        assert lines and all(line.endswith(" wished") for line in lines), lines
+        assert lines and all(line.endswith(" requested") for line in lines), lines
 
 
-def examples_of_wishes_are_valid_by_the_schema():
+def examples_of_requests_are_valid_by_the_schema():
     needs_xmllint()
     assert all(lint([metadata_of(text) for _, text in metadata_examples()], METADATA_SCHEMA))
 
 
-# --- the schema of wishes ---
+# --- the schema of requests ---
 
-BAD_WISHES = [
+BAD_REQUESTS = [
     "driver='a'", "alias='ua-x'/><x", "alias='ua-x' address='3b:00.1' driver='a'", "alias='u x' driver='a'",
     "address='3b:*' driver='a'", "address='3b:00.8' driver='a'", "alias='x' driver='auto a'", "alias='x' fallback='no'",
     "alias='x' unmanaged='manage'", "alias='x' host-use='warn'", "alias='x' at-boot='yes'", "alias='x' v:driver='a'",
 ]
-GOOD_WISHES = [
+GOOD_REQUESTS = [
     "alias='ua-x' driver='a b generic'", "alias='hostdev0' fallback='none' migratable='require'",
     "address='0000:3b:00.1' driver='auto'", "address='pci_0000_3b_00_1' driver='a'", "address='3B:0.1' driver='a'",
     "address='/sys/bus/pci/devices/0000:3b:00.1' driver='a'",
 ]
 
 
-def wishes(attributes):
+def requests(attributes):
     return f"<v:hostdevs xmlns:v='{NAMESPACE}'><v:hostdev {attributes}/></v:hostdevs>"
 
 
-def wishes_and_their_schema():
+def requests_and_their_schema():
     needs_xmllint()
-    good, bad = ([wishes(attributes) for attributes in texts] for texts in (GOOD_WISHES, BAD_WISHES))
-    assert all(lint(good, METADATA_SCHEMA)) and not any(wish_problems(good))
-    assert not any(lint(bad, METADATA_SCHEMA)) and all(wish_problems(bad))
+    good, bad = ([requests(attributes) for attributes in texts] for texts in (GOOD_REQUESTS, BAD_REQUESTS))
+    assert all(lint(good, METADATA_SCHEMA)) and not any(request_problems(good))
+    assert not any(lint(bad, METADATA_SCHEMA)) and all(request_problems(bad))
     assert not any(lint(["<hostdevs/>"], METADATA_SCHEMA))
 
 
@@ -404,7 +404,7 @@ POLICY_SHELLS = {
     "serve": "<vfio-variant><gate><serve{}>{}</serve></gate></vfio-variant>",
     "hooks": "<vfio-variant><hooks{}>{}</hooks></vfio-variant>",
 }
-WISH_SHELLS = {
+REQUEST_SHELLS = {
     "hostdevs": f"<v:hostdevs xmlns:v='{NAMESPACE}'{{}}>{{}}</v:hostdevs>",
     "hostdev": f"<v:hostdevs xmlns:v='{NAMESPACE}'><v:hostdev{{}}>{{}}</v:hostdev></v:hostdevs>",
 }
@@ -420,7 +420,7 @@ CHILDREN = [
     "<gate xmlns='urn:x'/>", "<gate xmlns=''/>", "<gate xmlns:x='urn:x'/>", "<gate x:deadline='1' xmlns:x='urn:x'/>",
     "<xi:include xmlns:xi='http://www.w3.org/2001/XInclude' href='a'/>",
 ]
-WISH_CHILDREN = [
+REQUEST_CHILDREN = [
     "<v:hostdev alias='a' driver='b'/>", "<v:hostdev/>", "<hostdev alias='a' driver='b'/>", "<v:hostdevs/>", "<v:x/>", "<x/>",
     f"<hostdev xmlns='{NAMESPACE}' alias='a' driver='b'/>", "<v:hostdev alias='a' address='3b:00.1' driver='b'/>",
     "<v:hostdev alias='a' v:driver='b'/>", "<v:hostdev alias='a' driver='b'><v:hostdev alias='a' driver='b'/></v:hostdev>",
@@ -480,16 +480,16 @@ def policies_are_taken_as_by_the_schema():
     assert_agreement(documents(POLICY_SHELLS, CHILDREN), POLICY_SCHEMA, policy_problems)
 
 
-def wishes_are_taken_as_by_the_schema():
+def requests_are_taken_as_by_the_schema():
     needs_xmllint()
-    assert_agreement(documents(WISH_SHELLS, WISH_CHILDREN), METADATA_SCHEMA, wish_problems)
+    assert_agreement(documents(REQUEST_SHELLS, REQUEST_CHILDREN), METADATA_SCHEMA, request_problems)
 
 
 TESTS = [
     metrics_of_before_1_0_are_passed_over, good_files, good_files_are_valid_by_the_schema, bad_files, bad_files_are_not_valid_by_the_schema,
-    examples_of_policies_are_good, examples_of_policies_are_valid_by_the_schema, examples_of_wishes_are_good,
-    examples_of_wishes_are_valid_by_the_schema, wishes_and_their_schema, policies_are_taken_as_by_the_schema,
-    wishes_are_taken_as_by_the_schema,
+    examples_of_policies_are_good, examples_of_policies_are_valid_by_the_schema, examples_of_requests_are_good,
+    examples_of_requests_are_valid_by_the_schema, requests_and_their_schema, policies_are_taken_as_by_the_schema,
+    requests_are_taken_as_by_the_schema,
 ]
 
 run_tests(TESTS)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * policy: which rule speaks of a device, what it says, what a domain's wish makes of it, and which candidates
- * are left.
+ * policy: which rule speaks of a device, what it says, what a domain's request makes of it, and which
+ * candidates are left.
  */
 #include "policy.h"
 
@@ -310,7 +310,7 @@ test_allows (void)
   }
 }
 
-/* --- wishes --- */
+/* --- requests --- */
 
 /* @data: what cannot migrate, joined by blanks */
 static const char *
@@ -323,13 +323,13 @@ is_listed (const char *driver, gpointer data)
 
 /* @drivers: joined by blanks, or NULL */
 static VvOptions
-wish_of (const char *drivers, VvFallback fallback, VvMigratable migratable)
+request_of (const char *drivers, VvFallback fallback, VvMigratable migratable)
 {
-  VvOptions wish = {.drivers = drivers ? g_strsplit (drivers, " ", -1) : NULL};
+  VvOptions request = {.drivers = drivers ? g_strsplit (drivers, " ", -1) : NULL};
 
-  wish.values[VV_OPTION_FALLBACK] = fallback;
-  wish.values[VV_OPTION_MIGRATABLE] = migratable;
-  return wish;
+  request.values[VV_OPTION_FALLBACK] = fallback;
+  request.values[VV_OPTION_MIGRATABLE] = migratable;
+  return request;
 }
 
 static const struct {
@@ -338,9 +338,10 @@ static const struct {
   VvFallback fallback;
   VvMigratable migratable;
   const char *options, *refused;
-} wishes[] = {
-    {"nothing is wished", "", NULL, 0, 0, "[auto] next ignore ignore  no", ""},
-    {"auto is no wish", "<default driver='generic'/>", "auto", 0, 0, "[generic] next ignore ignore  no", ""},
+} requests[] = {
+    {"nothing is requested", "", NULL, 0, 0, "[auto] next ignore ignore  no", ""},
+    {"auto is no request", "<default driver='generic'/>", "auto", 0, 0, "[generic] next ignore ignore  no",
+     ""},
     {"candidates where none is listed", "", "mlx5-vfio-pci generic", 0, 0,
      "[mlx5-vfio-pci generic] next ignore ignore  no", ""},
     {"a driver by its own name, not its module's", "", "special-vfio", 0, 0,
@@ -380,29 +381,29 @@ static const struct {
 };
 
 static void
-test_wishes (void)
+test_requests (void)
 {
-  for (gsize i = 0; i < G_N_ELEMENTS (wishes); i++) {
-    g_test_message ("%s", wishes[i].says);
+  for (gsize i = 0; i < G_N_ELEMENTS (requests); i++) {
+    g_test_message ("%s", requests[i].says);
     g_autoptr (Fixture) f = fixture_new ();
     fake_register (f->k, "special-vfio"); /* its name is not its module's */
     g_autoptr (VvChoice) d = select_nic (f);
-    decide_on (d, wishes[i].rules);
-    VvOptions wish = wish_of (wishes[i].drivers, wishes[i].fallback, wishes[i].migratable);
-    g_assert_true (vv_choice_narrow (d, f->s->host, &wish, "domain d", NULL));
-    assert_terms (d, wishes[i].options);
+    decide_on (d, requests[i].rules);
+    VvOptions request = request_of (requests[i].drivers, requests[i].fallback, requests[i].migratable);
+    g_assert_true (vv_choice_narrow (d, f->s->host, &request, "domain d", NULL));
+    assert_terms (d, requests[i].options);
     g_ptr_array_add (d->refused, NULL);
     g_autofree char *text = g_strjoinv ("|", (char **)d->refused->pdata);
-    g_assert_cmpstr (text, ==, wishes[i].refused);
-    vv_options_clear (&wish);
-    g_assert_null (wish.drivers);
-    g_assert_cmpint (wish.values[VV_OPTION_FALLBACK], ==, 0);
+    g_assert_cmpstr (text, ==, requests[i].refused);
+    vv_options_clear (&request);
+    g_assert_null (request.drivers);
+    g_assert_cmpint (request.values[VV_OPTION_FALLBACK], ==, 0);
   }
 }
 
 /* Who is to be named when a device is refused */
 static void
-test_a_wish_has_its_part (void)
+test_a_request_has_its_part (void)
 {
   static const struct {
     const char *rules;
@@ -420,8 +421,8 @@ test_a_wish_has_its_part (void)
     g_autoptr (Fixture) f = fixture_new ();
     g_autoptr (VvChoice) d = select_nic (f);
     decide_on (d, cases[i].rules);
-    VvOptions wish = wish_of (NULL, VV_FALLBACK_UNSET, cases[i].wanted);
-    g_assert_true (vv_choice_narrow (d, f->s->host, &wish, "domain d", NULL));
+    VvOptions request = request_of (NULL, VV_FALLBACK_UNSET, cases[i].wanted);
+    g_assert_true (vv_choice_narrow (d, f->s->host, &request, "domain d", NULL));
     vv_choice_apply (d, f->s->host, is_listed, (gpointer) "vfio-pci");
     assert_rule (d, cases[i].rule);
   }
@@ -429,16 +430,16 @@ test_a_wish_has_its_part (void)
 
 /* What only the administrator can say is not taken from a domain, whoever reads its XML. */
 static void
-test_a_wish_never_speaks_for_the_host (void)
+test_a_request_never_speaks_for_the_host (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
   g_autoptr (VvChoice) d = select_nic (f);
   decide_on (d, "<default host-use='refuse'/>");
-  VvOptions wish = {0};
+  VvOptions request = {0};
 
-  wish.values[VV_OPTION_HOST_USE] = VV_HOST_USE_WARN;
-  wish.values[VV_OPTION_UNMANAGED] = VV_UNMANAGED_MANAGE;
-  g_assert_true (vv_choice_narrow (d, f->s->host, &wish, "domain d", NULL));
+  request.values[VV_OPTION_HOST_USE] = VV_HOST_USE_WARN;
+  request.values[VV_OPTION_UNMANAGED] = VV_UNMANAGED_MANAGE;
+  g_assert_true (vv_choice_narrow (d, f->s->host, &request, "domain d", NULL));
   assert_terms (d, "[auto] next ignore ignore refuse! no");
 }
 
@@ -599,9 +600,9 @@ main (int argc, char **argv)
   g_test_add_func ("/policy/at-boot", test_at_boot_is_asked_for);
   g_test_add_func ("/policy/decision/strictness", test_strictness);
   g_test_add_func ("/policy/decision/allows", test_allows);
-  g_test_add_func ("/policy/wish/narrows", test_wishes);
-  g_test_add_func ("/policy/wish/has-its-part", test_a_wish_has_its_part);
-  g_test_add_func ("/policy/wish/never-speaks-for-the-host", test_a_wish_never_speaks_for_the_host);
+  g_test_add_func ("/policy/request/narrows", test_requests);
+  g_test_add_func ("/policy/request/has-its-part", test_a_request_has_its_part);
+  g_test_add_func ("/policy/request/never-speaks-for-the-host", test_a_request_never_speaks_for_the_host);
   g_test_add_func ("/policy/candidates/lists", test_lists);
   g_test_add_func ("/policy/candidates/no-rule-changes-nothing", test_no_rule_changes_nothing);
   g_test_add_func ("/policy/candidates/blacklisted-and-listed", test_blacklisted_and_listed);

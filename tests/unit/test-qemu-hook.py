@@ -222,15 +222,15 @@ def what_the_hook_runs_is_for_the_hook():
 DOMAIN_ON_VFIO = """<domain><name>vm1</name><uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid><metadata>%s</metadata>
 <devices><hostdev mode='subsystem' type='pci' managed='yes'><source><address domain='0' bus='0x05' slot='0'
 function='0'/></source></hostdev></devices></domain>"""
-STRICT_WISH = ("<v:hostdevs xmlns:v='urn:vfio-variant:domain:1'>"
+STRICT_REQUEST = ("<v:hostdevs xmlns:v='urn:vfio-variant:domain:1'>"
                f"<v:hostdev address='{ON_VFIO}' migratable='require'/></v:hostdevs>")
 
 
 def hook_refuses_where_a_domain_may_be_refused():
     needs_policy()
     policy = f"policy {LIBVIRT_DIR}/vfio-variant.xml:2"
-    for rules, metadata, whose in (("<default migratable='require'/>", "", policy), ("", STRICT_WISH, "domain vm1"),
-                                   ("<default migratable='prefer'/>", STRICT_WISH, f"{policy} with domain vm1")):
+    for rules, metadata, whose in (("<default migratable='require'/>", "", policy), ("", STRICT_REQUEST, "domain vm1"),
+                                   ("<default migratable='prefer'/>", STRICT_REQUEST, f"{policy} with domain vm1")):
         for operation, code in (("prepare", 1), ("start", 1), ("migrate", 1), ("restore", 1), ("started", 0),
                                 ("reconnect", 0)):
             with Host() as host:
@@ -286,7 +286,7 @@ def hook_lets_what_runs_be():
         host.policy("<default driver='nowhere' fallback='none' migratable='require' host-use='refuse'/>")
         for operation, sub_operation in (("started", "begin"), ("reconnect", "begin"), ("stopped", "end"),
                                          ("release", "end")):
-            result = host.inside(HOOK, "vm1", operation, sub_operation, "-", stdin=DOMAIN_ON_VFIO % STRICT_WISH)
+            result = host.inside(HOOK, "vm1", operation, sub_operation, "-", stdin=DOMAIN_ON_VFIO % STRICT_REQUEST)
             exits(result, 0)
             equal(result.stdout, "")
 

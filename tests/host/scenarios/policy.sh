@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=sh disable=SC2154 # lib.sh comes before
 #
-# The administrator's policy, and the wishes in a domain's metadata: at the start of domains, at hot plug, at a restore.
+# The administrator's policy, and the requests in a domain's metadata: at the start of domains, at hot plug, at a restore.
 
 virtio_nic=$(bdf 1af4:1041 1)
 e1000e=$(bdf 8086:10d3 1)
@@ -110,60 +110,60 @@ host_uses() {
   log_says "takes $e1000e, which is in use by the host" >/dev/null || fail 'no warning'
 }
 
-# --- wishes ------------------------------------------------------------------------------------
+# --- requests ------------------------------------------------------------------------------------
 
-wishing_domain() { # wishing_domain WISHES [MORE]: a guest with the virtio device; MORE is XML that goes into that
+requesting_domain() { # requesting_domain REQUESTS [MORE]: a guest with the virtio device; MORE is XML that goes into that
   domain_xml guest "$(hostdev_xml "$virtio_nic" yes "${2:-}")" |
     sed "s|</domain>|<metadata><v:hostdevs xmlns:v='urn:vfio-variant:domain:1'>$1</v:hostdevs></metadata></domain>|" \
-      >/run/tests/wishing.xml
-  virsh -q create /run/tests/wishing.xml
+      >/run/tests/requesting.xml
+  virsh -q create /run/tests/requesting.xml
 }
 
-wish_is_granted() {
-  wishing_domain "<v:hostdev address='$virtio_nic' driver='generic'/>"
+request_is_granted() {
+  requesting_domain "<v:hostdev address='$virtio_nic' driver='generic'/>"
   expect 'drivers that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
   virsh -q destroy guest
 }
 
 # By a name of one's own, and by the one that libvirt gives
-wish_by_alias() {
-  wishing_domain "<v:hostdev alias='ua-nic' driver='generic'/>" "<alias name='ua-nic'/>"
+request_by_alias() {
+  requesting_domain "<v:hostdev alias='ua-nic' driver='generic'/>" "<alias name='ua-nic'/>"
   expect 'drivers that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
   virsh -q destroy guest
-  wishing_domain "<v:hostdev alias='hostdev0' driver='generic'/>"
+  requesting_domain "<v:hostdev alias='hostdev0' driver='generic'/>"
   expect 'drivers that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
   virsh -q destroy guest
 }
 
-wish_is_strict() {
+request_is_strict() {
   load_variant test_vfio_pci probe_errno=5
   before=$(state_of "$virtio_nic")
-  is_refused wishing_domain "<v:hostdev address='$virtio_nic' driver='test_vfio_pci' fallback='none'/>"
+  is_refused requesting_domain "<v:hostdev address='$virtio_nic' driver='test_vfio_pci' fallback='none'/>"
   says 'test_vfio_pci failed at bind'
   is_restored "$virtio_nic" "$before"
   unload_variants
 }
 
 # What a load of the module runs would leave a file.
-wish_of_no_candidate() {
+request_of_no_candidate() {
   echo 'install vv_other touch /run/tests/was-loaded' >/etc/modprobe.d/other.conf
   trap 'rm /etc/modprobe.d/other.conf' EXIT
   mark_log
-  wishing_domain "<v:hostdev address='$virtio_nic' driver='vv_other'/>"
+  requesting_domain "<v:hostdev address='$virtio_nic' driver='vv_other'/>"
   expect 'drivers that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
   log_says 'asks for vv_other, which no alias offers for the device' >/dev/null || fail 'not logged'
   virsh -q destroy guest
   before=$(state_of "$virtio_nic")
-  is_refused wishing_domain "<v:hostdev address='$virtio_nic' driver='vv_other' fallback='none'/>"
+  is_refused requesting_domain "<v:hostdev address='$virtio_nic' driver='vv_other' fallback='none'/>"
   says 'asks for vv_other, which no alias offers for the device'
   is_restored "$virtio_nic" "$before"
   [ ! -e /run/tests/was-loaded ] || fail 'the module was loaded'
 }
 
-wish_goes_too_far() {
+request_goes_too_far() {
   set_policy "$(virtio_rule "driver='generic'")"
   mark_log
-  wishing_domain "<v:hostdev address='$virtio_nic' driver='test_vfio_pci'/>"
+  requesting_domain "<v:hostdev address='$virtio_nic' driver='test_vfio_pci'/>"
   expect 'drivers that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
   log_says "asks for test_vfio_pci, which policy $policy_file:2 does not allow" >/dev/null || fail 'not logged'
   virsh -q destroy guest
@@ -349,11 +349,11 @@ scenario 'policy: a broken file counts for nothing' broken_policy
 scenario 'policy: a file in vfio-variant.d' drop_in
 scenario "policy: managed='no' is ours" unmanaged_by_us
 scenario 'policy: the host uses the device' host_uses
-scenario 'wish: granted' wish_is_granted
-scenario 'wish: by alias' wish_by_alias
-scenario 'wish: strict' wish_is_strict
-scenario 'wish: further than the policy allows' wish_goes_too_far
-scenario 'wish: a module that no alias offers' wish_of_no_candidate
+scenario 'request: granted' request_is_granted
+scenario 'request: by alias' request_by_alias
+scenario 'request: strict' request_is_strict
+scenario 'request: further than the policy allows' request_goes_too_far
+scenario 'request: a module that no alias offers' request_of_no_candidate
 scenario 'policy: migration is required' migratable_required
 scenario 'policy: migration is required, by hand' bind_is_undone
 scenario 'policy: migration is required, at a restore' restore_is_refused

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * domain-wishes FILE...: what the library makes of metadata, for test-policy-files.py: each file is a
- * domain's XML; "FILE: ADDRESS wished" for each hostdev with a wish and then each problem, on standard
+ * domain-requests FILE...: what the library makes of metadata, for test-policy-files.py: each file is a
+ * domain's XML; "FILE: ADDRESS requested" for each hostdev with a request and then each problem, on standard
  * output.
  */
 #include <stdio.h>
@@ -22,7 +22,7 @@ tell (const char *path, GError **error)
   for (guint i = 0; i < domain->hostdevs->len; i++) {
     const VvHostdev *h = domain->hostdevs->pdata[i];
     if (!vv_options_are_empty (&h->requested))
-      printf ("%s: %s wished\n", path, h->address);
+      printf ("%s: %s requested\n", path, h->address);
   }
   for (guint i = 0; i < domain->problems->len; i++)
     printf ("%s: %s\n", path, (char *)domain->problems->pdata[i]);
