@@ -155,7 +155,7 @@ vv_binding_load_ahead (const VvContext *context, const VvChoice *choice, GError 
 
 /* A detach writes its state before anything else. */
 void
-vv_binding_stand_back (const VvContext *context, const char *address)
+vv_binding_reset_override (const VvContext *context, const char *address)
 {
   g_autoptr (VvPciDevice) device = vv_pci_device_open (context->host, address, NULL);
   g_autoptr (VvEntry) entry = vv_state_store_load (context->store, address, NULL);

@@ -71,13 +71,13 @@ gboolean vv_on_vfio (const VvHost *host, const VvPciDevice *device, const VvChoi
 gboolean vv_binding_load_ahead (const VvContext *context, const VvChoice *choice, GError **error);
 
 /**
- * vv_binding_stand_back:
+ * vv_binding_reset_override:
  *
  * For a device that somebody else (libvirt) is about to let the kernel probe, after a process that moved it
  * died half-way: when it still has no driver, and a driver_override that may be any candidate's, it gets the
  * generic driver's; when it was during reattach, none, so that the kernel chooses. The entry stays.
  */
-void vv_binding_stand_back (const VvContext *context, const char *address);
+void vv_binding_reset_override (const VvContext *context, const char *address);
 
 /**
  * vv_binding_detach:

@@ -218,12 +218,12 @@ write_daemon (Writer *w, const VvDaemonFigures *daemon)
   plain_sample (w, daemon->gate_on, NULL, NULL);
   family (w, "gate_opens", COUNTER, NULL, "Opens of drivers_probe since the daemon's start.");
   plain_sample (w, daemon->passed, "result", "passed");
-  plain_sample (w, daemon->held_opens, "result", "held");
+  plain_sample (w, daemon->blocked_opens, "result", "blocked");
   family (w, "gate_outcomes", COUNTER, NULL, "What became of the opens that were held.");
   for (guint i = 0; i < VV_GATE_OUTCOMES; i++)
     plain_sample (w, daemon->outcomes[i], "outcome", vv_gate_outcomes[i]);
-  family (w, "gate_held_seconds", HISTOGRAM, SECONDS, "Time that libvirt was held.");
-  histogram (w, &daemon->held, NULL, NULL);
+  family (w, "gate_blocked_seconds", HISTOGRAM, SECONDS, "Time that libvirt was held.");
+  histogram (w, &daemon->blocked, NULL, NULL);
   family (w, "gate_own_seconds", HISTOGRAM, SECONDS,
           "Time that libvirt was held, without binds, module loads and hook scripts.");
   histogram (w, &daemon->own, NULL, NULL);

@@ -30,9 +30,9 @@ extern const char *const vv_gate_outcomes[];
  * @up: whether vfio-variantd runs; if not, the rest says nothing
  * @gate_on: whether it holds libvirt
  * @passed: opens of drivers_probe that were let through at once
- * @held_opens: those that were held
+ * @blocked_opens: those that were blocked
  * @outcomes: what became of those
- * @held: how long they were held
+ * @blocked: how long they were blocked
  * @own: of that, outside the kernel and scripts
  *
  * What the daemon counts by itself, since its start.
@@ -41,9 +41,9 @@ typedef struct {
   gboolean up;
   gboolean gate_on;
   guint64 passed;
-  guint64 held_opens;
+  guint64 blocked_opens;
   guint64 outcomes[VV_GATE_OUTCOMES];
-  VvHistogram held;
+  VvHistogram blocked;
   VvHistogram own;
 } VvDaemonFigures;
 

@@ -229,7 +229,8 @@ read_values (VvEntry *entry, GKeyFile *file, GError **error)
          get (file, "domain-uuid", &entry->domain_uuid, error) &&
          get (file, "requested", &entry->requested, error) && get (file, "failed", &entry->failed, error) &&
          get_flag (file, "host-known", &entry->host_known, error) &&
-         get_flag (file, "held", &entry->held, error) && get_flag (file, "at-boot", &entry->at_boot, error) &&
+         get_flag (file, "pinned", &entry->pinned, error) &&
+         get_flag (file, "at-boot", &entry->at_boot, error) &&
          get_flag (file, "in-use", &entry->in_use, error) &&
          get_flag (file, "unmanaged", &entry->unmanaged, error);
 }
@@ -305,7 +306,7 @@ vv_state_store_save (const VvStateStore *store, const VvEntry *entry, GError **e
   put (file, "host-module", entry->host.module);
   put (file, "host-driver-override", entry->host.override);
   put (file, "vfio-driver", entry->vfio_driver);
-  g_key_file_set_boolean (file, GROUP, "held", entry->held);
+  g_key_file_set_boolean (file, GROUP, "pinned", entry->pinned);
   g_key_file_set_boolean (file, GROUP, "at-boot", entry->at_boot);
   put (file, "domain", entry->domain);
   put (file, "domain-uuid", entry->domain_uuid);

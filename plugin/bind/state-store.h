@@ -35,7 +35,7 @@ const char *vv_state_name (VvState state);
  * @host_known: whether @host says anything
  * @host: what it was on the host
  * @vfio_driver: (nullable): where it is, or is going
- * @held: detached by the administrator: it stays on VFIO when a domain is done with it
+ * @pinned: detached by the administrator: it stays on VFIO when a domain is done with it
  * @at_boot: held, because the policy wants it on VFIO from boot on
  * @domain: (nullable): name of the domain that has it or is about to
  * @domain_uuid: (nullable): that domain's UUID
@@ -51,7 +51,7 @@ typedef struct {
   gboolean host_known;
   VvDriverState host;
   char *vfio_driver;
-  gboolean held;
+  gboolean pinned;
   gboolean at_boot;
   char *domain;
   char *domain_uuid;

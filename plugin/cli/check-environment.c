@@ -361,8 +361,8 @@ vv_find_settings (const VvSubject *about, const VvPciDevice *device, const VvEnt
     return;
   check_options (about, variant, options);
   /* libvirt before 10.0 does not bind what is on vfio-pci, and so never opens drivers_probe for it. */
-  if (g_strcmp0 (device->now.driver, VV_GENERIC_DRIVER) == 0 && !(entry && (entry->held || entry->domain)) &&
-      !(libvirt && libvirt->version >= VV_LIBVIRT_CHOOSES))
+  if (g_strcmp0 (device->now.driver, VV_GENERIC_DRIVER) == 0 &&
+      !(entry && (entry->pinned || entry->domain)) && !(libvirt && libvirt->version >= VV_LIBVIRT_CHOOSES))
     vv_find (
         about, "on-generic", VV_NOTE,
         g_strdup_printf (_ ("it is on vfio-pci already, and not on %s"), variant),

@@ -211,7 +211,7 @@ vv_row_json (const VvRow *row, JsonBuilder *b)
   vv_json_string (b, "physical_function", row->device->physfn);
   vv_json_boolean (b, "vfio", row->vfio);
   vv_json_string (b, "state", entry ? vv_state_name (entry->state) : NULL);
-  vv_json_boolean (b, "held", entry && entry->held);
+  vv_json_boolean (b, "pinned", entry && entry->pinned);
   vv_json_boolean (b, "at_boot", entry && entry->at_boot);
   vv_json_string (b, "domain", entry ? entry->domain : NULL);
   vv_json_string (b, "domain_uuid", entry ? entry->domain_uuid : NULL);

@@ -250,8 +250,8 @@ bind_device (const VvContext *context, const char *address, const Options *optio
     return NULL;
   if (options->driver ? !vv_binding_detach (binding, choice, error) : !vv_attach (binding, choice, error))
     return NULL;
-  if (binding->entry && !binding->entry->held) {
-    binding->entry->held = TRUE;
+  if (binding->entry && !binding->entry->pinned) {
+    binding->entry->pinned = TRUE;
     binding->entry->at_boot = options->at_boot;
     if (!vv_binding_save (binding, error))
       return NULL;
@@ -281,7 +281,7 @@ is_wanted_at_boot (const VvContext *context, const char *address)
   if (!choice || choice->options.values[VV_OPTION_AT_BOOT] != VV_AT_BOOT_YES)
     return FALSE;
   /* What a domain has, or the policy had bound before, is where it should be. */
-  return !entry || (!entry->held && !entry->domain) || !vv_on_vfio (context->host, device, choice);
+  return !entry || (!entry->pinned && !entry->domain) || !vv_on_vfio (context->host, device, choice);
 }
 
 /* Returns: (transfer full) (nullable): those of the devices meant, or of all, that are to be bound at boot */

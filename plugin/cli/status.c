@@ -245,14 +245,14 @@ add_change (JsonObject *change, struct libscols_table *table)
   g_autofree char *from = text_of (change, "from");
   g_autofree char *to = text_of (change, "to");
   g_autofree char *outcome = text_of (change, "outcome");
-  g_autofree char *held = duration_of (change, "held_us");
+  g_autofree char *blocked = duration_of (change, "blocked_us");
   g_autofree char *own = duration_of (change, "own_us");
   g_autofree char *why = text_of (change, "why");
   g_autofree char *failed = text_of (change, "failed");
   g_autofree char *note =
       vv_json_get_string (change, "failed") ? g_strdup_printf (_ ("%s; failed: %s"), why, failed) : NULL;
-  const char *const cells[] = {time, device, operation,         from, to, outcome,
-                               held, own,    note ? note : why, NULL};
+  const char *const cells[] = {time,    device, operation,         from, to, outcome,
+                               blocked, own,    note ? note : why, NULL};
 
   vv_table_add (table, cells);
 }
@@ -274,8 +274,8 @@ print_array (JsonObject *status, const char *name, const char *title, struct lib
 static void
 print_text (JsonObject *status)
 {
-  static const char *const opens[] = {"seen", "passed", "held", NULL};
-  static const char *const open_words[] = {N_ ("seen"), N_ ("passed"), N_ ("held")};
+  static const char *const opens[] = {"seen", "passed", "blocked", NULL};
+  static const char *const open_words[] = {N_ ("seen"), N_ ("passed"), N_ ("blocked")};
   static const char *const outcomes[] = {"detached", "fell_back", "reattached", "left_alone", "failed",
                                          "refused",  "deadline",  "crashed",    NULL};
   static const char *const outcome_words[] = {N_ ("detached"),          N_ ("fell back"), N_ ("reattached"),
@@ -289,7 +289,7 @@ print_text (JsonObject *status)
   print_daemon (status);
   print_counters (status, "opens", opens, open_words);
   print_counters (status, "outcomes", outcomes, outcome_words);
-  print_latency (status, "held", "");
+  print_latency (status, "blocked", "");
   print_latency (status, "own", _ (" (without binds, module loads and hook scripts)"));
   print_array (status, "holding", _ ("Held now:"), vv_table_new (holding, TRUE), add_holding);
   print_array (status, "changes", _ ("Last changes of hands:"), vv_table_new (changes, TRUE), add_change);
@@ -396,12 +396,12 @@ read_figures (JsonObject *status, VvDaemonFigures *figures)
   figures->up = TRUE;
   figures->gate_on = g_strcmp0 (vv_json_get_string (status, "gate"), "on") == 0;
   figures->passed = (guint64)vv_json_get_number (opens, "passed");
-  figures->held_opens = (guint64)vv_json_get_number (opens, "held");
+  figures->blocked_opens = (guint64)vv_json_get_number (opens, "blocked");
   for (guint i = 0; i < VV_GATE_OUTCOMES; i++) {
     g_autofree char *name = vv_json_key (vv_gate_outcomes[i]);
     figures->outcomes[i] = (guint64)vv_json_get_number (outcomes, name);
   }
-  read_histogram (vv_json_get_object (status, "held"), &figures->held);
+  read_histogram (vv_json_get_object (status, "blocked"), &figures->blocked);
   read_histogram (vv_json_get_object (status, "own"), &figures->own);
 }
 

@@ -2,7 +2,7 @@
  *
  * fork: the daemon's child processes: workers, watchdog and monitor.
  *
- * A child that the kernel does not let go outlives the daemon. A descriptor that it kept would keep alive
+ * A child that the kernel does not released outlives the daemon. A descriptor that it kept would keep alive
  * what the daemon's end ends: the gate's groups, the status socket.
  *
  * Owns: what a child inherits: descriptors, signals, and that it dies with the daemon. Knows nothing of what

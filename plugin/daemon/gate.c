@@ -18,7 +18,7 @@
 #define PROBE "bus/pci/drivers_probe"
 #define STATUS_LIMIT 16384
 #define REMADE_AFTER 64 /* removed devices; each keeps about 1 KiB of the kernel's */
-/* A driver may take its time to let go of a device between the announcement and drivers_probe. */
+/* A driver may take its time to released of a device between the announcement and drivers_probe. */
 #define ANNOUNCED_FOR_S 300
 #define ANSWER_TRIES 3
 #define BEAT_S 1
@@ -42,8 +42,8 @@ struct VvGate {
   Group probe, overrides;
   GHashTable *watched;   /* addresses */
   GHashTable *announced; /* of VvAnnouncement, by thread */
-  GHashTable *held;      /* those whose thread is at drivers_probe */
-  guint blocked;         /* announcements whose thread is blocked */
+  GHashTable *blocked;   /* those whose thread is at drivers_probe */
+  guint announcing;      /* announcements whose thread is blocked */
   guint unanswered;      /* opens that were read from a queue */
   VvFd busy;             /* an eventfd that is readable while there may be such an open */
   gboolean is_busy;
@@ -174,13 +174,13 @@ answer (VvGate *gate, const Group *group, int fd, gboolean allow)
 }
 
 gint64
-vv_gate_let_go (VvAnnouncement *a, gboolean allow)
+vv_gate_release (VvAnnouncement *a, gboolean allow)
 {
   VvGate *gate = a->gate;
 
   answer (gate, &gate->probe, a->probe, allow);
   gint64 usec = g_get_monotonic_time () - a->since;
-  g_hash_table_remove (gate->held, a);
+  g_hash_table_remove (gate->blocked, a);
   announced_free (a);
   settle (gate);
   return usec;
@@ -195,7 +195,7 @@ unblock (VvAnnouncement *a)
     return;
   answer (a->gate, &a->gate->overrides, a->fd, TRUE);
   a->fd = -1;
-  a->gate->blocked--;
+  a->gate->announcing--;
   settle (a->gate);
 }
 
@@ -313,7 +313,7 @@ override_opened (VvGate *gate, int fd, pid_t tid)
   if (before)
     drop (before);
   g_hash_table_insert (gate->announced, GINT_TO_POINTER (tid), a);
-  gate->blocked++;
+  gate->announcing++;
   a->expiry = g_timeout_add (gate->deadline_ms, announcement_expires, a);
   if (a->pidfd >= 0)
     a->death = g_unix_fd_add (a->pidfd, G_IO_IN, process_dies, a);
@@ -325,7 +325,7 @@ override_opened (VvGate *gate, int fd, pid_t tid)
   announced_free (a);
 }
 
-/* --- held opens --- */
+/* --- blocked opens --- */
 
 static gboolean
 deadline_passes (gpointer data)
@@ -352,15 +352,15 @@ probe_opened (VvGate *gate, int fd, pid_t tid)
     gate->counts.passed++;
     return;
   }
-  gate->counts.held++;
+  gate->counts.blocked++;
   g_hash_table_steal (gate->announced, GINT_TO_POINTER (tid));
   stop_waiting (a);
   a->probe = fd;
   a->since = g_get_monotonic_time ();
   a->deadline = a->since + (gint64)gate->deadline_ms * G_TIME_SPAN_MILLISECOND;
   a->expiry = g_timeout_add (gate->deadline_ms, deadline_passes, a);
-  g_hash_table_add (gate->held, a);
-  gate->client.held (a, a->device_data, gate->data);
+  g_hash_table_add (gate->blocked, a);
+  gate->client.blocked (a, a->device_data, gate->data);
 }
 
 /* --- reading --- */
@@ -464,7 +464,7 @@ vv_gate_unwatch (VvGate *gate, const char *address)
   Group fresh = gate->overrides;
   g_autoptr (GError) error = NULL;
 
-  if (!g_hash_table_remove (gate->watched, address) || ++gate->removed < REMADE_AFTER || gate->blocked)
+  if (!g_hash_table_remove (gate->watched, address) || ++gate->removed < REMADE_AFTER || gate->announcing)
     return; /* a blocked open is answered through the descriptors that it came by */
   gate->removed = 0;
   if (!open_group (&fresh, gate, &error)) {
@@ -509,7 +509,7 @@ vv_gate_new (const VvHost *host, const char *const *executables, guint deadline_
   gate->overrides = (Group){-1, 0, O_RDONLY};
   gate->watched = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   gate->announced = g_hash_table_new (NULL, NULL);
-  gate->held = g_hash_table_new (NULL, NULL);
+  gate->blocked = g_hash_table_new (NULL, NULL);
   if (!host->proc) {
     g_set_error (error, VV_ERROR, VV_ERROR_NOT_FOUND, "/proc is not mounted: who opens cannot be seen");
     return NULL;
@@ -530,7 +530,7 @@ vv_gate_set (VvGate *gate, const char *const *executables, guint deadline_ms)
 }
 
 void
-vv_gate_open_up (VvGate *gate)
+vv_gate_disable (VvGate *gate)
 {
   fanotify_mark (gate->probe.fd, FAN_MARK_FLUSH, 0, AT_FDCWD, NULL);
   fanotify_mark (gate->overrides.fd, FAN_MARK_FLUSH, 0, AT_FDCWD, NULL);
@@ -547,9 +547,9 @@ vv_gate_free (VvGate *gate)
   g_hash_table_iter_init (&iter, gate->announced);
   while (g_hash_table_iter_next (&iter, NULL, &value))
     drop (value);
-  g_autoptr (GList) held = g_hash_table_get_keys (gate->held);
-  for (GList *i = held; i; i = i->next)
-    vv_gate_let_go (i->data, TRUE);
+  g_autoptr (GList) blocked = g_hash_table_get_keys (gate->blocked);
+  for (GList *i = blocked; i; i = i->next)
+    vv_gate_release (i->data, TRUE);
   close_group (&gate->probe);
   close_group (&gate->overrides);
   vv_watchdog_free (gate->watchdog);
@@ -558,7 +558,7 @@ vv_gate_free (VvGate *gate)
     munmap (gate->progress, sizeof *gate->progress);
   g_hash_table_unref (gate->watched);
   g_hash_table_unref (gate->announced);
-  g_hash_table_unref (gate->held);
+  g_hash_table_unref (gate->blocked);
   g_strfreev (gate->executables);
   g_free (gate);
 }

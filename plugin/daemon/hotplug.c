@@ -149,7 +149,7 @@ give_back (VvBinding *b, GError **error)
 {
   const VvEntry *entry = b->entry;
 
-  if (entry && entry->held && entry->domain && !entry->unmanaged)
+  if (entry && entry->pinned && entry->domain && !entry->unmanaged)
     return vv_binding_leave (
         b, VV_REATTACH, "it was bound by hand before domain %s had it: the hook sees to it", entry->domain);
   if (entry && entry->host_known)
@@ -247,7 +247,7 @@ vv_hotplug_rescue (const VvContext *context, const VvHotplugRequest *request, GE
   gboolean done;
   if (!is_left_between (b, request))
     done = vv_binding_leave (b, operation, "libvirt died, and had not begun, or another process went on");
-  else if (operation == VV_REATTACH && !(entry && entry->held))
+  else if (operation == VV_REATTACH && !(entry && entry->pinned))
     done = vv_binding_reattach (b, error);
   else
     done = undo (request, b, entry, "as it was before: libvirt died in the middle of moving it", error);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * hotplug: what becomes of a device while libvirt is held between its unbind and its drivers_probe.
+ * hotplug: what becomes of a device while libvirt is blocked between its unbind and its drivers_probe.
  *
  * Owns: telling a detach from a reattach, and which candidates may be tried for which libvirt. The moves
  * themselves are binding's. Knows nothing of fanotify, processes or threads.

@@ -15,7 +15,7 @@ struct VvMonitorProcess {
   char *path;
   pid_t pid;
   VvFd input;
-  gboolean held;
+  gboolean blocked;
   gboolean missing; /* said once */
 };
 
@@ -90,8 +90,8 @@ start (VvMonitorProcess *m)
     return;
   fcntl (ends[1], F_SETFL, O_NONBLOCK);
   m->input = ends[1];
-  if (m->held)
-    say (m, VV_ORDER_HELD); /* before it can call anything */
+  if (m->blocked)
+    say (m, VV_ORDER_BLOCKED); /* before it can call anything */
   m->pid = vv_fork (ends, 1);
   if (m->pid == 0) {
     if (dup2 (ends[0], STDIN_FILENO) >= 0 && chdir ("/") == 0)
@@ -116,10 +116,10 @@ vv_monitor_process_look (VvMonitorProcess *m)
 }
 
 void
-vv_monitor_process_hold (VvMonitorProcess *m, gboolean held)
+vv_monitor_process_hold (VvMonitorProcess *m, gboolean blocked)
 {
-  m->held = held;
-  say (m, held ? VV_ORDER_HELD : VV_ORDER_FREE);
+  m->blocked = blocked;
+  say (m, blocked ? VV_ORDER_BLOCKED : VV_ORDER_FREE);
 }
 
 gboolean

@@ -26,8 +26,8 @@ void vv_monitor_process_free (VvMonitorProcess *monitor);
 /** vv_monitor_process_look: there is something in the state store: start it, or have it look again */
 void vv_monitor_process_look (VvMonitorProcess *monitor);
 
-/** vv_monitor_process_hold: @held: no call to libvirt from now on; else: it may call again */
-void vv_monitor_process_hold (VvMonitorProcess *monitor, gboolean held);
+/** vv_monitor_process_hold: @blocked: no call to libvirt from now on; else: it may call again */
+void vv_monitor_process_hold (VvMonitorProcess *monitor, gboolean blocked);
 
 /** vv_monitor_process_reaped: a child has ended; Returns: whether it was this one */
 gboolean vv_monitor_process_reaped (VvMonitorProcess *monitor, pid_t pid);

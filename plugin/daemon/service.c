@@ -17,7 +17,7 @@
 
 #define DEADLINE_MS 30000
 #define WATCHDOG_MS 10000
-/* libvirt goes on with the device as soon as it is let go; the monitor's start and questions wait for that.
+/* libvirt goes on with the device as soon as it is released; the monitor's start and questions wait for that.
  */
 #define LOOK_AFTER_S 1
 
@@ -28,7 +28,7 @@ struct VvService {
   gint64 started;           /* g_get_real_time() */
   VvContext *context;
   VvGate *gate;         /* NULL: off */
-  gboolean gate_closes; /* as soon as nobody is held */
+  gboolean gate_closes; /* as soon as nobody is blocked */
   char *gate_off;
   VvUevents *uevents;
   VvMonitorProcess *monitor;
@@ -46,7 +46,7 @@ typedef struct {
   VvService *service;
   VvAnnouncement *announcement;
   VvWorker *worker; /* NULL: it died */
-  gboolean stood_back;
+  gboolean released;
 } Job;
 
 static void override_read (const char *override, gpointer job);
@@ -109,7 +109,7 @@ all_is_free (VvService *s)
 /* Answers first; everything else can wait. @report: NULL: the worker did not come to an end, and must not
  * write when libvirt does */
 static void
-let_go (Job *job, GKeyFile *report, const char *outcome)
+release (Job *job, GKeyFile *report, const char *outcome)
 {
   VvService *s = job->service;
   g_autoptr (GKeyFile) own = g_key_file_new ();
@@ -117,13 +117,13 @@ let_go (Job *job, GKeyFile *report, const char *outcome)
 
   if (!report)
     g_clear_pointer (&job->worker, vv_worker_free);
-  gint64 held = vv_gate_let_go (job->announcement, g_strcmp0 (outcome, VV_REFUSED) != 0);
+  gint64 blocked = vv_gate_release (job->announcement, g_strcmp0 (outcome, VV_REFUSED) != 0);
   if (!report) {
     g_key_file_set_string (own, VV_REPORT, "device", device);
     g_key_file_set_string (own, VV_REPORT, "outcome", outcome);
   }
-  vv_stats_change (s->stats, report ? report : own, held);
-  g_debug ("%s: held for %" G_GINT64_FORMAT " us: %s", device, held, outcome);
+  vv_stats_change (s->stats, report ? report : own, blocked);
+  g_debug ("%s: held for %" G_GINT64_FORMAT " us: %s", device, blocked, outcome);
   job_free (job);
   if (--s->holding == 0)
     all_is_free (s);
@@ -131,7 +131,7 @@ let_go (Job *job, GKeyFile *report, const char *outcome)
 
 /* --- workers --- */
 
-/* libvirt's own way must be open before it is let go. */
+/* libvirt's own way must be open before it is released. */
 static gboolean
 stands_back (Job *job)
 {
@@ -141,7 +141,7 @@ stands_back (Job *job)
   g_critical ("%s: the process that moved it died; libvirt goes its own way", a->address);
   g_clear_pointer (&job->worker, vv_worker_free);
   if (touched)
-    job->worker = vv_worker_stand_back (job->service->context, a, &worker_client, job);
+    job->worker = vv_worker_release (job->service->context, a, &worker_client, job);
   return job->worker != NULL;
 }
 
@@ -157,10 +157,10 @@ work_finished (GKeyFile *report, gpointer data)
     vv_gate_forget (job->announcement);
   } else if (!job->announcement->since) /* it died before it was needed */
     g_clear_pointer (&job->worker, vv_worker_free);
-  else if (outcome || job->stood_back)
-    let_go (job, report, job->stood_back ? "crashed" : outcome);
-  else if (job->stood_back = TRUE, !stands_back (job))
-    let_go (job, NULL, "crashed");
+  else if (outcome || job->released)
+    release (job, report, job->released ? "crashed" : outcome);
+  else if (job->released = TRUE, !stands_back (job))
+    release (job, NULL, "crashed");
 }
 
 static void
@@ -212,7 +212,7 @@ device_dropped (gpointer job, gpointer data)
   job_free (job);
 }
 
-/* Nobody is held, so nobody waits for what the process does that puts the device back. */
+/* Nobody is blocked, so nobody waits for what the process does that puts the device back. */
 static void
 device_orphaned (const VvAnnouncement *announcement, gpointer device_data, gpointer data)
 {
@@ -223,7 +223,7 @@ device_orphaned (const VvAnnouncement *announcement, gpointer device_data, gpoin
 }
 
 static void
-device_held (VvAnnouncement *announcement, gpointer device_data, gpointer data)
+device_blocked (VvAnnouncement *announcement, gpointer device_data, gpointer data)
 {
   VvService *s = data;
   Job *job = device_data;
@@ -231,11 +231,11 @@ device_held (VvAnnouncement *announcement, gpointer device_data, gpointer data)
   if (s->holding++ == 0)
     vv_monitor_process_hold (s->monitor, TRUE);
   if (s->stopped) /* it came just before the gate was opened up */
-    let_go (job, NULL, "deadline");
+    release (job, NULL, "deadline");
   else if (job->worker)
     vv_worker_go (job->worker, announcement->since, announcement->deadline);
   else
-    let_go (job, NULL, "crashed");
+    release (job, NULL, "crashed");
 }
 
 /* Once sysfs was written to, only the kernel can be what takes so long. libvirt must not go on during a
@@ -256,7 +256,7 @@ device_late (VvAnnouncement *announcement, gpointer device_data, gpointer data)
   }
   g_warning ("%s: the deadline has passed before anything was done: libvirt goes its own way",
              announcement->address);
-  let_go (job, NULL, "deadline");
+  release (job, NULL, "deadline");
 }
 
 /* --- devices that come and go --- */
@@ -307,7 +307,7 @@ write_opens (const VvService *s, JsonBuilder *b)
   json_builder_begin_object (b);
   vv_json_number (b, "seen", (gint64)counts->seen);
   vv_json_number (b, "passed", (gint64)counts->passed);
-  vv_json_number (b, "held", (gint64)counts->held);
+  vv_json_number (b, "blocked", (gint64)counts->blocked);
   json_builder_end_object (b);
 }
 
@@ -351,7 +351,7 @@ tell_status (gpointer data)
 static gboolean
 open_gate (VvService *s, GError **error)
 {
-  static const VvGateClient client = {device_announced, device_dropped, device_orphaned, device_held,
+  static const VvGateClient client = {device_announced, device_dropped, device_orphaned, device_blocked,
                                       device_late};
 
   s->gate = vv_gate_new (s->context->host, (const char *const *)s->settings->executables,
@@ -387,7 +387,7 @@ adjust_gate (VvService *s)
     if (!s->gate || s->gate_closes)
       return;
     s->gate_closes = TRUE;
-    vv_gate_open_up (s->gate); /* who is held stays so; nobody else is */
+    vv_gate_disable (s->gate); /* who is blocked stays so; nobody else is */
     if (!s->holding)
       end_gate (s);
   } else if (!s->gate) {
@@ -499,13 +499,13 @@ vv_service_stop (VvService *s, void (*stopped) (gpointer data), gpointer data)
   s->stopped = stopped;
   s->stopped_data = data;
   if (s->gate)
-    vv_gate_open_up (s->gate);
+    vv_gate_disable (s->gate);
   forget_look (s);
   vv_monitor_process_end (s->monitor);
   for (guint i = s->jobs->len; i-- > 0;) {
     Job *job = s->jobs->pdata[i];
     if (job->announcement->since && !vv_worker_touched (job->worker))
-      let_go (job, NULL, "deadline");
+      release (job, NULL, "deadline");
   }
   look_for_the_end (s);
 }

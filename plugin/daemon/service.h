@@ -4,8 +4,8 @@
  * held an answer.
  *
  * Owns: what counts first, options or policy, bringing gate, workers, monitor and statistics together, and
- * the rule that a held open is always answered: when the work is done, when the worker died, at the deadline,
- * at the end of the daemon. Knows nothing of signals, options or systemd.
+ * the rule that a blocked open is always answered: when the work is done, when the worker died, at the
+ * deadline, at the end of the daemon. Knows nothing of signals, options or systemd.
  */
 #pragma once
 
@@ -15,7 +15,7 @@
  * VvServiceOptions:
  * @sysroot: (nullable): another root than the running system's, for tests
  * @executables: (nullable): whom the gate serves; NULL: not said
- * @deadline_ms: how long libvirt is held before nothing new is begun; 0: not said
+ * @deadline_ms: how long libvirt is blocked before nothing new is begun; 0: not said
  * @no_gate: nobody is served
  * @monitor: path of the libvirt client
  *
@@ -63,17 +63,17 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvService, vv_service_free)
  * vv_service_reload:
  *
  * Reads modprobe.d, depmod's tables and the policy again. When a file of the policy cannot be read, the
- * policy stays as it was, which is logged. Who is held already stays held by the settings that were.
+ * policy stays as it was, which is logged. Who is blocked already stays held by the settings that were.
  */
 void vv_service_reload (VvService *service);
 
 /**
  * vv_service_stop:
  *
- * Nobody is held from now on. Those who are: let go at once where their device is untouched, else when their
- * workers are done. The monitor is told to end.
+ * Nobody is blocked from now on. Those who are: released at once where their device is untouched, else when
+ * their workers are done. The monitor is told to end.
  *
- * @stopped: called when nobody is held any more and the monitor has ended, perhaps before this returns
+ * @stopped: called when nobody is blocked any more and the monitor has ended, perhaps before this returns
  */
 void vv_service_stop (VvService *service, void (*stopped) (gpointer data), gpointer data);
 

@@ -14,7 +14,7 @@ typedef struct {
 
 struct VvStats {
   guint64 outcomes[VV_GATE_OUTCOMES];
-  Latency held, own;
+  Latency blocked, own;
   GQueue changes; /* of JsonNode, newest first */
 };
 
@@ -64,9 +64,9 @@ write_phase (JsonBuilder *b, const char *key, gboolean known, gint64 usec)
 /* All are null when it did not come to an end. The last one, which the worker cannot know, is what the others
  * leave of the whole. */
 static void
-write_phases (JsonBuilder *b, GKeyFile *report, gint64 held_usec)
+write_phases (JsonBuilder *b, GKeyFile *report, gint64 blocked_usec)
 {
-  gint64 rest = held_usec;
+  gint64 rest = blocked_usec;
   gboolean known = FALSE;
 
   json_builder_set_member_name (b, "phases");
@@ -82,7 +82,7 @@ write_phases (JsonBuilder *b, GKeyFile *report, gint64 held_usec)
 }
 
 static JsonNode *
-change_new (GKeyFile *report, gint64 held_usec, gint64 own_usec)
+change_new (GKeyFile *report, gint64 blocked_usec, gint64 own_usec)
 {
   static const char *const texts[] = {"device", "operation", "from", "to", "outcome", "why", "failed"};
   g_autoptr (JsonBuilder) b = json_builder_new ();
@@ -93,25 +93,25 @@ change_new (GKeyFile *report, gint64 held_usec, gint64 own_usec)
     g_autofree char *text = g_key_file_get_string (report, VV_REPORT, texts[i], NULL);
     vv_json_printable (b, texts[i], text);
   }
-  vv_json_number (b, "held_us", held_usec);
+  vv_json_number (b, "blocked_us", blocked_usec);
   vv_json_number (b, "own_us", own_usec);
-  write_phases (b, report, held_usec);
+  write_phases (b, report, blocked_usec);
   json_builder_end_object (b);
   return json_builder_get_root (b);
 }
 
 void
-vv_stats_change (VvStats *stats, GKeyFile *report, gint64 held_usec)
+vv_stats_change (VvStats *stats, GKeyFile *report, gint64 blocked_usec)
 {
   g_autofree char *outcome = g_key_file_get_string (report, VV_REPORT, "outcome", NULL);
-  gint64 own_usec = MAX (held_usec - usec_of (report, "kernel-us"), 0);
+  gint64 own_usec = MAX (blocked_usec - usec_of (report, "kernel-us"), 0);
 
   for (gsize i = 0; i < VV_GATE_OUTCOMES; i++)
     if (g_strcmp0 (vv_gate_outcomes[i], outcome) == 0)
       stats->outcomes[i]++;
-  add_duration (&stats->held, held_usec);
+  add_duration (&stats->blocked, blocked_usec);
   add_duration (&stats->own, own_usec);
-  g_queue_push_head (&stats->changes, change_new (report, held_usec, own_usec));
+  g_queue_push_head (&stats->changes, change_new (report, blocked_usec, own_usec));
   if (stats->changes.length > CHANGES)
     json_node_unref (g_queue_pop_tail (&stats->changes));
 }
@@ -155,7 +155,7 @@ vv_stats_write (const VvStats *stats, JsonBuilder *b)
     vv_json_number (b, name, (gint64)stats->outcomes[i]);
   }
   json_builder_end_object (b);
-  write_latency (b, "held", &stats->held);
+  write_latency (b, "blocked", &stats->blocked);
   write_latency (b, "own", &stats->own);
   json_builder_set_member_name (b, "changes");
   json_builder_begin_array (b);

@@ -22,9 +22,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvStats, vv_stats_free)
 /**
  * vv_stats_change:
  * @report: what a worker has written (worker.h), or at least device and outcome: the newest change
- * @held_usec: how long libvirt was held, microseconds
+ * @blocked_usec: how long libvirt was blocked, microseconds
  */
-void vv_stats_change (VvStats *stats, GKeyFile *report, gint64 held_usec);
+void vv_stats_change (VvStats *stats, GKeyFile *report, gint64 blocked_usec);
 
 /** vv_stats_write: adds the members outcomes, held, own and changes to an object */
 void vv_stats_write (const VvStats *stats, JsonBuilder *builder);

@@ -168,11 +168,11 @@ finish_reattach (const VvContext *context, const char *address)
 }
 
 static void
-stand_back (const VvContext *context, const VvAnnouncement *a, int fd)
+release_device (const VvContext *context, const VvAnnouncement *a, int fd)
 {
   g_autoptr (GError) crash = NULL;
 
-  vv_binding_stand_back (context, a->address);
+  vv_binding_reset_override (context, a->address);
   g_set_error (&crash, VV_ERROR, VV_ERROR_FAILED, "the process that moved it died");
   send_report (fd, a->address, "crashed", NULL, NULL, crash);
   finish_reattach (context, a->address);
@@ -248,10 +248,10 @@ vv_worker_start (const VvContext *context, const VvAnnouncement *announcement, c
 }
 
 VvWorker *
-vv_worker_stand_back (const VvContext *context, const VvAnnouncement *announcement,
-                      const VvWorkerClient *client, gpointer data)
+vv_worker_release (const VvContext *context, const VvAnnouncement *announcement, const VvWorkerClient *client,
+                   gpointer data)
 {
-  VvWorker *worker = start (context, announcement, client, data, stand_back, NULL);
+  VvWorker *worker = start (context, announcement, client, data, release_device, NULL);
 
   if (worker)
     worker->touched = TRUE;

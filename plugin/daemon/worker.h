@@ -45,18 +45,18 @@ VvWorker *vv_worker_start (const VvContext *context, const VvAnnouncement *annou
                            const VvWorkerClient *client, gpointer data, GError **error);
 
 /**
- * vv_worker_stand_back:
+ * vv_worker_release:
  *
  * After one died that had touched the device: a process that makes the device fit for libvirt's own way
- * (vv_binding_stand_back()), at once. When libvirt was let go, and has restored it, that process puts its
- * driver_override and its entry right.
+ * (vv_binding_reset_override()), at once. When libvirt was released, and has restored it, that process puts
+ * its driver_override and its entry right.
  *
  * Returns: (transfer full) (nullable): as vv_worker_start(); its report says that the first one died
  */
-VvWorker *vv_worker_stand_back (const VvContext *context, const VvAnnouncement *announcement,
-                                const VvWorkerClient *client, gpointer data);
+VvWorker *vv_worker_release (const VvContext *context, const VvAnnouncement *announcement,
+                             const VvWorkerClient *client, gpointer data);
 
-/** vv_worker_go: libvirt is held @since, until @deadline (both by g_get_monotonic_time()): do it */
+/** vv_worker_go: libvirt is blocked @since, until @deadline (both by g_get_monotonic_time()): do it */
 void vv_worker_go (VvWorker *worker, gint64 since, gint64 deadline);
 
 /** vv_worker_touched: Returns: whether it has written to sysfs what is not undone yet (VvDeadline) */

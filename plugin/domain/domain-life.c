@@ -477,7 +477,7 @@ vv_domain_running (const VvContext *context, const VvDomain *domain)
 /* Detached by hand before the domain came: libvirt has given it to the host, the administrator wants it on
  * VFIO. */
 static gboolean
-keep_held (VvBinding *b, GError **error)
+keep_pinned (VvBinding *b, GError **error)
 {
   g_autoptr (VvChoice) choice = vv_catalog_select (b->context->catalog, b->device->modalias, error);
 
@@ -500,9 +500,9 @@ vv_domain_device_release (const VvDomain *domain, VvBinding *b, GError **error)
   vv_entry_set_domain (b->entry, NULL, NULL);
   if (stays)
     return vv_binding_save (b, error);
-  if (!b->entry->held && !b->entry->host_known)
+  if (!b->entry->pinned && !b->entry->host_known)
     return vv_binding_forget (b, error);
-  if (b->entry->held ? !keep_held (b, error) : !vv_binding_reattach (b, error))
+  if (b->entry->pinned ? !keep_pinned (b, error) : !vv_binding_reattach (b, error))
     return FALSE;
   g_free (b->change->domain); /* taken from the entry before */
   b->change->domain = g_strdup (domain->name);

@@ -7,12 +7,12 @@
 
 /**
  * VvOrder:
- * @VV_ORDER_HELD: a thread of libvirt's is held: it must not be asked anything
- * @VV_ORDER_FREE: none is held any more
+ * @VV_ORDER_BLOCKED: a thread of libvirt's is blocked: it must not be asked anything
+ * @VV_ORDER_FREE: none is blocked any more
  * @VV_ORDER_LOOK: something changed in the state store
  */
 typedef enum {
-  VV_ORDER_HELD = 'h',
+  VV_ORDER_BLOCKED = 'h',
   VV_ORDER_FREE = 'f',
   VV_ORDER_LOOK = 'l',
 } VvOrder;

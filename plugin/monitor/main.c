@@ -39,7 +39,7 @@ typedef struct {
   VvContext *context;
   VvReconciler *reconciler;
   VvLibvirtClient *client;
-  gboolean held;
+  gboolean blocked;
   guint timer; /* 0: nothing is due */
   gint64 due;  /* monotonic, microseconds */
 } Monitor;
@@ -78,7 +78,7 @@ on_timer (gpointer data)
   Monitor *m = data;
 
   m->timer = 0;
-  if (m->held) /* "free" will bring a look */
+  if (m->blocked) /* "free" will bring a look */
     return G_SOURCE_REMOVE;
   gint64 wait = state_store_is_empty (m) ? -1 : reconcile (m);
   if (state_store_is_empty (m))
@@ -123,11 +123,11 @@ on_input (int fd, GIOCondition condition, gpointer data)
     return G_SOURCE_REMOVE;
   }
   for (ssize_t i = 0; i < n; i++) {
-    if (orders[i] == VV_ORDER_HELD || orders[i] == VV_ORDER_FREE)
-      m->held = orders[i] == VV_ORDER_HELD;
+    if (orders[i] == VV_ORDER_BLOCKED || orders[i] == VV_ORDER_FREE)
+      m->blocked = orders[i] == VV_ORDER_BLOCKED;
     else if (orders[i] != VV_ORDER_LOOK)
       continue;
-    if (!m->held)
+    if (!m->blocked)
       look_within (m, SOON_MS * G_TIME_SPAN_MILLISECOND);
   }
   return G_SOURCE_CONTINUE;
@@ -155,7 +155,7 @@ mind (const Options *options)
   g_unix_fd_add_full (G_PRIORITY_HIGH, STDIN_FILENO, G_IO_IN | G_IO_HUP | G_IO_ERR, on_input, &m, NULL);
   look_within (&m, 0);
   g_main_loop_run (loop);
-  if (m.held)
+  if (m.blocked)
     _exit (EXIT_SUCCESS); /* libvirt would not answer the farewell; the kernel closes the connection */
   vv_libvirt_client_free (m.client);
   return EXIT_SUCCESS;

@@ -145,9 +145,9 @@ say_what_is_left (const VvBinding *b, const VvDomain *gone)
   const char *now = b->device->now.driver ? b->device->now.driver : "no driver";
 
   if (e->unmanaged ||
-      (e->held ? g_strcmp0 (e->vfio_driver, b->device->now.driver) == 0 : vv_binding_is_restored (b)))
+      (e->pinned ? g_strcmp0 (e->vfio_driver, b->device->now.driver) == 0 : vv_binding_is_restored (b)))
     return;
-  if (e->held)
+  if (e->pinned)
     g_warning ("domain %s has %s no more, and it is on %s: it had been bound by hand and goes back to %s",
                gone->name, address, now, e->vfio_driver ? e->vfio_driver : "a VFIO driver");
   else if (e->host_known)

@@ -119,26 +119,26 @@ orphaned (const VvAnnouncement *announcement, gpointer device_data, gpointer dat
 }
 
 static void
-held (VvAnnouncement *held_open, gpointer device_data, gpointer data)
+blocked (VvAnnouncement *blocked_open, gpointer device_data, gpointer data)
 {
   const Bench *b = data;
-  gint64 usec = vv_gate_let_go (held_open, TRUE);
+  gint64 usec = vv_gate_release (blocked_open, TRUE);
 
   (void)device_data;
-  print_sample (b, "held", "", (double)usec);
+  print_sample (b, "blocked", "", (double)usec);
 }
 
 static void
-late (VvAnnouncement *held_open, gpointer device_data, gpointer data)
+late (VvAnnouncement *blocked_open, gpointer device_data, gpointer data)
 {
-  (void)held_open, (void)device_data, (void)data;
+  (void)blocked_open, (void)device_data, (void)data;
 }
 
 static void
 open_gate (Bench *b, const VvHost *host)
 {
   static const char *const executables[] = {LIBVIRT, NULL};
-  static const VvGateClient client = {announced, dropped, orphaned, held, late};
+  static const VvGateClient client = {announced, dropped, orphaned, blocked, late};
   g_autoptr (GError) error = NULL;
   gint64 start = g_get_monotonic_time ();
 

@@ -45,14 +45,14 @@ METRICS = [
     metric("gate.libvirt-probe.*", "a held open, let go at once", "us", "with", ("difference", "with", "without", 5000)),
     metric("gate.libvirt-override.*", "an open that announces", "us", "with",
            ("difference", "with", "without", 5000)),
-    metric("gate.held.*", "a held open, from the gate's seeing it to its answer", "us"),
+    metric("gate.blocked.*", "a held open, from the gate's seeing it to its answer", "us"),
     # service-bench
     metric("service.probe.*", "libvirt's open of drivers_probe and its write", "us"),
-    metric("service.held.*", "libvirt held", "us"),
+    metric("service.blocked.*", "libvirt held", "us"),
     metric("service.own.*", "of that our own", "us", None, ("median", None, 500)),
     metric("service.phase.*", "of what libvirt was held", "us"),
     metric("service-quick.probe.*", "the same, after an unbind that took no time", "us"),
-    metric("service-quick.held.*", "libvirt held, after an unbind that took no time", "us"),
+    metric("service-quick.blocked.*", "libvirt held, after an unbind that took no time", "us"),
     metric("service-quick.own.*", "of that our own, and the worker's getting ready", "us"),
     metric("service-quick.phase.*", "of what libvirt was held, after an unbind that took no time", "us"),
     # attach.sh

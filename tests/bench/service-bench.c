@@ -208,8 +208,8 @@ print_change (JsonArray *changes, guint i, JsonNode *node, gpointer data)
   (void)changes;
   (void)i;
   for (gsize k = 0; k < 2; k++) {
-    const char *key = k ? "own_us" : "held_us";
-    printf ("%s.%s.%s %s %" G_GINT64_FORMAT "\n", bench[0], k ? "own" : "held", operation, bench[1],
+    const char *key = k ? "own_us" : "blocked_us";
+    printf ("%s.%s.%s %s %" G_GINT64_FORMAT "\n", bench[0], k ? "own" : "blocked", operation, bench[1],
             json_object_get_int_member (change, key));
   }
   for (guint phase = 0; phase < VV_PHASES; phase++) {

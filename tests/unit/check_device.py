@@ -380,7 +380,7 @@ def device_on_vfio_pci_already():
         host.write(host.device("vfio-dev/vfio7/dev"), "240:7\n")
         one = expect(check(host, NIC), "on-generic", "note", "special_vfio_pci", "hot plug", subject=NIC)
         equal(one["cure"], f"vfio-variant bind {NIC}")
-        host.state_file(held="true", vfio_driver="vfio-pci")
+        host.state_file(pinned="true", vfio_driver="vfio-pci")
         lacks(check(host, NIC), "on-generic")  # the administrator wanted it so
         os.unlink(host.path(f"run/vfio-variant/{NIC}"))
         host.add_libvirt(10000, time.time() + 3600)

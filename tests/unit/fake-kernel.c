@@ -589,7 +589,7 @@ begin_step (FakeKernel *k)
     fake_remove_device (k, NIC);
   if (is_due (k, FAKE_PROBE_BEFORE))
     fake_probe (k, NIC);
-  if (is_due (k, FAKE_LET_GO_BEFORE))
+  if (is_due (k, FAKE_RELEASE_BEFORE))
     fake_unbind (k, NIC);
   return is_due (k, FAKE_FAIL) ? k->fault_errno : 0;
 }

@@ -45,7 +45,7 @@ typedef struct {
  * @FAKE_FAIL_AFTER: it does all, and says that it failed
  * @FAKE_STALL_BEFORE: the process stands still, for fake_stalls(); for as long as the test likes
  * @FAKE_PROBE_BEFORE: the kernel lets the drivers try NIC
- * @FAKE_LET_GO_BEFORE: the driver that NIC is on lets go of it
+ * @FAKE_RELEASE_BEFORE: the driver that NIC is on lets go of it
  */
 typedef enum {
   FAKE_NO_FAULT,
@@ -59,7 +59,7 @@ typedef enum {
   FAKE_STALL_AFTER,
   FAKE_PROBE_BEFORE,
   FAKE_PROBE_AFTER,
-  FAKE_LET_GO_BEFORE,
+  FAKE_RELEASE_BEFORE,
 } FakeFault;
 
 typedef struct {

@@ -218,10 +218,10 @@ STATUS = {
     "own": durations(1100, 4000, up_to_300=3, up_to_1000=4, up_to_3000=1),
     "changes": [
         {"time": 1764000001500000, "device": "0000:02:00.0", "operation": "detach", "from": "e1000e", "to": "test_vfio_pci",
-         "outcome": "detached", "why": "vfio_pci:v00008086d000010D3sv*sd*bc*sc*i*", "failed": None, "held_us": 9000,
+         "outcome": "detached", "why": "vfio_pci:v00008086d000010D3sv*sd*bc*sc*i*", "failed": None, "blocked_us": 9000,
          "own_us": 400, "phases": dict(zip(PHASES, (90, 80, 70, 0, 8500, 100, 60, 40, 60)))},
         {"time": 1764000000500000, "device": "0000:3b:00.1", "operation": "reattach", "from": None, "to": None,
-         "outcome": "failed", "why": "the driver is gone", "failed": "mlx5_core at bind", "held_us": 30000000, "own_us": 70,
+         "outcome": "failed", "why": "the driver is gone", "failed": "mlx5_core at bind", "blocked_us": 30000000, "own_us": 70,
          "phases": dict.fromkeys(PHASES)},
     ],
 }

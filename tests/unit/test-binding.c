@@ -66,7 +66,7 @@ test_detach_records_host_driver (void)
   g_assert_cmpstr (entry->host.module, ==, "mlx5_core");
   g_assert_cmpstr (entry->host.override, ==, "mlx5_core");
   g_assert_cmpstr (entry->vfio_driver, ==, "special-vfio");
-  g_assert_false (entry->held || entry->in_use);
+  g_assert_false (entry->pinned || entry->in_use);
   g_assert_null (entry->domain);
 }
 

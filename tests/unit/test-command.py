@@ -58,7 +58,7 @@ def list_json():
         equal(nic["best_module"], "special_vfio_pci")
         equal(nic["best_driver"], None)
         equal(nic["iommu_group"], "41")
-        equal((nic["vfio"], nic["held"], nic["domain_running"]), (False, False, False))
+        equal((nic["vfio"], nic["pinned"], nic["domain_running"]), (False, False, False))
         equal(rows[1]["vfio"], True)
         equal([row["migratable"] for row in rows], [False, False, None])
 

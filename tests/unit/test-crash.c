@@ -89,7 +89,7 @@ held_on_generic (Fixture *f)
 
   g_assert_true (vv_choice_force (selection, "vfio-pci", NULL));
   g_assert_true (vv_binding_detach (b, selection, NULL));
-  b->entry->held = TRUE;
+  b->entry->pinned = TRUE;
   g_assert_true (vv_binding_save (b, NULL));
 }
 
@@ -500,7 +500,7 @@ test_daemon_stands_back (gconstpointer data)
     g_test_message ("it dies %s step %u of %u", i % 2 ? "after" : "before", i / 2 + 1, n);
     g_autoptr (Fixture) f = die_on_the_way (way, i % 2 ? FAKE_DIE_AFTER : FAKE_DIE_BEFORE, i / 2 + 1);
     if (*touched)
-      vv_binding_stand_back (f->s, NIC);
+      vv_binding_reset_override (f->s, NIC);
     let_libvirt_go_on (f, way);
     g_assert_cmpint (is_on_vfio (f), ==, !restored);
     assert_sound (f, way);

@@ -128,7 +128,7 @@ test_release_restores_what_libvirt_could_not (void)
 
 /* The administrator had detached it by hand: it goes back to where he put it, not to the host. */
 static void
-test_held_by_hand (void)
+test_pinned_by_hand (void)
 {
   g_autoptr (Fixture) f = domain_fixture ();
   g_autoptr (VvBinding) b = vv_binding_open (f->s, NIC, FALSE, NULL);
@@ -136,7 +136,7 @@ test_held_by_hand (void)
 
   vv_choice_force (selection, "mlx5_vfio_pci", NULL);
   g_assert_true (vv_binding_detach (b, selection, NULL));
-  b->entry->held = TRUE;
+  b->entry->pinned = TRUE;
   g_assert_true (vv_binding_save (b, NULL));
   g_clear_pointer (&b, vv_binding_free);
 
@@ -152,7 +152,7 @@ test_held_by_hand (void)
   fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
   assert_entry (f, VV_STATE_DETACHED, NULL, FALSE);
   g_autoptr (VvEntry) entry = entry_of_nic (f);
-  g_assert_true (entry->held);
+  g_assert_true (entry->pinned);
   g_assert_cmpstr (entry->host.driver, ==, "mlx5_core");
 }
 
@@ -489,7 +489,7 @@ main (int argc, char **argv)
                    test_release_mends_what_libvirt_forgets);
   g_test_add_func ("/domain-life/release-restores-what-libvirt-could-not",
                    test_release_restores_what_libvirt_could_not);
-  g_test_add_func ("/domain-life/held-by-hand-stays-held", test_held_by_hand);
+  g_test_add_func ("/domain-life/held-by-hand-stays-held", test_pinned_by_hand);
   g_test_add_func ("/domain-life/prepare/loads-what-will-be-bound", test_prepare_loads_what_will_be_bound);
   g_test_add_func ("/domain-life/prepare/drops-a-stale-entry", test_prepare_drops_a_stale_entry);
   g_test_add_func ("/domain-life/prepare/warns-of-the-group", test_prepare_warns_of_the_group);

@@ -163,7 +163,7 @@ test_prepare_refused_of_what_was_away (void)
     g_autoptr (VvBinding) b = vv_binding_open (f->s, NIC, FALSE, NULL);
     g_autoptr (VvChoice) selection = vv_catalog_select (f->s->catalog, NIC_MODALIAS, NULL);
     g_assert_true (vv_binding_detach (b, selection, NULL));
-    b->entry->held = held;
+    b->entry->pinned = held;
     g_assert_true (vv_binding_save (b, NULL));
     g_clear_pointer (&b, vv_binding_free);
     g_autofree char *before = fake_snapshot (f->k);

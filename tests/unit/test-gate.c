@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * gate: the kernel's own permission events, on the files of a fake host: who is held, for which device, and
- * until when.
+ * gate: the kernel's own permission events, on the files of a fake host: who is blocked, for which device,
+ * and until when.
  *
  * The test must not open a watched file itself: nobody would answer.
  */
@@ -27,11 +27,11 @@ typedef struct {
   FakeKernel *k;
   VvHost *host;
   VvGate *gate;
-  GPtrArray *announced; /* what the gate said, one string each */
-  GPtrArray *dropped;   /* the same strings */
-  VvAnnouncement *held; /* the last one */
-  const char *held_device;
-  gboolean is_held, is_late, is_orphaned;
+  GPtrArray *announced;    /* what the gate said, one string each */
+  GPtrArray *dropped;      /* the same strings */
+  VvAnnouncement *blocked; /* the last one */
+  const char *blocked_device;
+  gboolean is_blocked, is_late, is_orphaned;
   VvAnnouncement *announcement; /* the last one */
   gboolean is_busy;             /* whoever reads driver_override waits for the device */
   gboolean is_uninterested;
@@ -106,13 +106,13 @@ orphaned (const VvAnnouncement *a, gpointer device_data, gpointer data)
 }
 
 static void
-held (VvAnnouncement *h, gpointer device_data, gpointer data)
+blocked (VvAnnouncement *h, gpointer device_data, gpointer data)
 {
   Fixture *f = data;
 
-  f->held = h;
-  f->held_device = device_data;
-  f->is_held = TRUE;
+  f->blocked = h;
+  f->blocked_device = device_data;
+  f->is_blocked = TRUE;
 }
 
 static void
@@ -120,7 +120,7 @@ late (VvAnnouncement *h, gpointer device_data, gpointer data)
 {
   Fixture *f = data;
 
-  g_assert_true (h == f->held && device_data == f->held_device);
+  g_assert_true (h == f->blocked && device_data == f->blocked_device);
   f->is_late = TRUE;
 }
 
@@ -129,7 +129,7 @@ late (VvAnnouncement *h, gpointer device_data, gpointer data)
 static VvGate *
 new_gate (Fixture *f, const char *program, guint deadline_ms, GError **error)
 {
-  static const VvGateClient client = {announced, dropped, orphaned, held, late};
+  static const VvGateClient client = {announced, dropped, orphaned, blocked, late};
   const char *const programs[] = {"somebody", program, NULL};
 
   return vv_gate_new (f->host, programs, deadline_ms, LONG_MS, &client, f, error);
@@ -182,10 +182,10 @@ fixture_new (void)
 }
 
 static void
-run_until_held (Fixture *f)
+run_until_blocked (Fixture *f)
 {
-  run_until (&f->is_held);
-  f->is_held = FALSE;
+  run_until (&f->is_blocked);
+  f->is_blocked = FALSE;
 }
 
 /* The numbers of the gate's groups: others, when the marks were made afresh */
@@ -217,13 +217,13 @@ unwatch (const Fixture *f, const char *address)
 }
 
 static void
-assert_counts (const Fixture *f, guint seen, guint passed, guint n_held)
+assert_counts (const Fixture *f, guint seen, guint passed, guint n_blocked)
 {
   const VvGateCounts *counts = vv_gate_counts (f->gate);
 
   g_assert_cmpuint (counts->seen, ==, seen);
   g_assert_cmpuint (counts->passed, ==, passed);
-  g_assert_cmpuint (counts->held, ==, n_held);
+  g_assert_cmpuint (counts->blocked, ==, n_blocked);
 }
 
 /* --- announcements --- */
@@ -331,10 +331,10 @@ test_announced_twice (void)
   g_assert_cmpuint (f->dropped->len, ==, 1);
   g_assert_true (f->dropped->pdata[0] == f->announced->pdata[0]);
   actor_begins_to_probe (libvirt, f->k);
-  run_until_held (f);
-  g_assert_true (f->held_device == f->announced->pdata[1]);
-  g_assert_cmpstr (f->held->address, ==, DISK);
-  vv_gate_let_go (f->held, TRUE);
+  run_until_blocked (f);
+  g_assert_true (f->blocked_device == f->announced->pdata[1]);
+  g_assert_cmpstr (f->blocked->address, ==, DISK);
+  vv_gate_release (f->blocked, TRUE);
   actor_finish (libvirt);
 }
 
@@ -356,7 +356,7 @@ test_announced_and_died (void)
 
 /* What becomes of the device is decided already. */
 static void
-test_held_and_died (void)
+test_blocked_and_died (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
   g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
@@ -364,11 +364,11 @@ test_held_and_died (void)
 
   actor_announces (libvirt, f->k, NIC);
   actor_begins_to_probe (libvirt, f->k);
-  run_until_held (f);
+  run_until_blocked (f);
   actor_dies (libvirt);
   actor_announces (other, f->k, DISK); /* the main loop has had its turns */
   g_assert_false (f->is_orphaned);
-  vv_gate_let_go (f->held, TRUE);
+  vv_gate_release (f->blocked, TRUE);
 }
 
 /* --- blocked until driver_override is read --- */
@@ -506,7 +506,7 @@ test_marks_are_remade_while_it_is_read (void)
 /* --- held --- */
 
 static void
-test_held_until_let_go (void)
+test_blocked_until_released (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
   g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
@@ -514,14 +514,14 @@ test_held_until_let_go (void)
 
   actor_announces (libvirt, f->k, NIC);
   actor_begins_to_probe (libvirt, f->k);
-  run_until_held (f);
+  run_until_blocked (f);
   g_assert_true (actor_is_waiting (libvirt));
-  g_assert_true (f->held_device == f->announced->pdata[0]);
-  g_assert_cmpstr (f->held->address, ==, NIC);
-  g_assert_cmpint (f->held->since, >=, begin);
-  g_assert_cmpint (f->held->deadline, ==, f->held->since + LONG_MS * 1000);
+  g_assert_true (f->blocked_device == f->announced->pdata[0]);
+  g_assert_cmpstr (f->blocked->address, ==, NIC);
+  g_assert_cmpint (f->blocked->since, >=, begin);
+  g_assert_cmpint (f->blocked->deadline, ==, f->blocked->since + LONG_MS * 1000);
   assert_counts (f, 1, 0, 1);
-  g_assert_cmpint (vv_gate_let_go (f->held, TRUE), >=, 0);
+  g_assert_cmpint (vv_gate_release (f->blocked, TRUE), >=, 0);
   actor_finish (libvirt);
   g_assert_cmpuint (f->dropped->len, ==, 0);
   g_assert_false (f->is_late);
@@ -535,8 +535,8 @@ test_one_announcement_is_for_one_probe (void)
 
   actor_announces (libvirt, f->k, NIC);
   actor_begins_to_probe (libvirt, f->k);
-  run_until_held (f);
-  vv_gate_let_go (f->held, TRUE);
+  run_until_blocked (f);
+  vv_gate_release (f->blocked, TRUE);
   actor_finish (libvirt);
   actor_begins_to_probe (libvirt, f->k);
   actor_finish (libvirt);
@@ -552,12 +552,12 @@ test_others_pass_meanwhile (void)
 
   actor_announces (libvirt, f->k, NIC);
   actor_begins_to_probe (libvirt, f->k);
-  run_until_held (f);
+  run_until_blocked (f);
   actor_begins_to_probe (other, f->k); /* it has announced nothing */
   actor_finish (other);
   g_assert_true (actor_is_waiting (libvirt));
   assert_counts (f, 2, 1, 1);
-  vv_gate_let_go (f->held, TRUE);
+  vv_gate_release (f->blocked, TRUE);
   actor_finish (libvirt);
 }
 
@@ -571,16 +571,16 @@ test_two_at_once (void)
   actor_announces (first, f->k, NIC);
   actor_announces (second, f->k, DISK);
   actor_begins_to_probe (first, f->k);
-  run_until_held (f);
-  VvAnnouncement *first_held = f->held;
+  run_until_blocked (f);
+  VvAnnouncement *first_blocked = f->blocked;
   actor_begins_to_probe (second, f->k);
-  run_until_held (f);
-  g_assert_cmpstr (first_held->address, ==, NIC);
-  g_assert_cmpstr (f->held->address, ==, DISK);
-  vv_gate_let_go (f->held, TRUE);
+  run_until_blocked (f);
+  g_assert_cmpstr (first_blocked->address, ==, NIC);
+  g_assert_cmpstr (f->blocked->address, ==, DISK);
+  vv_gate_release (f->blocked, TRUE);
   actor_finish (second);
   g_assert_true (actor_is_waiting (first));
-  vv_gate_let_go (first_held, TRUE);
+  vv_gate_release (first_blocked, TRUE);
   actor_finish (first);
 }
 
@@ -592,24 +592,24 @@ test_deadline (void)
 
   actor_announces (libvirt, f->k, NIC);
   actor_begins_to_probe (libvirt, f->k);
-  run_until_held (f);
+  run_until_blocked (f);
   run_until (&f->is_late);
   g_assert_true (actor_is_waiting (libvirt)); /* what follows is the client's to decide */
-  g_assert_cmpint (vv_gate_let_go (f->held, TRUE), >=, SHORT_MS * 1000);
+  g_assert_cmpint (vv_gate_release (f->blocked, TRUE), >=, SHORT_MS * 1000);
   actor_finish (libvirt);
 }
 
 static void
-test_killed_while_held (void)
+test_killed_while_blocked (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
   g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
 
   actor_announces (libvirt, f->k, NIC);
   actor_begins_to_probe (libvirt, f->k);
-  run_until_held (f);
+  run_until_blocked (f);
   g_clear_pointer (&libvirt, actor_free);
-  vv_gate_let_go (f->held, TRUE);
+  vv_gate_release (f->blocked, TRUE);
 }
 
 static void
@@ -623,9 +623,9 @@ test_answered_again (void)
   for (guint i = 0; i < 2; i++)
     fake_assert_logged ("gate: an open could not be answered: Input/output error");
   actor_begins_to_probe (libvirt, f->k);
-  run_until_held (f);
+  run_until_blocked (f);
   answers_that_fail = 1;
-  vv_gate_let_go (f->held, TRUE);
+  vv_gate_release (f->blocked, TRUE);
   actor_finish (libvirt);
   fake_assert_logged ("gate: an open could not be answered: Input/output error");
 }
@@ -678,15 +678,15 @@ test_opened_up (void)
 
   actor_announces (libvirt, f->k, NIC);
   actor_begins_to_probe (libvirt, f->k);
-  run_until_held (f);
-  vv_gate_open_up (f->gate);
+  run_until_blocked (f);
+  vv_gate_disable (f->gate);
   g_assert_true (actor_is_waiting (libvirt));
   actor_announces (late_comer, f->k, DISK);
   actor_begins_to_probe (late_comer, f->k);
   actor_finish (late_comer);
   g_assert_cmpuint (f->announced->len, ==, 1);
   assert_counts (f, 1, 0, 1);
-  vv_gate_let_go (f->held, TRUE);
+  vv_gate_release (f->blocked, TRUE);
   actor_finish (libvirt);
 }
 
@@ -702,9 +702,9 @@ test_freed (void)
   actor_announces (second, f->k, DISK);
   actor_announces (third, f->k, NIC);
   actor_begins_to_probe (first, f->k);
-  run_until_held (f);
+  run_until_blocked (f);
   actor_begins_to_probe (second, f->k);
-  run_until_held (f);
+  run_until_blocked (f);
   g_clear_pointer (&f->gate, vv_gate_free);
   actor_finish (first);
   actor_finish (second);
@@ -749,7 +749,7 @@ test_devices_come_and_go (void)
   g_assert_cmpuint (vv_gate_watched (f->gate), ==, 2);
 }
 
-/* More devices go than the kernel should keep in mind; who is held does not notice. */
+/* More devices go than the kernel should keep in mind; who is blocked does not notice. */
 static void
 test_marks_are_remade (void)
 {
@@ -759,8 +759,8 @@ test_marks_are_remade (void)
 
   actor_announces (libvirt, f->k, NIC);
   actor_begins_to_probe (libvirt, f->k);
-  run_until_held (f);
-  VvAnnouncement *first_held = f->held;
+  run_until_blocked (f);
+  VvAnnouncement *first_blocked = f->blocked;
   for (guint i = 1; i <= REMADE_AFTER; i++) {
     fake_add_device (f->k, "0000:05:00.0", NIC_MODALIAS, "9", NULL);
     fake_write_device (f->k, "0000:05:00.0", "class", "0x020000\n");
@@ -771,10 +771,10 @@ test_marks_are_remade (void)
   g_assert_cmpuint (vv_gate_watched (f->gate), ==, 2);
   actor_announces (next, f->k, DISK);
   actor_begins_to_probe (next, f->k);
-  run_until_held (f);
-  vv_gate_let_go (f->held, TRUE);
+  run_until_blocked (f);
+  vv_gate_release (f->blocked, TRUE);
   actor_finish (next);
-  vv_gate_let_go (first_held, TRUE);
+  vv_gate_release (first_blocked, TRUE);
   actor_finish (libvirt);
 }
 
@@ -800,10 +800,10 @@ flooded_announced (VvAnnouncement *a, gpointer data)
 }
 
 static void
-flooded_held (VvAnnouncement *h, gpointer device_data, gpointer data)
+flooded_blocked (VvAnnouncement *h, gpointer device_data, gpointer data)
 {
   (void)device_data, (void)data;
-  vv_gate_let_go (h, TRUE);
+  vv_gate_release (h, TRUE);
 }
 
 static void
@@ -870,7 +870,7 @@ static void
 assert_survives (uid_t uid, guint threads, const char *file)
 {
   static const VvGateClient client = {
-      .announced = flooded_announced, .dropped = flooded_dropped, .held = flooded_held};
+      .announced = flooded_announced, .dropped = flooded_dropped, .blocked = flooded_blocked};
   g_autoptr (Fixture) f = fixture_without_gate ();
   int wanted, status;
   pid_t daemon = start_watched_gate (f, &client, WATCHDOG_MS, &wanted);
@@ -943,12 +943,12 @@ test_watchdog_sees_what_was_read (void)
   close (wanted);
 }
 
-#define HELD_WATCHDOG_MS 3000 /* longer than the second after which progress is told */
+#define BLOCKED_WATCHDOG_MS 3000 /* longer than the second after which progress is told */
 
 static gboolean
-let_go (gpointer h)
+release (gpointer h)
 {
-  vv_gate_let_go (h, TRUE);
+  vv_gate_release (h, TRUE);
   return G_SOURCE_REMOVE;
 }
 
@@ -956,25 +956,25 @@ static void
 held_for_long (VvAnnouncement *h, gpointer device_data, gpointer data)
 {
   (void)device_data, (void)data;
-  g_timeout_add (2 * HELD_WATCHDOG_MS, let_go, h);
+  g_timeout_add (2 * BLOCKED_WATCHDOG_MS, release, h);
 }
 
 /* The main loop runs, and that is enough. */
 static void
-test_watchdog_waits_while_it_is_held (void)
+test_watchdog_waits_while_it_is_blocked (void)
 {
   static const VvGateClient client = {
-      .announced = flooded_announced, .dropped = flooded_dropped, .held = held_for_long};
+      .announced = flooded_announced, .dropped = flooded_dropped, .blocked = held_for_long};
   g_autoptr (Fixture) f = fixture_without_gate ();
   int wanted, status;
-  pid_t daemon = start_watched_gate (f, &client, HELD_WATCHDOG_MS, &wanted);
+  pid_t daemon = start_watched_gate (f, &client, BLOCKED_WATCHDOG_MS, &wanted);
   g_autoptr (LibvirtActor) libvirt = actor_new (FAKE_LIBVIRT);
   gint64 begin = g_get_monotonic_time ();
 
   actor_announces (libvirt, f->k, NIC);
   actor_begins_to_probe (libvirt, f->k);
   actor_finish (libvirt);
-  g_assert_cmpint (g_get_monotonic_time () - begin, >=, 2 * HELD_WATCHDOG_MS * G_TIME_SPAN_MILLISECOND);
+  g_assert_cmpint (g_get_monotonic_time () - begin, >=, 2 * BLOCKED_WATCHDOG_MS * G_TIME_SPAN_MILLISECOND);
   close (wanted);
   g_assert_cmpint (waitpid (daemon, &status, 0), ==, daemon);
   g_assert_cmpint (status, ==, 0);
@@ -1029,19 +1029,19 @@ main (int argc, char **argv)
       {"/gate/announcement/of-a-deleted-program", test_deleted_program},
       {"/gate/announcement/twice", test_announced_twice},
       {"/gate/announcement/and-died", test_announced_and_died},
-      {"/gate/blocked/others-pass-meanwhile", test_others_pass_while_it_is_read},
-      {"/gate/blocked/forgotten", test_forgotten},
-      {"/gate/blocked/nobody-is-interested", test_nobody_is_interested},
-      {"/gate/blocked/cannot-be-read", test_cannot_be_read},
-      {"/gate/blocked/and-died", test_dies_while_it_is_read},
-      {"/gate/blocked/marks-are-remade", test_marks_are_remade_while_it_is_read},
-      {"/gate/held/and-died", test_held_and_died},
-      {"/gate/held/until-let-go", test_held_until_let_go},
+      {"/gate/announced/others-pass-meanwhile", test_others_pass_while_it_is_read},
+      {"/gate/announced/forgotten", test_forgotten},
+      {"/gate/announced/nobody-is-interested", test_nobody_is_interested},
+      {"/gate/announced/cannot-be-read", test_cannot_be_read},
+      {"/gate/announced/and-died", test_dies_while_it_is_read},
+      {"/gate/announced/marks-are-remade", test_marks_are_remade_while_it_is_read},
+      {"/gate/held/and-died", test_blocked_and_died},
+      {"/gate/held/until-let-go", test_blocked_until_released},
       {"/gate/held/once-for-each-announcement", test_one_announcement_is_for_one_probe},
       {"/gate/held/others-pass-meanwhile", test_others_pass_meanwhile},
       {"/gate/held/two-at-once", test_two_at_once},
       {"/gate/held/deadline", test_deadline},
-      {"/gate/held/and-killed", test_killed_while_held},
+      {"/gate/held/and-killed", test_killed_while_blocked},
       {"/gate/answer/again", test_answered_again},
       {"/gate/answer/cannot", test_cannot_answer},
       {"/gate/opened-up", test_opened_up},
@@ -1052,7 +1052,7 @@ main (int argc, char **argv)
       {"/gate/flood/of-a-user", test_flood_of_a_user},
       {"/gate/flood/of-root", test_flood_of_root},
       {"/gate/watchdog/sees-what-was-read", test_watchdog_sees_what_was_read},
-      {"/gate/watchdog/waits-while-it-is-held", test_watchdog_waits_while_it_is_held},
+      {"/gate/watchdog/waits-while-it-is-blocked", test_watchdog_waits_while_it_is_blocked},
       {"/gate/without-proc", test_without_proc},
       {"/gate/without-drivers-probe", test_without_drivers_probe},
   };

@@ -100,7 +100,7 @@ test_detach (void)
     assert_host (entry, VV_STATE_DETACHED, before);
     g_assert_cmpstr (entry->vfio_driver, ==, detaches[i].gets);
     g_assert_null (entry->domain);
-    g_assert_false (entry->held);
+    g_assert_false (entry->pinned);
   }
 }
 
@@ -373,7 +373,7 @@ test_exactly_restored (void)
     const char *says;
     const VvDriverState *host;
     guint libvirt;
-    gboolean not_loaded, held;
+    gboolean not_loaded, blocked;
   } cases[] = {
       {"a driver", &host_driver, DEBIAN_12, FALSE, FALSE},
       {"by its name", &host_driver_by_name, DEBIAN_12, FALSE, FALSE},
@@ -391,7 +391,7 @@ test_exactly_restored (void)
     g_test_message ("%s", cases[i].says);
     g_autoptr (Fixture) f = fixture_being_reattached (cases[i].host);
     g_autoptr (VvEntry) entry = entry_of_nic (f);
-    entry->held = cases[i].held;
+    entry->pinned = cases[i].blocked;
     g_assert_true (vv_state_store_save (f->s->store, entry, NULL));
     if (cases[i].not_loaded)
       fake_unregister (f->k, "mlx5_core");
@@ -403,12 +403,12 @@ test_exactly_restored (void)
 }
 
 static void
-test_held_for_a_domain (void)
+test_pinned_for_a_domain (void)
 {
   g_autoptr (Fixture) f = fixture_being_reattached (&host_driver);
   g_autoptr (VvEntry) entry = entry_of_nic (f);
 
-  entry->held = TRUE;
+  entry->pinned = TRUE;
   vv_entry_set_domain (entry, "guest", "6695eb01");
   g_assert_true (vv_state_store_save (f->s->store, entry, NULL));
   g_autofree char *before = fake_snapshot (f->k);
@@ -639,7 +639,7 @@ test_told_of_the_reattach (void)
 /* --- after a process died --- */
 
 static void
-test_stand_back (void)
+test_reset_override (void)
 {
   static const struct {
     const char *says;
@@ -659,7 +659,7 @@ test_stand_back (void)
     fake_register (f->k, "special-vfio");
     put_on (f, cases[i].driver, cases[i].override ? cases[i].override : "(null)");
     write_entry (f, cases[i].state, &host_driver, NULL);
-    vv_binding_stand_back (f->s, NIC);
+    vv_binding_reset_override (f->s, NIC);
     fake_assert_device (f->k, NIC, cases[i].driver, cases[i].becomes);
     g_autoptr (VvEntry) entry = entry_of_nic (f);
     assert_host (entry, cases[i].state, &host_driver);
@@ -667,23 +667,23 @@ test_stand_back (void)
 }
 
 static void
-test_stand_back_from_what_went_away (void)
+test_reset_override_of_what_went_away (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
 
   fake_remove_device (f->k, NIC);
-  vv_binding_stand_back (f->s, NIC);
+  vv_binding_reset_override (f->s, NIC);
   g_assert_cmpuint (f->k->steps, ==, 0);
 }
 
 /* --- a libvirt that died --- */
 
 static void
-write_away_entry (const Fixture *f, const VvDriverState *host, gboolean held)
+write_away_entry (const Fixture *f, const VvDriverState *host, gboolean blocked)
 {
   write_entry (f, VV_STATE_DETACHED, host, NULL);
   g_autoptr (VvEntry) entry = entry_of_nic (f);
-  entry->held = held;
+  entry->pinned = blocked;
   g_assert_true (vv_state_store_save (f->s->store, entry, NULL));
 }
 
@@ -703,7 +703,7 @@ test_rescue (void)
     const char *says;
     const VvDriverState *before, *entry; /* @entry: the home in it, NULL: there is none */
     const char *override;                /* what libvirt has written, NULL: cleared */
-    gboolean unbound, held;
+    gboolean unbound, blocked;
     const VvDriverState *after;
     gboolean stays; /* the entry */
   } cases[] = {
@@ -727,7 +727,7 @@ test_rescue (void)
     fake_register (f->k, "special-vfio");
     is_on (f, cases[i].before);
     if (cases[i].entry)
-      write_away_entry (f, cases[i].entry, cases[i].held);
+      write_away_entry (f, cases[i].entry, cases[i].blocked);
     g_autofree char *entry = cases[i].entry ? fake_read (f->k, ENTRY) : NULL;
     libvirt_begins (f, cases[i].override, cases[i].unbound);
     g_autoptr (VvChange) change = rescue (f, cases[i].before, &error);
@@ -786,7 +786,7 @@ main (int argc, char **argv)
   g_test_add_func ("/hotplug/entry/of-another-device-is-dropped", test_foreign_entry_is_dropped);
   g_test_add_func ("/hotplug/entry/a-damaged-one", test_damaged_entry);
   g_test_add_func ("/hotplug/reattach/exactly-home", test_exactly_restored);
-  g_test_add_func ("/hotplug/reattach/held-for-a-domain", test_held_for_a_domain);
+  g_test_add_func ("/hotplug/reattach/held-for-a-domain", test_pinned_for_a_domain);
   g_test_add_func ("/hotplug/reattach/no-entry", test_no_entry);
   g_test_add_func ("/hotplug/reattach/host-not-known", test_host_not_known);
   g_test_add_func ("/hotplug/reattach/host-not-known-of-a-domain", test_host_not_known_of_a_domain);
@@ -798,8 +798,8 @@ main (int argc, char **argv)
   g_test_add_func ("/hotplug/told/of-what-is-tried", test_told);
   g_test_add_func ("/hotplug/told/of-failures", test_told_of_failures);
   g_test_add_func ("/hotplug/told/of-the-reattach", test_told_of_the_reattach);
-  g_test_add_func ("/hotplug/stand-back", test_stand_back);
-  g_test_add_func ("/hotplug/stand-back/from-what-went-away", test_stand_back_from_what_went_away);
+  g_test_add_func ("/hotplug/stand-back", test_reset_override);
+  g_test_add_func ("/hotplug/stand-back/from-what-went-away", test_reset_override_of_what_went_away);
   g_test_add_func ("/hotplug/rescue/what-libvirt-had-begun", test_rescue);
   g_test_add_func ("/hotplug/rescue/nothing-to-do", test_nothing_to_rescue);
   return g_test_run ();

@@ -257,7 +257,7 @@ test_swap (void)
 }
 
 static void
-test_held (void)
+test_blocked (void)
 {
   static const struct {
     const char *holder, *uuid, *name, *reasons;
@@ -641,7 +641,7 @@ main (int argc, char **argv)
   g_test_add_func ("/in-use/disk/mounted", test_mounted);
   g_test_add_func ("/in-use/disk/swap", test_swap);
   g_test_add_func ("/in-use/disk/swap-file", test_swap_file);
-  g_test_add_func ("/in-use/disk/held", test_held);
+  g_test_add_func ("/in-use/disk/held", test_blocked);
   g_test_add_func ("/in-use/disk/nvme-multipath", test_nvme_multipath);
   g_test_add_func ("/in-use/disk/no-procfs", test_no_procfs);
   g_test_add_func ("/in-use/display/console", test_console);

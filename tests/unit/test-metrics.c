@@ -131,20 +131,20 @@ static void
 test_daemon (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
-  VvDaemonFigures figures = {.up = TRUE, .gate_on = TRUE, .passed = 4, .held_opens = 8};
+  VvDaemonFigures figures = {.up = TRUE, .gate_on = TRUE, .passed = 4, .blocked_opens = 8};
 
   figures.outcomes[1] = 5;
-  vv_histogram_add (&figures.held, 250);
+  vv_histogram_add (&figures.blocked, 250);
   g_autofree char *text = text_of (f, &figures, VV_METRICS_OPENMETRICS);
   assert_line (text, "vfio_variant_daemon_up 1");
   assert_line (text, "vfio_variant_gate_on 1");
   assert_line (text, "vfio_variant_gate_opens_total{result=\"passed\"} 4");
-  assert_line (text, "vfio_variant_gate_opens_total{result=\"held\"} 8");
+  assert_line (text, "vfio_variant_gate_opens_total{result=\"blocked\"} 8");
   assert_line (text, "vfio_variant_gate_outcomes_total{outcome=\"fell-back\"} 5");
   assert_line (text, "vfio_variant_gate_outcomes_total{outcome=\"crashed\"} 0");
-  assert_line (text, "vfio_variant_gate_held_seconds_bucket{le=\"0.0001\"} 0");
-  assert_line (text, "vfio_variant_gate_held_seconds_bucket{le=\"0.0003\"} 1");
-  assert_line (text, "vfio_variant_gate_held_seconds_sum 0.00025");
+  assert_line (text, "vfio_variant_gate_blocked_seconds_bucket{le=\"0.0001\"} 0");
+  assert_line (text, "vfio_variant_gate_blocked_seconds_bucket{le=\"0.0003\"} 1");
+  assert_line (text, "vfio_variant_gate_blocked_seconds_sum 0.00025");
   assert_line (text, "vfio_variant_gate_own_seconds_count 0");
 }
 

@@ -171,7 +171,7 @@ def ends_when_the_daemon_does():
         monitor.ends()
 
 
-def ends_while_held():
+def ends_while_blocked():
     with MonitoredHost() as host, Monitor(host, host.node(""), first="h") as monitor:
         monitor.sleeps()
         monitor.process.stdin.close()
@@ -238,7 +238,7 @@ def garbage_is_passed_over():
         monitor.ends()
 
 
-def nothing_is_asked_while_held():
+def nothing_is_asked_while_blocked():
     with MonitoredHost() as host, Monitor(host, host.node(HOSTDEV), first="hl") as monitor:
         time.sleep(1.5)
         equal(host.mark("domain"), None)
@@ -319,14 +319,14 @@ TESTS = [
     wrong_usage,
     no_sysfs,
     ends_when_the_daemon_does,
-    ends_while_held,
+    ends_while_blocked,
     dev_null_is_an_end,
     empty_journal_is_an_end,
     ends_when_the_journal_empties,
     sigterm_ends,
     dies_with_its_parent,
     garbage_is_passed_over,
-    nothing_is_asked_while_held,
+    nothing_is_asked_while_blocked,
     hot_plugged_device_is_given_to_its_domain,
     device_of_nobody_is_mended_and_then_it_ends,
     grace_is_kept,

@@ -87,7 +87,7 @@ test_host_driver_that_lets_go (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
 
-  fake_fault (f->k, FAKE_LET_GO_BEFORE, 4, 0); /* journal, load, override, unbind */
+  fake_fault (f->k, FAKE_RELEASE_BEFORE, 4, 0); /* journal, load, override, unbind */
   must_detach_nic (f);
   fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
 }

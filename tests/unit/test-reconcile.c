@@ -60,14 +60,14 @@ plugged (const Fixture *f)
 }
 
 static void
-change_entry (const Fixture *f, const char *uuid, gboolean in_use, gboolean held, gboolean host_known)
+change_entry (const Fixture *f, const char *uuid, gboolean in_use, gboolean pinned, gboolean host_known)
 {
   g_autoptr (VvBinding) b = open_nic (f);
   g_autoptr (GError) error = NULL;
 
   vv_entry_set_domain (b->entry, uuid ? "vm1" : NULL, uuid);
   b->entry->in_use = in_use;
-  b->entry->held = held;
+  b->entry->pinned = pinned;
   b->entry->host_known = host_known;
   vv_binding_save (b, &error);
   g_assert_no_error (error);
@@ -81,14 +81,14 @@ plugged_into_vm1 (const Fixture *f)
 }
 
 static void
-assert_of (const Fixture *f, const char *uuid, gboolean in_use, gboolean held)
+assert_of (const Fixture *f, const char *uuid, gboolean in_use, gboolean pinned)
 {
   g_autoptr (VvEntry) entry = entry_of_nic (f);
 
   g_assert_nonnull (entry);
   g_assert_cmpstr (entry->domain_uuid, ==, uuid);
   g_assert_cmpint (entry->in_use, ==, in_use);
-  g_assert_cmpint (entry->held, ==, held);
+  g_assert_cmpint (entry->pinned, ==, pinned);
 }
 
 /* --- one reconciler, its runs at given seconds --- */
@@ -329,7 +329,7 @@ test_no_grace (void)
 }
 
 static void
-test_held_goes_back_to_vfio (void)
+test_pinned_goes_back_to_vfio (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
   g_autoptr (VvReconciler) r = reconciler_of (f);
@@ -547,7 +547,7 @@ main (int argc, char **argv)
   g_test_add_func ("/reconcile/absent/back-within-the-grace", test_back_within_the_grace);
   g_test_add_func ("/reconcile/absent/another-domain-within-the-grace", test_another_domain_within_the_grace);
   g_test_add_func ("/reconcile/absent/no-grace", test_no_grace);
-  g_test_add_func ("/reconcile/absent/held", test_held_goes_back_to_vfio);
+  g_test_add_func ("/reconcile/absent/pinned", test_pinned_goes_back_to_vfio);
   g_test_add_func ("/reconcile/absent/host-unknown", test_host_unknown_is_forgotten);
   g_test_add_func ("/reconcile/absent/a-process-holds-it", test_a_process_holds_it);
   g_test_add_func ("/reconcile/absent/vanished", test_vanished_device);

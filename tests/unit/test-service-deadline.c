@@ -43,7 +43,7 @@ __wrap_vv_io_answer (int group, int fd, gboolean allow)
   return __real_vv_io_answer (group, fd, allow);
 }
 
-/* --- a device whose lock is held --- */
+/* --- a device whose lock is blocked --- */
 
 static char *busy_device; /* a fifo, at which who reads a driver_override waits; NULL: no device is */
 
@@ -93,7 +93,7 @@ run_until_touched (const Fixture *f)
 
 /* Returns: whether the deadline passed before the worker was there, on a machine that is too slow */
 static gboolean
-was_never_held (LibvirtActor *libvirt)
+was_never_blocked (LibvirtActor *libvirt)
 {
   if (!fake_was_logged (NIC ": the deadline has passed before its driver_override could be read: *"))
     return FALSE;
@@ -111,7 +111,7 @@ is_late_before_anything_is_done (guint deadline_ms)
   fake_driver (f->k, "special-vfio")->load_fifo = new_fifo (f);
   g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
   begin_to_move (f, libvirt, "vfio-pci");
-  if (was_never_held (libvirt))
+  if (was_never_blocked (libvirt))
     return FALSE;
   actor_finish (libvirt);
   fake_assert_logged (NIC ": the deadline has passed before anything was done: libvirt goes its own way");
@@ -153,7 +153,7 @@ is_late_in_the_kernel (guint deadline_ms)
   fake_driver (f->k, "special-vfio")->probe_fifo = new_fifo (f);
   g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
   begin_to_move (f, libvirt, "vfio-pci");
-  if (was_never_held (libvirt))
+  if (was_never_blocked (libvirt))
     return FALSE;
   run_until_logged ();
   if (fake_was_logged (NIC ": the deadline has passed before anything was done: *"))
@@ -173,7 +173,7 @@ test_deadline_in_the_kernel (void)
   assert_late (is_late_in_the_kernel);
 }
 
-/* Returns: the worker that stands still; 0: libvirt was let go before it came so far */
+/* Returns: the worker that stands still; 0: libvirt was released before it came so far */
 static pid_t
 run_until_stalled (LibvirtActor *libvirt)
 {
@@ -201,7 +201,7 @@ is_stalled (FakeFault side, guint step, guint deadline_ms)
   fake_fault (f->k, side, step, 0);
   g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
   begin_to_move (f, libvirt, "vfio-pci");
-  if (was_never_held (libvirt))
+  if (was_never_blocked (libvirt))
     return FALSE;
   pid_t pid = run_until_stalled (libvirt);
   must_be_dead = untouched ? pid : 0;
@@ -221,8 +221,8 @@ is_stalled (FakeFault side, guint step, guint deadline_ms)
   return TRUE;
 }
 
-/* It stands still as long as it likes: an untouched device is let go at the deadline, a touched one is waited
- * for. */
+/* It stands still as long as it likes: an untouched device is released at the deadline, a touched one is
+ * waited for. */
 static void
 test_worker_stalls_at_every_step (void)
 {
@@ -342,7 +342,7 @@ test_busy_device (void)
   actor_begins_to_probe (other, f->k);
   actor_finish (other);
   g_autoptr (JsonNode) status = status_of (f);
-  g_assert_cmpint (number (status, "opens", "held"), ==, 1);
+  g_assert_cmpint (number (status, "opens", "blocked"), ==, 1);
   g_assert_true (actor_is_waiting (libvirt));
   busy_device = NULL;
   release (f, fifo);

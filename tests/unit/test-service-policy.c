@@ -87,7 +87,7 @@ test_policy_turns_the_gate_off_and_on (void)
   g_assert_cmpstr (text (again, "gate"), ==, "off");
 }
 
-/* Who is held when the gate is turned off gets what it waits for. */
+/* Who is blocked when the gate is turned off gets what it waits for. */
 static void
 test_policy_turns_the_gate_off_while_holding (void)
 {

@@ -72,7 +72,7 @@ assert_phases_add_up (JsonNode *status)
   static const char *const kernel[] = {"module_us", "bind_us", "script_us", NULL}, *const none[] = {NULL};
   JsonObject *change = nth (status, "changes", 0);
 
-  g_assert_cmpint (phases_but (status, none), ==, json_object_get_int_member (change, "held_us"));
+  g_assert_cmpint (phases_but (status, none), ==, json_object_get_int_member (change, "blocked_us"));
   g_assert_cmpint (phases_but (status, kernel), ==, json_object_get_int_member (change, "own_us"));
 }
 
@@ -93,9 +93,9 @@ test_detach (void)
   g_assert_cmpstr (latest (status, "to"), ==, "special-vfio");
   fake_assert_matches (latest (status, "why"), "vfio_pci:*, 3 wildcards, modules.alias");
   g_assert_cmpstr (latest (status, "failed"), ==, NULL);
-  g_assert_cmpint (number (status, "opens", "held"), ==, 1);
-  g_assert_cmpint (number (status, "held", "count"), ==, 1);
-  g_assert_cmpint (number (status, "held", "max_us"), >=, number (status, "own", "max_us"));
+  g_assert_cmpint (number (status, "opens", "blocked"), ==, 1);
+  g_assert_cmpint (number (status, "blocked", "count"), ==, 1);
+  g_assert_cmpint (number (status, "blocked", "max_us"), >=, number (status, "own", "max_us"));
   assert_phases_add_up (status);
   stop_and_assert_device (f, "special-vfio", "special-vfio");
 }
@@ -164,7 +164,7 @@ test_left_alone (void)
   stop_and_assert_device (f, NULL, "pci-stub");
 }
 
-/* A program of another version is held as long, and gets no more than it asked for. */
+/* A program of another version is blocked as long, and gets no more than it asked for. */
 static void
 test_unknown_libvirt (void)
 {
@@ -326,10 +326,10 @@ test_status_while_holding (void)
   run_until_holding (f, TRUE);
   g_autoptr (JsonNode) status = status_of (f);
   assert_has_its_schema (status);
-  JsonObject *held = nth (status, "holding", 0);
-  g_assert_cmpstr (json_object_get_string_member (held, "device"), ==, NIC);
-  g_assert_cmpstr (json_object_get_string_member (held, "executable"), ==, "fake-libvirt");
-  g_assert_cmpint (json_object_get_int_member (held, "pid"), ==, actor_pid (libvirt));
+  JsonObject *blocked = nth (status, "holding", 0);
+  g_assert_cmpstr (json_object_get_string_member (blocked, "device"), ==, NIC);
+  g_assert_cmpstr (json_object_get_string_member (blocked, "executable"), ==, "fake-libvirt");
+  g_assert_cmpint (json_object_get_int_member (blocked, "pid"), ==, actor_pid (libvirt));
   release (f, fake_driver (f->k, "special-vfio")->load_fifo);
   actor_finish (libvirt);
   assert_outcome (f, "detached");
@@ -396,9 +396,9 @@ test_metrics (void)
   detach (f, libvirt);
   g_assert_true (metrics_say (f, "daemon_up 1"));
   g_assert_true (metrics_say (f, "gate_on 1"));
-  g_assert_true (metrics_say (f, "gate_opens_total{result=\"held\"} 1"));
+  g_assert_true (metrics_say (f, "gate_opens_total{result=\"blocked\"} 1"));
   g_assert_true (metrics_say (f, "gate_outcomes_total{outcome=\"detached\"} 1"));
-  g_assert_true (metrics_say (f, "gate_held_seconds_count 1"));
+  g_assert_true (metrics_say (f, "gate_blocked_seconds_count 1"));
   /* The worker counts after its report. */
   while (!metrics_say (f, "changes_total{operation=\"detach\",driver=\"special-vfio\",outcome=\"done\"} 1"))
     ;
@@ -499,7 +499,7 @@ test_socket_without_a_daemon (void)
 
 /* --- the monitor --- */
 
-/* It is started, and told to look, a little after libvirt was let go. */
+/* It is started, and told to look, a little after libvirt was released. */
 static void
 run_until_monitor_runs (const Fixture *f)
 {

@@ -58,7 +58,7 @@ whole_entry (void)
   entry->host.module = g_strdup ("mlx5_core");
   entry->host.override = g_strdup ("mlx5_core");
   entry->vfio_driver = g_strdup ("mlx5_vfio_pci");
-  entry->held = TRUE;
+  entry->pinned = TRUE;
   vv_entry_set_domain (entry, "vm1", "6695eb01-f6a4-8304-79aa-97f2502e193f");
   entry->in_use = TRUE;
   return entry;
@@ -75,7 +75,7 @@ assert_same_entry (const VvEntry *a, const VvEntry *b)
   g_assert_cmpstr (a->host.module, ==, b->host.module);
   g_assert_cmpstr (a->host.override, ==, b->host.override);
   g_assert_cmpstr (a->vfio_driver, ==, b->vfio_driver);
-  g_assert_cmpint (a->held, ==, b->held);
+  g_assert_cmpint (a->pinned, ==, b->pinned);
   g_assert_cmpstr (a->domain, ==, b->domain);
   g_assert_cmpstr (a->domain_uuid, ==, b->domain_uuid);
   g_assert_cmpint (a->in_use, ==, b->in_use);
@@ -234,7 +234,7 @@ test_damaged_values (void)
   static const char *const strings[] = {"host-driver", "host-module", "host-driver-override",
                                         "vfio-driver", "domain",      "domain-uuid",
                                         "modalias",    "address",     "state"};
-  static const char *const flags[] = {"host-known", "held", "at-boot", "in-use", "unmanaged"};
+  static const char *const flags[] = {"host-known", "pinned", "at-boot", "in-use", "unmanaged"};
   static const char *const no_flags[] = {"", "yes", "maybe", "2", "tru", "\xff"};
   g_autoptr (GPtrArray) lines = g_ptr_array_new_with_free_func (g_free);
 

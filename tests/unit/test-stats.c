@@ -56,13 +56,13 @@ bucket (JsonNode *status, const char *name, guint n)
 }
 
 static void
-add_change (VvStats *stats, const char *device, gint64 held, gint64 own)
+add_change (VvStats *stats, const char *device, gint64 blocked, gint64 own)
 {
   g_autoptr (GKeyFile) report = g_key_file_new ();
 
   g_key_file_set_string (report, "change", "device", device);
-  g_key_file_set_int64 (report, "change", "kernel-us", held - own);
-  vv_stats_change (stats, report, held);
+  g_key_file_set_int64 (report, "change", "kernel-us", blocked - own);
+  vv_stats_change (stats, report, blocked);
 }
 
 static void
@@ -84,10 +84,10 @@ test_nothing_yet (void)
 
   for (gsize i = 0; i < G_N_ELEMENTS (outcomes); i++)
     assert_number (object (status, "outcomes"), outcomes[i], 0);
-  assert_number (object (status, "held"), "count", 0);
+  assert_number (object (status, "blocked"), "count", 0);
   assert_number (object (status, "own"), "count", 0);
-  assert_number (object (status, "held"), "max_us", 0);
-  g_assert_cmpint (bucket (status, "held", 0), ==, 0);
+  assert_number (object (status, "blocked"), "max_us", 0);
+  g_assert_cmpint (bucket (status, "blocked", 0), ==, 0);
   g_assert_cmpuint (json_array_get_length (changes_of (status)), ==, 0);
 }
 
@@ -116,11 +116,11 @@ test_one_change (void)
   g_autoptr (JsonNode) status = written (stats);
   g_assert_cmpstr (json_object_get_string_member (change (status, 0), "device"), ==, "0000:3b:00.1");
   g_assert_true (json_object_get_null_member (change (status, 0), "why"));
-  assert_number (change (status, 0), "held_us", 700);
+  assert_number (change (status, 0), "blocked_us", 700);
   assert_number (change (status, 0), "own_us", 30);
   g_assert_cmpint (json_object_get_int_member (change (status, 0), "time"), >, 0);
-  assert_number (object (status, "held"), "count", 1);
-  assert_number (object (status, "held"), "max_us", 700);
+  assert_number (object (status, "blocked"), "count", 1);
+  assert_number (object (status, "blocked"), "max_us", 700);
   assert_number (object (status, "own"), "max_us", 30);
 }
 
@@ -186,8 +186,8 @@ test_newest_changes_come_first (void)
   for (guint i = 0; i < CHANGES + 5; i++)
     add_change (stats, "0000:3b:00.1", i, 0);
   g_autoptr (JsonNode) status = written (stats);
-  assert_number (change (status, 0), "held_us", CHANGES + 4);
-  assert_number (change (status, 15), "held_us", 5);
+  assert_number (change (status, 0), "blocked_us", CHANGES + 4);
+  assert_number (change (status, 15), "blocked_us", 5);
   g_assert_cmpuint (json_array_get_length (changes_of (status)), ==, CHANGES);
 }
 
@@ -201,13 +201,13 @@ test_buckets (void)
     add_change (stats, "0000:3b:00.1", 101, 99);
   add_change (stats, "0000:3b:00.1", 30000001, -5);
   g_autoptr (JsonNode) status = written (stats);
-  g_assert_cmpint (bucket (status, "held", 0), ==, 1);
-  g_assert_cmpint (bucket (status, "held", 1), ==, MANY);
-  g_assert_cmpint (bucket (status, "held", VV_BUCKETS), ==, 1);
+  g_assert_cmpint (bucket (status, "blocked", 0), ==, 1);
+  g_assert_cmpint (bucket (status, "blocked", 1), ==, MANY);
+  g_assert_cmpint (bucket (status, "blocked", VV_BUCKETS), ==, 1);
   g_assert_cmpint (bucket (status, "own", 0), ==, MANY + 2);
-  assert_number (object (status, "held"), "count", MANY + 2);
-  assert_number (object (status, "held"), "max_us", 30000001);
-  assert_number (object (status, "held"), "sum_us", 100 + MANY * 101 + 30000001);
+  assert_number (object (status, "blocked"), "count", MANY + 2);
+  assert_number (object (status, "blocked"), "max_us", 30000001);
+  assert_number (object (status, "blocked"), "sum_us", 100 + MANY * 101 + 30000001);
 }
 
 int

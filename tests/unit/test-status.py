@@ -67,7 +67,7 @@ def status_of_a_quiet_daemon_is_short():
     exits(result, 0, "opens     12 seen")
     equal([line.split()[0] for line in told_of_the_daemon(result)], ["gate", "daemon", "devices", "opens", "outcomes"])
     found = status_json_of(QUIET)
-    equal({name: number for name, number in found["held"].items() if name != "buckets"}, {"count": 0, "max_us": 0, "sum_us": 0})
+    equal({name: number for name, number in found["blocked"].items() if name != "buckets"}, {"count": 0, "max_us": 0, "sum_us": 0})
     equal((found["holding"], found["changes"]), ([], []))
 
 
@@ -343,14 +343,14 @@ def metrics_are_openmetrics():
     equal(families["vfio_variant_daemon_up"][2], {("vfio_variant_daemon_up",): 1})
     equal(families["vfio_variant_gate_on"][2], {("vfio_variant_gate_on",): 1})
     equal(families["vfio_variant_gate_opens"][2], {("vfio_variant_gate_opens_total", ("result", "passed")): 4,
-                                                   ("vfio_variant_gate_opens_total", ("result", "held")): 8})
+                                                   ("vfio_variant_gate_opens_total", ("result", "blocked")): 8})
     equal(families["vfio_variant_gate_outcomes"][2][
         ("vfio_variant_gate_outcomes_total", ("outcome", "left-alone"))], 1)
-    kind, unit, held = families["vfio_variant_gate_held_seconds"]
+    kind, unit, held = families["vfio_variant_gate_blocked_seconds"]
     equal((kind, unit), ("histogram", "seconds"))
-    equal(held[("vfio_variant_gate_held_seconds_bucket", ("le", "0.01"))], 5)
-    equal(held[("vfio_variant_gate_held_seconds_count",)], 8)
-    equal(held[("vfio_variant_gate_held_seconds_sum",)], 1.7)
+    equal(held[("vfio_variant_gate_blocked_seconds_bucket", ("le", "0.01"))], 5)
+    equal(held[("vfio_variant_gate_blocked_seconds_count",)], 8)
+    equal(held[("vfio_variant_gate_blocked_seconds_sum",)], 1.7)
     equal(families["vfio_variant_gate_own_seconds"][2][("vfio_variant_gate_own_seconds_count",)], 8)
 
 

@@ -54,8 +54,8 @@ plug() { # plug BLOCK with|without DRIVER
 
 # What the daemon says of the two moves of a round
 # shellcheck disable=SC2016 # the dollar is jq's
-held_times() { # held_times BLOCK
-  gate_status '.changes[] | "held.\(.operation) \(.held_us)", "own.\(.operation) \(.own_us)", (.operation as $operation |
+blocked_times() { # blocked_times BLOCK
+  gate_status '.changes[] | "held.\(.operation) \(.blocked_us)", "own.\(.operation) \(.own_us)", (.operation as $operation |
     .phases | to_entries[] | select(.value) | "phase.\(.key | rtrimstr("_us")).\($operation) \(.value)")' |
     while read -r name usec; do
       sample "$name" "$1" "$usec"
@@ -65,7 +65,7 @@ held_times() { # held_times BLOCK
 with_plugin() { # with_plugin BLOCK
   start_daemon on
   plug "$1" with "$variant"
-  held_times "$1"
+  blocked_times "$1"
   stop_gate
 }
 

@@ -45,7 +45,7 @@ appear() {
     # shellcheck disable=SC2086 # words
     expect_state 'test_vfio_pci test_vfio_pci' $vfs
     for vf in $vfs; do
-      expect "in the state store of $vf" "$(state_of "$vf" held) $(state_of "$vf" at-boot)" 'true true'
+      expect "in the state store of $vf" "$(state_of "$vf" pinned) $(state_of "$vf" at-boot)" 'true true'
     done
     [ "$((round % 2))" = 0 ] || unload_variants_after "$1"
   done
@@ -168,7 +168,7 @@ guest_without_managing() {
 comes_back_to_the_variant() {
   wait_for 20 has_driver "$1" test_vfio_pci
   wait_for 20 state_says "$1" domain ''
-  expect 'in the state store' "$(state_of "$1" held) $(state_of "$1" at-boot)" 'true true'
+  expect 'in the state store' "$(state_of "$1" pinned) $(state_of "$1" at-boot)" 'true true'
   vfio-variant restore --at-boot
   expect_state 'igbvf (null)' "$1"
 }

@@ -76,7 +76,7 @@ gate_does_not_see_another_network() {
   start_contained_libvirt --net
   has_finding libvirt-sysfs || fail 'status does not tell'
   start_gets "$plain_driver" "$virtio_nic" 'virtio-pci (null)'
-  expect 'opens that the gate saw' "$(gate_status '.opens.held')" 0
+  expect 'opens that the gate saw' "$(gate_status '.opens.blocked')" 0
 }
 
 gate_scenario 'container: start and hot plug by the gate alone' gate_serves_a_container

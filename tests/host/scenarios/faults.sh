@@ -170,7 +170,7 @@ running_guest_is_never_touched() {
   code=0
   vfio-variant bind "$nic" || code=$?
   expect 'exit code' "$code" 4
-  expect 'held in the state store' "$(state_of "$nic" held)" false
+  expect 'pinned in the state store' "$(state_of "$nic" pinned)" false
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
   virsh -q destroy guest
   expect 'state afterwards' "$(state_of "$nic")" 'e1000e (null)'
@@ -189,7 +189,7 @@ second_guest_cannot_take_it() {
 many_at_once() {
   vfio-variant bind --jobs 4 --json "$nic" "$special_nic" "$(bdf 1234:11e8 1)" "$(bdf 1234:11e8 2)" >results
   expect 'drivers' "$(jq -r '.[].to' results | tr '\n' ' ')" 'test_vfio_pci test_special_vfio_pci test-named-vfio test-named-vfio '
-  expect 'held' "$(vfio-variant list --json | jq '[.[] | select(.held)] | length')" 4
+  expect 'held' "$(vfio-variant list --json | jq '[.[] | select(.blocked)] | length')" 4
   vfio-variant restore --all --jobs 4
   expect 'states afterwards' "$(state_of "$nic");$(state_of "$special_nic");$(state_of "$(bdf 1234:11e8 1)")" \
     'e1000e (null);e1000e (null);none (null)'

@@ -309,7 +309,7 @@ second_daemon_is_refused() {
 
 # --- libvirt ---
 
-libvirtd_is_killed_while_held() {
+libvirtd_is_killed_while_blocked() {
   waiting_variant
   start_domain guest
   attaches_meanwhile "$virtio_nic"
@@ -451,7 +451,7 @@ gate_scenario 'gate: the daemon is stopped while it is idle' daemon_is_stopped_w
 unload_variants
 gate_scenario 'gate: the process that moves the device is killed' worker_is_killed
 gate_scenario 'gate: a second daemon is refused' second_daemon_is_refused
-gate_scenario 'gate: libvirtd is killed while it is held' libvirtd_is_killed_while_held
+gate_scenario 'gate: libvirtd is killed while it is held' libvirtd_is_killed_while_blocked
 unload_variants
 gate_scenario 'gate: libvirtd is killed between its unbind and drivers_probe' libvirtd_is_killed_between
 gate_scenario 'gate: libvirtd and the guest are killed' libvirtd_and_guest_are_killed

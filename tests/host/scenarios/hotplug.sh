@@ -192,7 +192,7 @@ others_are_undisturbed() {
   driverctl --nosave unset-override "$virtio_nic"
   expect 'driver after unset-override' "$(state_of "$virtio_nic")" 'virtio-pci (null)'
   [ "$(gate_status .opens.passed)" -gt "$passed" ] || fail 'the gate has not seen its opens'
-  expect 'held' "$(gate_status .opens.held)" 0
+  expect 'held' "$(gate_status .opens.blocked)" 0
   expect_no_state_file "$virtio_nic"
 }
 

@@ -86,8 +86,8 @@ gate_counts() {
   expect 'durations' "$(metric "$(duration_count reattach)")" $((durations + 1))
   file_says "$(duration_count reattach)" $((durations + 1))
   file_says 'gate_outcomes_total{outcome="reattached"}' 1
-  expect 'held' "$(metric gate_held_seconds_count)" "$(gate_status '.held.count')"
-  file_says gate_held_seconds_count "$(gate_status '.held.count')"
+  expect 'held' "$(metric gate_blocked_seconds_count)" "$(gate_status '.blocked.count')"
+  file_says gate_blocked_seconds_count "$(gate_status '.blocked.count')"
   expect 'gate' "$(metric gate_on)" 1
   stop_gate
   file_says daemon_up 0

@@ -258,13 +258,13 @@ guest_lives() {
   guest_runs || fail 'the guest does not run'
 }
 
-is_let_go() {
+is_released() {
   wait_for 20 gate_is '.holding | length == 0'
 }
 
 attach_mend() {
   revive_daemon
-  is_let_go
+  is_released
   guest_lives
   if [ -n "$(qemu_vfio_devices guest)" ]; then
     guest_has_device
@@ -299,7 +299,7 @@ detach_run() {
 
 detach_mend() {
   revive_daemon
-  is_let_go
+  is_released
   guest_lives
   expect 'what QEMU uses' "$(qemu_vfio_devices guest)" ''
   is_restored "$nic" "$home"

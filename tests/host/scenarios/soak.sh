@@ -153,12 +153,12 @@ soon() { # soon SECONDS COMMAND...: as wait_for, and nothing is started when it 
   "$@" || wait_for "$soon_seconds" "$@"
 }
 
-# held_by GUEST: in $held the VFIO files that QEMU really has open
-held_by() {
+# blocked_by GUEST: in $held the VFIO files that QEMU really has open
+blocked_by() {
   held=$(find "/proc/$(qemu_pid "$1")/fd" -lname '/dev/vfio/*' -printf '%l\n')
 }
 
-is_held() { # is_held BDF: in $held
+is_blocked() { # is_blocked BDF: in $held
   read -r group <"$plan/group-$1"
   case $held in
     */dev/vfio/"$group" | */dev/vfio/"$group"[!0-9]*) ;;
@@ -199,12 +199,12 @@ look_around() {
 }
 
 look_at_guest() { # look_at_guest NAME
-  held_by "$1"
+  blocked_by "$1"
   units_of "$1"
   [ -n "$had" ] || return 0
   # shellcheck disable=SC2086 # words
   for device in $(devices_of $had); do
-    is_held "$device" || fail "$1 has $device no more: $(state_of "$device"), it has $held"
+    is_blocked "$device" || fail "$1 has $device no more: $(state_of "$device"), it has $held"
     soon 20 is_recorded "$device" "$1" || fail "$device, of $1: $(entry_of "$device")"
   done
 }
