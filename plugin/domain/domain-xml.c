@@ -117,7 +117,7 @@ is_address (const char *value)
 static const VvXmlAttribute request_attributes[] = {
     {"alias", N_ ("the name of a device's <alias>"), is_alias},
     {"address", N_ ("a PCI address of the host, like 0000:3b:00.1"), is_address},
-    VV_TERMS_OF_DOMAIN,
+    VV_DOMAIN_OPTIONS,
     {NULL},
 };
 static const VvXmlElement request_element = {"hostdev", request_attributes, NULL, FALSE, NULL};

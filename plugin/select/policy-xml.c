@@ -209,7 +209,7 @@ is_yes_or_no (const char *value)
 #define SECONDS N_ ("a number of seconds from 1 to 3600")
 
 /* What only the administrator can say */
-#define TERMS_OF_HOST                                                                                        \
+#define HOST_OPTIONS                                                                                         \
   {"unmanaged", N_ ("ignore or manage"), is_unmanaged},                                                      \
   {                                                                                                          \
     "host-use", N_ ("refuse or warn"), is_host_use                                                           \
@@ -226,12 +226,12 @@ static const VvXmlAttribute device_attributes[] = {
     {"host-driver", N_ ("a driver's name or a glob of names"), is_driver_glob},
     {"modalias", N_ ("a glob like pci:v000015B3d*"), is_modalias_glob},
     {"iommu-group", N_ ("a number, without leading zeros"), is_group},
-    VV_TERMS_OF_DOMAIN,
-    TERMS_OF_HOST,
+    VV_DOMAIN_OPTIONS,
+    HOST_OPTIONS,
     {"at-boot", N_ ("yes or no"), is_yes_or_no},
     {NULL},
 };
-static const VvXmlAttribute default_attributes[] = {VV_TERMS_OF_DOMAIN, TERMS_OF_HOST, {NULL}};
+static const VvXmlAttribute default_attributes[] = {VV_DOMAIN_OPTIONS, HOST_OPTIONS, {NULL}};
 static const VvXmlAttribute gate_attributes[] = {
     {"enabled", N_ ("yes or no"), is_yes_or_no},
     {"deadline", SECONDS, is_seconds},

@@ -61,13 +61,13 @@ gboolean vv_policy_add_text (VvPolicy *policy, const char *path, const char *tex
  */
 char *vv_policy_address_glob (const char *text);
 
-/** Whether @value is what the attribute of that name can be: of VV_TERMS_OF_DOMAIN */
+/** Whether @value is what the attribute of that name can be: of VV_DOMAIN_OPTIONS */
 gboolean vv_is_driver_list (const char *value);
 gboolean vv_is_fallback (const char *value);
 gboolean vv_is_migratable (const char *value);
 
-/** VV_TERMS_OF_DOMAIN: rows of a table of VvXmlAttribute: what the owner of a domain can say, too */
-#define VV_TERMS_OF_DOMAIN                                                                                   \
+/** VV_DOMAIN_OPTIONS: rows of a table of VvXmlAttribute: what the owner of a domain can say, too */
+#define VV_DOMAIN_OPTIONS                                                                                    \
   {"driver", N_ ("'auto', or up to 32 names of drivers or modules, 'generic' among them"),                   \
    vv_is_driver_list},                                                                                       \
       {"fallback", N_ ("next, generic or none"), vv_is_fallback},                                            \
