@@ -68,6 +68,6 @@ gboolean vv_nodedev_hooks_run (const VvNodedevHooks *hooks, const VvPciDevice *d
                                GError **error);
 
 /** vv_nodedev_hooks_faults: Returns: (transfer full) (element-type utf8): the scripts that
- * vv_nodedev_hooks_run() does not run because of who could have written them: "SCRIPT: WHY", with the cure;
+ * vv_nodedev_hooks_run() does not run because of who could have written them: "SCRIPT: WHY", with the fix;
  * empty when there are none */
 GPtrArray *vv_nodedev_hooks_faults (const VvNodedevHooks *hooks);

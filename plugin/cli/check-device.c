@@ -24,11 +24,11 @@ vv_check_free (VvCheck *check)
   g_free (check);
 }
 
-/* @what, @cure: (transfer full) */
+/* @what, @fix: (transfer full) */
 static void
-find (const VvCheck *check, const char *id, VvSeverity severity, char *what, const char *why, char *cure)
+find (const VvCheck *check, const char *id, VvSeverity severity, char *what, const char *why, char *fix)
 {
-  vv_find (&check->about, id, severity, what, why, cure);
+  vv_find (&check->about, id, severity, what, why, fix);
 }
 
 static int

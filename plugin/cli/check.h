@@ -41,7 +41,7 @@ typedef enum {
  * @subject: a device's address, VV_SUBJECT_HOST or VV_SUBJECT_DOMAIN
  * @what: what was found
  * @why: why it matters
- * @cure: (nullable): a command or a setting
+ * @fix: (nullable): a command or a setting
  */
 typedef struct {
   const char *id;
@@ -49,7 +49,7 @@ typedef struct {
   char *subject;
   char *what;
   char *why;
-  char *cure;
+  char *fix;
 } VvFinding;
 
 /** vv_findings_new: Returns: (transfer full) (element-type VvFinding): none */
@@ -116,12 +116,12 @@ typedef struct {
  * @id: a literal
  * @what: (transfer full): what was found
  * @why: why it matters
- * @cure: (transfer full) (nullable): a command or a setting
+ * @fix: (transfer full) (nullable): a command or a setting
  *
  * Adds a finding about @about.
  */
 void vv_find (const VvSubject *about, const char *id, VvSeverity severity, char *what, const char *why,
-              char *cure);
+              char *fix);
 
 /** vv_kernel_is_before: Returns: whether the kernel is older than @major.@minor; FALSE when its release does
  * not say */

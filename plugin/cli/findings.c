@@ -20,7 +20,7 @@ finding_free (VvFinding *f)
   g_free (f->subject);
   g_free (f->what);
   g_free (f->why);
-  g_free (f->cure);
+  g_free (f->fix);
   g_free (f);
 }
 
@@ -31,7 +31,7 @@ vv_findings_new (void)
 }
 
 void
-vv_find (const VvSubject *about, const char *id, VvSeverity severity, char *what, const char *why, char *cure)
+vv_find (const VvSubject *about, const char *id, VvSeverity severity, char *what, const char *why, char *fix)
 {
   VvFinding *f = g_new0 (VvFinding, 1);
 
@@ -40,9 +40,9 @@ vv_find (const VvSubject *about, const char *id, VvSeverity severity, char *what
                    g_strdup (about->name),
                    vv_printable (what, TEXT_CHARACTERS),
                    vv_printable (why, TEXT_CHARACTERS),
-                   vv_printable (cure, TEXT_CHARACTERS)};
+                   vv_printable (fix, TEXT_CHARACTERS)};
   g_free (what);
-  g_free (cure);
+  g_free (fix);
   g_ptr_array_add (about->findings, f);
 }
 
@@ -108,8 +108,8 @@ print_one (const VvFinding *f, gboolean colour)
     putchar (' ');
   printf (" %s [%s]\n", f->what, f->id);
   printf ("  %-*s %s\n", SEVERITY_WIDTH, "", f->why);
-  if (f->cure)
-    printf ("  %-*s -> %s\n", SEVERITY_WIDTH, "", f->cure);
+  if (f->fix)
+    printf ("  %-*s -> %s\n", SEVERITY_WIDTH, "", f->fix);
 }
 
 void
@@ -141,7 +141,7 @@ vv_findings_json (const GPtrArray *findings, JsonBuilder *b)
     vv_json_string (b, "subject", f->subject);
     vv_json_string (b, "what", f->what);
     vv_json_string (b, "why", f->why);
-    vv_json_string (b, "cure", f->cure);
+    vv_json_string (b, "fix", f->fix);
     json_builder_end_object (b);
   }
   json_builder_end_array (b);
@@ -216,7 +216,7 @@ vv_find_module (const VvSubject *about, const char *module, gboolean built_in, V
   const VvContext *context = about->s->context;
   g_auto (VvModuleLook) look = {0};
   const char *id;
-  char *what, *cure;
+  char *what, *fix;
 
   vv_modules_look (context->modules, module, &look);
   const char *missing = !look.path && !look.install ? module : look.lacks;
@@ -228,23 +228,23 @@ vv_find_module (const VvSubject *about, const char *module, gboolean built_in, V
     g_autofree char *grep = vv_settings_grep ("install[[:space:]]+", module);
     id = "module-forbidden";
     what = g_strdup_printf (_ ("module %s: modprobe.d has '%s' run in its place"), module, look.install);
-    cure = g_strdup_printf (_ ("remove that line: %s"), grep);
+    fix = g_strdup_printf (_ ("remove that line: %s"), grep);
   } else if (missing) {
     id = "module-missing";
     what = missing == module
                ? g_strdup_printf (_ ("module %s is not below %s"), module, context->host->modules_path)
                : g_strdup_printf (_ ("module %s, which %s needs, is not below %s"), missing, module,
                                   context->host->modules_path);
-    cure = g_strdup_printf (_ ("install it for that kernel, then: depmod %s"), context->host->release);
+    fix = g_strdup_printf (_ ("install it for that kernel, then: depmod %s"), context->host->release);
   } else if (look.path && about->s->signatures_enforced && look.signature == VV_SIGNED_NO) {
     id = "module-unsigned";
     what = g_strdup_printf (_ ("module %s is not signed, and the kernel takes signed ones only: %s"), module,
                             about->s->signatures_enforced);
-    cure = g_strdup_printf (_ ("sign %s with a key that the kernel knows"), look.path);
+    fix = g_strdup_printf (_ ("sign %s with a key that the kernel knows"), look.path);
   } else {
     return TRUE;
   }
-  vv_find (about, id, severity, what, _ ("a driver whose module cannot be loaded is passed over"), cure);
+  vv_find (about, id, severity, what, _ ("a driver whose module cannot be loaded is passed over"), fix);
   return FALSE;
 }
 
@@ -279,21 +279,21 @@ vv_find_iommu_off (const VvSubject *about)
   const VvHost *host = about->s->context->host;
   g_autoptr (GPtrArray) iommus = vv_io_list (host->sys, "class/iommu");
   const char *what = _ ("no IOMMU group: the firmware tells of no IOMMU");
-  const char *cure = _ ("firmware setup: turn on VT-d, AMD-Vi or IOMMU; then reboot");
+  const char *fix = _ ("firmware setup: turn on VT-d, AMD-Vi or IOMMU; then reboot");
 
   /* The firmware says by a table that there is an IOMMU: Intel's and AMD's. */
   if (iommus->len) {
     what = _ ("it has no IOMMU group, though an IOMMU is on: it is not behind one");
-    cure = NULL;
+    fix = NULL;
   } else if (vv_io_exists (host->sys, "firmware/acpi/tables/DMAR")) {
     what = _ ("no IOMMU group: the firmware has an IOMMU (DMAR), the kernel does not use it");
-    cure = _ ("kernel command line: intel_iommu=on, without iommu=off; then reboot");
+    fix = _ ("kernel command line: intel_iommu=on, without iommu=off; then reboot");
   } else if (vv_io_exists (host->sys, "firmware/acpi/tables/IVRS")) {
     what = _ ("no IOMMU group: the firmware has an IOMMU (IVRS), the kernel does not use it");
-    cure = _ ("kernel command line: without amd_iommu=off and iommu=off; then reboot");
+    fix = _ ("kernel command line: without amd_iommu=off and iommu=off; then reboot");
   }
   vv_find (about, "iommu-off", VV_PROBLEM, g_strdup (what),
-           _ ("VFIO gives out only what is in an IOMMU group: no guest could have it"), g_strdup (cure));
+           _ ("VFIO gives out only what is in an IOMMU group: no guest could have it"), g_strdup (fix));
 }
 
 /* --- the state store --- */

@@ -22,6 +22,6 @@
  * that is the last name of a path, is in it: nobody can replace what another owns there, but put something
  * new beside it.
  *
- * Returns: (transfer full) (nullable): what is wrong, and the cure; NULL: nothing
+ * Returns: (transfer full) (nullable): what is wrong, and the fix; NULL: nothing
  */
 char *vv_trusted_path_fault (const VvHost *host, const char *path);

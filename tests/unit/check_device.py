@@ -16,18 +16,18 @@ from well import (MODULES, RELEASE, UUID, Well, add_module, check, check_domain,
 
 
 def iommu_that_is_off():
-    def cure(host):
-        return expect(check(host, NIC), "iommu-off", "problem", subject=NIC)["cure"]
+    def fix(host):
+        return expect(check(host, NIC), "iommu-off", "problem", subject=NIC)["fix"]
 
     with Well() as host:
         os.unlink(host.path(host.device("iommu_group")))
-        assert "firmware setup" in cure(host)
+        assert "firmware setup" in fix(host)
         host.write("sys/firmware/acpi/tables/IVRS", "")
-        assert "amd_iommu" in cure(host)
+        assert "amd_iommu" in fix(host)
         host.write("sys/firmware/acpi/tables/DMAR", "")
-        assert "intel_iommu=on" in cure(host)
+        assert "intel_iommu=on" in fix(host)
         os.makedirs(host.path("sys/class/iommu/dmar0"))
-        equal(cure(host), None)
+        equal(fix(host), None)
         lacks(check(host, DISK), "iommu-off")
         lacks(status(host), "iommu-off")
         shutil.rmtree(host.path("sys/kernel/iommu_groups"))
@@ -77,9 +77,9 @@ def a_neighbour_that_the_host_uses():
         found = check(host, NIC)
         one = expect(found, "group", "problem", f"{other}, in the same IOMMU group 41, is on e1000e",
                      "network interface eno1 is part of br0", "another slot", subject=NIC)
-        assert "bind" not in one["cure"], one
+        assert "bind" not in one["fix"], one
         expect(found, "group", "problem", f"{smbus}, in the same IOMMU group 41, is on i801_smbus", subject=NIC)
-        equal([one["cure"] for one in findings_of(found) if smbus in one["what"]], [f"vfio-variant bind {smbus}"])
+        equal([one["fix"] for one in findings_of(found) if smbus in one["what"]], [f"vfio-variant bind {smbus}"])
         equal(host.look("list", "-n", "-o", "VIABLE", NIC).stdout.split(), ["no"])
 
 
@@ -110,7 +110,7 @@ def companions_of_a_gpu():
         host.link(host.device(f"consumer:pci:{AUDIO}", GPU), f"../../../virtual/devlink/pci:{GPU}--pci:{AUDIO}")
         one = expect(check(host, GPU), "companion", "warning", f"{AUDIO}, its audio function", "on snd_hda_intel",
                      subject=GPU)
-        equal(one["cure"], f"vfio-variant bind {AUDIO}")
+        equal(one["fix"], f"vfio-variant bind {AUDIO}")
         lacks(check(host, AUDIO), "companion")
         lacks(check(host, GPU, AUDIO), "companion")  # it goes along
         equal([one["id"] for one in findings_of(check(host, GPU))].count("companion"), 1)
@@ -143,7 +143,7 @@ def companion_that_is_no_gpus():
         host.link("sys/class/net/ens2/master", "../br0")
         one = expect(check(host, NIC), "companion", "warning", "0000:3b:00.2, which depends on it", "ens2 is part of br0",
                      subject=NIC)
-        assert "bind" not in one["cure"], one
+        assert "bind" not in one["fix"], one
 
 
 def boot_console_in_a_gpu():
@@ -153,12 +153,12 @@ def boot_console_in_a_gpu():
                    "0x00000000e0000000 0x00000000efffffff 0x000000000014220c\n" + "0x0 0x0 0x0\n" * 11)
         host.write("proc/iomem", f"e0000000-efffffff : {GPU}\n  e0000000-e02fffff : efifb\n")
         one = expect(check(host, GPU), "boot-framebuffer", "warning", "BAR 1 (efifb)", "until it boots again", subject=GPU)
-        equal(one["cure"], None)
+        equal(one["fix"], None)
         os.rename(host.path(MODULES), host.path("lib/modules/5.14.21"))
         one = expect(check(host, GPU), "boot-framebuffer", "warning", "cannot reserve that BAR", "sysfb_init", subject=GPU)
         host.link("sys/bus/platform/drivers/efi-framebuffer/efi-framebuffer.0", "../../../../devices/platform/x")
         one = expect(check(host, GPU), "boot-framebuffer", "warning", subject=GPU)
-        equal(one["cure"], "echo efi-framebuffer.0 >/sys/bus/platform/drivers/efi-framebuffer/unbind")
+        equal(one["fix"], "echo efi-framebuffer.0 >/sys/bus/platform/drivers/efi-framebuffer/unbind")
         for text in ("00000000-00000000 : efifb\n", "f0000000-f02fffff : efifb\n", "e0000000-e02fffff : nvidia\n", "efifb"):
             host.write("proc/iomem", text)
             lacks(check(host, GPU), "boot-framebuffer")
@@ -334,8 +334,8 @@ def variants_without_aliases():
 # --- what the administrator has set ---
 
 def shown_by(host, found):
-    """What the cure's grep would show on that host: files and lines"""
-    command = found["cure"][found["cure"].index("grep "):].split("  #")[0]
+    """What the fix's grep would show on that host: files and lines"""
+    command = found["fix"][found["fix"].index("grep "):].split("  #")[0]
     folders = [word for word in command.split() if word.startswith("/")]
     for folder in folders:
         command = command.replace(f" {folder}", f" {host.path(folder.lstrip('/'))}")
@@ -379,7 +379,7 @@ def device_on_vfio_pci_already():
         host.set_driver(NIC, "vfio-pci")
         host.write(host.device("vfio-dev/vfio7/dev"), "240:7\n")
         one = expect(check(host, NIC), "on-generic", "note", "special_vfio_pci", "hot plug", subject=NIC)
-        equal(one["cure"], f"vfio-variant bind {NIC}")
+        equal(one["fix"], f"vfio-variant bind {NIC}")
         host.state_file(pinned="true", vfio_driver="vfio-pci")
         lacks(check(host, NIC), "on-generic")  # the administrator wanted it so
         os.unlink(host.path(f"run/vfio-variant/{NIC}"))
@@ -399,13 +399,13 @@ def options_that_do_not_act():
         host.add_libvirt(10000, time.time() + 3600)
         one = expect(check(host, NIC), "options-lost", "note", "special_vfio_pci: disable_idle_d3=1 nointxmask=1",
                      subject=NIC)
-        equal(one["cure"], "modprobe vfio-pci")
+        equal(one["fix"], "modprobe vfio-pci")
         lacks(check(host, DISK), "options-lost")  # it gets vfio-pci
         os.makedirs(host.path("sys/module/vfio_pci"))
         lacks(check(host, NIC), "options-lost")
         os.rename(host.path(MODULES), host.path("lib/modules/7.2.1-test"))
         one = expect(check(host, NIC), "options-lost", "note", "from Linux 7.2 on", subject=NIC)
-        equal(one["cure"], f"vfio-variant bind --driver vfio-pci {NIC}  # only if it needs them")
+        equal(one["fix"], f"vfio-variant bind --driver vfio-pci {NIC}  # only if it needs them")
         host.write("etc/modprobe.d/vfio.conf", "options vfio-pci ids=10de:27bb disable_denylist=1\n")
         lacks(check(host, NIC), "options-lost")
 
@@ -416,7 +416,7 @@ def override_that_no_driver_has():
         lacks(check(host, NIC), "override-unknown")  # it has a driver
         os.unlink(host.path(host.device("driver")))
         one = expect(check(host, NIC), "override-unknown", "warning", "driver_override is 'none'", subject=NIC)
-        equal(one["cure"], f"echo >/sys/bus/pci/devices/{NIC}/driver_override && echo {NIC} >/sys/bus/pci/drivers_probe")
+        equal(one["fix"], f"echo >/sys/bus/pci/devices/{NIC}/driver_override && echo {NIC} >/sys/bus/pci/drivers_probe")
         host.state_file(state="recorded", host_driver="", host_driver_override="none", domain="guest", domain_uuid=UUID)
         expect(check_domain(host, domain(hostdev())), "override-unknown", "warning", subject=NIC)
         for override in ("mlx5_core", "special_vfio_pci", "(null)"):  # registered, could be loaded, not set

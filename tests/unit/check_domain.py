@@ -29,7 +29,7 @@ def the_policy_decides():
         expect(check(host, NIC), "strict", "note", "fallback='none'", "is to be expected", subject=NIC)
         found = check_domain(host, domain(hostdev(more=IOMMUFD)))
         one = expect(found, "strict", "note", "without vfio-variantd the domain starts only if", subject=NIC)
-        equal(one["cure"], "systemctl enable --now vfio-variantd")
+        equal(one["fix"], "systemctl enable --now vfio-variantd")
 
 
 def devices_that_vfio_pci_refuses():
@@ -37,10 +37,10 @@ def devices_that_vfio_pci_refuses():
     cases = {"bc06sc04": ("pci:v0000111Dd00008018sv00000000sd00000000bc06sc04i00", "takes no bridges", ""),
              "QAT": ("pci:v00008086d000037C9sv00008086sd00000000bc0Bsc40i00", "denylist", "disable_denylist=1 >")}
     with Well() as host:
-        for modalias, text, cure in cases.values():
+        for modalias, text, fix in cases.values():
             host.write(host.device("modalias", DISK), f"{modalias}\n")
             found = check(host, DISK)
-            expect(found, "no-driver", "problem", text, "EINVAL", "would not start", cure, subject=DISK)
+            expect(found, "no-driver", "problem", text, "EINVAL", "would not start", fix, subject=DISK)
             lacks(found, "passed-over")
             equal((found["devices"][0]["driver"], found["devices"][0]["module"]), (None, None))
             exits(host.look("check", DISK), 1, "would get no VFIO driver")
@@ -341,13 +341,13 @@ def what_is_known_of_migration():
         equal(found["devices"][0]["migratable"], False)
     with Well() as host:  # "restore" would take it from whoever put it on VFIO, or from its vendor's driver
         one = expect(check(host, NIC), "migration-unknown", "note", subject=NIC)
-        equal(one["cure"], f"vfio-variant bind {NIC} && vfio-variant probe {NIC}; vfio-variant restore {NIC}")
+        equal(one["fix"], f"vfio-variant bind {NIC} && vfio-variant probe {NIC}; vfio-variant restore {NIC}")
         lacks(check_domain(host, domain(hostdev("no"))), "migration-unknown")  # mlx5_core is no VFIO driver
         host.set_driver(NIC, "mlx5-vfio-pci", "mlx5_vfio_pci")
         one = expect(check(host, NIC), "migration-unknown", "note", "special_vfio_pci", subject=NIC)
-        equal(one["cure"], f"vfio-variant bind {NIC} && vfio-variant probe {NIC}")
+        equal(one["fix"], f"vfio-variant bind {NIC} && vfio-variant probe {NIC}")
         one = expect(check_domain(host, domain(hostdev("no"))), "migration-unknown", "note", "mlx5-vfio-pci", subject=NIC)
-        equal(one["cure"], f"vfio-variant probe {NIC}")
+        equal(one["fix"], f"vfio-variant probe {NIC}")
 
 
 def migration_without_dma_logging():
@@ -365,8 +365,8 @@ def migration_without_dma_logging():
             found = check_domain(host, xml)
             one = expect(found, told, "ok" if told == "migratable" else "note", subject=NIC)
             equal(found["devices"][0]["migratable"], {"migratable": True, "not-migratable": False}.get(told))
-            cure = told == "not-migratable" and logs != "false"
-            equal("<driver iommufd='yes'/> (libvirt 12.1, QEMU 9.1)" in (one["cure"] or ""), cure)
+            fix = told == "not-migratable" and logs != "false"
+            equal("<driver iommufd='yes'/> (libvirt 12.1, QEMU 9.1)" in (one["fix"] or ""), fix)
             lacks(found, *{"migratable", "not-migratable", "migration-unknown"} - {told})
         expect(check(host, NIC), "migration-unknown", "note", "only a domain that has the device by", subject=NIC)
         host.policy("<default migratable='require'/>")

@@ -261,7 +261,7 @@ def hook_scripts_of_others():
         for found in (check(host, NIC), status(host)):
             for path in paths[:len(calls)]:
                 one = expect(found, "hook-virsh", "warning", f"{path}:", ": this hook script calls virsh", "both can hang")
-            equal(one["cure"], f"${{EDITOR:-vi}} +4 '{path}'")
+            equal(one["fix"], f"${{EDITOR:-vi}} +4 '{path}'")
             for path in paths[len(calls):]:
                 expect(found, "hook-moves", "warning", f"{path}:3: this hook script moves devices: ", f"+3 '{path}'")
         for path in paths:

@@ -193,7 +193,7 @@ def expect(found, name, severity, *texts, subject="host"):
     ones = [one for one in findings_of(found) if one["id"] == name]
     assert ones, f"no {name}: {[one['id'] for one in findings_of(found)]}"
     matching = [one for one in ones if one["severity"] == severity and one["subject"] == subject and
-                all(text in " ".join(filter(None, (one["what"], one["why"], one["cure"]))) for text in texts)]
+                all(text in " ".join(filter(None, (one["what"], one["why"], one["fix"]))) for text in texts)]
     assert matching, f"not as expected: {ones}"
     TRIGGERED.setdefault(name, set()).add(severity)
     return matching[0]
