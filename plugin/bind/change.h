@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * change: what is told of one change of hands (rule R9).
+ * change: what is told of one rebind (rule R9).
  *
  * Owns: the record that binding fills in, and its one structured line in the log. Knows nothing of how
  * devices move.

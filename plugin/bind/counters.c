@@ -247,7 +247,7 @@ count_it (const VvStateStore *store, const Count *what)
   g_autoptr (VvLock) lock = vv_state_store_lock_note (store, NAME, LOCK_TIMEOUT_MS, &problem);
   if ((lock && add_under_lock (store, what, &problem)) || !g_once_init_enter (&said))
     return;
-  g_debug ("changes of hands are not counted: %s", problem->message);
+  g_debug ("rebinds are not counted: %s", problem->message);
   g_once_init_leave (&said, 1);
 }
 

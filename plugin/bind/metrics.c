@@ -148,7 +148,7 @@ write_counters (Writer *w, const VvCounters *counters)
 {
   static const VvOperation operations[] = {VV_DETACH, VV_REATTACH};
 
-  family (w, "changes", COUNTER, NULL, "Changes of hands since boot, by the driver arrived at or wanted.");
+  family (w, "changes", COUNTER, NULL, "Rebinds since boot, by the driver arrived at or wanted.");
   for (guint i = 0; i < counters->rows->len; i++)
     write_row (w, counters->rows->pdata[i]);
   family (w, "attempt_failures", COUNTER, NULL,
@@ -156,7 +156,7 @@ write_counters (Writer *w, const VvCounters *counters)
   for (guint i = 0; i < VV_COUNTERS_STEPS; i++)
     plain_sample (w, counters->steps[i], "step", vv_counter_step_name (i));
   family (w, "change_duration_seconds", HISTOGRAM, SECONDS,
-          "Time that changes of hands took, those that failed left out.");
+          "Time that rebinds took, those that failed left out.");
   for (gsize i = 0; i < G_N_ELEMENTS (operations); i++)
     histogram (w, &counters->durations[operations[i]], "operation", vv_operation_name (operations[i]));
 }

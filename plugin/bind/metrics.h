@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * metrics: what is known of the devices and their changes of hands, as text for a monitoring system.
+ * metrics: what is known of the devices and their rebinds, as text for a monitoring system.
  *
  * Owns: the names of the metric families and the two formats: OpenMetrics 1.0
  * (https://github.com/prometheus/OpenMetrics, specification/OpenMetrics.md), and the text format 0.0.4 of

@@ -292,7 +292,7 @@ print_text (JsonObject *status)
   print_latency (status, "blocked", "");
   print_latency (status, "own", _ (" (without binds, module loads and hook scripts)"));
   print_array (status, "holding", _ ("Held now:"), vv_table_new (holding, TRUE), add_holding);
-  print_array (status, "changes", _ ("Last changes of hands:"), vv_table_new (changes, TRUE), add_change);
+  print_array (status, "changes", _ ("Last rebinds:"), vv_table_new (changes, TRUE), add_change);
 }
 
 /* --- status --- */
@@ -464,7 +464,7 @@ vv_cmd_metrics (int argc, char **argv)
       {NULL},
   };
   int code = vv_parse_options (&argc, &argv, "",
-                               N_ ("Prints counters of the changes of hands and the state of the devices as "
+                               N_ ("Prints counters of the rebinds and the state of the devices as "
                                    "OpenMetrics. What the daemon counts is there for root only."),
                                entries, VV_TAKES_TEXT_ONLY | VV_TAKES_TIMEOUT, &common);
 

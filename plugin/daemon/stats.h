@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * stats: what the daemon tells of itself: counters, latencies, the last changes of hands.
+ * stats: what the daemon tells of itself: counters, latencies, the last rebinds.
  *
  * Owns: the numbers, in memory, and how they are written in the status (status.schema.json). Knows nothing of
  * where they come from.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * bare-moves [--jobs N] detach|reattach DRIVER DEVICE...: what the kernel alone takes for a change of hands:
+ * bare-moves [--jobs N] detach|reattach DRIVER DEVICE...: what the kernel alone takes for a rebind:
  * the writes to sysfs of plugin/bind/binding-steps.c, the same ones in the same order, with nothing around
  * them. Prints the microseconds from the first write to the end of the last. DRIVER is where the devices go;
  * "none": to no driver.

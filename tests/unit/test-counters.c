@@ -372,7 +372,7 @@ test_cannot_be_written (void)
 
   fake_mkdir (f->k, COUNTERS "/x"); /* a directory cannot be replaced by a file */
   count (f, VV_DETACH, "special-vfio", TRUE, 1);
-  fake_assert_logged ("changes of hands are not counted: */counters: write: Is a directory");
+  fake_assert_logged ("rebinds are not counted: */counters: write: Is a directory");
   count (f, VV_DETACH, "special-vfio", TRUE, 1);
   fake_assert_log_empty ();
 }
@@ -390,7 +390,7 @@ test_somebody_has_the_lock (void)
   g_assert_cmpint (g_get_monotonic_time () - begin, >=, 900 * G_TIME_SPAN_MILLISECOND);
   g_assert_cmpint (g_get_monotonic_time () - begin, <, 10 * G_TIME_SPAN_SECOND);
   g_assert_false (fake_exists (f->k, COUNTERS));
-  if (fake_was_logged ("changes of hands are not counted: *")) /* once in each process */
+  if (fake_was_logged ("rebinds are not counted: *")) /* once in each process */
     fake_assert_log_empty ();
 }
 

@@ -51,7 +51,7 @@ test_life_on_new_libvirt (void)
   libvirt_reattaches (f);
   vv_domain_release (f->s, f->domain);
   assert_no_entry (f);
-  fake_assert_logged (RESTORED); /* no change of hands of ours: nothing else is said */
+  fake_assert_logged (RESTORED); /* no rebind of ours: nothing else is said */
 }
 
 /* A driver of the vendor's that is a VFIO driver, and that no alias names: libvirt takes the device from it,

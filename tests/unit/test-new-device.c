@@ -236,7 +236,7 @@ test_refusal_leaves_it_to_the_kernel (void)
   fake_assert_error (error, VV_ERROR_POLICY, NIC ": no VFIO driver is left: *");
   fake_assert_device (f->k, NIC, "mlx5_core", NULL);
   assert_no_entry (f);
-  while (fake_was_logged ("*")) /* each change of hands */
+  while (fake_was_logged ("*")) /* each rebind */
     ;
 }
 

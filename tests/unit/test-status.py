@@ -53,7 +53,7 @@ def status_for_people():
         "DEVICE EXECUTABLE PID FOR",
         "0000:02:00.0 libvirtd 812 1.5 ms",
         "",
-        "Last changes of hands:",
+        "Last rebinds:",
         "TIME DEVICE OPERATION FROM TO OUTCOME HELD OWN WHY",
         "2025-11-24T17:00:01+0100 0000:02:00.0 detach e1000e test_vfio_pci detached 9.0 ms 400 us "
         "vfio_pci:v00008086d000010D3sv*sd*bc*sc*i*",
