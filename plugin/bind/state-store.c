@@ -108,13 +108,12 @@ is_trusted (const VvStateStore *store, GError **error)
     return vv_set_errno (error, errno, "%s", dir->path);
   if (st.st_uid != 0 && st.st_uid != store->owner)
     g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
-                 _ ("%s belongs to user %u and not to root: what it says is not believed; remove it"),
-                 dir->path, st.st_uid);
+                 _ ("%s belongs to user %u and not to root: ignoring its contents; remove it"), dir->path,
+                 st.st_uid);
   else if (st.st_mode & 022)
     g_set_error (
         error, VV_ERROR, VV_ERROR_REFUSED,
-        _ ("%s can be written by its group or others: what it says is not believed; if its contents are "
-           "yours: chmod go-w %s"),
+        _ ("%s is writable by its group or others: ignoring its contents; if they are yours: chmod go-w %s"),
         dir->path, dir->path);
   else
     return TRUE;
@@ -159,7 +158,7 @@ read_own (const VvStateStore *store, const char *name, gsize limit, GError **err
 
   if (fstatat (store->dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
       (!S_ISREG (st.st_mode) || st.st_mode & 022 || (st.st_uid != 0 && st.st_uid != store->owner))) {
-    g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("%s/%s: it is no file that only root can write"),
+    g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("%s/%s is not a regular file that only root can write"),
                  store->dir->path, name);
     return NULL;
   }
@@ -169,7 +168,7 @@ read_own (const VvStateStore *store, const char *name, gsize limit, GError **err
 static gboolean
 set_damaged (GError **error, const char *key)
 {
-  g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("the value of %s is damaged"), key);
+  g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("invalid value of %s"), key);
   return FALSE;
 }
 
@@ -235,6 +234,28 @@ read_values (VvEntry *entry, GKeyFile *file, GError **error)
          get_flag (file, "unmanaged", &entry->unmanaged, error);
 }
 
+/* State files of before 1.0, which outlive an upgrade while guests run */
+static void
+rename_old_keys (GKeyFile *file)
+{
+  static const char *const keys[][2] = {
+      {"home-driver", "host-driver"},
+      {"home-module", "host-module"},
+      {"home-driver-override", "host-driver-override"},
+      {"home-known", "host-known"},
+      {"held", "pinned"},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (keys); i++) {
+    g_autofree char *value = g_key_file_get_value (file, GROUP, keys[i][0], NULL);
+    if (value)
+      g_key_file_set_value (file, GROUP, keys[i][1], value);
+  }
+  g_autofree char *state = g_key_file_get_value (file, GROUP, "state", NULL);
+  if (g_strcmp0 (state, "noted") == 0)
+    g_key_file_set_value (file, GROUP, "state", state_names[VV_STATE_RECORDED]);
+}
+
 /* NULL with @error: a value is damaged; NULL without: it is no entry of this device */
 static VvEntry *
 entry_from_text (const char *address, const char *text, GError **error)
@@ -244,8 +265,10 @@ entry_from_text (const char *address, const char *text, GError **error)
   g_autofree char *state = NULL;
   g_autofree char *of = NULL;
 
-  if (!g_key_file_load_from_data (file, text, -1, G_KEY_FILE_NONE, NULL) ||
-      !get (file, "state", &state, error) || !get (file, "address", &of, error) ||
+  if (!g_key_file_load_from_data (file, text, -1, G_KEY_FILE_NONE, NULL))
+    return NULL;
+  rename_old_keys (file);
+  if (!get (file, "state", &state, error) || !get (file, "address", &of, error) ||
       !read_values (entry, file, error) || !parse_state (state, &entry->state) ||
       g_strcmp0 (of, address) != 0 || !entry->modalias || !is_name (entry->host.driver) ||
       !is_name (entry->host.module) || !is_name (entry->vfio_driver))
@@ -265,8 +288,8 @@ vv_state_store_load (const VvStateStore *store, const char *address, GError **er
   VvEntry *entry = text ? entry_from_text (address, text, &local) : NULL;
   if (!entry)
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
-                 _ ("%s/%s is not readable as a state file (%s): what the device was before is not known; "
-                    "remove that file and run 'vfio-variant restore %s' to let the kernel choose its driver"),
+                 _ ("cannot read %s/%s as a state file (%s): the former driver of the device is unknown; "
+                    "remove that file and run 'vfio-variant restore %s' to let the kernel choose a driver"),
                  store->dir->path, address, local ? local->message : _ ("damaged"), address);
   return entry;
 }
@@ -318,8 +341,9 @@ vv_state_store_save (const VvStateStore *store, const VvEntry *entry, GError **e
   g_autofree char *text = g_key_file_to_data (file, NULL, NULL);
   if (strlen (text) <= ENTRY_LIMIT && g_utf8_validate (text, -1, NULL))
     return vv_io_replace (store->dir, entry->address, text, error);
-  g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("%s/%s: such an entry could not be read again"),
-               store->dir->path, entry->address);
+  g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
+               _ ("%s/%s: refusing to write a state file that could not be read back"), store->dir->path,
+               entry->address);
   return FALSE;
 }
 

@@ -204,7 +204,7 @@ is_yes_or_no (const char *value)
 
 /* --- the format --- */
 
-#define ADDRESSES N_ ("an address or a glob of addresses, like 0000:3b:00.1 or 3b:00.*")
+#define ADDRESSES N_ ("an address or a glob of addresses, such as 0000:3b:00.1 or 3b:00.*")
 #define ID N_ ("0x and 4 hexadecimal digits")
 #define SECONDS N_ ("a number of seconds from 1 to 3600")
 
@@ -224,8 +224,8 @@ static const VvXmlAttribute device_attributes[] = {
     {"class", N_ ("0x and the first 2, 4 or all 6 hexadecimal digits"), is_class},
     {"physical-function", ADDRESSES, is_address_glob},
     {"host-driver", N_ ("a driver's name or a glob of names"), is_driver_glob},
-    {"modalias", N_ ("a glob like pci:v000015B3d*"), is_modalias_glob},
-    {"iommu-group", N_ ("a number, without leading zeros"), is_group},
+    {"modalias", N_ ("a glob such as pci:v000015B3d*"), is_modalias_glob},
+    {"iommu-group", N_ ("a number without leading zeros"), is_group},
     VV_DOMAIN_OPTIONS,
     HOST_OPTIONS,
     {"at-boot", N_ ("yes or no"), is_yes_or_no},
@@ -238,7 +238,7 @@ static const VvXmlAttribute gate_attributes[] = {
     {NULL},
 };
 static const VvXmlAttribute serve_attributes[] = {
-    {"executable", N_ ("a program's name, without folders"), vv_name_is_safe},
+    {"executable", N_ ("a program name without directories"), vv_name_is_safe},
     {NULL},
 };
 static const VvXmlAttribute hooks_attributes[] = {{"time-limit", SECONDS, is_seconds}, {NULL}};
@@ -319,26 +319,25 @@ add_rule (VvPolicy *policy, const char *path, const xmlNode *node, GError **erro
   read_match (rule, node);
   vv_options_from_xml (&rule->options, node);
   if (policy->rules->len + policy->defaults->len == VV_POLICY_RULE_LIMIT)
-    return vv_xml_fail (node, error, _ ("it has over %d rules"), VV_POLICY_RULE_LIMIT);
+    return vv_xml_fail (node, error, _ ("more than %d rules"), VV_POLICY_RULE_LIMIT);
   if (!is_default && !rule->address && !rule->physical_function && !rule->host_driver && !rule->modalias &&
       !rule->iommu_group && rule->vendor < 0 && rule->product < 0 && rule->subsystem_vendor < 0 &&
       rule->subsystem_product < 0 && !rule->class_code)
-    return vv_xml_fail (
-        node, error,
-        _ ("<device> does not say which: it needs one of address, vendor, class and so on; what "
-           "is to hold for all devices is <default>"));
-  if (vv_options_are_empty (&rule->options))
     return vv_xml_fail (node, error,
-                        is_default ? _ ("<%s> wants nothing: it needs one of driver, fallback, migratable, "
-                                        "unmanaged, host-use")
-                                   : _ ("<%s> wants nothing: it needs one of driver, fallback, migratable, "
-                                        "unmanaged, host-use, at-boot"),
-                        (const char *)node->name);
-  if (rule->host_driver && rule->options.values[VV_OPTION_AT_BOOT] == VV_AT_BOOT_YES)
+                        _ ("<device> selects no devices: it needs one of address, vendor, class and so on; "
+                           "use <default> for all devices"));
+  if (vv_options_are_empty (&rule->options))
     return vv_xml_fail (
         node, error,
-        _ ("at-boot='yes' does not go together with host-driver: a device that has just appeared "
-           "is on no driver yet; say which by other attributes"));
+        is_default
+            ? _ ("<%s> sets nothing: it needs one of driver, fallback, migratable, unmanaged, host-use")
+            : _ ("<%s> sets nothing: it needs one of driver, fallback, migratable, unmanaged, host-use, "
+                 "at-boot"),
+        (const char *)node->name);
+  if (rule->host_driver && rule->options.values[VV_OPTION_AT_BOOT] == VV_AT_BOOT_YES)
+    return vv_xml_fail (node, error,
+                        _ ("at-boot='yes' excludes host-driver: a new device has no driver yet; select it by "
+                           "other attributes"));
   g_ptr_array_add (is_default ? policy->defaults : policy->rules, g_steal_pointer (&rule));
   return TRUE;
 }
@@ -406,12 +405,26 @@ pass_over_metrics (const char *path, const xmlNode *root)
 
   if (!metrics)
     return;
-  g_warning (
-      "%s:%u: <metrics> is passed over: remove it; 'systemctl enable --now vfio-variant-metrics.timer' has "
-      "the metrics written to a file",
-      path, vv_xml_line (metrics));
+  g_warning ("%s:%u: ignoring <metrics>, which was removed: delete it, and use 'systemctl enable --now "
+             "vfio-variant-metrics.timer' to write the metrics to a file",
+             path, vv_xml_line (metrics));
   xmlUnlinkNode (metrics);
   xmlFreeNode (metrics);
+}
+
+/* The name of host-driver before 1.0 */
+static void
+rename_native_driver (const char *path, const xmlNode *root)
+{
+  for (xmlNode *node = root->children; node; node = node->next) {
+    xmlAttr *attribute =
+        node->type == XML_ELEMENT_NODE ? xmlHasNsProp (node, BAD_CAST "native-driver", NULL) : NULL;
+    if (!attribute)
+      continue;
+    g_warning ("%s:%u: native-driver was renamed to host-driver; the old name still works", path,
+               vv_xml_line (node));
+    xmlNodeSetName ((xmlNode *)attribute, BAD_CAST "host-driver");
+  }
 }
 
 gboolean
@@ -421,8 +434,10 @@ vv_policy_add_text (VvPolicy *policy, const char *path, const char *text, gsize 
   const xmlNode *root = xml ? vv_xml_root (xml) : NULL;
   g_autoptr (VvPolicy) said = vv_policy_new ();
 
-  if (root)
+  if (root) {
     pass_over_metrics (path, root);
+    rename_native_driver (path, root);
+  }
   if (!root || !vv_xml_check (root, &policy_element, NULL, error))
     return FALSE;
   for (const xmlNode *node = root->children; node; node = node->next)
@@ -437,7 +452,7 @@ vv_policy_add_text (VvPolicy *policy, const char *path, const char *text, gsize 
 static char *
 problem_with (const char *path, const char *what)
 {
-  return g_strdup_printf (_ ("%s: %s; nothing in it counts"), path, what);
+  return g_strdup_printf (_ ("%s: %s; ignoring the file"), path, what);
 }
 
 /* Returns: what is wrong with @path, of which @errnum was said */
@@ -459,11 +474,11 @@ fault_of (VvPolicy *policy, const VvHost *host, const char *path)
   if (stat (path, &st) < 0)
     return fail_to_read (policy, path, errno);
   if (st.st_uid != 0 && st.st_uid != owner)
-    return g_strdup_printf (_ ("%s: it belongs to user %u and not to root; nothing in it counts; if its "
-                               "contents are yours: chown root %s"),
+    return g_strdup_printf (_ ("%s belongs to user %u and not to root; ignoring the file; if its contents "
+                               "are yours: chown root %s"),
                             path, st.st_uid, path);
   if (st.st_mode & 022)
-    return g_strdup_printf (_ ("%s: its group or others can write it; nothing in it counts; if its contents "
+    return g_strdup_printf (_ ("%s is writable by its group or others; ignoring the file; if its contents "
                                "are yours: chmod go-w %s"),
                             path, path);
   return NULL;
@@ -481,7 +496,7 @@ read_file (const char *path, GError **error)
     return NULL;
   if (stat (path, &st) == 0 && (!S_ISREG (st.st_mode) || st.st_size > VV_POLICY_FILE_LIMIT)) {
     g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "%s: %s", path,
-                 S_ISREG (st.st_mode) ? g_strerror (EFBIG) : _ ("it is no file"));
+                 S_ISREG (st.st_mode) ? g_strerror (EFBIG) : _ ("not a regular file"));
     return NULL;
   }
   return vv_io_read (dir, name, VV_POLICY_FILE_LIMIT, error);
@@ -495,7 +510,7 @@ vv_policy_add_path (VvPolicy *policy, const char *path)
   g_autofree char *problem = NULL;
 
   if (!text || !vv_policy_add_text (policy, path, text, strlen (text), &error))
-    problem = g_strdup_printf (_ ("%s; nothing in it counts"), error->message);
+    problem = g_strdup_printf (_ ("%s; ignoring the file"), error->message);
   if (error && !g_error_matches (error, VV_ERROR, VV_ERROR_INVALID) && !policy->unread)
     policy->unread = g_strdup (error->message);
   vv_policy_add_file (policy, path, problem);
@@ -523,7 +538,7 @@ add_named (VvPolicy *policy, const VvHost *host, const char *folder, const char 
     add_trusted (policy, host, path);
     return;
   }
-  g_autofree char *problem = problem_with (path, _ ("its name is no text: rename it"));
+  g_autofree char *problem = problem_with (path, _ ("its name is not valid UTF-8; rename it"));
   vv_policy_add_file (policy, path, problem);
 }
 
@@ -541,7 +556,8 @@ add_folder (VvPolicy *policy, const VvHost *host, const char *folder)
     if (!g_str_has_suffix (names->pdata[i], ".xml"))
       continue;
     if (n++ == VV_POLICY_FILES_LIMIT)
-      fault = problem_with (folder, _ ("it has over 256 files; of those that sort behind the 256th"));
+      fault =
+          g_strdup_printf (_ ("%s: more than 256 files; ignoring those that sort after the 256th"), folder);
     else
       add_named (policy, host, folder, names->pdata[i]);
   }

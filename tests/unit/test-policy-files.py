@@ -55,7 +55,7 @@ TERMS = "driver, fallback, migratable, unmanaged, host-use"
 MATCHES = ("address, vendor, product, subsystem-vendor, subsystem-product, class, physical-function, host-driver, "
            "modalias, iommu-group")
 DRIVERS = "driver is 'auto', or up to 32 names of drivers or modules, 'generic' among them"
-ADDRESSES = "is an address or a glob of addresses, like 0000:3b:00.1 or 3b:00.*"
+ADDRESSES = "is an address or a glob of addresses, such as 0000:3b:00.1 or 3b:00.*"
 SECONDS = "is a number of seconds from 1 to 3600"
 ID = "is 0x and 4 hexadecimal digits"
 
@@ -90,19 +90,19 @@ BAD = [
     ("<default xml:id='x' driver='a'/>", f"2: <default> has no attribute 'xml:id'; it can have {TERMS}", SCHEMA),
     ("<gate on='yes'/>", "2: <gate> has no attribute 'on'; it can have enabled, deadline", SCHEMA),
     # at least one of each
-    ("<device driver='a'/>", "2: <device> does not say which: it needs one of address, vendor, class and so on; what "
-     "is to hold for all devices is <default>", CHECK),
-    ("<device vendor='0x15b3'/>", "2: <device> wants nothing: it needs one of driver, fallback, migratable, "
+    ("<device driver='a'/>", "2: <device> selects no devices: it needs one of address, vendor, class and so on; use "
+     "<default> for all devices", CHECK),
+    ("<device vendor='0x15b3'/>", "2: <device> sets nothing: it needs one of driver, fallback, migratable, "
      "unmanaged, host-use, at-boot", CHECK),
-    ("<default/>", "2: <default> wants nothing: it needs one of driver, fallback, migratable, unmanaged, host-use",
+    ("<default/>", "2: <default> sets nothing: it needs one of driver, fallback, migratable, unmanaged, host-use",
      CHECK),
     # what has just appeared is on no driver
-    ("<device host-driver='mlx5*' at-boot='yes'/>", "2: at-boot='yes' does not go together with host-driver: a "
-     "device that has just appeared is on no driver yet; say which by other attributes", CHECK),
+    ("<device host-driver='mlx5*' at-boot='yes'/>", "2: at-boot='yes' excludes host-driver: a "
+     "new device has no driver yet; select it by other attributes", CHECK),
     # at most one
-    ("<gate/>\n<hooks/><gate/>", "3: <gate> can be there only once", SCHEMA),
-    ("<hooks/><hooks/>", "2: <hooks> can be there only once", SCHEMA),
-    ("<hooks/><default driver='a'/><hooks/>", "2: <hooks> can be there only once", SCHEMA),
+    ("<gate/>\n<hooks/><gate/>", "3: <gate> is allowed only once", SCHEMA),
+    ("<hooks/><hooks/>", "2: <hooks> is allowed only once", SCHEMA),
+    ("<hooks/><default driver='a'/><hooks/>", "2: <hooks> is allowed only once", SCHEMA),
     # terms
     bad_attribute("default", "driver", "", DRIVERS),
     bad_attribute("default", "driver", "auto mlx5_vfio_pci", DRIVERS),
@@ -136,12 +136,12 @@ BAD = [
     bad_attribute("device", "physical-function", "eth0", "physical-function " + ADDRESSES),
     bad_attribute("device", "host-driver", "mlx5 core", "host-driver is a driver's name or a glob of names"),
     bad_attribute("device", "host-driver", "mlx5[", "host-driver is a driver's name or a glob of names", CHECK),
-    bad_attribute("device", "modalias", "vfio_pci:v*", "modalias is a glob like pci:v000015B3d*"),
-    bad_attribute("device", "modalias", "pci:v* d*", "modalias is a glob like pci:v000015B3d*"),
-    bad_attribute("device", "modalias", "pci:" + "v" * 300, "modalias is a glob like pci:v000015B3d*", CHECK),
-    bad_attribute("device", "iommu-group", "041", "iommu-group is a number, without leading zeros"),
-    bad_attribute("device", "iommu-group", "-1", "iommu-group is a number, without leading zeros"),
-    bad_attribute("device", "iommu-group", "9999999999", "iommu-group is a number, without leading zeros", CHECK),
+    bad_attribute("device", "modalias", "vfio_pci:v*", "modalias is a glob such as pci:v000015B3d*"),
+    bad_attribute("device", "modalias", "pci:v* d*", "modalias is a glob such as pci:v000015B3d*"),
+    bad_attribute("device", "modalias", "pci:" + "v" * 300, "modalias is a glob such as pci:v000015B3d*", CHECK),
+    bad_attribute("device", "iommu-group", "041", "iommu-group is a number without leading zeros"),
+    bad_attribute("device", "iommu-group", "-1", "iommu-group is a number without leading zeros"),
+    bad_attribute("device", "iommu-group", "9999999999", "iommu-group is a number without leading zeros", CHECK),
     # settings
     bad_attribute("gate", "enabled", "true", "enabled is yes or no"),
     bad_attribute("gate", "deadline", "0", "deadline " + SECONDS),
@@ -150,7 +150,7 @@ BAD = [
     bad_attribute("gate", "deadline", "01", "deadline " + SECONDS),
     bad_attribute("hooks", "time-limit", "-5", "time-limit " + SECONDS),
     ("<gate><serve executable='/usr/sbin/libvirtd'/></gate>", "2: <serve executable='/usr/sbin/libvirtd'>: executable "
-     "is a program's name, without folders", SCHEMA),
+     "is a program name without directories", SCHEMA),
     ("<gate><serve/></gate>", "2: <serve> needs the attribute executable", SCHEMA),
 ]
 
@@ -213,7 +213,7 @@ def policy_problems(texts):
     """Of each what the command says against it, or nothing."""
     with Files(texts) as paths:
         said = run(COMMAND, "policy", *paths).stderr
-        found = dict(re.findall(r"^vfio-variant: (/.*?\.xml):\d+: (.*); nothing in it counts$", said, re.MULTILINE))
+        found = dict(re.findall(r"^vfio-variant: (/.*?\.xml):\d+: (.*); ignoring the file$", said, re.MULTILINE))
         equal(len(found), len(said.splitlines()))
         return [found.get(path) for path in paths]
 
@@ -223,7 +223,7 @@ def request_problems(texts):
     with Files([domain_for(text) for text in texts]) as paths:
         result = run(REQUESTS, *paths)
         equal((result.returncode, result.stderr), (0, ""))
-        found = dict(re.findall(r"^(/.*?\.xml): domain XML:\d+: (?!the domain has no|a second request)(.*)$", result.stdout,
+        found = dict(re.findall(r"^(/.*?\.xml): domain XML:\d+: (?!the domain has no|second request)(.*)$", result.stdout,
                                 re.MULTILINE))
         return [found.get(path) for path in paths]
 
@@ -245,8 +245,18 @@ def metrics_of_before_1_0_are_passed_over():
     with File(policy("<metrics textfile='/var/lib/x.prom'/><default driver='mlx5_vfio_pci'/>")) as path:
         result = run(COMMAND, "policy", path)
         equal(result.returncode, 0)
-        assert f"{path}:2: <metrics> is passed over: remove it; 'systemctl enable --now vfio-variant-metrics.timer'" in result.stderr
+        assert (f"{path}:2: ignoring <metrics>, which was removed: delete it, and use 'systemctl enable --now "
+                "vfio-variant-metrics.timer'") in result.stderr
         assert "mlx5_vfio_pci" in result.stdout and "ignored" not in result.stdout, result.stdout
+
+
+def native_driver_is_still_read():
+    """What a rule says before 1.0 is not lost with its attribute's new name."""
+    with File(policy("<device native-driver='mlx5_core' driver='mlx5_vfio_pci'/>")) as path:
+        result = run(COMMAND, "policy", path)
+        equal(result.returncode, 0)
+        assert f"{path}:2: native-driver was renamed to host-driver" in result.stderr, result.stderr
+        assert "host-driver=mlx5_core" in result.stdout, result.stdout
 
 
 def good_files():
@@ -265,7 +275,7 @@ def bad_files():
         with File(policy(text)) as path:
             result = run(COMMAND, "policy", path)
             equal(result.returncode, 1)
-            equal(result.stderr, f"vfio-variant: {path}:{message}; nothing in it counts\n")
+            equal(result.stderr, f"vfio-variant: {path}:{message}; ignoring the file\n")
             assert "ignored" in result.stdout and "no rules" in result.stdout, result.stdout
 
 
@@ -427,8 +437,9 @@ REQUEST_CHILDREN = [
 ]
 # What the schemas cannot say, or not well; nothing else may be refused that they take
 STRICTER = [
-    r"<device> does not say which", r"<(device|default|hostdev)> wants nothing", r"at-boot='yes' does not go together",
-    r"<\w+ (address|physical-function)='", r"<device host-driver='.*[][]", r"<device modalias='.*[][]",
+    r"<device> selects no devices", r"<(device|default)> sets nothing", r"<hostdev> requests nothing",
+    r"at-boot='yes' excludes host-driver", r"<\w+ (address|physical-function)='", r"<device host-driver='.*[][]",
+    r"<device modalias='.*[][]",
     r"<device (host-driver|modalias)='.{60}", r"<device iommu-group='\d{10}'", r"<\w+ driver='(.{60}|a( a){31})",
     r"<hostdev alias='.{60}",
 ]
@@ -486,7 +497,7 @@ def requests_are_taken_as_by_the_schema():
 
 
 TESTS = [
-    metrics_of_before_1_0_are_passed_over, good_files, good_files_are_valid_by_the_schema, bad_files, bad_files_are_not_valid_by_the_schema,
+    metrics_of_before_1_0_are_passed_over, native_driver_is_still_read, good_files, good_files_are_valid_by_the_schema, bad_files, bad_files_are_not_valid_by_the_schema,
     examples_of_policies_are_good, examples_of_policies_are_valid_by_the_schema, examples_of_requests_are_good,
     examples_of_requests_are_valid_by_the_schema, requests_and_their_schema, policies_are_taken_as_by_the_schema,
     requests_are_taken_as_by_the_schema,

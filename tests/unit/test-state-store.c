@@ -122,6 +122,34 @@ test_every_state (void)
   }
 }
 
+/* An upgrade while guests run finds them. */
+static void
+test_names_of_before_1_0 (void)
+{
+  static const struct {
+    const char *state;
+    VvState expected;
+  } states[] = {{"noted", VV_STATE_RECORDED}, {"detached", VV_STATE_DETACHED}};
+  g_autoptr (Fixture) f = fixture_new (TRUE);
+
+  for (gsize i = 0; i < G_N_ELEMENTS (states); i++) {
+    g_autofree char *text =
+        g_strdup_printf ("[device]\naddress=" NIC "\nmodalias=" NIC_MODALIAS "\nstate=%s\nhome-known=true\n"
+                         "home-driver=mlx5_core\nhome-module=mlx5_core\nhome-driver-override=mlx5_core\n"
+                         "vfio-driver=vfio-pci\nheld=true\nat-boot=true\n",
+                         states[i].state);
+    fake_write (f->k, FOLDER "/" NIC, text);
+    g_autoptr (VvEntry) entry = vv_state_store_load (f->store, NIC, NULL);
+    g_assert_nonnull (entry);
+    g_assert_cmpint (entry->state, ==, states[i].expected);
+    g_assert_true (entry->host_known && entry->pinned && entry->at_boot);
+    g_assert_cmpstr (entry->host.driver, ==, "mlx5_core");
+    g_assert_cmpstr (entry->host.module, ==, "mlx5_core");
+    g_assert_cmpstr (entry->host.override, ==, "mlx5_core");
+    assert_comes_back (f, entry);
+  }
+}
+
 /* libvirt lets a domain have nearly any name, an administrator may write anything as an override. */
 static void
 test_odd_text (void)
@@ -221,7 +249,7 @@ test_damaged (void)
     fake_write (f->k, FOLDER "/" NIC, cases[i]);
     g_assert_null (vv_state_store_load (f->store, NIC, &error));
     fake_assert_error (error, VV_ERROR_FAILED,
-                       "/*/" FOLDER "/" NIC " is not readable as a state file (damaged): *remove that "
+                       "cannot read /*/" FOLDER "/" NIC " as a state file (damaged): *remove that "
                        "file and run 'vfio-variant restore " NIC "' *");
   }
 }
@@ -251,11 +279,10 @@ test_damaged_values (void)
     g_autofree char *text =
         g_strdup_printf (HEAD "state=detached\nhost-known=true\n%s\n", (char *)lines->pdata[i]);
     g_autofree char *key = g_strndup (lines->pdata[i], strcspn (lines->pdata[i], "="));
-    g_autofree char *message =
-        g_strdup_printf ("/*/" FOLDER "/" NIC
-                         " is not readable as a state file (the value of %s is damaged): *remove that file "
-                         "and run 'vfio-variant restore " NIC "' *",
-                         key);
+    g_autofree char *message = g_strdup_printf ("cannot read /*/" FOLDER "/" NIC
+                                                " as a state file (invalid value of %s): *remove that file "
+                                                "and run 'vfio-variant restore " NIC "' *",
+                                                key);
     g_test_message ("%s", shown);
     fake_write_bytes (f->k, FOLDER "/" NIC, text, strlen (text));
     g_assert_null (vv_state_store_load (f->store, NIC, &error));
@@ -290,11 +317,11 @@ test_unreadable (void)
 
   fake_write (f->k, FOLDER "/" NIC, large);
   g_assert_null (vv_state_store_load (f->store, NIC, &too_large));
-  fake_assert_error (too_large, VV_ERROR_FAILED, "*is not readable as a state file (*File too large)*");
+  fake_assert_error (too_large, VV_ERROR_FAILED, "*as a state file (*File too large)*");
   fake_mkdir (f->k, FOLDER "/" DISK);
   g_assert_null (vv_state_store_load (f->store, DISK, &folder));
   fake_assert_error (folder, VV_ERROR_FAILED,
-                     "*is not readable as a state file (*it is no file that only root can write)*");
+                     "*as a state file (*not a regular file that only root can write)*");
 }
 
 static void
@@ -344,7 +371,7 @@ test_directory_of_others (void)
     g_autoptr (GError) error = NULL;
     g_assert_cmpint (chmod (folder, modes[i]), ==, 0);
     g_assert_null (vv_state_store_open (host, i & 1, &error));
-    fake_assert_error (error, VV_ERROR_REFUSED, "/*/" FOLDER " can be written by *: chmod go-w /*/" FOLDER);
+    fake_assert_error (error, VV_ERROR_REFUSED, "/*/" FOLDER " is writable by *: chmod go-w /*/" FOLDER);
   }
   g_assert_cmpint (chmod (folder, 0755), ==, 0);
   if (geteuid () != 0)
@@ -381,7 +408,7 @@ test_entry_of_others (void)
     else if (kind == FOLDER_THERE)
       g_assert_cmpint (mkdir (path, 0755), ==, 0);
     g_assert_null (vv_state_store_load (f->store, NIC, &error));
-    fake_assert_error (error, VV_ERROR_FAILED, "*is no file that only root can write*restore*");
+    fake_assert_error (error, VV_ERROR_FAILED, "*is not a regular file that only root can write*restore*");
     g_assert_cmpint (remove (path), ==, 0);
   }
 }
@@ -633,11 +660,13 @@ test_what_could_not_be_read (void)
   g_free (entry->host.override);
   entry->host.override = g_strdup ("\xffvme");
   g_assert_false (vv_state_store_save (f->store, entry, &no_text));
-  fake_assert_error (no_text, VV_ERROR_FAILED, "*/" NIC ": such an entry could not be read again");
+  fake_assert_error (no_text, VV_ERROR_FAILED,
+                     "*/" NIC ": refusing to write a state file that could not be read back");
   g_free (entry->host.override);
   entry->host.override = g_strdup (long_name);
   g_assert_false (vv_state_store_save (f->store, entry, &too_long));
-  fake_assert_error (too_long, VV_ERROR_FAILED, "*/" NIC ": such an entry could not be read again");
+  fake_assert_error (too_long, VV_ERROR_FAILED,
+                     "*/" NIC ": refusing to write a state file that could not be read back");
   same = vv_state_store_load (f->store, NIC, &error);
   g_assert_no_error (error);
   g_assert_cmpuint (strlen (same->domain), ==, 256);
@@ -651,6 +680,7 @@ main (int argc, char **argv)
   fake_test_init (&argc, &argv);
   g_test_add_func ("/state-store/round-trip", test_round_trip);
   g_test_add_func ("/state-store/every-state", test_every_state);
+  g_test_add_func ("/state-store/names-of-before-1.0", test_names_of_before_1_0);
   g_test_add_func ("/state-store/odd-text", test_odd_text);
   g_test_add_func ("/state-store/a-domain-comes-and-goes", test_domain);
   g_test_add_func ("/state-store/drop", test_drop);
