@@ -41,7 +41,7 @@ tell_hook (guint limit_ms, const char *refusal)
 
   snprintf (message, sizeof message, "%u %s", limit_ms, refusal ? refusal : "");
   if (write (VV_NEWS_FD, message, strlen (message) + 1) < 0)
-    g_debug ("the hook does not listen");
+    g_debug ("the hook does not read");
 }
 
 static void
@@ -97,7 +97,7 @@ run (VvHookOperation operation, const char *name, const GString *xml)
     return TRUE;
   g_autoptr (VvContext) context = domain ? open_session (operation, domain, &strict, &error) : NULL;
   if (!context) {
-    g_warning ("domain %s: %s; its devices stay on the driver that libvirt chose", name, error->message);
+    g_warning ("domain %s: %s; its devices stay on the driver that libvirt chooses", name, error->message);
     return TRUE;
   }
   if (act (operation, context, domain, &refusal))
@@ -112,7 +112,7 @@ main (int argc, char **argv)
   VvHookOperation operation = argc == 5 ? vv_hook_operation (argv[3], argv[4]) : VV_HOOK_NONE;
 
   if (operation == VV_HOOK_NONE) {
-    fputs ("vfio-variant-domain: only vfio-variant-hook(8) runs this\n", stderr);
+    fputs ("vfio-variant-domain: this program is run by vfio-variant-hook(8) only\n", stderr);
     return EXIT_SUCCESS; /* 1 would be a refusal */
   }
   vv_log_to_system ();

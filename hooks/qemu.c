@@ -294,7 +294,7 @@ give_up (const char *domain, const char *refusal, const char *why)
 {
   if (refusal && *refusal)
     return refuse (refusal, why);
-  g_warning ("domain %s: %s; libvirt goes its own way", domain, why);
+  g_warning ("domain %s: %s; libvirt continues without it", domain, why);
   return EXIT_SUCCESS;
 }
 
@@ -318,7 +318,7 @@ attempt (const char *program, char **words, int input, gboolean last)
   }
   if (!watch (&w, words[1])) {
     kill (w.pid, SIGKILL);
-    why = g_strdup_printf ("%s did nothing for %u s and is left behind", program,
+    why = g_strdup_printf ("no progress from %s for %u s; no longer waiting for it", program,
                            (w.limit_ms + VV_DEADLINE_MS) / 1000);
     return give_up (words[1], w.refusal, why);
   }
@@ -331,10 +331,10 @@ attempt (const char *program, char **words, int input, gboolean last)
     why = g_strdup_printf ("%s exited with %d", program, status);
     return give_up (words[1], w.refusal, why);
   }
-  why = g_strdup_printf ("the process that sees to its devices died of signal %d", -status);
+  why = g_strdup_printf ("the process that handles its devices was killed by signal %d", -status);
   if (last)
     return give_up (words[1], w.refusal, why);
-  g_warning ("domain %s: %s; another one does it", words[1], why);
+  g_warning ("domain %s: %s; retrying in another process", words[1], why);
   return -1;
 }
 
@@ -361,8 +361,8 @@ main (int argc, char **argv)
     return EXIT_SUCCESS;
   }
   if (argc < 4) {
-    fputs ("vfio-variant-hook: libvirt runs this as its qemu hook: DOMAIN OPERATION SUB-OPERATION EXTRA, "
-           "the domain's XML on standard input; see vfio-variant-hook(8)\n",
+    fputs ("vfio-variant-hook: libvirt runs this program as its qemu hook, with the arguments DOMAIN "
+           "OPERATION SUB-OPERATION EXTRA and the domain XML on standard input; see vfio-variant-hook(8)\n",
            stderr);
     return 2;
   }

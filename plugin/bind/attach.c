@@ -65,7 +65,7 @@ vv_choose (const VvContext *s, const VvPciDevice *device, const VvEntry *entry, 
   vv_choice_apply (choice, s->host, cannot_migrate, &asked);
   const char *model = choice->options.model;
   const VvCandidate *only = model ? vv_candidate_named (s->host, choice->candidates, model) : NULL;
-  g_autofree char *other = model ? g_strdup_printf (_ ("'%s' was asked for"), model) : NULL;
+  g_autofree char *other = model ? g_strdup_printf (_ ("'%s' was requested"), model) : NULL;
   /* why the generic driver's probe refuses the device; the policy and domains cannot change that */
   const char *refuses = vv_vfio_pci_reason (vv_vfio_pci_refuses (s->host, s->modules, device));
   for (guint i = 0; i < choice->candidates->len;) {
@@ -100,7 +100,7 @@ fail (const VvChoice *choice, GError *problem, GError **error)
     return;
   }
   g_autofree char *rule = vv_choice_rule (choice);
-  g_set_error (error, VV_ERROR, VV_ERROR_POLICY, _ ("%s takes nothing else: %s"), rule, problem->message);
+  g_set_error (error, VV_ERROR, VV_ERROR_POLICY, _ ("%s allows no other driver: %s"), rule, problem->message);
   g_error_free (problem);
 }
 
@@ -112,7 +112,7 @@ none_is_left (const VvPciDevice *device, const VvChoice *choice, GError **error)
 
   for (guint i = 0; i < choice->refused->len; i++)
     g_string_append_printf (refused, "%s; ", (const char *)choice->refused->pdata[i]);
-  g_set_error (error, VV_ERROR, VV_ERROR_POLICY, _ ("%s: no VFIO driver is left: %s%s"), device->address,
+  g_set_error (error, VV_ERROR, VV_ERROR_POLICY, _ ("%s: no usable VFIO driver: %s%s"), device->address,
                refused->str, why);
 }
 
@@ -145,7 +145,7 @@ why_failed (const char *failed, const char *module)
   for (char **line = lines; *line; line++) {
     g_auto (GStrv) words = g_strsplit (*line, " ", 3);
     if (g_strv_length (words) == 3 && strcmp (words[0], module) == 0)
-      return g_strdup_printf (_ ("failed at %s a moment ago: %s"), words[1], words[2]);
+      return g_strdup_printf (_ ("failed recently at %s: %s"), words[1], words[2]);
   }
   return NULL;
 }
@@ -189,7 +189,7 @@ skip_failed (const VvBinding *b, VvChoice *choice)
       i++;
       continue;
     }
-    g_message ("%s: %s is not tried again: it %s", b->device->address, c->module, why);
+    g_message ("%s: not trying %s again: it %s", b->device->address, c->module, why);
     vv_choice_exclude (choice, c, why);
     skipped = TRUE;
   }
@@ -230,7 +230,7 @@ try_another (VvBinding *b, VvChoice *choice, const GError *immobile, GError **er
   if (!g_error_matches (immobile, VV_ERROR, VV_ERROR_POLICY)) {
     g_autofree char *rule = vv_choice_rule (choice);
     g_set_error (error, VV_ERROR, VV_ERROR_POLICY,
-                 _ ("%s: whether %s can migrate it, which %s requires, could not be told: %s"),
+                 _ ("%s: cannot determine whether %s supports migration, which %s requires: %s"),
                  b->device->address, b->device->now.driver, rule, immobile->message);
     return FALSE;
   }
@@ -263,15 +263,15 @@ refuse_opened (const VvContext *s, const VvPciDevice *device, const VvChoice *ch
   g_autofree char *remedy = NULL; /* what has the device there before libvirt opens it */
 
   if (candidates->len)
-    remedy = g_strdup_printf (_ ("run vfio-variantd, which moves it before that, or name the driver in the "
-                                 "domain's <hostdev>: <driver model='%s'/>"),
+    remedy = g_strdup_printf (_ ("start vfio-variantd, which moves the device before libvirt opens it, or "
+                                 "name the driver in the domain's <hostdev>: <driver model='%s'/>"),
                               driver ? driver : ((const VvCandidate *)candidates->pdata[0])->module);
-  g_set_error (
-      error, VV_ERROR, VV_ERROR_POLICY,
-      _ ("%s is on %s, which %s does not take, and cannot be moved: libvirt has opened it for iommufd; "
-         "%s%s%s"),
-      device->address, device->now.driver ? device->now.driver : _ ("no driver"), rule,
-      remedy ? remedy : _ ("nothing else is left for it"), out ? _ ("; not taken: ") : "", out ? out : "");
+  g_set_error (error, VV_ERROR, VV_ERROR_POLICY,
+               _ ("%s is on %s, which %s does not allow, and cannot be moved because libvirt has already "
+                  "opened it for iommufd; %s%s%s"),
+               device->address, device->now.driver ? device->now.driver : _ ("no driver"), rule,
+               remedy ? remedy : _ ("no other driver is available"), out ? _ ("; rejected: ") : "",
+               out ? out : "");
   return FALSE;
 }
 
@@ -290,12 +290,12 @@ vv_attach_opened (const VvBinding *b, VvChoice *choice, gboolean must_know, GErr
       vv_migration_known (s->store, d->now.driver, d->modalias, NULL) != VV_MIGRATION_UNKNOWN)
     return TRUE;
   g_autofree char *rule = vv_choice_rule (choice);
-  g_set_error (
-      error, VV_ERROR, VV_ERROR_POLICY,
-      _ ("%s: whether %s can migrate it, which %s requires, is not known, and it cannot be asked: "
-         "libvirt has opened it for iommufd; run vfio-variantd, which asks before that, or ask while no "
-         "guest has it: vfio-variant bind %s && vfio-variant probe %s; vfio-variant restore %s"),
-      d->address, d->now.driver, rule, d->address, d->address, d->address);
+  g_set_error (error, VV_ERROR, VV_ERROR_POLICY,
+               _ ("%s: whether %s supports migration, which %s requires, is unknown, and the driver cannot "
+                  "be queried because libvirt has already opened the device for iommufd; start "
+                  "vfio-variantd, which queries it before that, or query it while no guest uses it: "
+                  "vfio-variant bind %s && vfio-variant probe %s; vfio-variant restore %s"),
+               d->address, d->now.driver, rule, d->address, d->address, d->address);
   return FALSE;
 }
 
@@ -310,9 +310,8 @@ go_back (VvBinding *b, const VvDriverState *before, const VvEntry *entry)
 
   if (!b->entry || g_strcmp0 (b->device->now.driver, before->driver) == 0 || (!before->driver && !b->is_new))
     return;
-  if (before->driver
-          ? !vv_binding_undo (b, before, entry, _ ("it cannot have what was asked for strictly"), &error)
-          : !vv_binding_reattach (b, &error))
+  if (before->driver ? !vv_binding_undo (b, before, entry, _ ("a strict requirement cannot be met"), &error)
+                     : !vv_binding_reattach (b, &error))
     g_warning ("%s", error->message);
   vv_binding_tell (b); /* before the reason for it is logged */
 }
@@ -330,7 +329,7 @@ vv_attach (VvBinding *b, VvChoice *choice, GError **error)
     g_autofree char *rule = vv_choice_rule (choice);
     none_is_left (b->device, choice, &problem);
     if (skipped)
-      g_prefix_error (&problem, _ ("%s takes nothing else: "), rule);
+      g_prefix_error (&problem, _ ("%s allows no other driver: "), rule);
     g_propagate_error (error, g_steal_pointer (&problem));
     return FALSE;
   }

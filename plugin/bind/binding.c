@@ -90,7 +90,7 @@ verify_vfio (VvBinding *b, GError **error)
 {
   if (!b->lock || b->device->vfio_dev || !vv_io_exists (b->context->host->sys, "class/vfio-dev"))
     return TRUE;
-  g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("%s bound the device but made no VFIO device of it"),
+  g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("%s bound the device but did not create a VFIO device"),
                b->device->now.driver);
   return FALSE;
 }
@@ -149,7 +149,7 @@ vv_binding_load_ahead (const VvContext *context, const VvChoice *choice, GError 
   if (first)
     g_propagate_error (error, g_steal_pointer (&first));
   else
-    g_set_error (error, VV_ERROR, VV_ERROR_NOT_FOUND, _ ("no VFIO driver is offered"));
+    g_set_error (error, VV_ERROR, VV_ERROR_NOT_FOUND, _ ("no VFIO driver is available"));
   return FALSE;
 }
 
@@ -244,9 +244,9 @@ explain (VvChange *change, const VvCandidate *c, const VvChoice *choice)
         g_dngettext (GETTEXT_PACKAGE, "%s, %u wildcard, %s", "%s, %u wildcards, %s", c->wildcards), c->alias,
         c->wildcards, change->source);
   else if (c->source == VV_SOURCE_FORCED)
-    change->why = g_strdup (_ ("asked for by name"));
+    change->why = g_strdup (_ ("requested by name"));
   else
-    change->why = g_strdup (_ ("the generic driver: no alias names one"));
+    change->why = g_strdup (_ ("generic driver; no alias matches"));
   if (choice->file || choice->whose) {
     g_autofree char *why = change->why;
     g_autofree char *rule = vv_choice_rule (choice);
@@ -261,8 +261,8 @@ went_away (VvBinding *b, const char *what, const char *why, GError **error)
   if (!vv_binding_vanished (b, NULL))
     return FALSE;
   vv_binding_forget (b, NULL);
-  g_set_error (error, VV_ERROR, VV_ERROR_NO_DEVICE, _ ("%s went away during the %s: %s"), b->device->address,
-               what, why);
+  g_set_error (error, VV_ERROR, VV_ERROR_NO_DEVICE, _ ("%s disappeared during the %s: %s"),
+               b->device->address, what, why);
   return TRUE;
 }
 
@@ -308,16 +308,15 @@ roll_back (VvBinding *b, const VvChoice *choice, const VvDriverState *before, Vv
     if (went_away (b, "detach", failed, error))
       return;
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
-                 _ ("%s: no VFIO driver could be bound: %s; and %s could not be brought back: %s; "
-                    "the state store keeps its host driver: 'vfio-variant restore %s' tries again"),
-                 device, failed, before->driver ? before->driver : _ ("the former state"), problem->message,
+                 _ ("%s: no VFIO driver could be bound: %s; returning it to %s failed: %s; the state file is "
+                    "kept: 'vfio-variant restore %s' tries again"),
+                 device, failed, before->driver ? before->driver : _ ("its former state"), problem->message,
                  device);
     return; /* the entry stays in state detaching: the next start of anything here tries again */
   }
   put_entry_back (b, g_steal_pointer (entry_before));
-  g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
-               _ ("%s: no VFIO driver could be bound, it is back on %s: %s"), device,
-               b->device->now.driver ? b->device->now.driver : _ ("no driver"), failed);
+  g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("%s: no VFIO driver could be bound, returned to %s: %s"),
+               device, b->device->now.driver ? b->device->now.driver : _ ("no driver"), failed);
 }
 
 /* A driver of the vendor's that is a VFIO driver itself, as nvidia for vGPU virtual functions (rule R8) */
@@ -347,8 +346,7 @@ record_detaching (VvBinding *b, VvEntry **entry_before, GError **error)
   b->entry->state = VV_STATE_DETACHING;
   if (vv_binding_save (b, error))
     return TRUE;
-  g_prefix_error (error, _ ("%s: nothing was changed: its state file could not be written: "),
-                  b->device->address);
+  g_prefix_error (error, _ ("%s: nothing was changed: cannot write its state file: "), b->device->address);
   vv_entry_free (b->entry);
   b->entry = g_steal_pointer (entry_before);
   return FALSE;
@@ -372,12 +370,12 @@ vv_binding_detach (VvBinding *b, const VvChoice *choice, GError **error)
   g_autoptr (GError) problem = NULL;
 
   if (is_vendor_vfio (b, choice))
-    return vv_binding_leave (b, VV_DETACH, _ ("it already is a VFIO device under %s, which is left alone"),
+    return vv_binding_leave (b, VV_DETACH, _ ("already a VFIO device on %s; left alone"),
                              b->device->now.driver);
   if (on && on == choice->candidates->pdata[0] && verify_vfio (b, NULL)) {
     if (b->entry)
       arrived (b);
-    return vv_binding_leave (b, VV_DETACH, _ ("it already is on the best driver"));
+    return vv_binding_leave (b, VV_DETACH, _ ("already on the best driver"));
   }
   g_auto (VvDriverState) before = vv_driver_state_copy (&b->device->now);
   g_autoptr (VvEntry) entry_before = b->entry ? vv_entry_copy (b->entry) : NULL;
@@ -438,8 +436,8 @@ vv_binding_undo (VvBinding *b, const VvDriverState *before, const VvEntry *entry
   b->entry->state = VV_STATE_DETACHING;
   vv_binding_save (b, NULL); /* a full /run must not keep a device from where it was */
   if (!vv_settle (b, before, &problem)) {
-    g_prefix_error (&problem, _ ("%s: %s could not be brought back: "), b->device->address,
-                    before->driver ? before->driver : _ ("the former state"));
+    g_prefix_error (&problem, _ ("%s: cannot return to %s: "), b->device->address,
+                    before->driver ? before->driver : _ ("its former state"));
     return vv_binding_end (b, why, g_steal_pointer (&problem), error);
   }
   b->change->changed = TRUE;
@@ -455,11 +453,10 @@ reattach_unknown (VvBinding *b, const VvDriverState *before, const char **why, G
 {
   VvPciDevice *d = b->device;
 
-  *why = b->entry ? _ ("its driver on the host was not known: driver_override cleared, the kernel chose")
-                  : _ ("no state file: driver_override cleared, the kernel chose");
+  *why = b->entry ? _ ("its host driver was unknown: driver_override cleared, the kernel chose a driver")
+                  : _ ("no state file: driver_override cleared, the kernel chose a driver");
   if (d->now.driver && !d->now.override && !vv_same (d->now.driver, VV_GENERIC_DRIVER)) {
-    b->change->why =
-        g_strdup_printf (_ ("nothing to restore: it is on %s with no driver_override"), d->now.driver);
+    b->change->why = g_strdup_printf (_ ("nothing to restore: on %s without driver_override"), d->now.driver);
   } else if (vv_step_override (b, NULL, error) && vv_step_unbind (b, error) && let_kernel_choose (b, error)) {
     b->change->changed = TRUE;
   } else {
@@ -487,9 +484,8 @@ stay_away (VvBinding *b, const VvDriverState *before, const GError *problem, GEr
     return;
   } /* else the entry stays in state reattaching: the next start of anything here tries again */
   g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
-               _ ("%s: %s could not be brought back: %s; it is on %s now%s%s; the state file is kept: mend "
-                  "the cause and run "
-                  "'vfio-variant restore %s'"),
+               _ ("%s: cannot return to %s: %s; it is now on %s%s%s; the state file is kept: fix the cause "
+                  "and run 'vfio-variant restore %s'"),
                b->device->address, host_driver, problem->message,
                b->device->now.driver ? b->device->now.driver : _ ("no driver"), worse ? ": " : "",
                worse ? worse->message : "", b->device->address);
@@ -501,7 +497,7 @@ reattach (VvBinding *b, const VvDriverState *before, const char **why, GError **
   gboolean restored = vv_binding_is_restored (b);
   g_autoptr (GError) problem = NULL;
 
-  *why = restored ? _ ("it already is on its host driver") : _ ("as the state store says it was");
+  *why = restored ? _ ("already on its host driver") : _ ("as recorded in its state file");
   vv_binding_assign (&b->change->wanted, b->entry->host.driver);
   b->entry->state = VV_STATE_REATTACHING;
   if (!restored)

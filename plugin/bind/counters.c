@@ -160,7 +160,7 @@ vv_counters_read (const VvStateStore *store, GError **error)
     g_set_error (error, VV_ERROR,
                  g_error_matches (local, VV_ERROR, VV_ERROR_PERMISSION) ? VV_ERROR_PERMISSION
                                                                         : VV_ERROR_FAILED,
-                 _ ("%s/%s cannot be read (%s): what was counted since boot is not known"), dir->path, NAME,
+                 _ ("cannot read %s/%s (%s): the counts since boot are lost"), dir->path, NAME,
                  local ? local->message : _ ("damaged"));
   return counters;
 }
@@ -232,7 +232,7 @@ add_under_lock (const VvStateStore *store, const Count *what, GError **error)
   if (!write_counters (counters, vv_state_store_dir (store), error))
     return FALSE;
   if (damage)
-    g_warning ("%s; the count begins afresh", damage->message);
+    g_warning ("%s; counting starts again from zero", damage->message);
   return TRUE;
 }
 

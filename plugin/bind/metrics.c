@@ -148,15 +148,13 @@ write_counters (Writer *w, const VvCounters *counters)
 {
   static const VvOperation operations[] = {VV_DETACH, VV_REATTACH};
 
-  family (w, "changes", COUNTER, NULL, "Rebinds since boot, by the driver arrived at or wanted.");
+  family (w, "changes", COUNTER, NULL, "Rebinds since boot, by resulting or requested driver.");
   for (guint i = 0; i < counters->rows->len; i++)
     write_row (w, counters->rows->pdata[i]);
-  family (w, "attempt_failures", COUNTER, NULL,
-          "Candidates that failed since boot, by the step that failed.");
+  family (w, "attempt_failures", COUNTER, NULL, "Failed candidates since boot, by failed step.");
   for (guint i = 0; i < VV_COUNTERS_STEPS; i++)
     plain_sample (w, counters->steps[i], "step", vv_counter_step_name (i));
-  family (w, "change_duration_seconds", HISTOGRAM, SECONDS,
-          "Time that rebinds took, those that failed left out.");
+  family (w, "change_duration_seconds", HISTOGRAM, SECONDS, "Duration of successful rebinds.");
   for (gsize i = 0; i < G_N_ELEMENTS (operations); i++)
     histogram (w, &counters->durations[operations[i]], "operation", vv_operation_name (operations[i]));
 }
@@ -192,14 +190,15 @@ write_state (Writer *w, const VvStateStore *store)
     if (entry && entry->state != VV_STATE_RECORDED)
       count_place (places, entry);
   }
-  family (w, "devices_detached", GAUGE, NULL, "Devices that are off their host driver, by the state store.");
+  family (w, "devices_detached", GAUGE, NULL,
+          "Devices not on their host driver, according to the state store.");
   g_autoptr (GList) sorted = g_list_sort (g_hash_table_get_keys (places), (GCompareFunc)strcmp);
   for (GList *i = sorted; i; i = i->next) {
     g_auto (GStrv) place = g_strsplit (i->data, "/", 3);
     const char *const labels[] = {"driver", place[0], "host_driver", place[1], "in_use", place[2], NULL};
     sample (w, GPOINTER_TO_UINT (g_hash_table_lookup (places, i->data)), labels);
   }
-  family (w, "state_files", GAUGE, NULL, "Entries of the state store, by state.");
+  family (w, "state_files", GAUGE, NULL, "State files, by state.");
   for (guint i = 0; i < G_N_ELEMENTS (states); i++)
     plain_sample (w, states[i], "state", vv_state_name (i));
   plain_sample (w, unreadable, "state", "unreadable");
@@ -210,22 +209,22 @@ write_state (Writer *w, const VvStateStore *store)
 static void
 write_daemon (Writer *w, const VvDaemonFigures *daemon)
 {
-  family (w, "daemon_up", GAUGE, NULL, "Whether vfio-variantd runs.");
+  family (w, "daemon_up", GAUGE, NULL, "Whether vfio-variantd is running.");
   plain_sample (w, daemon->up, NULL, NULL);
   if (!daemon->up)
     return;
-  family (w, "gate_on", GAUGE, NULL, "Whether vfio-variantd serves hot plug.");
+  family (w, "gate_on", GAUGE, NULL, "Whether vfio-variantd handles hot plug.");
   plain_sample (w, daemon->gate_on, NULL, NULL);
-  family (w, "gate_opens", COUNTER, NULL, "Opens of drivers_probe since the daemon's start.");
+  family (w, "gate_opens", COUNTER, NULL, "Opens of drivers_probe since the start of the daemon.");
   plain_sample (w, daemon->passed, "result", "passed");
   plain_sample (w, daemon->blocked_opens, "result", "blocked");
-  family (w, "gate_outcomes", COUNTER, NULL, "What became of the opens that were held.");
+  family (w, "gate_outcomes", COUNTER, NULL, "Results of blocked opens.");
   for (guint i = 0; i < VV_GATE_OUTCOMES; i++)
     plain_sample (w, daemon->outcomes[i], "outcome", vv_gate_outcomes[i]);
-  family (w, "gate_blocked_seconds", HISTOGRAM, SECONDS, "Time that libvirt was held.");
+  family (w, "gate_blocked_seconds", HISTOGRAM, SECONDS, "Time that libvirt was blocked.");
   histogram (w, &daemon->blocked, NULL, NULL);
   family (w, "gate_own_seconds", HISTOGRAM, SECONDS,
-          "Time that libvirt was held, without binds, module loads and hook scripts.");
+          "Time that libvirt was blocked, without binds, module loads and hook scripts.");
   histogram (w, &daemon->own, NULL, NULL);
 }
 

@@ -139,9 +139,8 @@ open_container (const VvHost *host, const VvPciDevice *device, Opened *o, guint 
   if (version < 0)
     return fail (device, "VFIO_GET_API_VERSION", -version, error);
   if (version != VFIO_API_VERSION) {
-    g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
-                 _ ("%s: this kernel has another VFIO interface (%d, not %d)"), device->address, version,
-                 VFIO_API_VERSION);
+    g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("%s: unsupported VFIO API version %d, expected %d"),
+                 device->address, version, VFIO_API_VERSION);
     return FALSE;
   }
   *type = VFIO_TYPE1v2_IOMMU;
@@ -150,8 +149,8 @@ open_container (const VvHost *host, const VvPciDevice *device, Opened *o, guint 
   *type = VFIO_TYPE1_IOMMU;
   if (vv_io_ioctl (o->base, VFIO_CHECK_EXTENSION, GUINT_TO_POINTER (*type)) > 0)
     return TRUE;
-  g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("%s: VFIO has no type 1 IOMMU here (vfio_iommu_type1)"),
-               device->address);
+  g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
+               _ ("%s: this kernel has no VFIO type 1 IOMMU driver (vfio_iommu_type1)"), device->address);
   return FALSE;
 }
 
@@ -171,7 +170,7 @@ open_group (const VvHost *host, const VvPciDevice *device, Opened *o, GError **e
   g_autoptr (GPtrArray) obstacles = vv_group_obstacles (host, NULL, device, NULL);
   g_set_error (error, VV_ERROR, VV_ERROR_REFUSED, "%s: %s", device->address,
                obstacles->len ? (char *)obstacles->pdata[0]
-                              : _ ("somebody else than VFIO does DMA in its IOMMU group"));
+                              : _ ("a driver other than VFIO does DMA in its IOMMU group"));
   return FALSE;
 }
 
@@ -184,7 +183,7 @@ set_iommu (const VvPciDevice *device, const Opened *o, guint type, GError **erro
   if (result != -EPERM)
     return result >= 0 || fail (device, "VFIO_SET_IOMMU", -result, error);
   g_set_error (error, VV_ERROR, VV_ERROR_PERMISSION,
-               _ ("%s: VFIO_SET_IOMMU: %s: where interrupts are not remapped, VFIO wants the parameter "
+               _ ("%s: VFIO_SET_IOMMU: %s: without interrupt remapping, VFIO requires the module parameter "
                   "allow_unsafe_interrupts of vfio_iommu_type1"),
                device->address, g_strerror (EPERM));
   return FALSE;
@@ -303,15 +302,14 @@ may_be_asked (const VvHost *host, const VvPciDevice *device, GError **error)
 {
   if (!is_on_vfio (host, device)) {
     g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
-                 _ ("%s is on %s: only a VFIO driver can be asked; 'vfio-variant bind %s' puts it on one"),
+                 _ ("%s is on %s: only VFIO drivers can be queried; run 'vfio-variant bind %s' first"),
                  device->address, device->now.driver ? device->now.driver : _ ("no driver"), device->address);
     return FALSE;
   }
   g_autofree char *noiommu = g_strconcat ("class/vfio/noiommu-", device->iommu_group, NULL);
   if (!device->iommu_group || vv_io_exists (host->sys, noiommu)) {
     g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
-                 _ ("%s: it is on VFIO without an IOMMU (no-IOMMU mode), where no guest can use it"),
-                 device->address);
+                 _ ("%s is on VFIO without an IOMMU (no-IOMMU mode); guests cannot use it"), device->address);
     return FALSE;
   }
   g_autofree char *user = group_user (host, device);
@@ -356,16 +354,16 @@ judge_tracking (const VvMigration *m, VvAnswer iommufd, const char **why)
     return VV_MIGRATION_NO;
   }
   if (iommufd == VV_ANSWER_NO) {
-    *why = _ ("has no DMA logging, and without iommufd the IOMMU tracks no dirty pages: it needs <driver "
+    *why = _ ("has no DMA logging, and without iommufd the IOMMU tracks no dirty pages: use <driver "
               "iommufd='yes'/> (libvirt 12.1, QEMU 9.1)");
     return VV_MIGRATION_NO;
   }
   if (iommufd == VV_ANSWER_YES && m->iommu_logging == VV_ANSWER_YES)
     return VV_MIGRATION_YES;
   *why = iommufd == VV_ANSWER_YES
-             ? _ ("has no DMA logging, and whether the IOMMU tracks dirty pages is not known")
-             : _ ("has no DMA logging: only a domain that has the device by <driver iommufd='yes'/> (libvirt "
-                  "12.1, QEMU 9.1), on an IOMMU that tracks dirty pages, can be migrated");
+             ? _ ("has no DMA logging, and whether the IOMMU tracks dirty pages is unknown")
+             : _ ("has no DMA logging: migration works only with <driver iommufd='yes'/> (libvirt 12.1, QEMU "
+                  "9.1) on an IOMMU that tracks dirty pages");
   return VV_MIGRATION_UNKNOWN;
 }
 
@@ -379,9 +377,9 @@ vv_migration_judge (const VvMigration *m, const VvMigrationUse *use, const char 
   if (!use)
     use = &nothing;
   if (!m->stop_copy)
-    reason = _ ("announces no migration");
+    reason = _ ("does not support migration");
   else if (use->others && !m->p2p)
-    reason = _ ("has no P2P, which QEMU requires of every VFIO device of a domain that has several");
+    reason = _ ("has no P2P state, which QEMU requires when a domain has several VFIO devices");
   else
     verdict = m->dma_logging || use->forced ? VV_MIGRATION_YES : judge_tracking (m, use->iommufd, &reason);
   if (why)
@@ -408,7 +406,7 @@ vv_migration_store (const VvStateStore *store, const char *driver, const char *m
   g_autoptr (GKeyFile) file = g_key_file_new ();
 
   if (!name) {
-    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, _ ("no driver's name, or no modalias"));
+    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, _ ("the driver name or the modalias is missing"));
     return FALSE;
   }
   g_key_file_set_string (file, GROUP, "driver", driver);
@@ -486,6 +484,6 @@ vv_migration_foresee (const VvStateStore *store, const char *driver, const char 
   if (vv_migration_known (store, driver, modalias, &m) != VV_MIGRATION_UNKNOWN)
     return vv_migration_judge (&m, use, why);
   if (why)
-    *why = _ ("has not been asked yet");
+    *why = _ ("has not been queried yet");
   return VV_MIGRATION_UNKNOWN;
 }

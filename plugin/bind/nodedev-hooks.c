@@ -135,7 +135,7 @@ typedef struct {
 static gboolean
 not_run (const char *script, VvError code, const char *why, GError **error)
 {
-  g_set_error (error, VV_ERROR, (int)code, _ ("hook %s: not run: %s"), script, why);
+  g_set_error (error, VV_ERROR, (int)code, _ ("hook %s: skipped: %s"), script, why);
   return FALSE;
 }
 
@@ -149,15 +149,15 @@ run_script (Row *row, const char *script, GError **error)
   guint limit_ms = (guint)CLAMP (left, 0, row->hooks->limit_ms);
 
   if (fault || !real) {
-    g_warning ("hook %s: not run: %s", script, fault ? fault : g_strerror (errno));
+    g_warning ("hook %s: skipped: %s", script, fault ? fault : g_strerror (errno));
     return TRUE;
   }
   if (!limit_ms)
-    return not_run (script, VV_ERROR_FAILED, _ ("no time is left"), error);
+    return not_run (script, VV_ERROR_FAILED, _ ("no time left"), error);
   if (!row->xml)
     row->xml = vv_nodedev_xml (row->hooks->host, row->device);
   if (!row->xml)
-    return not_run (script, VV_ERROR_NO_DEVICE, _ ("the device went away"), error);
+    return not_run (script, VV_ERROR_NO_DEVICE, _ ("the device disappeared"), error);
   row->argv[0] = script;
   const VvSubprocess process = {.path = real, .argv = row->argv, .input = row->xml, .limit_ms = limit_ms};
   tell_watcher (row->hooks, limit_ms);

@@ -32,15 +32,14 @@ recover_on_vfio (VvBinding *b, const GError *host_error, GError **error)
   if (host_error) {
     if (vv_binding_vanished (b, error))
       return FALSE;
-    vv_change_failed_attempt (b->change, e->host.driver ? e->host.driver : "host driver", "recovery",
+    vv_change_failed_attempt (b->change, e->host.driver ? e->host.driver : _ ("host driver"), "recovery",
                               host_error);
   }
   if ((!host_error || !vv_same (b->device->now.driver, e->host.driver)) && bind_fallback (b, &problem))
     return TRUE;
   g_set_error (
       error, VV_ERROR, VV_ERROR_FAILED,
-      _ ("%s: a %s that was cut off could not be mended: %s%s%s; the next start of anything here tries "
-         "again"),
+      _ ("%s: recovery of an interrupted %s failed: %s%s%s; the next vfio-variant process tries again"),
       b->device->address, e->state == VV_STATE_DETACHING ? "detach" : "reattach",
       host_error ? host_error->message : "", host_error && problem ? "; " : "",
       problem ? problem->message : "");
@@ -81,7 +80,7 @@ vv_recover_device (const VvContext *context, const char *address, VvLock *lock, 
   vv_binding_begin (b, VV_REATTACH);
   vv_binding_assign (&b->change->wanted, b->entry->host.driver);
   recover (b, &problem);
-  if (!vv_binding_end (b, _ ("a process died in the middle of moving it"), g_steal_pointer (&problem), error))
+  if (!vv_binding_end (b, _ ("a process died while moving it"), g_steal_pointer (&problem), error))
     return NULL;
   vv_binding_tell (b);
   return g_steal_pointer (&b);
@@ -111,7 +110,7 @@ drop_vanished (const VvContext *s, const char *address)
   lock = vv_state_store_lock (s->store, address, 0, NULL);
   entry = lock && !is_present (s, address) ? vv_state_store_load (s->store, address, NULL) : NULL;
   if (entry && !entry->domain && vv_state_store_drop (s->store, address, NULL))
-    g_message ("%s is gone from the host: its state file is dropped", address);
+    g_message ("%s is no longer present on the host; removing its state file", address);
   return TRUE;
 }
 

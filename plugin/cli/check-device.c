@@ -66,13 +66,13 @@ check_guest_use (const VvCheck *check)
   g_autofree char *user = vv_vfio_user (check->context->host, check->device);
 
   if (user && is_ours (check))
-    find (check, "in-use-guest", VV_NOTE, g_strdup_printf (_ ("%s has it: this very domain runs"), user),
-          _ ("nothing moves it now; what is told here is for its next start"), NULL);
+    find (check, "in-use-guest", VV_NOTE, g_strdup_printf (_ ("%s uses it: this domain is running"), user),
+          _ ("the device stays where it is; this check applies to the next start of the domain"), NULL);
   else if (user)
     find (check, "in-use-guest", VV_PROBLEM,
-          g_strdup_printf (_ ("%s holds it, or its IOMMU group, through VFIO"), user),
-          _ ("a device that a process holds is not moved, by no option"),
-          g_strdup (_ ("shut that guest down, or detach the device from it")));
+          g_strdup_printf (_ ("%s uses it, or its IOMMU group, through VFIO"), user),
+          _ ("a device that a process uses is never moved, with any option"),
+          g_strdup (_ ("shut down that guest, or detach the device from it")));
 }
 
 static void
@@ -90,8 +90,8 @@ check_host_use (const VvCheck *check)
   g_autofree char *why =
       refused ? g_strdup_printf (_ ("%s refuses it (host-use='refuse'): the domain would not start"), rule)
       : check->choice->said[VV_OPTION_HOST_USE]
-          ? g_strdup_printf (_ ("%s lets it be taken all the same: the host loses it"), rule)
-          : g_strdup (_ ("a domain that starts takes it all the same: the host loses it; 'vfio-variant bind' "
+          ? g_strdup_printf (_ ("%s lets the domain take it anyway: the host loses it"), rule)
+          : g_strdup (_ ("a domain that starts takes it anyway: the host loses it; 'vfio-variant bind' "
                          "refuses without --force"));
   find (check, "in-use-host", refused ? VV_PROBLEM : VV_WARNING,
         g_strdup_printf (_ ("the host uses it: %s"), text), why, g_strdup (_ ("end that use first")));
@@ -111,10 +111,11 @@ check_entry (VvCheck *check)
     find (
         check, "claimed", VV_PROBLEM,
         check->entry->in_use
-            ? g_strdup_printf (_ ("the state store gives it to domain %s, which runs"), check->entry->domain)
-            : g_strdup_printf (_ ("the state store gives it to domain %s"), check->entry->domain),
-        _ ("two guests cannot have it; 'vfio-variant bind' refuses"),
-        g_strdup_printf (_ ("shut that domain down; when it is gone: vfio-variant restore --force %s"),
+            ? g_strdup_printf (_ ("the state store assigns it to domain %s, which is running"),
+                               check->entry->domain)
+            : g_strdup_printf (_ ("the state store assigns it to domain %s"), check->entry->domain),
+        _ ("two guests cannot share it; 'vfio-variant bind' refuses"),
+        g_strdup_printf (_ ("shut down that domain; if it no longer exists: vfio-variant restore --force %s"),
                          check->device->address));
   vv_find_entry (&check->about, check->entry, check->device->now.driver);
 }
@@ -140,9 +141,9 @@ check_excluded (const VvCheck *check, const VvCandidate *out)
     return;
   g_autofree char *grep = vv_settings_grep ("blacklist[[:space:]=].*", out->module);
   find (check, blacklisted ? "blacklisted" : "passed-over", VV_NOTE,
-        g_strdup_printf (_ ("%s is passed over: %s"), driver ? driver : out->module, out->excluded),
-        _ ("by its alias it would be tried first without that"),
-        blacklisted ? g_strdup_printf (_ ("if that is not wanted, remove the line: %s"), grep) : NULL);
+        g_strdup_printf (_ ("%s is excluded: %s"), driver ? driver : out->module, out->excluded),
+        _ ("without that, its alias would make it the first choice"),
+        blacklisted ? g_strdup_printf (_ ("if this is not intended, remove the line: %s"), grep) : NULL);
 }
 
 /* The first that would load is what it gets; what is wrong with those before it is found on the way. */
@@ -213,11 +214,11 @@ check_libvirts_choice (const VvCheck *check)
   if (reason)
     find (
         check, "libvirt-refuses", VV_PROBLEM,
-        g_strdup_printf (_ ("libvirt %u.%u takes %s and nothing else, and cannot: %s"),
+        g_strdup_printf (_ ("libvirt %u.%u accepts only %s, which does not work: %s"),
                          libvirt->version / 1000000, libvirt->version / 1000 % 1000, best->module, reason),
-        _ ("from 10.0 on libvirt itself loads the best module of modules.alias, before it asks anybody, and "
-           "refuses the device when that fails"),
-        g_strdup (_ ("mend that, or name the driver in the domain's <hostdev>: <driver model='vfio-pci'/>")));
+        _ ("libvirt 10.0 and later loads the best module of modules.alias before it calls any hook, and "
+           "refuses the device if that fails"),
+        g_strdup (_ ("fix that, or name the driver in the domain's <hostdev>: <driver model='vfio-pci'/>")));
 }
 
 static gboolean
@@ -276,7 +277,8 @@ check_choice (const VvCheck *check)
 
   for (guint i = 0; i < check->choice->refused->len; i++)
     find (check, "request-refused", VV_WARNING, g_strdup (check->choice->refused->pdata[i]),
-          _ ("a domain's request narrows the policy and never gets around it: it does not count"), NULL);
+          _ ("options requested by a domain can narrow the policy but not widen it: this one is ignored"),
+          NULL);
   if (!check->chosen) {
     g_autoptr (GPtrArray) reasons = g_ptr_array_new_with_free_func (g_free);
     for (guint i = 0; i < check->choice->excluded->len; i++) {
@@ -286,15 +288,16 @@ check_choice (const VvCheck *check)
     g_ptr_array_add (reasons, NULL);
     g_autofree char *text = g_strjoinv ("; ", (char **)reasons->pdata);
     find (check, "no-driver", VV_PROBLEM,
-          *text ? g_strdup_printf (_ ("no VFIO driver is left: %s"), text)
-                : g_strdup (_ ("no VFIO driver is left")),
-          refusal ? _ ("vfio-pci's probe refuses it (EINVAL), also for libvirt: the domain would not start")
+          *text ? g_strdup_printf (_ ("no usable VFIO driver: %s"), text)
+                : g_strdup (_ ("no usable VFIO driver")),
+          refusal
+              ? _ ("the probe of vfio-pci refuses it (EINVAL), also for libvirt: the domain would not start")
           : vv_choice_is_strict (check->choice)
               ? _ ("the domain would not start")
-              : _ ("at a start it would stay where libvirt puts it, if libvirt can"),
+              : _ ("at start the device would stay on the driver that libvirt chooses, if any"),
           refusal == VV_VFIO_PCI_DENYLISTED
               ? g_strdup (_ ("if its guests are trusted: echo options vfio-pci disable_denylist=1 > "
-                             "/etc/modprobe.d/vfio-pci-denylist.conf; then load vfio_pci again, or reboot"))
+                             "/etc/modprobe.d/vfio-pci-denylist.conf; then reload vfio_pci or reboot"))
               : excluded_remedy (check));
     return;
   }
@@ -302,13 +305,12 @@ check_choice (const VvCheck *check)
       check->hostdev && check->hostdev->managed && check->hostdev->requested.use.iommufd == VV_ANSWER_YES;
   if (vv_choice_is_strict (check->choice))
     find (check, "strict", VV_NOTE,
-          g_strdup_printf (
-              _ ("a start is refused when it cannot have this (%s: fallback='%s', migratable='%s')"), rule,
-              vv_option_value (VV_OPTION_FALLBACK, option (check, VV_OPTION_FALLBACK)),
-              vv_option_value (VV_OPTION_MIGRATABLE, option (check, VV_OPTION_MIGRATABLE))),
-          by_gate ? _ ("libvirt opens a device with iommufd before the hook could move it: without "
+          g_strdup_printf (_ ("a start without this is refused (%s: fallback='%s', migratable='%s')"), rule,
+                           vv_option_value (VV_OPTION_FALLBACK, option (check, VV_OPTION_FALLBACK)),
+                           vv_option_value (VV_OPTION_MIGRATABLE, option (check, VV_OPTION_MIGRATABLE))),
+          by_gate ? _ ("libvirt opens a device with iommufd before the hook can move it: without "
                        "vfio-variantd the domain starts only if libvirt itself chooses such a driver")
-                  : _ ("nothing but a driver that fails, or that cannot migrate it, is to be expected here"),
+                  : _ ("the only drivers expected here fail or cannot migrate the device"),
           by_gate ? g_strdup ("systemctl enable --now vfio-variantd") : NULL);
 }
 
@@ -331,10 +333,10 @@ find_taken_from_vendor (const VvCheck *check)
 
   find (check, "vendor-driver", VV_PROBLEM,
         g_strdup_printf (_ ("libvirt takes it from %s, its vendor's VFIO driver"), check->device->now.driver),
-        _ ("managed='yes': libvirt unbinds that driver; what it set up in the device, such as a vGPU, is "
+        _ ("managed='yes': libvirt unbinds that driver; its configuration of the device, such as a vGPU, is "
            "lost, and the start may fail"),
         vv_libvirt_is_before (check->about.s, VV_LIBVIRT_ACCEPTS)
-            ? g_strdup (_ ("install libvirt 9.7 or later, which takes it with managed='no'"))
+            ? g_strdup (_ ("install libvirt 9.7 or later, which supports it with managed='no'"))
             : g_strdup_printf (_ ("virsh edit %s  # managed='no' for this device"), domain));
 }
 
@@ -346,7 +348,7 @@ find_left_to_vendor (const VvCheck *check)
   if (!check->hostdev)
     find (check, "vendor-driver", VV_NOTE,
           g_strdup_printf (_ ("it is on %s, its vendor's VFIO driver"), driver),
-          _ ("vfio-variant leaves it there; a domain with managed='yes' makes libvirt take it"), NULL);
+          _ ("vfio-variant leaves it there; with managed='yes' libvirt unbinds it"), NULL);
   else if (vv_libvirt_is_before (check->about.s, VV_LIBVIRT_ACCEPTS))
     find (check, "vendor-driver", VV_PROBLEM,
           g_strdup_printf (_ ("libvirt does not accept it on %s, its vendor's VFIO driver"), driver),
@@ -367,7 +369,7 @@ check_stays (VvCheck *check)
     return FALSE;
   }
   if (is_vendors (check)) {
-    check->why = g_strdup (_ ("it is there now"));
+    check->why = g_strdup (_ ("already on the selected driver"));
     find_left_to_vendor (check);
   } else if (check->hostdev && !check->hostdev->managed &&
              option (check, VV_OPTION_UNMANAGED) != VV_UNMANAGED_MANAGE) {
@@ -375,8 +377,9 @@ check_stays (VvCheck *check)
     find (check, "unmanaged", check->on_vfio ? VV_NOTE : VV_PROBLEM,
           g_strdup_printf (_ ("managed='no', and it is on %s"),
                            check->device->now.driver ? check->device->now.driver : _ ("no driver")),
-          check->on_vfio ? _ ("neither libvirt nor we move it, unless the policy says unmanaged='manage'")
-                         : _ ("libvirt refuses such a device unless it is on a VFIO driver"),
+          check->on_vfio
+              ? _ ("neither libvirt nor vfio-variant moves it, unless the policy sets unmanaged='manage'")
+              : _ ("libvirt refuses such a device unless it is on a VFIO driver"),
           check->on_vfio ? NULL : g_strdup_printf ("vfio-variant bind %s", check->device->address));
   } else {
     return FALSE;
@@ -399,7 +402,7 @@ tell_choice (VvCheck *check)
                    ? g_strdup_printf (g_dngettext (GETTEXT_PACKAGE, "best by alias %s, %u wildcard",
                                                    "best by alias %s, %u wildcards", c->wildcards),
                                       c->alias, c->wildcards)
-                   : g_strdup (_ ("no alias names another"));
+                   : g_strdup (_ ("no variant driver matches"));
 }
 
 /* --- what is lost on the way --- */
@@ -410,13 +413,13 @@ check_reset (const VvCheck *check)
   g_autofree char *methods = vv_io_attribute (check->device->dir, "reset_method");
 
   if (!(methods ? *methods != '\0' : vv_io_exists (check->device->dir, "reset")))
-    find (check, "no-reset", VV_WARNING, g_strdup (_ ("the kernel has no way to reset it")),
-          _ ("what one guest left in it is there for the next, and for the host"), NULL);
+    find (check, "no-reset", VV_WARNING, g_strdup (_ ("the kernel has no method to reset it")),
+          _ ("data that one guest leaves in it is visible to the next guest and to the host"), NULL);
   if (vv_libvirt_is_before (check->about.s, VV_LIBVIRT_ACCEPTS) && !is_generic (check) &&
       !vv_pci_has_flr (check->device))
-    find (check, "hotplug-generic", VV_NOTE, g_strdup (_ ("at hot plug it stays on vfio-pci: it has no FLR")),
-          _ ("libvirt before 9.7 can reset, on another driver than vfio-pci, only devices with FLR; the "
-             "start of a domain works"),
+    find (check, "hotplug-generic", VV_NOTE, g_strdup (_ ("hot plug leaves it on vfio-pci: it has no FLR")),
+          _ ("before 9.7, libvirt can reset a device on a driver other than vfio-pci only if it has FLR; "
+             "starting a domain is not affected"),
           NULL);
 }
 
@@ -438,23 +441,22 @@ check_migration (VvCheck *check)
     return;
   if (check->migratable == VV_MIGRATION_YES)
     find (check, "migratable", VV_OK,
-          g_strdup_printf (_ ("a domain can be migrated live with it on %s"), driver),
-          _ ("that is what its driver and its IOMMU announced; the destination needs the same"), NULL);
+          g_strdup_printf (_ ("a domain with it can be live migrated on %s"), driver),
+          _ ("the driver and the IOMMU report this; the destination needs the same"), NULL);
   else if (check->migratable == VV_MIGRATION_NO)
     find (check, "not-migratable", required ? VV_PROBLEM : VV_NOTE,
-          g_strdup_printf (_ ("a domain cannot be migrated live with it: %s %s"), driver, why),
+          g_strdup_printf (_ ("a domain with it cannot be live migrated: %s %s"), driver, why),
           required ? _ ("migratable='require': the domain would not start")
-                   : _ ("QEMU blocks the migration of a domain that has it"),
+                   : _ ("QEMU blocks migration of a domain that has it"),
           migration_remedy (check, driver));
   else
-    find (check, "migration-unknown", refused ? VV_WARNING : VV_NOTE,
-          g_strdup_printf (_ ("whether a domain can be migrated live with it is not known: %s %s"), driver,
-                           why),
-          refused
-              ? _ ("migratable='require', and libvirt opens a device with iommufd before the hook could ask: "
-                   "without vfio-variantd the domain would not start")
-              : _ ("only the driver and the IOMMU can tell, and only of a device that is on it and idle"),
-          migration_remedy (check, driver));
+    find (
+        check, "migration-unknown", refused ? VV_WARNING : VV_NOTE,
+        g_strdup_printf (_ ("whether a domain with it can be live migrated is unknown: %s %s"), driver, why),
+        refused ? _ ("migratable='require', and libvirt opens a device with iommufd before the hook can "
+                     "query it: without vfio-variantd the domain would not start")
+                : _ ("only the driver and the IOMMU can tell, and only while the device is bound and idle"),
+        migration_remedy (check, driver));
 }
 
 static void
@@ -471,8 +473,8 @@ check_qemu (const VvCheck *check)
     return;
   g_autofree char *why =
       g_strdup_printf (vv_choice_requires (check->choice)
-                           ? _ ("live migration of such VFIO devices, which is required, needs QEMU %u.%u")
-                           : _ ("live migration of such VFIO devices needs QEMU %u.%u"),
+                           ? _ ("the required live migration of these VFIO devices needs QEMU %u.%u")
+                           : _ ("live migration of these VFIO devices needs QEMU %u.%u"),
                        needed / 1000, needed % 1000);
   find (check, "qemu-old", vv_choice_requires (check->choice) ? VV_PROBLEM : VV_WARNING,
         g_strdup_printf (_ ("%s is QEMU %u.%u"), qemu->path, qemu->version / 1000, qemu->version % 1000), why,

@@ -26,9 +26,10 @@ check_iommu (const VvSubject *about, const VvPciDevice *device)
   g_autofree char *name = device->iommu_group ? vv_io_attribute (host->sys, path) : NULL;
 
   if ((!device->iommu_group && g_strcmp0 (unsafe, "Y") == 0) || g_strcmp0 (name, "vfio-noiommu") == 0)
-    vv_find (about, "no-iommu", VV_WARNING, g_strdup (_ ("it would be given out in VFIO's no-IOMMU mode")),
-             _ ("whoever has it can read and write all memory of the host; libvirt's guests cannot use it"),
-             g_strdup (_ ("turn the IOMMU on, and vfio's enable_unsafe_noiommu_mode off")));
+    vv_find (about, "no-iommu", VV_WARNING, g_strdup (_ ("it would be assigned in VFIO's no-IOMMU mode")),
+             _ ("a process that has the device can read and write all memory of the host; libvirt guests "
+                "cannot use it"),
+             g_strdup (_ ("enable the IOMMU, and disable vfio's enable_unsafe_noiommu_mode")));
   else if (!device->iommu_group)
     vv_find_iommu_off (about);
 }
@@ -47,17 +48,17 @@ check_group (const VvSubject *about, const VvPciDevice *device, const GPtrArray 
       g_ptr_array_add (uses, NULL);
       g_autofree char *use = g_strjoinv ("; ", (char **)uses->pdata);
       vv_find (about, "group", VV_PROBLEM,
-               g_strdup_printf (_ ("%s, in the same IOMMU group %s, is on %s, and the host uses it: %s"),
+               g_strdup_printf (_ ("%s, in the same IOMMU group %s, is on %s and in use by the host: %s"),
                                 member->address, device->iommu_group, member->now.driver, use),
-               _ ("VFIO gives out a group as a whole: QEMU would not start, and the host loses what it uses "
-                  "if that device is taken, too"),
-               g_strdup (_ ("put one of the two devices into another slot, or end that use")));
+               _ ("VFIO assigns only whole groups: QEMU cannot start, and the host loses that device if it "
+                  "is detached as well"),
+               g_strdup (_ ("move one of the two devices to another slot, or end that use")));
     } else {
       vv_find (about, "group", VV_PROBLEM,
                g_strdup_printf (_ ("%s, in the same IOMMU group %s, is on %s"), member->address,
                                 device->iommu_group, member->now.driver),
-               _ ("VFIO gives out a group as a whole: QEMU would not start unless the guest has that device, "
-                  "too, or no driver of the host does"),
+               _ ("VFIO assigns only whole groups: QEMU cannot start unless the guest gets that device as "
+                  "well, or it has no host driver"),
                g_strdup_printf ("vfio-variant bind %s", member->address));
     }
   }
@@ -128,7 +129,7 @@ find_companion (const VvSubject *about, const VvPciDevice *device, const char *a
                                    member->now.driver)
                 : g_strdup_printf (_ ("%s, which depends on it, stays with the host on %s"), address,
                                    member->now.driver),
-           _ ("the host keeps this device powered for that one, and a reset of the slot needs both"),
+           _ ("the host manages the power of both together, and a slot reset needs both"),
            uses->len ? g_strdup_printf (_ ("end this use first: %s"), (char *)uses->pdata[0])
                      : g_strdup_printf ("vfio-variant bind %s", address));
 }
@@ -229,10 +230,10 @@ check_framebuffer (const VvSubject *about, const VvPciDevice *device)
   /* From Linux 6.0 on vfio_pci_vga_init() calls aperture_remove_conflicting_pci_devices(). */
   gboolean evicts = class_of (device) == DISPLAY_VGA && !vv_kernel_is_before (host, 6, 0);
   vv_find (about, "boot-framebuffer", VV_WARNING,
-           g_strdup_printf (_ ("the host shows its boot console in BAR %d (%s)"), bar, owner),
-           evicts ? _ ("the VFIO driver takes that memory when it binds: the host has no such console until "
-                       "it boots again")
-                  : _ ("the VFIO driver cannot reserve that BAR: the guest starts, and the device does not "
+           g_strdup_printf (_ ("the boot console of the host uses BAR %d (%s)"), bar, owner),
+           evicts ? _ ("the VFIO driver takes over that memory when it binds: the host has no such console "
+                       "until the next boot")
+                  : _ ("the VFIO driver cannot reserve that BAR: the guest starts, but the device does not "
                        "work in it"),
            evicts ? NULL : release_framebuffer (host));
 }
@@ -289,8 +290,8 @@ check_ids (const VvSubject *about, const VvPciDevice *device, char **options)
       continue;
     g_autofree char *grep = vv_settings_grep ("ids=.*", id);
     vv_find (about, "ids-claim", VV_NOTE,
-             g_strdup_printf (_ ("vfio-pci is told to claim it when that module loads: ids=%s"), id),
-             _ ("the host does not get it, and after each boot it is on vfio-pci"),
+             g_strdup_printf (_ ("vfio-pci claims it when that module loads: ids=%s"), id),
+             _ ("the host cannot use it: after each boot it is on vfio-pci"),
              g_strdup_printf (_ ("%s  # remove it there, or in the boot loader's settings, then run "
                                  "update-initramfs -u or dracut -f"),
                               grep));
@@ -320,9 +321,9 @@ check_options (const VvSubject *about, const char *variant, char **options)
   if (!lost->len || (shared && will_be_loaded))
     return;
   vv_find (about, "options-lost", VV_NOTE,
-           g_strdup_printf (_ ("these options of vfio-pci do not act on %s:%s"), variant, lost->str),
-           shared ? _ ("vfio_pci hands them to all VFIO drivers when it is loaded, and it is not loaded")
-                  : _ ("from Linux 7.2 on they act on devices that are on vfio-pci only"),
+           g_strdup_printf (_ ("these options of vfio-pci have no effect on %s:%s"), variant, lost->str),
+           shared ? _ ("vfio_pci passes them to all VFIO drivers when it is loaded, and it is not loaded")
+                  : _ ("since Linux 7.2 they affect only devices that are on vfio-pci"),
            shared ? g_strdup ("modprobe vfio-pci")
                   : g_strdup_printf (_ ("vfio-variant bind --driver vfio-pci %s  # only if it needs them"),
                                      about->name));
@@ -341,8 +342,8 @@ check_override (const VvSubject *about, const VvPciDevice *device)
     return;
   vv_find (
       about, "override-unknown", VV_WARNING,
-      g_strdup_printf (_ ("driver_override is '%s', and there is no such driver"), override),
-      _ ("the host binds no driver to it; after a guest it has that value, and no driver, again"),
+      g_strdup_printf (_ ("driver_override is '%s', but no such driver exists"), override),
+      _ ("the host binds no driver to it; after a guest it returns to this value, without a driver"),
       g_strdup_printf ("echo >/sys/bus/pci/devices/%s/driver_override && echo %s >/sys/bus/pci/drivers_probe",
                        device->address, device->address));
 }
@@ -363,9 +364,8 @@ vv_find_settings (const VvSubject *about, const VvPciDevice *device, const VvEnt
   /* libvirt before 10.0 does not bind what is on vfio-pci, and so never opens drivers_probe for it. */
   if (g_strcmp0 (device->now.driver, VV_GENERIC_DRIVER) == 0 &&
       !(entry && (entry->pinned || entry->domain)) && !(libvirt && libvirt->version >= VV_LIBVIRT_CHOOSES))
-    vv_find (
-        about, "on-generic", VV_NOTE,
-        g_strdup_printf (_ ("it is on vfio-pci already, and not on %s"), variant),
-        _ ("libvirt before 10.0 leaves it there at hot plug; at the start of a domain the hook moves it"),
-        g_strdup_printf ("vfio-variant bind %s", device->address));
+    vv_find (about, "on-generic", VV_NOTE,
+             g_strdup_printf (_ ("it is on vfio-pci already, not on %s"), variant),
+             _ ("libvirt before 10.0 leaves it there at hot plug; when a domain starts, the hook moves it"),
+             g_strdup_printf ("vfio-variant bind %s", device->address));
 }

@@ -39,11 +39,12 @@ check_libvirts_view (const VvSubject *about)
   gboolean refuses = p->version < VV_LIBVIRT_NEEDS_NO_TABLE;
   vv_find (
       about, "libvirt-blind", refuses ? VV_PROBLEM : VV_WARNING,
-      g_strdup_printf (_ ("%s, process %d, does not see modules.alias of %s"), p->name, (int)p->pid,
+      g_strdup_printf (_ ("%s, process %d, cannot see modules.alias of %s"), p->name, (int)p->pid,
                        host->release),
-      refuses ? _ ("this libvirt refuses every managed device then, unless the domain names the driver: "
+      refuses ? _ ("this libvirt then refuses every managed device, unless the domain names the driver: "
                    "<driver model='vfio-pci'/>")
-              : _ ("this libvirt binds vfio-pci then: starts are put right, and hot plug stays on vfio-pci"),
+              : _ ("this libvirt then binds vfio-pci: the hook corrects this at start; hot plug stays on "
+                   "vfio-pci"),
       g_file_test (ours, G_FILE_TEST_EXISTS)
           ? g_strdup_printf (
                 "mkdir -p /etc/systemd/system/%s.service.d && printf "
@@ -66,12 +67,12 @@ check_libvirts_sysfs (const VvSubject *about)
   if (fstatat (about->s->context->host->proc->fd, path, &theirs, 0) < 0 ||
       fstatat (about->s->context->host->sys->fd, probe, &ours, 0) < 0 || ours.st_dev == theirs.st_dev)
     return;
-  vv_find (
-      about, "libvirt-sysfs", VV_WARNING,
-      g_strdup_printf (_ ("%s, process %d, has a sysfs of another network namespace"), p->name, (int)p->pid),
-      _ ("vfio-variantd does not see what it opens: without the hook in the container it gets what libvirt "
-         "itself chooses"),
-      g_strdup (_ ("run its container with the network of the host (--network host)")));
+  vv_find (about, "libvirt-sysfs", VV_WARNING,
+           g_strdup_printf (_ ("%s, process %d, uses the sysfs of another network namespace"), p->name,
+                            (int)p->pid),
+           _ ("vfio-variantd cannot see what it opens: without the hook in the container, devices get the "
+              "driver that libvirt chooses"),
+           g_strdup (_ ("run its container with the host's network namespace (--network host)")));
 }
 
 /* vfio.ko makes class/vfio-dev, and with CONFIG_VFIO_GROUP class/vfio (vfio_group_init() in the kernel's
@@ -87,7 +88,7 @@ check_groups (const VvSubject *about)
   vv_find (about, "vfio-groups-off",
            vv_libvirt_is_before (about->s, WITHOUT_GROUPS) ? VV_PROBLEM : VV_WARNING,
            g_strdup (_ ("this kernel was built without VFIO groups (CONFIG_VFIO_GROUP)")),
-           _ ("libvirt up to 12.8 refuses all hostdevs then: VFIO PCI device assignment is not supported by "
+           _ ("libvirt up to 12.8 then refuses all hostdevs: VFIO PCI device assignment is not supported by "
               "the host"),
            g_strdup (_ ("use a kernel with CONFIG_VFIO_GROUP=y")));
 }
@@ -99,27 +100,27 @@ check_libvirt (const VvSubject *about)
 
   check_groups (about);
   if (!p) {
-    vv_find (about, "libvirt-off", VV_NOTE, g_strdup (_ ("neither libvirtd nor virtqemud runs")),
-             _ ("which libvirt will take a device, and what it does by itself, cannot be told; with socket "
-                "activation that is normal"),
+    vv_find (about, "libvirt-off", VV_NOTE, g_strdup (_ ("neither libvirtd nor virtqemud is running")),
+             _ ("the version and behaviour of the libvirt that will attach a device are unknown; this is "
+                "normal with socket activation"),
              NULL);
     return;
   }
   if (!p->version) {
     vv_find (about, "libvirt-unknown", VV_NOTE,
-             g_strdup_printf (_ ("the version of %s, process %d, cannot be seen"), p->name, (int)p->pid),
-             _ ("libvirt chooses drivers by itself from 10.0 on; before 9.7 hot plug is limited"),
-             about->s->privileged ? NULL : g_strdup (_ ("run this as root")));
+             g_strdup_printf (_ ("the version of %s, process %d, is not visible"), p->name, (int)p->pid),
+             _ ("libvirt 10.0 and later chooses drivers itself; before 9.7 hot plug is limited"),
+             about->s->privileged ? NULL : g_strdup (_ ("run this command as root")));
     return;
   }
   const char *what_it_does =
       p->version >= VV_LIBVIRT_CHOOSES
-          ? _ ("it looks for a variant driver by itself, by modules.alias; where it has none, or chose "
-               "another, a start is put right, and hot plug stays with what it chose")
+          ? _ ("this libvirt looks up the variant driver in modules.alias itself; where it finds none, or "
+               "another one, the hook corrects this at start; hot plug keeps the choice of libvirt")
       : p->version >= VV_LIBVIRT_ACCEPTS
-          ? _ ("it binds vfio-pci and takes a device that is on another VFIO driver: starts and hot plug are "
-               "put right")
-          : _ ("it binds vfio-pci: starts are put right, hot plug only of devices with FLR");
+          ? _ ("this libvirt binds vfio-pci and accepts a device on another VFIO driver: start and hot plug "
+               "are both corrected")
+          : _ ("this libvirt binds vfio-pci: start is corrected, hot plug only for devices with FLR");
   vv_find (about, "libvirt-version", VV_NOTE,
            g_strdup_printf ("libvirt %u.%u.%u (%s, process %d)", p->version / 1000000,
                             p->version / 1000 % 1000, p->version % 1000, p->name, (int)p->pid),
@@ -221,26 +222,26 @@ check_denials (const VvSubject *about)
   g_autofree char *line = vv_denials_newest (about->s->context->host, &unreadable);
 
   if (line)
-    vv_find (about, "denied", VV_WARNING, g_strdup_printf (_ ("an access was denied: %s"), line),
-             _ ("the hook, the daemon or libvirt cannot do their part; this is the newest such line"),
+    vv_find (about, "denied", VV_WARNING, g_strdup_printf (_ ("access denied: %s"), line),
+             _ ("the hook, the daemon or libvirt may not work; this is the most recent denial"),
              strstr (line, "apparmor=")
-                 ? g_strdup (_ ("allow it in the profile that the line names, below /etc/apparmor.d/local/, "
-                                "and run: systemctl reload apparmor"))
+                 ? g_strdup (_ ("allow the access in a file below /etc/apparmor.d/local/ for the profile "
+                                "named in that line, and run: systemctl reload apparmor"))
                  : g_strdup ("restorecon -RFv /etc/libvirt/hooks /usr/sbin/vfio-variant* /run/vfio-variant; "
                              "if that does not help: ausearch -m avc -ts boot | audit2why"));
   if (unreadable)
-    vv_find (about, "log-unreadable", VV_NOTE, g_strdup_printf (_ ("%s cannot be read"), unreadable),
-             _ ("denials of SELinux or AppArmor were not looked for there"),
-             about->s->privileged ? NULL : g_strdup (_ ("run this as root")));
+    vv_find (about, "log-unreadable", VV_NOTE, g_strdup_printf (_ ("cannot read %s"), unreadable),
+             _ ("denials by SELinux or AppArmor in that log were not checked"),
+             about->s->privileged ? NULL : g_strdup (_ ("run this command as root")));
 }
 
 static void
 check_privilege (const VvSubject *about)
 {
   if (!about->s->privileged)
-    vv_find (about, "not-root", VV_NOTE, g_strdup (_ ("this was not run by root")),
-             _ ("which processes hold devices, which libvirt runs, and some logs could not be looked at"),
-             g_strdup (_ ("run this as root")));
+    vv_find (about, "not-root", VV_NOTE, g_strdup (_ ("not running as root")),
+             _ ("skipped checks: processes that use devices, the running libvirt, and some logs"),
+             g_strdup (_ ("run this command as root")));
 }
 
 static void
@@ -249,7 +250,8 @@ check_tables (const VvSubject *about)
   const char *warning = vv_catalog_warning (about->s->context->catalog);
 
   if (warning)
-    vv_find (about, "tables", VV_WARNING, g_strdup (warning), _ ("variant drivers are found in these tables"),
+    vv_find (about, "tables", VV_WARNING, g_strdup (warning),
+             _ ("the lookup of variant drivers depends on these tables"),
              g_strdup_printf ("depmod %s", about->s->context->host->release));
 }
 
@@ -262,8 +264,8 @@ check_policy (const VvSubject *about)
     const VvPolicyFile *file = files->pdata[i];
     if (file->problem)
       vv_find (about, "policy-file", VV_PROBLEM,
-               g_strdup_printf (_ ("a file of the policy does not count: %s"), file->problem),
-               _ ("none of its rules is in force, so devices may get drivers that it forbids"),
+               g_strdup_printf (_ ("ignoring a policy file: %s"), file->problem),
+               _ ("none of its rules is in force; devices may get drivers that it forbids"),
                g_strdup_printf ("vfio-variant policy %s", file->path));
   }
 }
@@ -298,8 +300,8 @@ check_reload (const VvSubject *about, JsonObject *daemon)
   }
   if (read_at && newest > read_at)
     vv_find (about, "reload-due", VV_WARNING,
-             g_strdup_printf (_ ("%s was changed after vfio-variantd read the policy"), which),
-             _ ("at hot plug the policy of before holds"), g_strdup ("systemctl reload vfio-variantd"));
+             g_strdup_printf (_ ("%s changed after vfio-variantd read the policy"), which),
+             _ ("hot plug still uses the old policy"), g_strdup ("systemctl reload vfio-variantd"));
 }
 
 static void
@@ -307,15 +309,15 @@ check_daemon (const VvSubject *about, JsonObject *daemon)
 {
   if (!daemon) {
     vv_find (about, "daemon-off", VV_WARNING, g_strdup (_ ("vfio-variantd is not running")),
-             _ ("hot plug gets what libvirt itself chooses"),
+             _ ("hot plug uses the driver that libvirt chooses"),
              g_strdup ("systemctl enable --now vfio-variantd"));
     return;
   }
   const char *reason = vv_json_get_string (daemon, "reason");
   if (g_strcmp0 (vv_json_get_string (daemon, "gate"), "off") == 0)
     vv_find (about, "gate-off", VV_WARNING,
-             g_strdup_printf (_ ("the gate is off: %s"), reason ? reason : _ ("no reason was given")),
-             _ ("hot plug gets what libvirt itself chooses"), NULL);
+             g_strdup_printf (_ ("the gate is off: %s"), reason ? reason : _ ("no reason given")),
+             _ ("hot plug uses the driver that libvirt chooses"), NULL);
   check_reload (about, daemon);
 }
 
@@ -329,8 +331,8 @@ check_kernel (const VvSubject *about)
 
   if (vv_kernel_is_before (context->host, 5, 16))
     vv_find (about, "kernel-old", VV_NOTE, g_strdup_printf ("kernel %s", context->host->release),
-             _ ("before 5.16 drivers publish no aliases for VFIO: variant drivers are found only by alias "
-                "lines in modprobe.d, or named by the policy"),
+             _ ("before Linux 5.16 drivers publish no VFIO aliases: variant drivers are found only by alias "
+                "lines in modprobe.d or by name in the policy"),
              NULL);
   vv_find_silent (about, NULL);
   if (!groups->len)
@@ -352,7 +354,7 @@ fault_of_program (const VvHost *host, const char *program)
   if (!S_ISREG (st.st_mode) || !(st.st_mode & 0111))
     return g_strdup_printf (_ ("%s is not executable"), program);
   if ((st.st_uid != 0 && st.st_uid != owner) || (st.st_mode & 022))
-    return g_strdup_printf (_ ("%s can be written by others than root"), program);
+    return g_strdup_printf (_ ("%s is writable by users other than root"), program);
   return NULL;
 }
 
@@ -366,18 +368,17 @@ check_hook_is_seen (const VvSubject *about, gint64 installed)
   if (vv_hook_was_run_by (about->s->context->store, p))
     vv_find (about, "hook-seen", VV_OK,
              g_strdup_printf (_ ("%s, process %d, runs the hook"), p->name, (int)p->pid),
-             _ ("domains that start get the right drivers"), NULL);
+             _ ("starting domains get the right drivers"), NULL);
   else if (p->started && p->started > installed)
     vv_find (about, "hook-seen", VV_OK,
-             g_strdup_printf (_ ("the hook was there before %s, process %d, started"), p->name, (int)p->pid),
-             _ ("it will be run when a domain starts"), NULL);
+             g_strdup_printf (_ ("the hook is older than %s, process %d"), p->name, (int)p->pid),
+             _ ("it will run when a domain starts"), NULL);
   else
-    vv_find (
-        about, "hook-unseen", VV_WARNING,
-        g_strdup_printf (_ ("the hook was installed after %s, process %d, started"), p->name, (int)p->pid),
-        _ ("libvirt looks for hooks at its start and at a reload: unless it was reloaded since, it does not "
-           "run this one"),
-        g_strdup_printf ("systemctl reload %s", p->name));
+    vv_find (about, "hook-unseen", VV_WARNING,
+             g_strdup_printf (_ ("the hook is newer than %s, process %d"), p->name, (int)p->pid),
+             _ ("libvirt looks for hooks when it starts or reloads: unless it was reloaded since, it does "
+                "not run this one"),
+             g_strdup_printf ("systemctl reload %s", p->name));
 }
 
 static void
@@ -393,15 +394,15 @@ check_hook (const VvSubject *about)
 
   if (lstat (link, &st) < 0) {
     vv_find (about, "hook-missing", VV_WARNING, g_strdup_printf ("%s: %s", link, g_strerror (errno)),
-             _ ("domains that start get what libvirt itself chooses"),
+             _ ("starting domains get the driver that libvirt chooses"),
              g_strdup_printf ("ln -s /usr/sbin/vfio-variant-hook %s && systemctl reload libvirtd", HOOK));
     return;
   }
   fault = fault_of_program (host, program);
   if (fault) {
     vv_find (about, "hook-broken", VV_PROBLEM, g_steal_pointer (&fault),
-             _ ("libvirt cannot run the hook, or others could make root run what they like"),
-             g_strdup (_ ("install vfio-variant again")));
+             _ ("libvirt cannot run the hook, or other users could make root run their code"),
+             g_strdup (_ ("reinstall vfio-variant")));
     return;
   }
   check_hook_is_seen (about, st.st_ctim.tv_sec * G_USEC_PER_SEC + st.st_ctim.tv_nsec / 1000);
@@ -420,10 +421,11 @@ check_entry_of_device (const VvSubject *about, const VvEntry *entry, const VvPci
   user = vv_vfio_user (about->s->context->host, device);
   if (!user)
     vv_find (about, "state-idle", VV_WARNING,
-             g_strdup_printf (_ ("the state store has it in use by domain %s, and no process holds it"),
+             g_strdup_printf (_ ("the state store assigns it to running domain %s, but no process uses it"),
                               entry->domain ? entry->domain : "-"),
-             _ ("that domain ended, or gave it back, without the hook being run"),
-             g_strdup_printf (_ ("if that domain is gone: vfio-variant restore --force %s"), entry->address));
+             _ ("that domain stopped, or released it, without a call of the hook"),
+             g_strdup_printf (_ ("if that domain no longer exists: vfio-variant restore --force %s"),
+                              entry->address));
 }
 
 static void
@@ -441,8 +443,8 @@ check_state (const VvSubject *host)
       vv_find_damaged (&about, error);
     else if (entry && !device)
       vv_find (&about, "state-gone", VV_WARNING,
-               g_strdup (_ ("the state store has a device that is not there any more")),
-               _ ("when it comes back its driver on the host is no longer what the entry says"),
+               g_strdup (_ ("there is a state file of a device that is no longer present")),
+               _ ("when the device returns, its host driver may differ from the recorded one"),
                g_strdup_printf ("rm %s/%s", context->host->run_path, about.name));
     else if (entry)
       check_entry_of_device (&about, entry, device);
@@ -487,8 +489,8 @@ vv_check_host (const VvSubject *about, JsonObject *daemon)
   g_autoptr (GPtrArray) faults = vv_nodedev_hooks_faults (about->s->context->hooks);
   for (guint i = 0; i < faults->len; i++)
     vv_find (about, "nodedev-hook", VV_WARNING,
-             g_strdup_printf (_ ("a node-device hook is not run: %s"), (char *)faults->pdata[i]),
-             _ ("only what nobody but root could have written is run"), NULL);
+             g_strdup_printf (_ ("skipping a node-device hook: %s"), (char *)faults->pdata[i]),
+             _ ("only hooks that root alone can write are run"), NULL);
   check_state (about);
   check_at_boot (about);
 }

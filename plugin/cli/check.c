@@ -83,7 +83,7 @@ run_it (VvQemu *qemu)
   if (at && sscanf (at, "version %3u.%3u", &major, &minor) == 2)
     qemu->version = major * 1000 + minor;
   if (!qemu->version)
-    qemu->problem = g_strdup_printf (_ ("%s --version names none"), qemu->path);
+    qemu->problem = g_strdup_printf (_ ("%s --version prints no version"), qemu->path);
 }
 
 /* Domain XML may come from users, and may name any program that root owns, few of which are harmless with
@@ -99,18 +99,18 @@ ask_qemu (const VvHost *host, const char *emulator, VvQemu *qemu)
 
   *qemu = (VvQemu){.path = emulator ? g_strdup (emulator) : host->sysroot ? NULL : find_emulator ()};
   if (host->sysroot)
-    qemu->problem = g_strdup (_ ("nothing of another system is run"));
+    qemu->problem = g_strdup (_ ("programs below --sysroot are not run"));
   else if (!qemu->path)
-    qemu->problem = g_strdup (_ ("there is no QEMU in /usr/bin or /usr/libexec"));
+    qemu->problem = g_strdup (_ ("no QEMU in /usr/bin or /usr/libexec"));
   else if (!g_strv_contains (others, qemu->path) && (!g_str_has_prefix (qemu->path, SYSTEM_PREFIX) ||
                                                      strchr (qemu->path + strlen (SYSTEM_PREFIX), '/')))
-    qemu->problem = g_strdup_printf (_ ("%s is not run: it is not where distributions install QEMU "
+    qemu->problem = g_strdup_printf (_ ("not running %s: it is not where distributions install QEMU "
                                         "(/usr/bin/qemu-system-*, /usr/libexec/qemu-kvm)"),
                                      qemu->path);
   else if (access (qemu->path, X_OK) < 0)
     qemu->problem = g_strdup_printf ("%s: %s", qemu->path, g_strerror (errno));
   else if ((fault = vv_trusted_path_fault (host, qemu->path)))
-    qemu->problem = g_strdup_printf (_ ("%s is not run: %s"), qemu->path, fault);
+    qemu->problem = g_strdup_printf (_ ("not running %s: %s"), qemu->path, fault);
   else
     run_it (qemu);
 }
@@ -174,16 +174,15 @@ domain_from_libvirt (const char *name, GError **error)
 
   if (!virsh) {
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
-                 _ ("domain %s: there is no virsh to ask; install libvirt's clients, or give the domain's "
-                    "XML as a file"),
+                 _ ("domain %s: virsh is not installed; install the libvirt client programs, or pass the "
+                    "domain XML as a file"),
                  name);
     return NULL;
   }
   if (!run_program (argv, VV_DOMAIN_XML_LIMIT, text, &problem)) {
-    g_set_error (
-        error, VV_ERROR, VV_ERROR_FAILED,
-        _ ("domain %s: virsh: %s; 'virsh --connect qemu:///system list --all' shows which there are"), name,
-        problem->message);
+    g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
+                 _ ("domain %s: virsh: %s; 'virsh --connect qemu:///system list --all' lists the domains"),
+                 name, problem->message);
     return NULL;
   }
   VvDomain *domain = vv_domain_parse (text->str, text->len, error);
@@ -219,7 +218,8 @@ check_one (const VvSubject *domain, const VvPlan *plan, const char *address, con
     return FALSE;
   }
   vv_find (&about, "absent", VV_PROBLEM, g_strdup (problem->message),
-           _ ("the domain's XML has a device that is not there: it would not start"), edit (plan->domain));
+           _ ("the domain XML names a device that is not present: the domain would not start"),
+           edit (plan->domain));
   return TRUE;
 }
 
@@ -238,7 +238,7 @@ find_immobile (const VvSubject *about, const GPtrArray *checks)
   }
   if (required && immobile)
     vv_find (about, "not-migratable", VV_PROBLEM,
-             g_strdup_printf (_ ("%s requires that it can be migrated, and %s keeps it from that"),
+             g_strdup_printf (_ ("%s requires that the domain can be migrated, but %s prevents it"),
                               required->about.name, immobile->about.name),
              _ ("migratable='require': the domain would not start"), NULL);
 }
@@ -248,10 +248,10 @@ find_in_domain (const VvSubject *about, const VvDomain *domain, const GPtrArray 
 {
   for (guint i = 0; i < domain->problems->len; i++)
     vv_find (about, "request-invalid", VV_WARNING, g_strdup (domain->problems->pdata[i]),
-             _ ("none of the requests in the domain's metadata counts"), edit (domain));
+             _ ("all options requested in the domain's metadata are ignored"), edit (domain));
   if (!domain->hostdevs->len)
-    vv_find (about, "no-devices", VV_NOTE, g_strdup (_ ("it takes no PCI devices from the host")),
-             _ ("there is nothing for vfio-variant to do"), NULL);
+    vv_find (about, "no-devices", VV_NOTE, g_strdup (_ ("the domain has no PCI devices of the host")),
+             _ ("vfio-variant has nothing to do for it"), NULL);
   find_immobile (about, checks);
 }
 
@@ -277,7 +277,7 @@ ask (const VvCheckContext *s, const GPtrArray *addresses, Results *r, GError **e
   vv_find_host (&host);
   if (!r->qemu.version)
     vv_find (&host, "qemu-unknown", VV_NOTE,
-             g_strdup_printf (_ ("the version of QEMU cannot be told: %s"), r->qemu.problem),
+             g_strdup_printf (_ ("cannot determine the version of QEMU: %s"), r->qemu.problem),
              _ ("live migration of VFIO devices needs QEMU 8.1"), NULL);
   return TRUE;
 }
@@ -303,7 +303,7 @@ print_check (const VvCheck *c, gboolean colour)
   else if (name)
     printf (_ ("%s: stays on %s (%s)"), c->about.name, name, c->why);
   else
-    printf (_ ("%s: would get no VFIO driver (%s)"), c->about.name, c->why);
+    printf (_ ("%s: no usable VFIO driver (%s)"), c->about.name, c->why);
   for (guint i = 0; i < c->fallback->len; i++)
     printf ("%s%s", i ? _ (", then ") : _ ("; if that fails "), (char *)c->fallback->pdata[i]);
   putchar ('\n');
@@ -351,12 +351,12 @@ static const char *
 contradiction (int argc, char **argv, const char *domain)
 {
   if (!domain && argc < 2)
-    return _ ("a DEVICE, a file with a domain's XML, or --domain is missing");
+    return _ ("missing argument: a DEVICE, a file with domain XML, or --domain");
   if (domain && argc > 1)
-    return _ ("--domain or arguments, not both");
+    return _ ("--domain cannot be combined with arguments");
   for (int i = 1; i < argc && argc > 2; i++)
     if (is_domain_file (argv[i]))
-      return _ ("one domain at a time, and without further DEVICEs");
+      return _ ("only one domain at a time, without further DEVICEs");
   return NULL;
 }
 
@@ -368,15 +368,14 @@ vv_cmd_check (int argc, char **argv)
   g_autoptr (GPtrArray) addresses = NULL;
   g_autoptr (GError) error = NULL;
   const GOptionEntry entries[] = {
-      {"domain", 0, 0, G_OPTION_ARG_STRING, &domain, N_ ("The PCI devices of this domain of libvirt's"),
+      {"domain", 0, 0, G_OPTION_ARG_STRING, &domain, N_ ("Check the PCI devices of this libvirt domain"),
        "NAME"},
       {NULL},
   };
-  int code =
-      vv_parse_options (&argc, &argv, "DEVICE... | DOMAIN.xml",
-                        N_ ("Tells which driver a device, or each of a domain, would get at an attach, and "
-                            "what stands in the way."),
-                        entries, VV_TAKES_ELSEWHERE, &common);
+  int code = vv_parse_options (&argc, &argv, "DEVICE... | DOMAIN.xml",
+                               N_ ("Reports which driver each device of the arguments or of a domain would "
+                                   "get when it is attached, and what prevents it."),
+                               entries, VV_TAKES_ELSEWHERE, &common);
 
   if (code >= 0)
     return code;

@@ -66,17 +66,17 @@ static void
 add_shared_options (GOptionContext *context, VvTakes takes, VvCommon *common, char **colour, gboolean *help)
 {
   const GOptionEntry move[] = {
-      {"jobs", 'j', 0, G_OPTION_ARG_INT, &common->jobs,
-       N_ ("Move up to N devices at the same time (default: 1)"), "N"},
-      {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &common->dry_run, N_ ("Print what would be done and do nothing"),
-       NULL},
+      {"jobs", 'j', 0, G_OPTION_ARG_INT, &common->jobs, N_ ("Move up to N devices in parallel (default: 1)"),
+       "N"},
+      {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &common->dry_run,
+       N_ ("Print what would be done without doing it"), NULL},
       {NULL},
   };
   const GOptionEntry elsewhere[] = {
       {"sysroot", 0, 0, G_OPTION_ARG_FILENAME, &common->sysroot,
        N_ ("Read sysfs, modules and modprobe.d below DIR"), "DIR"},
-      {"kernel", 0, 0, G_OPTION_ARG_STRING, &common->release,
-       N_ ("Look at the modules of this kernel release"), "RELEASE"},
+      {"kernel", 0, 0, G_OPTION_ARG_STRING, &common->release, N_ ("Use the modules of this kernel release"),
+       "RELEASE"},
       {NULL},
   };
   const GOptionEntry timeout[] = {
@@ -85,7 +85,7 @@ add_shared_options (GOptionContext *context, VvTakes takes, VvCommon *common, ch
   };
   const GOptionEntry json[] = {
       {"json", 0, 0, G_OPTION_ARG_NONE, &common->json, N_ ("Print JSON"), NULL},
-      {"color", 0, 0, G_OPTION_ARG_STRING, colour, N_ ("Colours: auto (the default), always or never"),
+      {"color", 0, 0, G_OPTION_ARG_STRING, colour, N_ ("Use colors: auto (the default), always or never"),
        "WHEN"},
       {NULL},
   };
@@ -138,13 +138,13 @@ vv_parse_options (int *argc, char ***argv, const char *arguments, const char *su
     return VV_EXIT_DONE;
   }
   if (!read_colour (colour, &common->colour))
-    return vv_usage_error (command, _ ("--color takes auto, always or never"));
+    return vv_usage_error (command, _ ("--color must be auto, always or never"));
   if (common->jobs < 1 || common->jobs > MOST_JOBS)
-    return vv_usage_error (command, _ ("--jobs takes a number from 1 to %d"), MOST_JOBS);
+    return vv_usage_error (command, _ ("--jobs must be a number from 1 to %d"), MOST_JOBS);
   if (takes & VV_TAKES_TIMEOUT && *argc > 1)
-    return vv_usage_error (command, _ ("it takes no arguments"));
+    return vv_usage_error (command, _ ("this command takes no arguments"));
   if (common->timeout_ms < 1 || common->timeout_ms > MOST_TIMEOUT_MS)
-    return vv_usage_error (command, _ ("--timeout-ms takes a number from 1 to %d"), MOST_TIMEOUT_MS);
+    return vv_usage_error (command, _ ("--timeout-ms must be a number from 1 to %d"), MOST_TIMEOUT_MS);
   if (common->json)
     vv_speak_english ();
   return -1;
@@ -196,7 +196,7 @@ vv_open_context (const VvCommon *common, gboolean change, int *exit_code)
   g_autoptr (GError) error = NULL;
 
   if (change && geteuid () != 0) {
-    fputs (_ ("vfio-variant: moving a device needs root\n"), stderr);
+    fputs (_ ("vfio-variant: moving devices requires root\n"), stderr);
     *exit_code = VV_EXIT_UNPRIVILEGED;
     return NULL;
   }

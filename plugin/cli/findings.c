@@ -227,24 +227,24 @@ vv_find_module (const VvSubject *about, const char *module, gboolean built_in, V
   if (look.install && g_strv_contains ((const char *const[]){"false", "true", ":", NULL}, program)) {
     g_autofree char *grep = vv_settings_grep ("install[[:space:]]+", module);
     id = "module-forbidden";
-    what = g_strdup_printf (_ ("module %s: modprobe.d has '%s' run in its place"), module, look.install);
+    what = g_strdup_printf (_ ("module %s: modprobe.d replaces its loading by '%s'"), module, look.install);
     fix = g_strdup_printf (_ ("remove that line: %s"), grep);
   } else if (missing) {
     id = "module-missing";
-    what = missing == module
-               ? g_strdup_printf (_ ("module %s is not below %s"), module, context->host->modules_path)
-               : g_strdup_printf (_ ("module %s, which %s needs, is not below %s"), missing, module,
-                                  context->host->modules_path);
-    fix = g_strdup_printf (_ ("install it for that kernel, then: depmod %s"), context->host->release);
+    what = missing == module ? g_strdup_printf (_ ("module %s is not installed below %s"), module,
+                                                context->host->modules_path)
+                             : g_strdup_printf (_ ("module %s, required by %s, is not installed below %s"),
+                                                missing, module, context->host->modules_path);
+    fix = g_strdup_printf (_ ("install it for that kernel, then run: depmod %s"), context->host->release);
   } else if (look.path && about->s->signatures_enforced && look.signature == VV_SIGNED_NO) {
     id = "module-unsigned";
-    what = g_strdup_printf (_ ("module %s is not signed, and the kernel takes signed ones only: %s"), module,
-                            about->s->signatures_enforced);
-    fix = g_strdup_printf (_ ("sign %s with a key that the kernel knows"), look.path);
+    what = g_strdup_printf (_ ("module %s is not signed, and the kernel accepts signed modules only: %s"),
+                            module, about->s->signatures_enforced);
+    fix = g_strdup_printf (_ ("sign %s with a key that the kernel trusts"), look.path);
   } else {
     return TRUE;
   }
-  vv_find (about, id, severity, what, _ ("a driver whose module cannot be loaded is passed over"), fix);
+  vv_find (about, id, severity, what, _ ("drivers whose module cannot be loaded are skipped"), fix);
   return FALSE;
 }
 
@@ -265,8 +265,9 @@ vv_find_silent (const VvSubject *about, const VvPciDevice *device)
       known ? g_strdup_printf ("v%08Xd%08X", ids.vendor, ids.product) : g_strdup ("v0000VVVVd0000DDDD");
   vv_find (about, "builtin-silent", VV_WARNING,
            g_strdup_printf (_ ("built-in VFIO drivers publish no aliases: %s"), modules),
-           _ ("before Linux 6.18 what is built in does not publish its devices, so they get vfio-pci"),
-           g_strdup_printf (_ ("if it is for this device, add to /etc/modprobe.d/vfio.conf: alias "
+           _ ("before Linux 6.18 built-in drivers do not publish the devices they support, so these devices "
+              "get vfio-pci"),
+           g_strdup_printf (_ ("if the driver supports this device, add to /etc/modprobe.d/vfio.conf: alias "
                                "vfio_pci:%ssv*sd*bc*sc*i* %s"),
                             pattern, one));
 }
@@ -278,22 +279,23 @@ vv_find_iommu_off (const VvSubject *about)
 {
   const VvHost *host = about->s->context->host;
   g_autoptr (GPtrArray) iommus = vv_io_list (host->sys, "class/iommu");
-  const char *what = _ ("no IOMMU group: the firmware tells of no IOMMU");
-  const char *fix = _ ("firmware setup: turn on VT-d, AMD-Vi or IOMMU; then reboot");
+  const char *what = _ ("no IOMMU group: the firmware describes no IOMMU");
+  const char *fix = _ ("firmware setup: enable VT-d, AMD-Vi or IOMMU; then reboot");
 
   /* The firmware says by a table that there is an IOMMU: Intel's and AMD's. */
   if (iommus->len) {
-    what = _ ("it has no IOMMU group, though an IOMMU is on: it is not behind one");
+    what = _ ("no IOMMU group although an IOMMU is enabled: the device is not behind it");
     fix = NULL;
   } else if (vv_io_exists (host->sys, "firmware/acpi/tables/DMAR")) {
-    what = _ ("no IOMMU group: the firmware has an IOMMU (DMAR), the kernel does not use it");
-    fix = _ ("kernel command line: intel_iommu=on, without iommu=off; then reboot");
+    what = _ ("no IOMMU group: the firmware describes an IOMMU (DMAR), but the kernel does not use it");
+    fix = _ ("kernel command line: add intel_iommu=on, remove iommu=off; then reboot");
   } else if (vv_io_exists (host->sys, "firmware/acpi/tables/IVRS")) {
-    what = _ ("no IOMMU group: the firmware has an IOMMU (IVRS), the kernel does not use it");
-    fix = _ ("kernel command line: without amd_iommu=off and iommu=off; then reboot");
+    what = _ ("no IOMMU group: the firmware describes an IOMMU (IVRS), but the kernel does not use it");
+    fix = _ ("kernel command line: remove amd_iommu=off and iommu=off; then reboot");
   }
   vv_find (about, "iommu-off", VV_PROBLEM, g_strdup (what),
-           _ ("VFIO gives out only what is in an IOMMU group: no guest could have it"), g_strdup (fix));
+           _ ("VFIO assigns only devices that are in an IOMMU group: no guest can use this device"),
+           g_strdup (fix));
 }
 
 /* --- the state store --- */
@@ -302,7 +304,8 @@ void
 vv_find_damaged (const VvSubject *about, const GError *problem)
 {
   vv_find (about, "state-damaged", VV_PROBLEM, g_strdup (problem->message),
-           _ ("while it is there nothing of ours moves the device: it gets what libvirt chooses"),
+           _ ("while it exists, vfio-variant does not move any device: devices get the driver that libvirt "
+              "chooses"),
            g_strdup_printf ("rm %s/%s && vfio-variant restore %s", about->s->context->host->run_path,
                             about->name, about->name));
 }
@@ -315,11 +318,11 @@ vv_find_entry (const VvSubject *about, const VvEntry *entry, const char *driver)
   if (!moving && (entry->state != VV_STATE_DETACHED || driver))
     return;
   vv_find (about, "half-done", VV_WARNING,
-           moving ? g_strdup_printf (_ ("the state store has it as %s"), vv_state_name (entry->state))
-                  : g_strdup (_ ("the state store has it on a VFIO driver, and it has no driver")),
-           moving ? _ ("a process is moving it right now, or died at it; then the next start of anything "
-                       "that moves devices mends it")
-                  : _ ("somebody else unbound it"),
+           moving ? g_strdup_printf (_ ("its state file says: %s"), vv_state_name (entry->state))
+                  : g_strdup (_ ("its state file says that it is on a VFIO driver, but it has no driver")),
+           moving ? _ ("a process is moving it now, or died while moving it; in that case the next "
+                       "vfio-variant process recovers it")
+                  : _ ("another program unbound it"),
            g_strdup_printf ("vfio-variant restore %s", entry->address));
 }
 
@@ -333,9 +336,9 @@ vv_find_at_boot (const VvSubject *about, const VvPciDevice *device, const VvEntr
     return;
   g_autofree char *rule = vv_choice_rule (choice);
   vv_find (about, "at-boot-missed", VV_WARNING,
-           g_strdup_printf (_ ("%s wants it on VFIO from boot on, and it is on %s"), rule,
+           g_strdup_printf (_ ("%s keeps it on VFIO from boot on, but it is on %s"), rule,
                             device->now.driver ? device->now.driver : _ ("no driver")),
-           _ ("neither udev nor vfio-variant-boot.service has put it there, or it was given back since; a "
-              "guest with managed='no' does not start with it"),
+           _ ("neither udev nor vfio-variant-boot.service bound it, or it was restored since; a guest with "
+              "managed='no' cannot start with it"),
            g_strdup_printf (_ ("vfio-variant bind --at-boot %s"), device->address));
 }

@@ -60,7 +60,10 @@ read_word (Reader *r)
          (quote || (!strchr (" \t\r\n;&|()<>`", *r->at) && !(r->at[0] == '$' && r->at[1] == '(')))) {
     gboolean escaped = r->at[0] == '\\' && quote != '\'' && r->at[1];
     if (!escaped && (quote ? *r->at == quote : *r->at == '\'' || *r->at == '"')) {
-      quote = quote ? '\0' : *r->at;
+      if (quote)
+        quote = '\0';
+      else
+        quote = *r->at;
       r->at++;
       continue;
     }
@@ -310,7 +313,7 @@ tell_use (VvHookUse use, guint line, const char *what, gpointer data)
                : g_strdup_printf (_ ("%s:%u: this hook script moves devices: %s"), search->path, line, what),
            use == VV_HOOK_CALLS_LIBVIRT
                ? _ ("libvirt waits for its hooks and virsh waits for libvirt: both can hang")
-               : _ ("it works against libvirt and vfio-variant, which move the device at managed='yes' "
+               : _ ("it conflicts with libvirt and vfio-variant, which move devices with managed='yes' "
                     "themselves"),
            g_strdup_printf ("${EDITOR:-vi} +%u %s", line, quoted));
 }

@@ -132,14 +132,15 @@ columns_parse (const char *text, GError **error)
       column++;
     if (column == VV_COLUMNS) {
       g_autofree char *all = g_strjoinv (",", (char **)column_names);
-      g_set_error (error, VV_ERROR, VV_ERROR_INVALID, _ ("'%.80s' is no column; there are %s"), *name, all);
+      g_set_error (error, VV_ERROR, VV_ERROR_INVALID, _ ("unknown column '%.80s'; the columns are %s"), *name,
+                   all);
       return NULL;
     }
     g_array_append_val (columns, column);
   }
   if (columns->len)
     return g_steal_pointer (&columns);
-  g_set_error (error, VV_ERROR, VV_ERROR_INVALID, _ ("no column is named"));
+  g_set_error (error, VV_ERROR, VV_ERROR_INVALID, _ ("no column given"));
   return NULL;
 }
 
@@ -403,8 +404,8 @@ print_once (const VvContext *context, const VvListing *listing, gboolean tree)
     vv_json_print (builder);
   } else if (!rows->len) {
     fprintf (stderr, "vfio-variant: %s\n",
-             _ ("no device here has a VFIO variant driver or is on VFIO; 'vfio-variant list --all' lists "
-                "every PCI device"));
+             _ ("no device has a VFIO variant driver or is on VFIO; 'vfio-variant list --all' lists every "
+                "PCI device"));
   } else if (tree) {
     print_tree (rows, listing);
   } else {
@@ -433,30 +434,33 @@ vv_cmd_list (int argc, char **argv)
   g_autoptr (GError) error = NULL;
   const GOptionEntry entries[] = {
       {"all", 'a', 0, G_OPTION_ARG_NONE, &listing.all,
-       N_ ("Every PCI device, also those with nothing but vfio-pci"), NULL},
-      {"tree", 't', 0, G_OPTION_ARG_NONE, &tree, N_ ("By IOMMU group, with all devices of each"), NULL},
-      {"watch", 'w', 0, G_OPTION_ARG_NONE, &watch, N_ ("Go on, and tell what changes"), NULL},
+       N_ ("List every PCI device, including those with vfio-pci only"), NULL},
+      {"tree", 't', 0, G_OPTION_ARG_NONE, &tree, N_ ("Group by IOMMU group, with all devices of each group"),
+       NULL},
+      {"watch", 'w', 0, G_OPTION_ARG_NONE, &watch, N_ ("Keep running and print each change"), NULL},
       {"output", 'o', 0, G_OPTION_ARG_STRING, &columns,
-       N_ ("These columns: of DEVICE, NAME, HOST, NOW, BEST, GROUP, VIABLE, DOMAIN, MIGRATABLE, PF, "
+       N_ ("Print these columns: DEVICE, NAME, HOST, NOW, BEST, GROUP, VIABLE, DOMAIN, MIGRATABLE, PF, "
            "OVERRIDE"),
        "LIST"},
-      {"noheadings", 'n', 0, G_OPTION_ARG_NONE, &listing.plain, N_ ("No headings"), NULL},
+      {"noheadings", 'n', 0, G_OPTION_ARG_NONE, &listing.plain, N_ ("Print no headings"), NULL},
       {NULL},
   };
   int code = vv_parse_options (
       &argc, &argv, "[DEVICE...]",
-      N_ ("Lists the devices that have a VFIO variant driver, are on VFIO now, or are in the state store."),
-      entries, VV_TAKES_ELSEWHERE, &common);
+      N_ ("Lists the devices that have a VFIO variant driver, are on VFIO, or have a state file."), entries,
+      VV_TAKES_ELSEWHERE, &common);
 
   if (code >= 0)
     return code;
   if (watch && tree)
-    return vv_usage_error (argv[0], _ ("--tree or --watch, not both"));
+    return vv_usage_error (argv[0], _ ("--tree and --watch exclude each other"));
   if (watch && common.sysroot)
-    return vv_usage_error (argv[0],
-                           _ ("--watch or --sysroot, not both: what happens elsewhere is not seen here"));
+    return vv_usage_error (
+        argv[0],
+        _ ("--watch and --sysroot exclude each other: changes can be watched on the running system only"));
   if (common.json && columns)
-    return vv_usage_error (argv[0], _ ("--json or --output, not both: --json has everything"));
+    return vv_usage_error (argv[0],
+                           _ ("--json and --output exclude each other: --json always has every column"));
   g_autoptr (GArray) chosen = columns_parse (columns ? columns : tree ? TREE_COLUMNS : COLUMNS, &error);
   if (!chosen)
     return vv_usage_error (argv[0], "%s", error->message);

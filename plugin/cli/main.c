@@ -19,29 +19,29 @@ static const struct {
   int (*run) (int argc, char **argv);
   const char *summary;
 } commands[] = {
-    {"list", vv_cmd_list, N_ ("which device is on which driver, and which would be the best")},
-    {"match", vv_cmd_match, N_ ("the VFIO drivers that fit a device, in order, and why others do not")},
-    {"probe", vv_cmd_probe, N_ ("whether the drivers that devices are on can migrate them live")},
-    {"check", vv_cmd_check, N_ ("what devices would get at an attach, and what stands in the way")},
-    {"bind", vv_cmd_bind, N_ ("detach devices from the host, each to the best VFIO driver")},
-    {"restore", vv_cmd_restore, N_ ("give devices back to the host, as they were")},
-    {"policy", vv_cmd_policy,
-     N_ ("the administrator's rules for devices, and whether a file of them is good")},
-    {"status", vv_cmd_status,
-     N_ ("how vfio-variantd is, what it did last, and whether the host is set up well")},
-    {"metrics", vv_cmd_metrics, N_ ("counters and state for a monitoring system")},
+    {"list", vv_cmd_list, N_ ("list devices with their current and best drivers")},
+    {"match", vv_cmd_match, N_ ("list the VFIO drivers that match a device, and why others do not")},
+    {"probe", vv_cmd_probe, N_ ("query whether the current drivers of devices support live migration")},
+    {"check", vv_cmd_check, N_ ("report which driver devices would get when attached, and what prevents it")},
+    {"bind", vv_cmd_bind, N_ ("detach devices from the host and bind the best VFIO driver")},
+    {"restore", vv_cmd_restore, N_ ("return devices to their host drivers")},
+    {"policy", vv_cmd_policy, N_ ("show the policy, or check policy files")},
+    {"status", vv_cmd_status, N_ ("show the status of vfio-variantd and the setup of the host")},
+    {"metrics", vv_cmd_metrics, N_ ("print counters and state for a monitoring system")},
 };
 
 static void
 print_usage (FILE *stream)
 {
   fprintf (stream, "%s\n\n%s\n\n%s\n", _ ("Usage: vfio-variant COMMAND [OPTION...] [DEVICE...]"),
-           _ ("Puts PCI devices on the most specific VFIO driver and brings them back."), _ ("Commands:"));
+           _ ("Binds PCI devices to the most specific VFIO driver and returns them to their host drivers."),
+           _ ("Commands:"));
   for (gsize i = 0; i < G_N_ELEMENTS (commands); i++)
     fprintf (stream, "  %-9s %s\n", commands[i].name, _ (commands[i].summary));
-  fprintf (stream, "\n%s\n%s\n",
-           _ ("'vfio-variant help COMMAND' tells a command's options; vfio-variant(1) tells all."),
-           _ ("Exit status: 0 done, 1 failed, 2 usage, 3 no such device, 4 refused, 5 not privileged."));
+  fprintf (
+      stream, "\n%s\n%s\n",
+      _ ("Run 'vfio-variant help COMMAND' for the options of a command; see vfio-variant(1)."),
+      _ ("Exit status: 0 success, 1 failure, 2 usage error, 3 no such device, 4 refused, 5 not privileged."));
 }
 
 /* Levenshtein's distance with swaps of neighbours as one change (optimal string alignment) */
@@ -107,10 +107,11 @@ run_command (int argc, char **argv)
   }
   const char *meant = nearest_word (name, names, G_N_ELEMENTS (names));
   if (meant)
-    fprintf (stderr, _ ("vfio-variant: '%s' is no command; did you mean '%s'?\nTry 'vfio-variant --help'.\n"),
-             name, meant);
+    fprintf (stderr,
+             _ ("vfio-variant: unknown command '%s'; did you mean '%s'?\nTry 'vfio-variant --help'.\n"), name,
+             meant);
   else
-    fprintf (stderr, _ ("vfio-variant: '%s' is no command\nTry 'vfio-variant --help'.\n"), name);
+    fprintf (stderr, _ ("vfio-variant: unknown command '%s'\nTry 'vfio-variant --help'.\n"), name);
   return VV_EXIT_USAGE;
 }
 
@@ -125,7 +126,7 @@ run (int argc, char **argv)
     return VV_EXIT_USAGE;
   }
   if (help && argc > 3)
-    return vv_usage_error (argv[1], _ ("one COMMAND at a time"));
+    return vv_usage_error (argv[1], _ ("only one COMMAND at a time"));
   if (help && argc == 3) {
     char *arguments[] = {argv[2], option, NULL};
     return run_command (2, arguments);

@@ -35,7 +35,7 @@ add_row (struct libscols_table *table, const VvHost *host, const VvChoice *choic
   g_autoptr (GString) note = g_string_new (driver ? NULL : _ ("module, not loaded"));
 
   if (!rank)
-    g_string_printf (note, _ ("out: %s"), c->excluded);
+    g_string_printf (note, _ ("excluded: %s"), c->excluded);
   if (tied && note->len)
     g_string_append (note, "; ");
   if (tied)
@@ -78,7 +78,7 @@ print_text (const VvHost *host, const VvPciDevice *device, const VvChoice *choic
   print_rule (choice);
   vv_table_print (table, NULL);
   if (!choice->candidates->len)
-    puts (_ ("  no VFIO driver is left"));
+    puts (_ ("  no usable VFIO driver"));
 }
 
 static void
@@ -145,8 +145,8 @@ warn_of_silent (const VvContext *context, const VvPciDevice *device, const VvCho
     return;
   g_ptr_array_add (silent, NULL);
   g_autofree char *modules = g_strjoinv (", ", (char **)silent->pdata);
-  vv_warning (_ ("%s: these built-in VFIO drivers publish no aliases, so they are no candidates: %s; "
-                 "'vfio-variant check %s' has the remedy"),
+  vv_warning (_ ("%s: these built-in VFIO drivers publish no aliases and are not candidates: %s; see "
+                 "'vfio-variant check %s'"),
               device->address, modules, device->address);
 }
 
@@ -155,14 +155,14 @@ vv_cmd_match (int argc, char **argv)
 {
   g_auto (VvCommon) common = {0};
   int code = vv_parse_options (&argc, &argv, "DEVICE...",
-                               N_ ("Lists the VFIO drivers that fit a device, the one with the fewest "
-                                   "wildcards first, and those that fit but are excluded."),
+                               N_ ("Lists the VFIO drivers that match a device, fewest wildcards first, then "
+                                   "those that match but are excluded."),
                                NULL, VV_TAKES_ELSEWHERE, &common);
 
   if (code >= 0)
     return code;
   if (argc < 2)
-    return vv_usage_error (argv[0], _ ("a DEVICE is missing"));
+    return vv_usage_error (argv[0], _ ("missing DEVICE argument"));
   g_autoptr (VvContext) context = vv_open_context (&common, FALSE, &code);
   g_autoptr (GPtrArray) addresses = context ? vv_device_arguments (context->host, argc, argv, &code) : NULL;
   if (!addresses)

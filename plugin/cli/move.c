@@ -184,7 +184,7 @@ domain_allows (const VvEntry *entry, GError **error)
   if (!entry || !entry->domain)
     return TRUE;
   g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
-               _ ("%s belongs to domain %s; shut it down, or use --force when that domain is gone"),
+               _ ("%s belongs to domain %s; shut it down, or use --force if that domain no longer exists"),
                entry->address, entry->domain);
   return FALSE;
 }
@@ -204,11 +204,11 @@ host_allows (const VvContext *context, const VvPciDevice *device, const VvChoice
   g_autofree char *text = g_strjoinv ("; ", (char **)reasons->pdata);
   if (choice->options.values[VV_OPTION_HOST_USE] == VV_HOST_USE_WARN) {
     g_autofree char *rule = vv_choice_rule (choice);
-    vv_warning (_ ("%s is in use by the host, which %s lets pass: %s"), device->address, rule, text);
+    vv_warning (_ ("%s is in use by the host, which %s allows: %s"), device->address, rule, text);
     return TRUE;
   }
   g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
-               _ ("%s is in use by the host: %s; end that use, or take it with --force"), device->address,
+               _ ("%s is in use by the host: %s; end that use, or override with --force"), device->address,
                text);
   return FALSE;
 }
@@ -306,25 +306,24 @@ vv_cmd_bind (int argc, char **argv)
   g_auto (Options) o = {0};
   const GOptionEntry entries[] = {
       {"at-boot", 0, 0, G_OPTION_ARG_NONE, &o.at_boot,
-       N_ ("Of the DEVICEs, or of all, those for which the policy says at-boot='yes'"), NULL},
-      {"driver", 'd', 0, G_OPTION_ARG_STRING, &o.driver,
-       N_ ("This driver and no other, whatever the policy says"), "NAME"},
+       N_ ("Only devices for which the policy sets at-boot='yes'"), NULL},
+      {"driver", 'd', 0, G_OPTION_ARG_STRING, &o.driver, N_ ("Use this driver only, overriding the policy"),
+       "NAME"},
       {"force", 'f', 0, G_OPTION_ARG_NONE, &o.force,
-       N_ ("Even if the host uses the device, or the state store gives it to a domain"), NULL},
+       N_ ("Proceed even if the host uses the device or the state store assigns it to a domain"), NULL},
       {NULL},
   };
-  int code =
-      vv_parse_options (&argc, &argv, "DEVICE... | --at-boot [DEVICE...]",
-                        N_ ("Detaches devices from the host: puts each on the best VFIO driver that works, "
-                            "and notes in the state store what it was, for 'vfio-variant restore'."),
-                        entries, VV_TAKES_MOVE, &o.common);
+  int code = vv_parse_options (&argc, &argv, "DEVICE... | --at-boot [DEVICE...]",
+                               N_ ("Detaches devices from the host: binds each to the best working VFIO "
+                                   "driver, and records its host driver for 'vfio-variant restore'."),
+                               entries, VV_TAKES_MOVE, &o.common);
 
   if (code >= 0)
     return code;
   if (argc < 2 && !o.at_boot)
-    return vv_usage_error (argv[0], _ ("a DEVICE is missing"));
+    return vv_usage_error (argv[0], _ ("missing DEVICE argument"));
   if (o.at_boot && (o.driver || o.force))
-    return vv_usage_error (argv[0], _ ("--at-boot goes by the policy: neither --driver nor --force"));
+    return vv_usage_error (argv[0], _ ("--at-boot follows the policy and excludes --driver and --force"));
   g_autoptr (VvContext) context = open_context (&o, &code);
   if (!context)
     return code;
@@ -366,26 +365,26 @@ vv_cmd_restore (int argc, char **argv)
 {
   g_auto (Options) o = {0};
   const GOptionEntry entries[] = {
-      {"all", 'a', 0, G_OPTION_ARG_NONE, &o.all, N_ ("Every device in the state store that no domain has"),
-       NULL},
+      {"all", 'a', 0, G_OPTION_ARG_NONE, &o.all,
+       N_ ("Restore every device in the state store that no domain uses"), NULL},
       {"at-boot", 0, 0, G_OPTION_ARG_NONE, &o.at_boot,
-       N_ ("Every device that 'bind --at-boot' has bound and no domain has"), NULL},
+       N_ ("Restore every device that 'bind --at-boot' bound and that no domain uses"), NULL},
       {"force", 'f', 0, G_OPTION_ARG_NONE, &o.force,
-       N_ ("Even if the state store says that a domain has the device"), NULL},
+       N_ ("Proceed even if the state store assigns the device to a domain"), NULL},
       {NULL},
   };
   int code = vv_parse_options (
       &argc, &argv, "DEVICE... | --all | --at-boot",
-      N_ ("Gives devices back to the host: the driver and the driver_override that the state store holds; "
-          "without an entry, what the kernel chooses. A device of a running guest is refused."),
+      N_ ("Returns devices to the host: to the driver and driver_override in the state store, or, without a "
+          "state file, to the driver that the kernel chooses. Refuses devices of running guests."),
       entries, VV_TAKES_MOVE, &o.common);
 
   if (code >= 0)
     return code;
   if (argc < 2 && !o.all && !o.at_boot)
-    return vv_usage_error (argv[0], _ ("a DEVICE, --all or --at-boot is missing"));
+    return vv_usage_error (argv[0], _ ("missing argument: a DEVICE, --all or --at-boot"));
   if ((argc > 1) + o.all + o.at_boot > 1)
-    return vv_usage_error (argv[0], _ ("only one of DEVICEs, --all and --at-boot"));
+    return vv_usage_error (argv[0], _ ("DEVICEs, --all and --at-boot exclude each other"));
   g_autoptr (VvContext) context = open_context (&o, &code);
   if (!context)
     return code;

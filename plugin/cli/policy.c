@@ -121,8 +121,8 @@ print_text (const VvPolicy *policy)
     vv_table_add (files, (const char *[]){"", file->path, file->problem ? _ ("ignored") : _ ("read"), NULL});
   }
   vv_table_print (files, _ ("Files:"));
-  print_rules (_ ("Rules; the first that matches a device decides:"), policy->rules, TRUE);
-  print_rules (_ ("Defaults, for what that rule does not say:"), policy->defaults, FALSE);
+  print_rules (_ ("Rules (the first that matches a device applies):"), policy->rules, TRUE);
+  print_rules (_ ("Defaults (for options that the rule does not set):"), policy->defaults, FALSE);
   print_settings (policy);
   if (!policy->rules->len && !policy->defaults->len)
     puts (_ ("no rules: each device gets the best driver that works"));
@@ -217,16 +217,15 @@ vv_cmd_policy (int argc, char **argv)
       {"sysroot", 0, 0, G_OPTION_ARG_FILENAME, &common.sysroot, N_ ("Read the policy below DIR"), "DIR"},
       {NULL},
   };
-  int code =
-      vv_parse_options (&argc, &argv, "[FILE...]",
-                        N_ ("Shows the policy: the files, the rules in the order in which they count, and "
-                            "the settings.\nWith FILE: what these files say, as if they were the policy."),
-                        entries, VV_TAKES_DEFAULT, &common);
+  int code = vv_parse_options (&argc, &argv, "[FILE...]",
+                               N_ ("Shows the policy: its files, its rules in order, and its settings.\nWith "
+                                   "FILE arguments, shows these files as if they were the policy."),
+                               entries, VV_TAKES_DEFAULT, &common);
 
   if (code >= 0)
     return code;
   if (common.sysroot && argc > 1)
-    return vv_usage_error (argv[0], _ ("--sysroot or a FILE, not both"));
+    return vv_usage_error (argv[0], _ ("--sysroot and FILE exclude each other"));
   g_autoptr (VvHost) host = argc > 1 ? NULL : vv_host_new (common.sysroot, NULL, &error);
   if (error)
     return vv_print_error (error);

@@ -40,17 +40,16 @@ ask (const VvContext *context, Answer *a, GError **error)
   a->driver = g_strdup (binding->device->now.driver);
   if (binding->entry && binding->entry->domain) {
     /* No --force gets past this: an open group keeps a starting guest out. */
-    g_set_error (
-        error, VV_ERROR, VV_ERROR_REFUSED,
-        _ ("%s belongs to domain %s; shut it down, or 'vfio-variant restore --force %s' when that domain is "
-           "gone"),
-        a->address, binding->entry->domain, a->address);
+    g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
+                 _ ("%s belongs to domain %s; shut it down, or run 'vfio-variant restore --force %s' if that "
+                    "domain no longer exists"),
+                 a->address, binding->entry->domain, a->address);
     return FALSE;
   }
   if (!vv_migration_probe (context->host, binding->device, &a->migration, error))
     return FALSE;
   if (!vv_migration_store (context->store, a->driver, binding->device->modalias, &a->migration, &unwritten))
-    vv_warning (_ ("%s: the answer could not be recorded: %s"), a->address, unwritten->message);
+    vv_warning (_ ("%s: cannot record the answer: %s"), a->address, unwritten->message);
   return TRUE;
 }
 
@@ -69,7 +68,7 @@ print_answer (const Answer *a)
       g_strdup_printf ("stop-copy%s%s", m->p2p ? ", P2P" : "", m->pre_copy ? _ (", pre-copy") : "");
   printf ("%s: %s: ", a->address, a->driver);
   if (!m->stop_copy)
-    puts (_ ("cannot migrate: the driver announces no migration"));
+    puts (_ ("cannot migrate: the driver does not support it"));
   else if (m->dma_logging)
     printf (_ ("can migrate (%s; DMA logging)\n"), announced);
   else if (m->iommu_logging == VV_ANSWER_NO)
@@ -78,10 +77,10 @@ print_answer (const Answer *a)
             announced);
   else
     printf (m->iommu_logging == VV_ANSWER_YES
-                ? _ ("can migrate where the domain has it by <driver iommufd='yes'/> (%s; no DMA logging, "
-                     "but the IOMMU tracks dirty pages)\n")
-                : _ ("may migrate where the domain has it by <driver iommufd='yes'/> (%s; no DMA logging; "
-                     "whether the IOMMU tracks dirty pages is not known)\n"),
+                ? _ ("can migrate with <driver iommufd='yes'/> (%s; no DMA logging, but the IOMMU tracks "
+                     "dirty pages)\n")
+                : _ ("may migrate with <driver iommufd='yes'/> (%s; no DMA logging; whether the IOMMU tracks "
+                     "dirty pages is unknown)\n"),
             announced);
 }
 
@@ -136,18 +135,19 @@ int
 vv_cmd_probe (int argc, char **argv)
 {
   g_auto (VvCommon) common = {0};
-  int code = vv_parse_options (&argc, &argv, "DEVICE...",
-                               N_ ("Asks whether the VFIO drivers that devices are on can migrate them live, "
-                                   "and notes the answers for 'vfio-variant list'. Each device is opened, "
-                                   "which resets it; one that a process or a domain has is refused."),
-                               NULL, VV_TAKES_DEFAULT, &common);
+  int code =
+      vv_parse_options (&argc, &argv, "DEVICE...",
+                        N_ ("Queries whether the current VFIO drivers of devices support live migration, and "
+                            "records the answers for 'vfio-variant list'. Opens, and thereby resets, each "
+                            "device; refuses devices that a process or a domain uses."),
+                        NULL, VV_TAKES_DEFAULT, &common);
 
   if (code >= 0)
     return code;
   if (argc < 2)
-    return vv_usage_error (argv[0], _ ("a DEVICE is missing"));
+    return vv_usage_error (argv[0], _ ("missing DEVICE argument"));
   if (geteuid () != 0) {
-    fputs (_ ("vfio-variant: asking a device's driver needs root\n"), stderr);
+    fputs (_ ("vfio-variant: querying the driver of a device requires root\n"), stderr);
     return VV_EXIT_UNPRIVILEGED;
   }
   vv_speak_english (); /* what goes wrong is logged as well */

@@ -35,16 +35,16 @@ set_ask_error (GError **error, int errnum, int timeout_ms, const char *path, con
   case ENOENT:
   case ECONNREFUSED: /* the socket of one that is gone */
     g_set_error_literal (error, VV_ERROR, VV_ERROR_NOT_FOUND,
-                         _ ("vfio-variantd is not running: hot plug gets what libvirt itself chooses; "
-                            "'systemctl start vfio-variantd' starts it"));
+                         _ ("vfio-variantd is not running: hot plug uses the driver that libvirt chooses; "
+                            "start it with 'systemctl start vfio-variantd'"));
     break;
   case EACCES:
   case EPERM:
-    vv_set_errno (error, errnum, _ ("asking vfio-variantd needs root: %s"), path);
+    vv_set_errno (error, errnum, _ ("querying vfio-variantd requires root: %s"), path);
     break;
   case EAGAIN:
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
-                 _ ("vfio-variantd did not answer within %g s; 'journalctl -u vfio-variantd' may tell why"),
+                 _ ("vfio-variantd did not answer within %g s; see 'journalctl -u vfio-variantd'"),
                  timeout_ms / 1000.0);
     break;
   default:
@@ -83,17 +83,17 @@ parse (const GString *reply, GError **error)
 
   if (!status || !vv_json_get_string (status, "version")) { /* which a daemon of any version reports */
     g_autofree char *what =
-        vv_printable (syntax ? syntax->message : _ ("no version in it"), ERROR_CHARACTERS);
+        vv_printable (syntax ? syntax->message : _ ("it contains no version"), ERROR_CHARACTERS);
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
-                 _ ("cannot read the status of vfio-variantd (%s); try again if it was just restarted, else "
+                 _ ("cannot parse the status of vfio-variantd (%s); try again if it is restarting, else run "
                     "'systemctl restart vfio-variantd'"),
                  what);
     return NULL;
   }
   g_autofree char *version = vv_printable (vv_json_get_string (status, "version"), ERROR_CHARACTERS);
   if (g_strcmp0 (version, VV_VERSION) != 0)
-    vv_warning (_ ("vfio-variantd is version %s, vfio-variant is version %s; 'systemctl restart "
-                   "vfio-variantd' starts the installed one"),
+    vv_warning (_ ("vfio-variantd is version %s, vfio-variant is version %s; run 'systemctl restart "
+                   "vfio-variantd' to start the installed version"),
                 version, VV_VERSION);
   return json_object_ref (status);
 }
@@ -170,14 +170,14 @@ static void
 print_gate (JsonObject *status)
 {
   const char *said = vv_json_get_string (status, "reason");
-  g_autofree char *reason = vv_printable (said ? said : _ ("no reason was given"), VV_JSON_CHARACTERS);
+  g_autofree char *reason = vv_printable (said ? said : _ ("no reason given"), VV_JSON_CHARACTERS);
   g_autofree char *deadline = duration ((guint64)vv_json_get_number (status, "deadline_ms") * 1000);
   g_autoptr (GList) executables = vv_json_get_array (status, "executables", JSON_NODE_VALUE);
   g_autoptr (GString) all = g_string_new (NULL); /* "libvirtd, virtqemud" */
 
   for (GList *i = executables; i; i = i->next)
     g_string_append_printf (all, "%s%s", all->len ? ", " : "", json_node_get_string (i->data));
-  g_autofree char *names = vv_printable (all->len ? all->str : _ ("nobody"), VV_JSON_CHARACTERS);
+  g_autofree char *names = vv_printable (all->len ? all->str : _ ("no programs"), VV_JSON_CHARACTERS);
   gboolean on = g_strcmp0 (vv_json_get_string (status, "gate"), "on") == 0;
   g_autofree char *text = on ? g_strdup_printf (_ ("on for %s; deadline %s"), names, deadline)
                              : g_strdup_printf (_ ("off: %s"), reason);
@@ -225,12 +225,12 @@ print_latency (JsonObject *status, const char *name, const char *note)
 }
 
 static void
-add_holding (JsonObject *holding, struct libscols_table *table)
+add_blocking (JsonObject *blocking, struct libscols_table *table)
 {
-  g_autofree char *device = text_of (holding, "device");
-  g_autofree char *executable = text_of (holding, "executable");
-  g_autofree char *pid = g_strdup_printf ("%d", (int)vv_json_get_number (holding, "pid"));
-  g_autofree char *since = duration_of (holding, "since_us");
+  g_autofree char *device = text_of (blocking, "device");
+  g_autofree char *executable = text_of (blocking, "executable");
+  g_autofree char *pid = g_strdup_printf ("%d", (int)vv_json_get_number (blocking, "pid"));
+  g_autofree char *since = duration_of (blocking, "since_us");
   const char *const cells[] = {device, executable, pid, since, NULL};
 
   vv_table_add (table, cells);
@@ -278,12 +278,12 @@ print_text (JsonObject *status)
   static const char *const open_words[] = {N_ ("seen"), N_ ("passed"), N_ ("blocked")};
   static const char *const outcomes[] = {"detached", "fell_back", "reattached", "left_alone", "failed",
                                          "refused",  "deadline",  "crashed",    NULL};
-  static const char *const outcome_words[] = {N_ ("detached"),          N_ ("fell back"), N_ ("reattached"),
-                                              N_ ("left alone"),        N_ ("failed"),    N_ ("refused"),
-                                              N_ ("past the deadline"), N_ ("crashed")};
-  static const char *const holding[] = {"DEVICE", "EXECUTABLE", "PID", "FOR", NULL};
-  static const char *const changes[] = {"TIME",    "DEVICE", "OPERATION", "FROM", "TO",
-                                        "OUTCOME", "HELD",   "OWN",       "WHY",  NULL};
+  static const char *const outcome_words[] = {N_ ("detached"),        N_ ("fell back"), N_ ("reattached"),
+                                              N_ ("left alone"),      N_ ("failed"),    N_ ("refused"),
+                                              N_ ("deadline passed"), N_ ("crashed")};
+  static const char *const blocking[] = {"DEVICE", "EXECUTABLE", "PID", "FOR", NULL};
+  static const char *const changes[] = {"TIME",    "DEVICE",  "OPERATION", "FROM", "TO",
+                                        "OUTCOME", "BLOCKED", "OWN",       "WHY",  NULL};
 
   print_gate (status);
   print_daemon (status);
@@ -291,7 +291,7 @@ print_text (JsonObject *status)
   print_counters (status, "outcomes", outcomes, outcome_words);
   print_latency (status, "blocked", "");
   print_latency (status, "own", _ (" (without binds, module loads and hook scripts)"));
-  print_array (status, "holding", _ ("Held now:"), vv_table_new (holding, TRUE), add_holding);
+  print_array (status, "blocking", _ ("Blocked now:"), vv_table_new (blocking, TRUE), add_blocking);
   print_array (status, "changes", _ ("Last rebinds:"), vv_table_new (changes, TRUE), add_change);
 }
 
@@ -353,12 +353,12 @@ vv_cmd_status (int argc, char **argv)
   g_autoptr (GError) problem = NULL;
   const GOptionEntry entries[] = {
       {"sysroot", 0, 0, G_OPTION_ARG_FILENAME, &common.sysroot,
-       N_ ("Look at the host, and ask the daemon, below DIR"), "DIR"},
+       N_ ("Check the host, and query the daemon, below DIR"), "DIR"},
       {NULL},
   };
   int code = vv_parse_options (
       &argc, &argv, "",
-      N_ ("Asks vfio-variantd how it is, and looks whether this host is set up as it should be. Needs root."),
+      N_ ("Reports the status of vfio-variantd and whether this host is set up correctly. Requires root."),
       entries, VV_TAKES_TIMEOUT, &common);
 
   if (code >= 0)
@@ -436,7 +436,7 @@ tell_metrics (const VvCommon *common, VvMetricsFormat format, const char *output
   gboolean may_ask = !g_error_matches (problem, VV_ERROR, VV_ERROR_PERMISSION);
   if (status)
     read_figures (status, &figures);
-  else if (may_ask && !g_error_matches (problem, VV_ERROR, VV_ERROR_NOT_FOUND))
+  else if (problem && may_ask && !g_error_matches (problem, VV_ERROR, VV_ERROR_NOT_FOUND))
     vv_warning ("%s", problem->message);
   g_autofree char *text = vv_metrics_text (store, may_ask ? &figures : NULL, format, &warning);
   if (warning)
@@ -455,23 +455,24 @@ vv_cmd_metrics (int argc, char **argv)
   g_autofree char *name = NULL;
   g_autofree char *output = NULL;
   const GOptionEntry entries[] = {
-      {"format", 'f', 0, G_OPTION_ARG_STRING, &name, N_ ("openmetrics (the default) or prometheus"),
-       "FORMAT"},
+      {"format", 'f', 0, G_OPTION_ARG_STRING, &name,
+       N_ ("Print openmetrics (the default) or prometheus format"), "FORMAT"},
       {"output", 'o', 0, G_OPTION_ARG_FILENAME, &output,
-       N_ ("Replace FILE instead, as the textfile collector of Prometheus's node exporter wants it"), "FILE"},
+       N_ ("Replace FILE with the output, for the textfile collector of the Prometheus node exporter"),
+       "FILE"},
       {"sysroot", 0, 0, G_OPTION_ARG_FILENAME, &common.sysroot,
-       N_ ("Read the state store and ask the daemon whose /run is below DIR"), "DIR"},
+       N_ ("Read the state store and query the daemon below DIR"), "DIR"},
       {NULL},
   };
   int code = vv_parse_options (&argc, &argv, "",
-                               N_ ("Prints counters of the rebinds and the state of the devices as "
-                                   "OpenMetrics. What the daemon counts is there for root only."),
+                               N_ ("Prints counters of rebinds and the state of devices as OpenMetrics. "
+                                   "Counters of the daemon require root."),
                                entries, VV_TAKES_TEXT_ONLY | VV_TAKES_TIMEOUT, &common);
 
   if (code >= 0)
     return code;
   gboolean prometheus = g_strcmp0 (name, "prometheus") == 0;
   if (name && !prometheus && strcmp (name, "openmetrics") != 0)
-    return vv_usage_error (argv[0], _ ("--format takes openmetrics or prometheus"));
+    return vv_usage_error (argv[0], _ ("--format must be openmetrics or prometheus"));
   return tell_metrics (&common, prometheus ? VV_METRICS_PROMETHEUS : VV_METRICS_OPENMETRICS, output);
 }

@@ -162,12 +162,11 @@ answer (VvGate *gate, const Group *group, int fd, gboolean allow)
   int errnum = vv_io_answer (group->fd, fd, allow);
 
   for (guint i = 1; errnum && errnum != ENOENT && i < ANSWER_TRIES; i++) {
-    g_warning ("gate: an open could not be answered: %s", g_strerror (errnum));
+    g_warning ("gate: cannot answer an open: %s", g_strerror (errnum));
     errnum = vv_io_answer (group->fd, fd, allow);
   }
   if (errnum && errnum != ENOENT)
-    g_error ("gate: an open cannot be answered: %s; the daemon ends, so that the kernel does it",
-             g_strerror (errnum));
+    g_error ("gate: cannot answer an open: %s; exiting, so that the kernel allows it", g_strerror (errnum));
   close (fd);
   gate->unanswered--;
   __atomic_add_fetch (gate->progress, 1, __ATOMIC_RELAXED);
@@ -222,7 +221,7 @@ announcement_expires (gpointer data)
   a->expiry = 0;
   if (a->fd >= 0)
     g_warning (
-        "%s: the deadline has passed before its driver_override could be read: libvirt goes its own way",
+        "%s: the deadline passed before its driver_override could be read: libvirt continues without it",
         a->address);
   vv_gate_forget (a);
   return G_SOURCE_REMOVE;
@@ -511,7 +510,8 @@ vv_gate_new (const VvHost *host, const char *const *executables, guint deadline_
   gate->announced = g_hash_table_new (NULL, NULL);
   gate->blocked = g_hash_table_new (NULL, NULL);
   if (!host->proc) {
-    g_set_error (error, VV_ERROR, VV_ERROR_NOT_FOUND, "/proc is not mounted: who opens cannot be seen");
+    g_set_error (error, VV_ERROR, VV_ERROR_NOT_FOUND,
+                 "/proc is not mounted: cannot identify the processes that open files");
     return NULL;
   }
   if (!open_progress (gate, error) || !open_group (&gate->overrides, gate, error) ||

@@ -22,16 +22,16 @@ why_keep (const VvHotplugRequest *request, const VvPciDevice *device, const char
 
   *could_fail = request->libvirt < VV_LIBVIRT_VERSION (9, 7, 0);
   if (!request->libvirt)
-    return g_strdup ("which libvirt asked could not be told, so its choice stands");
+    return g_strdup ("unknown libvirt version: keeping its choice");
   if (request->libvirt >= VV_LIBVIRT_VERSION (10, 0, 0))
-    return g_strdup_printf ("libvirt %u.%u chooses by itself, or was told", major, minor);
+    return g_strdup_printf ("libvirt %u.%u chose it, or the domain names it", major, minor);
   if (strcmp (wanted, VV_GENERIC_DRIVER) != 0)
-    return g_strdup_printf ("libvirt %u.%u was told to take %s", major, minor, wanted);
+    return g_strdup_printf ("libvirt %u.%u: the domain names %s", major, minor, wanted);
   /* virPCIDeviceReset() of libvirt before 9.7 leaves only vfio-pci to the kernel; without FLR it tries resets
    * that fail where the device is not alone on its bus. */
   if (request->libvirt < VV_LIBVIRT_VERSION (9, 7, 0) && !vv_pci_has_flr (device))
-    return g_strdup_printf ("libvirt %u.%u resets a device that is not on vfio-pci by itself and may fail "
-                            "without FLR; at the start of a domain the hook can move it",
+    return g_strdup_printf ("libvirt %u.%u cannot reliably reset a device without FLR on a driver other than "
+                            "vfio-pci; when a domain starts, the hook can move it",
                             major, minor);
   return NULL;
 }
@@ -82,7 +82,7 @@ keep_wanted (const VvHotplugRequest *request, const VvBinding *b, VvChoice *choi
     /* nobody chose it: it is all that this libvirt knows */
     g_autofree char *rule = vv_choice_rule (choice);
     g_set_error (error, VV_ERROR, VV_ERROR_POLICY,
-                 "%s: %s does not take %s, and nothing else can be tried now: %s", device->address, rule,
+                 "%s: %s does not allow %s, and no other driver can be tried now: %s", device->address, rule,
                  wanted, why);
     return FALSE;
   }
@@ -131,13 +131,13 @@ take (VvBinding *b, const VvHotplugRequest *request, GError **error)
     return FALSE;
   if (!vv_choice_has_driver (context->host, choice, wanted, NULL))
     return vv_binding_save (b, error) &&
-           vv_binding_leave (b, VV_DETACH, "libvirt wants it on %s, which is no VFIO driver known for it",
+           vv_binding_leave (b, VV_DETACH, "libvirt binds it to %s, which is not a known VFIO driver for it",
                              wanted);
   if (!vv_attach (b, choice, error))
     return FALSE;
   if (kept && choice->excluded->len) {
     g_autofree char *why = b->change->why;
-    b->change->why = g_strdup_printf ("%s; nothing better was tried: %s", why, kept);
+    b->change->why = g_strdup_printf ("%s; no better driver was tried: %s", why, kept);
   }
   return TRUE;
 }
@@ -150,13 +150,14 @@ give_back (VvBinding *b, GError **error)
   const VvEntry *entry = b->entry;
 
   if (entry && entry->pinned && entry->domain && !entry->unmanaged)
-    return vv_binding_leave (
-        b, VV_REATTACH, "it was bound by hand before domain %s had it: the hook sees to it", entry->domain);
+    return vv_binding_leave (b, VV_REATTACH,
+                             "an administrator had bound it before domain %s got it: left to the hook",
+                             entry->domain);
   if (entry && entry->host_known)
     return vv_binding_reattach (b, error);
   if (entry && !entry->domain)
     vv_binding_forget (b, NULL);
-  return vv_binding_leave (b, VV_REATTACH, "what it was before is not known: the kernel chooses");
+  return vv_binding_leave (b, VV_REATTACH, "its host driver is unknown: the kernel chooses a driver");
 }
 
 /* To what it was before libvirt touched it. An entry counts further when it says that the device is away on
@@ -184,7 +185,7 @@ refuse_libvirt (const VvHotplugRequest *request, VvBinding *b, const VvEntry *en
     g_error_free (refusal);
     return FALSE;
   }
-  if (!undo (request, b, entry, "as it was before: it cannot have what is required", &problem))
+  if (!undo (request, b, entry, "as it was before: a requirement cannot be met", &problem))
     g_warning ("gate: %s", problem->message);
   vv_binding_tell (b); /* before the reason for it is logged */
   g_propagate_error (error, refusal);
@@ -209,7 +210,7 @@ vv_hotplug (VvBinding *b, const VvHotplugRequest *request, GError **error)
   g_autoptr (GError) problem = NULL;
 
   if (b->device->now.driver)
-    return vv_binding_leave (b, operation, "it is on %s already", b->device->now.driver);
+    return vv_binding_leave (b, operation, "already on %s", b->device->now.driver);
   gboolean done = operation == VV_DETACH ? take (b, request, &problem) : give_back (b, &problem);
   if (operation == VV_DETACH && domain_starts (entry))
     vv_attach_record_failed (b);
@@ -246,11 +247,11 @@ vv_hotplug_rescue (const VvContext *context, const VvHotplugRequest *request, GE
   g_autoptr (VvEntry) entry = b->entry ? vv_entry_copy (b->entry) : NULL;
   gboolean done;
   if (!is_left_between (b, request))
-    done = vv_binding_leave (b, operation, "libvirt died, and had not begun, or another process went on");
+    done = vv_binding_leave (b, operation, "libvirt died before the rebind, or another process continued it");
   else if (operation == VV_REATTACH && !(entry && entry->pinned))
     done = vv_binding_reattach (b, error);
   else
-    done = undo (request, b, entry, "as it was before: libvirt died in the middle of moving it", error);
+    done = undo (request, b, entry, "as it was before: libvirt died while moving it", error);
   return done ? vv_binding_close (g_steal_pointer (&b)) : NULL;
 }
 

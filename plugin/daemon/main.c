@@ -78,7 +78,7 @@ signalled (int fd, GIOCondition condition, gpointer data)
     vv_notify ("RELOADING=1");
     vv_service_reload (d->service);
     tell_state (d);
-    g_message ("the policy, modprobe.d and the tables of modules were read again");
+    g_message ("reloaded the policy, modprobe.d and the module tables");
     break;
   default:
     vv_notify ("STOPPING=1");
@@ -117,14 +117,13 @@ parse (int *argc, char ***argv, Options *o)
 {
   const GOptionEntry entries[] = {
       {"deadline", 'd', 0, G_OPTION_ARG_INT, &o->deadline_s,
-       "Begin nothing new for a device after SECONDS, and let libvirt go on (default: as the policy says, "
-       "else 30)",
+       "Stop work on a device after SECONDS and let libvirt continue (default: from the policy, else 30)",
        "SECONDS"},
       {"serve", 's', 0, G_OPTION_ARG_STRING_ARRAY, &o->serve,
-       "Hold this program; may be given more than once (default: as the policy says, else libvirtd, "
-       "virtqemud and virtchd)",
+       "Handle this program; may be given more than once (default: from the policy, else libvirtd, virtqemud "
+       "and virtchd)",
        "NAME"},
-      {"no-gate", 0, 0, G_OPTION_ARG_NONE, &o->no_gate, "Hold nobody; only tell the state", NULL},
+      {"no-gate", 0, 0, G_OPTION_ARG_NONE, &o->no_gate, "Do not block libvirt; only report the status", NULL},
       {"textfile", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_FILENAME, &o->textfile, NULL, NULL},
       {"version", 0, 0, G_OPTION_ARG_NONE, &o->version, "Show the version and exit", NULL},
       {"help", 'h', 0, G_OPTION_ARG_NONE, &o->help, "Show this help and exit", NULL},
@@ -134,18 +133,18 @@ parse (int *argc, char ***argv, Options *o)
   g_autoptr (GError) error = NULL;
 
   g_option_context_set_help_enabled (context, FALSE);
-  g_option_context_set_summary (context,
-                                "Holds libvirt while it moves a PCI device between drivers, so that the "
-                                "device gets its VFIO variant driver\nalso at hot plug, and comes back as it "
-                                "was. Runs in the foreground; systemd starts it.");
+  g_option_context_set_summary (
+      context,
+      "Blocks libvirt while it rebinds a PCI device, so that the device gets its VFIO variant driver at hot "
+      "plug\nand returns to its host driver afterwards. Runs in the foreground; systemd starts it.");
   g_option_context_set_description (context, "See vfio-variantd(8).");
   g_option_context_add_main_entries (context, entries, NULL);
   if (!g_option_context_parse (context, argc, argv, &error))
     return usage_error (error->message);
   if (*argc > 1)
-    return usage_error ("it takes no arguments");
+    return usage_error ("this command takes no arguments");
   if (o->deadline_s != NOT_SAID && (o->deadline_s < 1 || o->deadline_s > MOST_DEADLINE_S))
-    return usage_error ("--deadline takes a number from 1 to 3600");
+    return usage_error ("--deadline must be a number from 1 to 3600");
   if (o->help) {
     g_autofree char *text = g_option_context_get_help (context, TRUE, NULL);
     fputs (text, stdout);
@@ -169,9 +168,8 @@ run (const Options *o)
   int signals = open_signals ();
 
   if (o->textfile)
-    g_warning (
-        "--textfile is passed over: remove it; 'systemctl enable --now vfio-variant-metrics.timer' has the "
-        "metrics written to a file");
+    g_warning ("ignoring --textfile, which was removed: use 'systemctl enable --now "
+               "vfio-variant-metrics.timer' to write the metrics to a file");
   g_autoptr (VvService) service = vv_service_new (&service_options, &error);
 
   if (!service) {
@@ -193,7 +191,7 @@ main (int argc, char **argv)
   setlocale (LC_CTYPE, ""); /* the log is in English */
   int code = parse (&argc, &argv, &options);
   if (code < 0 && geteuid () != 0) {
-    fputs ("vfio-variantd: it must be run as root: fanotify's permission events need CAP_SYS_ADMIN\n",
+    fputs ("vfio-variantd: must be run as root: permission events of fanotify require CAP_SYS_ADMIN\n",
            stderr);
     code = EXIT_UNPRIVILEGED;
   }

@@ -68,8 +68,8 @@ say (VvMonitorProcess *m, VvOrder order)
 static void
 warn (const char *step)
 {
-  g_warning ("the libvirt client cannot be started: %s: %s; which domain has a device is not known, and what "
-             "libvirt does not restore is left to 'vfio-variant restore'",
+  g_warning ("cannot start the libvirt client: %s: %s; which domain uses a device is unknown, and devices "
+             "that libvirt does not return to the host are left to 'vfio-variant restore'",
              step, g_strerror (errno));
 }
 

@@ -24,5 +24,5 @@ vv_notify (const char *state)
   g_auto (VvFd) fd = socket (AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0 || sendto (fd, state, strlen (state), MSG_NOSIGNAL, (const void *)&address,
                         offsetof (struct sockaddr_un, sun_path) + length) < 0)
-    g_warning ("the service manager could not be told: %s", g_strerror (errno));
+    g_warning ("cannot notify the service manager: %s", g_strerror (errno));
 }

@@ -36,7 +36,7 @@ struct VvService {
   VvStats *stats;
   VvStatusSocket *socket;
   GPtrArray *jobs; /* of Job */
-  guint holding;
+  guint blocking;
   void (*stopped) (gpointer data);
   gpointer stopped_data;
 };
@@ -67,7 +67,7 @@ job_free (Job *job)
 static void
 look_for_the_end (VvService *s)
 {
-  if (s->stopped && !s->holding && !vv_monitor_process_runs (s->monitor))
+  if (s->stopped && !s->blocking && !vv_monitor_process_runs (s->monitor))
     s->stopped (s->stopped_data);
 }
 
@@ -123,9 +123,9 @@ release (Job *job, GKeyFile *report, const char *outcome)
     g_key_file_set_string (own, VV_REPORT, "outcome", outcome);
   }
   vv_stats_change (s->stats, report ? report : own, blocked);
-  g_debug ("%s: held for %" G_GINT64_FORMAT " us: %s", device, blocked, outcome);
+  g_debug ("%s: blocked for %" G_GINT64_FORMAT " us: %s", device, blocked, outcome);
   job_free (job);
-  if (--s->holding == 0)
+  if (--s->blocking == 0)
     all_is_free (s);
 }
 
@@ -138,7 +138,7 @@ stands_back (Job *job)
   const VvAnnouncement *a = job->announcement;
   gboolean touched = vv_worker_touched (job->worker);
 
-  g_critical ("%s: the process that moved it died; libvirt goes its own way", a->address);
+  g_critical ("%s: the process that moved it died; libvirt continues without it", a->address);
   g_clear_pointer (&job->worker, vv_worker_free);
   if (touched)
     job->worker = vv_worker_release (job->service->context, a, &worker_client, job);
@@ -152,7 +152,7 @@ work_finished (GKeyFile *report, gpointer data)
   g_autofree char *outcome = report ? g_key_file_get_string (report, VV_REPORT, "outcome", NULL) : NULL;
 
   if (job->announcement->fd >= 0) {
-    g_warning ("%s: the process that reads its driver_override died; libvirt goes its own way",
+    g_warning ("%s: the process that reads its driver_override died; libvirt continues without it",
                job->announcement->address);
     vv_gate_forget (job->announcement);
   } else if (!job->announcement->since) /* it died before it was needed */
@@ -179,7 +179,7 @@ reload_tables (VvService *s)
   g_autoptr (GError) error = NULL;
 
   if (!vv_context_reload (s->context, &error))
-    g_warning ("modprobe.d and the tables of modules stay as they were: %s", error->message);
+    g_warning ("keeping the old modprobe.d and module tables: %s", error->message);
   else if (vv_catalog_warning (s->context->catalog))
     g_warning ("%s", vv_catalog_warning (s->context->catalog));
 }
@@ -197,7 +197,7 @@ device_announced (VvAnnouncement *announcement, gpointer data)
   job->announcement = announcement;
   job->worker = vv_worker_start (s->context, announcement, &worker_client, job, &error);
   if (!job->worker) {
-    g_warning ("%s: no process for it: %s", announcement->address, error->message);
+    g_warning ("%s: cannot start a process for it: %s", announcement->address, error->message);
     g_free (job);
     return NULL;
   }
@@ -228,7 +228,7 @@ device_blocked (VvAnnouncement *announcement, gpointer device_data, gpointer dat
   VvService *s = data;
   Job *job = device_data;
 
-  if (s->holding++ == 0)
+  if (s->blocking++ == 0)
     vv_monitor_process_hold (s->monitor, TRUE);
   if (s->stopped) /* it came just before the gate was opened up */
     release (job, NULL, "deadline");
@@ -249,12 +249,12 @@ device_late (VvAnnouncement *announcement, gpointer device_data, gpointer data)
 
   (void)data;
   if (vv_worker_touched (job->worker)) {
-    g_warning ("%s: the deadline has passed, and the kernel still works on it: libvirt is let go when it "
-               "has done",
+    g_warning ("%s: the deadline has passed, but the kernel is still working on it: libvirt continues when "
+               "it has finished",
                announcement->address);
     return;
   }
-  g_warning ("%s: the deadline has passed before anything was done: libvirt goes its own way",
+  g_warning ("%s: the deadline passed before anything was done: libvirt continues without it",
              announcement->address);
   release (job, NULL, "deadline");
 }
@@ -312,9 +312,9 @@ write_opens (const VvService *s, JsonBuilder *b)
 }
 
 static void
-write_holding (const VvService *s, JsonBuilder *b)
+write_blocking (const VvService *s, JsonBuilder *b)
 {
-  json_builder_set_member_name (b, "holding");
+  json_builder_set_member_name (b, "blocking");
   json_builder_begin_array (b);
   for (guint i = 0; i < s->jobs->len; i++) {
     const VvAnnouncement *a = ((const Job *)s->jobs->pdata[i])->announcement;
@@ -340,7 +340,7 @@ tell_status (gpointer data)
   json_builder_begin_object (b);
   write_daemon (s, b);
   write_opens (s, b);
-  write_holding (s, b);
+  write_blocking (s, b);
   vv_stats_write (s->stats, b);
   json_builder_end_object (b);
   return vv_json_text (b, FALSE);
@@ -388,14 +388,14 @@ adjust_gate (VvService *s)
       return;
     s->gate_closes = TRUE;
     vv_gate_disable (s->gate); /* who is blocked stays so; nobody else is */
-    if (!s->holding)
+    if (!s->blocking)
       end_gate (s);
   } else if (!s->gate) {
     g_clear_pointer (&s->gate_off, g_free);
     if (open_gate (s, &error))
       return;
     s->gate_off = g_strdup (error->message);
-    g_warning ("the gate is off, so hot plug gets what libvirt itself chooses: %s", s->gate_off);
+    g_warning ("the gate is off, so hot plug uses the driver that libvirt chooses: %s", s->gate_off);
   } else if (!s->gate_closes) {
     vv_gate_set (s->gate, (const char *const *)s->settings->executables, s->settings->deadline_ms);
   }
@@ -446,7 +446,7 @@ read_policy (VvService *s)
   g_autoptr (VvPolicy) policy = vv_policy_read (s->context->host);
 
   if (s->policy_read && policy->unread) {
-    g_warning ("the policy could not be read, so what was known of it stays: %s", policy->unread);
+    g_warning ("cannot read the policy, keeping the old one: %s", policy->unread);
     return;
   }
   vv_policy_warn (policy);

@@ -87,7 +87,7 @@ process_dies (int fd, GIOCondition condition, gpointer data)
   VvWatchdog *w = data;
 
   (void)condition;
-  g_warning ("watchdog: its process died; it is started again");
+  g_warning ("watchdog: its process died; restarting it");
   close (fd);
   w->pidfd = -1;
   w->death = 0;

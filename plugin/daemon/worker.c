@@ -145,7 +145,7 @@ hand_over (const VvContext *context, const VvAnnouncement *a, int fd)
                          : "failed",
                change, &timer, error);
   if (!change)
-    g_warning ("gate, %s: %s: %s", a->address, refused ? "libvirt is refused" : "libvirt goes its own way",
+    g_warning ("gate, %s: %s: %s", a->address, refused ? "refusing libvirt" : "libvirt continues without it",
                error->message);
   else if (!change->changed)
     g_message ("gate, %s: left to libvirt: %s", a->address, change->why);
@@ -316,7 +316,7 @@ vv_worker_rescue (const VvContext *context, const VvAnnouncement *announcement)
     g_autoptr (GError) error = NULL;
     g_autoptr (VvChange) change = vv_hotplug_rescue (context, &request, &error);
     if (!change)
-      g_warning ("gate, %s: %s died while it moved it: %s", announcement->address, announcement->executable,
+      g_warning ("gate, %s: %s died while moving it: %s", announcement->address, announcement->executable,
                  error->message);
     _exit (0);
   }

@@ -65,7 +65,7 @@ refuse_others_device (const VvContext *context, const VvPciDevice *device, GErro
   g_autofree char *user = vv_vfio_user (context->host, device);
 
   if (user)
-    g_set_error (error, VV_ERROR, VV_ERROR_REFUSED, "%s is in use by %s and is left alone", device->address,
+    g_set_error (error, VV_ERROR, VV_ERROR_REFUSED, "%s is in use by %s; leaving it alone", device->address,
                  user);
   return user != NULL;
 }
@@ -104,7 +104,8 @@ strict_rule_of (const VvContext *context, const VvDomain *domain, const VvHostde
   if (!vv_choice_requires (choice) && !(is_ours && (vv_choice_is_strict (choice) || refuses_use)))
     return NULL;
   g_autofree char *rule = vv_choice_rule (choice);
-  return g_strdup_printf ("%s: it is not known whether it has what %s requires", hostdev->address, rule);
+  return g_strdup_printf ("%s: cannot determine whether it meets the requirements of %s", hostdev->address,
+                          rule);
 }
 
 char *
@@ -188,7 +189,7 @@ host_spares (const VvDomain *domain, const VvBinding *b, const VvChoice *choice,
   g_ptr_array_add (reasons, NULL);
   g_autofree char *text = g_strjoinv ("; ", (char **)reasons->pdata);
   if (choice->options.values[VV_OPTION_HOST_USE] != VV_HOST_USE_REFUSE) {
-    g_warning ("domain %s takes %s, which is in use by the host: %s", domain->name, b->device->address, text);
+    g_warning ("domain %s uses %s, which is in use by the host: %s", domain->name, b->device->address, text);
     return TRUE;
   }
   g_autofree char *rule = vv_choice_rule (choice);
@@ -262,7 +263,7 @@ refuse_staying (const VvContext *context, const VvPciDevice *d, const VvChoice *
     return FALSE;
   g_autofree char *rule = vv_choice_rule (choice);
   g_set_error (error, VV_ERROR, VV_ERROR_POLICY,
-               "%s stays on %s, with which the domain cannot be migrated, as %s requires: it %s", d->address,
+               "%s stays on %s, which prevents the migration that %s requires: it %s", d->address,
                d->now.driver, rule, why);
   return TRUE;
 }
@@ -368,7 +369,7 @@ start_device (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, GE
     return FALSE;
   if (b->device->now.driver && !is_on_vfio (b, choice)) {
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
-                 "%s is on %s: libvirt has not detached it, so it is left alone", b->device->address,
+                 "%s is on %s: libvirt has not detached it; leaving it alone", b->device->address,
                  b->device->now.driver);
     return FALSE;
   }
@@ -486,7 +487,7 @@ keep_pinned (VvBinding *b, GError **error)
     return FALSE;
   if (b->change->changed) {
     g_free (b->change->why);
-    b->change->why = g_strdup ("bound by hand before a guest had it");
+    b->change->why = g_strdup ("an administrator had bound it before a guest got it");
   }
   return TRUE;
 }
@@ -507,8 +508,8 @@ vv_domain_device_release (const VvDomain *domain, VvBinding *b, GError **error)
   g_free (b->change->domain); /* taken from the entry before */
   b->change->domain = g_strdup (domain->name);
   if (!b->change->changed) /* said as well: it is what an operator looks for when a guest has gone */
-    g_message ("domain %s, release: %s is on %s, as it was before", domain->name, b->device->address,
-               b->device->now.driver ? b->device->now.driver : "no driver");
+    g_message ("domain %s, release: %s stays on %s, its driver before the start", domain->name,
+               b->device->address, b->device->now.driver ? b->device->now.driver : "no driver");
   return TRUE;
 }
 

@@ -115,8 +115,8 @@ is_address (const char *value)
 }
 
 static const VvXmlAttribute request_attributes[] = {
-    {"alias", N_ ("the name of a device's <alias>"), is_alias},
-    {"address", N_ ("a PCI address of the host, like 0000:3b:00.1"), is_address},
+    {"alias", N_ ("the name in a device's <alias>"), is_alias},
+    {"address", N_ ("a PCI address of the host, such as 0000:3b:00.1"), is_address},
     VV_DOMAIN_OPTIONS,
     {NULL},
 };
@@ -142,10 +142,10 @@ is_whole_request (const xmlNode *node, GError **error)
 
   vv_options_from_xml (&request, node);
   if (!alias == !address)
-    return vv_xml_fail (node, error, _ ("<hostdev> needs either alias or address"));
+    return vv_xml_fail (node, error, _ ("<hostdev> needs either an alias or an address"));
   if (vv_options_are_empty (&request))
     return vv_xml_fail (node, error,
-                        _ ("<hostdev> wants nothing: it needs one of driver, fallback, migratable"));
+                        _ ("<hostdev> requests nothing: it needs one of driver, fallback, migratable"));
   return TRUE;
 }
 
@@ -172,7 +172,7 @@ take_request (VvDomain *domain, const xmlNode *node, GError **error)
     return vv_xml_fail (node, error, _ ("the domain has no PCI hostdev with %s %s"),
                         alias ? _ ("the alias") : _ ("the address"), alias ? alias : address);
   if (!vv_options_are_empty (&hostdev->requested))
-    return vv_xml_fail (node, error, _ ("a second request for %s; the first counts"), hostdev->address);
+    return vv_xml_fail (node, error, _ ("second request for %s; only the first applies"), hostdev->address);
   vv_options_from_xml (&hostdev->requested, node);
   return TRUE;
 }
@@ -195,7 +195,7 @@ take_requests (VvDomain *domain, const xmlNode *requests)
     if (node->type != XML_ELEMENT_NODE)
       continue;
     if (taken++ == HOSTDEV_LIMIT) {
-      vv_xml_fail (node, &error, _ ("more than %d; the rest does not count"), HOSTDEV_LIMIT);
+      vv_xml_fail (node, &error, _ ("more than %d; ignoring the rest"), HOSTDEV_LIMIT);
       add_problem (domain, error);
       return;
     }

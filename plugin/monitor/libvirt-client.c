@@ -76,7 +76,7 @@ on_close (virConnectPtr conn, int reason, void *data)
   VvLibvirtClient *c = data;
 
   (void)conn;
-  g_info ("the connection to libvirt is gone (reason %d)", reason);
+  g_info ("lost the connection to libvirt (reason %d)", reason);
   c->lost = TRUE;
   c->changed (c->data);
 }
@@ -131,7 +131,7 @@ connect_if_needed (VvLibvirtClient *c)
     c->watch =
         vv_dir_watch_new (c->socket_directory, IN_CREATE | IN_MOVED_TO, "-sock", c->changed, c->data, &error);
   if (!c->watch)
-    g_message ("cannot watch for a libvirt daemon to come: %s", error->message);
+    g_message ("cannot watch for the start of a libvirt daemon: %s", error->message);
   c->conn = virConnectOpenReadOnly (c->uri);
   if (c->conn && register_events (c)) {
     g_clear_pointer (&c->watch, vv_dir_watch_free);
@@ -139,9 +139,10 @@ connect_if_needed (VvLibvirtClient *c)
     return TRUE;
   }
   say_once (c, G_LOG_LEVEL_MESSAGE,
-            g_strdup_printf ("libvirt cannot be reached at %s (%s): until it comes, hot-plugged devices are "
-                             "not given to their domain in the state store, nor brought home after it",
-                             c->uri, last_error ()));
+            g_strdup_printf (
+                "cannot connect to libvirt at %s (%s): until the connection succeeds, hot-plugged devices "
+                "are not assigned to their domain in the state store, and are not restored after it",
+                c->uri, last_error ()));
   disconnect (c);
   return FALSE;
 }
@@ -188,9 +189,9 @@ vv_libvirt_client_domains (VvLibvirtClient *c, GPtrArray *running, GPtrArray *st
   }
   free (list);
   if (problem) {
-    say_once (c, G_LOG_LEVEL_WARNING,
-              g_strdup_printf ("libvirt does not tell its domains: %s; it is asked again at its next event",
-                               problem));
+    say_once (
+        c, G_LOG_LEVEL_WARNING,
+        g_strdup_printf ("cannot list the domains of libvirt: %s; trying again at its next event", problem));
     return FALSE;
   }
   g_clear_pointer (&c->said, g_free);

@@ -165,26 +165,26 @@ static gboolean
 parse_options (int argc, char **argv, Options *o, GError **error)
 {
   const GOptionEntry entries[] = {
-      {"connect", 'c', 0, G_OPTION_ARG_STRING, &o->uri, "the libvirt to ask (default: qemu:///system)",
+      {"connect", 'c', 0, G_OPTION_ARG_STRING, &o->uri, "Connect to this libvirt (default: qemu:///system)",
        "URI"},
       {"grace-ms", 0, 0, G_OPTION_ARG_INT, &o->grace_ms,
-       "how long libvirt may take to restore a device (default: 5000)", "N"},
+       "Wait this long for libvirt to return a device to the host (default: 5000)", "N"},
       {"sysroot", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_FILENAME, &o->sysroot, NULL, NULL},
-      {"version", 0, 0, G_OPTION_ARG_NONE, &o->version, "print the version and exit", NULL},
+      {"version", 0, 0, G_OPTION_ARG_NONE, &o->version, "Show the version and exit", NULL},
       {NULL}};
   g_autoptr (GOptionContext) context = g_option_context_new (NULL);
 
-  g_option_context_set_summary (context, "Keeps the state store of vfio-variant in agreement with libvirt's "
-                                         "domains. vfio-variantd starts it.");
+  g_option_context_set_summary (context, "Keeps the state store of vfio-variant consistent with the domains "
+                                         "of libvirt. Started by vfio-variantd.");
   g_option_context_add_main_entries (context, entries, NULL);
   if (!g_option_context_parse (context, &argc, &argv, error))
     return FALSE;
   if (argc > 1) {
-    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "'%s': it takes no arguments", argv[1]);
+    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "'%s': this program takes no arguments", argv[1]);
     return FALSE;
   }
   if (o->grace_ms < 0) {
-    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "--grace-ms: it cannot be negative");
+    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "--grace-ms must not be negative");
     return FALSE;
   }
   return TRUE;

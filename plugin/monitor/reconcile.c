@@ -119,7 +119,7 @@ claim (const VvReconciler *r, const char *address, const VvDomain *domain, GErro
     return TRUE; /* it returned to its host driver, or the hook was faster, or it is not detached yet */
   if (!vv_domain_device_running (domain, is_managed (domain, address), b, error))
     return FALSE;
-  g_info ("%s: domain %s has it, on %s", address, domain->name, b->device->now.driver);
+  g_info ("%s: used by domain %s, on %s", address, domain->name, b->device->now.driver);
   return TRUE;
 }
 
@@ -133,7 +133,7 @@ drop_vanished (const VvReconciler *r, const VvEntry *seen, const char *why, GErr
 
   if (!lock || !vv_state_store_drop (r->context->store, seen->address, error))
     return FALSE;
-  g_message ("%s: its state file is dropped (domain %s had it)", why, seen->domain);
+  g_message ("%s: removed its state file (domain %s used it)", why, seen->domain);
   return TRUE;
 }
 
@@ -148,15 +148,17 @@ say_what_is_left (const VvBinding *b, const VvDomain *gone)
       (e->pinned ? g_strcmp0 (e->vfio_driver, b->device->now.driver) == 0 : vv_binding_is_restored (b)))
     return;
   if (e->pinned)
-    g_warning ("domain %s has %s no more, and it is on %s: it had been bound by hand and goes back to %s",
-               gone->name, address, now, e->vfio_driver ? e->vfio_driver : "a VFIO driver");
+    g_warning (
+        "domain %s no longer has %s, which is on %s: an administrator had bound it, returning it to %s",
+        gone->name, address, now, e->vfio_driver ? e->vfio_driver : "a VFIO driver");
   else if (e->host_known)
-    g_warning ("domain %s has %s no more, and libvirt did not restore it: it is on %s, not on %s", gone->name,
-               address, now, e->host.driver ? e->host.driver : "no driver");
+    g_warning (
+        "domain %s no longer has %s, and libvirt did not return it to the host: it is on %s, not on %s",
+        gone->name, address, now, e->host.driver ? e->host.driver : "no driver");
   else
-    g_message ("domain %s has %s no more; where it came from is not known: it stays on %s, its journal "
-               "entry is dropped",
-               gone->name, address, now);
+    g_message (
+        "domain %s no longer has %s; its host driver is unknown: it stays on %s, its state file is removed",
+        gone->name, address, now);
 }
 
 static gboolean
@@ -177,8 +179,7 @@ mend (const VvReconciler *r, const VvEntry *seen, GError **error)
   g_autofree char *user = vv_vfio_user (r->context->host, b->device);
   if (user) {
     g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
-                 "domain %s has %s no more, but %s still holds it: it is "
-                 "left alone; look at that process",
+                 "domain %s no longer has %s, but %s still uses it: leaving it alone; check that process",
                  gone.name, seen->address, user);
     return FALSE;
   }

@@ -35,7 +35,7 @@ vv_host_new (const char *sysroot, const char *release, GError **error)
   g_autoptr (VvHost) host = g_new0 (VvHost, 1);
 
   if (release && (!*release || strchr (release, '/') || *release == '.')) {
-    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, _ ("'%s' is no kernel release"), release);
+    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, _ ("'%s' is not a valid kernel release"), release);
     return NULL;
   }
   if (sysroot && strcmp (sysroot, "/") != 0)

@@ -179,7 +179,7 @@ holder_kind (const VvHost *host, const char *holder)
   g_autofree char *name_path = g_build_filename ("class/block", holder, "dm/name", NULL);
   g_autofree char *uuid = vv_io_attribute (host->sys, uuid_path);
   g_autofree char *name = vv_io_attribute (host->sys, name_path);
-  const char *kind = !uuid                               ? _ ("a device built on it")
+  const char *kind = !uuid                               ? _ ("a device stacked on it")
                      : g_str_has_prefix (uuid, "LVM-")   ? "LVM"
                      : g_str_has_prefix (uuid, "CRYPT-") ? _ ("disk encryption")
                      : g_str_has_prefix (uuid, "mpath-") ? "multipath"
@@ -205,7 +205,7 @@ judge_block (const VvHost *host, const char *name, GPtrArray *reasons)
     add_reason (reasons, _ ("block device %s is swap space"), name);
   for (guint i = 0; i < holders->len; i++) {
     g_autofree char *kind = holder_kind (host, holders->pdata[i]);
-    add_reason (reasons, _ ("block device %s is held by %s"), name, kind);
+    add_reason (reasons, _ ("block device %s is in use by %s"), name, kind);
   }
 }
 
@@ -262,7 +262,7 @@ judge_display (const VvHost *host, const VvPciDevice *device, GPtrArray *reasons
     g_autofree char *path = g_build_filename ("class/drm", drm->pdata[i], "enabled", NULL);
     g_autofree char *enabled = vv_io_attribute (host->sys, path);
     if (g_strcmp0 (enabled, "enabled") == 0)
-      add_reason (reasons, _ ("a screen is lit on %s"), (char *)drm->pdata[i]);
+      add_reason (reasons, _ ("a display is active on %s"), (char *)drm->pdata[i]);
   }
 }
 
@@ -457,7 +457,7 @@ holder_of (const VvHost *host, const dev_t nodes[NODES])
   const GArray *open = host->proc_look->open;
   int asked = 0;
 
-  for (guint i = 0; i < open->len; i++) {
+  for (guint i = 0; open && i < open->len; i++) {
     const OpenNode *node = &g_array_index (open, OpenNode, i);
     if (node->pid == asked || !is_vfio (nodes, node->number))
       continue;
@@ -512,7 +512,7 @@ vv_vfio_user (const VvHost *host, const VvPciDevice *device)
   if (!pid)
     return NULL;
   if (pid == VV_HOLDER_UNKNOWN)
-    return g_strdup (_ ("a process that was not found in time, so many files are open on this host"));
+    return g_strdup (_ ("a process (not identified in time: too many open files on this host)"));
   g_autofree char *path = g_strdup_printf ("%d/comm", pid);
   g_autofree char *comm = vv_io_attribute (host->proc, path);
   g_autofree char *shown = comm ? vv_one_line (comm, strlen (comm), FALSE) : NULL;

@@ -20,7 +20,7 @@ vv_modalias_key (const char *prefix, const char *modalias, GError **error)
   if (!good) {
     g_autofree char *shown = g_strndup (modalias, MIN (length, 80));
     g_autofree char *escaped = g_strescape (shown, NULL);
-    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, _ ("'%s' is no modalias (BUS:FIELDS)"), escaped);
+    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, _ ("'%s' is not a modalias (BUS:FIELDS)"), escaped);
     return NULL;
   }
   return g_strconcat (prefix, "_", modalias, NULL);

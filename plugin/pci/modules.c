@@ -43,7 +43,7 @@ new_context (const VvHost *host, GError **error)
   if (kmod)
     kmod_set_log_fn (kmod, discard, NULL); /* what fails is said in our errors */
   else
-    vv_set_errno (error, errno ? errno : ENOMEM, _ ("libkmod cannot start on %s"), host->modules_path);
+    vv_set_errno (error, errno ? errno : ENOMEM, _ ("cannot initialise libkmod for %s"), host->modules_path);
   return kmod;
 }
 
@@ -226,11 +226,11 @@ load_failed (VvModules *modules, struct kmod_module *mod, int errnum, const GErr
   }
   if (errnum == ENOENT) {
     g_set_error (error, VV_ERROR, VV_ERROR_NOT_FOUND,
-                 _ ("module %s is not below %s; if it was just added, run 'depmod'"), name,
+                 _ ("module %s is not installed below %s; if it was just added, run 'depmod'"), name,
                  modules->host->modules_path);
     return FALSE;
   }
-  return vv_set_errno (error, errnum, _ ("module %s cannot be loaded (the kernel log may say more)"), name);
+  return vv_set_errno (error, errnum, _ ("cannot load module %s (see the kernel log)"), name);
 }
 
 /* In a context of its own: a context is for one thread at a time, and a module that takes its time to load

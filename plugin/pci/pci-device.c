@@ -59,10 +59,10 @@ vv_pci_address_parse (const char *text, GError **error)
     g_clear_pointer (&address, g_free);
   if (!address) {
     g_autofree char *shown = g_strescape (text, NULL);
-    g_set_error (
-        error, VV_ERROR, VV_ERROR_INVALID,
-        _ ("'%.80s' is no PCI address like 0000:3b:00.1, 3b:00.1 or pci_0000_3b_00_1; 'lspci -D' lists them"),
-        shown);
+    g_set_error (error, VV_ERROR, VV_ERROR_INVALID,
+                 _ ("'%.80s' is not a PCI address such as 0000:3b:00.1, 3b:00.1 or pci_0000_3b_00_1; 'lspci "
+                    "-D' lists them"),
+                 shown);
   }
   return address;
 }

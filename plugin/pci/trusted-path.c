@@ -26,13 +26,13 @@ fault_of (const VvHost *host, const char *path, const struct stat *st, gboolean 
   if (st->st_uid != 0 && (!host->sysroot || st->st_uid != geteuid ()))
     return g_strdup_printf (
         S_ISLNK (st->st_mode)
-            ? _ ("the link %s belongs to user %u and not to root; if it is yours: chown -h root %s")
+            ? _ ("symbolic link %s belongs to user %u and not to root; if it is yours: chown -h root %s")
             : _ ("%s belongs to user %u and not to root; if its contents are yours: chown root %s"),
         path, st->st_uid, path);
   if (S_ISLNK (st->st_mode) || !(st->st_mode & 022) || (sticky_will_do && (st->st_mode & S_ISVTX)))
     return NULL;
   return g_strdup_printf (
-      _ ("%s can be written by its group or others; if its contents are yours: chmod go-w %s"), path, path);
+      _ ("%s is writable by its group or others; if its contents are yours: chmod go-w %s"), path, path);
 }
 
 /* What the link leads to comes before @rest. Returns: (nullable): what is wrong */
@@ -70,7 +70,7 @@ vv_trusted_path_fault (const VvHost *host, const char *path)
       g_free (at);
       at = g_steal_pointer (&next);
     } else if (!fault) {
-      fault = links++ < LINKS_LIMIT ? follow (next, rest) : g_strdup (_ ("too many links"));
+      fault = links++ < LINKS_LIMIT ? follow (next, rest) : g_strdup (_ ("too many symbolic links"));
     }
   }
   return fault;

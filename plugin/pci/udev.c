@@ -60,7 +60,7 @@ vv_uevents_new (VvUeventFunc func, gpointer data, GError **error)
   u->monitor = u->udev ? udev_monitor_new_from_netlink (u->udev, "kernel") : NULL;
   if (!u->monitor || udev_monitor_filter_add_match_subsystem_devtype (u->monitor, "pci", NULL) < 0 ||
       udev_monitor_enable_receiving (u->monitor) < 0) {
-    vv_set_errno (error, errno ? errno : ENOMEM, _ ("the kernel's device events cannot be received"));
+    vv_set_errno (error, errno ? errno : ENOMEM, _ ("cannot receive device events of the kernel"));
     vv_uevents_free (u);
     return NULL;
   }

@@ -49,7 +49,7 @@ open_table (VvCatalog *catalog, const VvHost *host, const char *name)
 
   if (!table && !catalog->warning->len)
     g_string_printf (catalog->warning,
-                     _ ("%s: %s; only the generic driver is sure to be found; run 'depmod', or make the "
+                     _ ("%s: %s; only the generic driver can be found reliably; run 'depmod', or make the "
                         "modules directory readable"),
                      path, error ? error->message : g_strerror (errnum));
   return table;
@@ -189,7 +189,7 @@ take (VvChoice *choice, const VvCandidate *e)
   c->alias = g_strdup (e->alias);
   c->excluded = g_strdup (e->excluded);
   if (!c->excluded && better)
-    c->excluded = g_strdup_printf (_ ("the module ranks by a better alias: %s"), better->alias);
+    c->excluded = g_strdup_printf (_ ("the module has a better alias: %s"), better->alias);
   g_ptr_array_add (c->excluded ? choice->excluded : choice->candidates, c);
 }
 

@@ -81,7 +81,7 @@ check_name (const char *driver, GError **error)
   if (vv_name_is_safe (driver))
     return TRUE;
   g_autofree char *shown = g_strescape (driver, NULL);
-  g_set_error (error, VV_ERROR, VV_ERROR_INVALID, _ ("'%.80s' is no driver name"), shown);
+  g_set_error (error, VV_ERROR, VV_ERROR_INVALID, _ ("'%.80s' is not a valid driver name"), shown);
   return FALSE;
 }
 
@@ -105,7 +105,7 @@ vv_choice_why_none (const VvChoice *choice)
     const VvCandidate *c = choice->excluded->pdata[i];
     g_string_append_printf (text, "%s%s (%s)", i ? "; " : "", c->module, c->excluded);
   }
-  return text->len ? g_string_free (g_steal_pointer (&text), FALSE) : g_strdup (_ ("the kernel offers none"));
+  return text->len ? g_string_free (g_steal_pointer (&text), FALSE) : g_strdup (_ ("no alias matches"));
 }
 
 static VvCandidate *
@@ -122,7 +122,7 @@ vv_choice_force (VvChoice *choice, const char *driver, GError **error)
 {
   if (!check_name (driver, error))
     return FALSE;
-  g_autofree char *why = g_strdup_printf (_ ("'%s' was asked for"), driver);
+  g_autofree char *why = g_strdup_printf (_ ("'%s' was requested"), driver);
   while (choice->candidates->len)
     vv_choice_exclude (choice, choice->candidates->pdata[0], why);
   g_ptr_array_add (choice->candidates, candidate_forced (driver));
@@ -312,10 +312,10 @@ why_not (const VvChoice *c, const VvHost *host, const char *whose, const char *n
   g_autofree char *rule = vv_choice_rule (c);
 
   if (!is_auto (&c->options))
-    return g_strdup_printf (_ ("%s asks for %s, which %s does not allow"), whose, name, rule);
+    return g_strdup_printf (_ ("%s requests %s, which %s does not allow"), whose, name, rule);
   if (out)
-    return g_strdup_printf (_ ("%s asks for %s, which is excluded: %s"), whose, name, out->excluded);
-  return g_strdup_printf (_ ("%s asks for %s, which no alias offers for the device"), whose, name);
+    return g_strdup_printf (_ ("%s requests %s, which is excluded: %s"), whose, name, out->excluded);
+  return g_strdup_printf (_ ("%s requests %s, which no alias offers for the device"), whose, name);
 }
 
 /* Returns: whether it changes anything */
@@ -362,7 +362,7 @@ narrow_value (VvChoice *c, VvOption option, int wanted, const char *whose)
     return TRUE;
   }
   g_autofree char *rule = vv_choice_rule (c);
-  g_ptr_array_add (c->refused, g_strdup_printf (_ ("%s asks for %s='%s', but %s says '%s'"), whose,
+  g_ptr_array_add (c->refused, g_strdup_printf (_ ("%s requests %s='%s', but %s says '%s'"), whose,
                                                 vv_option_name (option), vv_option_value (option, wanted),
                                                 rule, vv_option_value (option, decided)));
   return FALSE;
@@ -471,7 +471,7 @@ vv_choice_apply (VvChoice *c, const VvHost *host, VvCannotMigrate cannot, gpoint
   if (!immobile->len && !rest->len)
     return; /* mostly none are out: the words cost more than the choice */
   g_autofree char *rule = vv_choice_rule (c);
-  g_autofree char *not_taken = g_strdup_printf (_ ("%s does not take it"), rule);
+  g_autofree char *not_taken = g_strdup_printf (_ ("%s does not allow it"), rule);
   while (immobile->len) {
     VvCandidate *out = g_ptr_array_steal_index (immobile, 0);
     g_autofree char *why = g_strdup_printf (_ ("it cannot migrate, which %s requires: it %s"), rule,

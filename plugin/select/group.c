@@ -52,10 +52,9 @@ vv_group_obstacles (const VvHost *host, const VvCatalog *catalog, const VvPciDev
                                   "command line (intel_iommu=on; AMD: on by default)")));
   for (guint i = 0; i < blockers->len; i++) {
     const VvPciDevice *member = blockers->pdata[i];
-    g_ptr_array_add (reasons,
-                     g_strdup_printf (_ ("%s in the same IOMMU group %s is on %s; give it to the guest, too, "
-                                         "or, if the host can do without it, bind it as well"),
-                                      member->address, device->iommu_group, member->now.driver));
+    g_ptr_array_add (reasons, g_strdup_printf (_ ("%s in the same IOMMU group %s is on %s; assign it to the "
+                                                  "guest too, or bind it if the host does not need it"),
+                                               member->address, device->iommu_group, member->now.driver));
   }
   return reasons;
 }

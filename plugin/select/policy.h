@@ -112,17 +112,17 @@ typedef struct {
  * VvOptions:
  * @drivers: (nullable): "auto" alone; or drivers or modules by name, first wanted first, "generic" among
  * them; NULL: nothing is said
- * @values: for each VvOption
  * @model: (nullable): <driver model='...'/> of a domain's hostdev: the only driver that is wanted; no rule
  * has it
+ * @values: for each VvOption
  * @use: how a domain has the device; no rule has it
  *
  * What a rule of the policy, or a domain, requests for a device.
  */
 typedef struct {
   char **drivers;
-  int values[VV_OPTIONS];
   char *model;
+  int values[VV_OPTIONS];
   VvMigrationUse use;
 } VvOptions;
 

@@ -72,10 +72,10 @@ vv_vfio_pci_reason (VvVfioPciRefusal refusal)
 {
   switch (refusal) {
   case VV_VFIO_PCI_BRIDGE:
-    return _ ("vfio-pci takes no bridges; give the devices behind it to the guest");
+    return _ ("vfio-pci does not bind bridges; assign the devices behind it instead");
   case VV_VFIO_PCI_DENYLISTED:
-    return _ ("it is on vfio-pci's denylist of devices with errata; 'options vfio-pci disable_denylist=1' in "
-              "modprobe.d lifts that, for guests that are trusted");
+    return _ ("it is on vfio-pci's denylist of devices with errata; for trusted guests, 'options vfio-pci "
+              "disable_denylist=1' in modprobe.d disables the list");
   default:
     return NULL;
   }

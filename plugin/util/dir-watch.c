@@ -84,7 +84,7 @@ vv_dir_watch_new (const char *directory, uint32_t events, const char *part, VvDi
   if (w->fd >= 0)
     w->in_parent = inotify_add_watch (w->fd, parent, IN_CREATE | IN_MOVED_TO | IN_ONLYDIR);
   if (w->in_parent < 0 || !watch_directory (w)) {
-    vv_set_errno (error, errno, _ ("%s cannot be watched"), directory);
+    vv_set_errno (error, errno, _ ("cannot watch %s"), directory);
     return NULL;
   }
   w->source = g_unix_fd_add (w->fd, G_IO_IN, on_events, w);

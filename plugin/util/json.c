@@ -44,7 +44,7 @@ vv_json_strings (JsonBuilder *builder, const char *name, char *const *values, in
     return;
   }
   vv_json_begin_array (builder, name);
-  for (int i = 0; n < 0 ? values[i] != NULL : i < n; i++)
+  for (int i = 0; values && (n < 0 ? values[i] != NULL : i < n); i++)
     json_builder_add_string_value (builder, values[i]);
   json_builder_end_array (builder);
 }

@@ -176,14 +176,14 @@ start (Child *c, GError **error)
    * kill */
   sigaction (SIGCHLD, NULL, &now);
   if (now.sa_handler == SIG_IGN || (now.sa_flags & SA_NOCLDWAIT)) {
-    g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("cannot be run while SIGCHLD is ignored"));
+    g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("cannot run while SIGCHLD is ignored"));
     return FALSE;
   }
   ends.input = vv_io_memory_file ("input", c->program->input ? c->program->input : "");
   if (!lift (&ends.input) || !open_pipe (&c->failure, &ends.failure) ||
       !open_pipe (&c->messages.fd, &ends.messages) ||
       (c->program->output && !open_pipe (&c->output.fd, &ends.output)))
-    return fail (error, errno, _ ("cannot be prepared"));
+    return fail (error, errno, _ ("cannot prepare to run"));
   c->pid = fork_program (c->program, &ends);
   if (c->pid < 0)
     return fail (error, errno, "fork");
@@ -281,11 +281,11 @@ finish (Child *c)
     return g_strdup_printf (_ ("printed more than %u bytes"), c->program->output_limit);
   if (!ended)
     return g_strdup_printf (_ ("did not end within %u ms and was killed%s"), c->program->limit_ms,
-                            gone ? "" : _ (" (it hangs in the kernel and is still there)"));
+                            gone ? "" : _ (" (it hangs in the kernel and still exists)"));
   if (reaped < 0)
-    return g_strdup_printf (_ ("its exit status cannot be had: %s"), g_strerror (errno));
+    return g_strdup_printf (_ ("cannot read its exit status: %s"), g_strerror (errno));
   if (read (c->failure, &errnum, sizeof errnum) == sizeof errnum)
-    return g_strdup_printf (_ ("cannot be run: %s%s"), g_strerror (errnum), exec_hint (errnum));
+    return g_strdup_printf (_ ("cannot run: %s%s"), g_strerror (errnum), exec_hint (errnum));
   if (WIFSIGNALED (status))
     return g_strdup_printf (_ ("was killed by signal %d (%s)"), WTERMSIG (status),
                             g_strsignal (WTERMSIG (status)));

@@ -88,7 +88,8 @@ vv_xml_parse (const char *name, const char *text, gsize length, gsize limit, GEr
   g_autoptr (xmlParserCtxt) ctxt = xmlNewParserCtxt ();
 
   if (length > limit || length > G_MAXINT) {
-    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, _ ("%s: it is over %u MiB"), name, (guint)(limit >> 20));
+    g_set_error (error, VV_ERROR, VV_ERROR_INVALID, _ ("%s is larger than %u MiB"), name,
+                 (guint)(limit >> 20));
     return NULL;
   }
   ctxt->_private = &fault;
@@ -102,7 +103,7 @@ vv_xml_parse (const char *name, const char *text, gsize length, gsize limit, GEr
     return g_steal_pointer (&xml);
   }
   g_set_error (error, VV_ERROR, VV_ERROR_INVALID, "%s:%d: %s", name, fault.line,
-               fault.message ? fault.message : _ ("there is no element"));
+               fault.message ? fault.message : _ ("the document has no element"));
   g_free (fault.message);
   return NULL;
 }
@@ -255,7 +256,7 @@ check_child (const xmlNode *node, const VvXmlElement *element, const char *names
   if (!shape)
     return refuse_child (node, element, namespace, error);
   if (shape->once && vv_xml_child (node->parent, shape->name) != node)
-    return vv_xml_fail (node, error, _ ("<%s> can be there only once"), shape->name);
+    return vv_xml_fail (node, error, _ ("<%s> is allowed only once"), shape->name);
   return check_element (node, shape, namespace, error);
 }
 
@@ -277,7 +278,7 @@ vv_xml_check (const xmlNode *node, const VvXmlElement *element, const char *name
 {
   if (!vv_xml_is_element (node, element->name)) {
     g_autofree char *name = shown ((const char *)node->name);
-    return vv_xml_fail (node, error, _ ("<%s> is here instead of <%s>"), name, element->name);
+    return vv_xml_fail (node, error, _ ("found <%s> instead of <%s>"), name, element->name);
   }
   if (!is_in (node, namespace))
     return vv_xml_fail (node, error, _ ("<%s> must be in %s%s"), element->name,

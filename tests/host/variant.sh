@@ -19,12 +19,12 @@ log_says() { # log_says EXTENDED-REGEXP
 
 # --- the state store ---------------------------------------------------------------------------
 
-state_of() { # state_of BDF KEY: what the entry says; nothing when it says nothing
+state_value() { # state_value BDF KEY: what the entry says; nothing when it says nothing
   [ ! -e "/run/vfio-variant/$1" ] || sed -n "s/^$2=//p" "/run/vfio-variant/$1"
 }
 
 state_says() { # state_says BDF KEY VALUE, for wait_for
-  [ "$(state_of "$1" "$2")" = "$3" ]
+  [ "$(state_value "$1" "$2")" = "$3" ]
 }
 
 expect_no_state_file() { # expect_no_state_file BDF
@@ -129,7 +129,7 @@ gate_scenario() {
 with_gate() {
   start_daemon on
   "$@"
-  expect 'held at the end' "$(gate_status '.holding | length')" 0
+  expect 'held at the end' "$(gate_status '.blocking | length')" 0
   stop_gate
 }
 
@@ -212,8 +212,8 @@ is_detached_and_restored() {
   expect 'devices that QEMU uses' "$(qemu_vfio_devices guest | wc -l)" $#
   [ -z "$hostdev_driver" ] || expect 'by iommufd' "$(qemu_uses guest /dev/iommu)" yes
   for device in "$@"; do
-    expect 'domain in the state store' "$(state_of "$device" domain)" guest
-    expect 'in use in the state store' "$(state_of "$device" in-use)" true
+    expect 'domain in the state store' "$(state_value "$device" domain)" guest
+    expect 'in use in the state store' "$(state_value "$device" in-use)" true
   done
   virsh -q destroy guest
   after=''
@@ -228,10 +228,10 @@ is_detached_and_restored() {
 # blocks libvirt once, and gives it back; in the end it is in STATE. The guest goes on.
 gate_serves_hot_plug() {
   start_domain guest
-  before=$(gate_status .opens.held)
+  before=$(gate_status .opens.blocked)
   attach_hostdev guest "$2"
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" "$1"
-  expect 'held' "$(($(gate_status .opens.held) - before))" 1
+  expect 'held' "$(($(gate_status .opens.blocked) - before))" 1
   wait_for 20 state_says "$2" domain guest
   detach_hostdev guest "$2"
   is_restored "$2" "$3"

@@ -152,7 +152,7 @@ def boot_console_in_a_gpu():
         host.write(host.device("resource", GPU), "0x00000000d8000000 0x00000000d8ffffff 0x0000000000040200\n"
                    "0x00000000e0000000 0x00000000efffffff 0x000000000014220c\n" + "0x0 0x0 0x0\n" * 11)
         host.write("proc/iomem", f"e0000000-efffffff : {GPU}\n  e0000000-e02fffff : efifb\n")
-        one = expect(check(host, GPU), "boot-framebuffer", "warning", "BAR 1 (efifb)", "until it boots again", subject=GPU)
+        one = expect(check(host, GPU), "boot-framebuffer", "warning", "BAR 1 (efifb)", "until the next boot", subject=GPU)
         equal(one["fix"], None)
         os.rename(host.path(MODULES), host.path("lib/modules/5.14.21"))
         one = expect(check(host, GPU), "boot-framebuffer", "warning", "cannot reserve that BAR", "sysfb_init", subject=GPU)
@@ -191,7 +191,7 @@ def module_that_another_needs():
         depmod(host)
         lacks(check(host, NIC), "module-missing")
         os.unlink(host.path(f"{MODULES}/kernel/vfio_pci_core.ko"))
-        expect(check(host, NIC), "module-missing", "warning", "vfio_pci_core", "which special_vfio_pci needs", subject=NIC)
+        expect(check(host, NIC), "module-missing", "warning", "vfio_pci_core", "required by special_vfio_pci", subject=NIC)
         os.makedirs(host.path("sys/module/vfio_pci_core"))
         lacks(check(host, NIC), "module-missing")
 
@@ -262,7 +262,7 @@ def module_that_is_blacklisted():
     with Well() as host:
         host.write("etc/modprobe.d/x.conf", "blacklist special_vfio_pci\n")
         found = check(host, NIC)
-        one = expect(found, "blacklisted", "note", "special_vfio_pci is passed over: ", subject=NIC)
+        one = expect(found, "blacklisted", "note", "special_vfio_pci is excluded: ", subject=NIC)
         equal(shown_by(host, one), ["etc/modprobe.d/x.conf:1"])
         equal(found["devices"][0]["module"], "mlx5_vfio_pci")
         host.write("etc/modprobe.d/x.conf", "# a dash is as good\nblacklist\tspecial-vfio-pci\n")
@@ -404,7 +404,7 @@ def options_that_do_not_act():
         os.makedirs(host.path("sys/module/vfio_pci"))
         lacks(check(host, NIC), "options-lost")
         os.rename(host.path(MODULES), host.path("lib/modules/7.2.1-test"))
-        one = expect(check(host, NIC), "options-lost", "note", "from Linux 7.2 on", subject=NIC)
+        one = expect(check(host, NIC), "options-lost", "note", "since Linux 7.2 they affect only", subject=NIC)
         equal(one["fix"], f"vfio-variant bind --driver vfio-pci {NIC}  # only if it needs them")
         host.write("etc/modprobe.d/vfio.conf", "options vfio-pci ids=10de:27bb disable_denylist=1\n")
         lacks(check(host, NIC), "options-lost")

@@ -20,13 +20,13 @@ def the_policy_decides():
         device = found["devices"][0]
         equal((device["module"], device["fallback"]), ("mlx5_vfio_pci", ["vfio-pci"]))
         equal((device["rule"]["file"], device["rule"]["line"]), (host.path(f"{LIBVIRT}/vfio-variant.xml"), 2))
-        expect(found, "passed-over", "note", "special_vfio_pci is passed over: policy ", "vfio-variant.xml:2",
+        expect(found, "passed-over", "note", "special_vfio_pci is excluded: policy ", "vfio-variant.xml:2",
                subject=NIC)
         lacks(found, "strict")
         exits(host.look("check", NIC), 0, f"{NIC}: would get mlx5_vfio_pci (policy {device['rule']['file']}:2); "
               "if that fails vfio-pci\n")
         host.policy("<device address='3b:00.1' driver='mlx5_vfio_pci' fallback='none'/>")
-        expect(check(host, NIC), "strict", "note", "fallback='none'", "is to be expected", subject=NIC)
+        expect(check(host, NIC), "strict", "note", "fallback='none'", "the only drivers expected here", subject=NIC)
         found = check_domain(host, domain(hostdev(more=IOMMUFD)))
         one = expect(found, "strict", "note", "without vfio-variantd the domain starts only if", subject=NIC)
         equal(one["fix"], "systemctl enable --now vfio-variantd")
@@ -34,7 +34,7 @@ def the_policy_decides():
 
 def devices_that_vfio_pci_refuses():
     """EINVAL from its probe: a bridge, and what is on its denylist."""
-    cases = {"bc06sc04": ("pci:v0000111Dd00008018sv00000000sd00000000bc06sc04i00", "takes no bridges", ""),
+    cases = {"bc06sc04": ("pci:v0000111Dd00008018sv00000000sd00000000bc06sc04i00", "does not bind bridges", ""),
              "QAT": ("pci:v00008086d000037C9sv00008086sd00000000bc0Bsc40i00", "denylist", "disable_denylist=1 >")}
     with Well() as host:
         for modalias, text, fix in cases.values():
@@ -43,8 +43,8 @@ def devices_that_vfio_pci_refuses():
             expect(found, "no-driver", "problem", text, "EINVAL", "would not start", fix, subject=DISK)
             lacks(found, "passed-over")
             equal((found["devices"][0]["driver"], found["devices"][0]["module"]), (None, None))
-            exits(host.look("check", DISK), 1, "would get no VFIO driver")
-            exits(host.look("match", DISK), 0, "out: ", text, "no VFIO driver is left")
+            exits(host.look("check", DISK), 1, f"{DISK}: no usable VFIO driver")
+            exits(host.look("match", DISK), 0, "excluded: ", text, "no usable VFIO driver")
             exits(host.look("list", DISK), 0, DISK)
         host.write("etc/modprobe.d/a.conf", "options vfio-pci disable_denylist=1\n")
         shutil.rmtree(host.path("sys/module/vfio_pci"), ignore_errors=True)
@@ -65,7 +65,7 @@ def request_that_is_refused():
         lacks(check_domain(host, domain(hostdev(), metadata=requests)), "request-refused", "request-invalid")
         host.policy("<device address='3b:00.1' driver='mlx5_vfio_pci'/>")
         found = check_domain(host, domain(hostdev(), metadata=requests))
-        expect(found, "request-refused", "warning", "domain vm1 asks for special_vfio_pci", subject=NIC)
+        expect(found, "request-refused", "warning", "domain vm1 requests special_vfio_pci", subject=NIC)
         equal((found["domain"], found["devices"][0]["module"]), ("vm1", "mlx5_vfio_pci"))
 
 
@@ -73,7 +73,7 @@ def request_for_another_module():
     """Only what the policy lists, or the device's own aliases, can be named by a domain."""
     requests = ("<metadata><v:hostdevs xmlns:v='urn:vfio-variant:domain:1'><v:hostdev alias='ua-nic' "
               "%s/></v:hostdevs></metadata>")
-    text = "domain vm1 asks for evil_mod, which no alias offers for the device"
+    text = "domain vm1 requests evil_mod, which no alias offers for the device"
     with Well() as host:
         for xml in (domain(hostdev(), metadata=requests % "driver='evil_mod'"),
                     domain(hostdev(more="<driver model='evil_mod'/>"))):
@@ -85,7 +85,7 @@ def request_for_another_module():
         for driver, model in (("driver='evil_mod' ", ""), ("", "<driver model='evil_mod'/>")):
             found = check_domain(host, domain(hostdev(more=model), metadata=requests % f"{driver}fallback='none'"))
             expect(found, "request-refused", "warning", text, subject=NIC)
-            expect(found, "no-driver", "problem", "domain vm1 does not take it", "would not start", subject=NIC)
+            expect(found, "no-driver", "problem", "domain vm1 does not allow it", "would not start", subject=NIC)
         host.policy("<default driver='evil_mod generic'/>")
         found = check_domain(host, domain(hostdev(), metadata=requests % "driver='evil-mod'"))
         lacks(found, "request-refused")
@@ -130,7 +130,7 @@ def use_by_the_host():
         put_in_a_bridge(host)
         expect(check(host, NIC), "in-use-host", "warning", "ens1 is part of br0", "bind' refuses", subject=NIC)
         host.policy("<device address='3b:00.1' host-use='warn'/>")
-        expect(check(host, NIC), "in-use-host", "warning", "vfio-variant.xml:2 lets it be taken", subject=NIC)
+        expect(check(host, NIC), "in-use-host", "warning", "vfio-variant.xml:2 lets the domain take it anyway", subject=NIC)
         host.policy("<device address='3b:00.1' host-use='refuse'/>")
         expect(check(host, NIC), "in-use-host", "problem", "vfio-variant.xml:2 refuses it", subject=NIC)
 
@@ -158,7 +158,7 @@ def claim_in_the_journal():
         expect(check(host, NIC), "claimed", "problem", "domain vm1", subject=NIC)
         lacks(check_domain(host, domain(hostdev())), "claimed")
         host.state_file(state="recorded", domain="other", domain_uuid="77", in_use="true")
-        expect(check_domain(host, domain(hostdev())), "claimed", "problem", "domain other, which runs", subject=NIC)
+        expect(check_domain(host, domain(hostdev())), "claimed", "problem", "domain other, which is running", subject=NIC)
 
 
 def entry_that_is_half_done():
@@ -246,8 +246,8 @@ def no_flr_and_an_old_libvirt():
 
 def which_libvirt():
     with Well() as host:
-        for version, text in ((9000, "hot plug only of devices with FLR"), (9007, "starts and hot plug are put right"),
-                              (10003, "by itself")):
+        for version, text in ((9000, "hot plug only for devices with FLR"), (9007, "start and hot plug are both corrected"),
+                              (10003, "looks up the variant driver in modules.alias itself")):
             host.add_libvirt(version, time.time(), "virtqemud")
             expect(check(host, NIC), "libvirt-version", "note", f"libvirt {version // 1000}.{version % 1000}.0 (virtqemud",
                    text)
@@ -319,8 +319,8 @@ def libvirt_that_refuses():
         host.write(table, text.replace(f"{alias} ", f"{alias} equal_vfio_pci\n{alias} "))
         host.write("etc/modprobe.d/x.conf", "blacklist equal_vfio_pci\n")
         found = check(host, NIC)
-        expect(found, "libvirt-refuses", "problem", "takes equal_vfio_pci", subject=NIC)
-        expect(found, "blacklisted", "note", "equal_vfio_pci is passed over", subject=NIC)
+        expect(found, "libvirt-refuses", "problem", "accepts only equal_vfio_pci", subject=NIC)
+        expect(found, "blacklisted", "note", "equal_vfio_pci is excluded", subject=NIC)
         host.write(table, text.replace(f"{alias} special_vfio_pci", f"{alias} special_vfio_pci\n{alias} equal_vfio_pci"))
         lacks(check(host, NIC), "libvirt-refuses", "blacklisted")
 
@@ -368,7 +368,7 @@ def migration_without_dma_logging():
             fix = told == "not-migratable" and logs != "false"
             equal("<driver iommufd='yes'/> (libvirt 12.1, QEMU 9.1)" in (one["fix"] or ""), fix)
             lacks(found, *{"migratable", "not-migratable", "migration-unknown"} - {told})
-        expect(check(host, NIC), "migration-unknown", "note", "only a domain that has the device by", subject=NIC)
+        expect(check(host, NIC), "migration-unknown", "note", "migration works only with <driver iommufd='yes'/>", subject=NIC)
         host.policy("<default migratable='require'/>")
         expect(check_domain(host, plain), "passed-over", "note", "it has no DMA logging, and without iommufd", subject=NIC)
         host.policy("<default migratable='require' driver='special_vfio_pci' fallback='none'/>")
@@ -393,7 +393,7 @@ def migration_with_several_devices():
         host.noted("special_vfio_pci", "true", p2p="true")
         lacks(check_domain(host, both), "strict")
         host.policy("<device address='3b:00.1' migratable='require'/>")  # and the other is on vfio-pci
-        expect(check_domain(host, both), "not-migratable", "problem", f"{ON_VFIO} keeps it from that",
+        expect(check_domain(host, both), "not-migratable", "problem", f"{ON_VFIO} prevents it",
                subject="domain")
 
 
@@ -404,7 +404,7 @@ def migration_that_is_required():
         expect(found, "strict", "note", "migratable='require'", subject=NIC)
         host.noted("special_vfio_pci", "false")
         found = check(host, NIC)
-        expect(found, "passed-over", "note", "special_vfio_pci is passed over: it cannot migrate", subject=NIC)
+        expect(found, "passed-over", "note", "special_vfio_pci is excluded: it cannot migrate", subject=NIC)
         equal(found["devices"][0]["module"], "mlx5_vfio_pci")
         host.noted("mlx5_vfio_pci", "false")
         expect(check(host, NIC), "no-driver", "problem", "it cannot migrate", "would not start", subject=NIC)
@@ -426,7 +426,7 @@ def generic_is_never_better():
                    "dma-logging=false\n")
         found = check(host, NIC)
         equal(found["devices"][0]["driver"], "vfio-pci")
-        expect(found, "not-migratable", "note", "vfio-pci announces no migration", subject=NIC)
+        expect(found, "not-migratable", "note", "vfio-pci does not support migration", subject=NIC)
         for rule in ("migratable='require'", "driver='mlx5_vfio_pci' migratable='require'"):
             host.policy(f"<device address='3b:00.1' {rule}/>")
             found = check(host, NIC)
@@ -479,7 +479,7 @@ def qemu_that_is_old():
 
 def qemu_that_cannot_be_asked():
     with Well() as host:
-        expect(check(host, NIC), "qemu-unknown", "note", "nothing of another system is run")
+        expect(check(host, NIC), "qemu-unknown", "note", "programs below --sysroot are not run")
 
 
 def emulator_of_others_is_not_run():
@@ -547,7 +547,7 @@ def domain_that_virsh_does_not_give():
         exits(ask("echo '<domain'"), 2, "domain vm9: domain XML:")
         exits(ask("yes"), 1, "domain vm9: virsh: printed more than")
         exits(run("env", f"PATH={host.path('none')}", COMMAND, "check", "--domain", "vm9"), 1,
-              "domain vm9: there is no virsh to ask")
+              "domain vm9: virsh is not installed")
 
 
 def domain_without_devices():

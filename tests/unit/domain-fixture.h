@@ -9,7 +9,7 @@
 
 #define UUID "6695eb01-f6a4-8304-79aa-97f2502e193f"
 
-#define RESTORED "domain vm1, release: " NIC " is on mlx5_core, as it was before"
+#define RESTORED "domain vm1, release: " NIC " stays on mlx5_core, its driver before the start"
 
 /** domain_with: a domain with NIC; @attributes and @driver are put into its <hostdev> */
 VvDomain *domain_with (const char *uuid, const char *attributes, const char *driver);

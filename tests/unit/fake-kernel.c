@@ -928,8 +928,10 @@ fake_assert_log_empty (void)
 void
 fake_assert_matches (const char *text, const char *pattern)
 {
-  if (!g_pattern_match_simple (pattern, text))
-    g_error ("'%s' is not like '%s'", text, pattern);
+  if (!g_pattern_match_simple (pattern, text)) {
+    g_autofree char *message = g_strdup_printf ("'%s' is not like '%s'", text, pattern);
+    g_assertion_message (G_LOG_DOMAIN, __FILE__, __LINE__, G_STRFUNC, message);
+  }
 }
 
 void

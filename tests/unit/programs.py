@@ -210,11 +210,11 @@ STATUS = {
     "running": True, "version": run(COMMAND, "--version").stdout.split()[1], "pid": 123, "started": 1764000000000000,
     "gate": "on", "reason": None, "executables": ["libvirtd", "virtqemud", "virtchd"], "deadline_ms": 30000, "devices": 57,
     "monitor": "running", "policy_read": None,
-    "opens": {"seen": 12, "passed": 4, "held": 8},
-    "holding": [{"device": "0000:02:00.0", "pid": 812, "executable": "libvirtd", "since_us": 1500}],
+    "opens": {"seen": 12, "passed": 4, "blocked": 8},
+    "blocking": [{"device": "0000:02:00.0", "pid": 812, "executable": "libvirtd", "since_us": 1500}],
     "outcomes": {"detached": 3, "fell_back": 1, "reattached": 3, "left_alone": 1, "failed": 0, "refused": 0, "deadline": 0,
                  "crashed": 0},
-    "held": durations(1600000, 1700000, up_to_3000=1, up_to_10000=4, up_to_30000=2, up_to_3000000=1),
+    "blocked": durations(1600000, 1700000, up_to_3000=1, up_to_10000=4, up_to_30000=2, up_to_3000000=1),
     "own": durations(1100, 4000, up_to_300=3, up_to_1000=4, up_to_3000=1),
     "changes": [
         {"time": 1764000001500000, "device": "0000:02:00.0", "operation": "detach", "from": "e1000e", "to": "test_vfio_pci",
@@ -225,7 +225,7 @@ STATUS = {
          "phases": dict.fromkeys(PHASES)},
     ],
 }
-QUIET = {**STATUS, "holding": [], "held": durations(0, 0), "own": durations(0, 0), "changes": []}
+QUIET = {**STATUS, "blocking": [], "blocked": durations(0, 0), "own": durations(0, 0), "changes": []}
 
 
 def put_in_a_bridge(host):

@@ -263,17 +263,17 @@ assert_outcome (const Fixture *f, const char *outcome)
 }
 
 static gboolean
-is_holding (const Fixture *f)
+is_blocking (const Fixture *f)
 {
   g_autoptr (JsonNode) status = status_of (f);
 
-  return nth (status, "holding", 0) != NULL;
+  return nth (status, "blocking", 0) != NULL;
 }
 
 void
-run_until_holding (const Fixture *f, gboolean holding)
+run_until_blocking (const Fixture *f, gboolean blocking)
 {
-  while (is_holding (f) != holding)
+  while (is_blocking (f) != blocking)
     ;
 }
 

@@ -88,7 +88,7 @@ const char *latest (JsonNode *status, const char *key);
 /** assert_outcome: the last change is NIC's, and the only one with this outcome */
 void assert_outcome (const Fixture *f, const char *outcome);
 
-void run_until_holding (const Fixture *f, gboolean holding);
+void run_until_blocking (const Fixture *f, gboolean blocking);
 void run_until_logged (void);
 
 /* --- the program --- */

@@ -80,7 +80,7 @@ test_host_is_written_down_before_anything_changes (void)
   f->k->journal_full = TRUE;
   g_assert_null (detach_nic (f, &error));
   fake_assert_error (error, VV_ERROR_FAILED,
-                     NIC ": nothing was changed: its state file could not be written: *: write: "
+                     NIC ": nothing was changed: cannot write its state file: *: write: "
                          "No space left on device");
   fake_assert_unchanged (f->k, before);
   g_assert_cmpuint (f->k->steps, ==, 1);
@@ -130,7 +130,7 @@ static const Failure failures[] = {
      {.no_vfio_dev = TRUE},
      0,
      "verify",
-     "special-vfio bound the device but made no VFIO device of it"},
+     "special-vfio bound the device but did not create a VFIO device"},
 };
 
 static void
@@ -221,7 +221,7 @@ test_failed_detach_says_everything (void)
   g_assert_null (detach_nic (f, &error));
   fake_assert_error (error, VV_ERROR_FAILED,
                      NIC
-                     ": no VFIO driver could be bound, it is back on mlx5_core: "
+                     ": no VFIO driver could be bound, returned to mlx5_core: "
                      "special_vfio_pci failed at bind (*/special-vfio/bind: write: Invalid argument); "
                      "mlx5_vfio_pci failed at bind (*/mlx5_vfio_pci/bind: write: Cannot allocate memory); "
                      "vfio_pci failed at bind (*/vfio-pci/bind: write: Invalid argument)");
@@ -257,7 +257,7 @@ test_no_candidate (void)
   vv_choice_exclude (selection, selection->candidates->pdata[0], "nobody may have it");
   g_assert_false (vv_binding_detach (b, selection, &error));
   fake_assert_error (error, VV_ERROR_FAILED,
-                     NIC ": *it is back on mlx5_core: special_vfio_pci (nobody may have it)");
+                     NIC ": *returned to mlx5_core: special_vfio_pci (nobody may have it)");
   fake_assert_device (f->k, NIC, "mlx5_core", NULL);
   assert_no_entry (f);
 }
@@ -274,9 +274,9 @@ test_rollback_that_fails (void)
   g_assert_null (detach_nic (f, &error));
   fake_assert_error (
       error, VV_ERROR_FAILED,
-      NIC ": no VFIO driver could be bound: special_vfio_pci failed *; and mlx5_core could not "
-          "be brought back: */mlx5_core/bind: write: Input/output error; the state store keeps its "
-          "home: 'vfio-variant restore " NIC "' tries again");
+      NIC ": no VFIO driver could be bound: special_vfio_pci failed *; returning it to mlx5_core failed: "
+          "*/mlx5_core/bind: write: Input/output error; the state file is kept: 'vfio-variant restore " NIC
+          "' tries again");
   g_autoptr (VvEntry) entry = entry_of_nic (f);
   g_assert_cmpint (entry->state, ==, VV_STATE_DETACHING);
   fake_driver (f->k, "mlx5_core")->probe_errno = 0;
@@ -305,7 +305,7 @@ test_already_on_the_best (void)
   g_autofree char *before = fake_snapshot (f->k);
   g_autoptr (VvChange) change = well_detached (f);
   g_assert_false (change->changed);
-  g_assert_cmpstr (change->why, ==, "it already is on the best driver");
+  g_assert_cmpstr (change->why, ==, "already on the best driver");
   g_assert_cmpstr (change->to, ==, "special-vfio");
   g_assert_cmpuint (change->steps->len, ==, 0);
   fake_assert_unchanged (f->k, before);
@@ -348,7 +348,7 @@ test_vendor_device_is_left_alone (void)
   g_autofree char *before = fake_snapshot (f->k);
   g_autoptr (VvChange) change = well_detached (f);
   g_assert_false (change->changed);
-  g_assert_cmpstr (change->why, ==, "it already is a VFIO device under nvidia, which is left alone");
+  g_assert_cmpstr (change->why, ==, "already a VFIO device on nvidia; left alone");
   fake_assert_unchanged (f->k, before);
 }
 
@@ -366,7 +366,7 @@ test_known_vfio_drivers_are_no_vendor (void)
   vv_binding_detach (b, only_generic, &error);
   g_assert_no_error (error);
   const VvChange *change = b->change;
-  g_assert_cmpstr (change->why, ==, "asked for by name");
+  g_assert_cmpstr (change->why, ==, "requested by name");
   fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
 }
 
@@ -384,7 +384,7 @@ test_default_generic_driver_is_explained (void)
   g_assert_no_error (error);
   const VvChange *change = b->change;
   g_assert_cmpstr (change->to, ==, "vfio-pci");
-  g_assert_cmpstr (change->why, ==, "the generic driver: no alias names one");
+  g_assert_cmpstr (change->why, ==, "generic driver; no alias matches");
 }
 
 static void
@@ -493,8 +493,8 @@ test_damaged_entry_is_said (void)
     g_autofree char *before = fake_snapshot (f->k);
     g_assert_null (vv_binding_open (f->s, NIC, FALSE, &error));
     fake_assert_error (error, VV_ERROR_FAILED,
-                       "*/" ENTRY " is not readable as a state file (*): what the device was before is not "
-                       "known; remove that file and run 'vfio-variant restore " NIC "' *");
+                       "cannot read */" ENTRY " as a state file (*): the former driver of the device is "
+                       "unknown; remove that file and run 'vfio-variant restore " NIC "' *");
     fake_assert_unchanged (f->k, before);
   }
 }
@@ -512,7 +512,7 @@ test_a_damaged_host_is_not_guessed_at (void)
   fake_write_bytes (f->k, ENTRY, text, sizeof text - 1);
   g_assert_null (vv_binding_open (f->s, NIC, FALSE, &error));
   fake_assert_error (error, VV_ERROR_FAILED,
-                     "*/" ENTRY " *(the value of host-driver is damaged): *remove that file*");
+                     "*/" ENTRY " *(invalid value of host-driver): *remove that file*");
   fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
   fake_remove (f->k, ENTRY); /* the remedy */
   g_autoptr (VvChange) change = reattach_nic (f, NULL);
@@ -570,7 +570,7 @@ test_reattach_is_exact (void)
     fake_assert_unchanged (f->k, before);
     g_assert_cmpstr (change->from, ==, "special-vfio");
     g_assert_cmpstr (change->to, ==, host_states[i].driver);
-    g_assert_cmpstr (change->why, ==, "as the state store says it was");
+    g_assert_cmpstr (change->why, ==, "as recorded in its state file");
     g_assert_true (change->changed);
   }
 }
@@ -621,7 +621,7 @@ test_reattach_on_host_driver (void)
   g_assert_no_error (error);
   const VvChange *change = b->change;
   g_assert_false (change->changed);
-  g_assert_cmpstr (change->why, ==, "it already is on its host driver");
+  g_assert_cmpstr (change->why, ==, "already on its host driver");
   g_assert_cmpuint (change->steps->len, ==, 0);
   assert_no_entry (f);
   g_assert_false (vv_binding_is_restored (b)); /* without an entry there is no home */
@@ -663,8 +663,8 @@ test_host_that_is_gone (void)
     fake_driver (f->k, "mlx5_core")->probe_errno = cases[i].probe_errno;
     g_assert_null (reattach_nic (f, &error));
     g_autofree char *pattern = g_strdup_printf (
-        NIC ": mlx5_core could not be brought back: %s; it is on special-vfio now; the state file is kept: "
-            "mend the cause and run 'vfio-variant restore " NIC "'",
+        NIC ": cannot return to mlx5_core: %s; it is now on special-vfio; the state file is kept: "
+            "fix the cause and run 'vfio-variant restore " NIC "'",
         cases[i].problem);
     fake_assert_error (error, VV_ERROR_FAILED, pattern);
     fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
@@ -686,7 +686,7 @@ test_nowhere_to_go (void)
   fake_driver (f->k, "special-vfio")->probe_errno = ENOMEM;
   g_assert_null (reattach_nic (f, &error));
   fake_assert_error (error, VV_ERROR_FAILED,
-                     "*mlx5_core/bind: write: Input/output error; it is on no driver now: "
+                     "*mlx5_core/bind: write: Input/output error; it is now on no driver: "
                      "*special-vfio/bind: write: Cannot allocate memory; the state file is kept*");
   g_autoptr (VvEntry) entry = entry_of_nic (f);
   g_assert_cmpstr (entry->host.driver, ==, "mlx5_core");
@@ -711,13 +711,13 @@ test_reattach_without_an_entry (void)
     gboolean changed;
   } cases[] = {
       {"by hand on vfio-pci", "vfio-pci", "vfio-pci", "mlx5_core",
-       "no state file: driver_override cleared, the kernel chose", TRUE},
+       "no state file: driver_override cleared, the kernel chose a driver", TRUE},
       {"on vfio-pci by id", "vfio-pci", "(null)", "mlx5_core",
-       "no state file: driver_override cleared, the kernel chose", TRUE},
+       "no state file: driver_override cleared, the kernel chose a driver", TRUE},
       {"on no driver", NULL, "vfio-pci", "mlx5_core",
-       "no state file: driver_override cleared, the kernel chose", TRUE},
+       "no state file: driver_override cleared, the kernel chose a driver", TRUE},
       {"never sent away", "mlx5_core", "(null)", "mlx5_core",
-       "nothing to restore: it is on mlx5_core with no driver_override", FALSE},
+       "nothing to restore: on mlx5_core without driver_override", FALSE},
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
@@ -783,7 +783,7 @@ test_change_is_logged (void)
   g_autoptr (VvChange) same = detach_nic (f, NULL); /* the best is tried again, and fails again */
   fake_assert_logged (NIC ": detach: mlx5_vfio_pci -> mlx5_vfio_pci: *special_vfio_pci failed*");
   g_autoptr (VvChange) back = reattach_nic (f, NULL);
-  fake_assert_logged (NIC ": reattach: mlx5_vfio_pci -> mlx5_core: as the state store says it was (* us)");
+  fake_assert_logged (NIC ": reattach: mlx5_vfio_pci -> mlx5_core: as recorded in its state file (* us)");
   g_autoptr (VvChange) nothing = reattach_nic (f, NULL);
   fake_assert_log_empty ();
 }

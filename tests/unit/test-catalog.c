@@ -209,7 +209,7 @@ test_one_place_per_module (void)
 
   assert_offers (t, "mlx5_vfio_pci:modules.alias vfio_pci:modules.alias",
                  "mlx5_vfio_pci:builtin mlx5_vfio_pci:modprobe.d mlx5_vfio_pci:modules.alias");
-  g_assert_cmpstr (out->excluded, ==, "the module ranks by a better alias: " MLX5);
+  g_assert_cmpstr (out->excluded, ==, "the module has a better alias: " MLX5);
 }
 
 static void
@@ -240,7 +240,7 @@ test_no_modules_directory (void)
   fake_remove (t->k, "lib");
   tables_open (t);
   fake_assert_matches (vv_catalog_warning (t->catalog),
-                       "*modules.alias*No such file*only the generic driver is sure to be found*depmod*");
+                       "*modules.alias*No such file*only the generic driver can be found reliably*depmod*");
   g_assert_null (strstr (vv_catalog_warning (t->catalog), "builtin")); /* one warning, not one per file */
   assert_offers (t, "vfio_pci:default", "");
 }
@@ -433,7 +433,7 @@ test_malformed_modalias (void)
   g_autoptr (GError) error = NULL;
 
   g_assert_null (vv_catalog_select (t->catalog, "pci:v*", &error));
-  fake_assert_error (error, VV_ERROR_INVALID, "'pci:v?' is no modalias*");
+  fake_assert_error (error, VV_ERROR_INVALID, "'pci:v?' is not a modalias*");
 }
 
 /* --- hostile lines: what is no alias line is passed over, the good one is found --- */
@@ -602,7 +602,7 @@ test_forced (void)
   g_assert_cmpstr (offered, ==, "xe_vfio_pci:forced");
   g_assert_cmpstr (out, ==, "mlx5_vfio_pci:modules.alias vfio_pci:modules.alias");
   const VvCandidate *generic = selection->excluded->pdata[1];
-  g_assert_cmpstr (generic->excluded, ==, "'xe-vfio-pci' was asked for");
+  g_assert_cmpstr (generic->excluded, ==, "'xe-vfio-pci' was requested");
 }
 
 static void
@@ -629,7 +629,7 @@ test_forced_nonsense (void)
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autoptr (GError) error = NULL;
     g_assert_false (vv_choice_force (selection, cases[i], &error));
-    fake_assert_error (error, VV_ERROR_INVALID, "'*' is no driver name");
+    fake_assert_error (error, VV_ERROR_INVALID, "'*' is not a valid driver name");
     g_assert_cmpuint (selection->candidates->len, ==, 1); /* and nothing changed */
   }
 }
@@ -645,7 +645,8 @@ test_load_failures (void)
     const char *message;
   } cases[] = {
       {"no such module", "", "vv-test-none", VV_ERROR_NOT_FOUND,
-       "module vv_test_none is not below *lib/modules/" FAKE_RELEASE "; if it was just added, run 'depmod'"},
+       "module vv_test_none is not installed below *lib/modules/" FAKE_RELEASE
+       "; if it was just added, run 'depmod'"},
       {"its install command fails", "install vv_test_none /bin/false\n", "vv_test_none", VV_ERROR_FAILED,
        "module vv_test_none: its install command in modprobe.d, '/bin/false', failed: exit status 1"},
       {"what its install command says", "install vv_test_none echo why; exit 17\n", "vv_test_none",
@@ -799,7 +800,7 @@ test_bad_release (void)
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autoptr (GError) error = NULL;
     g_assert_null (vv_host_new (k->root, cases[i], &error));
-    fake_assert_error (error, VV_ERROR_INVALID, "'*' is no kernel release");
+    fake_assert_error (error, VV_ERROR_INVALID, "'*' is not a valid kernel release");
   }
 }
 

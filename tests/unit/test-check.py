@@ -40,7 +40,7 @@ def a_host_that_is_well():
         found = status(host)
         equal({one["severity"] for one in found["findings"]}, {"ok", "note"})
         expect(found, "hook-seen", "ok", "process 4711")
-        expect(found, "libvirt-version", "note", "libvirt 9.9.0", "libvirtd", "starts and hot plug")
+        expect(found, "libvirt-version", "note", "libvirt 9.9.0", "libvirtd", "start and hot plug")
 
 
 def nothing_is_changed():
@@ -105,7 +105,7 @@ def without_privilege():
         result = run(*become, COMMAND, "check", "--sysroot", host.root, "--json", NIC)
         found = document(result, "check.schema.json")
         equal(result.returncode, 0)
-        expect(found, "not-root", "note", "run this as root")
+        expect(found, "not-root", "note", "run this command as root")
         expect(found, "log-unreadable", "note", "audit.log")
         result = run(*become, COMMAND, "status", "--sysroot", host.root, "--json")
         expect(document(result, "status.schema.json"), "not-root", "note")
@@ -151,11 +151,11 @@ def the_hook_is_missing_or_broken():
         os.chmod(program, 0o644)
         expect(status(host), "hook-broken", "problem", "is not executable")
         os.chmod(program, 0o775)
-        expect(status(host), "hook-broken", "problem", "written by others")
+        expect(status(host), "hook-broken", "problem", "writable by users other than root")
         if os.geteuid() == 0:
             os.chmod(program, 0o755)
             os.chown(program, 65534, 0)
-            expect(status(host), "hook-broken", "problem", "written by others")
+            expect(status(host), "hook-broken", "problem", "writable by users other than root")
         os.unlink(program)
         expect(status(host), "hook-broken", "problem", "No such file")
         os.unlink(host.path(HOOK_LINK))

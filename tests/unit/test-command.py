@@ -43,7 +43,7 @@ def list_of_nothing_says_so():
         for name in (NIC, DISK, ON_VFIO):
             os.unlink(host.path(f"sys/bus/pci/devices/{name}"))
         result = host.look("list")
-        exits(result, 0, "vfio-variant: no device here has a VFIO variant driver")
+        exits(result, 0, "vfio-variant: no device has a VFIO variant driver or is on VFIO")
         equal(result.stdout, "")
 
 
@@ -114,7 +114,8 @@ def list_shows_the_journal():
     with Host() as host:
         host.state_file(host_driver="old_host_driver", domain='vm "1"\\n', domain_uuid="77", in_use="true")
         host.write(f"run/vfio-variant/{DISK}", "damaged")
-        exits(host.look("list"), 0, "old_host_driver", "is not readable as a state file (damaged)", DISK)
+        exits(host.look("list"), 0, "old_host_driver",
+              f"cannot read {host.path('run/vfio-variant')}/{DISK} as a state file (damaged)", DISK)
         rows = host.json("list", NIC)
         equal(rows[0]["domain"], 'vm "1"\n')
         equal((rows[0]["state"], rows[0]["host_driver"], rows[0]["domain_running"]), ("detached", "old_host_driver", True))
@@ -158,9 +159,9 @@ def match_shows_a_tie():
 def match_shows_what_is_out():
     with Host() as host:
         host.write("etc/modprobe.d/test.conf", "blacklist mlx5-vfio-pci\n")
-        exits(host.look("match", NIC), 0, "out: blacklisted in modprobe.d")
+        exits(host.look("match", NIC), 0, "excluded: blacklisted in modprobe.d")
         host.write("etc/modprobe.d/test.conf", "blacklist vfio_pci\n")
-        exits(host.look("match", DISK), 0, "no VFIO driver is left")
+        exits(host.look("match", DISK), 0, "no usable VFIO driver")
 
 
 def match_below_a_root_has_the_command_line_in_there():
@@ -209,7 +210,7 @@ def match_warns_of_missing_tables():
     with Host() as host:
         shutil.rmtree(host.path("lib/modules"))
         result = host.look("match", "--json", NIC)
-        exits(result, 0, "warning: ", "only the generic driver is sure to be found")
+        exits(result, 0, "warning: ", "only the generic driver can be found reliably")
         found = json_of(result, "match")
         equal([one["source"] for one in found["candidates"]], ["default"])
         equal(found["candidates"][0]["wildcards"], None)
@@ -220,7 +221,7 @@ def match_of_another_kernel():
         host.write("lib/modules/6.2.0-other/modules.alias", "alias vfio_pci:v*d*sv*sd*bc*sc*i* other_vfio\n")
         host.write("lib/modules/6.2.0-other/modules.builtin.modinfo", "")
         exits(host.look("match", "--kernel", "6.2.0-other", NIC), 0, "other_vfio")
-        exits(host.look("match", "--kernel", "../../etc", NIC), 2, "is no kernel release")
+        exits(host.look("match", "--kernel", "../../etc", NIC), 2, "'../../etc' is not a valid kernel release")
 
 
 def match_tells_the_rule():
@@ -241,14 +242,14 @@ def match_tells_the_rule():
               (["mlx5_vfio_pci", "generic"], "none", "prefer", "manage", "warn"))
         equal([one["module"] for one in nic["candidates"]], ["mlx5_vfio_pci", "vfio_pci"])
         equal([(out["module"], out["reason"]) for out in nic["excluded"]],
-              [("special_vfio_pci", f"policy {path}:2 does not take it")])
+              [("special_vfio_pci", f"policy {path}:2 does not allow it")])
         equal(disk["rule"], {"file": path, "line": 3})
         equal(disk["drivers"], ["auto"])
 
         lines = [" ".join(line.split()) for line in host.look("match", NIC).stdout.splitlines()]
         equal(lines[:2], [KEY, f"policy {path}:2: driver='mlx5_vfio_pci generic' fallback='none' migratable='prefer' "
                                "unmanaged='manage' host-use='warn'"])
-        assert lines[-1].endswith(f"out: policy {path}:2 does not take it"), lines
+        assert lines[-1].endswith(f"excluded: policy {path}:2 does not allow it"), lines
 
 
 def match_under_every_term():
@@ -266,8 +267,8 @@ def match_under_every_term():
 def match_of_nothing_left():
     with Host() as host:
         path = host.policy("<device class='0x01' driver='generic' migratable='require' fallback='none'/>")
-        exits(host.look("match", DISK), 0, f"out: it cannot migrate, which policy {path}:2 requires",
-              "no VFIO driver is left")
+        exits(host.look("match", DISK), 0, f"excluded: it cannot migrate, which policy {path}:2 requires",
+              "no usable VFIO driver")
         found = host.json("match", DISK)
         equal(found["candidates"], [])
 
@@ -293,12 +294,12 @@ def a_broken_policy_is_warned_of_and_ignored():
         later = host.policy("<device vendor='0x15b3' driver='mlx5_vfio_pci'/>", "vfio-variant.d/later.xml")
         for command in ("list", "match"):
             result = host.look(command, "--json", NIC)
-            exits(result, 0, f"vfio-variant: warning: policy: {path}:2:", "fallback", "nothing in it counts")
+            exits(result, 0, f"vfio-variant: warning: policy: {path}:2:", "fallback", "ignoring the file")
             found = json_of(result, command)
         equal(found["rule"], {"file": later, "line": 2})  # what is right counts
         os.chmod(later, 0o666)
         result = host.look("match", "--json", NIC)
-        exits(result, 0, f"warning: policy: {later}: its group or others can write it")
+        exits(result, 0, f"warning: policy: {later} is writable by its group or others; ignoring the file")
         equal(json_of(result, "match")["rule"], None)
 
 
@@ -332,9 +333,9 @@ def no_sysfs_exits_1():
 
 def moving_without_privilege_exits_5():
     become = as_nobody()
-    exits(run(*become, COMMAND, "bind", NIC), 5, "moving a device needs root")
-    exits(run(*become, COMMAND, "restore", "--all"), 5, "moving a device needs root")
-    exits(run(*become, COMMAND, "probe", NIC), 5, "asking a device's driver needs root")
+    exits(run(*become, COMMAND, "bind", NIC), 5, "moving devices requires root")
+    exits(run(*become, COMMAND, "restore", "--all"), 5, "moving devices requires root")
+    exits(run(*become, COMMAND, "probe", NIC), 5, "querying the driver of a device requires root")
     with Host() as host:  # looking needs none
         exits(run(*become, COMMAND, "match", "--sysroot", host.root, NIC), 0, KEY)
 

@@ -190,7 +190,7 @@ def zsh_completes_values():
 
 
 def completes_columns(shell):
-    columns = re.search(r"of ([A-Z, ]+)", run(COMMAND, "list", "--help").stdout).group(1).split(", ")
+    columns = re.search(r"these columns: ([A-Z, ]+)", run(COMMAND, "list", "--help").stdout).group(1).split(", ")
     with shell() as sh:
         offered = sh.listed("vfio-variant list --output ")
         equal(sorted(re.findall(r"\b[A-Z]{2,}\b", offered)), sorted(columns))

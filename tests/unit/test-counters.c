@@ -304,10 +304,9 @@ assert_begins_afresh (const Fixture *f, const char *text)
 
   fake_write (f->k, COUNTERS, text);
   g_assert_null (vv_counters_read (f->s->store, &error));
-  fake_assert_error (error, VV_ERROR_FAILED,
-                     "*/counters cannot be read (*): what was counted since boot is not*");
+  fake_assert_error (error, VV_ERROR_FAILED, "*/counters (*): the counts since boot are lost");
   count (f, VV_DETACH, "special-vfio", TRUE, 1);
-  fake_assert_logged ("*/counters cannot be read (*)*; the count begins afresh");
+  fake_assert_logged ("*/counters (*)*; counting starts again from zero");
   g_autoptr (VvCounters) counters = read_counters (f);
   g_assert_cmpuint (counters->rows->len, ==, 1);
   assert_row (counters, 0, VV_DETACH, "special-vfio", "1 0 0");

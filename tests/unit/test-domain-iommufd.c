@@ -14,7 +14,7 @@
 /* --- iommufd: libvirt opens the device before "start" --- */
 
 #define BY_IOMMUFD "<driver name='vfio' iommufd='yes'/>"
-#define IS_OPENED "cannot be moved: libvirt has opened it for iommufd; "
+#define IS_OPENED "cannot be moved because libvirt has already opened it for iommufd; "
 
 /* FALSE: this cannot be tested here */
 static gboolean
@@ -36,12 +36,12 @@ static const struct {
     {"another is wanted, not strictly", "driver='mlx5_vfio_pci'", "vfio-pci", "", NULL},
     {"the best, strictly", "fallback='none'", "special-vfio", "", NULL},
     {"the best, strictly, and it is on vfio-pci", "fallback='none'", "vfio-pci", "",
-     NIC " is on vfio-pci, which policy /p.xml:2 does not take, and " IS_OPENED
-         "run vfio-variantd, *, or name "
-         "the driver in the domain's <hostdev>: <driver model='special*'/>; not taken: *"},
+     NIC " is on vfio-pci, which policy /p.xml:2 does not allow, and " IS_OPENED
+         "start vfio-variantd, *, or name "
+         "the driver in the domain's <hostdev>: <driver model='special*'/>; rejected: *"},
     {"one by name, strictly", "driver='mlx5_vfio_pci' fallback='none'", "mlx5_vfio_pci", "", NULL},
     {"one by name, strictly, and it is on the best", "driver='mlx5_vfio_pci' fallback='none'", "special-vfio",
-     "", NIC " is on special-vfio, which policy /p.xml:2 does not take, and " IS_OPENED "*"},
+     "", NIC " is on special-vfio, which policy /p.xml:2 does not allow, and " IS_OPENED "*"},
     {"a driver that fell back to one that is allowed", "fallback='generic' migratable='prefer'", "vfio-pci",
      "", NULL},
     {"it must migrate, and can", "migratable='require'", "special-vfio", "special-vfio=yes", NULL},
@@ -50,18 +50,18 @@ static const struct {
     {"it must migrate, and the IOMMU may track", "migratable='require'", "special-vfio",
      "special-vfio=perhaps", NULL},
     {"it must migrate, and nothing tracks", "migratable='require'", "special-vfio", "special-vfio=untracked",
-     NIC " is on special-vfio, which *" IS_OPENED "*; not taken: special_vfio_pci (it cannot migrate, which "
+     NIC " is on special-vfio, which *" IS_OPENED "*; rejected: special_vfio_pci (it cannot migrate, which "
          "policy /p.xml:2 requires: it has no DMA logging, and neither *"},
     {"it must migrate, and cannot", "migratable='require'", "special-vfio", "special-vfio=no",
-     NIC " is on special-vfio, which policy /p.xml:2 does not take, and " IS_OPENED "*: it announces no "
-         "migration)*"},
+     NIC " is on special-vfio, which policy /p.xml:2 does not allow, and " IS_OPENED
+         "*: it does not support migration)*"},
     {"it must migrate, and is on the generic one", "migratable='require'", "vfio-pci", "",
-     NIC " is on vfio-pci, which policy /p.xml:2 does not take, and " IS_OPENED "*"},
+     NIC " is on vfio-pci, which policy /p.xml:2 does not allow, and " IS_OPENED "*"},
     {"it must migrate, and was not asked", "migratable='require'", "special-vfio", "",
-     NIC
-     ": whether special-vfio can migrate it, which policy /p.xml:2 requires, is not known, and it cannot be "
-     "asked: libvirt has opened it for iommufd; run vfio-variantd, *: vfio-variant bind " NIC
-     " && vfio-variant probe " NIC "; vfio-variant restore " NIC},
+     NIC ": whether special-vfio supports migration, which policy /p.xml:2 requires, is unknown, and the "
+         "driver cannot be queried because libvirt has already opened the device for iommufd; start "
+         "vfio-variantd, *: vfio-variant bind " NIC " && vfio-variant probe " NIC
+         "; vfio-variant restore " NIC},
 };
 
 static void
@@ -126,7 +126,7 @@ test_start_of_what_others_have_opened (void)
     fake_write (f->k, "proc/900/stat", cases[i].stat);
     g_assert_cmpint (chown (folder, cases[i].owner, (gid_t)-1), ==, 0);
     assert_goes_on (f, vv_domain_start);
-    fake_assert_logged ("domain vm1, start: " NIC " is in use by virtqemud (pid 900) and is left alone");
+    fake_assert_logged ("domain vm1, start: " NIC " is in use by virtqemud (pid 900); leaving it alone");
   }
 }
 
@@ -141,13 +141,12 @@ test_unmanaged_that_libvirt_opens (void)
       {"it can", "mlx5_vfio_pci=yes", "mlx5_vfio_pci", NULL, NULL},
       {"by the IOMMU", "mlx5_vfio_pci=iommu", "mlx5_vfio_pci", NULL, NULL},
       {"perhaps", "mlx5_vfio_pci=perhaps", "mlx5_vfio_pci", NULL,
-       NIC ": mlx5_vfio_pci has no DMA logging, and whether the IOMMU tracks dirty pages is not known"},
+       NIC ": mlx5_vfio_pci has no DMA logging, and whether the IOMMU tracks dirty pages is unknown"},
       {"it does not answer", "", "mlx5_vfio_pci", NULL, NIC ": it does not answer"},
       {"it cannot", "mlx5_vfio_pci=no", "mlx5_vfio_pci",
-       NIC
-       " stays on mlx5_vfio_pci, with which the domain cannot be migrated, as policy /p.xml:2 requires: it "
-       "announces no migration",
-       NIC ": mlx5_vfio_pci announces no migration"},
+       NIC " stays on mlx5_vfio_pci, which prevents the migration that policy /p.xml:2 requires: it "
+           "does not support migration",
+       NIC ": mlx5_vfio_pci does not support migration"},
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
@@ -267,8 +266,7 @@ test_what_has_failed_is_not_tried_again (void)
   gate_notes_failure (f, "special_vfio_pci bind No such device\n");
   libvirt_detaches_to (f, "vfio-pci");
   g_assert_true (vv_domain_start (f->s, f->domain, NULL));
-  fake_assert_logged (
-      NIC ": special_vfio_pci is not tried again: it failed at bind a moment ago: No such device");
+  fake_assert_logged (NIC ": not trying special_vfio_pci again: it failed recently at bind: No such device");
   logged_move ("vfio-pci", "mlx5_vfio_pci");
   vv_domain_running (f->s, f->domain);
   g_autoptr (VvEntry) running = entry_of_nic (f);
@@ -297,11 +295,10 @@ test_what_has_failed_and_is_all_there_is (void)
   g_autoptr (GError) refusal = NULL;
   g_assert_false (vv_domain_start (f->s, f->domain, &refusal));
   fake_assert_error (refusal, VV_ERROR_POLICY,
-                     "policy /p.xml:2 takes nothing else: " NIC
-                     ": no VFIO driver is left: *special_vfio_pci (failed at bind a moment ago: No such "
-                     "device)*");
-  fake_assert_logged (NIC ": special_vfio_pci is not tried again: *");
-  fake_assert_logged ("domain vm1, start: policy /p.xml:2 takes nothing else: " NIC ": *");
+                     "policy /p.xml:2 allows no other driver: " NIC
+                     ": no usable VFIO driver: *special_vfio_pci (failed recently at bind: No such device)*");
+  fake_assert_logged (NIC ": not trying special_vfio_pci again: *");
+  fake_assert_logged ("domain vm1, start: policy /p.xml:2 allows no other driver: " NIC ": *");
   fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
 }
 
@@ -340,16 +337,15 @@ static const struct {
      "special-vfio=yes mlx5_vfio_pci=yes", NULL},
     {"one has none", "migratable='require' driver='special_vfio_pci' fallback='none'", "fallback='next'",
      "mlx5_vfio_pci", "special-vfio=alone mlx5_vfio_pci=yes",
-     NIC ": no VFIO driver is left: *special_vfio_pci (" NIC
-         ": special-vfio has no P2P, which QEMU requires of every VFIO device of a domain that has several)"},
+     NIC ": no usable VFIO driver: *special_vfio_pci (" NIC
+         ": special-vfio has no P2P state, which QEMU requires when a domain has several VFIO devices)"},
     {"the other has none", "fallback='next'", "migratable='require'", "mlx5_vfio_pci", "mlx5_vfio_pci=alone",
-     "policy /p.xml:3 requires migration: " PEER ": mlx5_vfio_pci has no P2P, *"},
+     "policy /p.xml:3 requires migration: " PEER ": mlx5_vfio_pci has no P2P state, *"},
     {"nothing is required", "fallback='next'", "fallback='next'", "vfio-pci", "special-vfio=alone", NULL},
     {"the other one cannot migrate", "migratable='require'", "fallback='next'", "vfio-pci",
      "special-vfio=yes",
      "policy /p.xml:2 requires that domain vm1 can be migrated: it has " PEER
-     " on vfio-pci, which announces no "
-     "migration"},
+     " on vfio-pci, which does not support migration"},
     {"of the other one nothing is known", "migratable='require'", "fallback='next'", "mlx5_vfio_pci",
      "special-vfio=yes", NULL},
 };

@@ -55,7 +55,7 @@ test_life_on_new_libvirt (void)
 }
 
 /* A driver of the vendor's that is a VFIO driver, and that no alias names: libvirt takes the device from it,
- * and it returns to its host driver to it, also when vfio-pci does not take it (vGPU: vfio-pci fails with
+ * and it returns to its host driver to it, also when vfio-pci does not allow it (vGPU: vfio-pci fails with
  * EINVAL). */
 static void
 test_life_from_a_vendors_driver (void)
@@ -88,7 +88,7 @@ test_life_from_a_vendors_driver (void)
     vv_domain_release (f->s, f->domain);
     fake_assert_device (f->k, NIC, "acme", NULL);
     assert_no_entry (f);
-    fake_assert_logged ("domain vm1, release: " NIC " is on acme, as it was before");
+    fake_assert_logged ("domain vm1, release: " NIC " stays on acme, its driver before the start");
   }
 }
 
@@ -225,9 +225,9 @@ test_another_guest_has_it (void)
   g_autofree char *before = fake_snapshot (f->k);
   g_assert_true (vv_domain_prepare (f->s, other, NULL));
   fake_assert_logged ("domain vm1, prepare: " NIC
-                      " is in use by qemu-system-x86 (pid 812) and is left alone");
+                      " is in use by qemu-system-x86 (pid 812); leaving it alone");
   g_assert_true (vv_domain_start (f->s, other, NULL));
-  fake_assert_logged ("domain vm1, start: " NIC " is in use by qemu-system-x86 (pid 812) and is left alone");
+  fake_assert_logged ("domain vm1, start: " NIC " is in use by qemu-system-x86 (pid 812); leaving it alone");
   vv_domain_release (f->s, other); /* libvirt releases a domain that could not start */
   fake_assert_unchanged (f->k, before);
 }
@@ -264,7 +264,7 @@ test_no_module_tables (void)
   fake_remove (f->k, "lib/modules");
   s = vv_context_new (f->k->root, FAKE_RELEASE, TRUE, NULL);
   g_assert_true (vv_domain_prepare (s, f->domain, NULL));
-  fake_assert_logged ("domain vm1: *modules.alias*only the generic driver is sure to be found*");
+  fake_assert_logged ("domain vm1: *modules.alias*only the generic driver can be found reliably*");
   libvirt_detaches_to (f, "vfio-pci");
   g_assert_true (vv_domain_start (s, f->domain, NULL));
   fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
@@ -296,7 +296,7 @@ test_start_of_what_libvirt_did_not_detach (void)
   g_autoptr (Fixture) f = domain_fixture ();
 
   g_assert_true (vv_domain_start (f->s, f->domain, NULL));
-  fake_assert_logged ("domain vm1, start: " NIC " is on mlx5_core: libvirt has not detached it, so it is *");
+  fake_assert_logged ("domain vm1, start: " NIC " is on mlx5_core: libvirt has not detached it; *");
   fake_assert_device (f->k, NIC, "mlx5_core", NULL);
   assert_no_entry (f);
 }
@@ -390,7 +390,7 @@ test_release_that_fails_is_said (void)
   vv_domain_running (f->s, f->domain);
   fake_driver (f->k, "mlx5_core")->probe_errno = EIO;
   vv_domain_release (f->s, f->domain);
-  fake_assert_logged ("domain vm1, release: " NIC ": mlx5_core could not be brought back: *");
+  fake_assert_logged ("domain vm1, release: " NIC ": cannot return to mlx5_core: *");
   fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
   assert_entry (f, VV_STATE_DETACHED, NULL, FALSE);
 }

@@ -17,11 +17,12 @@ test_prepare_refuses_what_cannot_be_had (void)
   static const struct {
     const char *options, *problem;
   } cases[] = {
-      {"fallback='none'", "policy /p.xml:2 takes nothing else: " NIC ": module special_vfio_pci cannot be *"},
-      {"driver='mlx5_vfio_pci' fallback='none'", "policy /p.xml:2 takes nothing else: *mlx5_vfio_pci*"},
+      {"fallback='none'",
+       "policy /p.xml:2 allows no other driver: " NIC ": module special_vfio_pci cannot be *"},
+      {"driver='mlx5_vfio_pci' fallback='none'", "policy /p.xml:2 allows no other driver: *mlx5_vfio_pci*"},
       {"driver='generic' fallback='none' migratable='require'",
-       NIC ": no VFIO driver is left: vfio_pci (it cannot migrate, which policy /p.xml:2 requires: it "
-           "announces no migration); *"},
+       NIC ": no usable VFIO driver: vfio_pci (it cannot migrate, which policy /p.xml:2 requires: it "
+           "does not support migration); *"},
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
@@ -41,19 +42,21 @@ static void
 test_a_damaged_entry (void)
 {
   static const char problem[] =
-      NIC ": it is not known whether it has what policy /p.xml:2 requires: */" NIC " is not readable as *";
+      NIC ": cannot determine whether it meets the requirements of policy /p.xml:2: cannot read */" NIC
+          " as a state file*";
   g_autoptr (Fixture) strict = domain_under ("fallback='none'");
   g_autoptr (Fixture) f = domain_under ("fallback='generic'");
 
   fake_write (strict->k, "run/vfio-variant/" NIC, "x");
   assert_refused (strict, vv_domain_prepare, "prepare", problem);
-  fake_assert_logged ("domain vm1, prepare: */" NIC " is not readable as *"); /* nothing can be undone */
+  fake_assert_logged ("domain vm1, prepare: cannot read */" NIC
+                      " as a state file*"); /* nothing can be undone */
   assert_refused (strict, vv_domain_start, "start", problem);
   fake_write (f->k, "run/vfio-variant/" NIC, "x");
   assert_goes_on (f, vv_domain_prepare);
-  fake_assert_logged ("domain vm1, prepare: */" NIC " is not readable as *");
+  fake_assert_logged ("domain vm1, prepare: cannot read */" NIC " as a state file*");
   assert_goes_on (f, vv_domain_start);
-  fake_assert_logged ("domain vm1, start: */" NIC " is not readable as *");
+  fake_assert_logged ("domain vm1, start: cannot read */" NIC " as a state file*");
 }
 
 /* The same, of somebody who wants it less strictly, goes on (rule R7). */
@@ -104,7 +107,7 @@ test_prepare_of_what_the_host_uses (void)
       continue;
     }
     assert_goes_on (f, vv_domain_prepare);
-    fake_assert_logged ("domain vm1 takes " NIC ", which is in use by the host: network interface ens1 *");
+    fake_assert_logged ("domain vm1 uses " NIC ", which is in use by the host: network interface ens1 *");
     assert_entry (f, VV_STATE_RECORDED, "vm1", FALSE);
   }
 }
@@ -141,7 +144,7 @@ fixture_of_two (const char *managed, const char *options)
   return f;
 }
 
-#define DISK_IS_REFUSED "policy /p.xml:2 takes nothing else: " DISK ": *nowhere*"
+#define DISK_IS_REFUSED "policy /p.xml:2 allows no other driver: " DISK ": *nowhere*"
 
 static void
 test_prepare_refused_by_another_device (void)
@@ -274,8 +277,7 @@ test_unmanaged_that_cannot_be_detached (void)
 
   fake_driver (f->k, "vfio-pci")->probe_errno = EINVAL;
   assert_goes_on (f, vv_domain_prepare);
-  fake_assert_logged ("domain vm1, prepare: " NIC
-                      ": no VFIO driver could be bound, it is back on mlx5_core*");
+  fake_assert_logged ("domain vm1, prepare: " NIC ": no VFIO driver could be bound, returned to mlx5_core*");
   fake_assert_device (f->k, NIC, "mlx5_core", NULL);
   vv_domain_release (f->s, f->domain);
   fake_assert_logged (RESTORED);
@@ -303,7 +305,7 @@ test_unmanaged_that_must_migrate (void)
   } cases[] = {
       {"it can", "migratable='require'", "mlx5_vfio_pci=yes", NULL},
       {"it cannot", "migratable='require'", "mlx5_vfio_pci=no",
-       "policy /p.xml:2 requires migration: " NIC ": mlx5_vfio_pci announces no migration"},
+       "policy /p.xml:2 requires migration: " NIC ": mlx5_vfio_pci does not support migration"},
       {"it does not answer", "migratable='require'", "",
        "policy /p.xml:2 requires migration: " NIC ": it does not answer"},
       {"it is managed by the policy, and was on VFIO", "migratable='require' unmanaged='manage'",
@@ -337,7 +339,8 @@ static const struct {
     {"the best fails, the next does", "fallback='next'", EINVAL, "", "mlx5_vfio_pci", NULL, "mlx5_vfio_pci"},
     {"the best fails, the generic one does", "fallback='generic'", EINVAL, "", "vfio-pci", NULL, "vfio-pci"},
     {"the best fails, and no other will do", "fallback='none'", EINVAL, "", "vfio-pci",
-     "policy /p.xml:2 takes nothing else: " NIC ": no VFIO driver could be bound, it is back on vfio-pci: *",
+     "policy /p.xml:2 allows no other driver: " NIC
+     ": no VFIO driver could be bound, returned to vfio-pci: *",
      ""},
     {"the generic one by name", "driver='generic' fallback='none'", 0, "", "vfio-pci", NULL, ""},
     {"the best can migrate", "migratable='require'", 0, "special-vfio=yes", "special-vfio", NULL,
@@ -345,9 +348,9 @@ static const struct {
     {"the next can migrate", "migratable='require'", 0, "special-vfio=no mlx5_vfio_pci=yes", "mlx5_vfio_pci",
      NULL, "special-vfio mlx5_vfio_pci"},
     {"none can migrate", "migratable='require'", 0, "special-vfio=no mlx5_vfio_pci=no", "vfio-pci",
-     NIC ": no VFIO driver is left: *", "special-vfio mlx5_vfio_pci vfio-pci"},
+     NIC ": no usable VFIO driver: *", "special-vfio mlx5_vfio_pci vfio-pci"},
     {"it could not be told", "migratable='require'", 0, "", "vfio-pci",
-     NIC ": whether special-vfio can migrate it, which policy /p.xml:2 requires, could not be told: *",
+     NIC ": cannot determine whether special-vfio supports migration, which policy /p.xml:2 requires: *",
      "special-vfio vfio-pci"},
     {"prefer asks nobody", "migratable='prefer'", 0, "special-vfio=no", "special-vfio", NULL, "special-vfio"},
 };
@@ -406,19 +409,19 @@ static const struct {
     {"nobody asked yet", "migratable='require'", "managed='yes'", "", NULL},
     {"one cannot, others may", "migratable='require'", "managed='yes'", "special-vfio", NULL},
     {"all are known not to", "migratable='require'", "managed='yes'", "special-vfio mlx5_vfio_pci",
-     NIC ": no VFIO driver is left: *"},
+     NIC ": no usable VFIO driver: *"},
     {"the one that is allowed is known not to", "driver='special-vfio' fallback='none' migratable='require'",
-     "managed='yes'", "special-vfio", NIC ": no VFIO driver is left: *"},
+     "managed='yes'", "special-vfio", NIC ": no usable VFIO driver: *"},
     {"it need not", "migratable='prefer'", "managed='yes'", "special-vfio mlx5_vfio_pci", NULL},
     {"a driver that is not there", "driver='nowhere' fallback='none'", "managed='yes'", "",
-     "policy /p.xml:2 takes nothing else: " NIC ": *nowhere*"},
+     "policy /p.xml:2 allows no other driver: " NIC ": *nowhere*"},
     {"managed by the policy, all are known not to", "migratable='require' unmanaged='manage'", "managed='no'",
-     "special-vfio mlx5_vfio_pci", NIC ": no VFIO driver is left: *"},
+     "special-vfio mlx5_vfio_pci", NIC ": no usable VFIO driver: *"},
     {"managed by nobody, and the others are known not to", "migratable='require'", "managed='no'",
      "special-vfio mlx5_vfio_pci", NULL},
     {"managed by nobody, and known not to", "migratable='require'", "managed='no'", "mlx5_core",
-     NIC " stays on mlx5_core, with which the domain cannot be migrated, as policy /p.xml:2 requires: it "
-         "announces no migration"},
+     NIC " stays on mlx5_core, which prevents the migration that policy /p.xml:2 requires: it "
+         "does not support migration"},
 };
 
 static void
@@ -451,8 +454,8 @@ test_foresee_what_stays (void)
   libvirt_detaches_to (f, "vfio-pci");
   g_autofree char *before = fake_snapshot (f->k);
   assert_refused (f, vv_domain_foresee, "incoming migration or restore",
-                  NIC " stays on vfio-pci, with which the domain cannot be migrated, as policy /p.xml:2 "
-                      "requires: it announces no migration");
+                  NIC " stays on vfio-pci, which prevents the migration that policy /p.xml:2 "
+                      "requires: it does not support migration");
   fake_assert_unchanged (f->k, before);
 }
 

@@ -19,9 +19,9 @@ static const struct {
     {"a candidate where none is listed", "host-use='warn'", "mlx5_vfio_pci", VV_FALLBACK_NONE, 0,
      "mlx5_vfio_pci", NULL},
     {"one that is not allowed", "driver='special_vfio_pci' fallback='generic'", "mlx5_vfio_pci", 0, 0,
-     "special-vfio", "domain vm1 asks for mlx5_vfio_pci, which policy /p.xml:2 does not allow"},
+     "special-vfio", "domain vm1 requests mlx5_vfio_pci, which policy /p.xml:2 does not allow"},
     {"laxer than the policy", "fallback='none'", NULL, VV_FALLBACK_NEXT, 0, "special-vfio",
-     "domain vm1 asks for fallback='next', but policy /p.xml:2 says 'none'"},
+     "domain vm1 requests fallback='next', but policy /p.xml:2 says 'none'"},
 };
 
 static void
@@ -78,7 +78,7 @@ static const struct {
 static void
 assert_said (const char *asks, const char *why)
 {
-  g_autofree char *line = g_strdup_printf (NIC ": domain vm1 asks for %s, %s", asks, why);
+  g_autofree char *line = g_strdup_printf (NIC ": domain vm1 requests %s, %s", asks, why);
 
   fake_assert_logged (line);
 }
@@ -124,11 +124,10 @@ test_what_is_asked_strictly_is_refused (void)
     g_autoptr (GError) refusal = NULL;
     g_assert_false (operations[i / 2](f->s, f->domain, &refusal));
     fake_assert_error (refusal, VV_ERROR_POLICY,
-                       NIC
-                       ": no VFIO driver is left: domain vm1 asks for evil_mod, which no alias offers for "
-                       "the device; *special_vfio_pci (*domain vm1 does not take it)*");
+                       NIC ": no usable VFIO driver: domain vm1 requests evil_mod, which no alias offers for "
+                           "the device; *special_vfio_pci (*domain vm1 does not allow it)*");
     assert_said ("evil_mod", "which no alias offers for the device");
-    fake_assert_logged ("domain vm1, *no VFIO driver is left*");
+    fake_assert_logged ("domain vm1, *no usable VFIO driver*");
     assert_untouched (f, "mlx5_core", NULL);
     g_assert_false (g_file_test (loaded, G_FILE_TEST_EXISTS));
   }
@@ -165,7 +164,8 @@ test_strict_rules (void)
     g_assert_cmpint (at_prepare != NULL, ==, cases[i].at_prepare);
     g_assert_cmpint (later != NULL, ==, cases[i].later);
     if (at_prepare)
-      fake_assert_matches (at_prepare, NIC ": it is not known whether it has what policy /p.xml:2* requires");
+      fake_assert_matches (at_prepare,
+                           NIC ": cannot determine whether it meets the requirements of policy /p.xml:2*");
   }
 }
 
@@ -178,7 +178,7 @@ test_a_request_alone_is_strict (void)
   requests (f, NULL, VV_FALLBACK_NONE, VV_MIGRATABLE_UNSET);
   g_autofree char *some = vv_domain_strict_rule (f->s, f->domain, TRUE);
   g_assert_null (none);
-  g_assert_cmpstr (some, ==, NIC ": it is not known whether it has what domain vm1 requires");
+  g_assert_cmpstr (some, ==, NIC ": cannot determine whether it meets the requirements of domain vm1");
 }
 
 /* A request is as strict as a rule, and is named when it is what the domain fails at. */
@@ -192,15 +192,16 @@ test_a_request_refuses (void)
   fake_register (f->k, "special-vfio"); /* prepare sees that it is there */
   assert_goes_on (f, vv_domain_prepare);
   libvirt_detaches_to (f, "vfio-pci");
-  assert_refused (f, vv_domain_start, "start", "domain vm1 takes nothing else: " NIC ": no VFIO driver *");
+  assert_refused (f, vv_domain_start, "start",
+                  "domain vm1 allows no other driver: " NIC ": no VFIO driver *");
 
   requests (f, NULL, VV_FALLBACK_UNSET, VV_MIGRATABLE_REQUIRE);
   note_answer (f, "special-vfio", FALSE);
   note_answer (f, "mlx5_vfio_pci", FALSE);
   fake_register (f->k, "mlx5_vfio_pci");
   assert_refused (f, vv_domain_foresee, "incoming migration or restore",
-                  NIC ": no VFIO driver is left: special_vfio_pci (it cannot migrate, which domain vm1 "
-                      "requires: it announces no migration); *");
+                  NIC ": no usable VFIO driver: special_vfio_pci (it cannot migrate, which domain vm1 "
+                      "requires: it does not support migration); *");
 }
 
 /* What is refused of a request is said once for a operation, also where two things are done there. */
@@ -211,7 +212,7 @@ test_a_refused_request_is_said_once (void)
 
   requests (f, "special-vfio", VV_FALLBACK_UNSET, VV_MIGRATABLE_UNSET);
   assert_goes_on (f, vv_domain_prepare);
-  fake_assert_logged (NIC ": domain vm1 asks for special-vfio, which policy /p.xml:2 does not allow");
+  fake_assert_logged (NIC ": domain vm1 requests special-vfio, which policy /p.xml:2 does not allow");
   logged_move ("mlx5_core", "vfio-pci");
   fake_assert_log_empty ();
 }
@@ -229,7 +230,7 @@ static const struct {
      "mlx5_vfio_pci", NULL},
     {"the generic one", "driver='special_vfio_pci generic'", "vfio-pci", "vfio-pci", NULL},
     {"one that is not", "driver='special_vfio_pci'", "mlx5_vfio_pci", "special-vfio",
-     "domain vm1 asks for mlx5_vfio_pci, which policy /p.xml:2 does not allow"},
+     "domain vm1 requests mlx5_vfio_pci, which policy /p.xml:2 does not allow"},
 };
 
 static void
@@ -266,19 +267,19 @@ test_a_model_admits_no_other (void)
   fake_register (f->k, "mlx5_vfio_pci");
   libvirt_detaches_to (f, "special-vfio");
   assert_goes_on (f, vv_domain_start);
-  fake_assert_logged (NIC ": domain vm1 asks for fallback='next', but policy /p.xml:2 says 'generic'");
-  fake_assert_logged ("domain vm1, start: " NIC ": no VFIO driver could be bound, it is back on "
+  fake_assert_logged (NIC ": domain vm1 requests fallback='next', but policy /p.xml:2 says 'generic'");
+  fake_assert_logged ("domain vm1, start: " NIC ": no VFIO driver could be bound, returned to "
                       "special-vfio: mlx5_vfio_pci failed at bind (*)");
 }
 
-/* What is asked for by name does not get around what is required. */
+/* What is requested by name does not get around what is required. */
 static void
 test_a_model_that_must_migrate (void)
 {
   g_autoptr (Fixture) f =
       domain_under_with ("migratable='require'", "managed='yes'", "<driver model='vfio-pci'/>");
   static const char problem[] =
-      NIC ": no VFIO driver is left: *vfio_pci (it cannot migrate, which policy /p.xml:2 with domain vm1 "
+      NIC ": no usable VFIO driver: *vfio_pci (it cannot migrate, which policy /p.xml:2 with domain vm1 "
           "requires: it *)*";
 
   assert_refused (f, vv_domain_foresee, "incoming migration or restore", problem);
@@ -296,8 +297,9 @@ test_a_model_that_is_none (void)
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autofree char *driver = g_strdup_printf ("<driver model='%s'/>", cases[i].model);
     g_autofree char *at_prepare =
-        g_strdup_printf ("domain vm1, prepare: '%s' is no driver name", cases[i].shown);
-    g_autofree char *at_start = g_strdup_printf ("domain vm1, start: '%s' is no driver name", cases[i].shown);
+        g_strdup_printf ("domain vm1, prepare: '%s' is not a valid driver name", cases[i].shown);
+    g_autofree char *at_start =
+        g_strdup_printf ("domain vm1, start: '%s' is not a valid driver name", cases[i].shown);
     g_autoptr (Fixture) f = cases[i].options ? domain_under_with (cases[i].options, "managed='yes'", driver)
                                              : domain_fixture_with ("managed='yes'", driver);
     assert_goes_on (f, vv_domain_prepare);

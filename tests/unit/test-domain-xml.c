@@ -299,7 +299,7 @@ test_too_long (void)
   g_autoptr (GError) at_limit = NULL;
 
   g_assert_null (vv_domain_parse (xml, length, &error));
-  fake_assert_error (error, VV_ERROR_INVALID, "domain XML: it is over 8 MiB");
+  fake_assert_error (error, VV_ERROR_INVALID, "domain XML is larger than 8 MiB");
   memcpy (xml + VV_DOMAIN_XML_LIMIT - strlen ("<domain/>"), "<domain/>", strlen ("<domain/>"));
   g_autoptr (VvDomain) longest = vv_domain_parse (xml, VV_DOMAIN_XML_LIMIT, &at_limit);
   g_assert_no_error (at_limit);
@@ -440,10 +440,10 @@ test_bad_requests (void)
     const char *request, *problem;
   } cases[] = {
       {"<vfio:hostdev alias='ua-nic0'/>",
-       "domain XML:5: <hostdev> wants nothing: it needs one of driver, fallback, migratable"},
-      {"<vfio:hostdev driver='x'/>", "domain XML:5: <hostdev> needs either alias or address"},
+       "domain XML:5: <hostdev> requests nothing: it needs one of driver, fallback, migratable"},
+      {"<vfio:hostdev driver='x'/>", "domain XML:5: <hostdev> needs either an alias or an address"},
       {"<vfio:hostdev alias='ua-nic0' address='3b:00.1' driver='x'/>",
-       "domain XML:5: <hostdev> needs either alias or address"},
+       "domain XML:5: <hostdev> needs either an alias or an address"},
       {"<vfio:hostdev alias='ua-nic0' drivers='x'/>",
        "domain XML:5: <hostdev> has no attribute 'drivers'; it can have alias, address, driver, fallback, "
        "migratable"},
@@ -461,11 +461,11 @@ test_bad_requests (void)
        "domain XML:5: <hostdev driver='../x'>: driver is 'auto', or up to 32 names of drivers or modules, "
        "'generic' among them"},
       {"<vfio:hostdev alias='ua nic0' driver='x'/>",
-       "domain XML:5: <hostdev alias='ua nic0'>: alias is the name of a device's <alias>"},
+       "domain XML:5: <hostdev alias='ua nic0'>: alias is the name in a device's <alias>"},
       {"<vfio:hostdev address='3b:00.9' driver='x'/>", "domain XML:5: <hostdev address='3b:00.9'>: address "
-                                                       "is a PCI address of the host, like 0000:3b:00.1"},
+                                                       "is a PCI address of the host, such as 0000:3b:00.1"},
       {"<vfio:hostdev address='3b:*' driver='x'/>",
-       "domain XML:5: <hostdev address='3b:*'>: address is a PCI address of the host, like 0000:3b:00.1"},
+       "domain XML:5: <hostdev address='3b:*'>: address is a PCI address of the host, such as 0000:3b:00.1"},
       {"<vfio:device/>", "domain XML:5: <device> is not allowed in <hostdevs>; it can have <hostdev>"},
       {"<hostdev alias='ua-nic0' driver='x'/>",
        "domain XML:5: <hostdev> is not allowed in <hostdevs>, in this namespace; it can have <hostdev>"},
@@ -477,7 +477,7 @@ test_bad_requests (void)
     assert_requests (cases[i].request, xml, "", cases[i].problem);
   }
   assert_requests ("a request outside", REQUESTS ("vfio:other", ""), "",
-                   "domain XML:3: <otherhostdevs> is here instead of <hostdevs>");
+                   "domain XML:3: found <otherhostdevs> instead of <hostdevs>");
 #undef GOOD
 }
 
@@ -495,7 +495,8 @@ test_requests_for_none (void)
   assert_requests ("two for one",
                    REQUESTS ("vfio:", "<vfio:hostdev alias='net0' driver='a'/>\n<vfio:hostdev "
                                       "address='3b:00.2' driver='b'/>"),
-                   "0000:3b:00.2 a  ", "domain XML:4: a second request for 0000:3b:00.2; the first counts");
+                   "0000:3b:00.2 a  ",
+                   "domain XML:4: second request for 0000:3b:00.2; only the first applies");
 }
 
 static void

@@ -455,7 +455,7 @@ test_cannot_be_read (void)
   f->is_busy = TRUE;
   begin_to_announce (f, libvirt, NIC);
   actor_finish (libvirt);
-  fake_assert_logged (NIC ": the deadline has passed before its driver_override could be read: *");
+  fake_assert_logged (NIC ": the deadline passed before its driver_override could be read: *");
   g_assert_cmpuint (f->dropped->len, ==, 1);
 }
 
@@ -621,13 +621,13 @@ test_answered_again (void)
   answers_that_fail = 2;
   actor_announces (libvirt, f->k, NIC);
   for (guint i = 0; i < 2; i++)
-    fake_assert_logged ("gate: an open could not be answered: Input/output error");
+    fake_assert_logged ("gate: cannot answer an open: Input/output error");
   actor_begins_to_probe (libvirt, f->k);
   run_until_blocked (f);
   answers_that_fail = 1;
   vv_gate_release (f->blocked, TRUE);
   actor_finish (libvirt);
-  fake_assert_logged ("gate: an open could not be answered: Input/output error");
+  fake_assert_logged ("gate: cannot answer an open: Input/output error");
 }
 
 static G_GNUC_NORETURN void
@@ -992,7 +992,8 @@ test_without_proc (void)
   fake_remove (f->k, "proc");
   f->host = vv_host_new (f->k->root, NULL, NULL);
   g_assert_null (new_gate (f, "fake-libvirt", LONG_MS, &error));
-  fake_assert_error (error, VV_ERROR_NOT_FOUND, "/proc is not mounted: who opens cannot be seen");
+  fake_assert_error (error, VV_ERROR_NOT_FOUND,
+                     "/proc is not mounted: cannot identify the processes that open files");
 }
 
 static void

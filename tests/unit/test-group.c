@@ -19,7 +19,7 @@ test_obstacles (void)
       {"a bridge", "pcieport", FALSE, NULL},
       {"kept by pci-stub", "pci-stub", FALSE, NULL},
       {"on a driver of the host", "mlx5_core", FALSE,
-       "0000:3b:00.2 in the same IOMMU group " NIC_GROUP " is on mlx5_core; give it to the guest, too, *"},
+       "0000:3b:00.2 in the same IOMMU group " NIC_GROUP " is on mlx5_core; assign it to the guest too*"},
       {"on a driver of the host, but comes along", "mlx5_core", TRUE, NULL},
   };
 

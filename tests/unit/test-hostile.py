@@ -27,7 +27,7 @@ host-known=true
 host-driver=nvme
 host-module=nvme
 vfio-driver=vfio-pci
-held=true
+pinned=true
 """
 SECRET = "correct horse battery staple"
 DEADLINE = 10  # seconds; for what must not hang
@@ -221,8 +221,8 @@ def directories_that_are_none():
 
         cases = {
             "a user's": (lambda: others(owner=NOBODY), "belongs to user"),
-            "for all to write": (lambda: others(mode=0o777), "can be written"),
-            "sticky": (lambda: others(mode=0o1777), "can be written"),
+            "for all to write": (lambda: others(mode=0o777), "is writable by its group or others"),
+            "sticky": (lambda: others(mode=0o1777), "is writable by its group or others"),
             "a file": (lambda: put_text(host.run_dir), "Not a directory"),
             "a fifo": (lambda: os.mkfifo(host.run_dir), "Not a directory"),
             "a link to nowhere": (lambda: os.symlink("/nowhere", host.run_dir), "No such file"),
@@ -231,7 +231,7 @@ def directories_that_are_none():
             print(f"# {name}")
             make()
             before = snapshot(host.path("sys"))
-            exits(host.inside_in_time(COMMAND, "restore", ON_VFIO), 4 if "user" in text or "written" in text else 1, text)
+            exits(host.inside_in_time(COMMAND, "restore", ON_VFIO), 4 if "user" in text or "writable" in text else 1, text)
             exits(host.inside_in_time(DAEMON, "--no-gate"), 1, text)
             hook = host.inside_in_time(HOOK, "guest", "start", "begin", "-", stdin="<domain type='qemu'><name>guest</name>"
                                        "</domain>")
@@ -427,14 +427,14 @@ def policies_that_are_none():
         os.chown(user, NOBODY, NOBODY)
         cases = {
             "a user's": (lambda: text(owner=NOBODY), "belongs to user"),
-            "for the group to write": (lambda: text(0o664), "can write it"),
-            "for all to write": (lambda: text(0o646), "can write it"),
+            "for the group to write": (lambda: text(0o664), "is writable by its group or others"),
+            "for all to write": (lambda: text(0o646), "is writable by its group or others"),
             "hard link to a user's": (lambda: os.link(user, path), "belongs to user"),
             "link to a user's": (lambda: os.symlink(user, path), "belongs to user"),
             "link to nowhere": (lambda: os.symlink("/nowhere", path), "No such file"),
-            "fifo": (lambda: os.mkfifo(path), "it is no file"),
-            "directory": (lambda: os.mkdir(path), "it is no file"),
-            "socket": (lambda: make_socket(path), "it is no file"),
+            "fifo": (lambda: os.mkfifo(path), "not a regular file"),
+            "directory": (lambda: os.mkdir(path), "not a regular file"),
+            "socket": (lambda: make_socket(path), "not a regular file"),
             "link to /dev/zero": (lambda: os.symlink("/dev/zero", path), ""),
             "a gibibyte": (lambda: make_huge(path), "File too large"),
         }
@@ -454,7 +454,7 @@ def policy_folder_of_a_user():
         exits(host.inside_in_time(COMMAND, "policy"), 1, "vfio-variant.d", "belongs to user")
         os.chown(os.path.dirname(inside), 0, 0)
         os.chmod(os.path.dirname(inside), 0o777)
-        exits(host.inside_in_time(COMMAND, "policy"), 1, "vfio-variant.d", "can write it")
+        exits(host.inside_in_time(COMMAND, "policy"), 1, "vfio-variant.d is writable by its group or others")
         os.chmod(os.path.dirname(inside), 0o755)
         exits(host.inside_in_time(COMMAND, "policy"), 0)
 
@@ -551,7 +551,7 @@ def files_on_a_dead_server():
             print(f"# {folder}")
             for operation in ("prepare", "start"):
                 exits(host.inside_in_time(HOOK, "guest", operation, "begin", "-", stdin=GUEST), 0)
-            exits(host.inside_in_time(COMMAND, "restore", "--force", ON_VFIO), 0, "already is on its host driver")
+            exits(host.inside_in_time(COMMAND, "restore", "--force", ON_VFIO), 0, "already on its host driver")
 
 
 def nobody_runs_the_monitor():

@@ -112,23 +112,25 @@ static const struct {
     {"9.0 with FLR takes what the policy says", "driver='mlx5_vfio_pci'", DEBIAN_12, TRUE, "vfio-pci",
      "mlx5_vfio_pci", "*5 wildcards*; policy /p.xml:2"},
     {"9.0 without FLR goes on with what it asked for", "driver='mlx5_vfio_pci generic'", DEBIAN_12, FALSE,
-     "vfio-pci", "vfio-pci", "*; policy /p.xml:2; nothing better was tried: libvirt 9.0 resets a device *"},
+     "vfio-pci", "vfio-pci",
+     "*; policy /p.xml:2; no better driver was tried: libvirt 9.0 cannot reliably reset *"},
     {"9.0 without FLR, and what it asked for is no more than unwanted", "driver='mlx5_vfio_pci'", DEBIAN_12,
-     FALSE, "vfio-pci", "vfio-pci", "*nothing better was tried: libvirt 9.0 resets*"},
+     FALSE, "vfio-pci", "vfio-pci", "*no better driver was tried: libvirt 9.0 cannot reliably*"},
     {"9.0 without FLR, and nothing else will do", "driver='mlx5_vfio_pci' fallback='none'", DEBIAN_12, FALSE,
      "vfio-pci", NULL,
-     NIC ": policy /p.xml:2 does not take vfio-pci, and nothing else can be tried now: libvirt 9.0 resets *"},
+     NIC ": policy /p.xml:2 does not allow vfio-pci, and no other driver can be tried now: libvirt 9.0 "
+         "cannot reliably *"},
     {"9.0 without FLR, and it must migrate", "migratable='require'", DEBIAN_12, FALSE, "vfio-pci", NULL,
-     NIC ": policy /p.xml:2 does not take vfio-pci, *"},
+     NIC ": policy /p.xml:2 does not allow vfio-pci, *"},
     {"9.0 without FLR, and the best is wanted strictly", "fallback='none'", DEBIAN_12, FALSE, "vfio-pci",
-     NULL, NIC ": policy /p.xml:2 does not take vfio-pci, *: libvirt 9.0 resets *"},
+     NULL, NIC ": policy /p.xml:2 does not allow vfio-pci, *: libvirt 9.0 cannot reliably *"},
     {"9.0 without FLR was told one that is wanted", "driver='mlx5_vfio_pci' fallback='none'", DEBIAN_12,
      FALSE, "mlx5_vfio_pci", "mlx5_vfio_pci", "*policy /p.xml:2*"},
     {"9.7 without FLR takes what the policy says", "driver='mlx5_vfio_pci' fallback='none'", BY_NAME, FALSE,
      "vfio-pci", "mlx5_vfio_pci", "*; policy /p.xml:2"},
     {"9.7 was told one that is wanted", "driver='special_vfio_pci mlx5_vfio_pci'", BY_NAME, FALSE,
      "mlx5_vfio_pci", "mlx5_vfio_pci",
-     "*nothing better was tried: libvirt 9.7 was told to take mlx5_vfio_pci"},
+     "*no better driver was tried: libvirt 9.7: the domain names mlx5_vfio_pci"},
     {"9.7 was told one that is not", "driver='special_vfio_pci'", BY_NAME, FALSE, "mlx5_vfio_pci",
      "special-vfio", "*3 wildcards*; policy /p.xml:2"},
     {"10.0 has chosen one that is not wanted", "driver='mlx5_vfio_pci' fallback='none'", BY_ITSELF, FALSE,
@@ -136,20 +138,20 @@ static const struct {
     {"10.0 has chosen one that is", "driver='mlx5_vfio_pci special_vfio_pci'", BY_ITSELF, FALSE,
      "mlx5_vfio_pci", "mlx5_vfio_pci", "*; policy /p.xml:2"},
     {"10.0 has chosen, and any may", "fallback='none'", BY_ITSELF, FALSE, "mlx5_vfio_pci", "mlx5_vfio_pci",
-     "asked for by name; policy /p.xml:2*"},
+     "requested by name; policy /p.xml:2*"},
     {"11.3 was told the generic one, and that is wanted", "driver='generic' fallback='none'", NEW, FALSE,
-     "vfio-pci", "vfio-pci", "*; policy /p.xml:2*libvirt 11.3 chooses by itself, or was told"},
+     "vfio-pci", "vfio-pci", "*; policy /p.xml:2*libvirt 11.3 chose it, or the domain names it"},
     {"11.3 was told the generic one, and that is not", "driver='mlx5_vfio_pci' fallback='none'", NEW, FALSE,
      "vfio-pci", "mlx5_vfio_pci", "*; policy /p.xml:2"},
     {"11.3 was told the generic one, and it must migrate", "migratable='require'", NEW, FALSE, "vfio-pci",
      "special-vfio", "*3 wildcards*; policy /p.xml:2"},
     {"which one is not known, and its choice is unwanted", "driver='mlx5_vfio_pci'", 0, TRUE, "vfio-pci",
-     "vfio-pci", "*which libvirt asked could not be told, so its choice stands"},
+     "vfio-pci", "*unknown libvirt version: keeping its choice"},
     {"which one is not known, and nothing else will do", "driver='mlx5_vfio_pci' fallback='none'", 0, TRUE,
-     "vfio-pci", NULL, NIC ": policy /p.xml:2 does not take vfio-pci, *: which libvirt asked could not be *"},
+     "vfio-pci", NULL, NIC ": policy /p.xml:2 does not allow vfio-pci, *: unknown libvirt version*"},
 };
 
-#define CAME_BACK NIC ": reattach: *: as it was before: it cannot have what is required*"
+#define CAME_BACK NIC ": reattach: *: as it was before: a requirement cannot be met*"
 
 static void
 test_under_a_policy (void)
@@ -190,12 +192,13 @@ test_refused_after_a_try (void)
     const char *problem;
   } cases[] = {
       {"the probe fails", "fallback='none'", "", EINVAL, FALSE,
-       "policy /p.xml:2 takes nothing else: " NIC ": no VFIO driver could be bound, it is back on no driver: "
+       "policy /p.xml:2 allows no other driver: " NIC
+       ": no VFIO driver could be bound, returned to no driver: "
        "special_vfio_pci failed at bind (*)"},
       {"it cannot migrate", "driver='special_vfio_pci' migratable='require' fallback='none'",
-       "special-vfio=no", 0, TRUE, NIC ": no VFIO driver is left: *special-vfio announces no migration*"},
+       "special-vfio=no", 0, TRUE, NIC ": no usable VFIO driver: *special-vfio does not support migration*"},
       {"it does not tell", "migratable='require'", "", 0, TRUE,
-       NIC ": whether special-vfio can migrate it, which policy /p.xml:2 requires, could not be told: *"},
+       NIC ": cannot determine whether special-vfio supports migration, which policy /p.xml:2 requires: *"},
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
@@ -287,9 +290,9 @@ test_a_starting_domain_is_not_refused (void)
     libvirt_unbinds (f, "vfio-pci");
     g_autoptr (VvChange) change = hand_over (f, &host_driver, DEBIAN_12, &error);
     if (flr)
-      fake_assert_error (error, VV_ERROR_FAILED, "policy /p.xml:2 takes nothing else: *");
+      fake_assert_error (error, VV_ERROR_FAILED, "policy /p.xml:2 allows no other driver: *");
     else
-      assert_change (change, VV_DETACH, "mlx5_core", "vfio-pci", "*libvirt 9.0 resets*");
+      assert_change (change, VV_DETACH, "mlx5_core", "vfio-pci", "*libvirt 9.0 cannot reliably*");
     fake_assert_device (f->k, NIC, flr ? NULL : "vfio-pci", "vfio-pci");
     g_autoptr (VvEntry) entry = entry_of_nic (f);
     g_assert_cmpstr (entry->domain, ==, "vm1");
@@ -327,10 +330,11 @@ static const struct {
      "mlx5_vfio_pci", "*; domain vm1"},
     {"which libvirt it is does not matter", "iommufd=yes", NULL, 0, "vfio-pci", "special-vfio", "*"},
     {"without iommufd the hook does it", "iommufd=no", NULL, V12, "vfio-pci", "vfio-pci",
-     "*; nothing better was tried: libvirt 12.8 chooses by itself, or was told"},
+     "*; no better driver was tried: libvirt 12.8 chose it, or the domain names it"},
     {"a record that is none counts for nothing", "iommufd=yes else", NULL, V12, "vfio-pci", "vfio-pci",
-     "*; nothing better was tried: *"},
-    {"the hook has written none", NULL, NULL, V12, "vfio-pci", "vfio-pci", "*; nothing better was tried: *"},
+     "*; no better driver was tried: *"},
+    {"the hook has written none", NULL, NULL, V12, "vfio-pci", "vfio-pci",
+     "*; no better driver was tried: *"},
 };
 
 static void
@@ -393,7 +397,7 @@ test_a_start_by_iommufd_that_must_migrate (void)
       g_assert_no_error (error);
       fake_assert_device (f->k, NIC, cases[i].gets, cases[i].gets);
     } else {
-      fake_assert_error (error, VV_ERROR_FAILED, NIC ": no VFIO driver is left: *announces no migration*");
+      fake_assert_error (error, VV_ERROR_FAILED, NIC ": no usable VFIO driver: *does not support migration*");
     }
   }
 }
@@ -428,7 +432,7 @@ test_hot_plug_that_must_migrate (void)
       g_assert_no_error (error);
       fake_assert_device (f->k, NIC, cases[i].gets, cases[i].gets);
     } else {
-      fake_assert_error (error, VV_ERROR_POLICY, NIC ": no VFIO driver is left: *has no DMA logging*");
+      fake_assert_error (error, VV_ERROR_POLICY, NIC ": no usable VFIO driver: *has no DMA logging*");
       fake_assert_device (f->k, NIC, "mlx5_core", NULL);
     }
   }
@@ -517,7 +521,7 @@ test_refused_and_no_way_back (void)
   libvirt_unbinds (f, "vfio-pci");
   g_assert_null (hand_over (f, &host_driver, DEBIAN_12, &error));
   g_assert_error (error, VV_ERROR, VV_ERROR_POLICY);
-  fake_assert_logged ("gate: " NIC ": mlx5_core could not be brought back: *");
+  fake_assert_logged ("gate: " NIC ": cannot return to mlx5_core: *");
   g_autoptr (VvEntry) entry = entry_of_nic (f);
   assert_host (entry, VV_STATE_DETACHING, &host_driver);
 }
@@ -531,7 +535,8 @@ test_policy_and_no_driver_of_vfio (void)
   set_policy (f, "driver='mlx5_vfio_pci' fallback='none'");
   libvirt_unbinds (f, "pci-stub");
   g_autoptr (VvChange) change = must_hand_over (f, &host_driver, DEBIAN_12);
-  assert_left (change, VV_DETACH, "mlx5_core", "libvirt wants it on pci-stub, which is no VFIO driver *");
+  assert_left (change, VV_DETACH, "mlx5_core",
+               "libvirt binds it to pci-stub, which is not a known VFIO driver *");
 }
 
 int

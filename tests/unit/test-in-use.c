@@ -262,12 +262,12 @@ test_blocked (void)
   static const struct {
     const char *holder, *uuid, *name, *reasons;
   } cases[] = {
-      {"dm-0", "LVM-abc", "vg0-root", "block device nvme0n1 is held by LVM (vg0-root)"},
-      {"dm-1", "CRYPT-LUKS2-abc", "luks", "block device nvme0n1 is held by disk encryption (luks)"},
-      {"dm-2", "mpath-abc", "mpatha", "block device nvme0n1 is held by multipath (mpatha)"},
-      {"dm-3", "other", "thing", "block device nvme0n1 is held by the device mapper (thing)"},
-      {"md127", NULL, NULL, "block device nvme0n1 is held by an md array (md127)"},
-      {"bcache0", NULL, NULL, "block device nvme0n1 is held by a device built on it (bcache0)"},
+      {"dm-0", "LVM-abc", "vg0-root", "block device nvme0n1 is in use by LVM (vg0-root)"},
+      {"dm-1", "CRYPT-LUKS2-abc", "luks", "block device nvme0n1 is in use by disk encryption (luks)"},
+      {"dm-2", "mpath-abc", "mpatha", "block device nvme0n1 is in use by multipath (mpatha)"},
+      {"dm-3", "other", "thing", "block device nvme0n1 is in use by the device mapper (thing)"},
+      {"md127", NULL, NULL, "block device nvme0n1 is in use by an md array (md127)"},
+      {"bcache0", NULL, NULL, "block device nvme0n1 is in use by a device stacked on it (bcache0)"},
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
@@ -335,7 +335,7 @@ test_screen (void)
   set_attribute (f, "drm", "card0-HDMI-A-1/enabled", "disabled\n");
   assert_reasons (f, NIC, "");
   set_attribute (f, "drm", "card0-HDMI-A-1/enabled", "enabled\n");
-  assert_reasons (f, NIC, "a screen is lit on card0-HDMI-A-1");
+  assert_reasons (f, NIC, "a display is active on card0-HDMI-A-1");
 }
 
 /* --- virtual functions --- */
@@ -376,7 +376,7 @@ test_all_at_once (void)
   assert_reasons (f, DISK,
                   "block device nvme0n1 is mounted on /srv\n"
                   "block device nvme0n1p1 is swap space\n"
-                  "block device nvme0n1p1 is held by LVM (vg0-root)");
+                  "block device nvme0n1p1 is in use by LVM (vg0-root)");
 }
 
 /* --- VFIO --- */
@@ -580,7 +580,7 @@ test_a_look_that_takes_too_long (void)
   f->host->proc_look->limit = -1;
   f->host->proc_look->taken = 0; /* long ago */
   g_autofree char *enabled = user_of (f, NIC);
-  g_assert_cmpstr (enabled, ==, "a process that was not found in time, so many files are open on this host");
+  g_assert_cmpstr (enabled, ==, "a process (not identified in time: too many open files on this host)");
   fake_write_device (f->k, NIC, "enable", "0\n");
   g_autofree char *idle = user_of (f, NIC);
   g_assert_null (idle);

@@ -113,7 +113,8 @@ test_unreachable_is_said_once (void)
   g_autoptr (Fixture) f = fixture_new ("qemu+unix:///system?socket=/nonexistent/libvirt-sock-ro");
 
   g_assert_false (running_are (f, ""));
-  fake_assert_logged ("libvirt cannot be reached at qemu+unix:///system?socket=* (*): until it comes, *");
+  fake_assert_logged (
+      "cannot connect to libvirt at qemu+unix:///system?socket=* (*): until the connection succeeds, *");
   g_assert_false (running_are (f, ""));
   fake_assert_log_empty ();
   fake_write (f->k, "run/libvirt/libvirt-sock-ro", "");
@@ -127,7 +128,7 @@ test_uri_that_is_none (void)
   g_autoptr (Fixture) f = fixture_new ("nonsense://");
 
   g_assert_false (running_are (f, ""));
-  fake_assert_logged ("libvirt cannot be reached at nonsense:// (*): *");
+  fake_assert_logged ("cannot connect to libvirt at nonsense:// (*): *");
 }
 
 /* Once connected, what happens among the sockets wakes nobody. */

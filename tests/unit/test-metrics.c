@@ -168,7 +168,7 @@ test_damaged_counters (void)
 
   fake_write (f->k, "run/vfio-variant/counters", "garbage");
   g_autofree char *text = vv_metrics_text (f->s->store, NULL, VV_METRICS_OPENMETRICS, &warning);
-  fake_assert_matches (warning, "*/run/vfio-variant/counters cannot be read (damaged)*");
+  fake_assert_matches (warning, "*/run/vfio-variant/counters (damaged)*");
   g_assert_null (strstr (text, "vfio_variant_changes"));
   assert_line (text, "vfio_variant_state_files{state=\"detached\"} 0");
 }

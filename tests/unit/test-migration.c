@@ -358,7 +358,7 @@ test_no_fall_back (void)
 
   fake_write (f->k, "dev/vfio/vfio", ""); /* with them, the group's */
   kernel.not_viable = TRUE;
-  assert_probe_fails (f, VV_ERROR_REFUSED, NIC ": somebody else than VFIO does DMA in its IOMMU group");
+  assert_probe_fails (f, VV_ERROR_REFUSED, NIC ": a driver other than VFIO does DMA in its IOMMU group");
 }
 
 static void
@@ -544,11 +544,11 @@ test_other_interfaces (void)
   g_autoptr (Fixture) f = stage_new ();
 
   kernel.version = 1;
-  assert_probe_fails (f, VV_ERROR_FAILED, NIC ": this kernel has another VFIO interface (1, not 0)");
+  assert_probe_fails (f, VV_ERROR_FAILED, NIC ": unsupported VFIO API version 1, expected 0");
   kernel.version = 0;
   kernel.fail_request = VFIO_CHECK_EXTENSION;
   kernel.errnum = EINVAL;
-  assert_probe_fails (f, VV_ERROR_FAILED, NIC ": VFIO has no type 1 IOMMU here*");
+  assert_probe_fails (f, VV_ERROR_FAILED, NIC ": this kernel has no VFIO type 1 IOMMU driver*");
 }
 
 /* --- refusals --- */
@@ -559,7 +559,7 @@ test_not_viable (void)
   g_autoptr (Fixture) f = stage_new ();
 
   kernel.not_viable = TRUE;
-  assert_probe_fails (f, VV_ERROR_REFUSED, NIC ": somebody else than VFIO does DMA in its IOMMU group");
+  assert_probe_fails (f, VV_ERROR_REFUSED, NIC ": a driver other than VFIO does DMA in its IOMMU group");
   fake_add_device (f->k, PEER, NIC_MODALIAS, NIC_GROUP, "mlx5_core");
   assert_probe_fails (f, VV_ERROR_REFUSED, NIC ": " PEER " in the same IOMMU group *is on mlx5_core*");
 }
@@ -571,7 +571,8 @@ test_not_on_vfio (void)
 
   put_on (f, "mlx5_core", "");
   assert_probe_fails (f, VV_ERROR_REFUSED,
-                      NIC " is on mlx5_core: only a VFIO driver can be asked; 'vfio-variant bind " NIC "'*");
+                      NIC " is on mlx5_core: only VFIO drivers can be queried; run 'vfio-variant bind " NIC
+                          "'*");
   fake_unbind (f->k, NIC);
   assert_probe_fails (f, VV_ERROR_REFUSED, NIC " is on no driver: *");
   g_assert_cmpstr (kernel.done->str, ==, "");
@@ -584,10 +585,10 @@ test_no_iommu (void)
   g_autofree char *link = fake_device_path (NIC, "iommu_group");
 
   fake_write (f->k, "sys/class/vfio/noiommu-" NIC_GROUP "/dev", "240:0\n");
-  assert_probe_fails (f, VV_ERROR_REFUSED, NIC ": it is on VFIO without an IOMMU *");
+  assert_probe_fails (f, VV_ERROR_REFUSED, NIC " is on VFIO without an IOMMU *");
   fake_remove (f->k, "sys/class/vfio/noiommu-" NIC_GROUP);
   fake_remove (f->k, link);
-  assert_probe_fails (f, VV_ERROR_REFUSED, NIC ": it is on VFIO without an IOMMU *");
+  assert_probe_fails (f, VV_ERROR_REFUSED, NIC " is on VFIO without an IOMMU *");
   g_assert_cmpstr (kernel.done->str, ==, "");
 }
 
@@ -643,10 +644,10 @@ static const struct {
   VvMigratability verdict;
   const char *why;
 } judged[] = {
-    {"no stop-copy", {0}, {0}, VV_MIGRATION_NO, "announces no migration"},
+    {"no stop-copy", {0}, {0}, VV_MIGRATION_NO, "does not support migration"},
     {"DMA logging does for any domain", {TRUE, FALSE, FALSE, TRUE, NO}, {0}, VV_MIGRATION_YES, NULL},
     {"also without iommufd", {TRUE, FALSE, FALSE, TRUE, NO}, {NO, FALSE}, VV_MIGRATION_YES, NULL},
-    {"several need P2P", {TRUE, FALSE, TRUE, TRUE, YES}, {YES, TRUE}, VV_MIGRATION_NO, "has no P2P, *"},
+    {"several need P2P", {TRUE, FALSE, TRUE, TRUE, YES}, {YES, TRUE}, VV_MIGRATION_NO, "has no P2P state, *"},
     {"several with P2P", {TRUE, TRUE, FALSE, TRUE, 0}, {NO, TRUE}, VV_MIGRATION_YES, NULL},
     {"P2P alone is not enough",
      {TRUE, TRUE, TRUE, FALSE, 0},
@@ -670,17 +671,17 @@ static const struct {
      {TRUE, FALSE, FALSE, FALSE, YES},
      {0},
      VV_MIGRATION_UNKNOWN,
-     "has no DMA logging: only a domain that has the device by <driver iommufd='yes'/> *"},
+     "has no DMA logging: migration works only with <driver iommufd='yes'/> *"},
     {"whether it logs is not known",
      {TRUE, FALSE, FALSE, FALSE, 0},
      {YES, FALSE},
      VV_MIGRATION_UNKNOWN,
-     "has no DMA logging, and whether the IOMMU tracks dirty pages is not known"},
+     "has no DMA logging, and whether the IOMMU tracks dirty pages is unknown"},
     {"nothing is known of both",
      {TRUE, FALSE, FALSE, FALSE, 0},
      {0},
      VV_MIGRATION_UNKNOWN,
-     "has no DMA logging: only a domain *"},
+     "has no DMA logging: migration works only *"},
 };
 
 static void
@@ -781,13 +782,13 @@ test_a_note_without_the_iommu (void)
   fake_write (f->k, NOTE, older);
   g_assert_cmpint (vv_migration_foresee (f->s->store, "mlx5_vfio_pci", NIC_MODALIAS, &use, &why), ==,
                    VV_MIGRATION_UNKNOWN);
-  fake_assert_matches (why, "*whether the IOMMU tracks dirty pages is not known");
+  fake_assert_matches (why, "*whether the IOMMU tracks dirty pages is unknown");
   g_assert_cmpint (vv_migration_foresee (f->s->store, "special-vfio", NIC_MODALIAS, &use, &why), ==,
                    VV_MIGRATION_UNKNOWN);
-  g_assert_cmpstr (why, ==, "has not been asked yet");
+  g_assert_cmpstr (why, ==, "has not been queried yet");
   g_assert_cmpint (vv_migration_foresee (f->s->store, VV_GENERIC_DRIVER, NIC_MODALIAS, NULL, &why), ==,
                    VV_MIGRATION_NO);
-  g_assert_cmpstr (why, ==, "announces no migration");
+  g_assert_cmpstr (why, ==, "does not support migration");
 }
 
 static void
@@ -834,7 +835,7 @@ test_what_cannot_be_recorded (void)
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autoptr (GError) error = NULL;
     g_assert_false (vv_migration_store (f->s->store, cases[i].driver, cases[i].modalias, &m, &error));
-    fake_assert_error (error, VV_ERROR_INVALID, "no driver's name, or no modalias");
+    fake_assert_error (error, VV_ERROR_INVALID, "the driver name or the modalias is missing");
   }
   g_autofree char *endless = g_strnfill (128, 'x');
   g_autoptr (GError) too_long = NULL;

@@ -40,7 +40,7 @@ test_malformed_key (void)
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autoptr (GError) error = NULL;
     g_assert_null (vv_modalias_key ("vfio", cases[i], &error));
-    fake_assert_error (error, VV_ERROR_INVALID, "'*' is no modalias (BUS:FIELDS)");
+    fake_assert_error (error, VV_ERROR_INVALID, "'*' is not a modalias (BUS:FIELDS)");
     g_assert_true (g_utf8_validate (error->message, -1, NULL)); /* it can go to a terminal */
   }
 }

@@ -26,7 +26,7 @@ modalias=pci:v00001B36d00000010sv00001AF4sd00001100bc01sc08i02
 state=detached
 host-known=%s
 vfio-driver=vfio-pci
-held=false
+pinned=false
 """
 MARKS = f"domain=test\ndomain-uuid={UUID}\nin-use=true\n"
 NODE = f"""<node><domain type='test'><name>test</name><uuid>{UUID}</uuid><memory>8192</memory><os><type>hvm</type></os><devices>

@@ -14,13 +14,13 @@ from tap import Skip, equal, run_tests
 
 # What entries of the state store have
 OF_VM1 = {"domain": "vm1", "domain_uuid": "77"}
-BOUND_AT_BOOT = {"held": "true", "at_boot": "true"}
+BOUND_AT_BOOT = {"pinned": "true", "at_boot": "true"}
 
 def bind_of_what_is_bound():
     needs_namespace()
     with Host() as host:
         exits(host.inside(COMMAND, "bind", ON_VFIO), 0, f"{ON_VFIO}: vfio-pci -> vfio-pci",
-              "it already is on the best driver")
+              "already on the best driver")
         moved = host.json_inside("bind", ON_VFIO)
         equal((moved["device"], moved["changed"], moved["error"]), (ON_VFIO, False, None))
 
@@ -34,7 +34,7 @@ def bind_dry_run_prints_a_script():
               [f"echo vfio-pci > /sys/bus/pci/devices/{NIC}/driver_override",
                f"echo {NIC} > /sys/bus/pci/drivers/mlx5_core/unbind",
                f"echo {NIC} > /sys/bus/pci/drivers/vfio-pci/bind",
-               f"# {ON_VFIO}: vfio-pci -> vfio-pci (it already is on the best driver)"])
+               f"# {ON_VFIO}: vfio-pci -> vfio-pci (already on the best driver)"])
         assert not os.path.exists(host.path("run/vfio-variant"))
         result = host.inside(COMMAND, "restore", "--dry-run", ON_VFIO)
         exits(result, 0, f"echo {ON_VFIO} > /sys/bus/pci/drivers/vfio-pci/unbind",
@@ -44,7 +44,7 @@ def bind_dry_run_prints_a_script():
 def bind_that_fails_exits_1():
     needs_namespace()
     with Host() as host:
-        exits(host.inside(COMMAND, "bind", NIC), 1, f"{NIC}: no VFIO driver could be bound, it is back on mlx5_core: ",
+        exits(host.inside(COMMAND, "bind", NIC), 1, f"{NIC}: no VFIO driver could be bound, returned to mlx5_core: ",
               "the kernel accepted the bind to vfio-pci, but the device is on mlx5_core")
         equal(sorted(os.listdir(host.path("run/vfio-variant"))), ["counters", f"lock-{NIC}", "lock-counters"])
         moved = host.json_inside("bind", "--jobs", "2", NIC, ON_VFIO, code=1)
@@ -69,7 +69,7 @@ def bind_of_many_at_once():
         moved = host.json_inside("bind", "--force", "--jobs", "8", *addresses, code=1)
         equal([one["device"] for one in moved], addresses)
         for one in moved:
-            assert one["error"].startswith(f"{one['device']}: no VFIO driver could be bound, it is back on mlx5_core"), one
+            assert one["error"].startswith(f"{one['device']}: no VFIO driver could be bound, returned to mlx5_core"), one
         equal(sorted(os.listdir(host.path("run/vfio-variant"))),
               sorted([f"lock-{address}" for address in addresses] + ["lock-counters", "counters"]))
         counted = host.read("run/vfio-variant/counters")
@@ -83,7 +83,7 @@ def bind_of_what_the_host_uses_exits_4():
         exits(host.inside(COMMAND, "bind", NIC), 4, "is in use by the host: network interface ens1 is part of br0",
               "--force")
         exits(host.inside(COMMAND, "bind", "--force", NIC), 1, "the kernel accepted the bind")
-        exits(host.inside(COMMAND, "bind", NIC, "--driver", "../x", "--force"), 2, "is no driver name")
+        exits(host.inside(COMMAND, "bind", NIC, "--driver", "../x", "--force"), 2, "'../x' is not a valid driver name")
 
 
 def bind_without_an_iommu_exits_4():
@@ -101,7 +101,7 @@ def restore_respects_domains():
         exits(host.inside(COMMAND, "restore", "--all"), 0, "nothing to restore\n")
         exits(host.inside(COMMAND, "restore", NIC), 4, f"{NIC} belongs to domain vm1")
         exits(host.inside(COMMAND, "restore", "--force", NIC), 0, f"{NIC}: mlx5_core -> mlx5_core",
-              "it already is on its host driver")
+              "already on its host driver")
         assert not os.path.exists(host.path(f"run/vfio-variant/{NIC}"))
 
 
@@ -113,7 +113,7 @@ def probe_of_the_generic_driver():
     with Host() as host:
         result = host.inside(COMMAND, "probe", ON_VFIO)
         exits(result, 0)
-        equal(result.stdout, f"{ON_VFIO}: vfio-pci: cannot migrate: the driver announces no migration\n")
+        equal(result.stdout, f"{ON_VFIO}: vfio-pci: cannot migrate: the driver does not support it\n")
         found = host.json_inside("probe", ON_VFIO)
         equal(found, {"device": ON_VFIO, "driver": "vfio-pci", "migratable": False, "stop_copy": False, "p2p": False,
                       "pre_copy": False, "dma_logging": False, "iommu_logging": None, "error": None})
@@ -160,8 +160,8 @@ def bind_goes_by_host_use():
         put_in_a_bridge(host)
         for term, code, text in (
                 ("refuse", 4, f"{NIC} is in use by the host: network interface ens1"),
-                ("warn", 1, f"warning: {NIC} is in use by the host, which policy {LIBVIRT_DIR}/vfio-variant.xml:2 lets "
-                            "pass: network interface ens1")):
+                ("warn", 1, f"warning: {NIC} is in use by the host, which policy {LIBVIRT_DIR}/vfio-variant.xml:2 "
+                            "allows: network interface ens1")):
             host.policy(f"<device address='{NIC}' host-use='{term}'/>")
             result = host.inside(COMMAND, "bind", NIC)
             exits(result, code, text)
@@ -174,7 +174,7 @@ def bind_with_a_driver_gets_past_the_policy():
     with Host() as host:
         host.policy(f"<device address='{NIC}' driver='nowhere' fallback='none'/>")
         exits(host.inside(COMMAND, "bind", NIC), 4,
-              f"policy {LIBVIRT_DIR}/vfio-variant.xml:2 takes nothing else: {NIC}: no VFIO driver could be bound")
+              f"policy {LIBVIRT_DIR}/vfio-variant.xml:2 allows no other driver: {NIC}: no VFIO driver could be bound")
         equal([name for name in os.listdir(host.path("run/vfio-variant")) if name == NIC], [])
         result = host.inside(COMMAND, "bind", "--dry-run", "--driver", "vfio-pci", NIC)
         exits(result, 0, f"echo {NIC} > /sys/bus/pci/drivers/vfio-pci/bind")
@@ -205,7 +205,7 @@ def bind_at_boot_is_asked_for_in_vain():
     with Host() as host:
         host.policy(f"<device address='{NIC}' at-boot='yes'/>")
         for option in (["--force"], ["--driver", "vfio-pci"]):
-            exits(host.inside(COMMAND, "bind", "--at-boot", *option, NIC), 2, "--at-boot goes by the policy")
+            exits(host.inside(COMMAND, "bind", "--at-boot", *option, NIC), 2, "--at-boot follows the policy")
         exits(host.inside(COMMAND, "bind", "--at-boot", "99:00.0"), 3, "no such PCI device")
         host.state_file(state="recorded", **OF_VM1)
         exits(host.inside(COMMAND, "bind", "--at-boot"), 4, f"{NIC} belongs to domain vm1")
@@ -220,7 +220,7 @@ def bind_at_boot_passes_over_what_is_done():
     with Host() as host:
         host.policy(f"<device address='{ON_VFIO}' at-boot='yes'/>")
         modalias = host.json("match", ON_VFIO)["modalias"]
-        for more in (BOUND_AT_BOOT, {"held": "true"}, {**BOUND_AT_BOOT, **OF_VM1}):
+        for more in (BOUND_AT_BOOT, {"pinned": "true"}, {**BOUND_AT_BOOT, **OF_VM1}):
             host.state_file(ON_VFIO, modalias, **more)
             result = host.inside(COMMAND, "bind", "--at-boot")
             exits(result, 0)
@@ -231,13 +231,13 @@ def restore_at_boot_knows_what_was_bound_by_hand():
     needs_policy()
     with Host() as host:
         exits(host.inside(COMMAND, "restore", "--at-boot"), 0, "nothing to restore")
-        exits(host.inside(COMMAND, "restore", "--at-boot", NIC), 2, "only one of DEVICEs, --all and --at-boot")
-        exits(host.inside(COMMAND, "restore", "--at-boot", "--all"), 2, "only one of DEVICEs, --all and --at-boot")
-        for more, restored in (({"held": "true"}, False), ({**BOUND_AT_BOOT, **OF_VM1}, False), (BOUND_AT_BOOT, True)):
+        exits(host.inside(COMMAND, "restore", "--at-boot", NIC), 2, "DEVICEs, --all and --at-boot exclude each other")
+        exits(host.inside(COMMAND, "restore", "--at-boot", "--all"), 2, "DEVICEs, --all and --at-boot exclude each other")
+        for more, restored in (({"pinned": "true"}, False), ({**BOUND_AT_BOOT, **OF_VM1}, False), (BOUND_AT_BOOT, True)):
             host.state_file(**more)
             equal(host.json("list", NIC)[0]["at_boot"], "at_boot" in more)
             exits(host.inside(COMMAND, "restore", "--at-boot"), 0,
-                  "it already is on its host driver" if restored else "nothing to restore")
+                  "already on its host driver" if restored else "nothing to restore")
             equal(os.path.exists(host.path(f"run/vfio-variant/{NIC}")), not restored)
 
 
@@ -245,7 +245,7 @@ def entries_go_with_their_devices():
     """But for those of a domain, which vfio-variant-monitor sees to."""
     needs_policy()
     with Host() as host:
-        for more, left in (({"held": "true"}, False), (OF_VM1, True)):
+        for more, left in (({"pinned": "true"}, False), (OF_VM1, True)):
             host.state_file("0000:99:00.0", "pci:v1", **more)
             exits(host.inside(COMMAND, "bind", "--at-boot"), 0)
             equal(os.path.exists(host.path("run/vfio-variant/0000:99:00.0")), left)

@@ -200,7 +200,7 @@ test_failure_leaves_it_to_the_kernel (void)
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autoptr (Fixture) f = new_device_new (cases[i].autoprobe);
     g_autoptr (GError) error = NULL;
-    g_autofree char *pattern = g_strdup_printf (NIC ": no VFIO driver could be bound, it is back on %s: *",
+    g_autofree char *pattern = g_strdup_printf (NIC ": no VFIO driver could be bound, returned to %s: *",
                                                 cases[i].driver ? cases[i].driver : "no driver");
     fail_all_vfio (f, EINVAL);
     g_assert_null (place_new_device (f, &error));
@@ -233,7 +233,7 @@ test_refusal_leaves_it_to_the_kernel (void)
   fake_migration ("special-vfio=no mlx5_vfio_pci=no");
   fake_policy (f->s, "<device address='" NIC "' migratable='require' at-boot='yes'/>");
   g_assert_null (place_new_device (f, &error));
-  fake_assert_error (error, VV_ERROR_POLICY, NIC ": no VFIO driver is left: *");
+  fake_assert_error (error, VV_ERROR_POLICY, NIC ": no usable VFIO driver: *");
   fake_assert_device (f->k, NIC, "mlx5_core", NULL);
   assert_no_entry (f);
   while (fake_was_logged ("*")) /* each rebind */

@@ -417,11 +417,11 @@ test_cannot_be_executed (void)
 
   fake_write (f->k, HOOKS_D "/a", "#!/no/such/interpreter\n");
   set_mode (f, HOOKS_D "/a", 0755);
-  run_and_fail (f, VV_ERROR_FAILED, "hook */a: cannot be run: No such file or directory (*first line names*");
+  run_and_fail (f, VV_ERROR_FAILED, "hook */a: cannot run: No such file or directory (*first line names*");
   fake_write (f->k, HOOKS_D "/a", "echo no first line\n");
-  run_and_fail (f, VV_ERROR_FAILED, "hook */a: cannot be run: Exec format error (*#!/bin/sh)");
+  run_and_fail (f, VV_ERROR_FAILED, "hook */a: cannot run: Exec format error (*#!/bin/sh)");
   fake_write (f->k, HOOKS_D "/a", "#!/etc\n");
-  run_and_fail (f, VV_ERROR_FAILED, "hook */a: cannot be run: Permission denied (*)");
+  run_and_fail (f, VV_ERROR_FAILED, "hook */a: cannot run: Permission denied (*)");
 }
 
 static void
@@ -594,7 +594,7 @@ test_deadline_is_past (void)
   g_assert_no_error (error);
   add_witness (f, HOOKS_D "/a");
   g_assert_false (run_by (f, 1, &error));
-  fake_assert_error (error, VV_ERROR_FAILED, "hook */a: not run: no time is left");
+  fake_assert_error (error, VV_ERROR_FAILED, "hook */a: skipped: no time left");
   assert_witnesses (f, NULL);
 }
 
@@ -627,10 +627,10 @@ test_writable_script (void)
 
   add_witness (f, HOOKS_D "/a");
   set_mode (f, HOOKS_D "/a", 0775);
-  assert_not_trusted (
-      f, "hook */nodedev.d/a: not run: */a can be written by its group or others*: chmod go-w */a");
+  assert_not_trusted (f,
+                      "hook */nodedev.d/a: skipped: */a is writable by its group or others*: chmod go-w */a");
   set_mode (f, HOOKS_D "/a", 0757);
-  assert_not_trusted (f, "hook */nodedev.d/a: not run: */a can be written*");
+  assert_not_trusted (f, "hook */nodedev.d/a: skipped: */a is writable*");
   set_mode (f, HOOKS_D "/a", 0700);
   run_well (f);
   assert_witnesses (f, "a");
@@ -646,7 +646,7 @@ test_one_is_not_trusted (void)
   add_witness (f, HOOKS_D "/b");
   set_mode (f, HOOKS_D "/a", 0777);
   run_well (f);
-  fake_assert_logged ("hook */nodedev.d/a: not run: *");
+  fake_assert_logged ("hook */nodedev.d/a: skipped: *");
   assert_witnesses (f, "b");
 }
 
@@ -664,7 +664,7 @@ test_writable_directories (void)
     g_test_message ("%s %o", cases[i].path, cases[i].mode);
     set_mode (f, cases[i].path, cases[i].mode);
     g_autofree char *pattern = g_strdup_printf (
-        "hook */nodedev.d/a: not run: *%s can be written*: chmod go-w *%s", cases[i].path, cases[i].path);
+        "hook */nodedev.d/a: skipped: *%s is writable*: chmod go-w *%s", cases[i].path, cases[i].path);
     assert_not_trusted (f, pattern);
     set_mode (f, cases[i].path, 0755);
   }
@@ -683,13 +683,13 @@ test_link_to_what_others_may_write (void)
   fake_mkdir (f->k, HOOKS_D);
   fake_link (f->k, HOOKS_D "/a", target);
   set_mode (f, "home/eve/script", 0777);
-  assert_not_trusted (f, "hook */nodedev.d/a: not run: */home/eve/script can be written*");
+  assert_not_trusted (f, "hook */nodedev.d/a: skipped: */home/eve/script is writable*");
   set_mode (f, "home/eve/script", 0755);
   set_mode (f, "home/eve", 0777);
-  assert_not_trusted (f, "hook */nodedev.d/a: not run: */home/eve can be written*");
+  assert_not_trusted (f, "hook */nodedev.d/a: skipped: */home/eve is writable*");
   set_mode (f, "home/eve", 0755);
   set_mode (f, HOOKS_D, 0777);
-  assert_not_trusted (f, "hook */nodedev.d/a: not run: */nodedev.d can be written*");
+  assert_not_trusted (f, "hook */nodedev.d/a: skipped: */nodedev.d is writable*");
 }
 
 /* The script is root's, but a user decides that it is this one. */
@@ -709,12 +709,13 @@ test_link_of_others_on_the_way (void)
   assert_witnesses (f, "script");
   fake_remove (f->k, "out/witness");
   set_mode (f, "home/eve", 0777);
-  assert_not_trusted (f, "hook */nodedev.d/a: not run: */home/eve can be written*");
+  assert_not_trusted (f, "hook */nodedev.d/a: skipped: */home/eve is writable*");
   set_mode (f, "home/eve", 0755);
   if (geteuid () != 0)
     return;
   g_assert_cmpint (lchown (users, 65534, 65534), ==, 0);
-  assert_not_trusted (f, "hook */nodedev.d/a: not run: the link */home/eve/choice belongs to user 65534*");
+  assert_not_trusted (f,
+                      "hook */nodedev.d/a: skipped: symbolic link */home/eve/choice belongs to user 65534*");
 }
 
 static void
@@ -731,7 +732,7 @@ test_owner (void)
   for (gsize i = 0; i < G_N_ELEMENTS (paths); i++) {
     g_autofree char *full = below (f, paths[i]);
     g_autofree char *pattern = g_strdup_printf (
-        "hook */nodedev.d/a: not run: *%s belongs to user 65534 and not to root*: chown root *", paths[i]);
+        "hook */nodedev.d/a: skipped: *%s belongs to user 65534 and not to root*: chown root *", paths[i]);
     g_assert_cmpint (chown (full, NOBODY, NOBODY), ==, 0);
     assert_not_trusted (f, pattern);
     g_assert_cmpint (chown (full, 0, 0), ==, 0);
@@ -750,7 +751,7 @@ test_vanished_device (void)
   fake_remove_device (f->k, NIC);
   run_well (f);
   add_witness (f, HOOKS_D "/a");
-  run_and_fail (f, VV_ERROR_NO_DEVICE, "hook */a: not run: the device went away");
+  run_and_fail (f, VV_ERROR_NO_DEVICE, "hook */a: skipped: the device disappeared");
   assert_witnesses (f, NULL);
 }
 
@@ -812,7 +813,7 @@ test_sigchld_ignored (void)
 
   add_witness (f, HOOKS_D "/a");
   void (*handler) (int) = signal (SIGCHLD, SIG_IGN);
-  run_and_fail (f, VV_ERROR_FAILED, "hook */a: cannot be run while SIGCHLD is ignored");
+  run_and_fail (f, VV_ERROR_FAILED, "hook */a: cannot run while SIGCHLD is ignored");
   signal (SIGCHLD, handler);
   assert_witnesses (f, NULL);
 }

@@ -77,7 +77,7 @@ test_nobody (void)
 
   g_setenv ("NOTIFY_SOCKET", "/nowhere/notify", TRUE);
   vv_notify ("READY=1");
-  fake_assert_logged ("the service manager could not be told: No such file or directory");
+  fake_assert_logged ("cannot notify the service manager: No such file or directory");
 }
 
 int

@@ -88,7 +88,7 @@ test_bad_addresses (void)
     g_autoptr (GError) error = NULL;
     g_test_message ("case %" G_GSIZE_FORMAT, i);
     g_assert_null (vv_pci_address_parse (cases[i], &error));
-    fake_assert_error (error, VV_ERROR_INVALID, "'*' is no PCI address like *");
+    fake_assert_error (error, VV_ERROR_INVALID, "'*' is not a PCI address such as *");
     g_assert_true (g_utf8_validate (error->message, -1, NULL));
   }
 }
@@ -154,7 +154,7 @@ test_no_device_is_meant (void)
       {"ff:*", VV_ERROR_NO_DEVICE, "no PCI device matches 'ff:?'; 'lspci -D' lists them"},
       {"[", VV_ERROR_NO_DEVICE, "no PCI device matches '?'; *"},
       {"*\x1b[31m", VV_ERROR_NO_DEVICE, "no PCI device matches '*\\033[31m'; *"},
-      {"eth0", VV_ERROR_INVALID, "'eth0' is no PCI address*"},
+      {"eth0", VV_ERROR_INVALID, "'eth0' is not a PCI address*"},
   };
 
   g_autoptr (Fixture) f = pci_fixture ();

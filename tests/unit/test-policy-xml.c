@@ -123,7 +123,7 @@ test_all_or_nothing (void)
   g_autoptr (GError) error = NULL;
 
   g_assert_false (vv_policy_add_text (policy, "p.xml", text, strlen (text), &error));
-  fake_assert_error (error, VV_ERROR_INVALID, "p.xml:2: <default> wants nothing: *");
+  fake_assert_error (error, VV_ERROR_INVALID, "p.xml:2: <default> sets nothing: *");
   g_assert_cmpuint (policy->rules->len, ==, 0);
   g_assert_cmpuint (policy->hook_limit_s, ==, 0);
   g_assert_cmpuint (policy->files->len, ==, 0);
@@ -298,16 +298,14 @@ test_broken (void)
   fake_mkdir (f->k, FOLDER "/d.xml");
   fake_link (f->k, FOLDER "/e.xml", "nowhere");
   fake_write_bytes (f->k, FOLDER "/f.xml", "<vfio-variant/>\0", strlen ("<vfio-variant/>") + 1);
-  assert_files (f, MAIN
-                " -> " MAIN ":3: <device> does not say which: it needs one of address, vendor, class "
-                "and so on; what is to hold for all devices is <default>; nothing in it counts\n" FOLDER
-                "/a.xml -> " FOLDER
-                "/a.xml:1: Premature end of data in tag vfio-variant line 1; nothing in it counts\n" FOLDER
-                "/b.xml\n" FOLDER "/c.xml -> " FOLDER
-                "/c.xml:1: Document is empty; nothing in it counts\n" FOLDER "/d.xml -> " FOLDER
-                "/d.xml: it is no file; nothing in it counts\n" FOLDER "/e.xml -> " FOLDER
-                "/e.xml: No such file or directory; nothing in it counts\n" FOLDER "/f.xml -> " FOLDER
-                "/f.xml: read: Invalid or incomplete multibyte or wide character; nothing in it counts");
+  assert_files (
+      f, MAIN " -> " MAIN ":3: <device> selects no devices: it needs one of address, vendor, class "
+              "and so on; use <default> for all devices; ignoring the file\n" FOLDER "/a.xml -> " FOLDER
+              "/a.xml:1: Premature end of data in tag vfio-variant line 1; ignoring the file\n" FOLDER
+              "/b.xml\n" FOLDER "/c.xml -> " FOLDER "/c.xml:1: Document is empty; ignoring the file\n" FOLDER
+              "/d.xml -> " FOLDER "/d.xml: not a regular file; ignoring the file\n" FOLDER "/e.xml -> " FOLDER
+              "/e.xml: No such file or directory; ignoring the file\n" FOLDER "/f.xml -> " FOLDER
+              "/f.xml: read: Invalid or incomplete multibyte or wide character; ignoring the file");
   g_autoptr (VvPolicy) policy = vv_policy_read (f->host);
   g_assert_cmpuint (policy->rules->len, ==, 0);
   g_assert_cmpuint (policy->defaults->len, ==, 1);
@@ -330,17 +328,16 @@ test_others_can_write (void)
   fake_write (f->k, FOLDER "/a.xml", POLICY ("<default driver='b'/>"));
   change_mode (f, MAIN, 0664);
   change_mode (f, FOLDER "/a.xml", 0602);
-  assert_files (f,
-                MAIN " -> " MAIN ": its group or others can write it; nothing in it counts; if its contents "
-                     "are yours: chmod go-w " MAIN "\n" FOLDER "/a.xml -> " FOLDER
-                     "/a.xml: its group or others can write it; nothing in it counts; if its contents are "
-                     "yours: chmod go-w " FOLDER "/a.xml");
+  assert_files (f, MAIN " -> " MAIN " is writable by its group or others; ignoring the file; if its contents "
+                        "are yours: chmod go-w " MAIN "\n" FOLDER "/a.xml -> " FOLDER
+                        "/a.xml is writable by its group or others; ignoring the file; if its contents are "
+                        "yours: chmod go-w " FOLDER "/a.xml");
   change_mode (f, MAIN, 0644);
   change_mode (f, FOLDER "/a.xml", 0640);
   assert_files (f, MAIN "\n" FOLDER "/a.xml");
   change_mode (f, FOLDER, 0777);
   assert_files (f,
-                MAIN "\n" FOLDER " -> " FOLDER ": its group or others can write it; nothing in it counts; if "
+                MAIN "\n" FOLDER " -> " FOLDER " is writable by its group or others; ignoring the file; if "
                      "its contents are yours: chmod go-w " FOLDER);
 }
 
@@ -356,9 +353,8 @@ test_owner (void)
   }
   fake_write (f->k, MAIN, POLICY (""));
   g_assert_cmpint (chown (full, NOBODY, NOBODY), ==, 0);
-  assert_files (f,
-                MAIN " -> " MAIN ": it belongs to user 65534 and not to root; nothing in it counts; if its "
-                     "contents are yours: chown root " MAIN);
+  assert_files (f, MAIN " -> " MAIN " belongs to user 65534 and not to root; ignoring the file; if its "
+                        "contents are yours: chown root " MAIN);
 }
 
 /* What root may read whatever its mode: turned off and on (capset(2)) */
@@ -384,8 +380,8 @@ test_unreadable (void)
   change_mode (f, MAIN, 0);
   change_mode (f, FOLDER, 0);
   see_all (FALSE);
-  assert_files (f, MAIN " -> " MAIN ": open: Permission denied; nothing in it counts\n" FOLDER " -> " FOLDER
-                        ": Permission denied; nothing in it counts");
+  assert_files (f, MAIN " -> " MAIN ": open: Permission denied; ignoring the file\n" FOLDER " -> " FOLDER
+                        ": Permission denied; ignoring the file");
   g_autoptr (VvPolicy) policy = vv_policy_read (f->host);
   see_all (TRUE);
   fake_assert_matches (policy->unread, "*" MAIN ": open: Permission denied");
@@ -421,9 +417,9 @@ test_names (void)
   fake_write (f->k, FOLDER "/\xff.xml", POLICY (""));
   fake_write (f->k, FOLDER "/\xc3\xa4.xml", POLICY (""));
   assert_files (f, FOLDER "/a\\n.xml -> " FOLDER
-                          "/a\\n.xml: its name is no text: rename it; nothing in it counts\n" FOLDER
+                          "/a\\n.xml: its name is not valid UTF-8; rename it; ignoring the file\n" FOLDER
                           "/\xc3\xa4.xml\n" FOLDER "/\\377.xml -> " FOLDER
-                          "/\\377.xml: its name is no text: rename it; nothing in it counts");
+                          "/\\377.xml: its name is not valid UTF-8; rename it; ignoring the file");
 }
 
 /* --- bounds --- */
@@ -443,10 +439,10 @@ test_bounds (void)
   g_string_truncate (text, text->len - strlen ("</vfio-variant>"));
   g_string_append (text, "<default driver='a'/></vfio-variant>");
   g_assert_false (vv_policy_add_text (policy, "p.xml", text->str, text->len, &error));
-  fake_assert_error (error, VV_ERROR_INVALID, "p.xml:4098: it has over 4096 rules");
+  fake_assert_error (error, VV_ERROR_INVALID, "p.xml:4098: more than 4096 rules");
   g_autofree char *blanks = g_strnfill (VV_POLICY_FILE_LIMIT + 1, ' ');
   g_assert_false (vv_policy_add_text (policy, "p.xml", blanks, VV_POLICY_FILE_LIMIT + 1, &too_long));
-  fake_assert_error (too_long, VV_ERROR_INVALID, "p.xml: it is over 1 MiB");
+  fake_assert_error (too_long, VV_ERROR_INVALID, "p.xml is larger than 1 MiB");
 }
 
 static void
@@ -456,7 +452,7 @@ test_bounds_of_files (void)
   g_autofree char *blanks = g_strnfill (VV_POLICY_FILE_LIMIT + 1, ' ');
 
   fake_write (f->k, MAIN, blanks);
-  assert_files (f, MAIN " -> " MAIN ": File too large; nothing in it counts");
+  assert_files (f, MAIN " -> " MAIN ": File too large; ignoring the file");
   fake_remove (f->k, MAIN);
   for (guint i = 0; i <= VV_POLICY_FILES_LIMIT + 3; i++) {
     g_autofree char *path = g_strdup_printf (FOLDER "/%03u.xml", i);
@@ -465,7 +461,7 @@ test_bounds_of_files (void)
   g_autoptr (VvPolicy) policy = vv_policy_read (f->host);
   g_assert_cmpuint (policy->files->len, ==, VV_POLICY_FILES_LIMIT + 1);
   const VvPolicyFile *last = policy->files->pdata[VV_POLICY_FILES_LIMIT];
-  fake_assert_matches (last->problem, "*/vfio-variant.d: it has over 256 files; *");
+  fake_assert_matches (last->problem, "*/vfio-variant.d: more than 256 files; *");
   g_assert_null (((VvPolicyFile *)policy->files->pdata[VV_POLICY_FILES_LIMIT - 1])->problem);
 }
 

@@ -347,13 +347,13 @@ static const struct {
     {"a driver by its own name, not its module's", "", "special-vfio", 0, 0,
      "[special-vfio] next ignore ignore  no", ""},
     {"what no alias offers", "", "my_driver generic", 0, 0, "[generic] next ignore ignore  no",
-     "domain d asks for my_driver, which no alias offers for the device"},
+     "domain d requests my_driver, which no alias offers for the device"},
     {"what no alias offers, and nothing else", "", "my_driver", VV_FALLBACK_GENERIC, 0,
-     "[auto] generic ignore ignore  no", "domain d asks for my_driver, which no alias offers for the device"},
+     "[auto] generic ignore ignore  no", "domain d requests my_driver, which no alias offers for the device"},
     {"what no alias offers, strictly", "", "my_driver", VV_FALLBACK_NONE, 0, "[] none ignore ignore  no",
-     "domain d asks for my_driver, which no alias offers for the device"},
+     "domain d requests my_driver, which no alias offers for the device"},
     {"what the policy says auto for", "<default driver='auto'/>", "my_driver", 0, 0,
-     "[auto] next ignore ignore  no", "domain d asks for my_driver, which no alias offers for the device"},
+     "[auto] next ignore ignore  no", "domain d requests my_driver, which no alias offers for the device"},
     {"the policy's own spelling counts", "<default driver='my_driver generic'/>", "my-driver", 0, 0,
      "[my_driver] next ignore ignore  no", ""},
     {"one of those that are listed", "<default driver='a b generic'/>", "b", 0, 0,
@@ -361,9 +361,9 @@ static const struct {
     {"the same in another order", "<default driver='a b generic'/>", "generic b a", 0, 0,
      "[generic b a] next ignore ignore  no", ""},
     {"one that is listed and one that is not", "<default driver='a b'/>", "c b", 0, 0,
-     "[b] next ignore ignore  no", "domain d asks for c, which policy /p.xml:2 does not allow"},
+     "[b] next ignore ignore  no", "domain d requests c, which policy /p.xml:2 does not allow"},
     {"none that is listed", "<default driver='a b'/>", "c d", 0, 0, "[a b] next ignore ignore  no",
-     "domain d asks for c, which policy /p.xml:2 does not allow|domain d asks for d, which policy /p.xml:2 "
+     "domain d requests c, which policy /p.xml:2 does not allow|domain d requests d, which policy /p.xml:2 "
      "does not allow"},
     {"stricter than what is built in", "", NULL, VV_FALLBACK_NONE, VV_MIGRATABLE_REQUIRE,
      "[auto] none require ignore  no", ""},
@@ -373,11 +373,11 @@ static const struct {
      VV_MIGRATABLE_REQUIRE, "[auto] none! require! ignore  no", ""},
     {"laxer than the policy", "<default fallback='none' migratable='require'/>", NULL, VV_FALLBACK_NEXT,
      VV_MIGRATABLE_IGNORE, "[auto] none! require! ignore  no",
-     "domain d asks for fallback='next', but policy /p.xml:2 says 'none'|domain d asks for "
+     "domain d requests fallback='next', but policy /p.xml:2 says 'none'|domain d requests "
      "migratable='ignore', but policy /p.xml:2 says 'require'"},
     {"one of them laxer", "<default driver='a b' fallback='generic'/>", "b", VV_FALLBACK_NEXT,
      VV_MIGRATABLE_PREFER, "[b] generic! prefer ignore  no",
-     "domain d asks for fallback='next', but policy /p.xml:2 says 'generic'"},
+     "domain d requests fallback='next', but policy /p.xml:2 says 'generic'"},
 };
 
 static void
@@ -467,7 +467,7 @@ assert_excluded (const VvChoice *choice, const char *expected)
   g_assert_cmpstr (text->str, ==, expected);
 }
 
-#define NOT_TAKEN "policy /p.xml:2 does not take it"
+#define NOT_TAKEN "policy /p.xml:2 does not allow it"
 #define CANNOT "it cannot migrate, which policy /p.xml:2 requires: it is listed"
 
 static const struct {

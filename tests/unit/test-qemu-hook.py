@@ -28,7 +28,7 @@ function='1'/></source></hostdev></devices></domain>"""
 
 def hook_usage():
     exits(run(HOOK, "--version"), 0, "vfio-variant-hook ")
-    exits(run(HOOK), 2, "libvirt runs this as its qemu hook")
+    exits(run(HOOK), 2, "libvirt runs this program as its qemu hook")
     exits(run(HOOK, "vm1", "prepare"), 2)
 
 
@@ -145,16 +145,16 @@ def hook_outlives_what_it_runs():
 
 def hook_waits_as_long_as_it_hears_something():
     """Each message gives two seconds more; the last one says why the domain must not start when none follows."""
-    died = "the process that sees to its devices died of signal 9"
-    late = "did nothing for 2 s and is left behind"
+    died = "the process that handles its devices was killed by signal 9"
+    late = "no progress from {program} for 2 s; no longer waiting for it"
     for script, code, refusal, logged in (
             ("for i in 1 2 3 4; do sleep 1; printf '0 \\0' >&3; done", 0, None, ""),
             ("printf '3000 \\0' >&3; sleep 3; printf '0 \\0' >&3; sleep 1", 0, None, ""),
-            ("sleep 60", 0, None, f"{late}; libvirt goes its own way"),
-            ("printf '0 since\\0' >&3; sleep 60", 1, f"since: {{program}} {late}", ""),
-            ("printf '0 since\\00000 \\0' >&3; sleep 60", 0, None, f"{late}; libvirt goes its own way"),
-            ("printf '0 since\\00000 cut' >&3; sleep 60", 1, f"since: {{program}} {late}", ""),
-            ("printf '0 since\\0' >&3; kill -KILL $$", 1, f"since: {died}", f"{died}; another one does it"),
+            ("sleep 60", 0, None, f"{late}; libvirt continues without it"),
+            ("printf '0 since\\0' >&3; sleep 60", 1, f"since: {late}", ""),
+            ("printf '0 since\\00000 \\0' >&3; sleep 60", 0, None, f"{late}; libvirt continues without it"),
+            ("printf '0 since\\00000 cut' >&3; sleep 60", 1, f"since: {late}", ""),
+            ("printf '0 since\\0' >&3; kill -KILL $$", 1, f"since: {died}", f"{died}; retrying in another process"),
             ("printf '0 \\00000 since\\0' >&3; exit 1", 1, "since", ""),
             ("printf '0 since\\0' >&3; exit 0", 0, None, ""),
             ("printf '0 since\\0' >&3; exit 127", 1, "since: {program} exited with 127", ""),
@@ -162,8 +162,8 @@ def hook_waits_as_long_as_it_hears_something():
         with HookWith(script, HURRIED_HOOK) as hook:
             print(f"# {script}")
             result = hook.run("start", "begin", DOMAIN % "yes")
-            exits(result, code, logged)
             program = os.path.join(hook.folder, "vfio-variant-domain")
+            exits(result, code, logged.format(program=program))
             equal([line for line in result.stderr.splitlines() if line.startswith("vfio-variant: ")],
                   [f"vfio-variant: {refusal.format(program=program)}"] if refusal else [])
             equal(result.stdout, "")
@@ -194,9 +194,9 @@ def hook_leaves_what_hangs():
             host.policy(rules)
             host.write("run/modprobe.d/slow.conf", NOISY.replace("echo", "exec sleep 20;"))
             result = host.inside(HURRIED_HOOK, "vm1", operation, "begin", "-", stdin=DOMAIN % "yes")
-            exits(result, code, "did nothing for 2 s and is left behind")
+            exits(result, code, "no progress from ", " for 2 s; no longer waiting for it")
             equal(result.stdout, "")
-            said = f"vfio-variant: {NIC}: it is not known whether it has what {policy} requires: "
+            said = f"vfio-variant: {NIC}: cannot determine whether it meets the requirements of {policy}: "
             equal(said in result.stderr, code == 1)
 
 
@@ -239,8 +239,8 @@ def hook_refuses_where_a_domain_may_be_refused():
             exits(result, code)
             equal(result.stdout, "")
             said = [line for line in result.stderr.splitlines() if line.startswith("vfio-variant: ")]
-            equal(said, [f"vfio-variant: {ON_VFIO}: no VFIO driver is left: vfio_pci (it cannot migrate, which {whose} "
-                         "requires: it announces no migration)"] if code else [])
+            equal(said, [f"vfio-variant: {ON_VFIO}: no usable VFIO driver: vfio_pci (it cannot migrate, which {whose} "
+                         "requires: it does not support migration)"] if code else [])
 
 
 def hook_refuses_at_prepare_and_leaves_nothing():
@@ -248,7 +248,7 @@ def hook_refuses_at_prepare_and_leaves_nothing():
     with Host() as host:
         host.policy(f"<device address='{NIC}' driver='nowhere' fallback='none'/>")
         result = host.inside(HOOK, "vm1", "prepare", "begin", "-", stdin=DOMAIN % "yes")
-        exits(result, 1, f"vfio-variant: policy {LIBVIRT_DIR}/vfio-variant.xml:2 takes nothing else: {NIC}: ", "nowhere")
+        exits(result, 1, f"vfio-variant: policy {LIBVIRT_DIR}/vfio-variant.xml:2 allows no other driver: {NIC}: ", "nowhere")
         equal(result.stdout, "")
         assert not os.path.exists(host.path(f"run/vfio-variant/{NIC}"))
         exits(host.inside(HOOK, "vm1", "release", "end", "-", stdin=DOMAIN % "yes"), 0)

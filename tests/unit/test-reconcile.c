@@ -131,7 +131,7 @@ test_plugged_is_claimed (void)
     plugged (f);
     g_assert_cmpint (vv_reconciler_run (r, running, starting, SECOND), ==, -1);
     assert_of (f, TWO, TRUE, FALSE);
-    fake_assert_logged (NIC ": domain vm2 has it, on special-vfio");
+    fake_assert_logged (NIC ": used by domain vm2, on special-vfio");
     fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
     g_autofree char *before = fake_snapshot (f->k);
     g_assert_cmpint (vv_reconciler_run (r, running, starting, 2 * SECOND), ==, -1);
@@ -157,7 +157,7 @@ test_recorded_becomes_detached (void)
     g_clear_pointer (&b, vv_binding_free);
     put_on (f, "vfio-pci", "vfio-pci");
     run_at (r, vm1_with (HOSTDEV), 0);
-    fake_assert_logged (NIC ": domain vm1 has it, on vfio-pci");
+    fake_assert_logged (NIC ": used by domain vm1, on vfio-pci");
     g_autoptr (VvEntry) entry = entry_of_nic (f);
     g_assert_cmpstr (vv_state_name (entry->state), ==, "detached");
     g_assert_cmpstr (entry->vfio_driver, ==, "vfio-pci");
@@ -191,7 +191,7 @@ test_unmanaged_stays (void)
   plugged (f);
   run_at (r, vm1_with (UNMANAGED), 0);
   assert_of (f, ONE, TRUE, FALSE);
-  fake_assert_logged (NIC ": domain vm1 has it, on special-vfio");
+  fake_assert_logged (NIC ": used by domain vm1, on special-vfio");
   run_at (r, vm1_with (""), 10);
   g_assert_cmpint (run_at (r, vm1_with (""), 15), ==, -1);
   fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
@@ -220,7 +220,7 @@ test_two_domains (void)
   plugged_into_vm1 (f);
   add_domain (domains, "vm2", TWO, HOSTDEV);
   g_assert_cmpint (run_at (r, domains, 0), ==, -1);
-  fake_assert_logged (NIC ": domain vm2 has it, on special-vfio");
+  fake_assert_logged (NIC ": used by domain vm2, on special-vfio");
   assert_of (f, TWO, TRUE, FALSE);
 }
 
@@ -253,7 +253,7 @@ test_unplugged_is_mended_after_the_grace (void)
   g_assert_cmpint (run_at (r, vm1_with (""), 4), ==, 1 * SECOND);
   fake_assert_unchanged (f->k, before);
   g_assert_cmpint (run_at (r, vm1_with (""), 5), ==, -1);
-  fake_assert_logged ("domain vm1 has " NIC " no more, and libvirt did not restore it: it is on "
+  fake_assert_logged ("domain vm1 no longer has " NIC ", and libvirt did not return it to the host: it is on "
                       "special-vfio, not on mlx5_core");
   fake_assert_logged (NIC ": reattach: special-vfio -> mlx5_core: *");
   fake_assert_device (f->k, NIC, "mlx5_core", NULL);
@@ -269,7 +269,7 @@ test_domain_gone_is_mended (void)
   plugged_into_vm1 (f);
   run_at (r, nobody (), 0);
   run_at (r, nobody (), 5);
-  fake_assert_logged ("domain vm1 has " NIC " no more*");
+  fake_assert_logged ("domain vm1 no longer has " NIC "*");
   fake_assert_logged (NIC ": reattach: *");
   assert_no_entry (f);
 }
@@ -285,7 +285,7 @@ test_unplugged_and_on_host_driver (void)
   put_on (f, "mlx5_core", "(null)\n");
   run_at (r, vm1_with (""), 0);
   run_at (r, vm1_with (""), 5);
-  fake_assert_logged ("domain vm1, release: " NIC " is on mlx5_core, as it was before");
+  fake_assert_logged ("domain vm1, release: " NIC " stays on mlx5_core, its driver before the start");
   assert_no_entry (f);
 }
 
@@ -323,7 +323,7 @@ test_no_grace (void)
 
   plugged_into_vm1 (f);
   g_assert_cmpint (run_at (r, nobody (), 0), ==, -1);
-  fake_assert_logged ("domain vm1 has " NIC " no more*");
+  fake_assert_logged ("domain vm1 no longer has " NIC "*");
   fake_assert_logged (NIC ": reattach: *");
   assert_no_entry (f);
 }
@@ -339,9 +339,10 @@ test_pinned_goes_back_to_vfio (void)
   put_on (f, "mlx5_core", "(null)\n"); /* libvirt took it for its own */
   run_at (r, nobody (), 0);
   run_at (r, nobody (), 5);
-  fake_assert_logged ("domain vm1 has " NIC " no more, and it is on mlx5_core: it had been bound by hand and "
-                      "goes back to special-vfio");
-  fake_assert_logged (NIC ": detach: mlx5_core -> special-vfio: bound by hand before a guest had it*");
+  fake_assert_logged ("domain vm1 no longer has " NIC
+                      ", which is on mlx5_core: an administrator had bound it, returning it to special-vfio");
+  fake_assert_logged (
+      NIC ": detach: mlx5_core -> special-vfio: an administrator had bound it before a guest got it*");
   fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
   assert_of (f, NULL, FALSE, TRUE);
 }
@@ -356,7 +357,7 @@ test_host_unknown_is_forgotten (void)
   change_entry (f, ONE, TRUE, FALSE, FALSE);
   run_at (r, nobody (), 0);
   run_at (r, nobody (), 5);
-  fake_assert_logged ("domain vm1 has " NIC " no more; where it came from is not known: it stays on "
+  fake_assert_logged ("domain vm1 no longer has " NIC "; its host driver is unknown: it stays on "
                       "special-vfio*");
   fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
   assert_no_entry (f);
@@ -375,13 +376,13 @@ test_a_process_holds_it (void)
   g_autofree char *before = fake_snapshot (f->k);
   run_at (r, nobody (), 0);
   g_assert_cmpint (run_at (r, nobody (), 5), ==, -1);
-  fake_assert_logged ("domain vm1 has " NIC " no more, but qemu-system-x86 (pid 812) still holds it*");
+  fake_assert_logged ("domain vm1 no longer has " NIC ", but qemu-system-x86 (pid 812) still uses it*");
   g_assert_cmpint (run_at (r, nobody (), 6), ==, -1); /* said once */
   fake_assert_log_empty ();
   fake_assert_unchanged (f->k, before);
   fake_remove (f->k, "proc/812");
   g_assert_cmpint (run_at (r, nobody (), 7), ==, -1);
-  fake_assert_logged ("domain vm1 has " NIC " no more, and libvirt did not*");
+  fake_assert_logged ("domain vm1 no longer has " NIC ", and libvirt did not*");
   fake_assert_logged (NIC ": reattach: *");
   assert_no_entry (f);
 }
@@ -396,7 +397,7 @@ test_vanished_device (void)
   fake_remove_device (f->k, NIC);
   g_assert_cmpint (run_at (r, nobody (), 0), ==, 5 * SECOND);
   g_assert_cmpint (run_at (r, nobody (), 5), ==, -1);
-  fake_assert_logged (NIC ": *: its state file is dropped (domain vm1 had it)");
+  fake_assert_logged (NIC ": *: removed its state file (domain vm1 used it)");
   assert_no_entry (f);
 }
 
@@ -426,8 +427,8 @@ test_host_cannot_be_reached (void)
   fake_driver (f->k, "mlx5_core")->probe_errno = EIO;
   run_at (r, nobody (), 0);
   g_assert_cmpint (run_at (r, nobody (), 5), ==, -1);
-  fake_assert_logged ("domain vm1 has " NIC " no more, and libvirt did not*");
-  fake_assert_logged (NIC ": mlx5_core could not be brought back: *");
+  fake_assert_logged ("domain vm1 no longer has " NIC ", and libvirt did not*");
+  fake_assert_logged (NIC ": cannot return to mlx5_core: *");
   fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
   assert_of (f, NULL, FALSE, FALSE);
   g_assert_cmpint (run_at (r, nobody (), 20), ==, -1);
@@ -489,9 +490,9 @@ test_damaged_entry (void)
   plugged_into_vm1 (f);
   fake_write (f->k, "run/vfio-variant/" DISK, "rubbish");
   run_at (r, nobody (), 0);
-  fake_assert_logged ("*/" DISK " is not readable as a state file*");
+  fake_assert_logged ("cannot read */" DISK " as a state file*");
   run_at (r, nobody (), 5); /* the other one is mended, and this one not said again */
-  fake_assert_logged ("domain vm1 has " NIC " no more*");
+  fake_assert_logged ("domain vm1 no longer has " NIC "*");
   fake_assert_logged (NIC ": reattach: *");
   assert_no_entry (f);
   fake_assert_device (f->k, DISK, "nvme", NULL);
@@ -509,7 +510,7 @@ test_full_journal (void)
   fake_assert_logged ("*/" NIC ": write: No space left on device");
   f->k->journal_full = FALSE;
   run_at (r, vm1_with (HOSTDEV), 1);
-  fake_assert_logged (NIC ": domain vm1 has it, on special-vfio");
+  fake_assert_logged (NIC ": used by domain vm1, on special-vfio");
   assert_of (f, ONE, TRUE, FALSE);
 }
 
@@ -523,7 +524,7 @@ test_then_the_domain_stops (void)
 
   plugged (f);
   run_at (r, vm1_with (HOSTDEV), 0);
-  fake_assert_logged (NIC ": domain vm1 has it, on special-vfio");
+  fake_assert_logged (NIC ": used by domain vm1, on special-vfio");
   vv_domain_release (f->s, &vm1);
   fake_assert_logged (NIC ": reattach: special-vfio -> mlx5_core: *");
   assert_no_entry (f);

@@ -95,7 +95,7 @@ run_until_touched (const Fixture *f)
 static gboolean
 was_never_blocked (LibvirtActor *libvirt)
 {
-  if (!fake_was_logged (NIC ": the deadline has passed before its driver_override could be read: *"))
+  if (!fake_was_logged (NIC ": the deadline passed before its driver_override could be read: *"))
     return FALSE;
   actor_finish (libvirt);
   return TRUE;
@@ -114,7 +114,7 @@ is_late_before_anything_is_done (guint deadline_ms)
   if (was_never_blocked (libvirt))
     return FALSE;
   actor_finish (libvirt);
-  fake_assert_logged (NIC ": the deadline has passed before anything was done: libvirt goes its own way");
+  fake_assert_logged (NIC ": the deadline passed before anything was done: libvirt continues without it");
   assert_outcome (f, "deadline");
   g_autoptr (JsonNode) status = status_of (f);
   JsonObject *phases = json_object_get_object_member (nth (status, "changes", 0), "phases");
@@ -156,9 +156,10 @@ is_late_in_the_kernel (guint deadline_ms)
   if (was_never_blocked (libvirt))
     return FALSE;
   run_until_logged ();
-  if (fake_was_logged (NIC ": the deadline has passed before anything was done: *"))
+  if (fake_was_logged (NIC ": the deadline passed before anything was done: *"))
     return FALSE;
-  fake_assert_logged (NIC ": the deadline has passed, and the kernel still works on it: libvirt is let go *");
+  fake_assert_logged (
+      NIC ": the deadline has passed, but the kernel is still working on it: libvirt continues *");
   g_assert_true (actor_is_waiting (libvirt));
   release (f, fake_driver (f->k, "special-vfio")->probe_fifo);
   actor_finish (libvirt);
@@ -207,12 +208,13 @@ is_stalled (FakeFault side, guint step, guint deadline_ms)
   must_be_dead = untouched ? pid : 0;
   run_until_logged ();
   if (untouched || !pid) {
-    fake_assert_logged (NIC ": the deadline has passed before anything was done: libvirt goes its own way");
+    fake_assert_logged (NIC ": the deadline passed before anything was done: libvirt continues without it");
     actor_finish (libvirt);
     stop_and_assert_device (f, NULL, "vfio-pci");
     return untouched && pid;
   }
-  fake_assert_logged (NIC ": the deadline has passed, and the kernel still works on it: libvirt is let go *");
+  fake_assert_logged (
+      NIC ": the deadline has passed, but the kernel is still working on it: libvirt continues *");
   g_assert_true (actor_is_waiting (libvirt));
   g_assert_cmpint (kill (pid, SIGCONT), ==, 0);
   actor_finish (libvirt);
@@ -246,7 +248,7 @@ test_stopped_before_anything_is_done (void)
 
   fake_driver (f->k, "special-vfio")->load_fifo = new_fifo (f);
   begin_to_move (f, libvirt, "vfio-pci");
-  run_until_holding (f, TRUE);
+  run_until_blocking (f, TRUE);
   vv_service_stop (f->service, set_flag, &f->stopped);
   actor_finish (libvirt);
   stop_and_assert_device (f, NULL, "vfio-pci");
@@ -360,7 +362,7 @@ test_busy_device_beyond_the_deadline (void)
   g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
   begin_to_write_override (f, libvirt);
   actor_finish (libvirt);
-  fake_assert_logged (NIC ": the deadline has passed before its driver_override could be read: *");
+  fake_assert_logged (NIC ": the deadline passed before its driver_override could be read: *");
   actor_begins_to_probe (libvirt, f->k);
   actor_finish (libvirt);
   g_autoptr (JsonNode) status = status_of (f);
@@ -380,7 +382,7 @@ test_reader_of_a_busy_device_dies (void)
   run_for (100);
   g_assert_cmpint (kill (child_of (getpid (), actor_pid (libvirt)), SIGKILL), ==, 0);
   actor_finish (libvirt);
-  fake_assert_logged (NIC ": the process that reads its driver_override died; libvirt goes its own way");
+  fake_assert_logged (NIC ": the process that reads its driver_override died; libvirt continues without it");
   busy_device = NULL;
 }
 
@@ -507,7 +509,7 @@ test_libvirt_dies_meanwhile (void)
   run_until_touched (f);
   g_clear_pointer (&libvirt, actor_free);
   release (f, fake_driver (f->k, "special-vfio")->probe_fifo);
-  run_until_holding (f, FALSE);
+  run_until_blocking (f, FALSE);
   assert_driver (f, "special-vfio");
   assert_outcome (f, "detached");
 }

@@ -56,8 +56,9 @@ test_policy_refuses (void)
   assert_driver (f, "mlx5_core");
   assert_outcome (f, "refused");
   g_autoptr (JsonNode) status = status_of (f);
-  fake_assert_matches (latest (status, "failed"),
-                       "policy */vfio-variant.xml:1 takes nothing else: *special_vfio_pci failed at bind*");
+  fake_assert_matches (
+      latest (status, "failed"),
+      "policy */vfio-variant.xml:1 allows no other driver: *special_vfio_pci failed at bind*");
   g_assert_false (fake_exists (f->k, ENTRY));
   stop_and_assert_device (f, "mlx5_core", NULL);
 }
@@ -89,14 +90,14 @@ test_policy_turns_the_gate_off_and_on (void)
 
 /* Who is blocked when the gate is turned off gets what it waits for. */
 static void
-test_policy_turns_the_gate_off_while_holding (void)
+test_policy_turns_the_gate_off_while_blocking (void)
 {
   g_autoptr (Fixture) f = fixture_with_policy ("");
   g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
 
   fake_driver (f->k, "special-vfio")->probe_fifo = new_fifo (f);
   begin_to_move (f, libvirt, "vfio-pci");
-  run_until_holding (f, TRUE);
+  run_until_blocking (f, TRUE);
   write_policy (f, "<gate enabled='no'/>");
   vv_service_reload (f->service);
   release (f, fake_driver (f->k, "special-vfio")->probe_fifo);
@@ -151,8 +152,7 @@ test_policy_cannot_be_read (void)
   fake_remove (f->k, POLICY);
   fake_link (f->k, POLICY, "vfio-variant.xml"); /* to itself: ELOOP */
   vv_service_reload (f->service);
-  fake_assert_logged ("the policy could not be read, so what was known of it stays: */" POLICY
-                      ": Too many *");
+  fake_assert_logged ("cannot read the policy, keeping the old one: */" POLICY ": Too many *");
   g_autoptr (JsonNode) second = status_of (f);
   g_assert_cmpint (number (first, NULL, "policy_read"), ==, number (second, NULL, "policy_read"));
   detach (f, libvirt);
@@ -160,7 +160,7 @@ test_policy_cannot_be_read (void)
   reattach (f, libvirt);
   stop (f);
   start (f);
-  fake_assert_logged ("policy: */" POLICY ": Too many *; nothing in it counts");
+  fake_assert_logged ("policy: */" POLICY ": Too many *; ignoring the file");
   detach (f, libvirt);
   assert_driver (f, "special-vfio");
 }
@@ -213,7 +213,7 @@ static const FakeTest tests[] = {
     {"/service-policy/decides", test_policy_decides},
     {"/service-policy/refuses", test_policy_refuses},
     {"/service-policy/turns-the-gate-off-and-on", test_policy_turns_the_gate_off_and_on},
-    {"/service-policy/turns-the-gate-off-while-holding", test_policy_turns_the_gate_off_while_holding},
+    {"/service-policy/turns-the-gate-off-while-blocking", test_policy_turns_the_gate_off_while_blocking},
     {"/service-policy/sets", test_policy_sets},
     {"/service-policy/is-broken", test_policy_is_broken},
     {"/service-policy/cannot-be-read", test_policy_cannot_be_read},

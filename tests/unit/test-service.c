@@ -186,7 +186,7 @@ test_worker_dies_when_it_has_touched (void)
 
   fake_fault (f->k, FAKE_DIE_AFTER, WRITE_OVERRIDE, 0);
   detach (f, libvirt);
-  fake_assert_logged (NIC ": the process that moved it died; libvirt goes its own way");
+  fake_assert_logged (NIC ": the process that moved it died; libvirt continues without it");
   assert_outcome (f, "crashed");
   g_autoptr (JsonNode) status = status_of (f);
   assert_has_its_schema (status);
@@ -210,7 +210,7 @@ test_worker_dies_during_reattach (void)
   begin_to_move (f, libvirt, "(null)");
   fake_fault (f->k, FAKE_NO_FAULT, 0, 0); /* only that of the first one is fatal */
   actor_finish (libvirt);
-  fake_assert_logged (NIC ": the process that moved it died; libvirt goes its own way");
+  fake_assert_logged (NIC ": the process that moved it died; libvirt continues without it");
   assert_driver (f, NULL);
   assert_outcome (f, "crashed");
   while (fake_exists (f->k, ENTRY)) /* what libvirt knows nothing of comes back, too */
@@ -226,7 +226,7 @@ test_worker_dies_before (void)
 
   fake_fault (f->k, FAKE_DIE_BEFORE, STATE, 0);
   detach (f, libvirt);
-  fake_assert_logged (NIC ": the process that moved it died; libvirt goes its own way");
+  fake_assert_logged (NIC ": the process that moved it died; libvirt continues without it");
   assert_outcome (f, "crashed");
   stop_and_assert_device (f, NULL, "vfio-pci");
 }
@@ -239,7 +239,7 @@ test_next_device_after_a_crash (void)
 
   fake_fault (f->k, FAKE_DIE_AFTER, STATE, 0);
   detach (f, libvirt);
-  fake_assert_logged (NIC ": the process that moved it died; libvirt goes its own way");
+  fake_assert_logged (NIC ": the process that moved it died; libvirt continues without it");
   fake_fault (f->k, FAKE_NO_FAULT, 0, 0);
   fake_link (f->k, "sys/bus/pci/devices/" NIC "/driver", "../../../../bus/pci/drivers/vfio-pci");
   detach (f, libvirt);
@@ -311,22 +311,22 @@ test_idle_status (void)
   g_assert_cmpint (number (status, NULL, "devices"), ==, 1); /* the other has no class, as bridges */
   g_assert_cmpint (number (status, NULL, "deadline_ms"), ==, LONG_MS);
   g_assert_cmpint (number (status, "opens", "seen"), ==, 0);
-  g_assert_null (nth (status, "holding", 0));
+  g_assert_null (nth (status, "blocking", 0));
   g_assert_null (nth (status, "changes", 0));
 }
 
 static void
-test_status_while_holding (void)
+test_status_while_blocking (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
   g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
 
   fake_driver (f->k, "special-vfio")->load_fifo = new_fifo (f);
   begin_to_move (f, libvirt, "vfio-pci");
-  run_until_holding (f, TRUE);
+  run_until_blocking (f, TRUE);
   g_autoptr (JsonNode) status = status_of (f);
   assert_has_its_schema (status);
-  JsonObject *blocked = nth (status, "holding", 0);
+  JsonObject *blocked = nth (status, "blocking", 0);
   g_assert_cmpstr (json_object_get_string_member (blocked, "device"), ==, NIC);
   g_assert_cmpstr (json_object_get_string_member (blocked, "executable"), ==, "fake-libvirt");
   g_assert_cmpint (json_object_get_int_member (blocked, "pid"), ==, actor_pid (libvirt));
@@ -380,7 +380,7 @@ test_gate_that_cannot_be (void)
 
   fake_remove (f->k, "sys/bus/pci/drivers_probe");
   start (f);
-  fake_assert_logged ("the gate is off, so hot plug gets what libvirt itself chooses: *drivers_probe*");
+  fake_assert_logged ("the gate is off, so hot plug uses the driver that libvirt chooses: *drivers_probe*");
   g_autoptr (JsonNode) status = status_of (f);
   fake_assert_matches (text (status, "reason"), "*drivers_probe: fanotify_mark: No such file or directory");
 }
@@ -544,7 +544,7 @@ test_monitor_is_missing (void)
   g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
   detach (f, libvirt);
   run_until_logged ();
-  fake_assert_logged ("the libvirt client cannot be started: *; which domain has a device is not known*");
+  fake_assert_logged ("cannot start the libvirt client: *; which domain uses a device is unknown*");
   reattach (f, libvirt);
   fake_assert_log_empty (); /* said once */
   write_monitor (f->k, "echo >monitor-heard; exec cat >monitor-orders");
@@ -620,7 +620,7 @@ static const FakeTest tests[] = {
     {"/service/libvirt-dies/at-a-detach", test_libvirt_dies_at_a_detach},
     {"/service/libvirt-dies/during-reattach", test_libvirt_dies_during_reattach},
     {"/service/status/idle", test_idle_status},
-    {"/service/status/while-holding", test_status_while_holding},
+    {"/service/status/while-blocking", test_status_while_blocking},
     {"/service/status/much-that-failed", test_much_that_failed},
     {"/service/status/no-gate", test_no_gate},
     {"/service/status/a-gate-that-cannot-be", test_gate_that_cannot_be},

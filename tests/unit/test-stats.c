@@ -160,8 +160,8 @@ test_phases (void)
 static void
 test_phases_add_up (void)
 {
-  static const char *const phases[] = {"wait",   "find",    "select", "module", "bind",
-                                       "script", "journal", "other",  "reply"};
+  static const char *const phases[] = {"wait",   "find",  "select", "module", "bind",
+                                       "script", "state", "other",  "reply"};
   g_autoptr (VvStats) stats = vv_stats_new ();
   g_autoptr (GKeyFile) report = g_key_file_new ();
 

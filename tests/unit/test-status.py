@@ -16,8 +16,8 @@ from tap import Skip, equal, run_tests
 
 # --- status ---
 
-NOT_RUNNING = ("vfio-variantd is not running: hot plug gets what libvirt itself chooses; "
-               "'systemctl start vfio-variantd' starts it")
+NOT_RUNNING = ("vfio-variantd is not running: hot plug uses the driver that libvirt chooses; "
+               "start it with 'systemctl start vfio-variantd'")
 
 
 def told_of_the_daemon(result):
@@ -44,17 +44,17 @@ def status_for_people():
         "gate on for libvirtd, virtqemud, virtchd; deadline 30.0 s",
         f"daemon vfio-variantd {STATUS['version']}, process 123, since 2025-11-24T17:00:00+0100",
         "devices 57 watched; the monitor is running",
-        "opens 12 seen, 4 passed, 8 held",
-        "outcomes 3 detached, 1 fell back, 3 reattached, 1 left alone, 0 failed, 0 refused, 0 past the deadline, 0 crashed",
-        "held mean 212.5 ms, max 1.6 s",
+        "opens 12 seen, 4 passed, 8 blocked",
+        "outcomes 3 detached, 1 fell back, 3 reattached, 1 left alone, 0 failed, 0 refused, 0 deadline passed, 0 crashed",
+        "blocked mean 212.5 ms, max 1.6 s",
         "own mean 500 us, max 1.1 ms (without binds, module loads and hook scripts)",
         "",
-        "Held now:",
+        "Blocked now:",
         "DEVICE EXECUTABLE PID FOR",
         "0000:02:00.0 libvirtd 812 1.5 ms",
         "",
         "Last rebinds:",
-        "TIME DEVICE OPERATION FROM TO OUTCOME HELD OWN WHY",
+        "TIME DEVICE OPERATION FROM TO OUTCOME BLOCKED OWN WHY",
         "2025-11-24T17:00:01+0100 0000:02:00.0 detach e1000e test_vfio_pci detached 9.0 ms 400 us "
         "vfio_pci:v00008086d000010D3sv*sd*bc*sc*i*",
         "2025-11-24T17:00:00+0100 0000:3b:00.1 reattach - - failed 30.0 s 70 us the driver is gone; "
@@ -68,13 +68,13 @@ def status_of_a_quiet_daemon_is_short():
     equal([line.split()[0] for line in told_of_the_daemon(result)], ["gate", "daemon", "devices", "opens", "outcomes"])
     found = status_json_of(QUIET)
     equal({name: number for name, number in found["blocked"].items() if name != "buckets"}, {"count": 0, "max_us": 0, "sum_us": 0})
-    equal((found["holding"], found["changes"]), ([], []))
+    equal((found["blocking"], found["changes"]), ([], []))
 
 
 def status_tells_why_the_gate_is_off():
     off = {**STATUS, "gate": "off", "reason": "fanotify is not there; start it as root"}
     exits(status_of(off), 0, "gate      off: fanotify is not there; start it as root\n")
-    exits(status_of({**off, "reason": None}), 0, "gate      off: no reason was given\n")
+    exits(status_of({**off, "reason": None}), 0, "gate      off: no reason given\n")
 
 
 def status_json_is_what_the_daemon_says():
@@ -89,13 +89,13 @@ def status_of_another_version():
     newer = {**STATUS, "version": "2.0", "mood": "fine"}
     for options in ([], ["--json"]):
         result = status_of(newer, *options)
-        exits(result, 0, f"warning: vfio-variantd is version 2.0, vfio-variant is version {STATUS['version']}; 'systemctl restart")
-    exits(status_of({"version": "2.0"}), 0, "gate      off: no reason was given\n", "process 0, since ", "opens     0 seen")
+        exits(result, 0, f"warning: vfio-variantd is version 2.0, vfio-variant is version {STATUS['version']}; run 'systemctl restart")
+    exits(status_of({"version": "2.0"}), 0, "gate      off: no reason given\n", "process 0, since ", "opens     0 seen")
     for name in STATUS:
         for other in (None, 7, 0.5, "text", True, [], [None, 7, "text", [], {}], {"count": "many"}):
             answer = {**STATUS, name: other}
             if name == "version" and other != "text":
-                exits(status_of(answer), 1, "(no version in it)")
+                exits(status_of(answer), 1, "(it contains no version)")
                 continue
             result = status_of(answer)
             equal(result.returncode, 0)
@@ -124,7 +124,7 @@ def status_without_privilege_exits_5():
         os.chmod(daemon.path, 0)
         for option in ([], ["--json"]):
             result = run(*become, COMMAND, "status", "--sysroot", host.root, *option)
-            exits(result, 5, "asking vfio-variantd needs root", "Permission denied")
+            exits(result, 5, "querying vfio-variantd requires root", "Permission denied")
             equal(result.stdout, "")
 
 
@@ -135,8 +135,8 @@ def status_that_is_cut_off_exits_1():
     for answer in cases:
         for options in ([], ["--json"]):
             result = status_of(answer, *options)
-            exits(result, 1, "cannot read the status of vfio-variantd (",
-                  "else 'systemctl restart vfio-variantd'")
+            exits(result, 1, "cannot parse the status of vfio-variantd (",
+                  "else run 'systemctl restart vfio-variantd'")
             equal(result.stdout, "")
             assert "\x1b" not in result.stderr and "CRITICAL" not in result.stderr and len(result.stderr) < 400, result.stderr
 
@@ -201,10 +201,10 @@ def policy_for_people():
             "Files:",
             f"{main} read",
             f"{more} read",
-            "Rules; the first that matches a device decides:",
+            "Rules (the first that matches a device applies):",
             f"{main}:2 address=0000:3b:00.* vendor=0x15b3 driver=mlx5_vfio_pci,generic fallback=none",
             f"{more}:1 class=0x03 driver=generic",
-            "Defaults, for what that rule does not say:",
+            "Defaults (for options that the rule does not set):",
             f"{main}:3 host-use=warn",
             "Settings:",
             "gate no",
@@ -230,8 +230,8 @@ def policy_json():
         broken = write_policy(host, f"{POLICY_D}/a.xml", "<vfio-variant>\n<default/></vfio-variant>")
         result = host.look("policy", "--json")
         found = json_of(result, "policy", 1)
-        problem = (f"{broken}:2: <default> wants nothing: it needs one of driver, fallback, migratable, unmanaged, "
-                   "host-use; nothing in it counts")
+        problem = (f"{broken}:2: <default> sets nothing: it needs one of driver, fallback, migratable, unmanaged, "
+                   "host-use; ignoring the file")
         equal(result.stderr, f"vfio-variant: {problem}\n")
         equal(found["files"], [{"path": main, "problem": None}, {"path": broken, "problem": problem}])
         match = {**dict.fromkeys(MATCH_KEYS), "address": "0000:3b:00.*", "vendor": "0x15b3"}
@@ -253,8 +253,8 @@ def policy_of_given_files():
         exits(result, 0, f"{new} ", f"{new}:2")
         result = run(COMMAND, "policy", new, host.path("none.xml"), host.path("etc"))
         exits(result, 1, f"{new}:2", f"vfio-variant: {host.path('none.xml')}: open: No such file or directory",
-              f"vfio-variant: {host.path('etc')}: it is no file")
-        exits(run(COMMAND, "policy", "--sysroot", host.root, new), 2, "--sysroot or a FILE")
+              f"vfio-variant: {host.path('etc')}: not a regular file")
+        exits(run(COMMAND, "policy", "--sysroot", host.root, new), 2, "--sysroot and FILE exclude each other")
 
 
 # --- metrics ---
@@ -336,8 +336,8 @@ def metrics_are_openmetrics():
     equal(durations[(f"{name}_sum", ("operation", "detach"))], 0.0275)
     equal(families["vfio_variant_attempt_failures"][2][("vfio_variant_attempt_failures_total", ("step", "bind"))], 4)
     equal(families["vfio_variant_devices_detached"],
-          ("gauge", "", {("vfio_variant_devices_detached", ("driver", "mlx5_vfio_pci"), ("in_use", "true"),
-                          ("host_driver", "mlx5_core")): 1}))
+          ("gauge", "", {("vfio_variant_devices_detached", ("driver", "mlx5_vfio_pci"), ("host_driver", "mlx5_core"),
+                          ("in_use", "true")): 1}))
     equal(families["vfio_variant_state_files"][2][("vfio_variant_state_files", ("state", "detached"))], 1)
     equal(families["vfio_variant_build"][0], "info")
     equal(families["vfio_variant_daemon_up"][2], {("vfio_variant_daemon_up",): 1})
@@ -346,11 +346,11 @@ def metrics_are_openmetrics():
                                                    ("vfio_variant_gate_opens_total", ("result", "blocked")): 8})
     equal(families["vfio_variant_gate_outcomes"][2][
         ("vfio_variant_gate_outcomes_total", ("outcome", "left-alone"))], 1)
-    kind, unit, held = families["vfio_variant_gate_blocked_seconds"]
+    kind, unit, blocked = families["vfio_variant_gate_blocked_seconds"]
     equal((kind, unit), ("histogram", "seconds"))
-    equal(held[("vfio_variant_gate_blocked_seconds_bucket", ("le", "0.01"))], 5)
-    equal(held[("vfio_variant_gate_blocked_seconds_count",)], 8)
-    equal(held[("vfio_variant_gate_blocked_seconds_sum",)], 1.7)
+    equal(blocked[("vfio_variant_gate_blocked_seconds_bucket", ("le", "0.01"))], 5)
+    equal(blocked[("vfio_variant_gate_blocked_seconds_count",)], 8)
+    equal(blocked[("vfio_variant_gate_blocked_seconds_sum",)], 1.7)
     equal(families["vfio_variant_gate_own_seconds"][2][("vfio_variant_gate_own_seconds_count",)], 8)
 
 
@@ -398,7 +398,7 @@ def metrics_of_a_damaged_counters():
     with Host() as host:
         host.write("run/vfio-variant/counters", COUNTERS.replace("done=3", "done=three"))
         result = host.look("metrics")
-    exits(result, 0, "warning: ", "/run/vfio-variant/counters cannot be read (damaged)", "# EOF\n")
+    exits(result, 0, "warning: ", f"cannot read {host.path('run/vfio-variant/counters')} (damaged)", "# EOF\n")
     assert "vfio_variant_changes" not in result.stdout, result.stdout
 
 
@@ -421,9 +421,9 @@ def metrics_in_a_file():
 
 def metrics_usage():
     with Host() as host:
-        exits(host.look("metrics", "--format=xml"), 2, "--format takes openmetrics or prometheus")
+        exits(host.look("metrics", "--format=xml"), 2, "--format must be openmetrics or prometheus")
         exits(host.look("metrics", "--json"), 2, "--json")
-        exits(host.look("metrics", NIC), 2, "it takes no arguments")
+        exits(host.look("metrics", NIC), 2, "this command takes no arguments")
 
 
 def what_is_done_is_counted():

@@ -123,7 +123,7 @@ test_too_long (void)
 
   memcpy (text, "<a/>", strlen ("<a/>"));
   g_assert_null (vv_xml_parse ("a.xml", text, LIMIT + 1, LIMIT, &error));
-  fake_assert_error (error, VV_ERROR_INVALID, "a.xml: it is over *");
+  fake_assert_error (error, VV_ERROR_INVALID, "a.xml is larger than *");
   g_autoptr (VvXml) longest = vv_xml_parse ("a.xml", text, LIMIT, LIMIT, NULL);
   g_assert_nonnull (longest);
 }
@@ -170,7 +170,7 @@ test_tables (void)
   } cases[] = {
       {"<tree/>", NULL},
       {"<tree>\n <leaf y='1' x='1'/> <!-- c --> <single/><?p?><leaf/></tree>", NULL},
-      {"<three/>", "a.xml:1: <three> is here instead of <tree>"},
+      {"<three/>", "a.xml:1: found <three> instead of <tree>"},
       {"<tree xmlns='u'/>", "a.xml:1: <tree> must be in no namespace"},
       {"<tree z=''/>", "a.xml:1: <tree> has no attribute 'z'; it can have none"},
       {"<tree>\n <leaf z='1'/></tree>", "a.xml:2: <leaf> has no attribute 'z'; it can have x, y"},
@@ -184,7 +184,7 @@ test_tables (void)
        "a.xml:1: <leaf> is not allowed in <leaf>; it can have no elements"},
       {"<tree xmlns:p='u'><p:leaf/></tree>", "a.xml:1: <leaf> is not allowed in <tree>, in this "
                                              "namespace; it can have <leaf>, <single>, <needy>"},
-      {"<tree><single/><leaf/><single/></tree>", "a.xml:1: <single> can be there only once"},
+      {"<tree><single/><leaf/><single/></tree>", "a.xml:1: <single> is allowed only once"},
       {"<tree><needy x='1'/> <needy y='1'/></tree>", "a.xml:1: <needy> needs the attribute x"},
       {"<tree>\n<leaf>x</leaf></tree>", "a.xml:2: text is not allowed in <leaf>"},
       {"<tree><![CDATA[x]]></tree>", "a.xml:1: text is not allowed in <tree>"},

@@ -45,7 +45,7 @@ appear() {
     # shellcheck disable=SC2086 # words
     expect_state 'test_vfio_pci test_vfio_pci' $vfs
     for vf in $vfs; do
-      expect "in the state store of $vf" "$(state_of "$vf" pinned) $(state_of "$vf" at-boot)" 'true true'
+      expect "in the state store of $vf" "$(state_value "$vf" pinned) $(state_value "$vf" at-boot)" 'true true'
     done
     [ "$((round % 2))" = 0 ] || unload_variants_after "$1"
   done
@@ -87,7 +87,7 @@ none_stays_without_a_driver() { # none_stays_without_a_driver AUTOPROBE STATE
   set -- "$2" $(make_vfs "$igb" 2 "$1")
   expect_state "$@"
   expect_no_state_file "$2"
-  log_says "$2: no VFIO driver could be bound, it is back on (no driver|igbvf)"
+  log_says "$2: no VFIO driver could be bound, returned to (no driver|igbvf)"
 }
 
 # What is there already is told by "udevadm trigger", too, and is no news.
@@ -161,14 +161,14 @@ guest_without_managing() {
     virsh -q destroy guest
   fi
   expect_state 'test_vfio_pci test_vfio_pci' "$vf"
-  expect 'at boot in the state store' "$(state_of "$vf" at-boot)" true
+  expect 'at boot in the state store' "$(state_value "$vf" at-boot)" true
 }
 
 # comes_back_to_the_variant VF: not to igbvf, and is still one of those that were bound at boot
 comes_back_to_the_variant() {
   wait_for 20 has_driver "$1" test_vfio_pci
   wait_for 20 state_says "$1" domain ''
-  expect 'in the state store' "$(state_of "$1" pinned) $(state_of "$1" at-boot)" 'true true'
+  expect 'in the state store' "$(state_value "$1" pinned) $(state_value "$1" at-boot)" 'true true'
   vfio-variant restore --at-boot
   expect_state 'igbvf (null)' "$1"
 }

@@ -153,7 +153,7 @@ hook_is_seen() {
   restart_libvirt
   looks_around
   expect 'hook before any guest' "$(found looked hook-seen)" 'ok host'
-  what looked hook-seen | grep 'was there before'
+  what looked hook-seen | grep 'is older than'
   sleep 1
   ln -sfn "$(readlink "$hook_link")" "$hook_link"
   looks_around
@@ -195,10 +195,10 @@ scenario 'check: hot plug of a device without FLR' knows_of_flr
 scenario 'check: the module is gone' module_is_gone
 scenario 'check: modprobe.d forbids the module' module_is_forbidden
 scenario 'check: a neighbour in the IOMMU group' neighbour_is_in_the_way
-scenario 'check: a domain of libvirt, which runs' domain_by_name
+scenario 'check: a domain of libvirt, which is running' domain_by_name
 scenario 'check: the host uses it' host_uses_it
 scenario 'check: a denial in the kernel log' denial_is_found
 scenario 'check: which libvirt' libvirt_is_told
-scenario 'status: whether libvirt knows the hook' hook_is_seen
+scenario 'status: whether libvirt knows the hook is reported' hook_is_seen
 scenario 'status: what is left in the state store' journal_is_looked_through
 gate_scenario 'status: a policy that was changed' reload_is_due

@@ -142,7 +142,7 @@ crowd_comes_and_goes() {
 }
 
 is_given() { # is_given BDF, for wait_for: the state store says to whom
-  [ "$(state_of "$1" in-use)" = true ]
+  [ "$(state_value "$1" in-use)" = true ]
 }
 
 # --- a race for few devices ---

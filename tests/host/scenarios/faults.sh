@@ -33,9 +33,9 @@ libvirtd_is_killed() {
   wait_for 30 domain_runs guest
   expect 'pid of QEMU' "$(qemu_pid guest)" "$pid"
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
-  expect 'domain in the state store' "$(state_of "$nic" domain)" guest
-  expect 'in use in the state store' "$(state_of "$nic" in-use)" true
-  expect 'host driver in the state store' "$(state_of "$nic" host-driver)" e1000e
+  expect 'domain in the state store' "$(state_value "$nic" domain)" guest
+  expect 'in use in the state store' "$(state_value "$nic" in-use)" true
+  expect 'host driver in the state store' "$(state_value "$nic" host-driver)" e1000e
   virsh -q destroy guest
   expect 'state afterwards' "$(state_of "$nic")" 'e1000e (null)'
   expect_no_state_file "$nic"
@@ -54,7 +54,7 @@ command_is_killed() {
   let_probe
   wait $! || true
   expect 'driver' "$(driver_of "$nic")" test_vfio_pci
-  expect 'state in the state store' "$(state_of "$nic" state)" detaching
+  expect 'state in the state store' "$(state_value "$nic" state)" detaching
   vfio-variant restore "$nic"
   expect 'state afterwards' "$(state_of "$nic")" 'e1000e (null)'
   expect_no_state_file "$nic"
@@ -77,7 +77,7 @@ ENTRY
   vfio-variant restore --all
   expect 'state afterwards' "$(state_of "$nic")" 'e1000e (null)'
   expect_no_state_file "$nic"
-  log_says "$nic.*a process died in the middle"
+  log_says "$nic.*a process died while moving it"
 }
 
 two_commands_at_once() {
@@ -114,7 +114,7 @@ state_store_is_damaged() {
   echo nonsense >"/run/vfio-variant/$nic"
   trap 'rm -f "/run/vfio-variant/$nic"' EXIT
   start_domain guest "$(hostdev_xml "$nic")"
-  log_says "$nic.*not readable as a state file"
+  log_says "cannot read .*$nic as a state file"
   virsh -q destroy guest
   expect 'state afterwards' "$(state_of "$nic")" 'e1000e (null)'
 }
@@ -170,7 +170,7 @@ running_guest_is_never_touched() {
   code=0
   vfio-variant bind "$nic" || code=$?
   expect 'exit code' "$code" 4
-  expect 'pinned in the state store' "$(state_of "$nic" pinned)" false
+  expect 'pinned in the state store' "$(state_value "$nic" pinned)" false
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
   virsh -q destroy guest
   expect 'state afterwards' "$(state_of "$nic")" 'e1000e (null)'
@@ -180,7 +180,7 @@ second_guest_cannot_take_it() {
   start_domain guest "$(hostdev_xml "$nic")"
   expect_failure start_domain thief "$(hostdev_xml "$nic")"
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
-  expect 'domain in the state store' "$(state_of "$nic" domain)" guest
+  expect 'domain in the state store' "$(state_value "$nic" domain)" guest
   virsh -q destroy guest
   expect 'state afterwards' "$(state_of "$nic")" 'e1000e (null)'
   expect_no_state_file "$nic"
@@ -189,7 +189,7 @@ second_guest_cannot_take_it() {
 many_at_once() {
   vfio-variant bind --jobs 4 --json "$nic" "$special_nic" "$(bdf 1234:11e8 1)" "$(bdf 1234:11e8 2)" >results
   expect 'drivers' "$(jq -r '.[].to' results | tr '\n' ' ')" 'test_vfio_pci test_special_vfio_pci test-named-vfio test-named-vfio '
-  expect 'held' "$(vfio-variant list --json | jq '[.[] | select(.blocked)] | length')" 4
+  expect 'held' "$(vfio-variant list --json | jq '[.[] | select(.pinned)] | length')" 4
   vfio-variant restore --all --jobs 4
   expect 'states afterwards' "$(state_of "$nic");$(state_of "$special_nic");$(state_of "$(bdf 1234:11e8 1)")" \
     'e1000e (null);e1000e (null);none (null)'
@@ -224,7 +224,7 @@ scenario 'fault: libvirtd is killed and comes back while the guest runs' libvirt
 scenario 'fault: the command is killed in the middle of a bind' command_is_killed
 scenario 'fault: a device left without driver is restored' driverless_is_mended
 scenario 'fault: the state store cannot be written' state_store_is_full
-scenario 'fault: the state store is damaged' state_store_is_damaged
+scenario 'fault: a state file is damaged' state_store_is_damaged
 scenario 'fault: the device is gone' device_vanishes
 scenario 'lock: two commands at once' two_commands_at_once
 scenario 'in use: a running guest is never touched' running_guest_is_never_touched

@@ -69,7 +69,7 @@ reload_policy() {
   [ "$who" != 'plain libvirt' ] || return 0
   mark_log
   kill -HUP "$gate_pid"
-  wait_for 20 log_says 'were read again'
+  wait_for 20 log_says 'reloaded the policy'
 }
 
 host_driver_is_unloaded() {

@@ -17,8 +17,8 @@ plain_driver=vfio-pci
 attaches_meanwhile() {
   attach_hostdev guest "$1" &
   attach_pid=$!
-  wait_for 20 gate_is '.holding | length == 1'
-  expect 'what is held' "$(gate_status '.holding[0] | "\(.device) for \(.executable)"')" "$1 for $libvirt_program"
+  wait_for 20 gate_is '.blocking | length == 1'
+  expect 'what is held' "$(gate_status '.blocking[0] | "\(.device) for \(.executable)"')" "$1 for $libvirt_program"
 }
 
 # guest_has DRIVER: the device that was attached in the background
@@ -76,7 +76,7 @@ new_tables_are_seen() {
 # As before the package with the variant was installed: the daemon reads the tables that it finds
 depmod_without_the_variant() {
   kill -HUP "$gate_pid"
-  wait_for 10 log_says 'were read again'
+  wait_for 10 log_says 'reloaded the policy'
 }
 
 # --- deadlines ---
@@ -87,7 +87,7 @@ probe_outlasts_deadline() {
   waiting_variant
   start_domain guest
   attaches_meanwhile "$virtio_nic"
-  wait_for 20 log_says "$virtio_nic: the deadline has passed, and the kernel still works on it"
+  wait_for 20 log_says "$virtio_nic: the deadline has passed, but the kernel is still working on it"
   let_probe
   guest_has test_vfio_pci
   guest_gives_back
@@ -98,7 +98,7 @@ probe_outlasts_deadline_and_fails() {
   waiting_variant probe_errno=5
   start_domain guest
   attaches_meanwhile "$virtio_nic"
-  wait_for 20 log_says "$virtio_nic: the deadline has passed, and the kernel still works on it"
+  wait_for 20 log_says "$virtio_nic: the deadline has passed, but the kernel is still working on it"
   let_probe
   guest_has vfio-pci
   log_says "$virtio_nic: detach: virtio-pci -> vfio-pci.*test_vfio_pci failed at bind"
@@ -114,7 +114,7 @@ module_outlasts_deadline() {
   start_domain guest
   attach_hostdev guest "$virtio_nic"
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
-  log_says "$virtio_nic: the deadline has passed before anything was done"
+  log_says "$virtio_nic: the deadline passed before anything was done"
   expect 'outcome' "$(gate_status .outcomes.deadline)" 1
   guest_gives_back
 }
@@ -131,9 +131,9 @@ slow_one_holds_no_other() {
     echo vfio-pci >/sys/bus/pci/devices/$0/driver_override
     echo $0 >/sys/bus/pci/devices/$0/driver/unbind
     echo $0 >/sys/bus/pci/drivers_probe' "$nic"
-  expect 'what is still held' "$(gate_status '.holding[].device')" "$virtio_nic"
+  expect 'what is still held' "$(gate_status '.blocking[].device')" "$virtio_nic"
   expect 'driver of the other one' "$(driver_of "$nic")" vfio-pci
-  expect 'home of the other one' "$(state_of "$nic" host-driver)" e1000e
+  expect 'home of the other one' "$(state_value "$nic" host-driver)" e1000e
   vfio-variant restore "$nic"
   let_probe
   guest_has test_vfio_pci
@@ -185,7 +185,7 @@ daemon_is_killed_before() {
 
 # The probe goes on in the kernel. libvirt finds a device that is on a driver but no VFIO device yet, fails to
 # attach it, and gives it back.
-daemon_is_killed_while_holding() {
+daemon_is_killed_while_blocking() {
   waiting_variant
   start_domain guest
   attaches_meanwhile "$virtio_nic"
@@ -246,7 +246,7 @@ daemon_is_killed_after() {
   guest_gives_back
 }
 
-daemon_ends_while_holding() {
+daemon_ends_while_blocking() {
   waiting_variant
   start_domain guest
   attaches_meanwhile "$virtio_nic"
@@ -260,7 +260,7 @@ daemon_ends_while_holding() {
 }
 
 # A stopped daemon answers nobody; its watchdog ends that.
-daemon_is_stopped_while_holding() {
+daemon_is_stopped_while_blocking() {
   waiting_variant
   start_domain guest
   attaches_meanwhile "$virtio_nic"
@@ -316,7 +316,7 @@ libvirtd_is_killed_while_blocked() {
   kill -9 "$(libvirt_pid)"
   let_probe
   wait "$attach_pid" || true
-  wait_for 20 gate_is '.holding | length == 0'
+  wait_for 20 gate_is '.blocking | length == 0'
   wait_for 20 libvirt_is_gone
   start_libvirt
   expect 'the guest runs' "$(virsh -q domstate guest)" running
@@ -362,7 +362,7 @@ device_is_removed() {
   echo 1 >"$sysfs/$virtio_nic/remove"
   let_script
   expect_failure wait "$attach_pid"
-  wait_for 20 gate_is '.holding | length == 0'
+  wait_for 20 gate_is '.blocking | length == 0'
   expect_no_state_file "$virtio_nic"
   expect 'the guest runs' "$(virsh -q domstate guest)" running
   remove_hook_scripts
@@ -382,7 +382,7 @@ vfs_are_removed() {
   echo 0 >"$sysfs/$nvme/sriov_numvfs"
   let_script
   expect_failure wait "$attach_pid"
-  wait_for 20 gate_is '.holding | length == 0'
+  wait_for 20 gate_is '.blocking | length == 0'
   expect_no_state_file "$vf"
   expect 'the guest runs' "$(virsh -q domstate guest)" running
 }
@@ -441,12 +441,12 @@ gate_scenario 'gate: a module that takes longer to load than the deadline' deadl
 gate_scenario 'gate: a slow device holds no other' slow_one_holds_no_other
 gate_scenario 'gate: a device in a long probe holds no other' device_in_a_probe_holds_no_other
 gate_scenario 'gate: the daemon is killed before' daemon_is_killed_before
-gate_scenario 'gate: the daemon is killed while it holds libvirt' daemon_is_killed_while_holding
+gate_scenario 'gate: the daemon is killed while it holds libvirt' daemon_is_killed_while_blocking
 unload_variants
 gate_scenario 'gate: the daemon is killed while the device is between drivers' daemon_is_killed_between
 gate_scenario 'gate: the daemon is killed afterwards' daemon_is_killed_after
-gate_scenario 'gate: the daemon is told to end while it holds libvirt' daemon_ends_while_holding
-gate_scenario 'gate: the daemon is stopped while it holds libvirt' daemon_is_stopped_while_holding
+gate_scenario 'gate: the daemon is told to end while it holds libvirt' daemon_ends_while_blocking
+gate_scenario 'gate: the daemon is stopped while it holds libvirt' daemon_is_stopped_while_blocking
 gate_scenario 'gate: the daemon is stopped while it is idle' daemon_is_stopped_while_idle
 unload_variants
 gate_scenario 'gate: the process that moves the device is killed' worker_is_killed

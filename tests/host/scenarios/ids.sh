@@ -61,7 +61,7 @@ use_real_variants || bail_out 'no variant drivers'
 need_libvirt
 scenario 'ids: a ConnectX VF starts on mlx5_vfio_pci' starts_on mlx5_vfio_pci "$connectx"
 gate_scenario 'ids: a ConnectX VF at hot plug' plugs_on mlx5_vfio_pci "$connectx"
-scenario 'ids: a ConnectX VF without its physical function announces no migration' probes_as false mlx5_vfio_pci "$connectx"
+scenario 'ids: a ConnectX VF without its physical function does not support migration' probes_as false mlx5_vfio_pci "$connectx"
 scenario 'ids: a GH100 starts on nvgrace_gpu_vfio_pci' starts_on nvgrace_gpu_vfio_pci "$gpu"
 gate_scenario 'ids: a GH100 at hot plug' plugs_on nvgrace_gpu_vfio_pci "$gpu"
 scenario "ids: a QAT VF, whose driver's probe fails: fallback" qat_falls_back

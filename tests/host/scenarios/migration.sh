@@ -75,7 +75,7 @@ cannot_migrate() {
   bound_to test_vfio_pci "$nic"
   vfio-variant probe "$nic" >said
   expect 'what is said' "$(cat said)" \
-    "$nic: test_vfio_pci: cannot migrate: the driver announces no migration"
+    "$nic: test_vfio_pci: cannot migrate: the driver does not support it"
   expect 'what is announced' "$(announced "$nic")" 'false false false false false null'
   expect 'listed' "$(listed "$nic")" 'false no'
 }

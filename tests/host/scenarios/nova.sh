@@ -24,7 +24,7 @@ starts() { # starts NAME [COMMAND]: Nova's spawn, and its destroy; COMMAND looks
   make_igb_vf
   start_domain guest "$(nova_device "$1")"
   vf_is_with guest
-  expect 'domain in the state store' "$(state_of "$igb_vf" domain)" guest
+  expect 'domain in the state store' "$(state_value "$igb_vf" domain)" guest
   ${2:-true}
   virsh -q destroy guest
   vf_is_restored

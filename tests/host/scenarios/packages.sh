@@ -87,7 +87,7 @@ plugs() { # plugs BDF: into the guest and out again
 }
 
 state_says() { # state_says BDF KEY VALUE, for wait_for
-  [ "$(state_of "$1" "$2")" = "$3" ]
+  [ "$(state_value "$1" "$2")" = "$3" ]
 }
 
 # denials: what AppArmor kept our programs from, in this boot
@@ -151,7 +151,7 @@ is_upgraded_under_a_guest() {
   [ "$(unit_says MainPID)" != "$daemon" ] || fail 'the old daemon still runs'
   expect_guest "$qemu" "$nic test_vfio_pci
 $virtio_nic test_vfio_pci"
-  expect 'host driver in the state store' "$(state_of "$nic" host-driver) $(state_of "$virtio_nic" host-driver)" 'e1000e virtio-pci'
+  expect 'host driver in the state store' "$(state_value "$nic" host-driver) $(state_value "$virtio_nic" host-driver)" 'e1000e virtio-pci'
   detach_hostdev guest "$virtio_nic"
   is_restored "$virtio_nic" 'virtio-pci (null)'
   plugs "$virtio_nic"

@@ -41,12 +41,12 @@ disarm() {
 
 # --- flows: NAME_ready: the state before; NAME_run: what is disturbed; NAME_mend: what comes after, and is looked at ---
 
-is_restored() {
+is_on_host() {
   state_is "$nic" "$home"
 }
 
 host_is_known() {
-  [ "$(state_of "$nic" host-known)" = true ]
+  [ "$(state_value "$nic" host-known)" = true ]
 }
 
 # host_may_be_lost: whether nobody could write down where the device comes from: the ordered fault kept just that from
@@ -106,7 +106,7 @@ vfio_driver() { # vfio_driver DRIVER: one of those that the device may be on
 }
 
 bind_ready() {
-  is_restored
+  is_on_host
   unload_variants # loading them is a point, too
 }
 
@@ -116,7 +116,7 @@ bind_run() {
 
 bind_mend() {
   next_command
-  is_restored || {
+  is_on_host || {
     vfio_driver "$driver"
     vfio-variant restore "$nic"
   }
@@ -124,7 +124,7 @@ bind_mend() {
 }
 
 restore_ready() {
-  is_restored
+  is_on_host
   vfio-variant bind "$nic"
   expect 'driver before' "$(driver_of "$nic")" "$wanted"
 }
@@ -147,7 +147,7 @@ guest_has_device() {
 }
 
 start_ready() {
-  is_restored
+  is_on_host
   unload_variants
   rm -f /run/vfio-variant/hook-caller # which it writes once for each libvirt
 }
@@ -181,7 +181,7 @@ ends_guest() {
 }
 
 destroy_ready() {
-  is_restored
+  is_on_host
   start_run
   expect 'driver before' "$(qemu_vfio_driver guest)" "$wanted"
 }
@@ -220,7 +220,7 @@ reconnect_mend() {
   guest_runs || fail 'the guest is gone'
   expect 'pid of QEMU' "$(cat /run/libvirt/qemu/guest.pid)" "$guest_pid"
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" "$wanted"
-  expect 'host driver in the state store' "$(state_of "$nic" host-driver-override)" "${home#* }"
+  expect 'host driver in the state store' "$(state_value "$nic" host-driver-override)" "${home#* }"
 }
 
 # The one of an earlier case may still run.
@@ -233,7 +233,7 @@ revive_daemon() {
 }
 
 attach_ready() {
-  is_restored
+  is_on_host
   unload_variants
   revive_daemon
   guest_runs || start_domain guest
@@ -250,7 +250,7 @@ attach_run() {
 # The worker has ended, and the monitor knows as much as it ever will.
 has_settled() {
   ! pgrep -P "$gate_pid" -x vfio-variantd >/dev/null || return 1
-  [ ! -e "/run/vfio-variant/$nic" ] || [ "$(state_of "$nic" in-use)" = true ]
+  [ ! -e "/run/vfio-variant/$nic" ] || [ "$(state_value "$nic" in-use)" = true ]
 }
 
 guest_lives() {
@@ -259,7 +259,7 @@ guest_lives() {
 }
 
 is_released() {
-  wait_for 20 gate_is '.holding | length == 0'
+  wait_for 20 gate_is '.blocking | length == 0'
 }
 
 attach_mend() {
@@ -289,7 +289,7 @@ detach_ready() {
   attach_ready
   attach_run
   expect 'driver before' "$(qemu_vfio_driver guest)" "$wanted"
-  expect 'in use in the state store' "$(state_of "$nic" in-use)" true
+  expect 'in use in the state store' "$(state_value "$nic" in-use)" true
 }
 
 detach_run() {
@@ -368,7 +368,7 @@ by_force() {
   vfio-variant restore --force "$nic"
   rm -f "/run/vfio-variant/$nic"
   echo "${home#* }" >"$sysfs/$nic/driver_override"
-  is_restored || {
+  is_on_host || {
     [ "$(driver_of "$nic")" = none ] || echo "$nic" >"$sysfs/$nic/driver/unbind"
     echo "$nic" >/sys/bus/pci/drivers/virtio-pci/bind
   }

@@ -23,7 +23,7 @@ is_refused() {
   cat complaint
 }
 
-is_restored() { # is_restored BDF STATE
+is_on_host() { # is_on_host BDF STATE
   expect "$1 afterwards" "$(state_of "$1")" "$2"
   expect_no_state_file "$1"
 }
@@ -51,8 +51,8 @@ no_fallback() {
   load_variant test_vfio_pci probe_errno=5
   before=$(state_of "$virtio_nic")
   is_refused start_domain guest "$(hostdev_xml "$virtio_nic")"
-  says "policy $policy_file:2 takes nothing else" 'test_vfio_pci failed at bind' 'Input/output error'
-  is_restored "$virtio_nic" "$before"
+  says "policy $policy_file:2 allows no other driver" 'test_vfio_pci failed at bind' 'Input/output error'
+  is_on_host "$virtio_nic" "$before"
   unload_variants
   is_detached_and_restored test_vfio_pci "$virtio_nic"
 }
@@ -66,7 +66,7 @@ no_fallback_and_no_module() {
   is_refused start_domain guest "$(hostdev_xml "$virtio_nic")"
   says 'test_vfio_pci' "$policy_file:2"
   log_says 'prepare: ' >/dev/null || fail 'not refused at "prepare"'
-  is_restored "$virtio_nic" "$before"
+  is_on_host "$virtio_nic" "$before"
   show_module
 }
 
@@ -92,7 +92,7 @@ unmanaged_by_us() {
   start_domain guest "$(hostdev_xml "$e1000e" no)"
   expect 'drivers that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
   virsh -q destroy guest
-  is_restored "$e1000e" "$before"
+  is_on_host "$e1000e" "$before"
 }
 
 host_uses() {
@@ -103,7 +103,7 @@ host_uses() {
   before=$(state_of "$e1000e")
   is_refused start_domain guest "$(hostdev_xml "$e1000e")"
   says 'in use by the host' "$net"
-  is_restored "$e1000e" "$before"
+  is_on_host "$e1000e" "$before"
   set_policy ''
   mark_log
   is_detached_and_restored test_vfio_pci "$e1000e"
@@ -140,7 +140,7 @@ request_is_strict() {
   before=$(state_of "$virtio_nic")
   is_refused requesting_domain "<v:hostdev address='$virtio_nic' driver='test_vfio_pci' fallback='none'/>"
   says 'test_vfio_pci failed at bind'
-  is_restored "$virtio_nic" "$before"
+  is_on_host "$virtio_nic" "$before"
   unload_variants
 }
 
@@ -151,12 +151,12 @@ request_of_no_candidate() {
   mark_log
   requesting_domain "<v:hostdev address='$virtio_nic' driver='vv_other'/>"
   expect 'drivers that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
-  log_says 'asks for vv_other, which no alias offers for the device' >/dev/null || fail 'not logged'
+  log_says 'requests vv_other, which no alias offers for the device' >/dev/null || fail 'not logged'
   virsh -q destroy guest
   before=$(state_of "$virtio_nic")
   is_refused requesting_domain "<v:hostdev address='$virtio_nic' driver='vv_other' fallback='none'/>"
-  says 'asks for vv_other, which no alias offers for the device'
-  is_restored "$virtio_nic" "$before"
+  says 'requests vv_other, which no alias offers for the device'
+  is_on_host "$virtio_nic" "$before"
   [ ! -e /run/tests/was-loaded ] || fail 'the module was loaded'
 }
 
@@ -165,7 +165,7 @@ request_goes_too_far() {
   mark_log
   requesting_domain "<v:hostdev address='$virtio_nic' driver='test_vfio_pci'/>"
   expect 'drivers that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
-  log_says "asks for test_vfio_pci, which policy $policy_file:2 does not allow" >/dev/null || fail 'not logged'
+  log_says "requests test_vfio_pci, which policy $policy_file:2 does not allow" >/dev/null || fail 'not logged'
   virsh -q destroy guest
 }
 
@@ -178,13 +178,13 @@ migratable_required() {
   before=$(state_of "$virtio_nic")
   load_variant test_vfio_pci migration=0
   is_refused start_domain guest "$(hostdev_xml "$virtio_nic")"
-  says 'announces no migration'
-  is_restored "$virtio_nic" "$before"
+  says 'does not support migration'
+  is_on_host "$virtio_nic" "$before"
   rm -f /run/vfio-variant/migration-*
   load_variant test_vfio_pci migration=1 # nothing tracks the dirty pages
   is_refused start_domain guest "$(hostdev_xml "$virtio_nic")"
   says 'has no DMA logging'
-  is_restored "$virtio_nic" "$before"
+  is_on_host "$virtio_nic" "$before"
   rm -f /run/vfio-variant/migration-*
   unload_variants
 }
@@ -194,8 +194,8 @@ bind_is_undone() {
   load_variant test_vfio_pci migration=0
   before=$(state_of "$virtio_nic")
   is_refused vfio-variant bind "$virtio_nic"
-  says 'announces no migration'
-  is_restored "$virtio_nic" "$before"
+  says 'does not support migration'
+  is_on_host "$virtio_nic" "$before"
   rm -f /run/vfio-variant/migration-*
   unload_variants
 }
@@ -228,7 +228,7 @@ restore_is_refused() {
   is_refused virsh -q restore guest.save
   says 'cannot migrate'
   log_says 'incoming migration or restore: ' >/dev/null || fail 'not refused at "restore"'
-  is_restored "$virtio_nic" "$before"
+  is_on_host "$virtio_nic" "$before"
   rm -f /run/vfio-variant/migration-*
   unload_variants
 }
@@ -238,7 +238,7 @@ restore_is_refused() {
 reload_daemon() {
   mark_log
   kill -HUP "$gate_pid"
-  wait_for 10 gate_log_says 'read again'
+  wait_for 10 gate_log_says 'reloaded the policy'
 }
 
 gate_log_says() {
@@ -263,10 +263,10 @@ hot_plug_is_refused() {
   echo virtio-pci >"$sysfs/$virtio_nic/driver_override"
   start_domain guest
   is_refused attach_hostdev guest "$virtio_nic"
-  is_restored "$virtio_nic" 'virtio-pci virtio-pci'
+  is_on_host "$virtio_nic" 'virtio-pci virtio-pci'
   expect 'refused' "$(gate_status '.outcomes.refused')" 1
   is_refused virsh nodedev-detach "$(nodedev_name "$virtio_nic")"
-  is_restored "$virtio_nic" 'virtio-pci virtio-pci'
+  is_on_host "$virtio_nic" 'virtio-pci virtio-pci'
   echo 0 >/sys/module/test_vfio_pci/parameters/probe_errno
   attach_hostdev guest "$virtio_nic"
   expect 'drivers that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
@@ -284,7 +284,7 @@ hot_plug_without_flr() {
   before=$(state_of "$e1000e")
   start_domain guest
   is_refused attach_hostdev guest "$e1000e"
-  is_restored "$e1000e" "$before"
+  is_on_host "$e1000e" "$before"
 }
 
 # At the start of a domain it is the hook that says no, with words that libvirt quotes, and it can do more.
@@ -297,9 +297,9 @@ start_with_gate() {
   before=$(state_of "$virtio_nic")
   mark_log
   is_refused start_domain guest "$(hostdev_xml "$virtio_nic")"
-  says "policy $policy_file:2 takes nothing else" 'failed at bind'
-  log_says 'test_vfio_pci is not tried again: it failed at bind' >/dev/null || fail 'the hook tried it again'
-  is_restored "$virtio_nic" "$before"
+  says "policy $policy_file:2 allows no other driver" 'failed at bind'
+  log_says 'not trying test_vfio_pci again: it failed at bind' >/dev/null || fail 'the hook tried it again'
+  is_on_host "$virtio_nic" "$before"
   unload_variants
 }
 
@@ -309,7 +309,7 @@ hot_plug_migratable() {
   load_variant test_vfio_pci migration=0
   start_domain guest
   is_refused attach_hostdev guest "$virtio_nic"
-  is_restored "$virtio_nic" 'virtio-pci (null)'
+  is_on_host "$virtio_nic" 'virtio-pci (null)'
   rm -f /run/vfio-variant/migration-*
   load_variant test_vfio_pci migration=1 dma_logging=1
   attach_hostdev guest "$virtio_nic"

@@ -127,7 +127,7 @@ wanted() {
 }
 
 # Asked very often, of each device after each step: no process is started for it
-is_restored() { # is_restored BDF
+is_on_host() { # is_on_host BDF
   read -r host_driver host_override <"$plan/home-$1"
   read -r override <"$sysfs/$1/driver_override"
   [ "$override" = "$host_override" ] && [ ! -e "/run/vfio-variant/$1" ] || return 1
@@ -144,7 +144,7 @@ is_recorded() { # is_recorded BDF GUEST: in the state store
   [ ! -e "/run/vfio-variant/$1" ] || while read -r line; do
     [ "$line" != "domain=$2" ] || recorded=yes
   done <"/run/vfio-variant/$1"
-  [ -n "$noted" ]
+  [ -n "$recorded" ]
 }
 
 soon() { # soon SECONDS COMMAND...: as wait_for, and nothing is started when it already is so
@@ -153,14 +153,14 @@ soon() { # soon SECONDS COMMAND...: as wait_for, and nothing is started when it 
   "$@" || wait_for "$soon_seconds" "$@"
 }
 
-# blocked_by GUEST: in $held the VFIO files that QEMU really has open
-blocked_by() {
-  held=$(find "/proc/$(qemu_pid "$1")/fd" -lname '/dev/vfio/*' -printf '%l\n')
+# opened_by GUEST: in $opened the VFIO files that QEMU really has open
+opened_by() {
+  opened=$(find "/proc/$(qemu_pid "$1")/fd" -lname '/dev/vfio/*' -printf '%l\n')
 }
 
-is_blocked() { # is_blocked BDF: in $held
+is_open() { # is_open BDF: in $opened
   read -r group <"$plan/group-$1"
-  case $held in
+  case $opened in
     */dev/vfio/"$group" | */dev/vfio/"$group"[!0-9]*) ;;
     *) return 1 ;;
   esac
@@ -179,7 +179,7 @@ holds() { # holds GUEST HOW UNIT...: each on the driver that it has to be on
 
 be_restored() { # be_restored UNIT...
   for device in $(devices_of "$@"); do
-    soon 30 is_restored "$device" || fail "$device is not home: $(state_of "$device"), $(entry_of "$device")"
+    soon 30 is_on_host "$device" || fail "$device is not home: $(state_of "$device"), $(entry_of "$device")"
   done
 }
 
@@ -199,12 +199,12 @@ look_around() {
 }
 
 look_at_guest() { # look_at_guest NAME
-  blocked_by "$1"
+  opened_by "$1"
   units_of "$1"
   [ -n "$had" ] || return 0
   # shellcheck disable=SC2086 # words
   for device in $(devices_of $had); do
-    is_blocked "$device" || fail "$1 has $device no more: $(state_of "$device"), it has $held"
+    is_open "$device" || fail "$1 has $device no more: $(state_of "$device"), it has $opened"
     soon 20 is_recorded "$device" "$1" || fail "$device, of $1: $(entry_of "$device")"
   done
 }
@@ -452,7 +452,7 @@ act_and_kill() {
 
 # Whatever it came to: the guest goes, and its devices with it
 clear_away() {
-  [ "$action" != nodedev ] || is_restored "$with" || limited virsh -q nodedev-reattach "$(nodedev_name "$with")" || true
+  [ "$action" != nodedev ] || is_on_host "$with" || limited virsh -q nodedev-reattach "$(nodedev_name "$with")" || true
   limited virsh -q destroy "$guest" || true
   wait_for 60 domain_is_gone "$guest"
   kill_orphans
@@ -479,8 +479,8 @@ kill_orphans() {
 # more. But a device of the host has a driver, whatever was killed.
 restored() { # restored BDF
   settle=20
-  [ -n "$(state_of "$1" domain)" ] || settle=5
-  ! soon "$settle" is_restored "$1" || return 0
+  [ -n "$(state_value "$1" domain)" ] || settle=5
+  ! soon "$settle" is_on_host "$1" || return 0
   echo "$victim was killed: $(state_of "$1"), $(entry_of "$1")"
   [ "$(driver_of "$1")" != none ] || [ "$host_driver" = none ] || fail "$1 is without a driver: $(entry_of "$1")"
   case $victim in
@@ -488,7 +488,7 @@ restored() { # restored BDF
   esac
   limited vfio-variant restore --force "$1"
   count by-hand
-  is_restored "$1" || fail "$1 was not brought home: $(state_of "$1"), $(entry_of "$1")"
+  is_on_host "$1" || fail "$1 was not brought home: $(state_of "$1"), $(entry_of "$1")"
 }
 
 # --- nothing is left, nothing grows ---

@@ -209,7 +209,7 @@ bound_by_hand_stays_after_the_guest() {
 interface_is_detached_and_restored() {
   start_domain guest "$1"
   expect 'driver that QEMU uses' "$(qemu_vfio_devices guest)" "$igb_vf test_vfio_pci"
-  expect 'domain in the state store' "$(state_of "$igb_vf" domain)" guest
+  expect 'domain in the state store' "$(state_value "$igb_vf" domain)" guest
   virsh -q destroy guest
   expect 'state afterwards' "$(state_of "$igb_vf")" 'igbvf (null)'
   expect_no_state_file "$igb_vf"

@@ -69,7 +69,7 @@ with_unit() {
   "$@"
   expect 'state' "$(unit_says ActiveState)" active
   expect 'restarts' "$(unit_says NRestarts)" "$restarts"
-  expect 'held at the end' "$(gate_status '.holding | length')" 0
+  expect 'held at the end' "$(gate_status '.blocking | length')" 0
   systemctl stop "$unit"
   expect 'result' "$(unit_says Result)" success
   expect_nothing_denied
@@ -87,7 +87,7 @@ plugs() {
   before=$(state_of "$2")
   attach_hostdev guest "$2"
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" "$1"
-  expect 'host driver in the state store' "$(state_of "$2" host-driver)" "$(echo "$before" | sed 's/ .*//; s/^none$//')"
+  expect 'host driver in the state store' "$(state_value "$2" host-driver)" "$(echo "$before" | sed 's/ .*//; s/^none$//')"
   detach_hostdev guest "$2"
   is_restored "$2" "$before"
 }
@@ -250,7 +250,7 @@ reloads() {
   set_policy "<device vendor='0x1af4' product='0x1041' driver='generic'/>"
   main=$(unit_says MainPID)
   systemctl reload "$unit"
-  wait_for 20 record_says 'were read again'
+  wait_for 20 record_says 'reloaded the policy'
   wait_for 20 unit_is ActiveState active
   expect 'its process' "$(unit_says MainPID)" "$main"
   start_domain guest
@@ -261,12 +261,12 @@ reloads() {
 asks_about_migration() {
   set_policy "<device vendor='0x1af4' product='0x1041' migratable='require'/>"
   systemctl reload "$unit"
-  wait_for 20 record_says 'were read again'
+  wait_for 20 record_says 'reloaded the policy'
   load_variant test_vfio_pci migration=0
   start_domain guest
   expect_failure attach_hostdev guest "$virtio_nic"
   expect 'state' "$(state_of "$virtio_nic")" 'virtio-pci (null)'
-  record_says 'announces no migration'
+  record_says 'does not support migration'
   rm -f /run/vfio-variant/migration-*
   load_variant test_vfio_pci migration=1 dma_logging=1
   plugs test_vfio_pci "$virtio_nic"
@@ -295,7 +295,7 @@ stops_while_a_guest_runs() {
   attach_hostdev guest "$virtio_nic"
   systemctl stop "$unit"
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
-  expect 'host driver in the state store' "$(state_of "$virtio_nic" host-driver)" virtio-pci
+  expect 'host driver in the state store' "$(state_value "$virtio_nic" host-driver)" virtio-pci
   [ -d /run/vfio-variant ] || fail 'the state store is gone'
   systemctl start "$unit"
   detach_hostdev guest "$virtio_nic"

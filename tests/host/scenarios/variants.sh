@@ -107,7 +107,7 @@ scenario 'variants: a GH100' selects pci:v000010DEd00002342sv000010DEsd000016EBb
 scenario 'variants: a VF of a Battlemage GPU' selects pci:v00008086d0000E20Bsv00008086sd00001100bc03sc00i00 xe_vfio_pci
 scenario 'variants: virtio_vfio_pci at start' virtio_starts
 gate_scenario 'variants: virtio_vfio_pci at hot plug' virtio_hot_plugs
-scenario 'variants: virtio_vfio_pci announces no migration' virtio_announces_no_migration
+scenario 'variants: virtio_vfio_pci does not support migration' virtio_announces_no_migration
 scenario "variants: qat_vfio_pci's probe fails: fallback" real_probe_fails
 scenario 'variants: pds_vfio_pci does not load: fallback' real_load_fails pds_vfio_pci
 scenario 'variants: xe_vfio_pci does not load: fallback' real_load_fails xe_vfio_pci

@@ -18,7 +18,7 @@ is_with_guest() {
   expect 'what QEMU uses' "$(qemu_vfio_devices guest)" "$virtio_nic test_vfio_pci"
 }
 
-is_restored() {
+is_on_host() {
   is_restored "$virtio_nic" 'virtio-pci (null)'
 }
 
@@ -31,7 +31,7 @@ installs() {
   is_with_guest
   expect 'managed hostdevs of the definition' "$(hostdevs)" 1
   virsh -q destroy guest
-  is_restored
+  is_on_host
   virt-xml guest --remove-device --hostdev all
   expect 'managed hostdevs of the definition afterwards' "$(hostdevs)" 0
 }
@@ -43,7 +43,7 @@ edits() {
   expect 'managed hostdevs of the definition' "$(hostdevs)" 1
   virt-xml guest --remove-device --hostdev all --update
   wait_for 30 has_no_hostdev guest "$virtio_nic"
-  is_restored
+  is_on_host
   expect 'managed hostdevs of the definition afterwards' "$(hostdevs)" 0
   virsh -q destroy guest
 }
