@@ -44,14 +44,14 @@ is_generic (const VvCheck *check)
          g_strcmp0 (check->driver, VV_GENERIC_DRIVER) == 0;
 }
 
-/* Returns: (nullable): the driver, or its module while that is not loaded */
+/* Returns: (nullable): the driver, or its module if that is not loaded */
 static const char *
 name_of_choice (const VvCheck *check)
 {
   return check->driver ? check->driver : check->module;
 }
 
-/* --- who has it --- */
+/* --- users of the device --- */
 
 static gboolean
 is_ours (const VvCheck *check)
@@ -120,9 +120,9 @@ check_entry (VvCheck *check)
   vv_find_entry (&check->about, check->entry, check->device->now.driver);
 }
 
-/* --- which driver --- */
+/* --- driver selection --- */
 
-/* What is excluded counts when it would have been better than what is left. */
+/* Adds a finding only if the excluded candidate is better than the remaining candidates. */
 static void
 check_excluded (const VvCheck *check, const VvCandidate *out)
 {
@@ -130,14 +130,14 @@ check_excluded (const VvCheck *check, const VvCandidate *out)
 
   for (guint i = 0; i < candidates->len; i++)
     if (strcmp (((const VvCandidate *)candidates->pdata[i])->module, out->module) == 0)
-      return;                                       /* the same by a lesser alias */
-  if (strcmp (out->module, VV_GENERIC_MODULE) == 0) /* it takes any device: it is never the better one */
+      return;                                       /* the module is a candidate through another alias */
+  if (strcmp (out->module, VV_GENERIC_MODULE) == 0) /* matches any device, so it is never better */
     return;
   if (!out->alias || (check->chosen && check->chosen->alias && check->chosen->rank < out->rank))
     return;
   g_autofree char *driver = vv_candidate_driver (check->context->host, out);
   gboolean blacklisted = vv_modules_blacklisted (check->context->modules, out->module);
-  if (!blacklisted && !check->chosen) /* where none is left "no-driver" has all reasons */
+  if (!blacklisted && !check->chosen) /* the finding "no-driver" has all reasons */
     return;
   g_autofree char *grep = vv_settings_grep ("blacklist[[:space:]=].*", out->module);
   find (check, blacklisted ? "blacklisted" : "passed-over", VV_NOTE,
@@ -146,7 +146,8 @@ check_excluded (const VvCheck *check, const VvCandidate *out)
         blacklisted ? g_strdup_printf (_ ("if this is not intended, remove the line: %s"), grep) : NULL);
 }
 
-/* The first that would load is what it gets; what is wrong with those before it is found on the way. */
+/* Chooses the first candidate whose module is loaded or can be loaded. Adds a finding for each better
+ * candidate. */
 static void
 check_candidates (VvCheck *check)
 {
@@ -170,7 +171,7 @@ check_candidates (VvCheck *check)
     check_excluded (check, excluded->pdata[i]);
 }
 
-/* Returns: the better of @best and what in @among libvirt would see: it reads modules.alias only */
+/* Returns: the better of @best and the best of @among in modules.alias, the only table that libvirt reads */
 static const VvCandidate *
 best_in_table (const GPtrArray *among, const VvCandidate *best)
 {
@@ -182,7 +183,7 @@ best_in_table (const GPtrArray *among, const VvCandidate *best)
   return best;
 }
 
-/* Returns: (transfer full) (nullable): why the kernel would not have @module */
+/* Returns: (transfer full) (nullable): why @module cannot be loaded */
 static char *
 why_not_loaded (const VvCheckContext *s, const char *module)
 {
@@ -198,8 +199,9 @@ why_not_loaded (const VvCheckContext *s, const char *module)
              : NULL;
 }
 
-/* From 10.0 on libvirt loads the best module of modules.alias before it looks where the device is
- * (virPCIDeviceFindBestVFIOVariant(), virPCIProbeDriver()), and tries no other when that fails. */
+/* Since 10.0, libvirt loads the best module of modules.alias before it checks the current driver of the
+ * device (virPCIDeviceFindBestVFIOVariant(), virPCIProbeDriver()). If that fails, libvirt tries no other
+ * module. */
 static void
 check_libvirts_choice (const VvCheck *check)
 {
@@ -231,8 +233,8 @@ needs_iommu_logging (const VvCheck *check, const char *driver)
          !m.dma_logging && !check->choice->options.use.forced;
 }
 
-/* (nullable): the commands that ask @driver, or the device's or the domain's setting. A device that is on
- * VFIO already stays there: "restore" would take it away from whoever put it there. */
+/* Returns: (transfer full) (nullable): the commands that query @driver, or the setting of the domain. The
+ * commands do not restore a device that is on VFIO already: the administrator or a program has bound it. */
 static char *
 migration_remedy (const VvCheck *check, const char *driver)
 {
@@ -253,7 +255,8 @@ migration_remedy (const VvCheck *check, const char *driver)
   return NULL;
 }
 
-/* (nullable): what would let a driver back in that is out because the domain could not be migrated */
+/* Returns: (transfer full) (nullable): the fix for a driver that is excluded because the domain could not be
+ * migrated */
 static char *
 excluded_remedy (const VvCheck *check)
 {
@@ -314,7 +317,7 @@ check_choice (const VvCheck *check)
           by_gate ? g_strdup ("systemctl enable --now vfio-variantd") : NULL);
 }
 
-/* --- a VFIO driver that no alias names: the vendor's own --- */
+/* --- a VFIO driver of the vendor, without alias --- */
 
 static gboolean
 is_vendors (const VvCheck *check)
@@ -324,8 +327,8 @@ is_vendors (const VvCheck *check)
                                 check->device->now.module);
 }
 
-/* Measured with libvirt 9.0 and 11.3: virPCIDeviceBindToStub() looks whether the device is on the driver that
- * it wants, and unbinds any other. */
+/* Tested with libvirt 9.0 and 11.3: virPCIDeviceBindToStub() checks whether the device is on the requested
+ * driver, and unbinds any other driver. */
 static void
 find_taken_from_vendor (const VvCheck *check)
 {
@@ -360,7 +363,7 @@ find_left_to_vendor (const VvCheck *check)
           _ ("managed='no': neither libvirt nor vfio-variant moves it"), NULL);
 }
 
-/* Returns: whether the device stays where it is */
+/* Returns: whether the device stays on its current driver */
 static gboolean
 check_stays (VvCheck *check)
 {
@@ -405,7 +408,7 @@ tell_choice (VvCheck *check)
                    : g_strdup (_ ("no variant driver matches"));
 }
 
-/* --- what is lost on the way --- */
+/* --- lost features --- */
 
 static void
 check_reset (const VvCheck *check)
@@ -429,7 +432,7 @@ check_migration (VvCheck *check)
   const char *driver = name_of_choice (check);
   const char *why = NULL;
   gboolean required = vv_choice_requires (check->choice);
-  gboolean refused = /* vv_attach_opened() */
+  gboolean refused = /* see vv_attach_opened() */
       required && check->hostdev && check->hostdev->managed &&
       check->hostdev->requested.use.iommufd == VV_ANSWER_YES &&
       vv_migration_known (check->context->store, driver, check->device->modalias, NULL) ==
@@ -437,7 +440,7 @@ check_migration (VvCheck *check)
 
   check->migratable = vv_migration_foresee (check->context->store, driver, check->device->modalias,
                                             &check->choice->options.use, &why);
-  if (!driver || (!check->chosen && !check->on_vfio)) /* it stays on a driver of the host */
+  if (!driver || (!check->chosen && !check->on_vfio)) /* it stays on its host driver */
     return;
   if (check->migratable == VV_MIGRATION_YES)
     find (check, "migratable", VV_OK,
@@ -463,8 +466,8 @@ static void
 check_qemu (const VvCheck *check)
 {
   const VvQemu *qemu = check->plan->qemu;
-  /* What QEMU has learnt when: vfio_block_multiple_devices_migration() and iommufd_cdev_autodomains_get() in
-   * its hw/vfio */
+  /* QEMU versions that add these features: vfio_block_multiple_devices_migration() and
+   * iommufd_cdev_autodomains_get() in hw/vfio of QEMU */
   guint needed = needs_iommu_logging (check, name_of_choice (check)) ? 9001
                  : check->choice->options.use.others                 ? 8002
                                                                      : QEMU_MIGRATES;

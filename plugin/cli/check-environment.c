@@ -9,9 +9,9 @@
 #include "in-use.h"
 
 #define CONSUMER "consumer:pci:"
-#define DISPLAY 0x03 /* base class; PCI Code and ID Assignment Specification, 1.4 */
+#define DISPLAY 0x03 /* base class (PCI Code and ID Assignment Specification, 1.4) */
 #define DISPLAY_VGA 0x0300
-#define IOMEM_LIMIT (4 * 1024 * 1024) /* a line for each resource of the machine */
+#define IOMEM_LIMIT (4 * 1024 * 1024) /* one line for each resource of the machine */
 #define BARS 6
 #define ANY_ID 0xffffffffU /* PCI_ANY_ID, include/linux/mod_devicetable.h */
 
@@ -34,7 +34,8 @@ check_iommu (const VvSubject *about, const VvPciDevice *device)
     vv_find_iommu_off (about);
 }
 
-/* Whether a device of the host's may be given away without loss is for the administrator to say. */
+/* Finds the devices of the group that block the guest. The administrator must decide whether the host can
+ * lose them. */
 static void
 check_group (const VvSubject *about, const VvPciDevice *device, const GPtrArray *along)
 {
@@ -74,10 +75,11 @@ class_of (const VvPciDevice *device)
   return vv_pci_ids_parse (device->modalias, &ids) ? ids.class_code >> 8 : 0;
 }
 
-/* Returns: (nullable): what @member is, if it belongs with a GPU. Where the kernel has not linked it to the
- * GPU (before Linux 5.11 sysfs shows no such links) it counts as the kernel would have it: quirk_gpu_hda(),
- * quirk_gpu_usb() and quirk_gpu_usb_typec_ucsi() in drivers/pci/quirks.c. Others in the slot are the host's
- * own: the USB controllers of AMD's processors with graphics are functions 3 and 4. */
+/* Returns: (nullable): the kind of @member, if it belongs to a GPU. Before Linux 5.11, sysfs does not show
+ * which functions the kernel links to the GPU. Without a link, this function uses the rules of
+ * quirk_gpu_hda(), quirk_gpu_usb() and quirk_gpu_usb_typec_ucsi() in the kernel's drivers/pci/quirks.c. Other
+ * functions in the slot belong to the host: for example, functions 3 and 4 of AMD processors with graphics
+ * are USB controllers. */
 static const char *
 companion_kind (const VvPciDevice *member, gboolean linked)
 {
@@ -94,7 +96,7 @@ companion_kind (const VvPciDevice *member, gboolean linked)
   return NULL;
 }
 
-/* Returns: (transfer full) (element-type utf8): the other functions of the slot that are there */
+/* Returns: (transfer full) (element-type utf8): the other functions that exist in the slot */
 static GPtrArray *
 functions_of_slot (const VvHost *host, const VvPciDevice *device)
 {
@@ -157,8 +159,8 @@ check_companions (const VvSubject *about, const VvPciDevice *device, const GPtrA
 
 /* --- the boot framebuffer --- */
 
-/* The BAR that has all of [@start, @end], from "START END FLAGS" for each (resource_show() in
- * drivers/pci/pci-sysfs.c); -1: none */
+/* Returns: the BAR that contains [@start, @end]; -1: none. The file "resource" has one line "START END FLAGS"
+ * for each BAR (resource_show() in the kernel's drivers/pci/pci-sysfs.c). */
 static int
 bar_with (const VvPciDevice *device, guint64 start, guint64 end)
 {
@@ -175,13 +177,13 @@ bar_with (const VvPciDevice *device, guint64 start, guint64 end)
   return -1;
 }
 
-/* Returns: (transfer full) (nullable): who owns the framebuffer in @bar; NULL: there is none, or this is not
- * root, for whom all addresses are 0 */
+/* Returns: (transfer full) (nullable): the owner of the framebuffer in @bar; NULL: there is none, or the
+ * caller is not root and sees only addresses of 0 */
 static char *
 framebuffer_owner (const VvHost *host, const VvPciDevice *device, int *bar)
 {
-  /* Who owns the firmware's framebuffer in /proc/iomem: drivers/video/fbdev and drivers/gpu/drm/sysfb, and,
-   * before any of them, drivers/firmware/sysfb_simplefb.c */
+  /* The owners of the firmware's framebuffer in /proc/iomem: drivers in the kernel's drivers/video/fbdev and
+   * drivers/gpu/drm/sysfb. Before a driver binds, the owner is drivers/firmware/sysfb_simplefb.c. */
   static const char *const owners[] = {
       "efifb", "vesafb", "simplefb", "simple-framebuffer", "simpledrm", "efidrm", "vesadrm", "BOOTFB", NULL};
   g_autofree char *text = host->proc ? vv_io_read (host->proc, "iomem", IOMEM_LIMIT, NULL) : NULL;
@@ -201,7 +203,9 @@ framebuffer_owner (const VvHost *host, const VvPciDevice *device, int *bar)
   return NULL;
 }
 
-/* The platform device's driver: efi-framebuffer.0 on efi-framebuffer, whichever module has that name */
+/* Returns: (transfer full): the command that unbinds the platform device, like efi-framebuffer.0 from
+ * efi-framebuffer, or a kernel option. The name of the driver does not depend on the module that registers
+ * it. */
 static char *
 release_framebuffer (const VvHost *host)
 {
@@ -227,7 +231,7 @@ check_framebuffer (const VvSubject *about, const VvPciDevice *device)
 
   if (!owner)
     return;
-  /* From Linux 6.0 on vfio_pci_vga_init() calls aperture_remove_conflicting_pci_devices(). */
+  /* Since Linux 6.0, vfio_pci_vga_init() calls aperture_remove_conflicting_pci_devices(). */
   gboolean evicts = class_of (device) == DISPLAY_VGA && !vv_kernel_is_before (host, 6, 0);
   vv_find (about, "boot-framebuffer", VV_WARNING,
            g_strdup_printf (_ ("the boot console of the host uses BAR %d (%s)"), bar, owner),
@@ -247,10 +251,10 @@ vv_find_environment (const VvSubject *about, const VvPciDevice *device, const GP
   check_framebuffer (about, device);
 }
 
-/* --- vfio-pci's options --- */
+/* --- options of vfio-pci --- */
 
-/* "VENDOR:DEVICE[:SUBVENDOR[:SUBDEVICE[:CLASS[:MASK]]]]" in hexadecimal (vfio_pci_fill_ids() in the kernel's
- * drivers/vfio/pci/vfio_pci.c, pci_match_one_device() in drivers/pci/pci.h) */
+/* @id: "VENDOR:DEVICE[:SUBVENDOR[:SUBDEVICE[:CLASS[:MASK]]]]" in hexadecimal (vfio_pci_fill_ids() in the
+ * kernel's drivers/vfio/pci/vfio_pci.c, pci_match_one_device() in drivers/pci/pci.h) */
 static gboolean
 id_matches (const char *id, const VvPciIds *device)
 {
@@ -265,7 +269,7 @@ id_matches (const char *id, const VvPciIds *device)
          ((class ^ device->class_code) & mask) == 0;
 }
 
-/* Returns: (transfer full) (nullable): the one of @list that names the device */
+/* Returns: (transfer full) (nullable): the first id in @list that matches the device */
 static char *
 matching_id (const char *list, const VvPciDevice *device)
 {
@@ -299,8 +303,9 @@ check_ids (const VvSubject *about, const VvPciDevice *device, char **options)
   }
 }
 
-/* The options that vfio_pci_core acts on. Up to Linux 7.1 vfio_pci hands them to it for all drivers when it
- * is loaded (vfio_pci_core_set_params()), from 7.2 on each driver sets its own. */
+/* Checks the options that vfio_pci_core implements. Up to Linux 7.1, vfio_pci passes them to vfio_pci_core
+ * for all drivers when it is loaded (vfio_pci_core_set_params()). Since Linux 7.2, each driver sets its
+ * own. */
 static void
 check_options (const VvSubject *about, const char *variant, char **options)
 {
@@ -315,7 +320,7 @@ check_options (const VvSubject *about, const char *variant, char **options)
       g_string_append_printf (lost, " %s", *option);
   }
   vv_modules_look (about->s->context->modules, VV_GENERIC_MODULE, &generic);
-  /* libvirt before 10.0 loads vfio-pci for each managed device (virPCIDeviceBindToStub()). */
+  /* Before 10.0, libvirt loads vfio-pci for each managed device (virPCIDeviceBindToStub()). */
   gboolean will_be_loaded =
       generic.present || generic.builtin || vv_libvirt_is_before (about->s, VV_LIBVIRT_CHOOSES);
   if (!lost->len || (shared && will_be_loaded))
@@ -361,7 +366,8 @@ vv_find_settings (const VvSubject *about, const VvPciDevice *device, const VvEnt
   if (!variant)
     return;
   check_options (about, variant, options);
-  /* libvirt before 10.0 does not bind what is on vfio-pci, and so never opens drivers_probe for it. */
+  /* Before 10.0, libvirt does not bind a device that is on vfio-pci, and so never opens drivers_probe for
+   * it. */
   if (g_strcmp0 (device->now.driver, VV_GENERIC_DRIVER) == 0 &&
       !(entry && (entry->pinned || entry->domain)) && !(libvirt && libvirt->version >= VV_LIBVIRT_CHOOSES))
     vv_find (about, "on-generic", VV_NOTE,

@@ -10,18 +10,18 @@
 #include "in-use.h"
 
 #define HOOK VV_LIBVIRT_HOOKS_DIR "/qemu.d/vfio-variant"
-#define WITHOUT_GROUPS VV_LIBVIRT_VERSION (12, 9, 0) /* the first not seen to need groups */
+#define WITHOUT_GROUPS VV_LIBVIRT_VERSION (12, 9, 0) /* the first version known to work without groups */
 #define KERNEL_LOG "/dev/kmsg"
 #define AUDIT_LOG "/var/log/audit/audit.log"
 #define READ_LIMIT                                                                                           \
-  (4 * 1024 * 1024)       /* the kernel's log has 128 KiB to some MiB; of auditd's the end will do */
-#define RECORD_LIMIT 8192 /* the longest record of /dev/kmsg (CONSOLE_EXT_LOG_MAX, printk) */
+  (4 * 1024 * 1024)       /* the kernel log has 128 KiB to a few MiB; only the end of the audit log is read */
+#define RECORD_LIMIT 8192 /* the longest record of /dev/kmsg (CONSOLE_EXT_LOG_MAX in the kernel's printk) */
 
 /* --- libvirt --- */
 
-/* From 10.0 on libvirt itself reads modules.alias (virPCIDeviceFindBestVFIOVariant()) for each managed device
- * without <driver model=>, whatever driver that is on. A unit with ProtectKernelModules= has an empty
- * directory there. */
+/* Since 10.0, libvirt itself reads modules.alias (virPCIDeviceFindBestVFIOVariant()) for each managed device
+ * without <driver model=>, whatever its current driver. In a unit with ProtectKernelModules=, libvirt sees an
+ * empty directory instead. */
 static void
 check_libvirts_view (const VvSubject *about)
 {
@@ -54,8 +54,8 @@ check_libvirts_view (const VvSubject *about)
           : g_strdup_printf ("depmod %s", host->release));
 }
 
-/* Each network namespace has a sysfs of its own (sysfs_init_fs_context() in fs/sysfs/mount.c), whose files
- * the gate does not watch. */
+/* Each network namespace has its own sysfs (sysfs_init_fs_context() in the kernel's fs/sysfs/mount.c). The
+ * gate watches only the files in its own. */
 static void
 check_libvirts_sysfs (const VvSubject *about)
 {
@@ -75,8 +75,8 @@ check_libvirts_sysfs (const VvSubject *about)
            g_strdup (_ ("run its container with the host's network namespace (--network host)")));
 }
 
-/* vfio.ko makes class/vfio-dev, and with CONFIG_VFIO_GROUP class/vfio (vfio_group_init() in the kernel's
- * drivers/vfio/group.c), without which there is no /dev/vfio/vfio. libvirt wants that file
+/* vfio.ko creates class/vfio-dev. With CONFIG_VFIO_GROUP it also creates class/vfio (vfio_group_init() in the
+ * kernel's drivers/vfio/group.c) and /dev/vfio/vfio. libvirt requires that file
  * (qemuHostdevHostSupportsPassthroughVFIO()). */
 static void
 check_groups (const VvSubject *about)
@@ -131,7 +131,7 @@ check_libvirt (const VvSubject *about)
 
 /* --- security modules, privilege --- */
 
-/* The newest denial so far; @time: by audit's clock */
+/* @line: the newest denial so far; @time: its time in the audit record, in seconds */
 typedef struct {
   double time;
   char *line;
@@ -142,7 +142,7 @@ judge (Newest *newest, const char *line)
 {
   static const char *const ours[] = {"vfio", "modules.alias", "libvirt/hooks", "driver_override",
                                      "drivers_probe"};
-  const char *stamp = strstr (line, "audit("); /* "audit(1364481363.243:24287)"; without, older than all */
+  const char *stamp = strstr (line, "audit("); /* "audit(1364481363.243:24287)"; without it: the oldest */
   double time = stamp ? g_ascii_strtod (stamp + strlen ("audit("), NULL) : 0;
   gboolean is_about_us = FALSE;
   gboolean selinux = strstr (line, "avc:") && strstr (line, "denied") && !strstr (line, "permissive=1");
@@ -152,20 +152,22 @@ judge (Newest *newest, const char *line)
   if ((!selinux && !strstr (line, "apparmor=\"DENIED\"")) || !is_about_us ||
       (newest->line && time < newest->time))
     return;
-  /* libvirt looks who its client is, the monitor among them, for which its AppArmor profile has no rule, and
-   * does without (virProcessGetStartTime). */
+  /* Ignores one denial: libvirt reads the start time of each client, including the monitor
+   * (virProcessGetStartTime()). The AppArmor profile of libvirtd has no rule for that, and libvirtd works
+   * without it. */
   if (strstr (line, "operation=\"ptrace\"") && strstr (line, "profile=\"libvirtd\"") &&
       strstr (line, "peer=\"vfio-variantd\""))
     return;
   /* A record of /dev/kmsg is "PRIORITY,SEQUENCE,MICROSECONDS,FLAGS;MESSAGE"
-   * (Documentation/ABI/testing/dev-kmsg) */
+   * (Documentation/ABI/testing/dev-kmsg in the kernel). */
   const char *semicolon = g_ascii_isdigit (*line) ? strchr (line, ';') : NULL;
   g_free (newest->line);
   newest->time = time;
   newest->line = g_strdup (semicolon ? semicolon + 1 : line);
 }
 
-/* At most READ_LIMIT bytes: of a file its end; of /dev/kmsg, where each read gives a record, what it has. */
+/* Reads up to READ_LIMIT bytes: the end of a file, or all records of /dev/kmsg, where each read returns one
+ * record. */
 static GString *
 read_log (int fd)
 {
@@ -177,7 +179,7 @@ read_log (int fd)
     lseek (fd, -READ_LIMIT, SEEK_END);
   while (text->len < READ_LIMIT) {
     gssize n = read (fd, record, sizeof record);
-    if (n < 0 && (errno == EINTR || errno == EPIPE)) /* EPIPE: records were overwritten meanwhile */
+    if (n < 0 && (errno == EINTR || errno == EPIPE)) /* EPIPE: the kernel overwrote unread records */
       continue;
     if (n <= 0)
       break;
@@ -272,7 +274,7 @@ check_policy (const VvSubject *about)
 
 /* --- the daemon --- */
 
-/* Microseconds since the epoch; 0: it is not there */
+/* Returns: microseconds since the epoch; 0: the file does not exist */
 static gint64
 changed_at (const char *path)
 {
@@ -281,7 +283,7 @@ changed_at (const char *path)
   return stat (path, &st) == 0 ? st.st_mtim.tv_sec * G_USEC_PER_SEC + st.st_mtim.tv_nsec / 1000 : 0;
 }
 
-/* A file that is gone, or new, changes its folder. */
+/* A file that is removed or added changes the time of its directory. */
 static void
 check_reload (const VvSubject *about, JsonObject *daemon)
 {
@@ -342,7 +344,7 @@ check_kernel (const VvSubject *about)
 
 /* --- the hook --- */
 
-/* Returns: (nullable): what is wrong with the program */
+/* Returns: (transfer full) (nullable): why libvirt cannot or must not run the program */
 static char *
 fault_of_program (const VvHost *host, const char *program)
 {
@@ -387,7 +389,7 @@ check_hook (const VvSubject *about)
   const VvHost *host = about->s->context->host;
   g_autofree char *link = vv_host_path (host, HOOK);
   g_autofree char *target = g_file_read_link (link, NULL);
-  /* An absolute link below a sysroot is meant to be followed there. */
+  /* Resolves an absolute link below the sysroot. */
   g_autofree char *program = target && *target == '/' ? vv_host_path (host, target) : g_strdup (link);
   g_autofree char *fault = NULL;
   struct stat st;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * vfio-variant check: what devices, or the devices of a domain, would get at an attach, and what stands in
- * the way.
+ * vfio-variant check: which driver each device, or each device of a domain, would get at an attach, and what
+ * prevents it.
  *
- * Owns: where the domain's XML comes from, which QEMU a guest would get, and what is printed.
+ * Owns: the source of the domain's XML, the QEMU that a guest would get, and the output.
  */
 #include <errno.h>
 #include <glib/gi18n-lib.h>
@@ -22,7 +22,7 @@
 #define QEMU_OUTPUT_LIMIT 65536
 #define SYSTEM_PREFIX "/usr/bin/qemu-system-"
 
-/* @argv: begins with the absolute path */
+/* @argv: argv[0] is an absolute path */
 static gboolean
 run_program (const char *const *argv, guint limit, GString *output, GError **error)
 {
@@ -49,12 +49,12 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (VvQemu, qemu_clear)
 static char *
 find_emulator (void)
 {
-  /* QEMU's name for what uname(2) calls the machine */
+  /* QEMU's names for machines of uname(2) */
   static const char *const pairs[][2] = {
       {"i686", "i386"}, {"i586", "i386"}, {"armv7l", "arm"}, {"ppc64le", "ppc64"}};
   struct utsname running;
 
-  uname (&running); /* fails only for a bad pointer */
+  uname (&running); /* fails only with a bad pointer */
   const char *architecture = running.machine;
   for (gsize i = 0; i < G_N_ELEMENTS (pairs); i++)
     if (strcmp (running.machine, pairs[i][0]) == 0)
@@ -86,11 +86,11 @@ run_it (VvQemu *qemu)
     qemu->problem = g_strdup_printf (_ ("%s --version prints no version"), qemu->path);
 }
 
-/* Domain XML may come from users, and may name any program that root owns, few of which are harmless with
- * --version: only what is where distributions install QEMU, and what only root can have written, is run, and
- * nothing of another system (--sysroot).
- * @emulator: (nullable): what the domain's XML names; NULL: the one for this machine's architecture that is
- * found */
+/* Runs the emulator with --version. Users can write domain XML, which may name any program of root, and few
+ * programs are harmless with --version. So this runs only programs in the paths where distributions install
+ * QEMU, which only root can write. It runs no programs of another system (--sysroot).
+ * @emulator: (nullable): the emulator in the domain's XML; NULL: the installed one for the architecture of
+ * this machine */
 static void
 ask_qemu (const VvHost *host, const char *emulator, VvQemu *qemu)
 {
@@ -115,11 +115,11 @@ ask_qemu (const VvHost *host, const char *emulator, VvQemu *qemu)
     run_it (qemu);
 }
 
-/* --- what is found --- */
+/* --- results --- */
 
-/* What was found: of each device, and of all else */
+/* @checks: the results for each device; @findings: all other findings */
 typedef struct {
-  VvDomain *domain; /* NULL: devices were named */
+  VvDomain *domain; /* NULL: the arguments are devices */
   GPtrArray *along;
   VvQemu qemu;
   VvPlan plan;
@@ -140,7 +140,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Results, results_clear)
 
 /* --- the domain --- */
 
-/* DEVICE may be a path, too, but never one of a file. */
+/* A DEVICE can be a path too, but not that of a regular file. */
 static gboolean
 is_domain_file (const char *argument)
 {
@@ -162,7 +162,7 @@ domain_from_file (const char *path, GError **error)
   return domain;
 }
 
-/* A process of its own: this program does not link libvirt. */
+/* Runs virsh, because this program does not link libvirt. */
 static VvDomain *
 domain_from_libvirt (const char *name, GError **error)
 {
@@ -191,7 +191,7 @@ domain_from_libvirt (const char *name, GError **error)
   return domain;
 }
 
-/* --- asking --- */
+/* --- checks --- */
 
 static char *
 edit (const VvDomain *domain)
@@ -223,7 +223,8 @@ check_one (const VvSubject *domain, const VvPlan *plan, const char *address, con
   return TRUE;
 }
 
-/* QEMU blocks the migration of a domain for each of its devices, whichever it was required of. */
+/* QEMU blocks the migration of the domain if any of its devices prevents it, even one without
+ * migratable='require'. */
 static void
 find_immobile (const VvSubject *about, const GPtrArray *checks)
 {
@@ -291,7 +292,7 @@ is_ok (const Results *r)
   return vv_findings_worst (r->findings) != VV_PROBLEM;
 }
 
-/* --- telling --- */
+/* --- output --- */
 
 static void
 print_check (const VvCheck *c, gboolean colour)
@@ -346,7 +347,7 @@ print_json (const Results *r)
 
 /* --- the command --- */
 
-/* Returns: what is wrong with what was asked for, or NULL */
+/* Returns: (nullable): the usage error */
 static const char *
 contradiction (int argc, char **argv, const char *domain)
 {

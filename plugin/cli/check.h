@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * check: what check and status find out. Changes nothing: loads no module, takes no lock, opens no VFIO.
+ * check: the findings of "vfio-variant check" and "vfio-variant status". Changes nothing: loads no module,
+ * takes no lock, and opens no VFIO device.
  *
- * Owns: the shape of a finding and the order in which findings are told (findings), what is looked at once,
- * and the questions: about the host (check-host, hook-scripts), about a device and the driver that it would
- * get (check-device), and about what is around it (check-environment). What the ids mean is told in
- * vfio-variant(1), FINDINGS. Nothing in a finding acts on a terminal.
+ * Owns: the structure of a finding and the output order of findings (findings); what all checks share
+ * (VvCheckContext); and the checks of the host (check-host, hook-scripts), of a device and the driver that it
+ * would get (check-device), and of the environment of a device (check-environment). vfio-variant(1), section
+ * FINDINGS, documents the ids. The texts of a finding contain no control characters.
  */
 #pragma once
 
@@ -16,16 +17,16 @@
 
 /* --- findings --- */
 
-/** VV_SUBJECT_HOST: what is about no device. VV_SUBJECT_DOMAIN: what is about the domain as a whole. */
+/** The subjects of findings that are not about a device: the host, and the domain as a whole. */
 #define VV_SUBJECT_HOST "host"
 #define VV_SUBJECT_DOMAIN "domain"
 
 /**
  * VvSeverity:
- * @VV_OK: it was looked at, and is well
- * @VV_NOTE: good to know
- * @VV_WARNING: it goes on, but not as somebody might think
- * @VV_PROBLEM: an attach would not work, or what was asked for is not had
+ * @VV_OK: the check passed
+ * @VV_NOTE: information
+ * @VV_WARNING: an attach works, but perhaps not as the administrator expects
+ * @VV_PROBLEM: an attach would fail, or would not meet a requirement
  */
 typedef enum {
   VV_OK,
@@ -36,11 +37,11 @@ typedef enum {
 
 /**
  * VvFinding:
- * @id: what kind it is; the same in every version
- * @severity: how bad it is
- * @subject: a device's address, VV_SUBJECT_HOST or VV_SUBJECT_DOMAIN
- * @what: what was found
- * @why: why it matters
+ * @id: the kind of finding; the same in every version
+ * @severity: its severity
+ * @subject: the address of a device, VV_SUBJECT_HOST or VV_SUBJECT_DOMAIN
+ * @what: the fact
+ * @why: its impact
  * @fix: (nullable): a command or a setting
  */
 typedef struct {
@@ -52,37 +53,42 @@ typedef struct {
   char *fix;
 } VvFinding;
 
-/** vv_findings_new: Returns: (transfer full) (element-type VvFinding): none */
+/** vv_findings_new: Returns: (transfer full) (element-type VvFinding): an empty array */
 GPtrArray *vv_findings_new (void);
 
-/** vv_findings_worst: Returns: the worst severity; VV_OK when there are none */
+/** vv_findings_worst: Returns: the highest severity; VV_OK if there are no findings */
 VvSeverity vv_findings_worst (const GPtrArray *findings);
 
-/** vv_findings_print: prints them on standard output, grouped by subject in the order of its first finding
- * but the host last, the worst of each first; @titled: each group has its subject for a title;
- * @colour: with colours */
+/**
+ * vv_findings_print:
+ * @titled: print the subject as the title of each group
+ * @colour: print colours
+ *
+ * Prints the findings on standard output, grouped by subject. The groups are in the order of their first
+ * findings, the host last. Each group is sorted by severity, the highest first.
+ */
 void vv_findings_print (const GPtrArray *findings, gboolean titled, gboolean colour);
 
-/** vv_findings_json: adds the member "findings", an array, in the order of vv_findings_print() */
+/** vv_findings_json: Adds the array "findings", in the order of vv_findings_print() */
 void vv_findings_json (const GPtrArray *findings, JsonBuilder *builder);
 
-/* --- what is looked at once --- */
+/* --- the context of all checks --- */
 
-/** From which libvirt on hostdevs are put on variant drivers by libvirt itself, and from which on it takes a
- * device that is on one. */
+/** The first libvirt version that itself binds hostdevs to variant drivers, and the first that accepts a
+ * device on a variant driver. */
 #define VV_LIBVIRT_CHOOSES VV_LIBVIRT_VERSION (10, 0, 0)
 #define VV_LIBVIRT_ACCEPTS VV_LIBVIRT_VERSION (9, 7, 0)
 
-/** From which libvirt on it does without modules.alias, and takes vfio-pci. Tried: 11.3 refuses the
- * device, 12.8 and 12.9 do not; which of the versions between is the first is not known. */
+/** The first libvirt version that works without modules.alias and then binds vfio-pci. Tested: 11.3 refuses
+ * the device, 12.8 and 12.9 accept it. The first such version between 11.3 and 12.8 is unknown. */
 #define VV_LIBVIRT_NEEDS_NO_TABLE VV_LIBVIRT_VERSION (12, 0, 0)
 
 /**
  * VvCheckContext:
- * @context: what is looked at
- * @libvirt: (nullable): the libvirt that runs
- * @privileged: the caller is root, so that nothing is hidden from it
- * @signatures_enforced: (nullable): why the kernel takes signed modules only; NULL: it takes all
+ * @context: the host, its catalog, policy and state store
+ * @libvirt: (nullable): the running libvirt
+ * @privileged: the caller is root, so the kernel hides nothing from it
+ * @signatures_enforced: (nullable): why the kernel accepts signed modules only; NULL: it accepts all modules
  */
 typedef struct {
   VvContext *context;
@@ -93,17 +99,17 @@ typedef struct {
 
 /**
  * vv_check_context_new:
- * @context: (transfer full): gets the policy of its host
+ * @context: (transfer full): the function reads the policy of its host into it
  */
 VvCheckContext *vv_check_context_new (VvContext *context);
 void vv_check_context_free (VvCheckContext *context);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvCheckContext, vv_check_context_free)
 
 /**
- * VvSubject: what a question is about
- * @s: what was looked at
- * @name: as VvFinding's @subject
- * @findings: (element-type VvFinding): where what is found goes
+ * VvSubject: what a check is about
+ * @s: the context of all checks
+ * @name: as @subject of VvFinding
+ * @findings: (element-type VvFinding): receives the findings
  */
 typedef struct {
   const VvCheckContext *s;
@@ -113,9 +119,9 @@ typedef struct {
 
 /**
  * vv_find:
- * @id: a literal
- * @what: (transfer full): what was found
- * @why: why it matters
+ * @id: a string literal
+ * @what: (transfer full): the fact
+ * @why: its impact
  * @fix: (transfer full) (nullable): a command or a setting
  *
  * Adds a finding about @about.
@@ -123,51 +129,53 @@ typedef struct {
 void vv_find (const VvSubject *about, const char *id, VvSeverity severity, char *what, const char *why,
               char *fix);
 
-/** vv_kernel_is_before: Returns: whether the kernel is older than @major.@minor; FALSE when its release does
- * not say */
+/** vv_kernel_is_before: Returns: whether the kernel is older than @major.@minor; FALSE if its release does
+ * not begin with a version */
 gboolean vv_kernel_is_before (const VvHost *host, guint major, guint minor);
 
-/** vv_libvirt_is_before: Returns: whether the libvirt that runs is older than @version
- * (VV_LIBVIRT_VERSION()); FALSE when none runs or its version is not known */
+/** vv_libvirt_is_before: Returns: whether the running libvirt is older than @version (VV_LIBVIRT_VERSION());
+ * FALSE if no libvirt is running or its version is unknown */
 gboolean vv_libvirt_is_before (const VvCheckContext *context, guint version);
 
 /**
  * vv_settings_grep:
- * @before: an extended regular expression: what stands before the name
- * @name: of a module, or a value
+ * @before: an extended regular expression for the text before @name
+ * @name: the name of a module, or a value
  *
- * Returns: (transfer full): a command that shows where modprobe.d or the kernel command line has that
+ * Returns: (transfer full): a shell command that finds the setting in modprobe.d or on the kernel command
+ * line
  */
 char *vv_settings_grep (const char *before, const char *name);
 
 /* --- about the host, or a device --- */
 
-/** vv_find_silent: variant drivers of the kernel image that publish no aliases (vv_catalog_silent());
- * @device: (nullable): a device that may be theirs; NULL: of the host */
+/** vv_find_silent: Adds a finding if built-in variant drivers publish no aliases (vv_catalog_silent()).
+ * @device: (nullable): a device that they may support; NULL: the finding is about the host */
 void vv_find_silent (const VvSubject *about, const VvPciDevice *device);
 
-/** vv_find_iommu_off: says that there is no IOMMU, and which of the reasons it has */
+/** vv_find_iommu_off: Adds the finding that there is no IOMMU, with the reason */
 void vv_find_iommu_off (const VvSubject *about);
 
 /**
  * vv_find_module:
- * @module: a module's name
- * @built_in: it is known to be part of the kernel image
- * @severity: how bad it is when it cannot be loaded
+ * @module: the name of a module
+ * @built_in: the caller knows that the module is built into the kernel
+ * @severity: the severity of the finding
  *
- * Returns: whether the module is loaded or could be; if not, the reason is found
+ * Adds a finding with the reason if the module cannot be loaded.
+ *
+ * Returns: whether the module is loaded or can be loaded
  */
 gboolean vv_find_module (const VvSubject *about, const char *module, gboolean built_in, VvSeverity severity);
 
-/** vv_find_damaged: that a device's state file cannot be read; @problem: why */
+/** vv_find_damaged: Adds the finding that the state file of a device cannot be read; @problem: the reason */
 void vv_find_damaged (const VvSubject *about, const GError *problem);
 
-/** vv_find_entry: what is wrong with a state file that was cut off; nothing when it was not.
- * @driver: (nullable): what its device is on */
+/** vv_find_entry: Adds a finding if @entry records an unfinished rebind, or a VFIO driver while the device
+ * has no driver. @driver: (nullable): the current driver of the device */
 void vv_find_entry (const VvSubject *about, const VvEntry *entry, const char *driver);
 
-/** vv_find_at_boot: that a device should be on VFIO from boot on and is not; nothing when it is, or should
- * not.
+/** vv_find_at_boot: Adds a finding if the policy sets at-boot='yes' for the device, but it is not on VFIO.
  * @entry: (nullable): its state file */
 void vv_find_at_boot (const VvSubject *about, const VvPciDevice *device, const VvEntry *entry);
 
@@ -175,12 +183,13 @@ void vv_find_at_boot (const VvSubject *about, const VvPciDevice *device, const V
 
 /**
  * vv_denials_newest:
- * @unreadable: (out) (transfer full) (nullable): a log that is there and could not be read; NULL: none
+ * @unreadable: (out) (transfer full) (nullable): a log that the caller may not read; NULL: none
  *
- * A denial counts when its line names vfio, vfio-variant, libvirt's hooks or modules.alias. What was only
- * recorded (SELinux permissive, AppArmor complain) does not.
+ * Reads the kernel log and the audit log. A denial counts if its line contains vfio, modules.alias,
+ * libvirt/hooks, driver_override or drivers_probe. Accesses that were only logged (SELinux permissive,
+ * AppArmor complain) do not count.
  *
- * Returns: (transfer full) (nullable): the line; NULL when there is none
+ * Returns: (transfer full) (nullable): the line of the newest denial; NULL if there is none
  */
 char *vv_denials_newest (const VvHost *host, char **unreadable);
 
@@ -188,42 +197,50 @@ char *vv_denials_newest (const VvHost *host, char **unreadable);
  * vv_find_host:
  * @about: the host
  *
- * What check finds as well: which libvirt runs, what it does by itself, and whether it can; other hook
- * scripts; depmod's tables and files of the policy that cannot be read; what SELinux or AppArmor kept from
- * us, and what a caller who is not root does not see.
+ * Adds the findings about the host that check and status share: the running libvirt, how it chooses drivers,
+ * and whether it can read modules.alias; other hook scripts; tables of depmod and policy files that cannot be
+ * read; denials by SELinux or AppArmor; and checks that are skipped without root.
  */
 void vv_find_host (const VvSubject *about);
 
 /**
  * VvHookUse:
- * @VV_HOOK_CALLS_LIBVIRT: virsh, which waits for libvirt, which waits for the hook
- * @VV_HOOK_MOVES_DEVICES: writes to bind, unbind, driver_override and the like, or unloads a VFIO module
+ * @VV_HOOK_CALLS_LIBVIRT: the script calls virsh, which waits for libvirt, which waits for the hook
+ * @VV_HOOK_MOVES_DEVICES: the script writes to bind, unbind, driver_override or a similar file, or unloads a
+ * VFIO module
  */
 typedef enum {
   VV_HOOK_CALLS_LIBVIRT,
   VV_HOOK_MOVES_DEVICES,
 } VvHookUse;
 
-/** Called with each use: the line, from 1, and what is done there, valid during the call only. */
+/** Called for each use. @line counts from 1. @what is the command or the file, and is valid during the call
+ * only. */
 typedef void (*VvHookUseFunc) (VvHookUse use, guint line, const char *what, gpointer data);
 
 /**
  * vv_hook_script_read:
- * @text: a script, any text; one whose interpreter is no shell has no uses
+ * @text: the text of a script, or any other text
+ *
+ * Calls @func for each use in @text. A script whose interpreter is not a shell has no uses.
  */
 void vv_hook_script_read (const char *text, VvHookUseFunc func, gpointer data);
 
-/** vv_find_hook_scripts: the scripts below libvirt's hooks with such uses, each kind once for each script.
- * Read are root's files of 256 KiB at most: what is executable in the folder and its *.d, and any file
- * further below, which other scripts may run */
+/**
+ * vv_find_hook_scripts:
+ *
+ * Adds a finding for each kind of use in each script below libvirt's hooks directory. Reads files of root, up
+ * to 256 KiB each: executable files in that directory and in its subdirectories, and all files further below,
+ * which other scripts may run.
+ */
 void vv_find_hook_scripts (const VvSubject *about);
 
 /**
  * vv_check_host:
  * @about: the host
- * @daemon: (nullable): what vfio-variantd says; NULL: it does not run
+ * @daemon: (nullable): the status that vfio-variantd reports; NULL: it is not running
  *
- * All that status finds.
+ * Adds all findings of status.
  */
 void vv_check_host (const VvSubject *about, JsonObject *daemon);
 
@@ -232,8 +249,8 @@ void vv_check_host (const VvSubject *about, JsonObject *daemon);
 /**
  * VvQemu:
  * @path: (nullable): the emulator; NULL: none was found
- * @version: MAJOR * 1000 + MINOR; 0: it cannot be told
- * @problem: (nullable): why it cannot be told
+ * @version: MAJOR * 1000 + MINOR; 0: unknown
+ * @problem: (nullable): why the version is unknown
  */
 typedef struct {
   char *path;
@@ -243,11 +260,11 @@ typedef struct {
 
 /**
  * VvPlan:
- * @domain: (nullable): the domain that is going to have the devices
- * @along: (element-type utf8): all devices that are checked together
- * @qemu: (nullable): the QEMU that they are for; NULL: it was not looked at
+ * @domain: (nullable): the domain that would get the devices
+ * @along: (element-type utf8): the addresses of all devices that are checked together
+ * @qemu: (nullable): the QEMU that would get the devices; NULL: its version was not queried
  *
- * What is going to happen to the devices.
+ * The attach that is checked.
  */
 typedef struct {
   const VvDomain *domain;
@@ -256,21 +273,20 @@ typedef struct {
 } VvPlan;
 
 /**
- * VvCheck: a device that is asked about, and what was found
- * @about: the device; the findings are the check's own
- * @context: where it is; not owned
- * @plan: what is going to happen to it
- * @hostdev: (nullable): how the plan's domain has it
+ * VvCheck: a device and the result of its check
+ * @about: the device; the check owns the findings
+ * @context: not owned
+ * @plan: the attach that is checked; not owned
+ * @hostdev: (nullable): the hostdev of the domain of @plan; not owned
  * @entry: (nullable): its state file
- * @choice: what decides which driver it gets
+ * @choice: its driver selection
  * @chosen: (nullable): the candidate that would be bound
  * @on_vfio: it is on a VFIO driver now
  * @driver: (nullable): the driver that it would get; NULL: none, or its module is not loaded
- * @module: (nullable): the module of that driver; NULL: none, or it stays where it is
- * @why: what decides that, in words
- * @fallback: (element-type utf8): what would be tried after it, in order: drivers, or modules that are not
- * loaded
- * @migratable: whether the domain could be migrated live with it, as far as is known
+ * @module: (nullable): the module of that driver; NULL: none, or the device stays on its current driver
+ * @why: the reason for that driver, as text
+ * @fallback: (element-type utf8): what would be tried next, in order: drivers, or modules that are not loaded
+ * @migratable: whether a domain with the device could be migrated live, as far as is known
  */
 typedef struct {
   VvSubject about;
@@ -294,10 +310,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvCheck, vv_check_free)
 
 /**
  * vv_check_device:
- * @hostdev: (nullable): how the plan's domain has it
+ * @hostdev: (nullable): the hostdev of the domain of @plan
  *
- * Returns: (transfer full): what was found, which @s and @plan must outlive, or NULL with @error set: no such
- * device (VV_ERROR_NO_DEVICE), or its modalias is malformed
+ * Returns: (transfer full): the result, which @s and @plan must outlive, or NULL with @error set:
+ * VV_ERROR_NO_DEVICE if there is no such device, or another error if its modalias is malformed
  */
 VvCheck *vv_check_device (const VvCheckContext *s, const VvPlan *plan, const char *address,
                           const VvHostdev *hostdev, GError **error);
@@ -306,10 +322,15 @@ VvCheck *vv_check_device (const VvCheckContext *s, const VvPlan *plan, const cha
  * vv_find_environment:
  * @along: (element-type utf8): the devices that go to VFIO together with @device
  *
- * Its IOMMU and IOMMU group; functions that stay with the host and depend on it: those to which the kernel
- * has linked it (consumer:pci:*, quirk_gpu_hda() and its like in the kernel's drivers/pci/quirks.c), and the
- * audio, USB and UCSI functions of a GPU's slot; and the firmware's framebuffer, on which the host shows its
- * console, in one of its BARs (root only, as /proc/iomem is).
+ * Checks the IOMMU and the IOMMU group of the device, the functions that depend on it and stay with the host,
+ * and the boot framebuffer.
+ *
+ * Dependent functions are those that the kernel links to the device (consumer:pci:*, quirk_gpu_hda() and
+ * similar quirks in the kernel's drivers/pci/quirks.c), and the audio, USB and UCSI functions in the slot of
+ * a GPU.
+ *
+ * The boot framebuffer is the firmware's framebuffer that the host's console uses. It matters if it is in a
+ * BAR of the device. Only root can see this, in /proc/iomem.
  */
 void vv_find_environment (const VvSubject *about, const VvPciDevice *device, const GPtrArray *along);
 
@@ -317,10 +338,10 @@ void vv_find_environment (const VvSubject *about, const VvPciDevice *device, con
  * vv_find_settings:
  * @entry: (nullable): its state file
  * @variant: (nullable): the variant driver, or its module, that @device would get; NULL: it would get
- * vfio-pci or none, or it stays where it is
+ * vfio-pci or none, or it stays on its current driver
  *
- * What the administrator has set for the device or for vfio-pci: that module's options, a driver_override
- * that no driver answers to, and that it is on vfio-pci already.
+ * Checks the settings of the administrator for the device and for vfio-pci: the options of the vfio-pci
+ * module, a driver_override that names no existing driver, and a device that is on vfio-pci already.
  */
 void vv_find_settings (const VvSubject *about, const VvPciDevice *device, const VvEntry *entry,
                        const char *variant);

@@ -46,7 +46,7 @@ vv_colour_is_terminal (void)
   return isatty (STDOUT_FILENO) && terminal && *terminal && strcmp (terminal, "dumb") != 0;
 }
 
-/* Returns: FALSE when @when (nullable), what --color says, is no such word */
+/* Returns: FALSE if @when (nullable), the value of --color, is not valid */
 static gboolean
 read_colour (const char *when, gboolean *wanted)
 {
@@ -61,7 +61,7 @@ read_colour (const char *when, gboolean *wanted)
   return TRUE;
 }
 
-/* @help, @colour: (out): set when they are parsed */
+/* @colour, @help: (out): set when the arguments are parsed */
 static void
 add_shared_options (GOptionContext *context, VvTakes takes, VvCommon *common, char **colour, gboolean *help)
 {
@@ -161,7 +161,7 @@ vv_warning (const char *format, ...)
   fprintf (stderr, _ ("vfio-variant: warning: %s\n"), what);
 }
 
-/* Returns: the exit code that an error of the library means */
+/* Returns: the exit code for an error of the library */
 static int
 exit_for (const GError *error)
 {

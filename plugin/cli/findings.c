@@ -56,9 +56,10 @@ vv_findings_worst (const GPtrArray *findings)
   return worst;
 }
 
-/* --- the order --- */
+/* --- order --- */
 
-/* Subjects in the order of their first findings, but the host last */
+/* Returns: the position of the first finding about @subject, by which the subjects are sorted; G_MAXUINT for
+ * the host, which is last */
 static guint
 place_of (const GPtrArray *findings, const char *subject)
 {
@@ -82,7 +83,7 @@ compare (gconstpointer a, gconstpointer b, gpointer findings)
   return n != m ? (n > m) - (n < m) : (gint)second->severity - (gint)first->severity;
 }
 
-/* Returns: (transfer container): all of them as they are told; sorting is stable */
+/* Returns: (transfer container): the findings in the order of output; the sort is stable */
 static GPtrArray *
 in_order (const GPtrArray *findings)
 {
@@ -93,7 +94,7 @@ in_order (const GPtrArray *findings)
   return ordered;
 }
 
-/* --- telling --- */
+/* --- output --- */
 
 static void
 print_one (const VvFinding *f, gboolean colour)
@@ -103,7 +104,7 @@ print_one (const VvFinding *f, gboolean colour)
   const char *begin = colour ? colours[f->severity] : "";
 
   printf ("  %s%s%s", begin, word, *begin ? "\033[0m" : "");
-  /* printf() counts bytes, not characters. */
+  /* The field width of printf() counts bytes, not characters. */
   for (glong i = g_utf8_strlen (word, -1); i < SEVERITY_WIDTH; i++)
     putchar (' ');
   printf (" %s [%s]\n", f->what, f->id);
@@ -147,7 +148,7 @@ vv_findings_json (const GPtrArray *findings, JsonBuilder *b)
   json_builder_end_array (b);
 }
 
-/* --- what is looked at once --- */
+/* --- the context of all checks --- */
 
 VvCheckContext *
 vv_check_context_new (VvContext *context)
@@ -202,7 +203,7 @@ char *
 vv_settings_grep (const char *before, const char *name)
 {
   g_auto (GStrv) words = g_strsplit (name, "_", -1);
-  g_autofree char *spelled = g_strjoinv ("[-_]", words); /* both signs are one to the kernel and to libkmod */
+  g_autofree char *spelled = g_strjoinv ("[-_]", words); /* the kernel and libkmod equate both */
   g_autofree char *pattern = g_strconcat (before, spelled, NULL);
   g_autofree char *quoted = g_shell_quote (pattern);
 
@@ -258,7 +259,7 @@ vv_find_silent (const VvSubject *about, const VvPciDevice *device)
   if (!silent->len)
     return;
   const char *one =
-      silent->len == 1 ? silent->pdata[0] : "MODULE"; /* a wrong one would bind the device, too */
+      silent->len == 1 ? silent->pdata[0] : "MODULE"; /* a wrong driver would bind the device too */
   g_ptr_array_add (silent, NULL);
   g_autofree char *modules = g_strjoinv (", ", (char **)silent->pdata);
   g_autofree char *pattern =
@@ -282,7 +283,7 @@ vv_find_iommu_off (const VvSubject *about)
   const char *what = _ ("no IOMMU group: the firmware describes no IOMMU");
   const char *fix = _ ("firmware setup: enable VT-d, AMD-Vi or IOMMU; then reboot");
 
-  /* The firmware says by a table that there is an IOMMU: Intel's and AMD's. */
+  /* On Intel and AMD machines, a table of the firmware describes the IOMMU. */
   if (iommus->len) {
     what = _ ("no IOMMU group although an IOMMU is enabled: the device is not behind it");
     fix = NULL;

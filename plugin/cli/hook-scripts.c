@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * What other hook scripts of libvirt's do to devices.
+ * The uses of devices in other hook scripts of libvirt.
  *
- * Owns: which files below libvirt's hooks are read, and a reader of shell that knows words, quotes, comments
- * and command positions, and nothing of what they mean. Runs nothing; a command that it does not recognize is
- * passed over.
+ * Owns: which files below libvirt's hooks directory are read, and a parser of shell scripts. The parser
+ * knows words, quotes, comments and command positions, but not their meaning. Runs nothing, and skips
+ * commands that it does not recognize.
  */
 #include <glib/gi18n-lib.h>
 #include <stdint.h>
@@ -16,16 +16,16 @@
 
 #define SCRIPT_LIMIT (256 * 1024)
 #define FILES_LIMIT 500
-#define EXPRESSION_LIMIT 200 /* each bracket has so much read again at the most */
+#define EXPRESSION_LIMIT 200 /* each bracket rereads at most this much */
 #define DEPTH_LIMIT                                                                                          \
-  6 /* hooks/qemu.d/DOMAIN/OPERATION/SUB-OPERATION/SCRIPT, as many scripts that run others have it */
+  6 /* hooks/qemu.d/DOMAIN/OPERATION/SUB-OPERATION/SCRIPT, a usual layout of scripts that run others */
 
-/* --- a reader of shell --- */
+/* --- a parser of shell scripts --- */
 
-/* @at, @line: where it is. @words, @targets: of the command so far: its words, and the files that it writes
- * to. @first: the line on which it begins. @prefixed: a word such as sudo came, and no command yet.
- * @after_assignment: where the last word ended, if it was "NAME=". @ends: of the here-documents that begin
- * with the next line. */
+/* @at, @line: the current position. @words, @targets: the words of the current command, and the files that it
+ * writes to. @first: the line where the command begins. @prefixed: the command has a prefix such as sudo, but
+ * no name yet. @after_assignment: the end of the last word if that is "NAME=". @ends: the end marks of the
+ * here-documents that begin on the next line. */
 typedef struct {
   const char *at;
   guint line;
@@ -48,8 +48,8 @@ reader_clear (Reader *r)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Reader, reader_clear)
 
-/* Of what is between quotes only the end counts. Returns: (transfer full): the word that begins here; "" when
- * none does */
+/* Returns: (transfer full): the word at the current position; "" if there is none. Between quotes, only the
+ * closing quote has a meaning. */
 static char *
 read_word (Reader *r)
 {
@@ -85,7 +85,7 @@ skip_blanks (Reader *r)
   }
 }
 
-/* The bodies of here-documents, which begin after a line's end, are no commands. */
+/* Skips the bodies of here-documents, which begin on the next line and contain no commands. */
 static void
 skip_here_documents (Reader *r)
 {
@@ -100,9 +100,9 @@ skip_here_documents (Reader *r)
   g_ptr_array_set_size (r->ends, 0);
 }
 
-/* --- what a command does --- */
+/* --- uses in a command --- */
 
-/* Files by which the kernel moves PCI devices; those of other buses are none of ours. */
+/* Returns: whether a write to @path moves a PCI device; files of other buses do not count */
 static gboolean
 moves_devices (const char *path)
 {
@@ -120,7 +120,7 @@ report (const Reader *r, VvHookUse use, const char *what)
   r->func (use, r->first, what, r->data);
 }
 
-/* @words: of the command, from its name on */
+/* @words: the words of the command, from its name on */
 static void
 judge_words (const Reader *r, const GPtrArray *words)
 {
@@ -144,7 +144,7 @@ judge_words (const Reader *r, const GPtrArray *words)
     }
 }
 
-/* A word or a redirection is the first of a command, or one more. */
+/* Records the line of the command's first word or redirection. */
 static void
 begin_command (Reader *r)
 {
@@ -165,7 +165,8 @@ end_command (Reader *r)
   r->prefixed = FALSE;
 }
 
-/* Words before a command's name: reserved ones, and programs that run another */
+/* Returns: whether @word precedes the name of a command: a reserved word, an assignment, or a program that
+ * runs another program, with its options */
 static gboolean
 goes_before (Reader *r, const char *word)
 {
@@ -176,13 +177,13 @@ goes_before (Reader *r, const char *word)
 
   gsize name = strspn (word, G_CSET_a_2_z G_CSET_A_2_Z "_" G_CSET_DIGITS);
 
-  if (g_strv_contains (reserved, word) || (name && word[name] == '=')) /* an assignment */
+  if (g_strv_contains (reserved, word) || (name && word[name] == '='))
     return TRUE;
   if (g_strv_contains (programs, word)) {
     r->prefixed = TRUE;
     return TRUE;
   }
-  return r->prefixed && (*word == '-' || g_ascii_isdigit (*word)); /* their options */
+  return r->prefixed && (*word == '-' || g_ascii_isdigit (*word));
 }
 
 /* ">FILE", ">>FILE", ">|FILE", "<FILE", "<<END" */
@@ -200,8 +201,8 @@ read_redirection (Reader *r)
     g_ptr_array_add (is_here ? r->ends : r->targets, g_steal_pointer (&word));
 }
 
-/* "((EXPRESSION))" in a line: no commands, and "<<" begins no here-document. Returns: whether there was one
- */
+/* Skips "((EXPRESSION))" on one line. It contains no commands, and "<<" begins no here-document. Returns:
+ * whether there was one */
 static gboolean
 skip_arithmetic (Reader *r)
 {
@@ -214,8 +215,8 @@ skip_arithmetic (Reader *r)
   return TRUE;
 }
 
-/* "NAME ()" defines a function; the words of "NAME=(WORD...)", up to the bracket that ends them, are no
- * commands; else a command begins. */
+/* Handles "(". "NAME ()" defines a function. "NAME=(WORD...)" contains no commands, up to its closing
+ * bracket. Otherwise a command begins. */
 static void
 open_bracket (Reader *r)
 {
@@ -282,20 +283,20 @@ vv_hook_script_read (const char *text, VvHookUseFunc func, gpointer data)
                        .data = data};
   g_autofree char *first = g_strndup (text, strcspn (text, "\n"));
 
-  if (g_str_has_prefix (first, "#!") && !strstr (first, "sh")) /* of another language */
+  if (g_str_has_prefix (first, "#!") && !strstr (first, "sh")) /* not a shell script */
     return;
   for (skip_blanks (&r); *r.at; skip_blanks (&r))
     step (&r);
   end_command (&r);
 }
 
-/* --- the files --- */
+/* --- files --- */
 
 typedef struct {
   const VvSubject *about;
   const char *path;
   gboolean told[VV_HOOK_MOVES_DEVICES + 1];
-  GHashTable *seen; /* "DEVICE:INODE" of each file and folder: links may lead to one again */
+  GHashTable *seen; /* "DEVICE:INODE" of each file and directory, because several links can lead to one */
 } Search;
 
 static void
@@ -318,7 +319,7 @@ tell_use (VvHookUse use, guint line, const char *what, gpointer data)
            g_strdup_printf ("${EDITOR:-vi} +%u %s", line, quoted));
 }
 
-/* @depth: 0: libvirt's folder of hooks itself */
+/* @depth: 0 for libvirt's hooks directory itself */
 static void
 look_below (Search *search, const VvDir *dir, guint depth)
 {

@@ -13,7 +13,8 @@
 
 #define CELL_CHARACTERS 1000
 
-/* @rows: as they were told last; @context: what they were read from; @due: a look that is to come */
+/* @rows: the rows of the last output; @context: the context of @rows; @due: the source of the next update, or
+ * 0 */
 typedef struct {
   const VvHost *host;
   const VvListing *listing;
@@ -24,9 +25,9 @@ typedef struct {
   guint due;
 } Watch;
 
-/* --- what changed --- */
+/* --- changes --- */
 
-/* Returns: (nullable): the one of @rows with @address */
+/* Returns: (nullable): the row of @rows with @address */
 static const VvRow *
 find_row (const GPtrArray *rows, const char *address)
 {
@@ -49,7 +50,7 @@ tell_json (JsonNode *node, const char *event)
   json_builder_set_member_name (b, "device");
   json_builder_add_value (b, json_node_ref (node));
   json_builder_end_object (b);
-  g_autofree char *text = vv_json_text (b, FALSE); /* a line, for a reader who waits for it */
+  g_autofree char *text = vv_json_text (b, FALSE); /* one line, for a program that reads line by line */
   puts (text);
 }
 
@@ -77,7 +78,7 @@ tell (const VvListing *listing, const VvRow *row, const char *event)
     tell_line (row, event, listing->columns);
 }
 
-/* @before: (nullable): NULL: nothing was told yet */
+/* @before: (nullable): the rows of the last output; NULL: there was none */
 static void
 tell_changes (const VvListing *listing, const GPtrArray *before, const GPtrArray *rows)
 {
@@ -96,9 +97,9 @@ tell_changes (const VvListing *listing, const GPtrArray *before, const GPtrArray
   }
 }
 
-/* --- telling it --- */
+/* --- output --- */
 
-/* Named devices may have gone. */
+/* Omits named devices that are no longer present. */
 static GPtrArray *
 rows_now (const Watch *w, VvContext *context)
 {
@@ -122,7 +123,8 @@ forget (Watch *w)
   g_clear_pointer (&w->context, vv_context_free);
 }
 
-/* Journal, policy and modules may all have become other ones. Returns: FALSE when nobody reads any more */
+/* Reads everything again: the state store, the policy and the modules may have changed. Returns: FALSE if the
+ * reader of standard output is gone */
 static gboolean
 look (Watch *w)
 {
@@ -136,7 +138,7 @@ look (Watch *w)
   vv_context_set_policy (context, vv_policy_read (context->host));
   GPtrArray *rows = rows_now (w, context);
   if (w->terminal) {
-    fputs ("\033[H\033[J", stdout); /* from the top; what was there before goes */
+    fputs ("\033[H\033[J", stdout); /* move to the top left, clear the screen */
     vv_rows_print (rows, w->listing);
   } else {
     for (guint i = 0; i < rows->len; i++) {
@@ -153,7 +155,7 @@ look (Watch *w)
   return fflush (stdout) == 0;
 }
 
-/* --- when to look --- */
+/* --- events --- */
 
 static gboolean
 call (gpointer data)
@@ -166,7 +168,7 @@ call (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-/* At a low priority: after all that has come already, so that what came at the same time is told once. */
+/* The idle source has a lower priority than events, so events at the same time cause one update. */
 static gboolean
 something_changed (gpointer data)
 {
@@ -184,7 +186,7 @@ device_event (const char *address, VvUevent what, gpointer data)
   something_changed (data);
 }
 
-/* An entry is written beside its file and renamed (vv_io_replace()). */
+/* vv_io_replace() renames a state file into place, which causes IN_MOVED_TO. */
 static void
 journal_event (gpointer data)
 {
@@ -205,7 +207,7 @@ reader_is_gone (int fd, GIOCondition condition, gpointer data)
   return end (data);
 }
 
-/* Nothing here wakes up by itself. */
+/* Uses no timer: the process wakes up for events only. */
 int
 vv_list_watch (const VvContext *context, const VvListing *listing)
 {
@@ -220,7 +222,7 @@ vv_list_watch (const VvContext *context, const VvListing *listing)
                               : NULL;
 
   if (store) {
-    /* Their sources, and a look that is due, need no end: the process ends with them. */
+    /* Nothing removes these sources or @due: the process ends soon after the loop. */
     g_unix_fd_add (STDOUT_FILENO, G_IO_ERR | G_IO_HUP, reader_is_gone, &w);
     for (const int *number = (const int[]){SIGINT, SIGTERM, SIGHUP, 0}; *number; number++)
       g_unix_signal_add (*number, end, &w);

@@ -31,7 +31,7 @@ row_free (VvRow *row)
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvRow, row_free)
 
-/* A state file that is damaged is warned of. Returns: (transfer full): the row, or NULL with @error set
+/* Prints a warning if the state file is damaged. Returns: (transfer full): the row, or NULL with @error set
  * (VV_ERROR_NO_DEVICE) */
 static VvRow *
 row_read (const VvContext *context, const VvListing *listing, const char *address, GError **error)
@@ -87,10 +87,10 @@ is_viable (const VvRow *row)
   return obstacles->len == 0;
 }
 
-/* About the driver that it is on for VFIO, or would get, and the domain that has it, as far as the state
- * store knows.
- * @needs_iommufd: (out): whether only the IOMMU can track what it writes; VV_ANSWER_UNKNOWN: nobody has asked
- */
+/* Returns: whether the domain of the device, else any domain, can be migrated live with it. Considers the
+ * current VFIO driver, else the best driver, and the answers in the state store.
+ * @needs_iommufd: (out): whether only the IOMMU can track the device's writes; VV_ANSWER_UNKNOWN: the driver
+ * was not queried */
 static VvMigratability
 migratable (const VvRow *row, VvAnswer *needs_iommufd)
 {
@@ -117,9 +117,9 @@ static const char *const column_names[VV_COLUMNS + 1] = {
     [VV_COLUMN_VIABLE] = "VIABLE", [VV_COLUMN_DOMAIN] = "DOMAIN",     [VV_COLUMN_MIGRATABLE] = "MIGRATABLE",
     [VV_COLUMN_PF] = "PF",         [VV_COLUMN_OVERRIDE] = "OVERRIDE", [VV_COLUMNS] = NULL};
 
-/* @text: names of columns, in any case, comma-separated
- * Returns: (transfer full) (element-type VvColumn): at least one, or NULL with @error set (VV_ERROR_INVALID)
- */
+/* @text: names of columns, comma-separated, in upper or lower case
+ * Returns: (transfer full) (element-type VvColumn): at least one, or NULL with @error set
+ * (VV_ERROR_INVALID) */
 static GArray *
 columns_parse (const char *text, GError **error)
 {
@@ -222,12 +222,12 @@ vv_row_json (const VvRow *row, JsonBuilder *b)
   json_builder_end_object (b);
 }
 
-/* --- all that are listed --- */
+/* --- selection --- */
 
 static gboolean
 is_listed (const VvRow *row, const VvListing *listing)
 {
-  if (!listing->named) /* of its own for VFIO, wanted or not, on VFIO, or touched by us */
+  if (!listing->named) /* has a variant driver (even excluded), is on VFIO, or has a state file */
     return listing->all || row->entry || row->vfio || has_variant (row->choice->candidates) ||
            has_variant (row->choice->excluded);
   for (guint i = 0; i < listing->named->len; i++)
@@ -257,7 +257,7 @@ vv_rows_read (const VvContext *context, const VvListing *listing, gboolean rest)
 
 /* --- tables --- */
 
-/* A name is what a terminal that is narrow can do without. */
+/* On a narrow terminal, only names are truncated. */
 static struct libscols_table *
 new_table (const VvListing *listing, gboolean tree)
 {
@@ -284,8 +284,7 @@ add_row (struct libscols_table *table, struct libscols_line *parent, const VvRow
     VvColumn column = g_array_index (listing->columns, VvColumn, i);
     g_autofree char *text = vv_row_text (row, column);
     scols_line_set_data (line, i, text ? text : "-");
-    /* On VFIO it is where it should be, or only somewhere; on a driver of the host it is on its host driver.
-     */
+    /* Colours only devices on VFIO: one colour for the best driver, another for any other VFIO driver. */
     if (column == VV_COLUMN_NOW && row->vfio)
       scols_cell_set_color (scols_line_get_cell (line, i),
                             g_strcmp0 (row->device->now.driver, row->best_driver) == 0 ? VV_COLOUR_GOOD
@@ -306,7 +305,7 @@ vv_rows_print (const GPtrArray *rows, const VvListing *listing)
 
 /* --- IOMMU groups --- */
 
-/* That there is none comes last. */
+/* Devices without a group are last. */
 static gint
 by_group (gconstpointer a, gconstpointer b)
 {
@@ -320,7 +319,7 @@ by_group (gconstpointer a, gconstpointer b)
   return (n > m) - (n < m);
 }
 
-/* A group is told as a whole when one of its devices is listed; what has no group is none. */
+/* Keeps all devices of a group if one of them is listed. Devices without a group do not form a group. */
 static void
 sort_by_group (GPtrArray *rows, const VvListing *listing)
 {
@@ -416,7 +415,7 @@ print_once (const VvContext *context, const VvListing *listing, gboolean tree)
 static gboolean
 has (const VvListing *listing, VvColumn column)
 {
-  gboolean found = listing->json; /* which has everything */
+  gboolean found = listing->json; /* JSON has every column */
 
   for (guint i = 0; i < listing->columns->len; i++)
     found |= g_array_index (listing->columns, VvColumn, i) == column;

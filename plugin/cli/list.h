@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * list: which device is where, where it comes from, and where it could be: once, or (list-watch) as it
- * changes.
+ * list: the host driver, the current driver and the best driver of each device, once or on each change
+ * (list-watch).
  *
- * Owns: which devices are listed, and what is told of one: its columns as text, and its object in JSON.
+ * Owns: the selection of the devices to list, and the output for one device: its columns as text, and its
+ * JSON object.
  */
 #pragma once
 
@@ -12,10 +13,10 @@
 
 /**
  * VvRow:
- * @context: where it was read; not owned
+ * @context: the context from which it was read; not owned
  * @entry: (nullable): its state file
- * @name: (nullable): what people call it; NULL also when no names were asked for
- * @best_driver: (nullable): NULL also while the best driver's module is not loaded
+ * @name: (nullable): vendor and model; NULL: unknown, or names were not requested
+ * @best_driver: (nullable): NULL: no VFIO driver is usable, or the module of the best driver is not loaded
  * @best_module: (nullable): not owned
  * @vfio: it is on a VFIO driver
  * @told: (nullable): its object of list.schema.json, for --watch
@@ -32,7 +33,7 @@ typedef struct {
   JsonNode *told;
 } VvRow;
 
-/** VvColumn: in the order in which --help names them */
+/** VvColumn: the columns, in the order of --help */
 typedef enum {
   VV_COLUMN_DEVICE,
   VV_COLUMN_NAME,
@@ -48,22 +49,22 @@ typedef enum {
   VV_COLUMNS
 } VvColumn;
 
-/** vv_row_text: Returns: (transfer full) (nullable): what stands in @column */
+/** vv_row_text: Returns: (transfer full) (nullable): the text for @column */
 char *vv_row_text (const VvRow *row, VvColumn column);
 
-/** vv_row_json: adds the object of list.schema.json */
+/** vv_row_json: Adds the object of list.schema.json */
 void vv_row_json (const VvRow *row, JsonBuilder *builder);
 
 /**
  * VvListing:
- * @named: (nullable) (element-type utf8): these and no others
- * @all: also what is not interesting
- * @names: (nullable): where the devices' names are looked up
- * @overrides: only then is driver_override read, each open of which goes through the daemon's gate
- * @columns: (element-type VvColumn): in this order
- * @plain: without headings
- * @colour: with colours
- * @json: as JSON
+ * @named: (nullable) (element-type utf8): list only these devices
+ * @all: list every PCI device
+ * @names: (nullable): the database for the names of devices
+ * @overrides: read driver_override; each open of that file passes the daemon's gate
+ * @columns: (element-type VvColumn): the columns, in this order
+ * @plain: print no headings
+ * @colour: print colours
+ * @json: print JSON
  */
 typedef struct {
   const GPtrArray *named;
@@ -78,24 +79,25 @@ typedef struct {
 
 /**
  * vv_rows_read:
- * @rest: also those of all other devices
+ * @rest: read all PCI devices, whatever @listing selects
  *
- * A device that goes away meanwhile is warned of.
+ * Prints a warning for a device that disappears during the read.
  *
- * Returns: (transfer full) (element-type VvRow): in the order of addresses or of @listing's names
+ * Returns: (transfer full) (element-type VvRow): in the order of addresses, or of the devices named in
+ * @listing
  */
 GPtrArray *vv_rows_read (const VvContext *context, const VvListing *listing, gboolean rest);
 
-/** vv_rows_print: prints a table; @rows: (element-type VvRow) */
+/** vv_rows_print: Prints a table. @rows: (element-type VvRow) */
 void vv_rows_print (const GPtrArray *rows, const VvListing *listing);
 
 /**
  * vv_list_watch:
- * @context: in which the devices were named; others are opened later
+ * @context: the context in which the devices were named; each update opens another one
  *
- * list --watch: prints the devices of @listing, and again what changes of them: on a terminal the table as it
- * is now, else a line or a JSON object for each device that changed. Ends at SIGINT, SIGTERM and SIGHUP, and
- * when nobody reads standard output any more.
+ * Implements list --watch. Prints the devices of @listing, and then each change. On a terminal, prints the
+ * whole table again; else prints one line or JSON object for each changed device. Ends at SIGINT, SIGTERM and
+ * SIGHUP, and when the reader of standard output closes it.
  *
  * Returns: the exit code
  */

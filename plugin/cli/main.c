@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * vfio-variant: the command. Finds the sub-command and hands over.
+ * vfio-variant: the command. Finds the sub-command and runs it.
  */
 #include <errno.h>
 #include <glib/gi18n-lib.h>
@@ -11,7 +11,7 @@
 
 #include "command.h"
 
-#define LONGEST 32 /* word for which another is looked for */
+#define LONGEST 32 /* the longest word that gets a suggestion */
 #define CHANGES 2
 
 static const struct {
@@ -44,11 +44,12 @@ print_usage (FILE *stream)
       _ ("Exit status: 0 success, 1 failure, 2 usage error, 3 no such device, 4 refused, 5 not privileged."));
 }
 
-/* Levenshtein's distance with swaps of neighbours as one change (optimal string alignment) */
+/* Returns: the optimal string alignment distance: Levenshtein's distance, with a swap of two neighbours as
+ * one change */
 static guint
 distance (const char *a, const char *b)
 {
-  guint rows[3][LONGEST + 1] = {{0}}; /* of row i: rows[i % 3] */
+  guint rows[3][LONGEST + 1] = {{0}}; /* row i is rows[i % 3] */
   gsize n = strlen (a);
   gsize m = strlen (b);
 
@@ -67,8 +68,8 @@ distance (const char *a, const char *b)
   return rows[n % 3][m];
 }
 
-/* Returns: (nullable): the one of @words that fewest changes of a character make of @word, two at the most
- * and fewer than it is long; or the only one that begins with it */
+/* Returns: (nullable): the word of @words with the smallest distance to @word, which must be at most CHANGES
+ * and less than the length of @word; else the only word that begins with @word */
 static const char *
 nearest_word (const char *word, const char *const words[], gsize n)
 {
@@ -93,7 +94,7 @@ nearest_word (const char *word, const char *const words[], gsize n)
   return nearest ? nearest : beginnings == 1 ? beginning : NULL;
 }
 
-/* @argv: begins with the sub-command's name */
+/* @argv: argv[0] is the name of the sub-command */
 static int
 run_command (int argc, char **argv)
 {
@@ -143,7 +144,7 @@ run (int argc, char **argv)
   return run_command (argc - 1, argv + 1);
 }
 
-/* What could not be written must not pass for done; that nobody reads it any more is no failure of ours.
+/* Reports a failed write to standard output as a failure, except EPIPE: the reader closed it.
  * Returns: the exit code */
 static int
 close_output (int code)
@@ -160,7 +161,7 @@ close_output (int code)
 int
 main (int argc, char **argv)
 {
-  setlocale (LC_ALL, ""); /* only here: the daemon, the hook and the log speak English */
+  setlocale (LC_ALL, ""); /* the daemon, the hook and the log are always in English */
 #ifdef VV_LOCALE_DIR
   bindtextdomain (GETTEXT_PACKAGE, VV_LOCALE_DIR);
   bind_textdomain_codeset (GETTEXT_PACKAGE, "UTF-8");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * vfio-variant match: which drivers the kernel offers for a device, in which order, and what is out and why.
+ * vfio-variant match: which VFIO drivers match a device, in which order, and which are excluded and why.
  */
 #include <glib/gi18n-lib.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 #include "command.h"
 #include "attach.h"
 
-/* Returns: (nullable): the first other candidate whose alias has as many wildcards */
+/* Returns: (nullable): the first other candidate whose alias has the same number of wildcards */
 static const VvCandidate *
 tied_with (const VvChoice *choice, const VvCandidate *c)
 {
@@ -45,7 +45,7 @@ add_row (struct libscols_table *table, const VvHost *host, const VvChoice *choic
                                  c->alias ? c->alias : "-", vv_source_name (c->source), note->str, NULL});
 }
 
-/* What the rule wants, in its own words */
+/* Prints the rule in the syntax of the policy. */
 static void
 print_rule (const VvChoice *choice)
 {
@@ -134,7 +134,8 @@ json_match (JsonBuilder *b, const VvHost *host, const VvPciDevice *device, const
   json_builder_end_object (b);
 }
 
-/* They may fit the device, and are not among the candidates. */
+/* Warns about built-in variant drivers that publish no aliases (vv_catalog_silent()): they may support the
+ * device, but are not candidates. */
 static void
 warn_of_silent (const VvContext *context, const VvPciDevice *device, const VvChoice *choice)
 {

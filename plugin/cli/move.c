@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * vfio-variant bind, vfio-variant restore: detach devices from the host by hand, each to the best VFIO
- * driver, and give them back, as they were.
+ * vfio-variant bind, vfio-variant restore: detach devices from the host, each to the best VFIO driver, and
+ * restore them.
  *
- * Owns: which devices are meant, what refuses one, worker threads, progress, the order of output.
+ * Owns: the selection of the devices, the checks that refuse a device, worker threads, progress, and the
+ * order of output.
  */
 #include <glib/gi18n-lib.h>
 #include <stdio.h>
@@ -31,8 +32,8 @@ options_clear (Options *o)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Options, options_clear)
 
-/* Moves one device; called from worker threads, for different devices at the same time.
- * Returns: (transfer full): what happened, or NULL with @error set */
+/* Moves one device. Worker threads call this for different devices in parallel.
+ * Returns: (transfer full): the change, or NULL with @error set */
 typedef VvChange *(*MoveFunc) (const VvContext *context, const char *address, const Options *options,
                                GError **error);
 
@@ -48,7 +49,7 @@ typedef struct {
   const VvContext *context;
   MoveFunc func;
   const Options *options;
-  GAsyncQueue *finished; /* of Result */
+  GAsyncQueue *finished; /* elements: Result */
 } Crew;
 
 static void
@@ -111,7 +112,7 @@ json_result (JsonBuilder *b, const Result *r)
   json_builder_end_object (b);
 }
 
-/* A line that is written over: only for a person who waits at a terminal. */
+/* Overwrites one line. Only for terminals. */
 static void
 show_progress (guint done, guint all, gboolean last)
 {
@@ -123,7 +124,7 @@ show_progress (guint done, guint all, gboolean last)
   fflush (stderr);
 }
 
-/* Returns: the exit code of all */
+/* Returns: the exit code for all devices */
 static int
 move_all (const VvContext *context, const GPtrArray *addresses, MoveFunc func, const Options *options)
 {
@@ -149,7 +150,7 @@ move_all (const VvContext *context, const GPtrArray *addresses, MoveFunc func, c
   }
   g_thread_pool_free (pool, FALSE, TRUE);
   for (guint i = 0; dry_run && !json && i < addresses->len; i++)
-    print_result (&results[i], TRUE); /* in the order asked for: it is a script to read */
+    print_result (&results[i], TRUE); /* in the order of the arguments, because the output is a script */
   g_autoptr (JsonBuilder) builder = json_builder_new ();
   if (addresses->len != 1)
     json_builder_begin_array (builder);
@@ -170,14 +171,13 @@ static VvContext *
 open_context (const Options *o, int *code)
 {
   if (!o->common.dry_run)
-    vv_speak_english (); /* what goes wrong is logged as well */
+    vv_speak_english (); /* the log also gets the errors */
   vv_log_to_system ();
   return vv_open_context (&o->common, !o->common.dry_run, code);
 }
 
-/* Between libvirt's "prepare" and QEMU's start no process holds a device yet; the state store knows whose it
- * is.
- */
+/* Between libvirt's "prepare" and the start of QEMU, no process has the device open yet. The state store has
+ * its domain. */
 static gboolean
 domain_allows (const VvEntry *entry, GError **error)
 {
@@ -191,8 +191,7 @@ domain_allows (const VvEntry *entry, GError **error)
 
 /* --- bind --- */
 
-/* The host's own use of the device: reasons for the administrator to weigh, so --force gets past them, or the
- * policy. */
+/* Checks whether the host uses the device. --force or host-use='warn' in the policy overrides this check. */
 static gboolean
 host_allows (const VvContext *context, const VvPciDevice *device, const VvChoice *choice, GError **error)
 {
@@ -219,7 +218,7 @@ iommu_allows (const VvContext *context, const VvPciDevice *device, GError **erro
   g_autoptr (GPtrArray) obstacles = NULL;
 
   if (device->iommu_group)
-    return TRUE; /* what else is in the group matters when a guest starts, not now */
+    return TRUE; /* other devices in the group matter only when a guest starts */
   obstacles = vv_group_obstacles (context->host, context->catalog, device, NULL);
   if (!obstacles->len)
     return TRUE;
@@ -235,8 +234,8 @@ bind_device (const VvContext *context, const char *address, const Options *optio
       binding ? vv_choose (context, binding->device, binding->entry, NULL, NULL, NULL, error) : NULL;
 
   if (choice && options->at_boot) {
-    /* A virtual function that was destroyed and made anew has nothing to do with what it was. What a domain
-     * has is between libvirt's hands at times. */
+    /* Drops a stale state file: it belongs to a virtual function that was destroyed and created again. Keeps
+     * the state file of a domain's device, because libvirt may be rebinding the device. */
     gboolean on_vfio = vv_on_vfio (context->host, binding->device, choice);
     if (vv_binding_is_stale (binding, &binding->device->now, on_vfio) && !binding->entry->domain &&
         !vv_binding_forget (binding, error))
@@ -264,12 +263,12 @@ bind_and_say (const VvContext *context, const char *address, const Options *opti
 {
   VvChange *change = bind_device (context, address, options, error);
 
-  if (!change && options->at_boot) /* what a program that udev runs prints is read by nobody */
+  if (!change && options->at_boot) /* udev does not show the output of its programs */
     g_warning ("%s", (*error)->message);
   return change;
 }
 
-/* Looked at without its lock: most devices of a host are none of ours. */
+/* Takes no lock, because most devices of a host do not match. */
 static gboolean
 is_wanted_at_boot (const VvContext *context, const char *address)
 {
@@ -280,11 +279,11 @@ is_wanted_at_boot (const VvContext *context, const char *address)
 
   if (!choice || choice->options.values[VV_OPTION_AT_BOOT] != VV_AT_BOOT_YES)
     return FALSE;
-  /* What a domain has, or the policy had bound before, is where it should be. */
+  /* Skips a device that is on VFIO and pinned or assigned to a domain. */
   return !entry || (!entry->pinned && !entry->domain) || !vv_on_vfio (context->host, device, choice);
 }
 
-/* Returns: (transfer full) (nullable): those of the devices meant, or of all, that are to be bound at boot */
+/* Returns: (transfer full) (nullable): the devices to bind at boot, of those in the arguments, or of all */
 static GPtrArray *
 wanted_at_boot (const VvContext *context, int argc, char **argv, int *code)
 {
@@ -345,8 +344,8 @@ restore_device (const VvContext *context, const char *address, const Options *op
   return vv_binding_close (g_steal_pointer (&binding));
 }
 
-/* What is in the state store and not in a domain's hands; with @at_boot, of that what the policy had bound.
- */
+/* Returns: (transfer full) (element-type utf8): the devices in the state store that have no domain; with
+ * @at_boot, only those that 'bind --at-boot' bound. A damaged state file counts only without @at_boot. */
 static GPtrArray *
 recorded_devices (const VvContext *context, gboolean at_boot)
 {

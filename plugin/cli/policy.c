@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * vfio-variant policy: the administrator's policy as it was read, and whether files would do as one.
+ * vfio-variant policy: shows the administrator's policy, and checks policy files.
  */
 #include <glib/gi18n-lib.h>
 #include <stdio.h>
@@ -10,7 +10,7 @@
 
 /* --- rules --- */
 
-/* What a rule can match, as the policy spells it */
+/* The attributes that a rule can match, in the spelling of the policy */
 static const char *const match_names[] = {
     "address",           "vendor",      "product",  "subsystem-vendor", "subsystem-product", "class",
     "physical-function", "host-driver", "modalias", "iommu-group"};
@@ -21,7 +21,7 @@ id_text (int id)
   return id < 0 ? NULL : g_strdup_printf ("0x%04x", (guint)id);
 }
 
-/* Returns: (transfer full) (element-type utf8): a value for each of match_names; NULL: any */
+/* Returns: (transfer full) (element-type utf8): a value for each of match_names; NULL: matches any value */
 static GPtrArray *
 match_values (const VvRule *rule)
 {
@@ -60,10 +60,10 @@ add_pair (GString *text, const char *name, const char *value)
     g_string_append_printf (text, "%s%s=%s", text->len ? " " : "", name, value);
 }
 
-/* The first column, which is empty, indents the others. */
+/* The first column is empty and indents the others. */
 static const char *const columns[] = {"", "", "", "", NULL};
 
-/* @match: whether they can match, as defaults cannot */
+/* @match: print the attributes to match; defaults have none */
 static void
 print_rules (const char *title, const GPtrArray *rules, gboolean match)
 {
@@ -166,7 +166,7 @@ json_rules (JsonBuilder *b, const char *name, const GPtrArray *rules, gboolean w
     vv_json_strings (b, "drivers", rule->options.drivers, -1);
     for (VvOption option = 0; option < VV_OPTIONS; option++) {
       g_autofree char *key = vv_json_key (vv_option_name (option));
-      if (with_match || option != VV_OPTION_AT_BOOT) /* a default cannot say it */
+      if (with_match || option != VV_OPTION_AT_BOOT) /* a default has no at-boot */
         vv_json_string (b, key, option_text (rule, option));
     }
     json_builder_end_object (b);
@@ -212,7 +212,7 @@ vv_cmd_policy (int argc, char **argv)
 {
   g_auto (VvCommon) common = {0};
   g_autoptr (GError) error = NULL;
-  /* not among the options of the commands that only read: those have --kernel, which means nothing here */
+  /* VV_TAKES_ELSEWHERE would also add --kernel, which has no meaning here */
   const GOptionEntry entries[] = {
       {"sysroot", 0, 0, G_OPTION_ARG_FILENAME, &common.sysroot, N_ ("Read the policy below DIR"), "DIR"},
       {NULL},

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * vfio-variant probe: asks devices that are on VFIO, and idle, whether their drivers can migrate them live,
- * and notes the answers.
+ * vfio-variant probe: queries whether the VFIO drivers of idle devices support live migration, and records
+ * the answers.
  */
 #include <glib/gi18n-lib.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 #include "log.h"
 #include "migration.h"
 
-/* @driver: (nullable): the one that was asked, or would have been */
+/* @driver: (nullable): the driver that was queried, or that would have been */
 typedef struct {
   const char *address;
   char *driver;
@@ -28,7 +28,7 @@ answer_clear (Answer *a)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Answer, answer_clear)
 
-/* The lock, held until the end, keeps everybody of us from moving the device meanwhile. */
+/* Holds the device's lock until the end, so that no other vfio-variant process moves the device. */
 static gboolean
 ask (const VvContext *context, Answer *a, GError **error)
 {
@@ -39,7 +39,7 @@ ask (const VvContext *context, Answer *a, GError **error)
     return FALSE;
   a->driver = g_strdup (binding->device->now.driver);
   if (binding->entry && binding->entry->domain) {
-    /* No --force gets past this: an open group keeps a starting guest out. */
+    /* There is no --force: while the group is open, a starting guest cannot open it. */
     g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
                  _ ("%s belongs to domain %s; shut it down, or run 'vfio-variant restore --force %s' if that "
                     "domain no longer exists"),
@@ -106,7 +106,7 @@ json_answer (JsonBuilder *b, const Answer *a)
   json_builder_end_object (b);
 }
 
-/* One after another: each device is reset, and a group can be open only once. */
+/* Queries the devices one after another: each query resets the device, and a group can be open only once. */
 static int
 ask_all (const VvContext *context, const GPtrArray *addresses, gboolean json)
 {
@@ -150,7 +150,7 @@ vv_cmd_probe (int argc, char **argv)
     fputs (_ ("vfio-variant: querying the driver of a device requires root\n"), stderr);
     return VV_EXIT_UNPRIVILEGED;
   }
-  vv_speak_english (); /* what goes wrong is logged as well */
+  vv_speak_english (); /* the log also gets the errors */
   vv_log_to_system ();
   g_autoptr (VvContext) context = vv_open_context (&common, TRUE, &code);
   g_autoptr (GPtrArray) addresses = context ? vv_device_arguments (context->host, argc, argv, &code) : NULL;

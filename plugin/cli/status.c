@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * vfio-variant status: asks vfio-variantd how it is, and tells, with what check-host finds.
- * vfio-variant metrics: the counters and the state of the devices, for a monitoring system.
+ * vfio-variant status: prints the status of vfio-variantd and the findings of check-host.
+ * vfio-variant metrics: prints counters and the state of the devices, for a monitoring system.
  *
- * Owns: the conversation with the daemon, which is bounded in time; the text of status; and which sources
- * metrics has: the state store and the counters, which anybody may read, and the daemon, which is for root.
- * The JSON of status is the daemon's own (service.c), with the findings added; texts of others that are in it
- * were made safe to show there, and are again before they are printed here. The text of metrics is
- * plugin/bind/metrics's.
+ * Owns: the query of the daemon, which has a time limit; the text of status; and the sources of metrics.
+ * These are the state store and the counters, which all users may read, and the daemon, which answers only
+ * root.
+ *
+ * The JSON of status is the daemon's (service.c), with the findings added. The daemon makes texts of other
+ * programs in it printable, and this file does so again before it prints them. plugin/bind/metrics owns the
+ * text of metrics.
  */
 #include <errno.h>
 #include <glib/gi18n-lib.h>
@@ -23,17 +25,17 @@
 #include "metrics.h"
 #include "one-line.h"
 
-#define ERROR_CHARACTERS 160 /* an error quotes what was sent */
+#define ERROR_CHARACTERS 160 /* the limit for texts of the daemon in an error */
 
-/* --- asking the daemon --- */
+/* --- the query of the daemon --- */
 
-/* @what: what failed with @errnum, of connect(2) or read(2) */
+/* @what: the call that failed with @errnum: connect(2) or read(2) */
 static void
 set_ask_error (GError **error, int errnum, int timeout_ms, const char *path, const char *what)
 {
   switch (errnum) {
   case ENOENT:
-  case ECONNREFUSED: /* the socket of one that is gone */
+  case ECONNREFUSED: /* the socket of a daemon that died */
     g_set_error_literal (error, VV_ERROR, VV_ERROR_NOT_FOUND,
                          _ ("vfio-variantd is not running: hot plug uses the driver that libvirt chooses; "
                             "start it with 'systemctl start vfio-variantd'"));
@@ -57,7 +59,7 @@ static int
 dial (const char *path, int timeout_ms, VvFd *fd)
 {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
-  /* of connect(2), for a place in the queue of a daemon that does not accept, and of read(2) */
+  /* limits read(2), and connect(2) if the daemon does not accept and its queue is full */
   const struct timeval deadline = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
 
   if (g_strlcpy (address.sun_path, path, sizeof address.sun_path) >= sizeof address.sun_path)
@@ -70,8 +72,9 @@ dial (const char *path, int timeout_ms, VvFd *fd)
   return 0;
 }
 
-/* Only root can have put this socket into root's directory (status-socket.h), so the answer is trusted. It is
- * cut off when the daemon ends while it answers, and differs when a daemon of another version still runs. */
+/* Trusts the answer, because only root can create the socket in root's directory (status-socket.h). But the
+ * answer is incomplete if the daemon ends while it answers, and can differ if the daemon has another
+ * version. */
 static JsonObject *
 parse (const GString *reply, GError **error)
 {
@@ -81,7 +84,7 @@ parse (const GString *reply, GError **error)
   JsonNode *root = parsed ? json_parser_get_root (parser) : NULL;
   JsonObject *status = root && JSON_NODE_HOLDS_OBJECT (root) ? json_node_get_object (root) : NULL;
 
-  if (!status || !vv_json_get_string (status, "version")) { /* which a daemon of any version reports */
+  if (!status || !vv_json_get_string (status, "version")) { /* a daemon of any version reports its version */
     g_autofree char *what =
         vv_printable (syntax ? syntax->message : _ ("it contains no version"), ERROR_CHARACTERS);
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
@@ -98,9 +101,9 @@ parse (const GString *reply, GError **error)
   return json_object_ref (status);
 }
 
-/* Warns when the daemon's version is not the command's.
- * Returns: (transfer full): what the daemon says (status.schema.json), or NULL with @error set:
- * VV_ERROR_NOT_FOUND when it does not run, VV_ERROR_PERMISSION when the caller may not ask */
+/* Prints a warning if the daemon and the command have different versions.
+ * Returns: (transfer full): the status of the daemon (status.schema.json), or NULL with @error set:
+ * VV_ERROR_NOT_FOUND if it is not running, VV_ERROR_PERMISSION if the caller may not query it */
 static JsonObject *
 ask_daemon (const VvHost *host, int timeout_ms, GError **error)
 {
@@ -257,7 +260,7 @@ add_change (JsonObject *change, struct libscols_table *table)
   vv_table_add (table, cells);
 }
 
-/* @name: an array; nothing is printed where it is empty */
+/* @name: the name of an array; prints nothing if it is empty */
 static void
 print_array (JsonObject *status, const char *name, const char *title, struct libscols_table *table,
              void (*add) (JsonObject *, struct libscols_table *))
@@ -305,8 +308,9 @@ copy_member (JsonObject *object, const char *name, JsonNode *node, gpointer buil
   json_builder_add_value (builder, json_node_copy (node));
 }
 
-/* That the daemon does not run is an answer, too, and goes where the others go.
- * @status: (nullable): what it says; NULL: it does not run, and @message says so */
+/* Prints the JSON on standard output, even if the daemon is not running.
+ * @status: (nullable): the status of the daemon; NULL: it is not running
+ * @message: (nullable): the impact and the fix, if it is not running */
 static void
 tell_json (JsonObject *status, const char *message, const GPtrArray *findings)
 {
@@ -405,8 +409,8 @@ read_figures (JsonObject *status, VvDaemonFigures *figures)
   read_histogram (vv_json_get_object (status, "own"), &figures->own);
 }
 
-/* Whoever reads the file finds the text of before or the new one, and whatever was in its place, a link to
- * another file among it, is replaced and not opened. */
+/* Replaces the file atomically: a reader sees either the old text or the new text. Replaces a link at @path,
+ * and does not follow it. */
 static gboolean
 replace_file (const char *path, const char *text, GError **error)
 {
@@ -417,8 +421,8 @@ replace_file (const char *path, const char *text, GError **error)
   return dir && vv_io_replace (dir, slash ? slash + 1 : path, text, error);
 }
 
-/* A source that is missing is no failure: its families are missing then. A daemon that gives no sound answer
- * is not up.
+/* A missing source is not an error: the output lacks its metric families. A daemon without a valid answer
+ * counts as down.
  * @output: (nullable): a file; NULL: standard output */
 static int
 tell_metrics (const VvCommon *common, VvMetricsFormat format, const char *output)
