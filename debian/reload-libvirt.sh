@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=sh
 #
-# A part of the maintainer scripts. libvirt remembers whether there are hooks until it is told to look again (SIGHUP).
-# Running guests do not notice.
+# Part of the maintainer scripts. libvirt looks for hooks only when it starts or reloads (SIGHUP). A reload
+# does not affect running guests.
 reload_libvirt() {
   for daemon in libvirtd virtqemud; do
     if [ -d /run/systemd/system ]; then
