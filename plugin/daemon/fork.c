@@ -8,7 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The kernel gives the lowest free number (open(2)): below this are all that a daemon has in practice. */
+/* The kernel assigns the lowest free number (open(2)), so in practice the daemon uses only lower ones. */
 #define LOOKED_AT 1024
 
 static gboolean
@@ -23,13 +23,13 @@ is_kept (int fd, const int *keep, guint n)
       return TRUE;
   if (fstat (fd, &found) < 0 || S_ISDIR (found.st_mode))
     return TRUE;
-  /* GLib and glibc keep the socket that they send log records through (journald, /dev/log) and would go on
-   * using its number. */
+  /* GLib and glibc keep open the socket through which they send log records (journald, /dev/log). The child
+   * would still use its number. */
   return S_ISSOCK (found.st_mode) && getsockopt (fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 &&
          domain == AF_UNIX && getsockopt (fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_DGRAM;
 }
 
-/* The parent may have died between the fork and the prctl(). */
+/* The parent may have died between fork() and prctl(). */
 static void
 become_child (pid_t parent, const int *keep, guint n)
 {
@@ -41,7 +41,7 @@ become_child (pid_t parent, const int *keep, guint n)
   for (int fd = STDERR_FILENO + 1; fd < LOOKED_AT; fd++)
     if (!is_kept (fd, keep, n))
       close (fd);
-  syscall (SYS_close_range, LOOKED_AT, ~0U, 0); /* from Linux 5.9 on; there is hardly one */
+  syscall (SYS_close_range, LOOKED_AT, ~0U, 0); /* since Linux 5.9; such a high number is rare */
   signal (SIGPIPE, SIG_DFL);
   sigemptyset (&none);
   sigprocmask (SIG_SETMASK, &none, NULL);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * fork: the daemon's child processes: workers, watchdog and monitor.
+ * fork: starts the daemon's child processes: workers, watchdog and monitor.
  *
- * A child that the kernel does not released outlives the daemon. A descriptor that it kept would keep alive
- * what the daemon's end ends: the gate's groups, the status socket.
+ * A child that hangs in the kernel outlives the daemon. A descriptor that it had inherited would keep alive
+ * what must end with the daemon: the gate's fanotify groups, and the status socket.
  *
- * Owns: what a child inherits: descriptors, signals, and that it dies with the daemon. Knows nothing of what
- * it does.
+ * Owns: the descriptors and signals that a child inherits, and that the child dies with the daemon. Knows
+ * nothing of the child's work.
  */
 #pragma once
 
@@ -16,10 +16,10 @@
 /**
  * vv_fork:
  * @keep: descriptors that the child needs; -1: none
- * @n: how many
+ * @n: number of descriptors in @keep
  *
- * As fork(2). The child dies with its parent (PR_SET_PDEATHSIG), has no signals blocked, SIGPIPE as usual,
- * and of the descriptors only @keep and what changes nothing for others: the standard streams, open
- * directories, and the sockets of the system's log.
+ * Forks as fork(2). The child dies with its parent (PR_SET_PDEATHSIG), has no signals blocked, and has the
+ * default action for SIGPIPE. It keeps only the descriptors in @keep and those that do not affect other
+ * processes: the standard streams, open directories, and the sockets of the system's log.
  */
 pid_t vv_fork (const int *keep, guint n);

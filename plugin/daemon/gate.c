@@ -17,19 +17,19 @@
 #define DEVICES "bus/pci/devices"
 #define PROBE "bus/pci/drivers_probe"
 #define STATUS_LIMIT 16384
-#define REMADE_AFTER 64 /* removed devices; each keeps about 1 KiB of the kernel's */
-/* A driver may take its time to released of a device between the announcement and drivers_probe. */
+#define REMADE_AFTER 64 /* removed devices; for each, the kernel keeps about 1 KiB */
+/* A driver's remove, between the announcement and drivers_probe, may take long. */
 #define ANNOUNCED_FOR_S 300
 #define ANSWER_TRIES 3
 #define BEAT_S 1
 #define BATCH 128
 
-/* One fanotify group: a file that cannot be read must be opened for writing by the event, and the other way
- * round, hence two. */
+/* A fanotify group. fanotify opens each file with the flags of the group: drivers_probe is not readable and
+ * must be opened for writing, driver_override for reading. Hence two groups. */
 typedef struct {
   VvFd fd;
   guint source;
-  guint flags; /* with which the events' own descriptors are opened */
+  guint flags; /* of the descriptors in the events */
 } Group;
 
 struct VvGate {
@@ -41,20 +41,21 @@ struct VvGate {
   gpointer data;
   Group probe, overrides;
   GHashTable *watched;   /* addresses */
-  GHashTable *announced; /* of VvAnnouncement, by thread */
-  GHashTable *blocked;   /* those whose thread is at drivers_probe */
-  guint announcing;      /* announcements whose thread is blocked */
-  guint unanswered;      /* opens that were read from a queue */
-  VvFd busy;             /* an eventfd that is readable while there may be such an open */
+  GHashTable *announced; /* tid -> VvAnnouncement */
+  GHashTable *blocked;   /* the VvAnnouncements whose thread is blocked at drivers_probe */
+  guint announcing;      /* number of announcements whose thread is blocked at driver_override */
+  guint unanswered;      /* number of opens that were read from a queue and not answered */
+  VvFd busy;             /* an eventfd, readable while there may be such an open */
   gboolean is_busy;
-  guint beat;        /* the timer of the progress; 0: none */
+  guint beat;        /* the timer that changes *progress while an open is pending; 0: none */
   guint64 *progress; /* shared with the watchdog */
   VvWatchdog *watchdog;
   guint removed;
   VvGateCounts counts;
 };
 
-/* What happens to its thread matters no more, or is somebody else's to see. */
+/* Removes the timer and stops watching the thread's process. Once the thread is blocked at drivers_probe,
+ * the client finishes its work even if that process dies. */
 static void
 stop_waiting (VvAnnouncement *a)
 {
@@ -78,9 +79,10 @@ announced_free (VvAnnouncement *a)
   g_free (a);
 }
 
-/* --- who opens --- */
+/* --- caller identification --- */
 
-/* The name of a thread's program. One that was replaced by an update says " (deleted)" (proc(5)). */
+/* Returns the name of a thread's program. /proc/TID/exe of a program that an update replaced ends with "
+ * (deleted)", see proc(5). */
 static char *
 executable_of (const VvGate *gate, pid_t tid)
 {
@@ -95,9 +97,9 @@ executable_of (const VvGate *gate, pid_t tid)
   return g_path_get_basename (target);
 }
 
-/* Anybody may read driver_override and name a program as libvirt's; only root can move a device. The owner of
- * /proc/TID does not tell: it is root's for any process that may not be dumped (proc(5)). @process: (out):
- * the thread's */
+/* Any user may read driver_override and run a program with the name of libvirt's, but only root can move a
+ * device. The owner of /proc/TID is no proof: it is root for any process that is not dumpable (proc(5)).
+ * @process: (out): the process of the thread */
 static gboolean
 is_of_root (const VvGate *gate, pid_t tid, int *process)
 {
@@ -112,7 +114,7 @@ is_of_root (const VvGate *gate, pid_t tid, int *process)
          sscanf (uid, "\nUid: %u %u", &real, &effective) == 2 && effective == 0;
 }
 
-/* --- for the watchdog --- */
+/* --- watchdog --- */
 
 static gboolean
 beat (gpointer data)
@@ -123,7 +125,8 @@ beat (gpointer data)
   return G_SOURCE_CONTINUE;
 }
 
-/* It sleeps on the queues of both groups, and on what tells that an open was read and not answered. */
+/* Starts a watchdog that sleeps on the queues of both groups, and on the eventfd that signals opens that
+ * were read and not answered. */
 static void
 start_watchdog (VvGate *gate)
 {
@@ -133,7 +136,8 @@ start_watchdog (VvGate *gate)
   gate->watchdog = vv_watchdog_new (fds, gate->progress, gate->watchdog_ms);
 }
 
-/* After a queue was read, or an answer was given later */
+/* Starts the progress timer while an open is pending. Otherwise stops it and clears the eventfd. Called
+ * after a queue was read, and after a later answer. */
 static void
 settle (VvGate *gate)
 {
@@ -152,10 +156,10 @@ settle (VvGate *gate)
   gate->is_busy = FALSE;
 }
 
-/* --- answering --- */
+/* --- answers --- */
 
-/* Whoever is not answered waits until the descriptors are closed: an answer that does not come through is
- * given again, and in the end the daemon goes, for then the kernel lets everybody through. */
+/* Without an answer, the thread is blocked until the descriptors are closed. Therefore a failed answer is
+ * repeated. After ANSWER_TRIES failures, the daemon aborts, and the kernel allows all opens. */
 static void
 answer (VvGate *gate, const Group *group, int fd, gboolean allow)
 {
@@ -237,7 +241,8 @@ vv_gate_proceed (VvAnnouncement *a, const char *override)
   a->expiry = g_timeout_add_seconds (ANNOUNCED_FOR_S, announcement_expires, a);
 }
 
-/* It does not go on with the device that it may have unbound. While it was blocked it had not begun. */
+/* The process may have unbound the device and will not continue. While its thread was blocked at
+ * driver_override, it had not changed the device. */
 static gboolean
 process_dies (int fd, GIOCondition condition, gpointer data)
 {
@@ -256,7 +261,7 @@ process_dies (int fd, GIOCondition condition, gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-/* The address is the folder that driver_override is in. */
+/* Returns the PCI address: the name of the directory that contains this driver_override. */
 static char *
 device_of (int fd)
 {
@@ -289,7 +294,7 @@ new_announcement (VvGate *gate, int fd, pid_t tid)
     return NULL;
   VvAnnouncement *a = g_new0 (VvAnnouncement, 1);
   a->gate = gate;
-  a->pidfd = (int)syscall (SYS_pidfd_open, process, 0); /* not before Linux 5.3 */
+  a->pidfd = (int)syscall (SYS_pidfd_open, process, 0); /* since Linux 5.3; -1 before */
   a->tid = tid;
   a->fd = fd;
   a->before.driver = device_link (gate, address, "driver");
@@ -342,7 +347,7 @@ probe_opened (VvGate *gate, int fd, pid_t tid)
   VvAnnouncement *a = g_hash_table_lookup (gate->announced, GINT_TO_POINTER (tid));
 
   gate->counts.seen++;
-  if (a && a->fd >= 0) { /* a blocked thread opens nothing: it died, and another one has its number */
+  if (a && a->fd >= 0) { /* a blocked thread opens nothing: that thread died, and its number was reused */
     vv_gate_forget (a);
     a = NULL;
   }
@@ -362,11 +367,11 @@ probe_opened (VvGate *gate, int fd, pid_t tid)
   gate->client.blocked (a, a->device_data, gate->data);
 }
 
-/* --- reading --- */
+/* --- events --- */
 
-/* At most BATCH events, and back to the main loop: however fast somebody opens one of the files, the other
- * group, the workers and the deadlines have their turn after each batch. Each event comes with a descriptor,
- * of which there must be enough: the kernel denies an open for which there is none. */
+/* Reads at most BATCH events, then returns to the main loop. If a process opens a watched file in a loop,
+ * the main loop still serves the other group, the workers and the deadlines after each batch. Each event
+ * uses a descriptor: the kernel denies an open when the daemon has no free descriptor for it. */
 static gboolean
 readable (int fd, GIOCondition condition, gpointer data)
 {
@@ -375,14 +380,14 @@ readable (int fd, GIOCondition condition, gpointer data)
   struct fanotify_event_metadata events[BATCH];
 
   (void)condition;
-  /* from the read to the answer nothing else tells the watchdog that somebody waits */
+  /* From the read to the answer, only this eventfd shows the watchdog that an open is pending. */
   if (!gate->is_busy && eventfd_write (gate->busy, 1) < 0)
     g_warning ("gate: eventfd: %s", g_strerror (errno));
   gate->is_busy = TRUE;
   ssize_t n = read (fd, events, sizeof events);
   if (n < 0 && errno != EAGAIN && errno != EINTR)
     g_warning ("gate: fanotify: read: %s", g_strerror (errno));
-  ssize_t left = n; /* FAN_EVENT_NEXT() counts it down */
+  ssize_t left = n; /* FAN_EVENT_NEXT() decrements it */
   for (const struct fanotify_event_metadata *e = events; FAN_EVENT_OK (e, left); e = FAN_EVENT_NEXT (e, left))
     gate->unanswered += e->fd >= 0 && (e->mask & FAN_OPEN_PERM);
   for (const struct fanotify_event_metadata *e = events; FAN_EVENT_OK (e, n); e = FAN_EVENT_NEXT (e, n)) {
@@ -442,7 +447,7 @@ vv_gate_watch (VvGate *gate, const char *address)
     return;
   if (mark (gate, &gate->overrides, path, &error))
     g_hash_table_add (gate->watched, g_strdup (address));
-  else if (error->code != VV_ERROR_NOT_FOUND) /* it may be gone again */
+  else if (error->code != VV_ERROR_NOT_FOUND) /* the device may have been removed already */
     g_warning ("gate: %s", error->message);
 }
 
@@ -455,8 +460,8 @@ vv_gate_watch_all (VvGate *gate)
     vv_gate_watch (gate, addresses->pdata[i]);
 }
 
-/* The kernel keeps the inode of a removed file as long as it has a mark. So the marks are made afresh now and
- * then, in a new group. */
+/* The kernel keeps the inode of a removed file as long as it has a mark. After REMADE_AFTER removals, a new
+ * group with marks for the present devices replaces the old group. */
 void
 vv_gate_unwatch (VvGate *gate, const char *address)
 {
@@ -464,7 +469,7 @@ vv_gate_unwatch (VvGate *gate, const char *address)
   g_autoptr (GError) error = NULL;
 
   if (!g_hash_table_remove (gate->watched, address) || ++gate->removed < REMADE_AFTER || gate->announcing)
-    return; /* a blocked open is answered through the descriptors that it came by */
+    return; /* a blocked open must be answered through the group that reported it */
   gate->removed = 0;
   if (!open_group (&fresh, gate, &error)) {
     g_warning ("gate: %s", error->message);
@@ -474,7 +479,7 @@ vv_gate_unwatch (VvGate *gate, const char *address)
   gate->overrides = fresh;
   g_hash_table_remove_all (gate->watched);
   vv_gate_watch_all (gate);
-  close_group (&old); /* what waits there is let through by the kernel */
+  close_group (&old); /* the kernel allows the opens that are pending in the old group */
   start_watchdog (gate);
 }
 

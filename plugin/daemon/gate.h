@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * gate: holds libvirt at /sys/bus/pci/drivers_probe until a device is where it should be.
+ * gate: blocks libvirt at /sys/bus/pci/drivers_probe until the device is rebound.
  *
- * libvirt moves a device by writing driver_override, unbinding it, and writing its address to drivers_probe;
- * at a hot plug it runs no hook. The gate holds fanotify permission marks (FAN_OPEN_PERM, fanotify(7)) on
- * two kinds of files: on each device's driver_override, whose opening by a libvirt daemon announces which
- * device that thread is about to move, while it still is what it was; and on drivers_probe, whose opening by
- * the same thread is blocked until vv_gate_release().
+ * libvirt moves a device in three steps: it writes driver_override, unbinds the device, and writes the
+ * address to drivers_probe. It runs no hook at hot plug. The gate sets fanotify permission marks
+ * (FAN_OPEN_PERM, fanotify(7)) on two kinds of files:
  *
- * Owns: the fanotify descriptors, the marks, the deadline of each blocked open, and the watchdog. Reads /proc
- * to see who opens. Must never open a marked file itself (it alone could answer), never wait for the kernel's
- * driver core, and knows nothing of drivers nor of what happens to a device while it is blocked.
+ * - driver_override of each device. When a thread of a libvirt daemon opens it, the thread announces the
+ *   device that it is about to move. The device is still unchanged then.
+ * - drivers_probe. When the same thread opens it, the thread is blocked until vv_gate_release().
  *
- * When the process dies, the kernel closes the descriptors and lets everybody through.
+ * Owns: the fanotify descriptors, the marks, the deadline of each blocked open, and the watchdog. Reads
+ * /proc to identify the process that opens a file. Must never open a marked file itself, because only the
+ * gate could answer that open. Must never wait for the kernel's driver core. Knows nothing of drivers, nor
+ * of the work on a device while its thread is blocked.
+ *
+ * When the process dies, the kernel closes the descriptors and allows all opens.
  */
 #pragma once
 
@@ -23,14 +26,14 @@ typedef struct VvGate VvGate;
 /**
  * VvAnnouncement:
  * @tid: the thread that opened driver_override
- * @executable: the name of its program
+ * @executable: the name of the thread's program
  * @address: the device
- * @before: its driver state then; its driver_override is set by vv_gate_proceed()
- * @fd: that driver_override, open for reading, while the thread is blocked in its open; -1: it is not
- * @since: when the thread came to drivers_probe, where it is blocked, by g_get_monotonic_time(); 0: not yet
- * @deadline: until when it is blocked there
+ * @before: the driver state of the device at the announcement; vv_gate_proceed() sets its driver_override
+ * @fd: the device's driver_override, open for reading, while the thread is blocked in that open; else -1
+ * @since: when the gate blocked the thread at drivers_probe, by g_get_monotonic_time(); 0: not yet
+ * @deadline: when the deadline of that blocked open passes, by g_get_monotonic_time()
  *
- * A device that a thread is moving. The gate's, until vv_gate_forget() or vv_gate_release().
+ * A device that a thread is moving. The gate owns it, until vv_gate_forget() or vv_gate_release().
  */
 typedef struct {
   pid_t tid;
@@ -43,23 +46,24 @@ typedef struct {
   /*< private >*/
   VvGate *gate;
   gpointer device_data;
-  guint expiry; /* of the deadline, while its thread waits for us; else of the announcement */
+  guint expiry; /* of the deadline, while the thread is blocked; else of the announcement */
   VvFd pidfd;   /* of the thread's process; -1: none */
   guint death;
-  int probe; /* drivers_probe, while its thread is blocked there */
+  int probe; /* drivers_probe, while the thread is blocked there */
 } VvAnnouncement;
 
 /**
  * VvGateClient:
- * @announced: a thread is about to move a device. It is blocked until vv_gate_proceed(), vv_gate_forget(), or
- * the deadline. Returns: what is to be given to the other functions; NULL: the device is left to that thread
- * @dropped: it went no further: the announcement is forgotten
- * @orphaned: the same, since its process died, perhaps in the middle of the move; @announcement is still
- * valid
- * @blocked: it waits at drivers_probe; to be answered by vv_gate_release(), now or later
- * @late: the deadline of a blocked open has passed; it is still held
+ * @announced: A thread is about to move a device. The thread is blocked until vv_gate_proceed(),
+ * vv_gate_forget(), or the deadline. Returns: the device_data of the other functions; NULL: the gate forgets
+ * the announcement and does not handle the device
+ * @dropped: The gate forgets the announcement before the thread reached drivers_probe.
+ * @orphaned: As @dropped, because the thread's process died, perhaps in the middle of the move.
+ * @announcement is valid during the call.
+ * @blocked: The thread is blocked at drivers_probe. The client calls vv_gate_release(), now or later.
+ * @late: The deadline of a blocked open has passed. The thread is still blocked.
  *
- * All are called from the main loop and must return at once.
+ * The gate calls all of them from the main loop. They must return at once.
  */
 typedef struct {
   gpointer (*announced) (VvAnnouncement *announcement, gpointer data);
@@ -69,7 +73,7 @@ typedef struct {
   void (*late) (VvAnnouncement *announcement, gpointer device_data, gpointer data);
 } VvGateClient;
 
-/** VvGateCounts: opens of drivers_probe: all, those that passed at once, those that were blocked */
+/** VvGateCounts: opens of drivers_probe: all, those allowed at once, those blocked */
 typedef struct {
   guint64 seen;
   guint64 passed;
@@ -78,61 +82,63 @@ typedef struct {
 
 /**
  * vv_gate_new:
- * @executables: names of the programs that are served
- * @deadline_ms: how long an open is blocked before @client is told that it is late
- * @watchdog_ms: how long nobody may be answered while somebody waits, before the process is killed
- * (watchdog.h)
+ * @executables: names of the programs that the gate serves
+ * @deadline_ms: how long an open is blocked before the gate calls @client's late()
+ * @watchdog_ms: how long the daemon may make no progress while an open is pending, before the watchdog kills
+ * it (watchdog.h)
  *
- * Needs CAP_SYS_ADMIN and a kernel with permission events (CONFIG_FANOTIFY_ACCESS_PERMISSIONS).
+ * Opens the gate, without a mark on any device yet. Requires CAP_SYS_ADMIN and a kernel with permission
+ * events (CONFIG_FANOTIFY_ACCESS_PERMISSIONS).
  *
- * Returns: (transfer full): the gate, no device watched yet; or NULL with @error set
+ * Returns: (transfer full): the gate, or NULL with @error set
  */
 VvGate *vv_gate_new (const VvHost *host, const char *const *executables, guint deadline_ms, guint watchdog_ms,
                      const VvGateClient *client, gpointer data, GError **error);
 
-/** vv_gate_free: lets everybody through, for good */
+/** vv_gate_free: drops all announcements, allows all blocked opens, and closes the descriptors */
 void vv_gate_free (VvGate *gate);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvGate, vv_gate_free)
 
-/** vv_gate_set: other @executables and another deadline, for opens from now on */
+/** vv_gate_set: sets the served programs and the deadline for opens from now on */
 void vv_gate_set (VvGate *gate, const char *const *executables, guint deadline_ms);
 
-/** vv_gate_watch_all: watches all present devices that a guest could get: bridges are none */
+/** vv_gate_watch_all: watches all present devices, except bridges, which a guest cannot get */
 void vv_gate_watch_all (VvGate *gate);
 
-/** vv_gate_watch: a device has come */
+/** vv_gate_watch: watches a device that has appeared, unless it is a bridge */
 void vv_gate_watch (VvGate *gate, const char *address);
 
-/** vv_gate_unwatch: a device has gone */
+/** vv_gate_unwatch: stops watching a device that has been removed */
 void vv_gate_unwatch (VvGate *gate, const char *address);
 
-/** vv_gate_disable: whoever comes from now on passes; those who are blocked stay so */
+/** vv_gate_disable: blocks no further open; blocked threads stay blocked */
 void vv_gate_disable (VvGate *gate);
 
 /**
  * vv_gate_proceed:
- * @announcement: one whose thread is blocked
- * @override: (nullable): what was read from its @fd
+ * @announcement: its thread is blocked at driver_override
+ * @override: (nullable): the driver_override that was read from @fd
  *
- * Lets the thread open driver_override, which it is going to write. Reading @fd may sleep: older kernels show
- * a driver_override only under the device's lock (driver_override_show() in drivers/pci/pci-sysfs.c), which
- * is blocked during a driver's probe and remove; newer ones have a spinlock for it
- * (device_set_driver_override() in include/linux/device.h). So another process reads it. Where it sleeps, the
- * thread would, too, when it writes.
+ * Allows the thread to open driver_override, which it is going to write.
+ *
+ * Reading @fd may sleep, so another process reads it. Older kernels take the device's lock in
+ * driver_override_show() (drivers/pci/pci-sysfs.c); the driver core holds that lock during probe and remove.
+ * Newer kernels use a spinlock (device_set_driver_override() in include/linux/device.h). Where the read
+ * sleeps, libvirt's write would sleep, too.
  */
 void vv_gate_proceed (VvAnnouncement *announcement, const char *override);
 
-/** vv_gate_forget: lets the thread go on, if it is blocked; the announcement is dropped */
+/** vv_gate_forget: drops the announcement; if its thread is blocked at driver_override, allows the open */
 void vv_gate_forget (VvAnnouncement *announcement);
 
 /**
  * vv_gate_release:
- * @announcement: one whose thread is held at drivers_probe
- * @allow: FALSE: its open fails with EPERM
+ * @announcement: its thread is blocked at drivers_probe
+ * @allow: FALSE: the open fails with EPERM
  *
- * Answers, and frees @announcement.
+ * Answers the open, and frees @announcement.
  *
- * Returns: how long it was blocked, microseconds
+ * Returns: how long the thread was blocked, in microseconds
  */
 gint64 vv_gate_release (VvAnnouncement *announcement, gboolean allow);
 

@@ -10,10 +10,10 @@
 
 #define LIBVIRT_IOMMUFD VV_LIBVIRT_VERSION (12, 1, 0)
 
-/* --- which candidates --- */
+/* --- candidates --- */
 
-/* Why what libvirt asked for must not be bettered; NULL: it may be. @could_fail: libvirt may not be able to
- * go on with another one */
+/* Returns why the driver that libvirt chose must be kept; NULL: a better one may be tried. @could_fail:
+ * (out): whether libvirt could fail with another driver */
 static char *
 why_keep (const VvHotplugRequest *request, const VvPciDevice *device, const char *wanted,
           gboolean *could_fail)
@@ -27,8 +27,8 @@ why_keep (const VvHotplugRequest *request, const VvPciDevice *device, const char
     return g_strdup_printf ("libvirt %u.%u chose it, or the domain names it", major, minor);
   if (strcmp (wanted, VV_GENERIC_DRIVER) != 0)
     return g_strdup_printf ("libvirt %u.%u: the domain names %s", major, minor, wanted);
-  /* virPCIDeviceReset() of libvirt before 9.7 leaves only vfio-pci to the kernel; without FLR it tries resets
-   * that fail where the device is not alone on its bus. */
+  /* Before libvirt 9.7, virPCIDeviceReset() leaves the reset to the kernel only on vfio-pci. On other
+   * drivers, without FLR, it tries resets that fail if the device is not alone on its bus. */
   if (request->libvirt < VV_LIBVIRT_VERSION (9, 7, 0) && !vv_pci_has_flr (device))
     return g_strdup_printf ("libvirt %u.%u cannot reliably reset a device without FLR on a driver other than "
                             "vfio-pci; when a domain starts, the hook can move it",
@@ -36,16 +36,18 @@ why_keep (const VvHotplugRequest *request, const VvPciDevice *device, const char
   return NULL;
 }
 
-/* A domain's hook has been at "prepare" and will be at "start": it can do what the gate may not, and what it
- * refuses libvirt quotes. The device may have been detached by hand before. */
+/* Returns whether a domain is starting with the device: its hook ran at "prepare" and will run at "start".
+ * The hook can make changes that the gate must not make, and libvirt shows the hook's message when the hook
+ * refuses the start. If an administrator detached the device before, its state is not VV_STATE_RECORDED. */
 static gboolean
 domain_starts (const VvEntry *entry)
 {
   return entry && entry->domain && !entry->in_use && (entry->state == VV_STATE_RECORDED || entry->requested);
 }
 
-/* @start: (out): whether this is what the hook's "start" chooses. Else the domain has the device as libvirt
- * has it before 12.1, which knows no iommufd; later ones do not tell. */
+/* @start: (out): whether this is the choice that the hook makes at "start". Otherwise, only libvirt's
+ * version says how the domain gets the device: libvirt before 12.1 does not support iommufd, later versions
+ * may use it. */
 static VvChoice *
 choose_as_requested (const VvContext *context, const VvHotplugRequest *request, const VvPciDevice *device,
                      const VvEntry *entry, gboolean *start, GError **error)
@@ -55,8 +57,9 @@ choose_as_requested (const VvContext *context, const VvHotplugRequest *request, 
                                                        : VV_ANSWER_UNKNOWN}};
   g_auto (VvOptions) by_domain = {0};
 
-  /* libvirt opens a device that goes to QEMU by iommufd before the hook's "start" (VvHostdev): what that
-   * would do is done here, by what the hook's "prepare" has written. */
+  /* If QEMU gets the device through iommufd, libvirt opens the device before it runs the hook at "start"
+   * (VvHostdev). Therefore the choice of "start" is made here, from the request that the hook recorded at
+   * "prepare". */
   *start = entry && domain_starts (entry) && vv_requested_from_text (entry->requested, &by_domain) &&
            by_domain.use.iommufd == VV_ANSWER_YES;
   g_autofree char *whose = *start ? g_strdup_printf ("domain %s", entry->domain) : NULL;
@@ -64,8 +67,10 @@ choose_as_requested (const VvContext *context, const VvHotplugRequest *request, 
                     error);
 }
 
-/* What libvirt asked for stays where the policy allows it. What that does not allow gives way, where libvirt
- * can go on with another; else the policy is a request, but for one that is strict. */
+/* Keeps the driver that libvirt chose if the policy allows it. If the policy excludes it, another driver
+ * replaces it, provided that libvirt can continue with another driver. Otherwise libvirt's driver is kept. A
+ * strict policy refuses it instead, unless a domain is starting. @kept: (out): why libvirt's driver is
+ * kept */
 static gboolean
 keep_wanted (const VvHotplugRequest *request, const VvBinding *b, VvChoice *choice, char **kept,
              GError **error)
@@ -79,7 +84,7 @@ keep_wanted (const VvHotplugRequest *request, const VvBinding *b, VvChoice *choi
     return TRUE;
   if (could_fail && vv_choice_is_strict (choice) && !domain_starts (b->entry) &&
       !vv_candidates_find (b->context->host, choice->candidates, wanted)) {
-    /* nobody chose it: it is all that this libvirt knows */
+    /* not an explicit choice: this libvirt has no other driver */
     g_autofree char *rule = vv_choice_rule (choice);
     g_set_error (error, VV_ERROR, VV_ERROR_POLICY,
                  "%s: %s does not allow %s, and no other driver can be tried now: %s", device->address, rule,
@@ -106,8 +111,8 @@ choose_for (const VvHotplugRequest *request, const VvBinding *b, char **kept, GE
 
 /* --- detach --- */
 
-/* For the state store, which knows the device's host driver before anything is tried: libvirt takes the
- * device in any case. vv_binding_detach() saves it. */
+/* Records the host driver before any candidate is tried, because libvirt takes the device in any case.
+ * vv_binding_detach() saves the entry. */
 static gboolean
 record_host_driver (VvBinding *b, const VvHotplugRequest *request, const VvChoice *choice, GError **error)
 {
@@ -160,8 +165,8 @@ give_back (VvBinding *b, GError **error)
   return vv_binding_leave (b, VV_REATTACH, "its host driver is unknown: the kernel chooses a driver");
 }
 
-/* To what it was before libvirt touched it. An entry counts further when it says that the device is away on
- * the driver that it was on: an administrator had detached it. */
+/* Restores the state of the device before libvirt changed it. Keeps the entry only if it says that the
+ * device was detached to the driver that it was on: an administrator had detached it. */
 static gboolean
 undo (const VvHotplugRequest *request, VvBinding *b, const VvEntry *entry, const char *why, GError **error)
 {
@@ -171,9 +176,10 @@ undo (const VvHotplugRequest *request, VvBinding *b, const VvEntry *entry, const
   return vv_binding_undo (b, &request->before, was_away ? entry : NULL, why, error);
 }
 
-/* A domain that starts is refused by its hook's "start", whose words libvirt quotes: here libvirt goes on.
- * Any other libvirt is told that it cannot have the device, and does nothing more about it then
- * (virHostdevPreparePCIDevicesImpl() gives back only what virPCIDeviceDetach() has taken). */
+/* If a domain is starting, the gate allows the open. The hook refuses the domain at "start", because libvirt
+ * shows the hook's message. In all other cases the gate denies the open, and the device is restored here.
+ * libvirt does not reattach it: virHostdevPreparePCIDevicesImpl() reattaches only devices for which
+ * virPCIDeviceDetach() succeeded. */
 static gboolean
 refuse_libvirt (const VvHotplugRequest *request, VvBinding *b, const VvEntry *entry, GError *refusal,
                 GError **error)
@@ -187,7 +193,7 @@ refuse_libvirt (const VvHotplugRequest *request, VvBinding *b, const VvEntry *en
   }
   if (!undo (request, b, entry, "as it was before: a requirement cannot be met", &problem))
     g_warning ("gate: %s", problem->message);
-  vv_binding_tell (b); /* before the reason for it is logged */
+  vv_binding_tell (b); /* log the change before its reason */
   g_propagate_error (error, refusal);
   return FALSE;
 }
@@ -221,10 +227,10 @@ vv_hotplug (VvBinding *b, const VvHotplugRequest *request, GError **error)
   return done;
 }
 
-/* --- what a libvirt that died leaves --- */
+/* --- rescue after a death of libvirt --- */
 
-/* What libvirt changes: at a detach first the override of a device on its host driver, during reattach
- * first that of one on a VFIO driver; then there is no driver. */
+/* Returns whether libvirt has begun to move the device, and no process has continued. libvirt first changes
+ * driver_override while the device is still on its driver, then unbinds the device. */
 static gboolean
 is_left_between (const VvBinding *b, const VvHotplugRequest *request)
 {
@@ -255,8 +261,8 @@ vv_hotplug_rescue (const VvContext *context, const VvHotplugRequest *request, GE
   return done ? vv_binding_close (g_steal_pointer (&b)) : NULL;
 }
 
-/* Its driver_override is not looked at: the gate would have to answer, and the kernel shows it only when the
- * unbind is over, which this is to run beside (vv_pci_device_look()). */
+/* Does not read driver_override (vv_pci_device_look()). The gate would have to answer that open, and the
+ * kernel may block the read until the unbind ends. This function runs during the unbind. */
 gint64
 vv_hotplug_prepare (const VvContext *context, const VvHotplugRequest *request)
 {
@@ -268,10 +274,10 @@ vv_hotplug_prepare (const VvContext *context, const VvHotplugRequest *request)
   gboolean could_fail;
 
   if (!choice || vv_choice_has_driver (context->host, choice, request->before.driver, NULL))
-    return 0; /* during reattach */
+    return 0; /* a reattach */
   g_autofree char *kept = start ? NULL : why_keep (request, device, VV_GENERIC_DRIVER, &could_fail);
   if (kept)
-    return 0; /* what libvirt asks for it has loaded itself */
+    return 0; /* libvirt has loaded the module of the driver that it chose */
   gint64 begun = g_get_monotonic_time ();
   vv_binding_load_ahead (context, choice, NULL);
   return g_get_monotonic_time () - begun;

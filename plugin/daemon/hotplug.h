@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * hotplug: what becomes of a device while libvirt is blocked between its unbind and its drivers_probe.
+ * hotplug: handles a device while libvirt is blocked between its unbind and its drivers_probe.
  *
- * Owns: telling a detach from a reattach, and which candidates may be tried for which libvirt. The moves
- * themselves are binding's. Knows nothing of fanotify, processes or threads.
+ * Owns: the distinction between detach and reattach, and which candidates each version of libvirt allows.
+ * binding makes the changes. Knows nothing of fanotify, processes or threads.
  */
 #pragma once
 
@@ -12,8 +12,8 @@
 /**
  * VvHotplugRequest:
  * @address: the device
- * @before: what it was before libvirt touched it; the strings are the caller's
- * @libvirt: the version of that libvirt, as VV_LIBVIRT_VERSION() has it; 0: not known
+ * @before: its driver state before libvirt changed it; the caller owns the strings
+ * @libvirt: the version of libvirt, as VV_LIBVIRT_VERSION() has it; 0: unknown
  */
 typedef struct {
   const char *address;
@@ -24,45 +24,49 @@ typedef struct {
 /**
  * vv_hotplug_prepare:
  *
- * While libvirt still unbinds the device: loads the module that is going to be needed, if it is going to be
- * a detach. Changes no device.
+ * Loads the module that a detach is going to need, while libvirt is still unbinding the device. Does nothing
+ * for a reattach. Changes no device.
  *
- * Returns: how long that took, microseconds
+ * Returns: how long the load took, in microseconds
  */
 gint64 vv_hotplug_prepare (const VvContext *context, const VvHotplugRequest *request);
 
 /**
  * vv_hotplug_open:
- * @deadline: its timer is in VV_PHASE_OTHER afterwards
+ * @deadline: afterwards, its timer is in VV_PHASE_OTHER
  *
- * Returns: (transfer full): the binding of @request's device, by vv_binding_open_between(), or NULL with
- * @error set
+ * Opens the binding of @request's device by vv_binding_open_between().
+ *
+ * Returns: (transfer full): the binding, or NULL with @error set
  */
 VvBinding *vv_hotplug_open (const VvContext *context, const VvHotplugRequest *request,
                             const VvDeadline *deadline, GError **error);
 
 /**
  * vv_hotplug:
- * @binding: by vv_hotplug_open()
+ * @binding: from vv_hotplug_open()
  *
- * The device has no driver. With a driver_override it is on its way to VFIO: it is bound to the best driver
- * that this libvirt can do with, down to the one that libvirt asked for. Without one it is during reattach:
- * to the driver and the driver_override of its state file. Afterwards libvirt's own drivers_probe finds
- * it bound and does nothing; whatever failed, libvirt's own way is open.
+ * Binds a device that libvirt has unbound. If the device has a driver_override, libvirt is detaching it:
+ * binds it to the best driver that works and that this libvirt allows. Otherwise libvirt is reattaching it:
+ * restores the driver and the driver_override of its state file.
  *
- * Returns: whether all went well; @binding->change says what happened, and has nothing changed when the
- * device was left to libvirt. FALSE with @error set: VV_ERROR_POLICY when libvirt is to be refused
+ * Afterwards, libvirt's own write to drivers_probe finds the device bound and does nothing. After a failure,
+ * libvirt's write can still bind the device.
+ *
+ * Returns: TRUE on success. @binding->change says what was done; its changed is FALSE if the device was left
+ * to libvirt. FALSE with @error set; VV_ERROR_POLICY: the gate must deny libvirt's open
  */
 gboolean vv_hotplug (VvBinding *binding, const VvHotplugRequest *request, GError **error);
 
 /**
  * vv_hotplug_rescue:
  *
- * For a device that libvirt had announced when it died, and did not come to drivers_probe with. What it had
- * written is taken back: the driver and the driver_override of before. On the reattach, which it had cleared
- * driver_override for, the device is brought there. One that has not changed, or has a new driver, is left as
- * it is; so is one that a process holds through VFIO (VV_ERROR_REFUSED).
+ * Handles a device whose libvirt died after the announcement and before drivers_probe. If libvirt was
+ * detaching the device, restores the previous driver and driver_override. If libvirt had cleared
+ * driver_override for a reattach, completes the reattach, unless the device is pinned. Does not change a
+ * device that libvirt had not changed yet, or that has another driver since. Refuses a device that a process
+ * uses through VFIO (VV_ERROR_REFUSED).
  *
- * Returns: (transfer full): what happened, or NULL with @error set
+ * Returns: (transfer full): what was done, or NULL with @error set
  */
 VvChange *vv_hotplug_rescue (const VvContext *context, const VvHotplugRequest *request, GError **error);

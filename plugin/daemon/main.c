@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * vfio-variantd: the daemon. Options, signals, systemd; what it does is service's.
+ * vfio-variantd: the daemon. Handles options, signals and systemd; service does the work.
  *
- * One thread, for it forks. GLib's own sources for signals and children would start another: hence a
- * signalfd.
+ * The daemon has one thread, because it forks. GLib's own sources for signals and children would start
+ * another thread: hence a signalfd.
  */
 #include <errno.h>
 #include <glib-unix.h>
@@ -24,12 +24,12 @@
 #define NOT_SAID (-1)
 #define MOST_DEADLINE_S 3600
 
-/** What the command line says; @serve is its own. */
+/** The options of the command line; main() frees @serve and @textfile. */
 typedef struct {
   char **serve;
   int deadline_s;
   gboolean no_gate;
-  char *textfile; /* of before 1.0: no reason to leave hot plug alone */
+  char *textfile; /* removed before 1.0; ignored with a warning, so that hot plug still works */
   gboolean version;
   gboolean help;
 } Options;
@@ -111,7 +111,7 @@ usage_error (const char *what)
   return EXIT_USAGE;
 }
 
-/* Returns: -1 to go on, or the exit status */
+/* Returns: -1 to continue, or the exit status */
 static int
 parse (int *argc, char ***argv, Options *o)
 {
@@ -188,7 +188,7 @@ main (int argc, char **argv)
 {
   Options options = {.deadline_s = NOT_SAID};
 
-  setlocale (LC_CTYPE, ""); /* the log is in English */
+  setlocale (LC_CTYPE, ""); /* not LC_MESSAGES: the log is in English */
   int code = parse (&argc, &argv, &options);
   if (code < 0 && geteuid () != 0) {
     fputs ("vfio-variantd: must be run as root: permission events of fanotify require CAP_SYS_ADMIN\n",

@@ -16,7 +16,7 @@ struct VvMonitorProcess {
   pid_t pid;
   VvFd input;
   gboolean blocked;
-  gboolean missing; /* said once */
+  gboolean missing; /* the warning was logged */
 };
 
 VvMonitorProcess *
@@ -36,8 +36,8 @@ ended (VvMonitorProcess *m)
   m->pid = 0;
 }
 
-/* In a call to libvirt it would not see that its input ends, and libvirt may never answer. While it moves a
- * device it has the signal blocked. */
+/* During a call to libvirt, the monitor would not see the end of its input, and libvirt may never answer.
+ * The monitor blocks SIGTERM while it rebinds a device. */
 void
 vv_monitor_process_end (VvMonitorProcess *m)
 {
@@ -62,7 +62,7 @@ say (VvMonitorProcess *m, VvOrder order)
   const char byte = (char)order;
 
   if (m->input >= 0 && write (m->input, &byte, 1) < 0)
-    g_debug ("monitor: %s", g_strerror (errno)); /* it ended just now, which shows elsewhere */
+    g_debug ("monitor: %s", g_strerror (errno)); /* the monitor has just ended; SIGCHLD reports that */
 }
 
 static void
@@ -91,7 +91,7 @@ start (VvMonitorProcess *m)
   fcntl (ends[1], F_SETFL, O_NONBLOCK);
   m->input = ends[1];
   if (m->blocked)
-    say (m, VV_ORDER_BLOCKED); /* before it can call anything */
+    say (m, VV_ORDER_BLOCKED); /* before the monitor can call libvirt */
   m->pid = vv_fork (ends, 1);
   if (m->pid == 0) {
     if (dup2 (ends[0], STDIN_FILENO) >= 0 && chdir ("/") == 0)

@@ -19,7 +19,7 @@ vv_notify (const char *state)
   if (!length || length >= sizeof address.sun_path || (*path != '/' && *path != '@'))
     return;
   memcpy (address.sun_path, path, length);
-  if (*path == '@') /* a name that is in no file system: unix(7), abstract */
+  if (*path == '@') /* an abstract address, unix(7) */
     *address.sun_path = '\0';
   g_auto (VvFd) fd = socket (AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0 || sendto (fd, state, strlen (state), MSG_NOSIGNAL, (const void *)&address,

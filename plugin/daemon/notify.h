@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * notify: tells the service manager how the daemon is.
+ * notify: reports the daemon's state to the service manager.
  *
- * Owns: the protocol of sd_notify(3), which is one datagram. libsystemd, which has it too, brings along more
- * memory than the daemon itself needs. Knows nothing of what is told.
+ * Owns: the protocol of sd_notify(3), which is one datagram. libsystemd implements it, too, but needs more
+ * memory than the daemon itself. Knows nothing of the content.
  */
 #pragma once
 
 #include <glib.h>
 
-/** vv_notify: @state: lines KEY=VALUE. Without a service manager that listens, nothing happens. */
+/** vv_notify: sends @state, lines of KEY=VALUE; does nothing if no service manager listens */
 void vv_notify (const char *state);

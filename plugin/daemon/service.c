@@ -17,22 +17,22 @@
 
 #define DEADLINE_MS 30000
 #define WATCHDOG_MS 10000
-/* libvirt goes on with the device as soon as it is released; the monitor's start and questions wait for that.
- */
+/* After the release, libvirt continues with the device. The monitor starts, and calls libvirt, only
+ * later. */
 #define LOOK_AFTER_S 1
 
 struct VvService {
-  VvServiceOptions options; /* the executables are our own, all else the caller's */
-  VvSettings *settings;     /* what they make with the policy */
-  gint64 policy_read;       /* g_get_real_time(); 0: not yet */
+  VvServiceOptions options; /* this struct owns the executables, the caller owns the rest */
+  VvSettings *settings;     /* from the options and the policy */
+  gint64 policy_read;       /* g_get_real_time(); 0: not read yet */
   gint64 started;           /* g_get_real_time() */
   VvContext *context;
   VvGate *gate;         /* NULL: off */
-  gboolean gate_closes; /* as soon as nobody is blocked */
+  gboolean gate_closes; /* when no thread is blocked */
   char *gate_off;
   VvUevents *uevents;
   VvMonitorProcess *monitor;
-  guint look; /* the timer after which the monitor looks; 0: none */
+  guint look; /* the timer that makes the monitor look; 0: none */
   VvStats *stats;
   VvStatusSocket *socket;
   GPtrArray *jobs; /* of Job */
@@ -41,11 +41,12 @@ struct VvService {
   gpointer stopped_data;
 };
 
-/* One device that is announced, or held: @since in its announcement. */
+/* A device that is announced. Its thread is blocked at drivers_probe if @since of the announcement is
+ * set. */
 typedef struct {
   VvService *service;
   VvAnnouncement *announcement;
-  VvWorker *worker; /* NULL: it died */
+  VvWorker *worker; /* NULL: its process died */
   gboolean released;
 } Job;
 
@@ -61,9 +62,9 @@ job_free (Job *job)
   g_free (job);
 }
 
-/* --- letting go --- */
+/* --- release --- */
 
-/* The monitor may be in the middle of a move, and must not be killed with us. */
+/* Waits for the monitor, too: it may be rebinding a device, and must not be killed with the daemon. */
 static void
 look_for_the_end (VvService *s)
 {
@@ -101,13 +102,13 @@ all_is_free (VvService *s)
     s->look = g_timeout_add_seconds (LOOK_AFTER_S, monitor_looks, s);
   if (s->gate_closes && !s->stopped) {
     end_gate (s);
-    adjust_gate (s); /* it may be wanted again */
+    adjust_gate (s); /* a reload may have enabled it */
   }
   look_for_the_end (s);
 }
 
-/* Answers first; everything else can wait. @report: NULL: the worker did not come to an end, and must not
- * write when libvirt does */
+/* Answers libvirt before all other work. @report: NULL: the worker has not finished. It is killed first,
+ * because it must not write to sysfs when libvirt does. */
 static void
 release (Job *job, GKeyFile *report, const char *outcome)
 {
@@ -131,7 +132,9 @@ release (Job *job, GKeyFile *report, const char *outcome)
 
 /* --- workers --- */
 
-/* libvirt's own way must be open before it is released. */
+/* Handles the death of a worker. If the worker had changed the device, a second worker must reset
+ * driver_override before the gate releases libvirt, so that libvirt can bind the device. Returns: whether
+ * the second worker was started */
 static gboolean
 stands_back (Job *job)
 {
@@ -155,7 +158,7 @@ work_finished (GKeyFile *report, gpointer data)
     g_warning ("%s: the process that reads its driver_override died; libvirt continues without it",
                job->announcement->address);
     vv_gate_forget (job->announcement);
-  } else if (!job->announcement->since) /* it died before it was needed */
+  } else if (!job->announcement->since) /* the worker died before its thread was blocked at drivers_probe */
     g_clear_pointer (&job->worker, vv_worker_free);
   else if (outcome || job->released)
     release (job, report, job->released ? "crashed" : outcome);
@@ -171,7 +174,7 @@ override_read (const char *override, gpointer data)
   vv_gate_proceed (job->announcement, override);
 }
 
-/* --- the gate's client --- */
+/* --- callbacks of the gate --- */
 
 static void
 reload_tables (VvService *s)
@@ -191,7 +194,7 @@ device_announced (VvAnnouncement *announcement, gpointer data)
   Job *job = g_new0 (Job, 1);
   g_autoptr (GError) error = NULL;
 
-  if (vv_modules_changed (s->context->modules)) /* what depmod made anew counts from the next device on */
+  if (vv_modules_changed (s->context->modules)) /* the next device uses depmod's new tables */
     reload_tables (s);
   job->service = s;
   job->announcement = announcement;
@@ -212,7 +215,7 @@ device_dropped (gpointer job, gpointer data)
   job_free (job);
 }
 
-/* Nobody is blocked, so nobody waits for what the process does that puts the device back. */
+/* No thread is blocked, so the daemon does not wait for the process that restores the device. */
 static void
 device_orphaned (const VvAnnouncement *announcement, gpointer device_data, gpointer data)
 {
@@ -230,7 +233,7 @@ device_blocked (VvAnnouncement *announcement, gpointer device_data, gpointer dat
 
   if (s->blocking++ == 0)
     vv_monitor_process_hold (s->monitor, TRUE);
-  if (s->stopped) /* it came just before the gate was opened up */
+  if (s->stopped) /* the gate read this open just before it was disabled */
     release (job, NULL, "deadline");
   else if (job->worker)
     vv_worker_go (job->worker, announcement->since, announcement->deadline);
@@ -238,10 +241,10 @@ device_blocked (VvAnnouncement *announcement, gpointer device_data, gpointer dat
     release (job, NULL, "crashed");
 }
 
-/* Once sysfs was written to, only the kernel can be what takes so long. libvirt must not go on during a
- * probe: drivers_probe passes over a device whose driver is being tried (bus_rescan_devices_helper() in the
- * kernel's drivers/base/bus.c), and libvirt would look in vain for its VFIO device. The worker begins nothing
- * new after the deadline. */
+/* Once the worker has written to sysfs, only the kernel can still delay it. libvirt must not continue during
+ * a probe: drivers_probe skips a device that a driver is probing (bus_rescan_devices_helper() in the
+ * kernel's drivers/base/bus.c), and libvirt would find no VFIO device. The worker begins nothing new after
+ * the deadline. */
 static void
 device_late (VvAnnouncement *announcement, gpointer device_data, gpointer data)
 {
@@ -259,7 +262,7 @@ device_late (VvAnnouncement *announcement, gpointer device_data, gpointer data)
   release (job, NULL, "deadline");
 }
 
-/* --- devices that come and go --- */
+/* --- device uevents --- */
 
 static void
 device_event (const char *address, VvUevent what, gpointer data)
@@ -330,7 +333,7 @@ write_blocking (const VvService *s, JsonBuilder *b)
   json_builder_end_array (b);
 }
 
-/* As status.schema.json has it, but for what the command adds: "error" and "findings". */
+/* Returns the status as in status.schema.json, without "error" and "findings", which the command adds. */
 static char *
 tell_status (gpointer data)
 {
@@ -346,7 +349,7 @@ tell_status (gpointer data)
   return vv_json_text (b, FALSE);
 }
 
-/* --- beginning and end --- */
+/* --- start and stop --- */
 
 static gboolean
 open_gate (VvService *s, GError **error)
@@ -358,7 +361,7 @@ open_gate (VvService *s, GError **error)
                          s->settings->deadline_ms, WATCHDOG_MS, &client, s, error);
   if (!s->gate)
     return FALSE;
-  s->uevents = vv_uevents_new (device_event, s, error); /* before the look, so that none is missed between */
+  s->uevents = vv_uevents_new (device_event, s, error); /* before vv_gate_watch_all(), to miss no device */
   if (!s->uevents) {
     g_clear_pointer (&s->gate, vv_gate_free);
     return FALSE;
@@ -375,7 +378,7 @@ end_gate (VvService *s)
   s->gate_closes = FALSE;
 }
 
-/* As the settings have it */
+/* Opens, closes or updates the gate as the settings say. */
 static void
 adjust_gate (VvService *s)
 {
@@ -387,7 +390,7 @@ adjust_gate (VvService *s)
     if (!s->gate || s->gate_closes)
       return;
     s->gate_closes = TRUE;
-    vv_gate_disable (s->gate); /* who is blocked stays so; nobody else is */
+    vv_gate_disable (s->gate); /* blocked threads stay blocked */
     if (!s->blocking)
       end_gate (s);
   } else if (!s->gate) {
@@ -401,7 +404,7 @@ adjust_gate (VvService *s)
   }
 }
 
-/* --- the policy --- */
+/* --- settings and policy --- */
 
 VvSettings *
 vv_settings_new (const VvServiceOptions *options, const VvPolicy *policy)
@@ -439,7 +442,8 @@ adopt_settings (VvService *s)
   adjust_gate (s);
 }
 
-/* A rule must not be lost because a disk fails: what cannot be read is something else than what is broken. */
+/* A policy that cannot be read, perhaps because a disk fails, does not replace the current one: a rule must
+ * not be lost. An invalid policy does replace it. */
 static void
 read_policy (VvService *s)
 {
@@ -451,7 +455,7 @@ read_policy (VvService *s)
   }
   vv_policy_warn (policy);
   vv_context_set_policy (s->context, g_steal_pointer (&policy));
-  malloc_trim (0); /* the documents took more than what is kept of them, and stand behind it in the heap */
+  malloc_trim (0); /* the documents used more memory than the policy keeps, and lie behind it in the heap */
   s->policy_read = g_get_real_time ();
 }
 
@@ -478,7 +482,7 @@ vv_service_new (const VvServiceOptions *options, GError **error)
   adopt_settings (s);
   g_autoptr (GPtrArray) addresses = vv_state_store_addresses (s->context->store);
   if (addresses->len) {
-    /* What a former daemon left half done may take the kernel long to mend: a process of its own does it. */
+    /* Recovery of what an earlier daemon left half done may wait for the kernel. A child does it. */
     vv_worker_run (vv_recover, s->context);
     vv_monitor_process_look (s->monitor);
   }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * service: what vfio-variantd does: for each device that libvirt announces a worker, for each open that is
- * held an answer.
+ * service: the work of vfio-variantd: a worker for each device that libvirt announces, and an answer for
+ * each blocked open.
  *
- * Owns: what counts first, options or policy, bringing gate, workers, monitor and statistics together, and
- * the rule that a blocked open is always answered: when the work is done, when the worker died, at the
- * deadline, at the end of the daemon. Knows nothing of signals, options or systemd.
+ * Owns: the precedence of options over the policy, and the cooperation of gate, workers, monitor and
+ * statistics. Owns the rule that a blocked open is always answered: when the work is done, when the worker
+ * died, at the deadline, or at the end of the daemon. Knows nothing of signals, of how options are parsed,
+ * or of systemd.
  */
 #pragma once
 
@@ -13,13 +14,14 @@
 
 /**
  * VvServiceOptions:
- * @sysroot: (nullable): another root than the running system's, for tests
- * @executables: (nullable): whom the gate serves; NULL: not said
- * @deadline_ms: how long libvirt is blocked before nothing new is begun; 0: not said
- * @no_gate: nobody is served
+ * @sysroot: (nullable): a root directory to use instead of the running system's, for tests
+ * @executables: (nullable): names of the programs that the gate serves; NULL: not specified
+ * @deadline_ms: how long libvirt is blocked before the worker begins nothing new, in milliseconds; 0: not
+ * specified
+ * @no_gate: the gate stays off
  * @monitor: path of the libvirt client
  *
- * What the command line says
+ * The options of the command line.
  */
 typedef struct {
   const char *sysroot;
@@ -29,7 +31,7 @@ typedef struct {
   const char *monitor;
 } VvServiceOptions;
 
-/** VvSettings: what the gate goes by; @gate_off: (nullable): why nobody is served */
+/** VvSettings: the settings of the gate; @gate_off: (nullable): why the gate is off */
 typedef struct {
   char **executables;
   guint deadline_ms;
@@ -38,9 +40,9 @@ typedef struct {
 
 /**
  * vv_settings_new:
- * @policy: what the administrator's files say
+ * @policy: the administrator's policy
  *
- * Returns: (transfer full): what @options say, else what @policy says, else what is built in
+ * Returns: (transfer full): the settings, each from @options, else from @policy, else the default
  */
 VvSettings *vv_settings_new (const VvServiceOptions *options, const VvPolicy *policy);
 void vv_settings_free (VvSettings *settings);
@@ -51,9 +53,10 @@ typedef struct VvService VvService;
 /**
  * vv_service_new:
  *
- * A gate that cannot be set up is no error (rule R7): the hook works without, and status says why.
+ * Starts the service. A gate that cannot be opened is no error (rule R7): the hook works without the gate,
+ * and status reports why the gate is off.
  *
- * Returns: (transfer full): the service, at work; or NULL with @error set
+ * Returns: (transfer full): the running service, or NULL with @error set
  */
 VvService *vv_service_new (const VvServiceOptions *options, GError **error);
 void vv_service_free (VvService *service);
@@ -62,22 +65,22 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvService, vv_service_free)
 /**
  * vv_service_reload:
  *
- * Reads modprobe.d, depmod's tables and the policy again. When a file of the policy cannot be read, the
- * policy stays as it was, which is logged. Who is blocked already stays held by the settings that were.
+ * Reads modprobe.d, depmod's tables and the policy again. If a policy file cannot be read, keeps the current
+ * policy and logs a warning. The new settings do not affect threads that are blocked already.
  */
 void vv_service_reload (VvService *service);
 
 /**
  * vv_service_stop:
  *
- * Nobody is blocked from now on. Those who are: released at once where their device is untouched, else when
- * their workers are done. The monitor is told to end.
+ * Blocks no further thread. Releases the blocked threads: at once if the device is unchanged, otherwise when
+ * the worker has finished. Tells the monitor to end.
  *
- * @stopped: called when nobody is blocked any more and the monitor has ended, perhaps before this returns
+ * @stopped: called when no thread is blocked and the monitor has ended, perhaps before this function returns
  */
 void vv_service_stop (VvService *service, void (*stopped) (gpointer data), gpointer data);
 
-/** vv_service_reaped: a child process has ended */
+/** vv_service_reaped: handles the end of a child process */
 void vv_service_reaped (VvService *service, pid_t pid);
 
 /** vv_service_gate_off: Returns: (nullable): why the gate is off; NULL: it is on */

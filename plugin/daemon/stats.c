@@ -43,7 +43,7 @@ add_duration (Latency *latency, gint64 usec)
   vv_histogram_add (&latency->histogram, usec);
 }
 
-/* A time in a report, whatever that says */
+/* Returns a time of a report, limited to the valid range. */
 static gint64
 usec_of (GKeyFile *report, const char *key)
 {
@@ -61,8 +61,8 @@ write_phase (JsonBuilder *b, const char *key, gboolean known, gint64 usec)
     vv_json_string (b, name, NULL);
 }
 
-/* All are null when it did not come to an end. The last one, which the worker cannot know, is what the others
- * leave of the whole. */
+/* All phases are null if the worker did not finish. The worker cannot measure the last phase: it is the rest
+ * of @blocked_usec. */
 static void
 write_phases (JsonBuilder *b, GKeyFile *report, gint64 blocked_usec)
 {

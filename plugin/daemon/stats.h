@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * stats: what the daemon tells of itself: counters, latencies, the last rebinds.
+ * stats: the daemon's statistics: counters, latencies, and the last rebinds.
  *
- * Owns: the numbers, in memory, and how they are written in the status (status.schema.json). Knows nothing of
- * where they come from.
+ * Owns: the numbers, in memory, and their form in the status (status.schema.json). Knows nothing of where
+ * they are from.
  */
 #pragma once
 
 #include "json.h"
 #include "metrics.h"
 
-/** The group of a report */
+/** The key file group of a worker's report */
 #define VV_REPORT "change"
 
 typedef struct VvStats VvStats;
@@ -21,10 +21,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvStats, vv_stats_free)
 
 /**
  * vv_stats_change:
- * @report: what a worker has written (worker.h), or at least device and outcome: the newest change
- * @blocked_usec: how long libvirt was blocked, microseconds
+ * @report: a worker's report (worker.h), or at least device and outcome
+ * @blocked_usec: how long libvirt was blocked, in microseconds
+ *
+ * Counts a rebind, and adds it to the last rebinds.
  */
 void vv_stats_change (VvStats *stats, GKeyFile *report, gint64 blocked_usec);
 
-/** vv_stats_write: adds the members outcomes, held, own and changes to an object */
+/** vv_stats_write: adds the members outcomes, blocked, own and changes to an object */
 void vv_stats_write (const VvStats *stats, JsonBuilder *builder);

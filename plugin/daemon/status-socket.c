@@ -22,7 +22,8 @@ struct VvStatusSocket {
   gpointer data;
 };
 
-/* A text of some kilobytes fits into a socket's buffer; who does not read it gets what does. */
+/* A status of some kilobytes fits into a socket's buffer. A client that does not read gets the part that
+ * fits. */
 static gboolean
 connected (int fd, GIOCondition condition, gpointer data)
 {
@@ -38,8 +39,9 @@ connected (int fd, GIOCondition condition, gpointer data)
   return G_SOURCE_CONTINUE;
 }
 
-/* A record lock: fork(2) does not hand it on, so that whatever a child does, and however long the kernel
- * keeps it, it is the daemon's own. The kernel drops it when the daemon ends, or closes the file. */
+/* Takes a record lock. A child does not inherit it by fork(2). Only the daemon has it, whatever its children
+ * do and however long the kernel keeps them. The kernel releases the lock when the daemon ends or closes the
+ * file. */
 static int
 take_lock (const char *path, GError **error)
 {
@@ -55,7 +57,7 @@ take_lock (const char *path, GError **error)
   return -1;
 }
 
-/* A socket that is there already was left by a daemon that was killed. */
+/* A daemon that was killed may have left its socket. */
 static int
 listen_at (const char *path, GError **error)
 {
@@ -104,7 +106,7 @@ vv_status_socket_free (VvStatusSocket *s)
   g_source_remove (s->source);
   vv_fd_close (&s->fd);
   unlink (s->path);
-  vv_fd_close (&s->lock); /* last: from now on the next daemon may come */
+  vv_fd_close (&s->lock); /* last: from now on another daemon can start */
   g_free (s->path);
   g_free (s);
 }

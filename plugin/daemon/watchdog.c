@@ -18,13 +18,13 @@ struct VvWatchdog {
   int fds[VV_WATCHDOG_FDS];
   const guint64 *progress;
   guint deadline_ms;
-  int pidfd;      /* -1: there is no process */
-  guint death;    /* 0: it is not watched */
-  guint again;    /* the timer after which the next process is started; 0: none */
+  int pidfd;      /* -1: no process */
+  guint death;    /* the source that reports its death; 0: none */
+  guint again;    /* the timer that starts the next process; 0: none */
   gint64 started; /* g_get_monotonic_time() */
 };
 
-/* --- its process --- */
+/* --- in the watchdog process --- */
 
 static gboolean
 somebody_waits (const VvWatchdog *w, int timeout_ms)
@@ -42,9 +42,9 @@ progress_of (const VvWatchdog *w)
   return __atomic_load_n (w->progress, __ATOMIC_RELAXED);
 }
 
-/* It counts looks, not time: after a pause of the whole machine, or of this process alone, the daemon has as
- * many left. Returns: whether the daemon made no progress within the deadline, with somebody waiting at each
- * look */
+/* Counts looks, not time. After a pause of the whole machine, or of this process alone, the daemon has as
+ * many looks left as before. Returns: whether the daemon made no progress within the deadline, while a
+ * process waited at each look */
 static gboolean
 is_stuck (const VvWatchdog *w)
 {
@@ -58,7 +58,7 @@ is_stuck (const VvWatchdog *w)
   return TRUE;
 }
 
-/* --- the daemon's side --- */
+/* --- in the daemon --- */
 
 static void start (VvWatchdog *w);
 
@@ -72,7 +72,7 @@ start_again (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-/* At most one process in the time of a deadline: what kills one may kill each. */
+/* Starts at most one process per deadline: the cause of this death may kill each process. */
 static void
 plan_next (VvWatchdog *w)
 {
@@ -115,7 +115,7 @@ start (VvWatchdog *w)
     return;
   }
   g_warning ("watchdog: %s: %s", pid < 0 ? "fork" : "pidfd_open", g_strerror (errno));
-  if (pid > 0) /* it could not be ended later, and keeps the gate's descriptors */
+  if (pid > 0) /* the daemon could not end it later, and it has the gate's descriptors */
     kill (pid, SIGKILL);
   plan_next (w);
 }
@@ -143,7 +143,7 @@ vv_watchdog_free (VvWatchdog *w)
   if (w->death)
     g_source_remove (w->death);
   if (w->pidfd >= 0) {
-    syscall (SYS_pidfd_send_signal, w->pidfd, SIGKILL, NULL, 0); /* at once: it has the descriptors, too */
+    syscall (SYS_pidfd_send_signal, w->pidfd, SIGKILL, NULL, 0); /* at once: it has the gate's descriptors */
     close (w->pidfd);
   }
   g_free (w);

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * watchdog: kills the daemon when others wait for it and it makes no progress.
+ * watchdog: kills the daemon when a process waits for the daemon and the daemon makes no progress.
  *
- * A daemon that is stopped or stuck would leave libvirt waiting and a device without driver; one that is dead
- * lets everybody through. This is a small process that sleeps until somebody waits.
+ * A daemon that is stopped or stuck would leave libvirt blocked and a device without a driver. When the
+ * daemon is dead, the kernel allows all opens. The watchdog is a small process that sleeps until a process
+ * waits for the daemon.
  *
- * systemd's watchdog (WatchdogSec=) does not do. Switched on by WATCHDOG_USEC= (sd_notify(3)) only while
- * somebody waits, it does not see a daemon that is stopped before it has read the event and sent that
- * message. Always on, it wakes up an idle daemon every few seconds (rule R11). And there may be no systemd.
+ * systemd's watchdog (WatchdogSec=) is not sufficient. If the daemon enabled it by WATCHDOG_USEC=
+ * (sd_notify(3)) only while a process waits, it would miss a daemon that is stopped before it has read the
+ * event and sent that message. If it were always enabled, it would wake up an idle daemon every few seconds
+ * (rule R11). The host may also run without systemd.
  *
- * Progress is a number that changes, not a queue that is empty: any local user can keep the queue full.
+ * Progress is a number that changes, not an empty queue: any local user can keep the queue full.
  *
- * Owns: that process. It dies with the daemon; when it dies itself, another one is started.
+ * Owns: the watchdog process. It dies with the daemon. If it dies first, the daemon starts another one.
  */
 #pragma once
 
@@ -23,16 +25,18 @@ typedef struct VvWatchdog VvWatchdog;
 
 /**
  * vv_watchdog_new:
- * @fds: descriptors of which at least one is readable while somebody waits for the daemon
- * @progress: in memory that is shared between processes; while somebody waits the daemon changes it again and
- * again, many times within @deadline_ms
- * @deadline_ms: how long it may stay as it is while somebody waits, before the daemon is killed
+ * @fds: descriptors; at least one is readable while a process waits for the daemon
+ * @progress: a number in memory that is shared between processes; while a process waits, the daemon changes
+ * it many times within @deadline_ms
+ * @deadline_ms: how long @progress may stay the same while a process waits, before the watchdog kills the
+ * daemon, in milliseconds
  *
- * The main loop must run for another process to be started when the first one dies.
+ * Starts the watchdog process. The main loop must run to start another one when that process dies. If a
+ * process cannot be started, logs that and tries again later.
  *
- * Returns: (transfer full): the watchdog; that there can be no process is logged, and tried again later
+ * Returns: (transfer full): the watchdog
  */
 VvWatchdog *vv_watchdog_new (const int fds[VV_WATCHDOG_FDS], const guint64 *progress, guint deadline_ms);
 
-/** vv_watchdog_free: ends it */
+/** vv_watchdog_free: kills the watchdog process */
 void vv_watchdog_free (VvWatchdog *watchdog);

@@ -14,24 +14,25 @@
 #include "stats.h"
 
 #define REPORT_LIMIT 16384
-#define TEXT_LIMIT 4000 /* bytes of one text; it may quote many scripts, and status shows less */
+#define TEXT_LIMIT 4000 /* bytes of one text, which may quote many scripts; status shows less */
 #define AFTER_LIBVIRT_US G_TIME_SPAN_SECOND
 #define TOUCHED "T"
 #define UNTOUCHED "U"
-#define OVERRIDE 'O'        /* followed by the driver_override, if there is one; a report begins with "[" */
+#define OVERRIDE 'O'        /* followed by the driver_override, if it is set; a report begins with "[" */
 #define OVERRIDE_LIMIT 4096 /* driver_set_override() in the kernel's drivers/base/driver.c */
 
 struct VvWorker {
-  int pidfd; /* a number might be another process's by the time it is killed */
+  int pidfd; /* no number: another process may have it before the daemon kills the worker */
   int fd;
   guint source;
   gboolean touched;
-  gboolean reported; /* it has its log to write yet, and ends by itself */
+  gboolean reported; /* the worker still writes its log, and then exits */
   const VvWorkerClient *client;
   gpointer data;
 };
 
-/* What a worker waits for; both by g_get_monotonic_time(), which is the same in all processes. */
+/* The message that starts the rebind. Both times are by g_get_monotonic_time(), which is the same in all
+ * processes. */
 typedef struct {
   gint64 since;
   gint64 deadline;
@@ -47,7 +48,7 @@ tell_touched (gboolean touched, gpointer data)
   send (*fd, touched ? TOUCHED : UNTOUCHED, 1, MSG_NOSIGNAL);
 }
 
-/* The reader of the status takes nothing but UTF-8, nor more than a socket holds. */
+/* Sets a text of the report. The status accepts only UTF-8, and must fit into a socket's buffer. */
 static void
 put (GKeyFile *report, const char *key, const char *value)
 {
@@ -94,8 +95,9 @@ send_report (int fd, const char *device, const char *outcome, const VvChange *ch
   send (fd, text, MIN (length, REPORT_LIMIT - 1), MSG_NOSIGNAL);
 }
 
-/* Through the event's own descriptor, which makes no events. Waits for the device's lock, as libvirt does
- * then. Returns: (transfer full) (nullable): the driver_override */
+/* Reads driver_override and sends it to the daemon. Uses the descriptor of the event, because reading that
+ * causes no event. Waits for the device's lock, as libvirt's write would. Returns: (transfer full)
+ * (nullable): the driver_override */
 static char *
 tell_override (const VvAnnouncement *a, int fd)
 {
@@ -114,7 +116,7 @@ tell_override (const VvAnnouncement *a, int fd)
   return override;
 }
 
-/* What follows the report, also what closing the binding does, costs libvirt nothing. */
+/* The work after the report does not delay libvirt. This includes the close of the binding. */
 static void
 hand_over (const VvContext *context, const VvAnnouncement *a, int fd)
 {
@@ -129,12 +131,12 @@ hand_over (const VvContext *context, const VvAnnouncement *a, int fd)
 
   gint64 loading = vv_hotplug_prepare (context, &request), ready = g_get_monotonic_time ();
   if (recv (fd, &go, sizeof go, 0) != sizeof go)
-    return; /* the announcement came to nothing */
+    return; /* the gate dropped the announcement */
   deadline.until = go.deadline;
   vv_phase_timer_start (&timer, go.since);
   g_autoptr (VvBinding) b = vv_hotplug_open (context, &request, &deadline, &error);
   const VvChange *change = b && vv_hotplug (b, &request, &error) ? b->change : NULL;
-  /* libvirt was quick, and has waited for the module, too, which was there at @ready */
+  /* if libvirt was blocked before @ready, it waited for the module load */
   gint64 waited = CLAMP (ready - go.since, 0, loading);
   timer.usec[VV_PHASE_WAIT] -= waited;
   timer.usec[VV_PHASE_MODULE] += waited;
@@ -151,8 +153,8 @@ hand_over (const VvContext *context, const VvAnnouncement *a, int fd)
     g_message ("gate, %s: left to libvirt: %s", a->address, change->why);
 }
 
-/* libvirt lets the kernel choose now, which knows nothing of the driver_override of home. What comes after
- * finds the device bound, or binds it, in whichever order. A detach is libvirt's own to finish. */
+/* libvirt now has the kernel choose the driver, without the host's driver_override. The recovery finds the
+ * device bound, or binds it, before or after libvirt's probe. libvirt finishes a detach itself. */
 static void
 finish_reattach (const VvContext *context, const char *address)
 {
@@ -162,7 +164,7 @@ finish_reattach (const VvContext *context, const char *address)
   g_autoptr (VvEntry) entry = vv_state_store_load (context->store, address, NULL);
   if (!entry || entry->state != VV_STATE_REATTACHING)
     return;
-  g_autoptr (VvBinding) b = vv_binding_open (context, address, FALSE, &error); /* that recovers */
+  g_autoptr (VvBinding) b = vv_binding_open (context, address, FALSE, &error); /* this recovers */
   if (!b)
     g_warning ("%s", error->message);
 }
@@ -180,7 +182,7 @@ release_device (const VvContext *context, const VvAnnouncement *a, int fd)
 
 /* --- in the parent --- */
 
-/* One message: the driver_override, a word of one byte, the report, or the end. */
+/* Receives one message: the driver_override, TOUCHED or UNTOUCHED, the report, or the end of file. */
 static gboolean
 readable (int fd, GIOCondition condition, gpointer data)
 {
@@ -263,10 +265,10 @@ vv_worker_go (VvWorker *worker, gint64 since, gint64 deadline)
 {
   const Go go = {since, deadline};
 
-  send (worker->fd, &go, sizeof go, MSG_NOSIGNAL | MSG_DONTWAIT); /* if it died, that shows */
+  send (worker->fd, &go, sizeof go, MSG_NOSIGNAL | MSG_DONTWAIT); /* readable() sees the death of a worker */
 }
 
-/* What it has said counts, though the main loop has not come to it yet. */
+/* Reads the messages that the main loop has not read yet. */
 gboolean
 vv_worker_touched (VvWorker *worker)
 {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * worker: a process of its own for one device that libvirt is moving.
+ * worker: a process that handles one device while libvirt moves it.
  *
- * A module that takes long to load, a probe of 30 seconds, a crash: none of it may keep the gate from
- * answering others, nor keep the fanotify descriptors open when the daemon is killed, as a thread that is
- * stuck in the kernel would. Hence a process. It is forked when a device is announced, from a daemon that
- * has one thread and a context with everything read already; so it starts at once and is ready by the time
- * that libvirt has unbound the device. It dies with the daemon.
+ * A slow module load, a probe of 30 seconds or a crash must not keep the gate from answering other threads.
+ * A thread of the daemon would not do: if it hung in the kernel when the daemon is killed, the fanotify
+ * descriptors would stay open. Hence a process. The daemon forks it when a device is announced. The daemon
+ * has one thread, and its context is loaded. Therefore the worker starts at once, and is ready when libvirt
+ * has unbound the device. The worker dies with the daemon.
  *
- * Owns: the fork, the messages to and fro, the report that comes back. Knows nothing of fanotify.
+ * Owns: the fork, the messages in both directions, and the report. Knows nothing of fanotify.
  */
 #pragma once
 
@@ -19,27 +19,27 @@ typedef struct VvWorker VvWorker;
 
 /**
  * VvWorkerClient:
- * @read: driver_override was read; @override: (nullable): it
- * @finished: the work is done and @report says how it went, or the process died and @report is NULL; the
- * worker is still to be freed. The report's group VV_REPORT has the keys device, operation, from, to,
- * outcome, why, failed (what went wrong), kernel-us (spent in the kernel and in scripts), and the phases
- * (vv_phase_timer_write())
+ * @read: The worker has read driver_override. @override: (nullable): its value
+ * @finished: The work is done and @report has the result, or the process died and @report is NULL. The
+ * caller must still free the worker. The report's group VV_REPORT has the keys device, operation, from, to,
+ * outcome, why, failed (what went wrong), kernel-us (time in the kernel and in scripts), and the phases
+ * (vv_phase_timer_write()).
  */
 typedef struct {
   void (*read) (const char *override, gpointer data);
   void (*finished) (GKeyFile *report, gpointer data);
 } VvWorkerClient;
 
-/** The outcome of a device that libvirt is refused. */
+/** The outcome when the gate must deny libvirt's open. */
 #define VV_REFUSED "refused"
 
 /**
  * vv_worker_start:
  *
- * A process that reads the driver_override which the blocked thread of @announcement is going to write, gets
- * ready for what it says, and then waits.
+ * Starts a process that reads the driver_override of the device, while the thread of @announcement is
+ * blocked there. The process then prepares the rebind, and waits for vv_worker_go().
  *
- * Returns: (transfer full): the worker; NULL with @error set when there can be no process
+ * Returns: (transfer full): the worker, or NULL with @error set if the process cannot be started
  */
 VvWorker *vv_worker_start (const VvContext *context, const VvAnnouncement *announcement,
                            const VvWorkerClient *client, gpointer data, GError **error);
@@ -47,35 +47,38 @@ VvWorker *vv_worker_start (const VvContext *context, const VvAnnouncement *annou
 /**
  * vv_worker_release:
  *
- * After one died that had touched the device: a process that makes the device fit for libvirt's own way
- * (vv_binding_reset_override()), at once. When libvirt was released, and has restored it, that process puts
- * its driver_override and its entry right.
+ * Starts a process after a worker died that had changed the device. The process resets driver_override at
+ * once, so that libvirt's own drivers_probe can bind the device (vv_binding_reset_override()). After the
+ * gate has released libvirt, the process completes an interrupted reattach: it restores the host's
+ * driver_override and removes the entry.
  *
- * Returns: (transfer full) (nullable): as vv_worker_start(); its report says that the first one died
+ * Returns: (transfer full) (nullable): as vv_worker_start(); the report says that the first worker died
  */
 VvWorker *vv_worker_release (const VvContext *context, const VvAnnouncement *announcement,
                              const VvWorkerClient *client, gpointer data);
 
-/** vv_worker_go: libvirt is blocked @since, until @deadline (both by g_get_monotonic_time()): do it */
+/** vv_worker_go: starts the rebind; libvirt is blocked since @since, until @deadline (both by
+ * g_get_monotonic_time()) */
 void vv_worker_go (VvWorker *worker, gint64 since, gint64 deadline);
 
-/** vv_worker_touched: Returns: whether it has written to sysfs what is not undone yet (VvDeadline) */
+/** vv_worker_touched: Returns: whether the worker made changes in sysfs that are not undone (VvDeadline) */
 gboolean vv_worker_touched (VvWorker *worker);
 
-/** vv_worker_free: kills it when it still works */
+/** vv_worker_free: frees the worker; kills its process if that has not sent its report */
 void vv_worker_free (VvWorker *worker);
 
 /**
  * vv_worker_run:
  *
- * Runs @func in a process like a worker's, for work that may wait for the kernel; nobody waits for it.
+ * Runs @func in a process like a worker's, for work that may wait for the kernel. The daemon does not wait
+ * for the process.
  */
 void vv_worker_run (void (*func) (const VvContext *context), const VvContext *context);
 
 /**
  * vv_worker_rescue:
  *
- * After the process died that made @announcement and had gone no further: a process that undoes or finishes
- * what it had begun (vv_hotplug_rescue()), as vv_worker_run() has it.
+ * Runs vv_hotplug_rescue() in a process, as vv_worker_run() does. For an @announcement whose process died
+ * before it opened drivers_probe.
  */
 void vv_worker_rescue (const VvContext *context, const VvAnnouncement *announcement);
