@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * vfio-variant-domain: what the qemu hook (qemu.c) has done for a domain with PCI devices, in a process that
- * may crash. Run by it with the arguments PARENT DOMAIN OPERATION SUB-OPERATION, PARENT being the hook's own
- * process, and the domain's XML on standard input.
+ * vfio-variant-domain: does the work of the qemu hook (qemu.c) for a domain with PCI devices, in a process
+ * that may crash. The hook runs it with the arguments PARENT DOMAIN OPERATION SUB-OPERATION and the domain's
+ * XML on standard input. PARENT is the process ID of the hook.
  *
- * Exits 0, or 1 where the domain must not start; why is told the hook (news.h), as well as that the work goes
- * on. Nothing else ever makes it 1.
+ * Exits 0, or 1 if the domain must not start. Sends the reason and its progress to the hook (news.h). No
+ * other condition makes it exit 1.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -24,7 +24,7 @@
 
 typedef gboolean (*MayStart) (const VvContext *context, const VvDomain *domain, GError **refusal);
 
-/* What is done where a domain can be refused */
+/* The functions of the operations at which a domain can be refused */
 static const MayStart may_start[VV_HOOK_NONE] = {
     [VV_HOOK_PREPARE] = vv_domain_prepare,
     [VV_HOOK_START] = vv_domain_start,
@@ -32,8 +32,8 @@ static const MayStart may_start[VV_HOOK_NONE] = {
     [VV_HOOK_RESTORE] = vv_domain_foresee,
 };
 
-/* @refusal: (nullable): why the domain must not start if nothing more is said. When the hook has died, the
- * kernel ends this process. */
+/* Sends a message to the hook. @refusal: (nullable): why the domain must not start if no further message
+ * follows. A failed write needs no handling: when the hook dies, the kernel kills this process. */
 static void
 tell_hook (guint limit_ms, const char *refusal)
 {
@@ -50,7 +50,8 @@ tell_progress (guint limit_ms, gpointer strict)
   tell_hook (limit_ms, strict);
 }
 
-/* What a process that died left half done may take the kernel long to mend, so that comes last. */
+/* Recovers last: to complete or revert what a process that died left half done, this process may have to
+ * wait for the kernel. */
 static VvContext *
 open_session (VvHookOperation operation, const VvDomain *domain, char **strict, GError **error)
 {
@@ -73,7 +74,7 @@ static gboolean
 act (VvHookOperation operation, const VvContext *context, const VvDomain *domain, GError **refusal)
 {
   if (may_start[operation]) {
-    for (guint i = 0; i < domain->problems->len; i++) /* once, where it matters first */
+    for (guint i = 0; i < domain->problems->len; i++) /* only here, where a domain can be refused */
       g_warning ("domain %s: %s", domain->name, (char *)domain->problems->pdata[i]);
     return may_start[operation](context, domain, refusal);
   }
@@ -113,12 +114,12 @@ main (int argc, char **argv)
 
   if (operation == VV_HOOK_NONE) {
     fputs ("vfio-variant-domain: this program is run by vfio-variant-hook(8) only\n", stderr);
-    return EXIT_SUCCESS; /* 1 would be a refusal */
+    return EXIT_SUCCESS; /* 1 would refuse the start */
   }
   vv_log_to_system ();
   fcntl (VV_NEWS_FD, F_SETFD, FD_CLOEXEC);
-  /* Without the hook there is nobody who holds libvirt up: it goes on, and the device must not be moved under
-   * its hands. */
+  /* Without the hook, libvirt is not blocked. It continues, and this process must not rebind the device at
+   * the same time. */
   if (prctl (PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid () != strtol (argv[1], NULL, 10))
     return EXIT_SUCCESS;
   g_autoptr (GString) xml = vv_hook_input ();

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * input: what libvirt calls the qemu hook with, and the hook its program (domain.c): an operation, and the
- * domain's XML on standard input.
+ * input: what libvirt passes to the qemu hook, and the hook to vfio-variant-domain (domain.c): an operation
+ * as arguments, and the domain's XML on standard input.
  */
 #pragma once
 
 #include <glib.h>
 
-/** VvHookOperation: libvirt's hook operations at which there is something to do (libvirt's docs/hooks.rst) */
+/** VvHookOperation: the hook operations of libvirt that require work (libvirt's docs/hooks.rst) */
 typedef enum {
   VV_HOOK_PREPARE,
   VV_HOOK_START,
@@ -19,14 +19,16 @@ typedef enum {
   VV_HOOK_NONE,
 } VvHookOperation;
 
-/** vv_hook_operation: Returns: the operation that libvirt calls @name @sub_operation; VV_HOOK_NONE for those
- * at which there is nothing to do */
+/** vv_hook_operation: Returns: the operation that libvirt calls @name @sub_operation; VV_HOOK_NONE if it
+ * requires no work */
 VvHookOperation vv_hook_operation (const char *name, const char *sub_operation);
 
 /**
  * vv_hook_input:
  *
- * Returns: (transfer full): standard input, or what there is of it up to one byte over VV_DOMAIN_XML_LIMIT:
- * vv_domain_parse() then says that it is too long
+ * Reads standard input, but stops after more than VV_DOMAIN_XML_LIMIT bytes. vv_domain_parse() then reports
+ * that the XML is too long.
+ *
+ * Returns: (transfer full): the text
  */
 GString *vv_hook_input (void);

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * news: what vfio-variant-domain tells the hook that runs it, by a pipe of its own.
+ * news: the messages that vfio-variant-domain sends to the hook that runs it, through a pipe.
  *
- * Each message ends with a NUL byte: "NUMBER TEXT". It says that the work goes on. What is next may take
- * NUMBER milliseconds by a limit of its own, besides the time that the hook waits in any case. TEXT is what
- * the hook is to tell libvirt if the domain must not start after all: because the program exits with 1, or
- * because nothing more is heard of it. Empty: the domain may start.
+ * Each message is "NUMBER TEXT" and ends with a NUL byte. A message reports that the work makes progress.
+ * NUMBER is how long the next step may take, in milliseconds, in addition to the hook's own deadline. TEXT
+ * is the message that the hook prints for libvirt if the domain must not start: because the program exits
+ * with 1, or because no further message arrives. If TEXT is empty, the domain may start.
  */
 #pragma once
 
 /** VV_NEWS_FD: the descriptor of the pipe in vfio-variant-domain */
 #define VV_NEWS_FD 3
 
-/** VV_NEWS_LIMIT: bytes of a message, the NUL included; a longer one is cut */
+/** VV_NEWS_LIMIT: maximum bytes of a message, including the NUL; a longer message is truncated */
 #define VV_NEWS_LIMIT 4096

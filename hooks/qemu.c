@@ -1,24 +1,28 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The qemu hook: libvirt runs it as /etc/libvirt/hooks/qemu.d/vfio-variant with the arguments DOMAIN
+ * The qemu hook. libvirt runs it as /etc/libvirt/hooks/qemu.d/vfio-variant with the arguments DOMAIN
  * OPERATION SUB-OPERATION EXTRA and the domain's XML on standard input (libvirt's docs/hooks.rst).
  *
- * Exits 0 when libvirt calls it (rule R7): at "reconnect" libvirt would kill the running guest otherwise.
- * Only where a domain is about to start, and the policy or the domain itself wants something strictly that it
- * cannot have, it exits 1: libvirt then does not start it, and shows what stands on standard error. Calls no
- * libvirt function: libvirt waits for the hook and would never answer (rule R10). Prints nothing on standard
- * output: for "migrate" and "restore" libvirt takes that as the domain's new XML. libvirt also waits until
- * standard output and error are closed, so no child has them.
+ * Exits 0 when libvirt calls it (rule R7): otherwise libvirt would kill the running guest at "reconnect".
+ * Exits 1 only if a domain is about to start and cannot have what the policy or the domain strictly
+ * requires. libvirt then does not start the domain, and shows the text on standard error. Calls no libvirt
+ * function: libvirt waits for the hook and would never answer (rule R10). Prints nothing on standard output:
+ * at "migrate" and "restore", libvirt takes that as the domain's new XML. libvirt also waits until standard
+ * output and standard error are closed, so no child inherits them.
  *
- * Most domains have no PCI devices, and must not pay for those that have: here it is only found out which
- * kind this is. The work is another program's, vfio-variant-domain (domain.c), with the libraries that take
- * long to load. It is also safer there. libvirt takes a hook that was killed or crashed for one that says no,
- * kills the running guest at "started" and "reconnect", and gives back no device at "release". So a process
- * that died is followed by another one, which first mends what the first one left. One of which nothing is
- * heard for a minute is killed and left behind: it may hang in the kernel, where it cannot even be killed. In
- * the end a warning in the log is all that follows, unless the process had said that something is wanted
- * strictly. So subprocess is not for it: the time limit moves with each message, and nobody waits for the
- * end.
+ * Most domains have no PCI devices, and the hook must cost them little. Therefore this program only finds
+ * out whether the domain may have devices. Another program, vfio-variant-domain (domain.c), does the work.
+ * It links the libraries that take long to load.
+ *
+ * A separate process is also safer. To libvirt, a hook that was killed or crashed has failed. libvirt would
+ * kill the running guest at "started" and "reconnect". At "release", no device would be restored. If the
+ * process dies, the hook starts another one, which first recovers what the first one left half done. If the
+ * process sends no message for a minute, the hook kills it and does not wait for its end: the process may
+ * hang in the kernel, where it cannot be killed. In both cases, the hook finally logs a warning and exits 0,
+ * unless the process has reported a strict requirement.
+ *
+ * The hook does not use subprocess.h, because each message extends the time limit, and the hook does not
+ * always wait for the end of the process.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -39,15 +43,16 @@
 #include "one-line.h"
 
 #define ATTEMPTS 2
-#ifndef VV_DEADLINE_MS /* a test is in a hurry */
+#ifndef VV_DEADLINE_MS /* tests set a shorter one */
 #define VV_DEADLINE_MS 60000
 #endif
 #define LOOK_MS 50
-#define MOST_MS 3600000   /* what a script may be given, vfio-variant.xml(5) */
-#define WORDS_LIMIT 16384 /* of what one process prints */
+#define MOST_MS 3600000   /* the longest time limit of a script, vfio-variant.xml(5) */
+#define WORDS_LIMIT 16384 /* bytes of a process's output that are logged */
 
-/* Without the word "hostdev" there is neither <hostdev> nor <interface type='hostdev'>. At the end a virtual
- * function that libvirt took from a network is in no XML any more. */
+/* Returns whether the domain has no PCI devices. Without the word "hostdev", the XML has neither <hostdev>
+ * nor <interface type='hostdev'>. At "release", the XML no longer has a virtual function that libvirt took
+ * from a network, so the state store decides. */
 static gboolean
 is_none_of_ours (const VvHost *host, VvHookOperation operation, const GString *xml)
 {
@@ -64,8 +69,9 @@ open_pidfd (pid_t pid)
   return (int)syscall (SYS_pidfd_open, pid, 0U);
 }
 
-/* Waits for @fds, the first of which is of the process, and reaps nothing. A kernel before 5.3 and valgrind
- * have no pidfd: then the process is looked at 20 times a second. Returns: whether the process has ended */
+/* Waits for @fds, the first of which is the pidfd of the process. Does not reap the process. A kernel before
+ * 5.3 and valgrind have no pidfd: then the process is checked 20 times a second. Returns: whether the
+ * process has ended */
 static gboolean
 poll_process (pid_t pid, struct pollfd *fds, nfds_t n, int milliseconds)
 {
@@ -80,7 +86,7 @@ poll_process (pid_t pid, struct pollfd *fds, nfds_t n, int milliseconds)
   return waitid (P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == pid;
 }
 
-/* Returns: whether the process ended within so many milliseconds */
+/* Returns: whether the process ended within @milliseconds */
 static gboolean
 ends_within (pid_t pid, int milliseconds)
 {
@@ -94,7 +100,8 @@ ends_within (pid_t pid, int milliseconds)
   return done;
 }
 
-/* Once for each libvirt, by a process of its own: what only looks can hardly die. */
+/* Records the libvirt process that runs the hook, once for each libvirt process. A child writes the record.
+ * The hook itself only looks for the record, so that a crash is unlikely. */
 static void
 note_caller (const VvHost *host, pid_t libvirt)
 {
@@ -111,15 +118,15 @@ note_caller (const VvHost *host, pid_t libvirt)
     waitpid (pid, NULL, 0);
 }
 
-/* --- the process that does the work --- */
+/* --- the child process --- */
 
-/* A process at work.
- * @words: what it and its children print
- * @news: see there
- * @line: what was printed and is not logged yet
- * @room: bytes of words that are still logged
- * @message: what has come of its next message
- * @limit_ms, @refusal: the parts of its last message */
+/* A process that does the work.
+ * @words: the output of the process and its children
+ * @news: the messages of the process (news.h)
+ * @line: the output that is not logged yet
+ * @room: how many bytes of output may still be logged
+ * @message: the part of the next message that has arrived
+ * @limit_ms, @refusal: the parts of the last message */
 typedef struct {
   pid_t pid;
   VvFd pidfd;
@@ -144,7 +151,7 @@ work_clear (Work *w)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Work, work_clear)
 
-/* Only our end must not block. Returns: FALSE with errno set */
+/* Only the hook's end is non-blocking. Returns: FALSE with errno set */
 static gboolean
 open_pipe (VvFd *ours, VvFd *theirs)
 {
@@ -187,7 +194,7 @@ start (Work *w, const char *program, char **words, int input)
   return spawn (w, program, argv, (const int[]){input, their_words, their_words, their_news});
 }
 
-/* Returns: FALSE: there is nothing more to come */
+/* Returns: FALSE: no more data */
 static gboolean
 read_news (Work *w)
 {
@@ -218,7 +225,7 @@ log_line (Work *w, const char *domain)
   g_string_truncate (w->line, 0);
 }
 
-/* Returns: FALSE: there is nothing more to come */
+/* Returns: FALSE: no more data */
 static gboolean
 read_words (Work *w, const char *domain)
 {
@@ -240,7 +247,7 @@ moment_in (guint milliseconds)
   return g_get_monotonic_time () + milliseconds * G_TIME_SPAN_MILLISECOND;
 }
 
-/* Returns: whether it ended; FALSE: nothing was heard of it for too long */
+/* Returns: whether the process ended; FALSE: it sent no message before the deadline */
 static gboolean
 watch (Work *w, const char *domain)
 {
@@ -262,8 +269,8 @@ watch (Work *w, const char *domain)
   }
 }
 
-/* What is in the pipes; a child of its children that still has the other end is not waited for.
- * Returns: what it exited with, or the signal it died of, negative */
+/* Reads the rest of both pipes, without waiting for a grandchild that still has the other end open. Returns:
+ * the exit status of the process, or the negative number of the signal that killed it */
 static int
 finish (Work *w, const char *domain)
 {
@@ -272,7 +279,7 @@ finish (Work *w, const char *domain)
 
   while (read_news (w))
     ;
-  for (int i = 0; i < 16 && read_words (w, domain); i++) /* a full pipe, pipe(7) */
+  for (int i = 0; i < 16 && read_words (w, domain); i++) /* the capacity of a pipe, pipe(7) */
     ;
   log_line (w, domain);
   if (reaped < 0)
@@ -288,7 +295,7 @@ refuse (const char *refusal, const char *why)
   return EXIT_FAILURE;
 }
 
-/* @refusal: (nullable): why the domain must not start then */
+/* @refusal: (nullable): why the domain must not start in this case */
 static int
 give_up (const char *domain, const char *refusal, const char *why)
 {
@@ -298,8 +305,9 @@ give_up (const char *domain, const char *refusal, const char *why)
   return EXIT_SUCCESS;
 }
 
-/* An exit status of 1 is a refusal. All else, as the 127 of a dynamic loader that misses a library, says that
- * nothing was done. Returns: an exit status; -1: it died, and another one may do better */
+/* Exit status 1 refuses the start. Any other failure means that nothing was done, for example 127 if the
+ * dynamic loader misses a library. Returns: an exit status; -1: the process died, and another one may
+ * succeed */
 static int
 attempt (const char *program, char **words, int input, gboolean last)
 {
@@ -346,7 +354,7 @@ work_surely (char **words, const GString *xml)
   g_autofree char *beside = folder ? g_build_filename (folder, "vfio-variant-domain", NULL) : NULL;
   int input = vv_io_memory_file ("domain.xml", xml->str), status = -1;
 
-  /* in a build directory it is beside this one */
+  /* in a build directory, the program is beside this one */
   const char *program = beside && access (beside, X_OK) == 0 ? beside : VV_DOMAIN_PROGRAM;
   for (guint i = 1; status < 0; i++)
     status = attempt (program, words, input, i == ATTEMPTS);
@@ -367,7 +375,7 @@ main (int argc, char **argv)
     return 2;
   }
   vv_log_to_system ();
-  dup2 (STDERR_FILENO, STDOUT_FILENO); /* nothing is for libvirt to read */
+  dup2 (STDERR_FILENO, STDOUT_FILENO); /* libvirt must read nothing from standard output */
   signal (SIGCHLD, SIG_DFL);
   VvHookOperation operation = vv_hook_operation (argv[2], argv[3]);
   g_autoptr (GString) xml = operation == VV_HOOK_NONE ? NULL : vv_hook_input ();

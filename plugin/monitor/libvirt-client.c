@@ -9,7 +9,7 @@
 
 #include "dir-watch.h"
 
-/* libvirt takes all kinds of event functions as one type and calls each as what it is. */
+/* libvirt takes all event callbacks as one type, and casts each to its real type before the call. */
 #define EVENT_FUNC(func) VIR_DOMAIN_EVENT_CALLBACK ((void (*) (void)) (func))
 
 struct VvLibvirtClient {
@@ -18,8 +18,8 @@ struct VvLibvirtClient {
   VvChangedFunc changed;
   gpointer data;
   virConnectPtr conn; /* NULL: not connected */
-  gboolean lost;      /* the other end of conn is gone */
-  int events[3];      /* callback ids, -1: none */
+  gboolean lost;      /* conn was closed by libvirt */
+  int events[3];      /* callback IDs; -1: none */
   VvDirWatch *watch;
   char *said; /* the problem that was logged last */
 };
@@ -27,7 +27,7 @@ struct VvLibvirtClient {
 static void
 say_nothing (void *data, virErrorPtr error)
 {
-  (void)data, (void)error; /* else libvirt prints each error on standard error */
+  (void)data, (void)error; /* without this function, libvirt prints each error on standard error */
 }
 
 static const char *
@@ -83,7 +83,7 @@ on_close (virConnectPtr conn, int reason, void *data)
 
 /* --- the connection --- */
 
-/* A callback that stays keeps its connection from being freed. */
+/* Deregisters the callbacks first: a registered callback keeps the connection from being freed. */
 static void
 disconnect (VvLibvirtClient *c)
 {
@@ -115,9 +115,10 @@ register_events (VvLibvirtClient *c)
   return all && virConnectRegisterCloseCallback (c->conn, on_close, c, NULL) == 0;
 }
 
-/* The watch is there so that nobody has to try in a loop, and before the attempt: a daemon that comes in
- * between is not missed; it may also make the directory of its sockets. Read-only is enough for looking and
- * for events, and is all that this client could do wrong. */
+/* Connects if there is no connection. The watch makes repeated attempts unnecessary. It begins before the
+ * attempt, so that it does not miss a daemon that starts in between. It also waits for the directory of the
+ * sockets, which that daemon may create. A read-only connection is sufficient to list domains and to receive
+ * events, and limits the harm that a defect in this client can do. */
 static gboolean
 connect_if_needed (VvLibvirtClient *c)
 {
@@ -149,21 +150,21 @@ connect_if_needed (VvLibvirtClient *c)
 
 /* --- the domains --- */
 
-/* @problem: (out): set where it cannot be had */
+/* @problem: (out): set if the domain cannot be read */
 static void
 add_domain (virDomainPtr domain, GPtrArray *running, GPtrArray *starting, char **problem)
 {
   int state = VIR_DOMAIN_NOSTATE, reason = 0;
-  /* asked first: one that has just finished starting is left for later */
+  /* before the XML: a domain that has just finished starting is handled by a later look */
   gboolean up = virDomainGetState (domain, &state, &reason, 0) < 0 || state != VIR_DOMAIN_PAUSED ||
                 reason != VIR_DOMAIN_PAUSED_STARTING_UP;
   char *xml = virDomainGetXMLDesc (domain, 0);
   g_autoptr (GError) error = NULL;
 
   if (!xml && virGetLastErrorCode () == VIR_ERR_NO_DOMAIN)
-    return; /* it has just gone */
+    return; /* the domain has just ended */
   VvDomain *parsed = xml ? vv_domain_parse (xml, strlen (xml), &error) : NULL;
-  free (xml); /* libvirt's, by malloc() */
+  free (xml); /* libvirt allocated it by malloc() */
   if (parsed)
     g_ptr_array_add (up ? running : starting, parsed);
   else

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * libvirt-client: the connection to libvirt: which domains there are, and when that changes.
+ * libvirt-client: the connection to libvirt: lists the domains, and reports when they change.
  *
- * Owns: the connection, its events, and waiting for a libvirt that is not there. All calls that libvirt
- * answers are made inside vv_libvirt_client_domains(), so whoever must not ask libvirt anything (rule R10)
- * only has to keep from calling that. Has no timer of its own. Knows nothing of devices or the state store.
+ * Owns: the connection, its events, and the wait for a libvirt that is not running. Calls libvirt only in
+ * vv_libvirt_client_domains() and vv_libvirt_client_free(). A caller that must not call libvirt (rule R10)
+ * only has to avoid these two functions. Has no timer of its own. Knows nothing of devices or the state
+ * store.
  */
 #pragma once
 
@@ -12,33 +13,33 @@
 
 typedef struct VvLibvirtClient VvLibvirtClient;
 
-/** VvChangedFunc: called from the default main context: it is worth asking for the domains again, soon */
+/** VvChangedFunc: called from the default main context when the caller should soon list the domains again */
 typedef void (*VvChangedFunc) (gpointer data);
 
 /**
  * vv_libvirt_client_new:
- * @uri: of the hypervisor, as libvirt has it
- * @socket_directory: where libvirt's daemons make their sockets
+ * @uri: libvirt's URI of the hypervisor
+ * @socket_directory: the directory in which libvirt's daemons create their sockets
  *
- * Does not connect yet.
+ * Creates a client. Does not connect yet.
  *
  * Returns: (transfer full): the client
  */
 VvLibvirtClient *vv_libvirt_client_new (const char *uri, const char *socket_directory, VvChangedFunc changed,
                                         gpointer data);
 
-/** vv_libvirt_client_free: takes leave of libvirt, which is a call that it answers */
+/** vv_libvirt_client_free: closes the connection, which waits for an answer of libvirt, and frees @client */
 void vv_libvirt_client_free (VvLibvirtClient *client);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvLibvirtClient, vv_libvirt_client_free)
 
 /**
  * vv_libvirt_client_domains:
- * @running: (element-type VvDomain): those that run are added
- * @starting: (element-type VvDomain): those that libvirt is just starting are added
+ * @running: (element-type VvDomain): the running domains are added
+ * @starting: (element-type VvDomain): the domains that libvirt is starting are added
  *
- * Connects when there is no connection. When libvirt cannot be reached, that is logged, once, and from then
- * on it is waited for: @changed is called when it comes.
+ * Connects if there is no connection. If libvirt cannot be reached, logs that once and waits for libvirt:
+ * @changed is called when a daemon of libvirt starts.
  *
- * Returns: FALSE when not all domains could be had: then nothing follows from one that is missing
+ * Returns: FALSE if not all domains could be read; then a domain that is missing may still run
  */
 gboolean vv_libvirt_client_domains (VvLibvirtClient *client, GPtrArray *running, GPtrArray *starting);

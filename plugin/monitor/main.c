@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * vfio-variant-monitor: the side of the daemon that speaks with libvirt. vfio-variantd starts it while the
- * journal has entries and tells it on standard input when libvirt may be asked.
+ * vfio-variant-monitor: the part of the daemon that calls libvirt. vfio-variantd starts it while the state
+ * store has entries, and tells it on standard input when it may call libvirt.
  *
- * Owns: the main loop and the one timer, which is armed only while something is due. A program of its own so
- * that the daemon needs no libvirt, and so that no connection keeps a libvirtd that systemd starts on demand
- * from stopping when it has nothing to do.
+ * Owns: the main loop and the only timer, which is armed only while work is due. The monitor is a separate
+ * program, so that the daemon does not link libvirt. It runs only when needed, because its connection keeps
+ * an idle libvirtd that systemd starts on demand from stopping.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,8 +24,8 @@
 #include "reconcile.h"
 #include "recovery.h"
 
-#define SOON_MS 500           /* after a word of the daemon's: libvirt finishes what it was held in */
-#define AFTER_LIBVIRT_MS 1000 /* after a word of libvirt's: its events come in bursts, its sockets early */
+#define SOON_MS 500           /* after an order of the daemon: libvirt finishes its blocked call */
+#define AFTER_LIBVIRT_MS 1000 /* libvirt sends events in bursts, and creates its sockets early */
 
 typedef struct {
   char *uri;
@@ -41,7 +41,7 @@ typedef struct {
   VvLibvirtClient *client;
   gboolean blocked;
   guint timer; /* 0: nothing is due */
-  gint64 due;  /* monotonic, microseconds */
+  gint64 due;  /* g_get_monotonic_time() */
 } Monitor;
 
 static void look_within (Monitor *m, gint64 usec);
@@ -65,7 +65,7 @@ reconcile (const Monitor *m)
     return -1;
   sigemptyset (&term);
   sigaddset (&term, SIGTERM);
-  /* The daemon's death, or its request, must not cut a move in two. */
+  /* Neither the daemon's death nor its SIGTERM may interrupt a rebind. */
   pthread_sigmask (SIG_BLOCK, &term, &before);
   gint64 wait = vv_reconciler_run (m->reconciler, running, starting, g_get_monotonic_time ());
   pthread_sigmask (SIG_SETMASK, &before, NULL);
@@ -78,17 +78,17 @@ on_timer (gpointer data)
   Monitor *m = data;
 
   m->timer = 0;
-  if (m->blocked) /* "free" will bring a look */
+  if (m->blocked) /* VV_ORDER_FREE starts the next look */
     return G_SOURCE_REMOVE;
   gint64 wait = state_store_is_empty (m) ? -1 : reconcile (m);
   if (state_store_is_empty (m))
-    g_main_loop_quit (m->loop); /* the daemon starts us again when there is something to mind */
+    g_main_loop_quit (m->loop); /* the daemon starts the monitor again when the state store has entries */
   else if (wait >= 0)
     look_within (m, wait);
   return G_SOURCE_REMOVE;
 }
 
-/* What is due earlier stays: one look serves all that came before it. */
+/* Starts the timer, unless a look is due earlier: one look handles all changes before it. */
 static void
 look_within (Monitor *m, gint64 usec)
 {
@@ -118,7 +118,7 @@ on_input (int fd, GIOCondition condition, gpointer data)
   (void)condition;
   if (n < 0 && (errno == EINTR || errno == EAGAIN))
     return G_SOURCE_CONTINUE;
-  if (n <= 0) { /* the daemon has gone */
+  if (n <= 0) { /* the daemon has ended */
     g_main_loop_quit (m->loop);
     return G_SOURCE_REMOVE;
   }
@@ -137,7 +137,7 @@ static int
 mind (const Options *options)
 {
   if (fcntl (STDIN_FILENO, F_GETFD) < 0)
-    return EXIT_SUCCESS; /* nobody speaks to us, and another file would take its number */
+    return EXIT_SUCCESS; /* no daemon sends orders, and another file would get descriptor 0 */
   g_autoptr (GError) error = NULL;
   g_autoptr (VvContext) context = vv_context_new (options->sysroot, NULL, TRUE, &error);
 
@@ -151,12 +151,13 @@ mind (const Options *options)
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
   Monitor m = {.loop = loop, .context = context, .reconciler = reconciler};
   m.client = vv_libvirt_client_new (options->uri, sockets, on_libvirt_changed, &m);
-  /* The first look comes after what the daemon has already written. */
+  /* Higher priority than the timer: the first look follows the orders that the daemon has already
+   * written. */
   g_unix_fd_add_full (G_PRIORITY_HIGH, STDIN_FILENO, G_IO_IN | G_IO_HUP | G_IO_ERR, on_input, &m, NULL);
   look_within (&m, 0);
   g_main_loop_run (loop);
   if (m.blocked)
-    _exit (EXIT_SUCCESS); /* libvirt would not answer the farewell; the kernel closes the connection */
+    _exit (EXIT_SUCCESS); /* libvirt would not answer virConnectClose(); the kernel closes the connection */
   vv_libvirt_client_free (m.client);
   return EXIT_SUCCESS;
 }
@@ -196,7 +197,7 @@ main (int argc, char **argv)
   g_autoptr (GError) error = NULL;
   Options options = {.grace_ms = 5000};
 
-  setlocale (LC_CTYPE, ""); /* the log is in English */
+  setlocale (LC_CTYPE, ""); /* not LC_MESSAGES: the log is in English */
   if (!parse_options (argc, argv, &options, &error)) {
     fprintf (stderr, "vfio-variant-monitor: %s\nTry 'vfio-variant-monitor --help'.\n", error->message);
     return 2;
@@ -208,9 +209,9 @@ main (int argc, char **argv)
   if (!options.uri)
     options.uri = g_strdup ("qemu:///system");
   vv_log_to_system ();
-  signal (SIGPIPE, SIG_IGN); /* a libvirtd that goes away is an error of its own */
+  signal (SIGPIPE, SIG_IGN); /* a write to a libvirtd that has ended returns an error */
   prctl (PR_SET_PDEATHSIG,
-         SIGTERM); /* also while a call to libvirt keeps us from seeing that our input ended */
+         SIGTERM); /* also during a call to libvirt, when the monitor does not see the end of its input */
   int status = mind (&options);
   g_free (options.uri);
   g_free (options.sysroot);

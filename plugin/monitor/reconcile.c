@@ -9,17 +9,17 @@
 struct VvReconciler {
   const VvContext *context;
   gint64 grace;
-  GHashTable *absent; /* "ADDRESS UUID" of a device that this domain has no more -> gint64: since when */
+  GHashTable *absent; /* "ADDRESS UUID" -> gint64: since when the domain no longer has the device */
   GHashTable *said;   /* address -> the problem that was logged last */
 };
 
-/* One run */
+/* One run of the reconciler */
 typedef struct {
   VvReconciler *r;
   const GPtrArray *running;
   const GPtrArray *starting;
   gint64 now;
-  GHashTable *absent; /* of this run: who is not in it any more is forgotten */
+  GHashTable *absent; /* of this run; devices that are not in it are forgotten */
   gint64 wait;
 } Pass;
 
@@ -51,7 +51,7 @@ vv_reconciler_free (VvReconciler *r)
   g_free (r);
 }
 
-/* --- who has the device --- */
+/* --- the domain of a device --- */
 
 static const VvHostdev *
 find_hostdev (const VvDomain *domain, const char *address)
@@ -70,7 +70,8 @@ is_of (const VvEntry *entry, const char *uuid)
   return entry && g_strcmp0 (entry->domain_uuid, uuid) == 0;
 }
 
-/* The domain that has the entry's device; when several say so, the one that the entry names */
+/* Returns the domain that has the entry's device. If several domains list it, prefers the one that the entry
+ * names. */
 static const VvDomain *
 find_domain (const GPtrArray *domains, const VvEntry *entry)
 {
@@ -84,7 +85,7 @@ find_domain (const GPtrArray *domains, const VvEntry *entry)
   return found;
 }
 
-/* --- a running domain has it --- */
+/* --- devices that a running domain has --- */
 
 static gboolean
 is_on_vfio (const VvContext *context, const VvPciDevice *device)
@@ -94,7 +95,8 @@ is_on_vfio (const VvContext *context, const VvPciDevice *device)
   return choice ? vv_on_vfio (context->host, device, choice) : device->vfio_dev != NULL;
 }
 
-/* managed='no': it was detached by hand, and libvirt leaves it on VFIO when the domain is done with it. */
+/* With managed='no', the administrator detached the device, and libvirt leaves it on VFIO when it is
+ * unplugged or the domain ends. */
 static gboolean
 is_managed (const VvDomain *domain, const char *address)
 {
@@ -116,16 +118,16 @@ claim (const VvReconciler *r, const char *address, const VvDomain *domain, GErro
   if (!b)
     return FALSE;
   if (!b->entry || is_claimed (b->entry, domain) || !is_on_vfio (r->context, b->device))
-    return TRUE; /* it returned to its host driver, or the hook was faster, or it is not detached yet */
+    return TRUE; /* restored already, recorded by the hook already, or not detached yet */
   if (!vv_domain_device_running (domain, is_managed (domain, address), b, error))
     return FALSE;
   g_info ("%s: used by domain %s, on %s", address, domain->name, b->device->now.driver);
   return TRUE;
 }
 
-/* --- no domain has it --- */
+/* --- devices that no domain has --- */
 
-/* Unplugged from the host, too: its entry is about nothing. */
+/* Removes the entry of a device that was removed from the host, too. */
 static gboolean
 drop_vanished (const VvReconciler *r, const VvEntry *seen, const char *why, GError **error)
 {
@@ -175,7 +177,7 @@ mend (const VvReconciler *r, const VvEntry *seen, GError **error)
     return FALSE;
   }
   if (!is_of (b->entry, gone.uuid) || !b->entry->in_use)
-    return TRUE; /* it changed hands while we waited for the lock */
+    return TRUE; /* the entry changed while this process waited for the lock */
   g_autofree char *user = vv_vfio_user (r->context->host, b->device);
   if (user) {
     g_set_error (error, VV_ERROR, VV_ERROR_REFUSED,
@@ -187,8 +189,9 @@ mend (const VvReconciler *r, const VvEntry *seen, GError **error)
   return vv_domain_device_release (&gone, b, error);
 }
 
-/* What counts is the absence of this device from this very domain. What fails here waits for the next event:
- * there is nothing to gain by trying again and again. */
+/* Waits for the end of the grace period, then restores the device. The period begins when this domain no
+ * longer has this device. After a failure, the next event causes another attempt: more attempts before that
+ * would not help. */
 static gboolean
 wait_or_mend (Pass *p, const VvEntry *entry, GError **error)
 {
@@ -205,7 +208,7 @@ wait_or_mend (Pass *p, const VvEntry *entry, GError **error)
   return TRUE;
 }
 
-/* --- all of them --- */
+/* --- all entries --- */
 
 static gboolean
 look_at (Pass *p, const char *address, GError **error)
@@ -218,7 +221,7 @@ look_at (Pass *p, const char *address, GError **error)
     return FALSE;
   }
   if (!entry)
-    return TRUE; /* it returned to its host driver in the meantime */
+    return TRUE; /* the device was restored in the meantime */
   const VvDomain *domain = find_domain (p->running, entry);
   if (domain)
     return is_claimed (entry, domain) || claim (p->r, address, domain, error);
@@ -239,7 +242,7 @@ vv_reconciler_run (VvReconciler *r, const GPtrArray *running, const GPtrArray *s
     if (look_at (&pass, address, &error)) {
       g_hash_table_remove (r->said, address);
     } else if (g_strcmp0 (g_hash_table_lookup (r->said, address), error->message) != 0) {
-      g_warning ("%s", error->message); /* once: a trouble that lasts is met again at each run */
+      g_warning ("%s", error->message); /* once: a lasting problem occurs again in each run */
       g_hash_table_insert (r->said, g_strdup (address), g_strdup (error->message));
     }
   }

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * reconcile: makes the state store agree with the domains that run, where no hook of libvirt's says so: at
- * hot plug and hot unplug.
+ * reconcile: makes the state store consistent with the running domains at hot plug and hot unplug, where
+ * libvirt runs no hook.
  *
- * Owns: the comparison, and what follows from it for each entry. A device that a running domain has is marked
- * as that domain's. One that its domain has no more, and that libvirt has not brought home within a grace
- * period, is mended as the hook "release" would. Never touches an entry without a domain, or one whose domain
- * is on its way up: the administrator and the hook own those. Knows nothing of libvirt, of clocks or of the
- * daemon: it is told who runs and what time it is.
+ * Owns: the comparison, and the action for each entry. Marks a device that a running domain has as that
+ * domain's. Restores a device, as the hook does at "release", if its domain no longer has it and libvirt
+ * does not restore it within a grace period. Does not restore the device of an entry without a domain, or
+ * whose domain is starting: the administrator or the hook owns that entry. Knows nothing of libvirt, of
+ * clocks or of the daemon: the caller passes the domains and the time.
  */
 #pragma once
 
 #include "domain-xml.h"
 #include "context.h"
 
-/** VvReconciler: remembers since when a device is missed, and which problems were already said */
+/** VvReconciler: remembers since when a device is missing in its domain, and which problems were logged */
 typedef struct VvReconciler VvReconciler;
 
 /**
@@ -29,12 +29,14 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvReconciler, vv_reconciler_free)
 
 /**
  * vv_reconciler_run:
- * @running: (element-type VvDomain): all domains that run; one that is left out loses its devices
- * @starting: (element-type VvDomain): those that are not there yet: their devices are left alone
- * @now: monotonic time, microseconds
+ * @running: (element-type VvDomain): all running domains; a domain that is not in it loses its devices
+ * @starting: (element-type VvDomain): domains that are starting; their devices are left alone
+ * @now: monotonic time, in microseconds
  *
- * Returns: in how many microseconds a grace period ends, so that it must be run again; -1 when none is under
- * way
+ * Compares each entry with the domains, and acts on it. Logs each problem once.
+ *
+ * Returns: in how many microseconds the next grace period ends, after which the caller must run this
+ * function again; -1: none has begun
  */
 gint64 vv_reconciler_run (VvReconciler *reconciler, const GPtrArray *running, const GPtrArray *starting,
                           gint64 now);
