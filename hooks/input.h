@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * input: what libvirt passes to the qemu hook, and the hook to vfio-variant-domain (domain.c): an operation
- * as arguments, and the domain's XML on standard input.
+ * input: the input of the qemu hook, which the hook passes on to vfio-variant-domain (domain.c). It is an
+ * operation as arguments, and the domain's XML on standard input.
  */
 #pragma once
 

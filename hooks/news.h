@@ -3,9 +3,9 @@
  * news: the messages that vfio-variant-domain sends to the hook that runs it, through a pipe.
  *
  * Each message is "NUMBER TEXT" and ends with a NUL byte. A message reports that the work makes progress.
- * NUMBER is how long the next step may take, in milliseconds, in addition to the hook's own deadline. TEXT
- * is the message that the hook prints for libvirt if the domain must not start: because the program exits
- * with 1, or because no further message arrives. If TEXT is empty, the domain may start.
+ * NUMBER is how long the next step may take, in milliseconds, in addition to the hook's own deadline. TEXT is
+ * the hook's message to libvirt if the domain must not start. The hook prints it if the program exits with 1,
+ * or if no further message arrives. If TEXT is empty, the domain may start.
  */
 #pragma once
 

@@ -17,12 +17,12 @@
  * A separate process is also safer. To libvirt, a hook that was killed or crashed has failed. libvirt would
  * kill the running guest at "started" and "reconnect". At "release", no device would be restored. If the
  * process dies, the hook starts another one, which first recovers what the first one left half done. If the
- * process sends no message for a minute, the hook kills it and does not wait for its end: the process may
+ * process sends no message for a minute, the hook kills it and does not wait for its end. The process may
  * hang in the kernel, where it cannot be killed. In both cases, the hook finally logs a warning and exits 0,
  * unless the process has reported a strict requirement.
  *
- * The hook does not use subprocess.h, because each message extends the time limit, and the hook does not
- * always wait for the end of the process.
+ * The hook does not use subprocess.h. Each message extends the time limit, and the hook does not always wait
+ * for the end of the process.
  */
 #include <errno.h>
 #include <fcntl.h>

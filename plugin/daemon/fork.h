@@ -19,7 +19,7 @@
  * @n: number of descriptors in @keep
  *
  * Forks as fork(2). The child dies with its parent (PR_SET_PDEATHSIG), has no signals blocked, and has the
- * default action for SIGPIPE. It keeps only the descriptors in @keep and those that do not affect other
- * processes: the standard streams, open directories, and the sockets of the system's log.
+ * default action for SIGPIPE. Of the descriptors, it has only those in @keep, the standard streams, open
+ * directories, and the sockets of the system's log. The last three do not affect other processes.
  */
 pid_t vv_fork (const int *keep, guint n);

@@ -369,8 +369,8 @@ probe_opened (VvGate *gate, int fd, pid_t tid)
 
 /* --- events --- */
 
-/* Reads at most BATCH events, then returns to the main loop. If a process opens a watched file in a loop,
- * the main loop still serves the other group, the workers and the deadlines after each batch. Each event
+/* Reads at most BATCH events, then returns to the main loop. After each batch, the main loop serves the
+ * other group, the workers and the deadlines, even if a process opens a watched file in a loop. Each event
  * uses a descriptor: the kernel denies an open when the daemon has no free descriptor for it. */
 static gboolean
 readable (int fd, GIOCondition condition, gpointer data)

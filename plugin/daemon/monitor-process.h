@@ -18,8 +18,8 @@ typedef struct VvMonitorProcess VvMonitorProcess;
 
 /** vv_monitor_process_new: @path: path of the monitor's program; starts nothing yet */
 VvMonitorProcess *vv_monitor_process_new (const char *path);
-/** vv_monitor_process_end: sends SIGTERM to the monitor, which ends it at once, also during a call to
- * libvirt; but the monitor finishes a rebind that it has begun */
+/** vv_monitor_process_end: sends SIGTERM to the monitor. The monitor ends at once, also during a call to
+ * libvirt, but finishes a rebind that it has begun */
 void vv_monitor_process_end (VvMonitorProcess *monitor);
 /** vv_monitor_process_free: closes the monitor's standard input and frees @monitor */
 void vv_monitor_process_free (VvMonitorProcess *monitor);

@@ -243,7 +243,7 @@ device_blocked (VvAnnouncement *announcement, gpointer device_data, gpointer dat
 
 /* Once the worker has written to sysfs, only the kernel can still delay it. libvirt must not continue during
  * a probe: drivers_probe skips a device that a driver is probing (bus_rescan_devices_helper() in the
- * kernel's drivers/base/bus.c), and libvirt would find no VFIO device. The worker begins nothing new after
+ * kernel's drivers/base/bus.c). libvirt would then find no VFIO device. The worker begins nothing new after
  * the deadline. */
 static void
 device_late (VvAnnouncement *announcement, gpointer device_data, gpointer data)

@@ -4,9 +4,9 @@
  * each blocked open.
  *
  * Owns: the precedence of options over the policy, and the cooperation of gate, workers, monitor and
- * statistics. Owns the rule that a blocked open is always answered: when the work is done, when the worker
- * died, at the deadline, or at the end of the daemon. Knows nothing of signals, of how options are parsed,
- * or of systemd.
+ * statistics. Owns the rule that a blocked open is always answered. The answer follows when the work is done,
+ * when the worker died, at the deadline, or at the end of the daemon. Knows nothing of signals, of how
+ * options are parsed, or of systemd.
  */
 #pragma once
 

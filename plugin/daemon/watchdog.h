@@ -6,10 +6,10 @@
  * daemon is dead, the kernel allows all opens. The watchdog is a small process that sleeps until a process
  * waits for the daemon.
  *
- * systemd's watchdog (WatchdogSec=) is not sufficient. If the daemon enabled it by WATCHDOG_USEC=
- * (sd_notify(3)) only while a process waits, it would miss a daemon that is stopped before it has read the
- * event and sent that message. If it were always enabled, it would wake up an idle daemon every few seconds
- * (rule R11). The host may also run without systemd.
+ * systemd's watchdog (WatchdogSec=) is not sufficient. The daemon could enable it by WATCHDOG_USEC=
+ * (sd_notify(3)) only while a process waits. But then it would miss a daemon that is stopped before it has
+ * read the event and sent that message. If the watchdog were always enabled, an idle daemon would wake up
+ * every few seconds (rule R11). The host may also run without systemd.
  *
  * Progress is a number that changes, not an empty queue: any local user can keep the queue full.
  *

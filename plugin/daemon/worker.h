@@ -22,8 +22,8 @@ typedef struct VvWorker VvWorker;
  * @read: The worker has read driver_override. @override: (nullable): its value
  * @finished: The work is done and @report has the result, or the process died and @report is NULL. The
  * caller must still free the worker. The report's group VV_REPORT has the keys device, operation, from, to,
- * outcome, why, failed (what went wrong), kernel-us (time in the kernel and in scripts), and the phases
- * (vv_phase_timer_write()).
+ * outcome, why, failed (what went wrong), and kernel-us (time in the kernel and in scripts). It also has the
+ * phases (vv_phase_timer_write()).
  */
 typedef struct {
   void (*read) (const char *override, gpointer data);

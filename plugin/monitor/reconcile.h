@@ -4,10 +4,10 @@
  * libvirt runs no hook.
  *
  * Owns: the comparison, and the action for each entry. Marks a device that a running domain has as that
- * domain's. Restores a device, as the hook does at "release", if its domain no longer has it and libvirt
- * does not restore it within a grace period. Does not restore the device of an entry without a domain, or
- * whose domain is starting: the administrator or the hook owns that entry. Knows nothing of libvirt, of
- * clocks or of the daemon: the caller passes the domains and the time.
+ * domain's. If a domain no longer has its device, libvirt may restore the device within a grace period. After
+ * that, reconcile restores it, as the hook does at "release". Does not restore the device of an entry without
+ * a domain, or whose domain is starting: the administrator or the hook owns that entry. Knows nothing of
+ * libvirt, of clocks or of the daemon: the caller passes the domains and the time.
  */
 #pragma once
 
