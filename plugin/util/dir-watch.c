@@ -11,19 +11,19 @@
 
 struct VvDirWatch {
   char *directory;
-  char *name; /* of the directory in its parent */
+  char *name; /* name of the directory in its parent */
   uint32_t events;
   char *part;
   VvDirWatchFunc changed;
   gpointer data;
   VvFd fd;
-  int in_directory; /* watch descriptor; -1: it is not there */
+  int in_directory; /* watch descriptor; -1 if the directory does not exist */
   int in_parent;
   guint source;
 };
 
-/* What was watched before by this name may be somewhere else now. Returns: FALSE with errno set: it is
- * there and cannot be watched */
+/* The watched directory may have been renamed, so the path may lead to another one. Returns: FALSE with errno
+ * set if the directory exists and cannot be watched */
 static gboolean
 watch_directory (VvDirWatch *w)
 {
@@ -33,7 +33,7 @@ watch_directory (VvDirWatch *w)
   return w->in_directory >= 0 || errno == ENOENT;
 }
 
-/* Returns: whether it is something of interest */
+/* Returns: whether to report the event */
 static gboolean
 take (VvDirWatch *w, const struct inotify_event *event)
 {
@@ -43,7 +43,7 @@ take (VvDirWatch *w, const struct inotify_event *event)
     watch_directory (w);
     return TRUE;
   }
-  /* IN_IGNORED: the directory is gone */
+  /* IN_IGNORED: the directory was removed */
   return event->wd == w->in_directory && !(event->mask & IN_IGNORED) && (!w->part || strstr (name, w->part));
 }
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * dir-watch: tells when names come into a directory, or go, which itself may come and go.
+ * dir-watch: reports changes of a directory, which may not exist yet, or be removed and created again.
  *
- * Owns: an inotify(7) on the directory and on its parent, which must be there. (GFileMonitor would look
- * for a missing directory every four seconds: rule R11.) Knows nothing of what is in it.
+ * Owns: an inotify(7) instance that watches the directory and its parent. The parent must exist.
+ * (GFileMonitor polls for a missing directory every four seconds, which violates rule R11.) Knows nothing of
+ * the contents of the directory.
  */
 #pragma once
 
@@ -14,17 +15,17 @@
 
 typedef struct VvDirWatch VvDirWatch;
 
-/** VvDirWatchFunc: something came or went; what is read at the same time comes once. May free the watch */
+/** VvDirWatchFunc: Called once for all events that arrive in one read(2). May free the watch. */
 typedef void (*VvDirWatchFunc) (gpointer data);
 
 /**
  * vv_dir_watch_new:
  * @directory: an absolute path
- * @events: which of inotify(7)'s, IN_CREATE | IN_MOVED_TO for names that come
- * @part: (nullable): only names that contain it count; NULL: all
- * @changed: called from the default main context after @events, and when the directory has come
+ * @events: event mask of inotify(7), such as IN_CREATE | IN_MOVED_TO for new names
+ * @part: (nullable): reports only names that contain this string; NULL: all names
+ * @changed: called from the default main context after one of @events, and when the directory is created
  *
- * Returns: (transfer full): the watch; NULL with @error set: it cannot watch
+ * Returns: (transfer full): the watch, or NULL with @error set if the directory cannot be watched
  */
 VvDirWatch *vv_dir_watch_new (const char *directory, uint32_t events, const char *part,
                               VvDirWatchFunc changed, gpointer data, GError **error);

@@ -3,8 +3,8 @@
 
 #include <errno.h>
 
-/* G_DEFINE_QUARK()'s cache is written without order, and the first error may come in several threads at once.
- */
+/* Several threads may set their first error at once, and the cache of G_DEFINE_QUARK() has no memory
+ * ordering. */
 GQuark
 vv_error_quark (void)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * error: the one error domain of the library.
+ * error: the error domain of all programs.
  *
- * Every message names the file or the device, the step and the kernel's errno in words; callers add context
- * with g_prefix_error(). Programs turn the code into an exit status and print; nothing else does.
+ * Every message names the file or device, the step, and the errno in words. Callers add context with
+ * g_prefix_error(). Only programs print errors and map the codes to exit statuses.
  */
 #pragma once
 
@@ -11,13 +11,13 @@
 
 /**
  * VvError:
- * @VV_ERROR_FAILED: it was tried and did not work
+ * @VV_ERROR_FAILED: the operation was tried and failed
  * @VV_ERROR_INVALID: the input is malformed
- * @VV_ERROR_NO_DEVICE: there is no such device, or it went away
- * @VV_ERROR_NOT_FOUND: a file or module is not there
- * @VV_ERROR_REFUSED: it could be done and must not be: the device is in use
- * @VV_ERROR_POLICY: it could be done otherwise, and the administrator, or a domain's owner, wants it so or
- * not at all
+ * @VV_ERROR_NO_DEVICE: the device does not exist, or was removed
+ * @VV_ERROR_NOT_FOUND: a file or module does not exist
+ * @VV_ERROR_REFUSED: the operation is possible but not safe, for example because the device is in use
+ * @VV_ERROR_POLICY: the operation is possible, but the administrator's policy or the domain does not allow
+ * this way of doing it
  * @VV_ERROR_PERMISSION: the caller lacks the privilege
  */
 typedef enum {
@@ -35,19 +35,21 @@ GQuark vv_error_quark (void);
 
 /**
  * vv_error_from_errno:
- * @errnum: an errno, positive
+ * @errnum: a positive errno
  *
- * Returns: the code for @errnum: EACCES, EPERM and EROFS are permission, ENOENT is not found, ENODEV and
- * ENXIO are no device, all others failed
+ * Returns: VV_ERROR_PERMISSION for EACCES, EPERM and EROFS; VV_ERROR_NOT_FOUND for ENOENT;
+ * VV_ERROR_NO_DEVICE for ENODEV and ENXIO; VV_ERROR_FAILED for all others
  */
 VvError vv_error_from_errno (int errnum);
 
 /**
  * vv_set_errno:
- * @error: (nullable): where to put it
- * @errnum: an errno, positive
- * @format: what was being done to what; ": " and strerror(@errnum) follow
+ * @error: (nullable): return location
+ * @errnum: a positive errno
+ * @format: the step and its object; ": " and strerror(@errnum) are appended
  *
- * Returns: FALSE, so that a function can end with it
+ * Sets @error, with the code of vv_error_from_errno().
+ *
+ * Returns: FALSE, so that a caller can return the result
  */
 gboolean vv_set_errno (GError **error, int errnum, const char *format, ...) G_GNUC_PRINTF (3, 4);

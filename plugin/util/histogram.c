@@ -6,7 +6,7 @@
 #define BUCKETS_KEY "buckets"
 #define SUM_KEY "sum-us"
 
-/* From a look that finds nothing to do to the deadline of the gate */
+/* From a check that finds nothing to do, up to the deadline of the gate */
 static const guint64 bounds[VV_BUCKETS] = {100,    300,    1000,    3000,    10000,    30000,
                                            100000, 300000, 1000000, 3000000, 10000000, 30000000};
 

@@ -1,46 +1,48 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * histogram: durations counted in buckets, and their spelling in a key file.
+ * histogram: counts durations in buckets, and stores the counts in a key file.
  *
- * Owns: the bounds of the buckets, which are the same for everything that is counted. Knows nothing of what
- * takes the time, nor of who reads the numbers.
+ * Owns: the bounds of the buckets, which all histograms share. Knows nothing of what is measured, nor of the
+ * readers of the numbers.
  */
 #pragma once
 
 #include <glib.h>
 
-/** Buckets with an upper bound; one more takes what is longer than the last bound. */
+/** Number of buckets with an upper bound. One more bucket counts longer durations. */
 #define VV_BUCKETS 12
 
-/** The most that is counted, 2^53 - 1: up to there a number is the same in every reader. */
+/** Largest count, 2^53 - 1: every JSON reader represents integers exactly up to this value. */
 #define VV_COUNT_MAX G_GUINT64_CONSTANT (9007199254740991)
 
 /**
  * VvHistogram:
- * @counts: durations in each bucket, not those in the buckets before it
- * @sum_usec: of all durations, microseconds
+ * @counts: number of durations in each bucket; not cumulative
+ * @sum_usec: sum of all durations, microseconds
  */
 typedef struct {
   guint64 counts[VV_BUCKETS + 1];
   guint64 sum_usec;
 } VvHistogram;
 
-/** vv_histogram_bound: Returns: the longest duration in bucket @bucket (below VV_BUCKETS), microseconds */
+/** vv_histogram_bound: Returns: the longest duration of bucket @bucket (below VV_BUCKETS), microseconds */
 guint64 vv_histogram_bound (guint bucket);
 
-/** vv_histogram_add: counts a duration in microseconds; a negative one as none */
+/** vv_histogram_add: Counts a duration in microseconds; a negative duration counts as 0 */
 void vv_histogram_add (VvHistogram *histogram, gint64 usec);
 
-/** vv_histogram_total: Returns: how many durations were counted */
+/** vv_histogram_total: Returns: the number of durations in all buckets */
 guint64 vv_histogram_total (const VvHistogram *histogram);
 
-/** vv_histogram_write: sets the keys buckets (a list) and sum-us of @group */
+/** vv_histogram_write: Sets the keys buckets (a list) and sum-us in @group */
 void vv_histogram_write (const VvHistogram *histogram, GKeyFile *file, const char *group);
 
 /**
  * vv_histogram_read:
  *
- * Returns: FALSE, with @histogram empty, when @group does not hold what vv_histogram_write() writes: a number
- * for each bucket, each number and their total at most VV_COUNT_MAX
+ * Reads what vv_histogram_write() writes.
+ *
+ * Returns: FALSE, with @histogram empty, if @group does not have one number for each bucket, or if a number
+ * or the total exceeds VV_COUNT_MAX
  */
 gboolean vv_histogram_read (VvHistogram *histogram, GKeyFile *file, const char *group);

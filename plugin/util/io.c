@@ -17,7 +17,7 @@
 #define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3 */
 #endif
 
-#define ATTRIBUTE_LIMIT 65536 /* a sysfs attribute is one page; pages are 64 KiB at the most */
+#define ATTRIBUTE_LIMIT 65536 /* a sysfs attribute is at most one page, and a page at most 64 KiB */
 
 VvDir *
 vv_dir_open (const VvDir *parent, const char *path, GError **error)
@@ -188,8 +188,8 @@ write_all (int fd, const char *text)
   return 0;
 }
 
-/* Everybody may read it, whatever the umask of who writes. Closes @fd and keeps the first errno: a full file
- * system may speak only at close(). */
+/* The mode is 0644 whatever the umask. Closes @fd. A full file system may report the error only at close();
+ * the first errno wins. */
 static int
 write_synced (int fd, const char *text)
 {
@@ -208,7 +208,7 @@ vv_io_replace (const VvDir *dir, const char *name, const char *text, GError **er
   g_autofree char *aside = g_strconcat (".", name, ".new", NULL);
   int fd, errnum;
 
-  unlinkat (dir->fd, aside, 0); /* what a killed writer left behind */
+  unlinkat (dir->fd, aside, 0); /* left by a writer that was killed */
   fd = openat (dir->fd, aside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
   if (fd < 0)
     return fail (error, errno, dir, aside, "create");
@@ -231,7 +231,7 @@ vv_io_remove (const VvDir *dir, const char *name, GError **error)
   return TRUE;
 }
 
-/* Kernels before 6.3 refuse a flag that they do not know. */
+/* Kernels before 6.3 reject the unknown flag with EINVAL. */
 int
 vv_io_memory_file (const char *name, const char *text)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * io: each system call on a file once, relative to an open directory, errno kept.
+ * io: wrappers of system calls on files, relative to an open directory, with the errno in the error.
  *
- * Owns: open, read, write, readlink, rename, ioctl, fanotify's answer, and their errors. Knows nothing of
+ * Owns: open, read, write, readlink, rename, ioctl, responses to fanotify, and their errors. Knows nothing of
  * PCI, drivers or the state store.
  */
 #pragma once
@@ -14,7 +14,7 @@
 /** VvFd: a descriptor that g_auto (VvFd) closes; -1: none */
 typedef int VvFd;
 
-/** vv_fd_close: closes it, if there is one, and makes it -1 */
+/** vv_fd_close: Closes the descriptor, if any, and sets it to -1 */
 static inline void
 vv_fd_close (VvFd *fd)
 {
@@ -23,7 +23,7 @@ vv_fd_close (VvFd *fd)
   *fd = -1;
 }
 
-/** vv_fd_steal: Returns: (transfer full): the descriptor, which is -1 from now on */
+/** vv_fd_steal: Returns: (transfer full): the descriptor; sets *@fd to -1 */
 static inline int
 vv_fd_steal (VvFd *fd)
 {
@@ -39,8 +39,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (VvFd, vv_fd_close)
  * @fd: the directory, O_PATH
  * @path: its name, for messages only
  *
- * An open directory. A directory of sysfs that is kept open keeps meaning the same device: when the device
- * goes away every access below it fails with ENOENT or ENODEV, even when another device takes its address.
+ * An open directory. An open sysfs directory refers to one device only. If that device is removed, every
+ * access below the directory fails with ENOENT or ENODEV, even if another device takes its address.
  */
 typedef struct {
   int fd;
@@ -61,50 +61,51 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvDir, vv_dir_free)
 /** vv_io_name: Returns: (transfer full): the full name of @path below @dir, for messages */
 char *vv_io_name (const VvDir *dir, const char *path);
 
-/** vv_io_exists: Returns: whether @path below @dir exists, links followed */
+/** vv_io_exists: Returns: whether @path exists below @dir; follows links */
 gboolean vv_io_exists (const VvDir *dir, const char *path);
 
 /**
  * vv_io_read:
- * @limit: the most bytes a sane file has here; a longer one is an error
+ * @limit: maximum size in bytes; a longer file is an error
  *
- * Reads a whole small file and takes the white space off its end.
+ * Reads a small file and removes trailing white space.
  *
- * Returns: (transfer full): the text, or NULL with @error set (also for a file that holds a NUL byte)
+ * Returns: (transfer full): the text, or NULL with @error set (also if the file contains a NUL byte)
  */
 char *vv_io_read (const VvDir *dir, const char *path, gsize limit, GError **error);
 
 /**
  * vv_io_attribute:
  *
- * As vv_io_read() for one sysfs attribute (a page at most), for those whose absence is no error.
+ * Reads one sysfs attribute (at most one page), as vv_io_read() does. For attributes that may be absent.
  *
- * Returns: (transfer full) (nullable): its text, or NULL when it cannot be read
+ * Returns: (transfer full) (nullable): the text, or NULL if the attribute cannot be read
  */
 char *vv_io_attribute (const VvDir *dir, const char *path);
 
 /**
  * vv_io_write:
- * @value: what to write, as it is: no newline is added
+ * @value: the exact text to write; no newline is added
  *
- * Writes @value to an existing file in one write(2), as a sysfs attribute wants it. A failed or short write
- * is an error that carries the kernel's errno.
+ * Writes @value to an existing file in one write(2), as sysfs attributes require. A short write is an error.
+ *
+ * Returns: TRUE, or FALSE with @error set from the kernel's errno
  */
 gboolean vv_io_write (const VvDir *dir, const char *path, const char *value, GError **error);
 
-/** vv_io_link: Returns: (transfer full) (nullable): what the symbolic link points to, NULL when it is no link
- */
+/** vv_io_link: Returns: (transfer full) (nullable): the target of the symbolic link, or NULL if it cannot be
+ * read */
 char *vv_io_link (const VvDir *dir, const char *path);
 
-/** vv_io_link_name: Returns: (transfer full) (nullable): the last component of what the symbolic link points
- * to */
+/** vv_io_link_name: Returns: (transfer full) (nullable): the last component of the target of the symbolic
+ * link, or NULL if it cannot be read */
 char *vv_io_link_name (const VvDir *dir, const char *path);
 
 /**
  * vv_io_list:
  *
- * Returns: (transfer full) (element-type utf8): the names in a directory, sorted, hidden ones left out; empty
- * when it is not there
+ * Returns: (transfer full) (element-type utf8): the sorted names in a directory without hidden ones; empty if
+ * the directory cannot be read
  */
 GPtrArray *vv_io_list (const VvDir *dir, const char *path);
 
@@ -112,55 +113,60 @@ GPtrArray *vv_io_list (const VvDir *dir, const char *path);
  * vv_io_replace:
  * @name: a plain file name in @dir
  *
- * Gives @name new contents so that a reader or a crash finds the old or the new text, never a part: written
- * beside, fsync, rename, fsync of the directory. Everybody may read it, whatever the umask.
+ * Replaces the contents of @name atomically: a reader, or a boot after a crash, finds the old or the new
+ * text. Writes a temporary file in @dir, syncs it, renames it, and syncs the directory. The mode is 0644
+ * whatever the umask.
+ *
+ * Returns: TRUE, or FALSE with @error set
  */
 gboolean vv_io_replace (const VvDir *dir, const char *name, const char *text, GError **error);
 
-/** vv_io_remove: removes a file; it is no error when it is not there */
+/** vv_io_remove: Removes a file; a missing file is no error */
 gboolean vv_io_remove (const VvDir *dir, const char *name, GError **error);
 
 /**
  * vv_io_memory_file:
- * @name: what it is called in /proc/self/fd
- * @text: its contents; reading begins at their start
+ * @name: the name in /proc/self/fd
+ * @text: the contents; the file offset is 0
  *
- * A file in memory that cannot be executed, also where vm.memfd_noexec allows no other (memfd_create(2)).
+ * Creates a memory file that cannot be executed, so it also works where vm.memfd_noexec requires that
+ * (memfd_create(2)). Kernels before 6.3 have no such flag and create an ordinary memory file.
  *
- * Returns: the descriptor, close-on-exec, for the caller to close; -1 with errno set
+ * Returns: the descriptor, close-on-exec, which the caller closes; or -1 with errno set
  */
 int vv_io_memory_file (const char *name, const char *text);
 
 /**
  * vv_io_open_node:
- * @path: the absolute name of a device node
+ * @path: the absolute path of a device node
  *
- * Opens it for reading and writing.
+ * Opens the node for reading and writing.
  *
- * Returns: the descriptor, for the caller to close, or the errno, negative
+ * Returns: the descriptor, which the caller closes; or the errno, negative
  */
 int vv_io_open_node (const char *path);
 
 /**
  * vv_io_ioctl:
- * @fd: of a device node
- * @request: the request's number
- * @argument: (nullable): what the request takes: a pointer, or a number made one with GUINT_TO_POINTER()
+ * @fd: a device node
+ * @request: the request number
+ * @argument: (nullable): a pointer, or an integer converted with GUINT_TO_POINTER()
  *
- * Returns: what the kernel returns, 0 or more (a descriptor of the caller's, for some), or the errno,
- * negative
+ * Returns: the kernel's result, 0 or greater (for some requests a descriptor, which the caller closes); or
+ * the errno, negative
  */
 int vv_io_ioctl (int fd, unsigned long request, gpointer argument);
 
 /**
  * vv_io_answer:
- * @group: of fanotify
+ * @group: an fanotify group
  * @fd: the descriptor of a permission event (FAN_OPEN_PERM); it stays open
  * @allow: FALSE: the open fails with EPERM
  *
- * Answers whoever waits in that open (fanotify(7), struct fanotify_response).
+ * Responds to a permission event, which unblocks the process in open(2) (fanotify(7), struct
+ * fanotify_response).
  *
- * Returns: 0, or an errno; ENOENT: there is nothing to answer any more (process_access_response() in the
- * kernel's fs/notify/fanotify/fanotify_user.c)
+ * Returns: 0, or an errno; ENOENT: no event with this descriptor is pending any more
+ * (process_access_response() in the kernel's fs/notify/fanotify/fanotify_user.c)
  */
 int vv_io_answer (int group, int fd, gboolean allow);

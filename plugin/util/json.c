@@ -77,9 +77,9 @@ vv_json_printable (JsonBuilder *builder, const char *name, const char *value)
   vv_json_string (builder, name, text);
 }
 
-/* What is quoted from sysfs, a policy or a domain may hold any bytes. JsonGenerator copies them, and in
- * json-glib 1.6 leaves 0x1f as it is. Its own text is ASCII, without control characters other than line
- * feeds. */
+/* Strings from sysfs, a policy or a domain may contain any bytes. JsonGenerator copies invalid UTF-8, and
+ * json-glib 1.6 does not escape 0x1f. JsonGenerator's own syntax is ASCII, without control characters other
+ * than line feeds. */
 static char *
 valid_json (const char *text)
 {

@@ -5,7 +5,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
-static pid_t program; /* the process that vv_log_to_system() was called in; what it forks is another */
+static pid_t program; /* the process that called vv_log_to_system(), not a process that it forked */
 
 static int
 syslog_priority (GLogLevelFlags level)
@@ -17,9 +17,9 @@ syslog_priority (GLogLevelFlags level)
   return level & G_LOG_LEVEL_MESSAGE ? LOG_NOTICE : LOG_DEBUG;
 }
 
-/* journald looks up whose record it is when it comes to read it; a worker of the daemon has ended by then,
- * and its record would be nobody's. So it is said for whom: OBJECT_PID, systemd.journal-fields(7), which
- * journalctl -u looks for. */
+/* journald looks up the unit of the sender when it reads the record. A worker of the daemon may have exited
+ * by then, and its record would belong to no unit. OBJECT_PID names the daemon, so that journald adds the
+ * daemon's unit as OBJECT_SYSTEMD_UNIT, which "journalctl -u" matches (systemd.journal-fields(7)). */
 static GLogWriterOutput
 write_to_journald (GLogLevelFlags level, const GLogField *fields, gsize n, gpointer data)
 {

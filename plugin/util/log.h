@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * log: where a program's log goes. The library itself only calls g_log; a program's main() chooses here.
+ * log: the destination of a program's log. Libraries only call g_log(); each program's main() chooses the
+ * destination.
  */
 #pragma once
 
@@ -9,7 +10,7 @@
 /**
  * vv_log_to_system:
  *
- * Sends this process's log to systemd-journald with its fields, or where there is none to syslog, or where
- * there is neither to standard error. Debug and info messages are kept back unless G_MESSAGES_DEBUG is set.
+ * Sends the log of this process to systemd-journald, with its fields. Without journald, sends it to syslog;
+ * without both, to standard error. Drops debug and info messages unless G_MESSAGES_DEBUG is set.
  */
 void vv_log_to_system (void);

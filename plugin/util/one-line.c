@@ -12,7 +12,8 @@ vv_one_line (const char *bytes, gsize length, gboolean cut)
   for (const char *p = g_strstrip (valid); *p; p = g_utf8_next_char (p)) {
     gunichar character = g_utf8_get_char (p);
     GUnicodeType type = g_unichar_type (character);
-    /* control characters, marks that turn the direction of writing, separators could forge a line of a log */
+    /* Control and format characters (which include bidirectional marks) and separators could forge a log
+     * line. */
     if (character == '\n')
       g_string_append (line, "; ");
     else if (character == '\t')

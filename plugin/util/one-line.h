@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * one-line: words of others as a part of one line, of a log or on a terminal.
+ * one-line: makes foreign text safe as part of a log line or on a terminal.
  *
- * Owns: which characters may get there. Knows nothing of whose words they are.
+ * Owns: the set of characters that are safe there. Knows nothing of the origin of the text.
  */
 #pragma once
 
@@ -10,27 +10,29 @@
 
 /**
  * vv_one_line:
- * @bytes: anything, as a script printed it or a user called a file
- * @cut: whether there were more, which is said
+ * @bytes: any bytes, such as the output of a script or a file name
+ * @cut: whether the text was truncated; a note is appended then
  *
- * What can be logged of it: one line of valid UTF-8, without white space at its ends, with "; " between the
- * lines that there were, and escapes ("\x1b") for what could forge a line, move a cursor, or turn the
- * direction of writing.
+ * Converts @bytes to one line of valid UTF-8 that is safe to log. Strips white space at both ends. Replaces
+ * line feeds with "; " and tabs with blanks. Escapes ("\x1b") characters that could forge a line, move the
+ * cursor, or change the direction of writing.
  *
- * Returns: (transfer full) (nullable): the line; NULL when nothing is left
+ * Returns: (transfer full) (nullable): the line, or NULL if it is empty
  */
 char *vv_one_line (const char *bytes, gsize length, gboolean cut);
 
-/** vv_can_be_shown: Returns: whether @name, of a file, can be quoted as it is: valid UTF-8, without control
- * characters of ASCII */
+/** vv_can_be_shown: Returns: whether the file name @name can be quoted unchanged: it is valid UTF-8 without
+ * ASCII control characters */
 gboolean vv_can_be_shown (const char *name);
 
 /**
  * vv_printable:
  * @text: (nullable): any bytes
- * @characters: how many are kept; "..." follows when there were more
+ * @characters: maximum number of characters; "..." is appended to a longer text
  *
- * Returns: (transfer full) (nullable): @text on one line, and nothing that a terminal acts on: no control
- * characters, also those of C1, nor what turns the direction of writing
+ * Replaces white space with blanks, and all other characters that are not printable with "?". These include
+ * control characters (C0 and C1) and characters that change the direction of writing.
+ *
+ * Returns: (transfer full) (nullable): the text on one line, or NULL if @text is NULL
  */
 char *vv_printable (const char *text, guint characters);

@@ -20,22 +20,22 @@
 #define CLOSE_RANGE_CLOEXEC (1U << 2) /* Linux 5.11 */
 #endif
 
-/* The kernel gives the lowest free number (open(2)): where it has no close_range(2) for this, what is below
- * this is looked at. */
+/* Without close_range(2) and CLOSE_RANGE_CLOEXEC, the child marks only descriptors below this number. The
+ * kernel allocates the lowest free number (open(2)). */
 #define LOOKED_AT 1024
 
-#define PIPE_READS 16  /* reads of a page that empty a full pipe, pipe(7) */
-#define KILL_WAIT 1000 /* ms; only a process that hangs in the kernel outlives SIGKILL for that long */
+#define PIPE_READS 16  /* reads of 4 KiB that empty a full pipe of 64 KiB, pipe(7) */
+#define KILL_WAIT 1000 /* ms; only a process that hangs in the kernel survives SIGKILL that long */
 
-/* What the process writes, as far as it is kept. @fd: our end of the pipe, which never blocks; -1: none */
+/* Captured output of the program. @fd: our end of the pipe, non-blocking; -1: none */
 typedef struct {
   VvFd fd;
   GString *text;
   gsize limit;
-  gboolean cut; /* there was more */
+  gboolean cut; /* the output exceeded the limit */
 } Stream;
 
-/* @failure: our end of the pipe with the errno of an exec that failed */
+/* @failure: our end of the pipe that carries the errno of a failed execve() */
 typedef struct {
   const VvSubprocess *program;
   pid_t pid;
@@ -63,7 +63,7 @@ fail (GError **error, int errnum, const char *step)
   return FALSE;
 }
 
-/* Its ends, none of them 0, 1 or 2; @output: -1: where its messages go */
+/* The child's ends, none of them 0, 1 or 2. @output: -1: standard output goes to @messages */
 typedef struct {
   VvFd input, messages, output, failure;
 } Ends;
@@ -80,7 +80,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Ends, ends_clear)
 
 /* --- before the fork --- */
 
-/* A caller may have closed its standard files; the child's dup2() must not hit one of ours. */
+/* The caller may have closed its standard files. The child's dup2() must not overwrite one of our
+ * descriptors. */
 static gboolean
 lift (VvFd *fd)
 {
@@ -93,7 +94,7 @@ lift (VvFd *fd)
   return *fd >= 0;
 }
 
-/* Only our end must not block: the program's may be anything's standard output. */
+/* Sets only our end non-blocking: programs expect a blocking standard output. */
 static gboolean
 open_pipe (VvFd *ours, VvFd *theirs)
 {
@@ -108,7 +109,7 @@ open_pipe (VvFd *ours, VvFd *theirs)
 
 /* --- between fork and exec: async-signal-safe calls only --- */
 
-/* It dies with its parent: nobody else knows its time limit. */
+/* The child dies with its parent, because only the parent enforces the time limit. */
 static void G_GNUC_NORETURN
 become_program (const VvSubprocess *p, pid_t parent, const Ends *ends)
 {
@@ -135,11 +136,11 @@ become_program (const VvSubprocess *p, pid_t parent, const Ends *ends)
     execve (p->path, (char *const *)p->argv, (char *const *)(p->environment ? p->environment : clean));
   errnum = errno;
   if (write (ends->failure, &errnum, sizeof errnum) < 0)
-    _exit (126); /* nobody is there to be told */
+    _exit (126); /* the parent cannot read the errno */
   _exit (127);
 }
 
-/* No signal may reach a handler of ours in the child: all wait until it has reset them. */
+/* Blocks all signals until the child has reset the handlers, so that no handler of ours runs in the child. */
 static pid_t
 fork_program (const VvSubprocess *program, const Ends *ends)
 {
@@ -158,7 +159,7 @@ fork_program (const VvSubprocess *program, const Ends *ends)
   return pid;
 }
 
-/* In this order: killed before it had its group, it has no children. */
+/* The process first: if it dies before setsid(), it has no group, but no children either. */
 static void
 kill_group (const Child *c)
 {
@@ -172,8 +173,8 @@ start (Child *c, GError **error)
   g_auto (Ends) ends = {-1, -1, -1, -1};
   struct sigaction now = {0};
 
-  /* where children are not waited for, the id of one that ended may be another process's by the time of a
-   * kill */
+  /* If the kernel reaps children automatically, the pid of an ended child may belong to another process when
+   * we kill it. */
   sigaction (SIGCHLD, NULL, &now);
   if (now.sa_handler == SIG_IGN || (now.sa_flags & SA_NOCLDWAIT)) {
     g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("cannot run while SIGCHLD is ignored"));
@@ -198,7 +199,7 @@ start (Child *c, GError **error)
 
 /* --- while it runs --- */
 
-/* Returns: what read() said */
+/* Returns: the result of read() */
 static ssize_t
 take (Stream *s)
 {
@@ -213,7 +214,7 @@ take (Stream *s)
   return n;
 }
 
-/* What is in the pipe now; whoever still holds its other end is not waited for. */
+/* Reads what is in the pipe now. Does not wait for processes that have the other end open. */
 static void
 take_rest (Stream *s)
 {
@@ -221,7 +222,7 @@ take_rest (Stream *s)
     ;
 }
 
-/* Returns: FALSE: the time is over, or there is more output than there may be */
+/* Returns: FALSE if the time limit or the output limit is exceeded */
 static gboolean
 watch (Child *c)
 {
@@ -239,12 +240,12 @@ watch (Child *c)
       return TRUE;
     for (gsize i = 0; i < G_N_ELEMENTS (streams); i++)
       if (fds[i].revents && take (streams[i]) == 0)
-        fds[i].fd = -1; /* it closed this and works on */
+        fds[i].fd = -1; /* the program closed this output and still runs */
   }
   return FALSE;
 }
 
-/* --- when it is over --- */
+/* --- after it ended --- */
 
 static const char *
 exec_hint (int errnum)
@@ -261,7 +262,7 @@ exec_hint (int errnum)
   }
 }
 
-/* Returns: (nullable): what went wrong; NULL: nothing */
+/* Returns: (nullable): the failure, or NULL on success */
 static char *
 finish (Child *c)
 {
@@ -271,7 +272,7 @@ finish (Child *c)
 
   if (!ended) {
     kill_group (c);
-    /* a process that sleeps in the kernel may not be gone */
+    /* a process in uninterruptible sleep may still exist */
     gone = TEMP_FAILURE_RETRY (poll (&end, 1, KILL_WAIT)) > 0;
   }
   pid_t reaped = gone ? TEMP_FAILURE_RETRY (waitpid (c->pid, &status, 0)) : 0;

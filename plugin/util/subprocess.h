@@ -1,29 +1,31 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * subprocess: runs a program and waits for it, with a time limit and its output caught.
+ * subprocess: runs a program with a time limit, captures its output, and waits for it.
  *
- * Owns: the process between fork and wait. Knows nothing of what is run, nor whether it may be. No globals,
- * no main loop, no handler of SIGCHLD: any thread may call it, also in a process that was forked.
+ * Owns: the process from fork to wait. Knows nothing of the program, nor whether it may be run. Uses no
+ * globals, no main loop and no SIGCHLD handler, so any thread may call it, also in a forked process.
  */
 #pragma once
 
 #include "error.h"
 
-/** VV_SUBPROCESS_MESSAGES_LIMIT: bytes of a program's messages that are kept */
+/** VV_SUBPROCESS_MESSAGES_LIMIT: maximum number of bytes that are kept of a program's messages */
 #define VV_SUBPROCESS_MESSAGES_LIMIT 4096
 
 /**
  * VvSubprocess:
  * @path: the absolute path of the executable
- * @argv: (array zero-terminated=1): its arguments; the first is its name
+ * @argv: (array zero-terminated=1): its arguments, with its name first
  * @environment: (nullable) (array zero-terminated=1): its environment; NULL:
  * PATH=/usr/sbin:/usr/bin:/sbin:/bin, LC_ALL=C, HOME=/
- * @input: (nullable): its standard input; a file, so that nobody waits when it is not read; NULL: empty
- * @limit_ms: milliseconds that it may take
- * @output: (nullable): takes its standard output; only standard error is its messages then. NULL: both are
- * @output_limit: the most bytes that it may write to @output
+ * @input: (nullable): its standard input, passed as a file, so that an unread input blocks no process; NULL:
+ * empty
+ * @limit_ms: time limit, milliseconds
+ * @output: (nullable): receives its standard output, and its messages are standard error only; NULL: its
+ * messages are both
+ * @output_limit: maximum number of bytes in @output; more output is a failure
  *
- * A program to run
+ * A program to run.
  */
 typedef struct {
   const char *path;
@@ -37,17 +39,16 @@ typedef struct {
 
 /**
  * vv_subprocess_run:
- * @messages: (out) (optional) (transfer full) (nullable): what it said, in one line that can be logged; NULL:
- * nothing, or it failed
+ * @messages: (out) (optional) (transfer full) (nullable): the program's messages on one line, safe to log;
+ * NULL if there are none, or on failure
  *
- * Runs the program in a session and process group of its own, without a terminal, in "/", with umask 022, no
- * signal blocked or ignored, and no open files but the standard ones. Past a limit its process group is
- * killed. What it leaves running in the background when it ends in time is neither waited for nor killed.
+ * Runs the program in its own session and process group, without a terminal, in "/", with umask 022, no
+ * signal blocked or ignored, and no open files except the standard ones. If the program exceeds a limit,
+ * kills its process group. Neither waits for nor kills background processes of a program that ends in time.
  *
- * At most %VV_SUBPROCESS_MESSAGES_LIMIT bytes of its messages are kept; bytes that are not UTF-8 and
- * characters that move a cursor are replaced.
+ * Keeps at most %VV_SUBPROCESS_MESSAGES_LIMIT bytes of the messages, in the form of vv_one_line().
  *
- * Returns: TRUE when it exited with 0; else FALSE with @error set (VV_ERROR_FAILED): what happened and, after
- * a colon, its messages
+ * Returns: TRUE if the program exits with 0; else FALSE with @error set (VV_ERROR_FAILED): the failure and,
+ * after a colon, the program's messages
  */
 gboolean vv_subprocess_run (const VvSubprocess *program, char **messages, GError **error);

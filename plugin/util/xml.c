@@ -6,7 +6,7 @@
 #include <libxml/parser.h>
 #include <string.h>
 
-#define SHOWN 80 /* bytes of somebody's text in a message */
+#define SHOWN 80 /* bytes of foreign text in a message */
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (xmlParserCtxt, xmlFreeParserCtxt)
 
@@ -26,7 +26,7 @@ vv_xml_fail (const xmlNode *element, GError **error, const char *format, ...)
 
 /* --- reading --- */
 
-/* What is wrong first: what libxml2 says afterwards follows from that. */
+/* The first error of the document. The later errors that libxml2 reports are consequences of it. */
 typedef struct {
   char *message;
   int line;
@@ -38,11 +38,11 @@ note_fault (Fault *fault, const char *message, int line)
   if (fault->message)
     return;
   fault->message = g_strchomp (g_strdup (message ? message : _ ("not well-formed")));
-  g_strdelimit (fault->message, "\n\r", ' '); /* libxml2 says some things in two lines */
+  g_strdelimit (fault->message, "\n\r", ' '); /* some messages of libxml2 have two lines */
   fault->line = MAX (line, 1);
 }
 
-/* Nobody here needs a document type; one that is there can only bring entities. */
+/* Our documents have no document type. A document type could only define entities. */
 static void
 refuse_doctype (void *data, const xmlChar *name, const xmlChar *external, const xmlChar *system)
 {
@@ -62,9 +62,9 @@ note_error (void *data, const xmlError *problem)
     note_fault (ctxt->_private, problem->message, problem->line);
 }
 
-/* The line of a node of libxml2's has 16 bits, and what XML_PARSE_BIG_LINES makes of that is, for elements,
- * a guess. The start tag has just been read to its end, and all of it is in the buffer: what its attributes
- * are passed as points there (xmlParseStartTag2()). No attribute can have a '<'. */
+/* A node's line has 16 bits in libxml2, and XML_PARSE_BIG_LINES only estimates it for elements. At this point
+ * the parser has read the whole start tag, and the tag is still in the input buffer: the attribute values
+ * point into it (xmlParseStartTag2()). An attribute cannot contain '<'. */
 static void
 start_element (void *data, const xmlChar *name, const xmlChar *prefix, const xmlChar *uri, int n_namespaces,
                const xmlChar **namespaces, int n_attributes, int n_defaulted, const xmlChar **attributes)
@@ -95,7 +95,7 @@ vv_xml_parse (const char *name, const char *text, gsize length, gsize limit, GEr
   ctxt->_private = &fault;
   ctxt->sax->internalSubset = refuse_doctype;
   ctxt->sax->startElementNs = start_element;
-  ctxt->sax->serror = (xmlStructuredErrorFunc)note_error; /* libxml2 2.12 made the error constant */
+  ctxt->sax->serror = (xmlStructuredErrorFunc)note_error; /* libxml2 2.12 made the error parameter const */
   g_autoptr (VvXml) xml = xmlCtxtReadMemory (ctxt, text, (int)length, "document.xml", "UTF-8",
                                              XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
   if (!fault.message && xml && xmlDocGetRootElement (xml)) {
@@ -117,7 +117,7 @@ vv_xml_free (VvXml *xml)
   xmlFreeDoc (xml);
 }
 
-/* --- looking --- */
+/* --- access --- */
 
 const xmlNode *
 vv_xml_root (const VvXml *xml)
@@ -169,7 +169,7 @@ vv_xml_text (const xmlNode *node, const char *name)
 
 /* --- checking --- */
 
-/* One that is to be shown in a message: short, and without anything that moves a cursor */
+/* Truncates and escapes @text for a message. */
 static char *
 shown (const char *text)
 {
