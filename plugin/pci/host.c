@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/utsname.h>
 
-/* A hundred thousand processes with some files each take less. */
+/* More than a scan of a hundred thousand processes takes, with a few open files each. */
 #define PROC_LOOK_LIMIT_US (5 * G_USEC_PER_SEC)
 
 char *
@@ -25,7 +25,7 @@ default_release (const VvHost *host, const char *base)
     if (names && names->len == 1)
       return g_strdup (names->pdata[0]);
   }
-  uname (&running); /* fails only for a bad pointer */
+  uname (&running); /* fails only for an invalid pointer */
   return g_strdup (running.release);
 }
 
@@ -41,7 +41,7 @@ vv_host_new (const char *sysroot, const char *release, GError **error)
   if (sysroot && strcmp (sysroot, "/") != 0)
     host->sysroot = g_canonicalize_filename (sysroot, NULL);
 
-  /* usr/lib/modules where a root has no link to it in lib */
+  /* /usr/lib/modules, if the root has no /lib/modules */
   g_autofree char *lib = vv_host_path (host, "/lib/modules");
   g_autofree char *usr_lib = vv_host_path (host, "/usr/lib/modules");
   const char *base = g_file_test (lib, G_FILE_TEST_IS_DIR) ? lib : usr_lib;

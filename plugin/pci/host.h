@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * host: where things are: the running system, or one below a --sysroot.
+ * host: the paths of the system to work on: the running one, or one below a --sysroot.
  *
  * Owns: the open /sys and /proc, the kernel release, the modules directory and the directory of the state
- * store. Everything else asks it, so that a test or a rescue system needs only another root.
+ * store. All other code gets its paths here, so that a test or a rescue system only sets another root.
  */
 #pragma once
 
 #include "io.h"
 
-/** The socket at which vfio-variantd tells its status, in the directory of the state store. */
+/** The socket on which vfio-variantd reports its status, in the directory of the state store. */
 #define VV_DAEMON_SOCKET "vfio-variantd.sock"
 
 /**
- * VvProcLook: what in-use keeps of its last look through /proc, for all calls with the same host
- * @lock: for the fields below
- * @open: (nullable): the character devices that processes had open; NULL: there was no look yet
- * @taken: when, by g_get_monotonic_time()
- * @limit: microseconds that a look may take
- * @is_cut: the last look took longer
+ * VvProcLook: the last scan of /proc by in-use; all calls with the same host share it
+ * @lock: protects the fields below
+ * @open: (nullable): the character devices that processes had open; NULL: no scan yet
+ * @taken: start of the scan, by g_get_monotonic_time()
+ * @limit: time limit of a scan, microseconds
+ * @is_cut: the last scan exceeded @limit
  */
 typedef struct {
   GMutex lock;
@@ -30,13 +30,13 @@ typedef struct {
 
 /**
  * VvHost:
- * @sysroot: (nullable): the root of another system, NULL for the running one
- * @release: the kernel release whose modules count
- * @modules_path: its modules directory, which may be missing
- * @run_path: directory of the state store and the locks, which may be missing
+ * @sysroot: (nullable): the root of another system; NULL: the running one
+ * @release: the kernel release of the modules
+ * @modules_path: the modules directory of @release, which may be missing
+ * @run_path: the directory of the state store and the locks, which may be missing
  * @sys: the open sysfs
  * @proc: (nullable): the open procfs
- * @proc_look: the last look through it
+ * @proc_look: the last scan of @proc
  */
 typedef struct {
   char *sysroot;
@@ -51,15 +51,14 @@ typedef struct {
 /**
  * vv_host_new:
  * @sysroot: (nullable): the root of another system; NULL or "/": the running one
- * @release: (nullable): the kernel release; NULL: the running one's or, when @sysroot holds a single one,
- * that
+ * @release: (nullable): the kernel release; NULL: the only release below @sysroot, else the running kernel's
  *
- * Returns: (transfer full): the host, or NULL with @error set: there is no sysfs, or @release could lead out
- * of the modules directory
+ * Returns: (transfer full): the host, or NULL with @error set if there is no sysfs, or if @release could lead
+ * out of the modules directory
  */
 VvHost *vv_host_new (const char *sysroot, const char *release, GError **error);
 void vv_host_free (VvHost *host);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvHost, vv_host_free)
 
-/** vv_host_path: Returns: (transfer full): the absolute @path, below the sysroot when there is one */
+/** vv_host_path: Returns: (transfer full): the absolute path @path, below the sysroot if there is one */
 char *vv_host_path (const VvHost *host, const char *path);

@@ -18,9 +18,10 @@
 
 #include "one-line.h"
 
-#define PROC_LIMIT (4 * 1024 * 1024) /* mountinfo of a host with very many containers */
+#define PROC_LIMIT (4 * 1024 * 1024) /* enough for mountinfo of a host with very many containers */
 
-/* Into a log and onto terminals: a mount point, or what the device mapper has, may be called anything. */
+/* Makes the reason safe for logs and terminals: names of mount points and of device mapper devices may have
+ * any characters. */
 static void add_reason (GPtrArray *reasons, const char *format, ...) G_GNUC_PRINTF (2, 3);
 
 static void
@@ -34,7 +35,7 @@ add_reason (GPtrArray *reasons, const char *format, ...)
   g_ptr_array_add (reasons, vv_one_line (reason, strlen (reason), FALSE));
 }
 
-/* A link's place in the device tree: what follows "devices/" in its target. */
+/* Returns: the path of a link's target in the device tree: what follows "devices/" */
 static char *
 tree_path (const VvDir *dir, const char *link)
 {
@@ -44,7 +45,7 @@ tree_path (const VvDir *dir, const char *link)
   return devices ? g_strconcat (devices + strlen ("devices/"), "/", NULL) : NULL;
 }
 
-/* The members of a class (net, block, drm, ...) that are below the device in the tree. */
+/* Returns: the members of a class (net, block, drm, ...) below the device in the device tree */
 static GPtrArray *
 class_members (const VvHost *host, const VvPciDevice *device, const char *class)
 {
@@ -129,10 +130,10 @@ proc_text (const VvHost *host, const char *name)
   return host->proc ? vv_io_read (host->proc, name, PROC_LIMIT, NULL) : NULL;
 }
 
-/* The mount point of a block device. Fields: id parent major:minor root MOUNT-POINT options... - type SOURCE
- * options (proc(5)). btrfs shows an invented number, so the source counts as well. But any user may mount
- * something with FUSE, and say that it comes from any device: then only the number counts, which is the
- * kernel's ("fuseblk", by which root mounts NTFS, has the right one). */
+/* Returns: the mount point of a block device. Fields: id parent major:minor root MOUNT-POINT options... -
+ * type SOURCE options (proc(5)). btrfs reports an anonymous device number, so the source counts too. But any
+ * user may mount FUSE and claim any device as the source. For FUSE, only the kernel's number counts. It is
+ * right for "fuseblk", with which root mounts NTFS. */
 static char *
 mount_point (const VvHost *host, const char *number, const char *name)
 {
@@ -154,7 +155,8 @@ mount_point (const VvHost *host, const char *number, const char *name)
   return NULL;
 }
 
-/* Path, type, size, used, priority (proc(5)). A swap file may be on a file server, which is not asked. */
+/* Fields: path, type, size, used, priority (proc(5)). Checks only partitions: a swap file may be on a file
+ * server, which stat(2) would query. */
 static gboolean
 is_swap (const VvHost *host, const char *number, const char *name)
 {
@@ -171,7 +173,8 @@ is_swap (const VvHost *host, const char *number, const char *name)
   return FALSE;
 }
 
-/* "LVM (vg0-root)": what a holder of a block device is; dm/uuid begins with the name of its owner */
+/* Returns: the kind and name of a holder of a block device, such as "LVM (vg0-root)". dm/uuid begins with the
+ * name of the subsystem that created it. */
 static char *
 holder_kind (const VvHost *host, const char *holder)
 {
@@ -194,7 +197,7 @@ static void
 judge_block (const VvHost *host, const char *name, GPtrArray *reasons)
 {
   g_autofree char *number_path = g_build_filename ("class/block", name, "dev", NULL);
-  g_autofree char *number = vv_io_attribute (host->sys, number_path); /* "259:3", as mountinfo has it */
+  g_autofree char *number = vv_io_attribute (host->sys, number_path); /* "259:3", as in mountinfo */
   g_autofree char *holders_path = g_build_filename ("class/block", name, "holders", NULL);
   g_autoptr (GPtrArray) holders = vv_io_list (host->sys, holders_path);
   g_autofree char *mounted = number ? mount_point (host, number, name) : NULL;
@@ -209,8 +212,9 @@ judge_block (const VvHost *host, const char *name, GPtrArray *reasons)
   }
 }
 
-/* The disks below a device; for NVMe multipath's hidden paths (nvme0c1n1) the disk they lead to (nvme0n1),
- * which the kernel puts elsewhere in the tree (drivers/nvme/host/multipath.c), and that disk's partitions. */
+/* Returns: the disks below a device. For the hidden paths of NVMe multipath (nvme0c1n1), adds the disk that
+ * they belong to (nvme0n1) and its partitions. The kernel places that disk elsewhere in the device tree
+ * (drivers/nvme/host/multipath.c). */
 static GPtrArray *
 block_devices (const VvHost *host, const VvPciDevice *device)
 {
@@ -258,7 +262,7 @@ judge_display (const VvHost *host, const VvPciDevice *device, GPtrArray *reasons
 
   if (framebuffers->len && console_on_framebuffer (host))
     add_reason (reasons, _ ("display %s shows the console"), (char *)framebuffers->pdata[0]);
-  for (guint i = 0; i < drm->len; i++) { /* card0-HDMI-A-1: a connector */
+  for (guint i = 0; i < drm->len; i++) { /* connectors, such as card0-HDMI-A-1 */
     g_autofree char *path = g_build_filename ("class/drm", drm->pdata[i], "enabled", NULL);
     g_autofree char *enabled = vv_io_attribute (host->sys, path);
     if (g_strcmp0 (enabled, "enabled") == 0)
@@ -319,7 +323,7 @@ vv_host_use (const VvHost *host, const VvPciDevice *device)
 
 #define LOOK_AGE_US (10 * G_USEC_PER_SEC)
 
-/* The group's node, the same without an IOMMU, and the device's own */
+/* The group's node, the group's node without an IOMMU, and the device's own node */
 #define NODES 3
 
 /* A character device that a process has open */
@@ -328,7 +332,7 @@ typedef struct {
   dev_t number;
 } OpenNode;
 
-/* The number of a character device from its "dev" attribute, 0 when there is none. */
+/* Returns: the number of a character device, from its "dev" attribute, or 0 */
 static dev_t
 char_number (const VvDir *dir, const char *class, const char *prefix, const char *name)
 {
@@ -341,8 +345,8 @@ char_number (const VvDir *dir, const char *class, const char *prefix, const char
   return makedev (major_number, minor_number);
 }
 
-/* The name of an open file costs nothing but the name. Containers and chroots have their nodes elsewhere, but
- * below a folder of that name; in /dev itself a node may be called anything. */
+/* Checks the name only, which is cheap. In a container or chroot, the nodes have another path, but a
+ * directory named vfio. In /dev itself, a node can have any name. */
 static gboolean
 may_be_node (const char *name)
 {
@@ -356,10 +360,10 @@ may_be_node (const char *name)
   return length > 0 && g_ascii_isdigit (name[length - 1]) && strstr (name, "/vfio/");
 }
 
-/* A plain stat(2) asks the server of a network or FUSE file system, which may be dead, also when it is only
- * called like a node of VFIO. The link's own permissions say how the file is open (tid_fd_mode() in
- * fs/proc/fd.c): not at all with O_PATH, as udev has a new node for a moment. Returns: 0: no character
- * device, or not opened */
+/* A plain stat(2) queries the server of a network or FUSE file system, which may be dead; files there can be
+ * named like VFIO nodes. The permissions of the link show the open mode (tid_fd_mode() in fs/proc/fd.c). They
+ * are empty with O_PATH, which udev uses briefly on a new node. Returns: 0 for a file that is no character
+ * device, or open with O_PATH */
 static dev_t
 open_number (int folder, const char *fd)
 {
@@ -377,10 +381,10 @@ open_number (int folder, const char *fd)
   return makedev (stx.stx_rdev_major, stx.stx_rdev_minor);
 }
 
-/* Adds what a process has open. Kernel threads, of which a large host has thousands, have no program and no
- * files (proc_exe_link() in fs/proc/base.c): one question instead of a look into a folder. Not by
- * vv_io_list(): of a hundred thousand names none is kept. Returns: FALSE: it was not done when the time was
- * over */
+/* Adds the character devices that a process has open. Kernel threads have no executable and no open files
+ * (proc_exe_link() in fs/proc/base.c), and a large host has thousands: one readlink(2) skips each. Does not
+ * use vv_io_list(), which would store up to a hundred thousand names. Returns: FALSE if the time limit
+ * @until was exceeded */
 static gboolean
 look_at_process (const VvDir *proc, int pid, GArray *open, gint64 until)
 {
@@ -408,7 +412,7 @@ look_at_process (const VvDir *proc, int pid, GArray *open, gint64 until)
   return in_time;
 }
 
-/* Any user can have half a million files open in each of many processes. */
+/* Has a time limit, because any user can have half a million open files in each of many processes. */
 static void
 look_through_proc (const VvHost *host)
 {
@@ -426,7 +430,7 @@ look_through_proc (const VvHost *host)
   }
 }
 
-/* VFIO has one major number for its groups and one for its devices. */
+/* VFIO has one major number for all groups, and one for all devices. */
 static gboolean
 is_vfio (const dev_t nodes[NODES], dev_t number)
 {
@@ -450,7 +454,7 @@ process_holds (const VvHost *host, int pid, const dev_t nodes[NODES])
   return holds;
 }
 
-/* Who had something of VFIO open at the last look is asked what it has open now. */
+/* Checks what the processes that had a VFIO node open at the last scan have open now. */
 static int
 holder_of (const VvHost *host, const dev_t nodes[NODES])
 {
@@ -468,8 +472,8 @@ holder_of (const VvHost *host, const dev_t nodes[NODES])
   return 0;
 }
 
-/* vfio_pci_core_enable() in drivers/vfio/pci/vfio_pci_core.c enables the device when it is opened,
- * vfio_pci_core_disable() disables it. A driver that it had before may have left it enabled. */
+/* An open of the device enables it (vfio_pci_core_enable() in drivers/vfio/pci/vfio_pci_core.c), and the last
+ * close disables it (vfio_pci_core_disable()). A previous driver may have left it enabled. */
 static gboolean
 is_enabled (const VvPciDevice *device)
 {
@@ -494,7 +498,7 @@ vv_vfio_holder (const VvHost *host, const VvPciDevice *device)
   if (!look->open || begun - look->taken > LOOK_AGE_US)
     look_through_proc (host);
   int pid = holder_of (host, nodes);
-  if (!pid && look->taken < begun && is_enabled (device)) { /* opened since then? */
+  if (!pid && look->taken < begun && is_enabled (device)) { /* opened after the scan? */
     look_through_proc (host);
     pid = holder_of (host, nodes);
   }

@@ -26,8 +26,8 @@ vv_modalias_key (const char *prefix, const char *modalias, GError **error)
   return g_strconcat (prefix, "_", modalias, NULL);
 }
 
-/* The end of the bracket expression that starts at @open, or NULL when it is not closed and '[' means itself.
- */
+/* Returns: the end of the bracket expression that starts at @open, or NULL if it is not closed and '[' is
+ * literal */
 static const char *
 bracket_end (const char *open)
 {
@@ -35,10 +35,10 @@ bracket_end (const char *open)
 
   if (*c == '!' || *c == '^')
     c++;
-  if (*c == ']') /* the first one belongs to the set */
+  if (*c == ']') /* a ']' in first place belongs to the set */
     c++;
   while (*c && *c != ']')
-    c += *c == '\\' && c[1] ? 2 : 1; /* so does one behind a backslash */
+    c += *c == '\\' && c[1] ? 2 : 1; /* so does an escaped ']' */
   return *c ? c : NULL;
 }
 
@@ -58,8 +58,8 @@ vv_modalias_wildcards (const char *pattern)
   return count;
 }
 
-/* Hardly a pattern fits, and mostly one of the first fields tells; in a UTF-8 locale fnmatch() is long in
- * coming to that. */
+/* Most patterns do not match, and differ in the literal prefix. strncmp() rejects them much faster than
+ * fnmatch() does in a UTF-8 locale. */
 gboolean
 vv_modalias_match (const char *pattern, const char *key)
 {

@@ -13,12 +13,12 @@
 struct VvModules {
   struct kmod_ctx *kmod;
   const VvHost *host;
-  struct kmod_ctx *running; /* with a sysroot: what /proc/cmdline has; NULL without */
+  struct kmod_ctx *running; /* with a sysroot: the settings in /proc/cmdline; else NULL */
   GPtrArray *blacklist;     /* of module names */
 };
 
-/* libkmod's own list names the running system's folders; this is the same list below a sysroot
- * (modprobe.d(5)). */
+/* The default list of libkmod, which has the paths of the running system (modprobe.d(5)). Used below a
+ * sysroot. */
 static const char *const config_folders[] = {"/etc/modprobe.d", "/run/modprobe.d",
                                              "/usr/local/lib/modprobe.d", "/usr/lib/modprobe.d",
                                              "/lib/modprobe.d"};
@@ -41,7 +41,7 @@ new_context (const VvHost *host, GError **error)
   struct kmod_ctx *kmod =
       kmod_new (host->modules_path, host->sysroot ? (const char *const *)folders->pdata : NULL);
   if (kmod)
-    kmod_set_log_fn (kmod, discard, NULL); /* what fails is said in our errors */
+    kmod_set_log_fn (kmod, discard, NULL); /* our errors report the failures */
   else
     vv_set_errno (error, errno ? errno : ENOMEM, _ ("cannot initialise libkmod for %s"), host->modules_path);
   return kmod;
@@ -49,7 +49,7 @@ new_context (const VvHost *host, GError **error)
 
 typedef struct kmod_config_iter *(*Settings) (const struct kmod_ctx *kmod);
 
-/* "MODULE", or "MODULE VALUE", for each, as often as it is there */
+/* Returns: "MODULE" or "MODULE VALUE" for each setting, duplicates included */
 static GPtrArray *
 settings_in (const struct kmod_ctx *kmod, Settings which)
 {
@@ -67,7 +67,8 @@ settings_in (const struct kmod_ctx *kmod, Settings which)
   return settings;
 }
 
-/* Those of the host: libkmod adds to modprobe.d what /proc/cmdline has, the running kernel's. */
+/* Returns: the settings of the host. libkmod adds those of /proc/cmdline, the running kernel's, which do not
+ * apply below a sysroot. */
 static GPtrArray *
 settings_of (const VvModules *modules, Settings which)
 {
@@ -82,8 +83,8 @@ settings_of (const VvModules *modules, Settings which)
   return settings;
 }
 
-/* Returns: (transfer full): what the kernel command line below a sysroot says; libkmod has the running one's
- */
+/* Returns: (transfer full): the words of the kernel command line below a sysroot, else none: libkmod itself
+ * reads that of the running kernel */
 static char **
 words_of_command_line (const VvModules *modules)
 {
@@ -104,7 +105,7 @@ vv_modules_new (const VvHost *host, GError **error)
   modules->kmod = new_context (host, error);
   if (!modules->kmod)
     return NULL;
-  if (host->sysroot) /* with no folders it has nothing but the command line */
+  if (host->sysroot) /* without directories, it reads only the command line */
     modules->running = kmod_new (host->modules_path, no_folders);
   modules->blacklist = settings_of (modules, kmod_config_get_blacklists);
   g_auto (GStrv) words = words_of_command_line (modules);
@@ -114,7 +115,7 @@ vv_modules_new (const VvHost *host, GError **error)
     for (char **name = names; *name; name++)
       g_ptr_array_add (modules->blacklist, vv_module_name (*name));
   }
-  kmod_load_resources (modules->kmod); /* for vv_modules_changed(); a missing index shows at the load */
+  kmod_load_resources (modules->kmod); /* for vv_modules_changed(); if an index is missing, loads fail */
   return g_steal_pointer (&modules);
 }
 
@@ -184,14 +185,15 @@ vv_modules_option_is_on (VvModules *modules, const char *module, const char *opt
     if (strncmp (*word, option, length) != 0 || ((*word)[length] && (*word)[length] != '='))
       continue;
     const char *value = (*word)[length] ? *word + length + 1 : "1";
-    /* what turns a bool on: kstrtobool() */
+    /* values that are true: kstrtobool() */
     on = strchr ("1yYtT", *value) ? *value != '\0' : g_ascii_strncasecmp (value, "on", 2) == 0;
   }
   return on;
 }
 
-/* libkmod itself would have the command write to our standard output, which may be libvirt's or a reader's of
- * JSON, and keep our other files. Called in its place, with modprobe's variable (modprobe.d(5)). */
+/* libkmod calls this instead of system(3). With system(3), the command would inherit our open files, and
+ * write to our standard output, which may be libvirt's or carry JSON. Sets modprobe's variable
+ * (modprobe.d(5)). */
 static int
 run_install (struct kmod_module *mod, const char *command, void *data)
 {
@@ -202,7 +204,7 @@ run_install (struct kmod_module *mod, const char *command, void *data)
   g_autofree char *output = NULL;
   GError **problem = data;
 
-  g_clear_error (problem); /* of a module that can be done without */
+  g_clear_error (problem); /* from an optional module */
   if (!vv_subprocess_run (&shell, &output, problem)) {
     g_prefix_error (problem, _ ("module %s: its install command in modprobe.d, '%s', failed: "), name,
                     command);
@@ -213,7 +215,7 @@ run_install (struct kmod_module *mod, const char *command, void *data)
   return 0;
 }
 
-/* @problem: (nullable): of an "install" command */
+/* @problem: (nullable): the error of an "install" command */
 static gboolean
 load_failed (VvModules *modules, struct kmod_module *mod, int errnum, const GError *problem, GError **error)
 {
@@ -233,8 +235,8 @@ load_failed (VvModules *modules, struct kmod_module *mod, int errnum, const GErr
   return vv_set_errno (error, errnum, _ ("cannot load module %s (see the kernel log)"), name);
 }
 
-/* In a context of its own: a context is for one thread at a time, and a module that takes its time to load
- * must not keep another one waiting. */
+/* Creates a context for each load: a context is for one thread at a time, and a slow module must not delay
+ * the load of another. */
 gboolean
 vv_modules_load (VvModules *modules, const char *module, GError **error)
 {
@@ -255,11 +257,11 @@ vv_modules_load (VvModules *modules, const char *module, GError **error)
   return done;
 }
 
-/* --- looking --- */
+/* --- inspection --- */
 
-#define DEP_LIMIT (16 * 1024 * 1024) /* modules.dep has about a megabyte */
+#define DEP_LIMIT (16 * 1024 * 1024) /* modules.dep has about one megabyte */
 
-/* What the kernel has appended to a signed module's file (include/linux/module_signature.h) */
+/* The marker at the end of a signed module's file (include/linux/module_signature.h of the kernel) */
 #define SIGNATURE_MARK "~Module signature appended~\n"
 
 void
@@ -271,7 +273,7 @@ vv_module_look_clear (VvModuleLook *look)
   *look = (VvModuleLook){0};
 }
 
-/* /sys tells of the running kernel only. Without a procfs nobody says that it is another one. */
+/* /sys describes the running kernel only. Without a procfs, @host counts as that kernel. */
 static gboolean
 is_present (const VvHost *host, const char *module)
 {
@@ -296,7 +298,7 @@ mark_at_end (const char *path)
   return is_read && memcmp (end, SIGNATURE_MARK, sizeof end) == 0 ? VV_SIGNED_YES : VV_SIGNED_NO;
 }
 
-/* libkmod decompresses the file, as far as it was built to. */
+/* libkmod decompresses the file, if it was built with support for the compression. */
 static VvSigned
 signature_in_info (struct kmod_module *mod)
 {
@@ -311,8 +313,8 @@ signature_in_info (struct kmod_module *mod)
   return found;
 }
 
-/* The line of modules.dep about the file @relative, without its name (modules.dep(5)). libkmod itself gives
- * no dependencies at all when a file of one is gone. */
+/* Returns: the dependencies of the module file @relative in modules.dep (modules.dep(5)). libkmod returns no
+ * dependencies at all if the file of one is missing. */
 static char *
 dependencies_of (const VvHost *host, const char *relative)
 {
@@ -372,7 +374,8 @@ vv_modules_changed (VvModules *modules)
   return kmod_validate_resources (modules->kmod) != KMOD_RESOURCES_OK;
 }
 
-/* Mostly a driver is called as its module is, with dashes or underscores: then nothing is listed. */
+/* Most drivers have the name of their module, with dashes or underscores. For these, avoids listing the
+ * directory. */
 static char *
 namesake (const VvHost *host, const char *folder, const char *bus, const char *module)
 {
@@ -387,7 +390,7 @@ namesake (const VvHost *host, const char *folder, const char *bus, const char *m
   return NULL;
 }
 
-/* The driver whose name is the module's in a mixture of both signs, else the first */
+/* Returns: the driver that has the module's name in any mixture of dashes and underscores, else the first */
 static char *
 listed_driver (const VvHost *host, const char *folder, const char *bus, const char *module)
 {

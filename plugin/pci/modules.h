@@ -2,8 +2,8 @@
  *
  * modules: kernel modules, through libkmod.
  *
- * Owns: the libkmod context (modprobe.d as read at its start), loading, and the way from a module's name to
- * the name of the driver that it registered. Knows nothing of aliases' rank nor of devices.
+ * Owns: the libkmod context (modprobe.d as of its creation), module loading, and the lookup from a module to
+ * the driver that it registered. Knows nothing of the rank of aliases, nor of devices.
  */
 #pragma once
 
@@ -14,36 +14,35 @@ typedef struct VvModules VvModules;
 /**
  * vv_modules_new:
  *
- * Reads modprobe.d and the kernel command line, both below the host's sysroot when it has one. A missing
- * modules directory is no error here: every load will fail and say so.
+ * Reads modprobe.d and the kernel command line, both below the host's sysroot if it has one. A missing
+ * modules directory is no error here; every load then fails with an error that names it.
  *
- * Returns: (transfer full): the modules of @host, which must live longer; or NULL with @error set
+ * Returns: (transfer full): the modules of @host, or NULL with @error set; @host must outlive them
  */
 VvModules *vv_modules_new (const VvHost *host, GError **error);
 void vv_modules_free (VvModules *modules);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvModules, vv_modules_free)
 
-/** Called with a pattern and the module it names, both valid only during the call. */
+/** VvAliasFunc: Called with a pattern and its module, which are valid only during the call. */
 typedef void (*VvAliasFunc) (const char *pattern, const char *module, gpointer data);
 
-/** vv_modules_each_alias: calls @func for every "alias" line of modprobe.d, in the order libkmod ranks them
- */
+/** vv_modules_each_alias: Calls @func for each "alias" line of modprobe.d, in the order of libkmod */
 void vv_modules_each_alias (VvModules *modules, VvAliasFunc func, gpointer data);
 
-/** vv_modules_blacklisted: Returns: whether modprobe.d, or modprobe.blacklist= of the kernel command line,
+/** vv_modules_blacklisted: Returns: whether modprobe.d, or modprobe.blacklist= on the kernel command line,
  * blacklists @module */
 gboolean vv_modules_blacklisted (VvModules *modules, const char *module);
 
-/** vv_modules_option_is_on: Returns: whether @module, when it is loaded, gets the bool parameter @option
- * turned on by modprobe.d or the kernel command line */
+/** vv_modules_option_is_on: Returns: whether modprobe.d or the kernel command line sets the bool parameter
+ * @option of @module, which takes effect when the module is loaded */
 gboolean vv_modules_option_is_on (VvModules *modules, const char *module, const char *option);
 
 /**
  * vv_modules_options:
  * @module: a module's name, with dashes or underscores
  *
- * Returns: (transfer full): the options that "options" lines of modprobe.d, or MODULE.OPTION on the kernel
- * command line, give to @module, with blanks between them; empty when there are none
+ * Returns: (transfer full): the options of @module from "options" lines of modprobe.d and from MODULE.OPTION
+ * on the kernel command line, separated by blanks; empty if there are none
  */
 char *vv_modules_options (VvModules *modules, const char *module);
 
@@ -51,10 +50,10 @@ char *vv_modules_options (VvModules *modules, const char *module);
  * vv_modules_load:
  * @module: a module's name, with dashes or underscores
  *
- * Loads a module and what it depends on, as modprobe NAME does: "install" commands are run, by
- * vv_subprocess_run() and for as long as they take, and what they print is logged; a blacklist does not count
- * (it is for aliases, modprobe.d(5)), a loaded or built-in module is success. May be called from several
- * threads at the same time.
+ * Loads a module and its dependencies, as "modprobe NAME" does. Runs "install" commands with
+ * vv_subprocess_run(), without a time limit, and logs their output. Ignores blacklists, which apply to
+ * aliases only (modprobe.d(5)). Succeeds if the module is loaded already, or built in. Several threads may
+ * call this at the same time.
  *
  * Returns: TRUE, or FALSE with @error set
  */
@@ -62,9 +61,9 @@ gboolean vv_modules_load (VvModules *modules, const char *module, GError **error
 
 /**
  * VvSigned:
- * @VV_SIGNED_UNKNOWN: its file cannot be read, or is compressed in a way that libkmod does not know
- * @VV_SIGNED_NO: nothing is appended to its file
- * @VV_SIGNED_YES: a signature is; whose, and whether the kernel knows that key, is not looked at
+ * @VV_SIGNED_UNKNOWN: the file cannot be read, or libkmod does not support its compression
+ * @VV_SIGNED_NO: the file has no signature
+ * @VV_SIGNED_YES: the file has a signature; neither the signer nor the key is checked
  */
 typedef enum {
   VV_SIGNED_UNKNOWN,
@@ -74,13 +73,13 @@ typedef enum {
 
 /**
  * VvModuleLook:
- * @present: the running kernel has it, loaded or built in, and @host is about that kernel
- * @builtin: it is part of the kernel image
- * @path: (nullable): its file, which is there; NULL: depmod's tables have none, or it is gone
+ * @present: the running kernel has the module, loaded or built in, and @host describes that kernel
+ * @builtin: the module is part of the kernel image
+ * @path: (nullable): its file; NULL: depmod's tables do not list it, or the file is missing
  * @blacklisted: vv_modules_blacklisted()
- * @install: (nullable): the command that modprobe.d has run in the place of loading it
+ * @install: (nullable): the command that modprobe.d runs instead of loading it
  * @signature: of the file at @path
- * @lacks: (nullable): a module that it depends on, which is neither present nor has a file
+ * @lacks: (nullable): a dependency that is neither present nor has a file
  */
 typedef struct {
   gboolean present;
@@ -98,17 +97,17 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (VvModuleLook, vv_module_look_clear)
 /**
  * vv_modules_look:
  * @module: a module's name, with dashes or underscores
- * @look: (out): what there is; to be cleared
+ * @look: (out): the result; the caller clears it
  *
- * What a load would find. Nothing is loaded, nothing is run.
+ * Reports what a load would find. Loads nothing and runs nothing.
  */
 void vv_modules_look (VvModules *modules, const char *module, VvModuleLook *look);
 
 /**
  * vv_modules_changed:
  *
- * Returns: whether depmod's tables or the list of files in modprobe.d are others than when @modules was made;
- * a file of modprobe.d that was edited in place is not noticed
+ * Returns: whether depmod's tables or the list of files in modprobe.d changed since vv_modules_new(); does
+ * not detect a modprobe.d file that was edited in place
  */
 gboolean vv_modules_changed (VvModules *modules);
 
@@ -117,11 +116,12 @@ gboolean vv_modules_changed (VvModules *modules);
  * @bus: "pci"
  * @module: a module's name, with dashes or underscores
  *
- * The name of the driver that a module registered on a bus: the link BUS:DRIVER in /sys/module/MODULE/drivers
- * (module_add_driver() in the kernel's drivers/base/module.c), which loaded and built-in modules have. When
- * there are several, the one named like the module, else the first.
+ * Finds the driver that a module registered on a bus, from the link BUS:DRIVER in /sys/module/MODULE/drivers.
+ * Loaded and built-in modules have it (module_add_driver() in the kernel's drivers/base/module.c). If there
+ * are several drivers, prefers the one with the module's name, else takes the first.
  *
- * Returns: (transfer full) (nullable): the driver, NULL when the module is not loaded or has none on this bus
+ * Returns: (transfer full) (nullable): the driver; NULL if the module is not loaded, or has no driver on this
+ * bus
  */
 char *vv_module_driver (const VvHost *host, const char *bus, const char *module);
 
@@ -130,9 +130,9 @@ char *vv_module_driver (const VvHost *host, const char *bus, const char *module)
  * @bus: "pci"
  * @driver: a driver's name
  *
- * The other way round: the link "module" of a driver, which module_add_driver() makes, too.
+ * Finds the module of a driver, from the driver's link "module", which module_add_driver() creates, too.
  *
- * Returns: (transfer full) (nullable): the module that registered the driver; NULL when there is no such
- * driver, or it is part of the kernel under no module's name
+ * Returns: (transfer full) (nullable): the module that registered the driver; NULL if there is no such
+ * driver, or if it is built in without a module name
  */
 char *vv_driver_module (const VvHost *host, const char *bus, const char *driver);

@@ -8,7 +8,7 @@
 
 #define DEVICES "bus/pci/devices"
 
-/* Of waits for a new device */
+/* Waits for a new device */
 #define SHOWN_LIMIT_US (2 * G_USEC_PER_SEC)
 #define LOOK_US 5000
 #define TRIED_US 100000
@@ -27,7 +27,7 @@ is_hex (const char *text, size_t least, size_t most)
   return length >= least && length <= most && strspn (text, "0123456789abcdefABCDEF") == length;
 }
 
-/* DOMAIN:BUS:SLOT.FUNCTION from its four parts as text; domains have more than 16 bits behind Intel VMD */
+/* Returns: DOMAIN:BUS:SLOT.FUNCTION from its four parts; domains behind Intel VMD exceed 16 bits */
 static char *
 address_from_parts (const char *domain, const char *bus, const char *slot, const char *function)
 {
@@ -43,7 +43,7 @@ address_from_parts (const char *domain, const char *bus, const char *slot, const
 char *
 vv_pci_address_parse (const char *text, GError **error)
 {
-  g_autofree char *name = g_path_get_basename (text); /* of a sysfs path; trailing slashes do no harm */
+  g_autofree char *name = g_path_get_basename (text); /* of a sysfs path, with or without trailing slashes */
   gboolean nodedev = g_str_has_prefix (name, "pci_");
   g_auto (GStrv) parts = g_strsplit_set (nodedev ? name + strlen ("pci_") : name, nodedev ? "_" : ":.", 5);
   guint n = g_strv_length (parts);
@@ -53,7 +53,7 @@ vv_pci_address_parse (const char *text, GError **error)
     address = address_from_parts (parts[0], parts[1], parts[2], parts[3]);
   else if (n == 3 && !nodedev)
     address = address_from_parts ("0000", parts[0], parts[1], parts[2]);
-  /* "3b.00:1" has the right parts and the wrong signs */
+  /* rejects "3b.00:1": valid parts, but wrong separators */
   if (address && !nodedev &&
       (strrchr (name, '.') < strrchr (name, ':') || strchr (name, '.') != strrchr (name, '.')))
     g_clear_pointer (&address, g_free);
@@ -290,8 +290,8 @@ vv_new_device_wait_shown (const VvHost *host, const char *address)
 
   if (!host->proc || !vv_io_exists (host->proc, "bus/pci") || vv_io_exists (host->sys, driver))
     return;
-  /* pci_proc_attach_device() in drivers/pci/proc.c: the bus's directory has the domain in its name where
-   * there may be several */
+  /* pci_proc_attach_device() in drivers/pci/proc.c: the name of the bus's directory may include the domain
+   * (pci_proc_domain()) */
   const char *bus = strchr (address, ':') + 1;
   g_autofree char *path = g_strdup_printf ("bus/pci/%.2s/%s", bus, bus + strlen ("3b:"));
   g_autofree char *with_domain = g_strdup_printf ("bus/pci/%.*s/%s", (int)(bus + strlen ("3b") - address),

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * pci-device: what sysfs says of one PCI device, through one open directory.
+ * pci-device: one PCI device in sysfs, through one open directory.
  *
- * Owns: addresses in all their spellings, the attributes of a device, and the waits, all of them bounded, for
- * one that has just appeared. Reads only; who may change a device, and how, is binding's business. Source of
- * the attributes: Documentation/ABI/testing/sysfs-bus-pci of the kernel.
+ * Owns: addresses in all spellings, the attributes of a device, and the waits, all with a limit, for a device
+ * that just appeared. Only reads; binding owns all changes. Source of the attributes:
+ * Documentation/ABI/testing/sysfs-bus-pci of the kernel.
  */
 #pragma once
 
@@ -12,11 +12,11 @@
 
 /**
  * VvDriverState:
- * @driver: (nullable): the driver that a device is bound to; NULL: none
- * @module: (nullable): the module of that driver; NULL for a built-in one
- * @override: (nullable): its driver_override, the only driver that may bind it; NULL: not set
+ * @driver: (nullable): the driver that the device is bound to; NULL: none
+ * @module: (nullable): the module of that driver; NULL for a built-in driver
+ * @override: (nullable): its driver_override, the only driver that can bind the device; NULL: not set
  *
- * What is changed when a device is given to another driver, and what it has to be again.
+ * The part of a device that a rebind changes and a restore sets back.
  */
 typedef struct {
   char *driver;
@@ -27,23 +27,21 @@ typedef struct {
 void vv_driver_state_clear (VvDriverState *state);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (VvDriverState, vv_driver_state_clear)
 
-/** vv_driver_state_copy: Returns: (transfer full): by vv_driver_state_clear() */
+/** vv_driver_state_copy: Returns: (transfer full): a copy; free it with vv_driver_state_clear() */
 VvDriverState vv_driver_state_copy (const VvDriverState *state);
 
-/** vv_driver_state_equal: Returns: whether driver and override are the same; the module follows from the
- * driver
- */
+/** vv_driver_state_equal: Returns: whether driver and override are equal; the driver implies the module */
 gboolean vv_driver_state_equal (const VvDriverState *a, const VvDriverState *b);
 
 /**
  * VvPciDevice:
- * @dir: its directory; it goes stale when the device goes away
+ * @dir: its directory, which becomes stale when the device is removed
  * @address: DOMAIN:BUS:SLOT.FUNCTION in lower case
  * @modalias: its modalias
  * @now: its driver state
  * @iommu_group: (nullable): number of its IOMMU group
- * @vfio_dev: (nullable): its VFIO device ("vfio0") while it is bound to a VFIO driver, kernel 6.1 and later
- * @physfn: (nullable): address of the physical function it is a virtual function of
+ * @vfio_dev: (nullable): its VFIO device ("vfio0") while it is on a VFIO driver, Linux 6.1 and later
+ * @physfn: (nullable): address of its physical function, if it is a virtual function
  */
 typedef struct {
   VvDir *dir;
@@ -59,7 +57,7 @@ typedef struct {
  * vv_pci_address_parse:
  * @text: 0000:3b:00.1, 3b:00.1, pci_0000_3b_00_1 or a path that ends with an address
  *
- * Returns: (transfer full): the address in full, lower case, or NULL with @error set (VV_ERROR_INVALID)
+ * Returns: (transfer full): the full address in lower case, or NULL with @error set (VV_ERROR_INVALID)
  */
 char *vv_pci_address_parse (const char *text, GError **error);
 
@@ -70,13 +68,12 @@ char *vv_pci_address (guint domain, guint bus, guint slot, guint function);
  * vv_pci_addresses:
  * @text: as for vv_pci_address_parse(), or a glob of addresses ("0000:3b:*")
  *
- * Returns: (transfer full) (element-type utf8): the addresses of present devices that @text means, sorted; or
- * NULL with
- * @error set: malformed (VV_ERROR_INVALID), or there is none (VV_ERROR_NO_DEVICE)
+ * Returns: (transfer full) (element-type utf8): the sorted addresses of the present devices that match @text,
+ * or NULL with @error set: @text is malformed (VV_ERROR_INVALID), or no device matches (VV_ERROR_NO_DEVICE)
  */
 GPtrArray *vv_pci_addresses (const VvHost *host, const char *text, GError **error);
 
-/** VvPciIds: what a PCI device is; @class_code: base class, subclass and programming interface, 24 bits */
+/** VvPciIds: the ids of a PCI device; @class_code: base class, subclass and programming interface, 24 bits */
 typedef struct {
   guint vendor;
   guint product;
@@ -89,7 +86,7 @@ typedef struct {
  * vv_pci_ids_parse:
  * @modalias: "pci:v...d...sv...sd...bc..sc..i.." (pci_uevent() in the kernel's drivers/pci/pci-driver.c)
  *
- * Returns: FALSE when it is none of a PCI device
+ * Returns: FALSE if @modalias is not that of a PCI device
  */
 gboolean vv_pci_ids_parse (const char *modalias, VvPciIds *ids);
 
@@ -97,7 +94,7 @@ gboolean vv_pci_ids_parse (const char *modalias, VvPciIds *ids);
  * vv_pci_device_open:
  * @address: as vv_pci_address_parse() returns it
  *
- * Returns: (transfer full): the device with its present attributes, or NULL with @error set
+ * Returns: (transfer full): the device with its current attributes, or NULL with @error set
  * (VV_ERROR_NO_DEVICE)
  */
 VvPciDevice *vv_pci_device_open (const VvHost *host, const char *address, GError **error);
@@ -106,9 +103,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvPciDevice, vv_pci_device_free)
 
 /**
  * vv_pci_override_from_text:
- * @text: (nullable): what a file driver_override says, without the line's end
+ * @text: (nullable): the contents of a driver_override file, without the line feed
  *
- * Returns: (transfer full) (nullable): the driver; NULL: none is set, for which the kernel prints "(null)"
+ * Returns: (transfer full) (nullable): the driver; NULL if none is set, which the kernel prints as "(null)"
  * (driver_override_show() in drivers/pci/pci-sysfs.c)
  */
 char *vv_pci_override_from_text (const char *text);
@@ -116,9 +113,9 @@ char *vv_pci_override_from_text (const char *text);
 /**
  * vv_pci_device_look:
  *
- * As vv_pci_device_open(), but for driver_override: older kernels show that only while no driver is being
- * tried on the device (driver_override_show() in drivers/pci/pci-sysfs.c waits for the device's lock), which
- * may take long.
+ * Like vv_pci_device_open(), but does not read driver_override. In older kernels, that read waits for the
+ * device's lock (driver_override_show() in drivers/pci/pci-sysfs.c), which may take long while a driver
+ * probes the device.
  */
 VvPciDevice *vv_pci_device_look (const VvHost *host, const char *address, GError **error);
 
@@ -127,15 +124,16 @@ VvPciDevice *vv_pci_device_look (const VvHost *host, const char *address, GError
  *
  * Reads all attributes again.
  *
- * Returns: FALSE with @error set (VV_ERROR_NO_DEVICE) when this very device is gone
+ * Returns: TRUE, or FALSE with @error set (VV_ERROR_NO_DEVICE) if this device was removed, even if another
+ * device has its address
  */
 gboolean vv_pci_device_reload (VvPciDevice *device, GError **error);
 
 /**
  * vv_pci_device_reload_driver:
  *
- * Reads again what a bind changes: the driver, its module, the VFIO device. While the gate of vfio-variantd
- * is on, driver_override is a file that takes long to open.
+ * Reads again what a bind changes: the driver, its module, the VFIO device. Does not read driver_override:
+ * while the gate of vfio-variantd is enabled, an open of that file takes long.
  *
  * Returns: as vv_pci_device_reload()
  */
@@ -144,43 +142,42 @@ gboolean vv_pci_device_reload_driver (VvPciDevice *device, GError **error);
 /**
  * vv_pci_has_flr:
  *
- * Returns: whether the kernel resets the device by Function Level Reset (reset_method, Linux 5.15 and later;
- * FALSE before)
+ * Returns: whether the kernel can reset the device by Function Level Reset (reset_method, Linux 5.15 and
+ * later; FALSE before)
  */
 gboolean vv_pci_has_flr (const VvPciDevice *device);
 
-/** vv_pci_group_members: Returns: (transfer full) (element-type utf8): addresses in @device's IOMMU group,
- * itself included */
+/** vv_pci_group_members: Returns: (transfer full) (element-type utf8): the addresses of the devices in
+ * @device's IOMMU group, @device included */
 GPtrArray *vv_pci_group_members (const VvHost *host, const VvPciDevice *device);
 
 /*
- * A device that the kernel is adding right now, as the virtual functions that a write to sriov_numvfs makes
+ * New devices: devices that the kernel is adding, such as virtual functions after a write to sriov_numvfs
  *
- * The kernel tells user space of a device (device_add() in drivers/base/core.c) before it has shown all of
- * it, and before it lets drivers have it: pci_iov_add_virtfn() (drivers/pci/iov.c) makes the link to the
- * physical function after that, and pci_bus_add_device() (drivers/pci/bus.c) then makes its file below
- * /proc/bus/pci, sets match_driver, without which no driver matches, not even one that is bound by hand, and
- * tries the drivers.
+ * The kernel announces a device to user space (device_add() in drivers/base/core.c) before the device is
+ * complete, and before drivers can bind it. Afterwards, pci_iov_add_virtfn() (drivers/pci/iov.c) creates the
+ * link to the physical function. Then pci_bus_add_device() (drivers/pci/bus.c) creates the device's file
+ * below /proc/bus/pci, sets match_driver, and probes the drivers. Without match_driver no driver matches, not
+ * even through a write to the driver's bind file.
  */
 
 /**
  * vv_new_device_wait_shown:
  *
- * Waits until the kernel has shown all of the device, its link to the physical function among it; for 2
- * seconds at most. Returns at once for any other device, one with a driver among them, and where there is no
- * /proc/bus/pci to tell by.
+ * Waits until the device is complete in sysfs, with its link to the physical function; at most 2 seconds.
+ * Returns at once for a device that is complete or has a driver, and on a system without /proc/bus/pci.
  */
 void vv_new_device_wait_shown (const VvHost *host, const char *address);
 
 /**
  * vv_new_device_wait_tried:
  *
- * Waits until the kernel has let drivers try the device: of a virtual function, until whoever makes it and
- * its siblings is done (sriov_numvfs_show() takes the physical function's lock, which sriov_numvfs_store()
- * holds meanwhile); of another, for a tenth of a second.
+ * Waits until the kernel has probed drivers for the device. For a virtual function, waits until the write
+ * that creates it and its siblings ends: sriov_numvfs_show() takes the lock of the physical function, which
+ * sriov_numvfs_store() holds meanwhile. For any other device, waits a tenth of a second.
  */
 void vv_new_device_wait_tried (const VvPciDevice *device);
 
-/** vv_new_device_is_left_alone: Returns: whether the kernel is told not to look for a driver for this virtual
- * function (its physical function's sriov_drivers_autoprobe is 0) */
+/** vv_new_device_is_left_alone: Returns: whether the kernel probes no drivers for this new virtual function
+ * (sriov_drivers_autoprobe of its physical function is 0) */
 gboolean vv_new_device_is_left_alone (const VvPciDevice *device);

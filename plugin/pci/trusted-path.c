@@ -8,9 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LINKS_LIMIT 40 /* as the kernel has it: MAXSYMLINKS, include/linux/namei.h */
+#define LINKS_LIMIT 40 /* the kernel's limit: MAXSYMLINKS, include/linux/namei.h */
 
-/* Returns: whether @path is a directory that @root is in, at whatever depth; both without links */
+/* Returns: whether the directory @path contains @root, at any depth; both without links */
 static gboolean
 is_above (const char *path, const char *root)
 {
@@ -19,7 +19,7 @@ is_above (const char *path, const char *root)
   return strncmp (root, path, length) == 0 && root[length] == '/' && root[length + 1];
 }
 
-/* @path: without links above it */
+/* @path: without links in its directories */
 static char *
 fault_of (const VvHost *host, const char *path, const struct stat *st, gboolean sticky_will_do)
 {
@@ -35,7 +35,7 @@ fault_of (const VvHost *host, const char *path, const struct stat *st, gboolean 
       _ ("%s is writable by its group or others; if its contents are yours: chmod go-w %s"), path, path);
 }
 
-/* What the link leads to comes before @rest. Returns: (nullable): what is wrong */
+/* Prepends the target of the link to @rest. Returns: (nullable): the error */
 static char *
 follow (const char *link, GString *rest)
 {
@@ -57,7 +57,7 @@ vv_trusted_path_fault (const VvHost *host, const char *path)
   char *fault = NULL;
 
   for (guint links = 0; !fault && rest->len;) {
-    gsize length = *rest->str == '/' ? 1 : strcspn (rest->str, "/"); /* "/": from the root on */
+    gsize length = *rest->str == '/' ? 1 : strcspn (rest->str, "/"); /* "/": restart at the root */
     g_autofree char *name = g_strndup (rest->str, length);
     g_string_erase (rest, 0, (gssize)(length + strspn (rest->str + length, "/")));
     g_autofree char *next = g_canonicalize_filename (name, at);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * trusted-path: whether nobody but root decides what a path leads to.
+ * trusted-path: whether only root controls which file a path leads to.
  *
- * What fstat(2) says of the opened file is not enough: a user who may write to a directory on the way, or
- * owns a link on it, can have the path lead to any program of root's. So each name on the way is looked at,
- * from the root on; what lies below a directory is looked at when only root can change it any more.
+ * fstat(2) of the opened file is not enough. A user with write access to a directory of the path, or the
+ * owner of a link in it, can redirect the path to any program that root owns. So this file checks each
+ * component of the path, from the root on. When it checks a component, only root can still change the
+ * directories above.
  *
- * Owns: that rule. Knows nothing of what the file is for.
+ * Owns: that rule. Knows nothing of the purpose of the file.
  */
 #pragma once
 
@@ -14,14 +15,14 @@
 
 /**
  * vv_trusted_path_fault:
- * @host: with a sysroot its directory is the topmost that is looked at, and the caller counts as root does
- * @path: an absolute path, below the sysroot when there is one
+ * @host: with a sysroot, the check starts at its directory, and the caller is trusted like root
+ * @path: an absolute path, below the sysroot if there is one
  *
- * Looks at the file that @path leads to, each link on the way, and each directory: all must belong to root,
- * and none but links may be writable by group or others. A sticky directory may, unless the file, or a link
- * that is the last name of a path, is in it: nobody can replace what another owns there, but put something
- * new beside it.
+ * Checks the file that @path leads to, and each link and directory on the way. Root must own all of them, and
+ * none except links may be writable by its group or others. A sticky directory may be writable, unless it
+ * contains the file itself, or a link that is the last component of a path to it. In a sticky directory,
+ * users cannot replace files of others, but can create new ones.
  *
- * Returns: (transfer full) (nullable): what is wrong, and the fix; NULL: nothing
+ * Returns: (transfer full) (nullable): the problem and its fix, or NULL if there is none
  */
 char *vv_trusted_path_fault (const VvHost *host, const char *path);

@@ -22,7 +22,7 @@ struct VvUevents {
 
 struct VvNames {
   struct udev *udev;
-  struct udev_hwdb *hwdb; /* NULL: there is none */
+  struct udev_hwdb *hwdb; /* NULL: this system has none */
 };
 
 /* --- events --- */
