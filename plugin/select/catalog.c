@@ -8,14 +8,14 @@
 
 #include "modalias.h"
 
-#define ALIAS_LIMIT 4096                /* libkmod's own limit on a line */
-#define BUILTIN_LIMIT (4 * 1024 * 1024) /* modules.builtin has some hundred kilobytes at the most */
+#define ALIAS_LIMIT 4096                /* libkmod's limit for a line */
+#define BUILTIN_LIMIT (4 * 1024 * 1024) /* modules.builtin has at most some hundred kilobytes */
 #define BLACKLISTED N_ ("blacklisted in modprobe.d or on the kernel command line")
 
 struct VvCatalog {
   VvModules *modules;
   char *prefix;       /* "vfio_" */
-  GPtrArray *entries; /* of VvCandidate, by rank: every prefixed alias of every bus, blacklisted or not */
+  GPtrArray *entries; /* of VvCandidate, by rank: aliases with the prefix, any bus, blacklisted or not */
   GString *warning;
 };
 
@@ -23,7 +23,7 @@ static void
 add_entry (VvCatalog *catalog, const char *pattern, const char *module, VvSource source)
 {
   if (!g_str_has_prefix (pattern, catalog->prefix) || !vv_name_is_safe (module) ||
-      strnlen (pattern, ALIAS_LIMIT) == ALIAS_LIMIT) /* modprobe.d's lines know no limit */
+      strnlen (pattern, ALIAS_LIMIT) == ALIAS_LIMIT) /* lines of modprobe.d have no limit */
     return;
   VvCandidate *c = vv_candidate_new (module, pattern, source);
   if (vv_modules_blacklisted (catalog->modules, c->module))
@@ -37,13 +37,13 @@ add_modprobe_alias (const char *pattern, const char *module, gpointer catalog)
   add_entry (catalog, pattern, module, VV_SOURCE_MODPROBE);
 }
 
-/* A table of the modules directory, or NULL: what is missing is remembered once, in words. */
+/* Returns: a table of the modules directory, or NULL. Keeps a message for the first missing table. */
 static GMappedFile *
 open_table (VvCatalog *catalog, const VvHost *host, const char *name)
 {
   g_autofree char *path = g_build_filename (host->modules_path, name, NULL);
   g_autoptr (GError) error = NULL;
-  g_auto (VvFd) fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* nobody may ever write to a FIFO */
+  g_auto (VvFd) fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not block the open */
   int errnum = errno;
   GMappedFile *table = fd < 0 ? NULL : g_mapped_file_new_from_fd (fd, FALSE, &error);
 
@@ -78,7 +78,7 @@ read_modules_alias (VvCatalog *catalog, const VvHost *host)
   }
 }
 
-/* modules.builtin.modinfo: NUL-ended strings "MODULE.alias=PATTERN" among others (kernel,
+/* modules.builtin.modinfo: NUL-terminated strings, among them "MODULE.alias=PATTERN" (kernel,
  * scripts/Makefile.vmlinux) */
 static void
 read_builtin (VvCatalog *catalog, const VvHost *host)
@@ -99,8 +99,8 @@ read_builtin (VvCatalog *catalog, const VvHost *host)
   }
 }
 
-/* Equal in rank: they stay in the order in which they were read, for the sort is stable. libvirt takes the
- * first line of modules.alias with the fewest wildcards, too (virPCIDeviceFindBestVFIOVariant()). */
+/* The sort is stable: entries of equal rank keep the order in which they were read. libvirt also takes the
+ * first line of modules.alias with the fewest wildcards (virPCIDeviceFindBestVFIOVariant()). */
 static int
 compare_rank (gconstpointer a, gconstpointer b)
 {
@@ -146,7 +146,8 @@ vv_catalog_warning (const VvCatalog *catalog)
   return catalog->warning->len ? catalog->warning->str : NULL;
 }
 
-/* A line of modules.builtin: kernel/drivers/vfio/pci/mlx5/mlx5-vfio-pci.ko */
+/* Returns: the module of a variant driver in a line of modules.builtin, such as
+ * kernel/drivers/vfio/pci/mlx5/mlx5-vfio-pci.ko, or NULL */
 static char *
 variant_in_line (const char *line)
 {
@@ -177,7 +178,7 @@ vv_catalog_silent (const VvCatalog *catalog, const VvHost *host)
   return silent;
 }
 
-/* A copy of @e, which comes next in rank: a candidate, or among the excluded */
+/* Adds a copy of @e, the next entry in rank, to the candidates or to the excluded ones. */
 static void
 take (VvChoice *choice, const VvCandidate *e)
 {
@@ -210,7 +211,7 @@ vv_catalog_select (const VvCatalog *catalog, const char *modalias, GError **erro
   if (g_str_has_prefix (key, VV_PREFIX_VFIO "_pci:") &&
       !vv_candidate_of_module (choice->candidates, VV_GENERIC_MODULE) &&
       !vv_candidate_of_module (choice->excluded, VV_GENERIC_MODULE)) {
-    /* where no table offers the generic driver it is there all the same, or may be: the last resort */
+    /* The generic driver may exist even if no table offers it: adds it as the last candidate. */
     VvCandidate c = {.module = (char *)VV_GENERIC_MODULE, .source = VV_SOURCE_DEFAULT};
     if (vv_modules_blacklisted (catalog->modules, c.module))
       c.excluded = (char *)_ (BLACKLISTED);

@@ -148,7 +148,7 @@ vv_choice_begin_with (const VvHost *host, VvChoice *choice, const char *driver, 
 char *
 vv_candidate_driver (const VvHost *host, const VvCandidate *candidate)
 {
-  /* what was asked for by its driver's name may be there under that very name */
+  /* a driver that was requested by name may be registered under exactly that name */
   g_autofree char *folder =
       candidate->driver ? g_build_filename ("bus/pci/drivers", candidate->driver, NULL) : NULL;
 
@@ -186,7 +186,7 @@ vv_candidate_named (const VvHost *host, const GPtrArray *candidates, const char 
   return NULL;
 }
 
-/* @module: (nullable): the driver's own. It rules most candidates out without a look at sysfs. */
+/* @module: (nullable): the driver's module. It rules out most candidates without access to sysfs. */
 static VvCandidate *
 find_driver (const VvHost *host, const GPtrArray *candidates, const char *driver, const char *module)
 {
@@ -219,14 +219,14 @@ vv_choice_has_driver (const VvHost *host, const VvChoice *choice, const char *dr
   if (strcmp (driver, VV_GENERIC_DRIVER) == 0 || find_driver (host, choice->candidates, driver, its) ||
       find_driver (host, choice->excluded, driver, its))
     return TRUE;
-  g_autofree char *likely = vv_module_name (driver); /* of one that is not loaded */
+  g_autofree char *likely = vv_module_name (driver); /* the module of a driver that is not loaded */
   return !its && (vv_candidate_of_module (choice->candidates, likely) ||
                   vv_candidate_of_module (choice->excluded, likely));
 }
 
 /* --- the options --- */
 
-/* What a rule says counts where nothing was said before. */
+/* Applies the options of a rule that no earlier rule set. */
 static void
 take_rule (VvChoice *c, const VvRule *rule)
 {
@@ -289,7 +289,7 @@ is_auto (const VvOptions *options)
   return options->drivers && g_strcmp0 (options->drivers[0], VV_DRIVER_AUTO) == 0;
 }
 
-/* @driver as the list spells it; NULL: it is not there */
+/* Returns: @driver in the spelling of the list, or NULL if it is not listed */
 static const char *
 listed (char *const *drivers, const char *driver)
 {
@@ -318,7 +318,7 @@ why_not (const VvChoice *c, const VvHost *host, const char *whose, const char *n
   return g_strdup_printf (_ ("%s requests %s, which no alias offers for the device"), whose, name);
 }
 
-/* Returns: whether it changes anything */
+/* Returns: whether the request changed the choice */
 static gboolean
 narrow_drivers (VvChoice *c, const VvHost *host, const VvOptions *requested, const char *whose)
 {
@@ -329,7 +329,7 @@ narrow_drivers (VvChoice *c, const VvHost *host, const VvOptions *requested, con
   if (!drivers || g_strcmp0 (*drivers, VV_DRIVER_AUTO) == 0)
     return FALSE;
   for (char *const *name = drivers; *name; name++) {
-    const char *may; /* a driver that the policy lists, else a candidate's */
+    const char *may; /* the granted name: as the policy lists it; with "auto", that of a candidate */
     if (!is_auto (&c->options))
       may = listed (c->options.drivers, *name);
     else
@@ -349,7 +349,7 @@ narrow_drivers (VvChoice *c, const VvHost *host, const VvOptions *requested, con
   return TRUE;
 }
 
-/* The values of these options rise with their strictness. Returns: whether it changes anything */
+/* For these options, a greater value is stricter. Returns: whether the request changed the choice */
 static gboolean
 narrow_value (VvChoice *c, VvOption option, int wanted, const char *whose)
 {
@@ -383,7 +383,7 @@ vv_choice_narrow (VvChoice *c, const VvHost *host, const VvOptions *requested, c
   return TRUE;
 }
 
-/* --- what becomes of the candidates --- */
+/* --- applying the options to the candidates --- */
 
 static void
 move_all (GPtrArray *from, GPtrArray *to)
@@ -392,8 +392,8 @@ move_all (GPtrArray *from, GPtrArray *to)
     g_ptr_array_add (to, g_ptr_array_steal_index (from, 0));
 }
 
-/* Of @rest the candidate that is called @name, or one that no alias names: blacklisted, or not the kernel's
- * own. */
+/* Takes the candidate with the name @name from @rest. If there is none, creates one without an alias: the
+ * module may be blacklisted, or not part of the kernel. */
 static VvCandidate *
 take_named (const VvHost *host, GPtrArray *rest, const char *name)
 {
@@ -414,7 +414,7 @@ known_not_to_migrate (const VvHost *host, const VvCandidate *c, VvCannotMigrate 
   return cannot (driver ? driver : c->module, data);
 }
 
-/* Those of @list for which it is known that they cannot migrate go to @to, in their order. */
+/* Moves the candidates that are known to prevent migration from @list to @to, in order. */
 static void
 set_apart (const VvHost *host, GPtrArray *list, GPtrArray *to, VvCannotMigrate cannot, gpointer data)
 {
@@ -425,13 +425,13 @@ set_apart (const VvHost *host, GPtrArray *list, GPtrArray *to, VvCannotMigrate c
       i++;
 }
 
-/* @chosen: what was asked for, in order; @rest: all others */
+/* @chosen: the requested candidates, in order; @rest: all others */
 static void
 fall_back (const VvChoice *c, const VvHost *host, GPtrArray *chosen, GPtrArray *rest)
 {
   int fallback = c->options.values[VV_OPTION_FALLBACK];
 
-  if (is_auto (&c->options) && fallback != VV_FALLBACK_NEXT && chosen->len) { /* the best one, and no other */
+  if (is_auto (&c->options) && fallback != VV_FALLBACK_NEXT && chosen->len) { /* only the best one */
     VvCandidate *best = g_ptr_array_steal_index (chosen, 0);
     while (chosen->len)
       g_ptr_array_insert (rest, 0, g_ptr_array_steal_index (chosen, chosen->len - 1));
@@ -457,7 +457,7 @@ vv_choice_apply (VvChoice *c, const VvHost *host, VvCannotMigrate cannot, gpoint
   if (is_auto (&c->options))
     move_all (rest, chosen);
   for (char **name = c->options.drivers; !is_auto (&c->options) && *name; name++)
-    if (!vv_candidate_named (host, chosen, *name)) /* it may be named twice, by its module and its driver */
+    if (!vv_candidate_named (host, chosen, *name)) /* a list may have both its module and its driver */
       g_ptr_array_add (chosen, take_named (host, rest, *name));
   if (migratable != VV_MIGRATABLE_IGNORE) {
     set_apart (host, chosen, immobile, cannot, data);
@@ -469,7 +469,7 @@ vv_choice_apply (VvChoice *c, const VvHost *host, VvCannotMigrate cannot, gpoint
   fall_back (c, host, chosen, rest);
   move_all (chosen, c->candidates);
   if (!immobile->len && !rest->len)
-    return; /* mostly none are out: the words cost more than the choice */
+    return; /* Usually nothing is excluded. Composing the reasons costs more than the choice. */
   g_autofree char *rule = vv_choice_rule (c);
   g_autofree char *not_taken = g_strdup_printf (_ ("%s does not allow it"), rule);
   while (immobile->len) {

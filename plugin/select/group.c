@@ -4,7 +4,8 @@
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
-/* Drivers that leave DMA to VFIO (struct pci_driver.driver_managed_dma in the kernel), and VFIO's own */
+/* Returns: whether the member leaves the group to VFIO: it has no driver, its driver does not use DMA itself
+ * (struct pci_driver.driver_managed_dma in the kernel), or its driver is a VFIO driver */
 static gboolean
 shares_group (const VvHost *host, const VvCatalog *catalog, const VvPciDevice *member)
 {
@@ -13,7 +14,7 @@ shares_group (const VvHost *host, const VvCatalog *catalog, const VvPciDevice *m
   if (!driver || member->vfio_dev || strcmp (driver, "vfio-pci") == 0 || strcmp (driver, "pci-stub") == 0 ||
       strcmp (driver, "pcieport") == 0)
     return TRUE;
-  /* before Linux 6.1 there is no vfio-dev/: a VFIO driver is one whose module has an alias for VFIO */
+  /* Before Linux 6.1, there is no vfio-dev/: a driver whose module has a VFIO alias is a VFIO driver */
   g_autoptr (VvChoice) choice = catalog ? vv_catalog_select (catalog, member->modalias, NULL) : NULL;
   return choice && vv_choice_has_driver (host, choice, driver, member->now.module);
 }

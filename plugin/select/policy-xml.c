@@ -16,7 +16,7 @@
 #define PATTERN_LIMIT 256 /* a PCI modalias has 57 bytes */
 #define MOST_SECONDS 3600
 #define DRIVERS_LIMIT 32 /* in one list */
-#define BLANKS " \t\n\r" /* what an XML list is separated by */
+#define BLANKS " \t\n\r" /* separators of an XML list */
 
 /* --- values --- */
 
@@ -57,8 +57,8 @@ vv_is_migratable (const char *value)
   return vv_option_parse (VV_OPTION_MIGRATABLE, value) != 0;
 }
 
-/* Whether each '[' has its ']', with something but @forbidden between them: the sets of fnmatch(3) that need
- * no thought */
+/* Returns: whether each '[' has a ']', and between them a set that is not empty and has no character of
+ * @forbidden. Other sets of fnmatch(3) are easy to misread. */
 static gboolean
 has_good_sets (const char *text, const char *forbidden)
 {
@@ -77,7 +77,7 @@ has_good_sets (const char *text, const char *forbidden)
   return !open;
 }
 
-/* The characters that a pattern matches up to @end, at the least: a set is one */
+/* Returns: the number of characters that a pattern without '*' matches before @end; a set is one */
 static guint
 characters_before (const char *text, const char *end)
 {
@@ -104,7 +104,7 @@ vv_policy_address_glob (const char *text)
   const char *colon = strchr (lower, ':');
   if (!has_good_sets (lower, ":.*?") || (colon && strcspn (lower, ".") < (gsize)(colon - lower)))
     return NULL;
-  if (*lower == '*' || (colon && strchr (colon + 1, ':'))) /* a first '*' stands for any domain, too */
+  if (*lower == '*' || (colon && strchr (colon + 1, ':'))) /* a leading '*' includes any domain */
     return g_steal_pointer (&lower);
   if (!colon)
     return NULL;
@@ -124,7 +124,7 @@ is_address_glob (const char *value)
   return pattern != NULL;
 }
 
-/* Returns: the number of hexadecimal digits after 0x, 0 when that is not what it is */
+/* Returns: the number of hexadecimal digits after 0x, or 0 if @value is not such a number */
 static gsize
 count_digits (const char *value)
 {
@@ -171,7 +171,7 @@ is_modalias_glob (const char *value)
          has_good_sets (value, "");
 }
 
-/* As sysfs spells it: it is compared as text. */
+/* In the spelling of sysfs, because it is compared as text. */
 static gboolean
 is_group (const char *value)
 {
@@ -208,7 +208,7 @@ is_yes_or_no (const char *value)
 #define ID N_ ("0x and 4 hexadecimal digits")
 #define SECONDS N_ ("a number of seconds from 1 to 3600")
 
-/* What only the administrator can say */
+/* Options that only the administrator can set */
 #define HOST_OPTIONS                                                                                         \
   {"unmanaged", N_ ("ignore or manage"), is_unmanaged},                                                      \
   {                                                                                                          \
@@ -254,7 +254,7 @@ static const VvXmlElement *const in_policy[] = {
 };
 static const VvXmlElement policy_element = {"vfio-variant", NULL, in_policy, TRUE, NULL};
 
-/* --- what it says --- */
+/* --- reading --- */
 
 void
 vv_options_from_xml (VvOptions *options, const xmlNode *element)
@@ -309,7 +309,7 @@ read_match (VvRule *rule, const xmlNode *node)
   rule->class_code = class ? g_ascii_strdown (class + strlen ("0x"), -1) : NULL;
 }
 
-/* What the tables do not say of an element: it must say something. */
+/* Also checks what the tables cannot express: a rule must select devices and set an option. */
 static gboolean
 add_rule (VvPolicy *policy, const char *path, const xmlNode *node, GError **error)
 {
@@ -381,7 +381,7 @@ append_all (GPtrArray *to, GPtrArray *from)
   g_ptr_array_set_free_func (from, NULL);
 }
 
-/* What @later says comes behind what @policy says; a setting counts where it was said first. */
+/* Appends the rules and defaults of @later to @policy. For each setting, the first one applies. */
 static void
 append_policy (VvPolicy *policy, VvPolicy *later)
 {
@@ -397,7 +397,8 @@ append_policy (VvPolicy *policy, VvPolicy *later)
     policy->executables = g_steal_pointer (&later->executables);
 }
 
-/* Before 1.0 it said where vfio-variantd writes its metrics: no reason to lose the rules beside it. */
+/* Before 1.0, <metrics> set the file to which vfio-variantd writes its metrics. Ignores it, so that the file
+ * keeps its rules. */
 static void
 pass_over_metrics (const char *path, const xmlNode *root)
 {
@@ -412,7 +413,7 @@ pass_over_metrics (const char *path, const xmlNode *root)
   xmlFreeNode (metrics);
 }
 
-/* The name of host-driver before 1.0 */
+/* The name of host-driver before 1.0 was native-driver. */
 static void
 rename_native_driver (const char *path, const xmlNode *root)
 {
@@ -455,16 +456,16 @@ problem_with (const char *path, const char *what)
   return g_strdup_printf (_ ("%s: %s; ignoring the file"), path, what);
 }
 
-/* Returns: what is wrong with @path, of which @errnum was said */
+/* Returns: the problem with @path, for which a system call failed with @errnum */
 static char *
 fail_to_read (VvPolicy *policy, const char *path, int errnum)
 {
-  if (!policy->unread && errnum != ENOENT) /* of a link that leads nowhere */
+  if (!policy->unread && errnum != ENOENT) /* ENOENT: a dangling link */
     policy->unread = g_strdup_printf ("%s: %s", path, g_strerror (errnum));
   return problem_with (path, g_strerror (errnum));
 }
 
-/* Returns: (nullable): why root must not believe what is there */
+/* Returns: (nullable): why root must not trust @path */
 static char *
 fault_of (VvPolicy *policy, const VvHost *host, const char *path)
 {
@@ -527,7 +528,7 @@ add_trusted (VvPolicy *policy, const VvHost *host, const char *path)
     vv_policy_add_path (policy, path);
 }
 
-/* A name that cannot be shown cannot be in the name of a rule either. */
+/* A name that cannot be printed cannot identify the file of a rule either. */
 static void
 add_named (VvPolicy *policy, const VvHost *host, const char *folder, const char *name)
 {
@@ -565,7 +566,7 @@ add_folder (VvPolicy *policy, const VvHost *host, const char *folder)
     vv_policy_add_file (policy, folder, fault);
 }
 
-/* A link that leads nowhere is there. */
+/* A dangling link counts as existing. */
 static gboolean
 is_there (const char *path)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * policy-xml: the administrator's policy as it stands in files, vfio-variant.xml(5).
+ * policy-xml: the files of the administrator's policy, vfio-variant.xml(5).
  *
- * Owns: which files there are, whether root may believe them, their format and bounds. A file counts as a
- * whole or not at all, and what is wrong with one does not touch the others (rule R7). The attributes that a
- * domain's metadata shares with the policy are here, too. Knows nothing of what follows from a policy.
+ * Owns: the list of files, whether root can trust them, their format and limits. An invalid file is ignored
+ * as a whole, and does not affect the other files (rule R7). Also reads the attributes that a domain's
+ * metadata shares with the policy. Knows nothing of the effect of a policy.
  */
 #pragma once
 
@@ -14,59 +14,60 @@
 #include "policy.h"
 #include "xml.h"
 
-/** The largest file of the policy, in bytes, and the most of its rules and defaults. */
+/** Maximum size of a policy file in bytes, and maximum number of its rules and defaults. */
 #define VV_POLICY_FILE_LIMIT (1024 * 1024)
 #define VV_POLICY_RULE_LIMIT 4096
 
-/** The most files in vfio-variant.d that are read; those that sort behind do not count. */
+/** Maximum number of files in vfio-variant.d; the files that sort after these are ignored. */
 #define VV_POLICY_FILES_LIMIT 256
 
 /**
  * vv_policy_read:
  *
- * Reads VV_LIBVIRT_DIR/vfio-variant.xml, and then what in vfio-variant.d ends with ".xml", in the order of
- * strcmp(), below the host's sysroot when there is one. Files that are not there are no error. Each other is
- * recorded in the policy's files, with the problem when it is broken, cannot be read (then @unread of the
- * policy says so, too), or somebody else than root (below a sysroot: or the caller) could have written it.
+ * Reads VV_LIBVIRT_DIR/vfio-variant.xml, then the files in vfio-variant.d that end with ".xml", in the order
+ * of strcmp(), below the host's sysroot if it has one. Missing files are no error. Records each file in the
+ * policy's list of files, with the problem if the file is invalid, cannot be read, or is not trusted. If a
+ * file cannot be read, also sets @unread of the policy. A file is trusted if only root can write it; below a
+ * sysroot, also the caller.
  *
- * Returns: (transfer full): what the files say, which may be nothing
+ * Returns: (transfer full): the policy, which may be empty
  */
 VvPolicy *vv_policy_read (const VvHost *host);
 
-/** vv_policy_add_path: reads one file, whoever may write it, and notes it as vv_policy_read() does; that it
- * is not there is a problem */
+/** vv_policy_add_path: Reads one file without checking whether it is trusted, and records it as
+ * vv_policy_read() does; a missing file is a problem */
 void vv_policy_add_path (VvPolicy *policy, const char *path);
 
 /**
  * vv_policy_add_text:
- * @path: where the text comes from, for the rules and for messages
+ * @path: the source of the text, for rules and messages
  * @text: the document, @length bytes
  *
- * Adds what the text says behind what @policy says already; of a setting that was said, nothing. All or
- * nothing; the policy's list of files stays as it is.
+ * Appends the rules and defaults of the text to @policy, and adds the settings that @policy does not have. On
+ * an error, @policy is unchanged. Does not change the policy's list of files.
  *
- * Returns: FALSE with @error set (VV_ERROR_INVALID, "PATH:LINE: WHAT")
+ * Returns: TRUE, or FALSE with @error set (VV_ERROR_INVALID, "PATH:LINE: WHAT")
  */
 gboolean vv_policy_add_text (VvPolicy *policy, const char *path, const char *text, gsize length,
                              GError **error);
 
 /**
  * vv_policy_address_glob:
- * @text: an address, or a glob of addresses, without the domain when that is 0000
+ * @text: an address, or a glob of addresses; without a domain it means domain 0000
  *
- * As the DEVICE arguments of the command (vv_pci_addresses()), but what could be meant with or without a
- * domain ("1*:00.0") is refused, so that one pattern says it all.
+ * Converts @text to one pattern for full addresses. Accepts the DEVICE arguments of the command
+ * (vv_pci_addresses()), except a glob that could have a domain or not ("1*:00.0").
  *
- * Returns: (transfer full) (nullable): the pattern of whole addresses, in lower case; NULL when it is none
+ * Returns: (transfer full) (nullable): the pattern in lower case, or NULL if @text is not valid
  */
 char *vv_policy_address_glob (const char *text);
 
-/** Whether @value is what the attribute of that name can be: of VV_DOMAIN_OPTIONS */
+/** Return whether @value is valid for the attribute of that name in VV_DOMAIN_OPTIONS */
 gboolean vv_is_driver_list (const char *value);
 gboolean vv_is_fallback (const char *value);
 gboolean vv_is_migratable (const char *value);
 
-/** VV_DOMAIN_OPTIONS: rows of a table of VvXmlAttribute: what the owner of a domain can say, too */
+/** VV_DOMAIN_OPTIONS: rows of a VvXmlAttribute table: the options that the owner of a domain can set, too */
 #define VV_DOMAIN_OPTIONS                                                                                    \
   {"driver", N_ ("'auto', or up to 32 names of drivers or modules, 'generic' among them"),                   \
    vv_is_driver_list},                                                                                       \
@@ -75,6 +76,6 @@ gboolean vv_is_migratable (const char *value);
     "migratable", N_ ("ignore, prefer or require"), vv_is_migratable                                         \
   }
 
-/** vv_options_from_xml: adds to @options, of which none is said, those that @element, which was checked, has
- * as attributes; all may be unsaid */
+/** vv_options_from_xml: Sets the empty @options from the attributes of @element, which must be checked;
+ * attributes may be missing */
 void vv_options_from_xml (VvOptions *options, const xmlNode *element);

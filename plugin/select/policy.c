@@ -7,7 +7,7 @@
 
 #include "modalias.h"
 
-#define VALUES 4 /* the most that an option has, the unsaid one included */
+#define VALUES 4 /* the most values of an option, the unset one included */
 
 static const struct {
   const char *name;
@@ -158,7 +158,7 @@ vv_policy_warn (const VvPolicy *policy)
   }
 }
 
-/* --- which rule --- */
+/* --- rule matching --- */
 
 static gboolean
 glob_matches (const char *glob, const char *text)

@@ -9,12 +9,12 @@
 #include "catalog.h"
 
 #define INTEL "pci:v00008086d"
-#define HEADER_TYPE 0x0e      /* in a device's configuration space */
-#define HEADER_TYPE_MASK 0x7f /* without the bit for several functions */
+#define HEADER_TYPE 0x0e      /* offset in the configuration space */
+#define HEADER_TYPE_MASK 0x7f /* without the multi-function bit */
 #define PCI_BRIDGE "sc04"
 #define CARDBUS_BRIDGE "sc07"
 
-/* vfio_pci_dev_in_denylist(): all are Intel's. The ids as a modalias has them */
+/* vfio_pci_dev_in_denylist(), which has only devices of Intel. The ids are in the format of a modalias. */
 static const char *const denylist[] = {
     "000019E2", "000019E3", /* QAT C3XXX and its virtual functions */
     "000037C8", "000037C9", /* QAT C62X */
@@ -22,7 +22,7 @@ static const char *const denylist[] = {
     "00000B25", "00000CFE", /* DSA and IAX of Sapphire Rapids, since 6.9 */
 };
 
-/* vfio_pci_is_denylisted(). A kernel without that parameter has no denylist. */
+/* vfio_pci_is_denylisted(). A loaded module without the parameter has no denylist. */
 static gboolean
 is_denylisted (const VvHost *host, VvModules *modules, const char *modalias)
 {
@@ -41,7 +41,8 @@ is_denylisted (const VvHost *host, VvModules *modules, const char *modalias)
   return off && *off != 'Y';
 }
 
-/* The kernel goes by the header; it makes sure that the class fits (pci_setup_device()). */
+/* The kernel checks the header type. pci_setup_device() makes sure that the class matches it. If the
+ * header type cannot be read, the class decides. */
 static gboolean
 is_bridge (const VvPciDevice *device)
 {

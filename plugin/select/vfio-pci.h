@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * vfio-pci: which devices the generic driver refuses, though its alias matches all.
+ * vfio-pci: which devices the generic driver refuses, although its alias matches all devices.
  *
- * Owns: the kernel's own rules about that (drivers/vfio/pci/vfio_pci.c). Knows nothing of the other VFIO
- * drivers, nor of what follows for a choice.
+ * Owns: the kernel's rules for this (drivers/vfio/pci/vfio_pci.c). Knows nothing of other VFIO drivers, nor
+ * of the effect on a choice.
  */
 #pragma once
 
@@ -12,10 +12,10 @@
 
 /**
  * VvVfioPciRefusal:
- * @VV_VFIO_PCI_TAKES_IT: nothing is known against it
- * @VV_VFIO_PCI_BRIDGE: its header is a bridge's (vfio_pci_core_register_device()): EINVAL
- * @VV_VFIO_PCI_DENYLISTED: it is on the denylist of devices with errata (vfio_pci_is_denylisted(), Linux 5.9
- * and later): EINVAL unless the module has the parameter disable_denylist
+ * @VV_VFIO_PCI_TAKES_IT: no reason to refuse the device is known
+ * @VV_VFIO_PCI_BRIDGE: the device has the header type of a bridge (vfio_pci_core_register_device()): EINVAL
+ * @VV_VFIO_PCI_DENYLISTED: the device is on the denylist of devices with errata (vfio_pci_is_denylisted(),
+ * Linux 5.9 and later): EINVAL unless the module parameter disable_denylist is set
  */
 typedef enum {
   VV_VFIO_PCI_TAKES_IT,
@@ -26,13 +26,15 @@ typedef enum {
 /**
  * vv_vfio_pci_refuses:
  *
- * Whether vfio-pci's probe is sure to fail. The parameter is the loaded module's, else what modprobe.d and
- * the kernel command line say. A device that is on vfio-pci is not refused. Linux before 6.9 and without
- * stable updates does not have the last two of the denylist, which is not looked at.
+ * Checks whether vfio-pci's probe is certain to fail. Reads disable_denylist from the loaded module, else
+ * from modprobe.d and the kernel command line. A device that is on vfio-pci is not refused. Kernels
+ * before 6.9 without stable updates do not have the last two entries of the denylist, but the check includes
+ * them.
  *
- * Returns: why
+ * Returns: the reason
  */
 VvVfioPciRefusal vv_vfio_pci_refuses (const VvHost *host, VvModules *modules, const VvPciDevice *device);
 
-/** vv_vfio_pci_reason: Returns: (nullable): @refusal in words, with the remedy; NULL when there is none */
+/** vv_vfio_pci_reason: Returns: (nullable): @refusal in words, with the fix; NULL if the device is not
+ * refused */
 const char *vv_vfio_pci_reason (VvVfioPciRefusal refusal);
