@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * attach: puts a device where the policy, and the owner of a domain, want it.
+ * attach: binds a device to the driver that the policy and the domain allow.
  *
- * Owns: the way from the catalog's offer through the policy to a binding, and the last question, whether the
- * driver that was bound can migrate the device. Knows nothing of who asks: hook, gate and command alike.
+ * Owns: the path from the catalog's candidates through the policy to a binding, and the final check whether
+ * the bound driver can migrate the device. Knows nothing of its callers: the hook, the gate and the command
+ * use it alike.
  */
 #pragma once
 
@@ -12,82 +13,94 @@
 
 /**
  * vv_choose:
- * @entry: (nullable): its state file, which knows its driver on the host
- * @seen_driver: (nullable): the driver it was seen on before somebody unbound it; NULL: as it is now
- * @requested: (nullable): what a domain requests for the device; its model admits no other driver
- * @whose: (nullable): which domain that is, in words
+ * @entry: (nullable): the device's state file, which may have its host driver
+ * @seen_driver: (nullable): the driver that the device was on before libvirt unbound it; NULL: use the
+ * present driver
+ * @requested: (nullable): what a domain requests for the device; its model excludes all other drivers
+ * @whose: (nullable): the domain that requests it, for messages
  *
- * Touches no device.
+ * Selects the drivers to try. Does not touch the device.
  *
- * Returns: (transfer full): the choice, or NULL with @error set: the device's modalias is malformed, or the
- * model is no driver's name
+ * Returns: (transfer full): the choice, or NULL with @error set when the device's modalias is malformed, or
+ * when the model cannot be a driver name
  */
 VvChoice *vv_choose (const VvContext *context, const VvPciDevice *device, const VvEntry *entry,
                      const char *seen_driver, const VvOptions *requested, const char *whose, GError **error);
 
-/** vv_choice_cannot_migrate: Returns: (transfer none) (nullable): why a domain cannot be migrated with
- * @device on @driver (nullable), as what follows "it"; NULL: it can, or that is not known */
+/**
+ * vv_choice_cannot_migrate:
+ * @driver: (nullable): the driver that the device would be on
+ *
+ * Returns: (transfer none) (nullable): why a domain with @device on @driver cannot be migrated, in words that
+ * follow "it"; NULL when it can be migrated, or when that is unknown
+ */
 const char *vv_choice_cannot_migrate (const VvContext *context, const VvPciDevice *device,
                                       const VvChoice *choice, const char *driver);
 
-/** vv_choice_takes: Returns: whether @device may be on @driver, if somebody else chose that */
+/**
+ * vv_choice_takes:
+ * @driver: a driver that libvirt or an administrator chose
+ *
+ * Returns: whether the policy and the requests allow @device to be on @driver
+ */
 gboolean vv_choice_takes (const VvContext *context, const VvPciDevice *device, const VvChoice *choice,
                           const char *driver);
 
 /**
  * vv_choice_check:
  *
- * Loads ahead the module that is going to be needed. When nothing that was decided can be had, and that was
- * asked for strictly, there is no point in going on.
+ * Loads the module of the first usable candidate in advance. Fails early when no allowed driver is available
+ * and the policy or the domain is strict.
  *
- * Returns: FALSE with @error set (VV_ERROR_POLICY) then
+ * Returns: FALSE with @error set (VV_ERROR_POLICY) in that case
  */
 gboolean vv_choice_check (const VvContext *context, const VvPciDevice *device, const VvChoice *choice,
                           GError **error);
 
 /**
  * vv_attach:
- * @choice: it loses what turns out to fail, or not to migrate where that is required
+ * @choice: excludes drivers that fail, or that cannot migrate when migration is required
  *
- * As vv_binding_detach() with what was chosen; drivers that failed a moment ago, as the entry says, are not
- * tried again. Where migration is required the driver is asked (vv_migration_probe()), and the next one tried
- * when the domain could not be migrated with it. When none is left the device goes back to the driver, the
- * driver_override and the entry it had at the call; one that had no driver then does not, for only the caller
- * knows what it was before that.
+ * Binds the device to the first driver of @choice that works, like vv_binding_detach(). Skips the drivers
+ * that the state file lists as failed. If migration is required, queries the bound driver
+ * (vv_migration_probe()) and tries the next driver when the domain could not be migrated. If no driver is
+ * left, restores the driver, the driver_override and the entry that the device had at the call. A device that
+ * had no driver at the call is not restored, unless it is new: only the caller knows its former driver.
  *
- * Returns: FALSE with @error set: VV_ERROR_POLICY when the device cannot have what was asked for strictly;
- * @binding->change says what happened
+ * Returns: FALSE with @error set; VV_ERROR_POLICY when a strict requirement cannot be met. @binding->change
+ * has the record of the rebind.
  */
 gboolean vv_attach (VvBinding *binding, VvChoice *choice, GError **error);
 
 /**
  * vv_attach_opened:
- * @must_know: whether a driver whose answer is not known will not do where migration is required
+ * @must_know: whether to reject a driver whose migration support is unknown, when migration is required
  *
- * What remains of vv_attach() when libvirt has the device open: it can neither be moved, for the kernel's
- * unbind would wait for libvirt, nor asked. A driver that the device may be on is good enough, the best or
- * not.
+ * Checks a device that libvirt has already opened, in place of vv_attach(). Such a device cannot be rebound,
+ * because the kernel's unbind would wait for libvirt, and its driver cannot be queried. Accepts any driver
+ * that the choice allows, even if it is not the best.
  *
- * Returns: FALSE with @error set (VV_ERROR_POLICY, with a remedy) when the device is where it must not be
+ * Returns: FALSE with @error set (VV_ERROR_POLICY, with a fix) when the device is on a driver that is not
+ * allowed
  */
 gboolean vv_attach_opened (const VvBinding *binding, VvChoice *choice, gboolean must_know, GError **error);
 
 /**
  * vv_attach_record_failed:
  *
- * Writes the drivers that failed just now into the device's entry, when it has one, so that vv_attach() does
- * not try them again before the domain runs. That it cannot be written is only logged.
+ * Writes the drivers that just failed to the device's state file, if it has one. vv_attach() then skips them
+ * until the domain runs. Logs a warning if the state file cannot be written.
  */
 void vv_attach_record_failed (VvBinding *binding);
 
 /**
  * vv_attach_can_migrate:
- * @use: how a domain has the device
+ * @use: how the domain uses the device
  *
- * Asks the driver that @device is on, and notes the answer in the state store.
+ * Queries the driver that @device is on, and records the answer in the state store.
  *
- * Returns: whether a domain could be migrated with it, as far as that can be told; FALSE with @error set when
- * it cannot (VV_ERROR_POLICY), or the driver could not be asked
+ * Returns: TRUE when a domain could be migrated with the device, or when that is unknown; FALSE with @error
+ * set when it could not (VV_ERROR_POLICY), or when the driver could not be queried
  */
 gboolean vv_attach_can_migrate (const VvContext *context, const VvPciDevice *device,
                                 const VvMigrationUse *use, GError **error);

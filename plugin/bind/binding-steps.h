@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * binding-steps: one device that is ours to move, and the single steps of which binding and recovery are
- * made.
+ * binding-steps: one device that the process may rebind, and the steps that binding and recovery combine.
  *
- * Owns: the device's lock and entry while it is moved, every write to sysfs, and the record of what was done.
- * Each step is recorded as the shell command that does the same, done unless this is a dry run, and reflected
- * in the binding's device. Knows nothing of candidates nor of what an entry's state means. Only binding and
- * recovery call what is below "steps".
+ * Owns: the device's lock and entry during a rebind, every write to sysfs, and the record of the rebind. Each
+ * step is recorded as the equivalent shell command, executed unless this is a dry run, and reflected in the
+ * binding's device. Knows nothing of candidates, nor of the meaning of an entry's state. Only binding and
+ * recovery call the functions below "steps".
  */
 #pragma once
 
@@ -16,15 +15,15 @@
 
 /**
  * VvDeadline:
- * @until: when somebody stops waiting, by g_get_monotonic_time(); no candidate but the generic driver is
- * begun after it, and no script of the hook point runs longer; 0: nobody waits
- * @touched: (nullable): called with TRUE before the first write to sysfs, and with FALSE when all that was
- * written is undone and only modules are loaded next. While the device is touched, all that can take long is
- * the kernel's driver core, or a script.
+ * @until: when the caller's deadline passes, by g_get_monotonic_time(), in microseconds; after it, only the
+ * generic driver is still tried, and no hook script runs longer; 0: no deadline
+ * @touched: (nullable): called with TRUE before the first write to sysfs, and with FALSE when all writes are
+ * undone and the next step only loads a module. While the device is touched, only the kernel's driver core or
+ * a hook script can take long.
  * @data: for @touched
- * @timer: (nullable): told what is done meanwhile
+ * @timer: (nullable): records the time spent in each phase
  *
- * How long whoever waits for a change (libvirt, held by the gate) is going to do so.
+ * The deadline of a caller that waits for a rebind, like libvirt while it is blocked at the gate.
  */
 typedef struct {
   gint64 until;
@@ -35,11 +34,12 @@ typedef struct {
 
 /**
  * VvBinding:
- * @context: what it was opened with
- * @device: the device as it is now
- * @entry: (nullable): its state file; to be changed by the owner of the binding, then vv_binding_save()
- * @change: (nullable): what was done last, as far as it came. It is logged and counted when the next change
- * begins or the binding is closed; its owner may add to it until then
+ * @context: the context that it was opened with
+ * @device: the device in its present state
+ * @entry: (nullable): its state file; the owner of the binding may change it, and then calls
+ * vv_binding_save()
+ * @change: (nullable): the record of the last rebind, complete or not. It is logged and counted when the next
+ * rebind begins or the binding is closed. Until then, the owner of the binding may add to it.
  */
 typedef struct {
   const VvContext *context;
@@ -47,9 +47,9 @@ typedef struct {
   VvEntry *entry;
   VvChange *change;
   /*< private >*/
-  VvLock *lock; /* NULL: a dry run */
+  VvLock *lock; /* NULL in a dry run */
   VvDeadline deadline;
-  const char *seen_on; /* NULL, or the driver that a device was on before libvirt unbound it */
+  const char *seen_on; /* NULL, or the driver that the device was on before libvirt unbound it */
   gint64 begun;
   gboolean is_touched;
   gboolean is_new;
@@ -57,12 +57,12 @@ typedef struct {
 
 /**
  * vv_binding_new:
- * @lock: (transfer full) (nullable): the device's lock, which is freed also when this fails; NULL: a dry run,
+ * @lock: (transfer full) (nullable): the device's lock, which is also freed on failure; NULL: a dry run,
  * which writes nothing and only records the steps
  *
- * Reads the device's entry, and drops that of another device which had this address.
+ * Reads the device's state file. Removes it if it belongs to another device that had this address.
  *
- * Returns: (transfer full): the binding; @context must live longer; or NULL with @error set
+ * Returns: (transfer full): the binding, which @context must outlive; NULL with @error set on failure
  */
 VvBinding *vv_binding_new (const VvContext *context, const char *address, VvLock *lock, GError **error);
 
@@ -70,77 +70,86 @@ VvBinding *vv_binding_new (const VvContext *context, const char *address, VvLock
  * vv_binding_close:
  * @binding: (transfer full) (nullable)
  *
- * Releases the device, and logs and counts what was done last, but for a dry run.
+ * Releases the device's lock. Then logs and counts the last rebind, unless this is a dry run.
  *
- * Returns: (transfer full) (nullable): the record of that; NULL: nothing was begun
+ * Returns: (transfer full) (nullable): the record of the last rebind; NULL when there was none
  */
 VvChange *vv_binding_close (VvBinding *binding);
 void vv_binding_free (VvBinding *binding);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvBinding, vv_binding_free)
 
-/** vv_binding_record: makes @binding->entry when there is none: @host (nullable) is what the device was on
- * the host; NULL: that is not known. In memory: vv_binding_save() writes it */
+/**
+ * vv_binding_record:
+ * @host: (nullable): the device's driver state on the host; NULL: unknown
+ *
+ * Creates @binding->entry if there is none, in memory only: vv_binding_save() writes it.
+ */
 void vv_binding_record (VvBinding *binding, const VvDriverState *host);
 
-/** vv_binding_save: writes the entry to the state store */
+/** vv_binding_save: Writes the entry to the state store. */
 gboolean vv_binding_save (VvBinding *binding, GError **error);
 
-/** vv_binding_set_detached: the entry says that the device is on VFIO, on the driver that it is on now. In
- * memory: vv_binding_save() writes it */
+/** vv_binding_set_detached: Sets the entry to detached, with the device's present driver as its VFIO driver.
+ * In memory only: vv_binding_save() writes it. */
 void vv_binding_set_detached (VvBinding *binding);
 
-/** vv_binding_forget: drops the entry, here and in the state store */
+/** vv_binding_forget: Removes the entry, from memory and from the state store. */
 gboolean vv_binding_forget (VvBinding *binding, GError **error);
 
 /* --- steps --- */
 
-/** What clears driver_override; an empty write is not passed on by the kernel */
+/** The value that clears driver_override. The kernel ignores an empty write. */
 #define VV_NO_OVERRIDE "\n"
 
-/** vv_binding_tell: logs and counts what was done last, and forgets it */
+/** vv_binding_tell: Logs and counts the last rebind, and drops its record. */
 void vv_binding_tell (VvBinding *b);
 
-/** vv_binding_begin: starts the record of a change, after vv_binding_tell() of the one before it */
+/** vv_binding_begin: Starts the record of a rebind, after vv_binding_tell() for the previous one. */
 void vv_binding_begin (VvBinding *b, VvOperation operation);
 
 /**
  * vv_binding_end:
- * @why: (nullable): what decided, where nothing else says so
- * @problem: (transfer full) (nullable): why it came to nothing
+ * @why: (nullable): the reason for the result, unless the record already has one
+ * @problem: (transfer full) (nullable): why the rebind failed
  *
- * Ends the record, and hands @problem on.
+ * Completes the record, and propagates @problem to @error.
  *
- * Returns: whether there is no @problem
+ * Returns: TRUE if @problem is NULL
  */
 gboolean vv_binding_end (VvBinding *b, const char *why, GError *problem, GError **error);
 
-/** vv_binding_vanished: Returns: whether @b's device went away: then nothing can be done for it, nor undone
+/**
+ * vv_binding_vanished:
+ *
+ * Reloads the device, except in a dry run.
+ *
+ * Returns: TRUE with @error set if the device disappeared; it can then neither be rebound nor restored
  */
 gboolean vv_binding_vanished (VvBinding *b, GError **error);
 
-/** vv_same: Returns: whether two names, each of which may be NULL, are the same */
+/** vv_same: Returns: whether two names are equal; each may be NULL */
 static inline gboolean
 vv_same (const char *a, const char *b)
 {
   return g_strcmp0 (a, b) == 0;
 }
 
-/** vv_binding_assign: replaces a string of an entry or a device; @value may be the old one */
+/** vv_binding_assign: Replaces a string of an entry or a device. @value may be the old string. */
 void vv_binding_assign (char **field, const char *value);
 
-/** vv_driver_registered: Returns: whether the kernel has a PCI driver of this name */
+/** vv_driver_registered: Returns: whether the kernel has a PCI driver with this name */
 gboolean vv_driver_registered (const VvHost *host, const char *driver);
 
 gboolean vv_step_load (VvBinding *b, const char *module, GError **error);
-/** vv_step_override: @override may be NULL: not set */
+/** vv_step_override: Writes driver_override; @override NULL clears it. */
 gboolean vv_step_override (VvBinding *b, const char *override, GError **error);
 gboolean vv_step_unbind (VvBinding *b, GError **error);
-/** vv_step_bind: binds and looks whether the device really is where it was sent */
+/** vv_step_bind: Binds the device, and verifies that it is on @driver afterwards. */
 gboolean vv_step_bind (VvBinding *b, const char *driver, GError **error);
-/** vv_step_probe: lets the kernel choose the driver */
+/** vv_step_probe: Lets the kernel choose the driver, with drivers_probe. */
 gboolean vv_step_probe (VvBinding *b, GError **error);
 
-/** vv_step_untouched: all that was written is undone; tells who waits for that (see VvDeadline) */
+/** vv_step_untouched: Reports to the waiting caller that all writes are undone (see VvDeadline). */
 void vv_step_untouched (VvBinding *b);
 
 /**
@@ -148,20 +157,20 @@ void vv_step_untouched (VvBinding *b);
  *
  * Runs the scripts of the node-device hook point.
  *
- * Returns: FALSE with @error set when one failed
+ * Returns: FALSE with @error set when a script failed
  */
 gboolean vv_step_hooks (VvBinding *b, VvOperation operation, const char *sub_operation, const char *driver,
                         GError **error);
 
-/** vv_binding_tell_hooks: as vv_step_hooks(), where nothing follows from a failure: it is logged */
+/** vv_binding_tell_hooks: Runs vv_step_hooks(), and logs a failure instead of returning it. */
 void vv_binding_tell_hooks (VvBinding *b, VvOperation operation, const char *sub_operation,
                             const char *driver);
 
 /**
  * vv_settle:
- * @state: its module is loaded when the driver is not there
+ * @state: the state to reach; its module is loaded if the driver is not registered
  *
- * Brings the device to a known state: exactly this driver with exactly this override. The hook point is told
- * of a reattach or, when it is a VFIO driver, of a detach; there is no veto.
+ * Brings the device to exactly this driver and exactly this driver_override. Runs the hook scripts for a
+ * reattach or, if the driver is a VFIO driver, for a detach. The scripts cannot prevent it.
  */
 gboolean vv_settle (VvBinding *b, const VvDriverState *state, GError **error);

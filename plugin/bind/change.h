@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * change: what is told of one rebind (rule R9).
+ * change: the record of one rebind (rule R9).
  *
- * Owns: the record that binding fills in, and its one structured line in the log. Knows nothing of how
- * devices move.
+ * Owns: the record that binding fills in, and its structured log line. Knows nothing of how devices are
+ * rebound.
  */
 #pragma once
 
@@ -25,9 +25,8 @@ const char *vv_operation_name (VvOperation operation);
 /**
  * VvAttempt:
  * @module: the candidate that failed
- * @step: what failed: "load", "driver", "override", "unbind", "hook", "bind", "verify" or
- * "deadline"
- * @problem: why, with the kernel's errno in words
+ * @step: the failed step: "load", "driver", "override", "unbind", "hook", "bind", "verify" or "deadline"
+ * @problem: the reason, with the text of the kernel's errno
  */
 typedef struct {
   char *module;
@@ -41,17 +40,17 @@ typedef struct {
  * @operation: the direction
  * @from: (nullable): the driver before; NULL: none
  * @to: (nullable): the driver after; NULL: none
- * @alias: (nullable): the alias that decided
- * @wildcards: its wildcards
- * @source: (nullable): where it stands, as vv_source_name() has it
- * @why: what decided, in words
+ * @alias: (nullable): the alias that selected the driver
+ * @wildcards: the number of wildcards in @alias
+ * @source: (nullable): the source of @alias, as vv_source_name() returns it
+ * @why: the reason for the result
  * @attempts: (element-type VvAttempt): candidates that failed before @to
- * @steps: (element-type utf8): what was done, or with a dry run would be, each as a shell command
- * @domain: (nullable): the domain that it is for, as far as the state store knows
- * @wanted: (nullable): the only driver that would do; of a reattach the one of home, when it is known
- * @usec: time it took, microseconds
+ * @steps: (element-type utf8): the executed steps, or in a dry run the planned ones, each as a shell command
+ * @domain: (nullable): the domain that it is for, according to the state store
+ * @wanted: (nullable): the only acceptable driver; for a reattach the host driver, if known
+ * @usec: duration, microseconds
  * @changed: FALSE when there was nothing to do
- * @problem: (nullable): why it came to nothing
+ * @problem: (nullable): why the rebind failed
  */
 typedef struct {
   char *device;
@@ -75,21 +74,22 @@ VvChange *vv_change_new (const char *device, VvOperation operation, const char *
 void vv_change_free (VvChange *change);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvChange, vv_change_free)
 
-/** vv_change_failed_attempt: remembers that a candidate failed; takes the message of @problem */
+/** vv_change_failed_attempt: Adds a failed candidate, with the message of @problem. */
 void vv_change_failed_attempt (VvChange *change, const char *module, const char *step, const GError *problem);
 
 /** vv_change_attempts: Returns: (transfer full) (nullable): all failed attempts in one line; NULL when there
  * are none */
 char *vv_change_attempts (const VvChange *change);
 
-/** vv_change_outcome: Returns: "done", or "fell-back" when a better candidate had failed */
+/** vv_change_outcome: Returns: "done", or "fell-back" when a better candidate failed */
 const char *vv_change_outcome (const VvChange *change);
 
 /**
  * vv_change_log:
  *
- * One structured record (g_log_structured): a line to read and the fields VFIO_VARIANT_DEVICE, _OPERATION,
- * _FROM, _TO, _ALIAS, _WILDCARDS, _WHY, _USEC, _OUTCOME (vv_change_outcome()) and _DOMAIN. A warning when a
- * better candidate failed, silent when nothing changed or it came to nothing: whoever asked says that.
+ * Logs one structured record (g_log_structured): a readable message, and the fields VFIO_VARIANT_DEVICE,
+ * _OPERATION, _FROM, _TO, _ALIAS, _WILDCARDS, _WHY, _USEC, _OUTCOME (vv_change_outcome()) and _DOMAIN. The
+ * level is warning when a better candidate failed. Logs nothing when nothing changed, or when the rebind
+ * failed: the caller reports the error.
  */
 void vv_change_log (const VvChange *change);

@@ -10,7 +10,7 @@
 #include "policy.h"
 
 /**
- * VvContext: host, modules, catalog, policy, journal and hooks, which live as long as the context.
+ * VvContext: host, modules, catalog, policy, state store and hooks, all owned by the context.
  */
 typedef struct {
   VvHost *host;
@@ -28,9 +28,9 @@ typedef struct {
  * vv_context_new:
  * @sysroot: (nullable): as for vv_host_new()
  * @release: (nullable): as for vv_host_new()
- * @moves: whether devices are going to be moved: the state store's directory is made then
+ * @moves: whether the caller will rebind devices; if so, creates the state store's directory
  *
- * Returns: (transfer full): the context, with a policy that says nothing, or NULL with @error set
+ * Returns: (transfer full): the context, with an empty policy, or NULL with @error set
  */
 VvContext *vv_context_new (const char *sysroot, const char *release, gboolean moves, GError **error);
 void vv_context_free (VvContext *context);
@@ -39,26 +39,26 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvContext, vv_context_free)
 /**
  * vv_context_reload:
  *
- * Reads modprobe.d and depmod's tables again: @context->modules and @context->catalog are others afterwards.
+ * Reads modprobe.d and depmod's tables again, and replaces @context->modules and @context->catalog.
  *
- * Returns: FALSE with @error set when they stay as they were
+ * Returns: FALSE with @error set when both are unchanged
  */
 gboolean vv_context_reload (VvContext *context, GError **error);
 
 /**
  * vv_context_set_policy:
- * @policy: (transfer full): counts from now on
+ * @policy: (transfer full): replaces the present policy
  */
 void vv_context_set_policy (VvContext *context, VvPolicy *policy);
 
 /**
  * vv_context_watch:
- * @goes_on: called before and after each wait for a device, and as vv_nodedev_hooks_watch() has it
+ * @goes_on: called after each wait for a device's lock, and as for vv_nodedev_hooks_watch()
  * @data: for @goes_on
  *
- * For a caller whose progress is watched.
+ * Sets a callback for a caller with a watchdog.
  */
 void vv_context_watch (VvContext *context, VvGoesOn goes_on, gpointer data);
 
-/** vv_context_goes_on: tells who watches that a wait for a device is over */
+/** vv_context_goes_on: Calls the callback of vv_context_watch(), after a wait for a device. */
 void vv_context_goes_on (const VvContext *context);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * counters: how often devices changed hands since boot, how long that took, and what failed (rule R9).
+ * counters: the number, duration and failures of rebinds since boot (rule R9).
  *
- * Owns: the file "counters" in the directory of the state store: its format, its lock, and what is counted as
- * what. Whoever moves a device counts; to fail at that never makes a change fail. Knows nothing of how
- * devices move, nor of how the numbers are shown.
+ * Owns: the file "counters" in the directory of the state store: its format, its lock, and the classification
+ * of rebinds. Each process that rebinds a device counts. A counter that cannot be written never makes a
+ * rebind fail. Knows nothing of how devices are rebound, nor of how the numbers are shown.
  */
 #pragma once
 
@@ -12,15 +12,15 @@
 #include "histogram.h"
 #include "state-store.h"
 
-/** Rows at the most; what comes then is counted for the driver VV_COUNTERS_OTHER. */
+/** The maximum number of rows. Further drivers are counted as VV_COUNTERS_OTHER. */
 #define VV_COUNTERS_ROWS 128
 
-/** In place of a driver's name: none; not said which; those that have no row of their own */
+/** In place of a driver name: no driver; no particular driver; drivers without a row of their own */
 #define VV_COUNTERS_NONE "none"
 #define VV_COUNTERS_ANY "any"
 #define VV_COUNTERS_OTHER "other"
 
-/** VvCounterStep: the steps at which a candidate can fail, as VvAttempt has them */
+/** VvCounterStep: the steps at which a candidate can fail, as in VvAttempt */
 typedef enum {
   VV_COUNTERS_LOAD,
   VV_COUNTERS_DRIVER,
@@ -39,10 +39,10 @@ const char *vv_counter_step_name (VvCounterStep step);
 /**
  * VvCounterRow:
  * @operation: the direction
- * @driver: the driver arrived at; of a failure the one that was wanted
- * @done: changes to the first choice
- * @fell_back: changes to @driver after a better one had failed
- * @failed: changes that came to nothing
+ * @driver: the resulting driver; for a failure, the requested driver
+ * @done: rebinds to the first choice
+ * @fell_back: rebinds to @driver after a better driver failed
+ * @failed: failed rebinds
  */
 typedef struct {
   VvOperation operation;
@@ -54,9 +54,9 @@ typedef struct {
 
 /**
  * VvCounters:
- * @rows: (element-type VvCounterRow): in the order in which they first came
- * @steps: candidates that failed, by step, whatever came of the change
- * @durations: of the changes that did not fail, by VvOperation
+ * @rows: (element-type VvCounterRow): in the order in which they were added
+ * @steps: failed candidates by step, whether or not the rebind succeeded
+ * @durations: of the rebinds that succeeded, by VvOperation
  */
 typedef struct {
   GPtrArray *rows;
@@ -67,8 +67,8 @@ typedef struct {
 /**
  * vv_counters_read:
  *
- * Returns: (transfer full): what was counted since boot, nothing when nobody counted yet; NULL with @error
- * set when the file cannot be read or is damaged
+ * Returns: (transfer full): the counters since boot, empty if there is no file yet; NULL with @error set when
+ * the file cannot be read or is damaged
  */
 VvCounters *vv_counters_read (const VvStateStore *store, GError **error);
 void vv_counters_free (VvCounters *counters);
@@ -77,9 +77,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VvCounters, vv_counters_free)
 /**
  * vv_counters_add:
  *
- * Counts a change, or that it came to nothing; one that found nothing to do and had nothing fail is none, and
- * one that was refused is no failure. Waits for other processes that count, at most for a second. A damaged
- * file is begun afresh, with a warning; whatever else keeps it from being counted is a debug message, once
- * for each process.
+ * Counts a successful or failed rebind. Ignores a rebind that changed nothing without a failed candidate.
+ * Ignores errors that are not failures of vfio-variant: VV_ERROR_REFUSED, VV_ERROR_NO_DEVICE and
+ * VV_ERROR_INVALID. Waits up to one second for other processes that count. Replaces a damaged file, with a
+ * warning. Logs any other failure to count as a debug message, once for each process.
  */
 void vv_counters_add (const VvStateStore *store, const VvChange *change);

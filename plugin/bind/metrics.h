@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * metrics: what is known of the devices and their rebinds, as text for a monitoring system.
+ * metrics: the devices and their rebinds, as text for a monitoring system.
  *
- * Owns: the names of the metric families and the two formats: OpenMetrics 1.0
- * (https://github.com/prometheus/OpenMetrics, specification/OpenMetrics.md), and the text format 0.0.4 of
- * Prometheus, which is what the textfile collector of its node exporter reads. Knows nothing of how the
- * numbers come about, nor of where the text goes.
+ * Owns: the names of the metric families and the two formats. These are OpenMetrics 1.0
+ * (https://github.com/prometheus/OpenMetrics, specification/OpenMetrics.md), and the Prometheus text format
+ * 0.0.4, which the textfile collector of the Prometheus node exporter reads. Knows nothing of how the numbers
+ * are collected, nor of the destination of the text.
  */
 #pragma once
 
@@ -21,21 +21,21 @@ typedef enum {
   VV_METRICS_PROMETHEUS,
 } VvMetricsFormat;
 
-/** What becomes of an open that the gate held, in the order of VvDaemonFigures; ends with NULL */
+/** The outcomes of an open that the gate blocked, in the order of VvDaemonFigures.outcomes; ends with NULL */
 extern const char *const vv_gate_outcomes[];
 #define VV_GATE_OUTCOMES 8
 
 /**
  * VvDaemonFigures:
- * @up: whether vfio-variantd runs; if not, the rest says nothing
- * @gate_on: whether it holds libvirt
- * @passed: opens of drivers_probe that were let through at once
- * @blocked_opens: those that were blocked
- * @outcomes: what became of those
+ * @up: whether vfio-variantd runs; if not, the other members are undefined
+ * @gate_on: whether the gate is active, so that it can block libvirt
+ * @passed: number of opens of drivers_probe that the gate allowed at once
+ * @blocked_opens: number of opens that the gate blocked
+ * @outcomes: number of blocked opens by outcome
  * @blocked: how long they were blocked
- * @own: of that, outside the kernel and scripts
+ * @own: how much of that time was spent outside the kernel and the scripts
  *
- * What the daemon counts by itself, since its start.
+ * The counters of the daemon, since its start.
  */
 typedef struct {
   gboolean up;
@@ -49,10 +49,10 @@ typedef struct {
 
 /**
  * vv_metrics_text:
- * @daemon: (nullable): NULL: nothing is known of the daemon, so nothing is said of it
+ * @daemon: (nullable): NULL: the daemon's state is unknown, and its families are omitted
  * @warning: (out) (nullable) (transfer full): what could not be read, and is missing from the text
  *
- * Returns: (transfer full): all families, each described
+ * Returns: (transfer full): all families, each with a description
  */
 char *vv_metrics_text (const VvStateStore *store, const VvDaemonFigures *daemon, VvMetricsFormat format,
                        char **warning);

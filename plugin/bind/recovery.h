@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * recovery: finishes or undoes what a process that died left half done (rule R6).
+ * recovery: completes or reverts a rebind whose process died (rule R6).
  *
- * Owns: what follows from an entry that was cut off and from what sysfs says of the device (the table in
- * docs/design.rst). Knows nothing of how an entry came to be cut off.
+ * Owns: the action for each combination of an interrupted entry and the device's state in sysfs (the table in
+ * docs/design.rst). Knows nothing of how an entry was interrupted.
  */
 #pragma once
 
@@ -11,11 +11,11 @@
 
 /**
  * vv_recover_device:
- * @lock: (transfer full) (nullable): as for vv_binding_new(); with it whoever wrote a state in between is
- * dead
+ * @lock: (transfer full) (nullable): as for vv_binding_new(); with the lock, a process that left an
+ * intermediate state in the entry is dead
  *
- * As vv_binding_new(), and mends the device where that is needed. When it cannot be mended the entry stays,
- * for the next start of anything.
+ * Opens a binding like vv_binding_new(), and recovers the device if its entry is in an intermediate state. If
+ * recovery fails, the entry stays, and the next vfio-variant process tries again.
  *
  * Returns: (transfer full): the binding, or NULL with @error set
  */
@@ -24,7 +24,7 @@ VvBinding *vv_recover_device (const VvContext *context, const char *address, VvL
 /**
  * vv_recover:
  *
- * All devices that have an entry. One whose lock another process has is passed over: that process lives. The
- * entry of a device that is gone from the host is dropped.
+ * Recovers all devices that have an entry. Skips a device whose lock another process has, because that
+ * process is alive. Removes the entry of a device that is no longer present, unless a domain has it.
  */
 void vv_recover (const VvContext *context);

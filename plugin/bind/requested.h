@@ -2,21 +2,22 @@
  *
  * requested: what a domain requests for one of its devices.
  *
- * Owns: the text of a request in the device's state file, by which the hook's "prepare" tells the gate,
- * that sees no domain, what the hook's "start" would do. Knows nothing of XML, nor of what the policy grants.
+ * Owns: the text of a request in the device's state file. The hook writes it at "prepare", so that the gate,
+ * which has no domain XML, binds the driver that the hook's "start" would bind. Knows nothing of XML, nor of
+ * what the policy allows.
  */
 #pragma once
 
 #include "policy.h"
 
-/** vv_requested_to_text: Returns: (transfer full): one line */
+/** vv_requested_to_text: Returns: (transfer full): the request in one line */
 char *vv_requested_to_text (const VvOptions *requested);
 
 /**
  * vv_requested_from_text:
- * @text: (nullable): what vv_requested_to_text() has made; NULL: nothing was requested
- * @requested: (out): by vv_options_clear(); nothing with FALSE
+ * @text: (nullable): a result of vv_requested_to_text(); NULL: no request
+ * @requested: (out): free with vv_options_clear(); empty if FALSE is returned
  *
- * Returns: FALSE when @text is none of that kind
+ * Returns: FALSE when @text is not such a result
  */
 gboolean vv_requested_from_text (const char *text, VvOptions *requested);
