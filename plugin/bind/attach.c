@@ -8,8 +8,8 @@
 #include "one-line.h"
 #include "vfio-pci.h"
 
-#define PROBLEM_LIMIT 256 /* bytes of why a driver failed that an entry keeps, */
-#define FAILED_LIMIT 4096 /* and about so many of all: an entry has a limit of its own */
+#define PROBLEM_LIMIT 256 /* maximum bytes of one error message in the state file */
+#define FAILED_LIMIT 4096 /* approximate maximum of all of them; a state file has its own limit */
 
 const char *
 vv_choice_cannot_migrate (const VvContext *s, const VvPciDevice *device, const VvChoice *choice,
@@ -37,7 +37,8 @@ cannot_migrate (const char *driver, gpointer data)
   return vv_choice_cannot_migrate (asked->context, asked->device, asked->choice, driver);
 }
 
-/* NULL, too, where it is not known: it is on VFIO and nobody saw it before */
+/* Returns NULL also when the host driver is unknown: the device is on VFIO, and has no recorded host
+ * driver. */
 static const char *
 driver_on_host (const VvContext *s, const VvPciDevice *device, const VvEntry *entry, const char *seen_driver,
                 const VvChoice *choice)
@@ -66,7 +67,7 @@ vv_choose (const VvContext *s, const VvPciDevice *device, const VvEntry *entry, 
   const char *model = choice->options.model;
   const VvCandidate *only = model ? vv_candidate_named (s->host, choice->candidates, model) : NULL;
   g_autofree char *other = model ? g_strdup_printf (_ ("'%s' was requested"), model) : NULL;
-  /* why the generic driver's probe refuses the device; the policy and domains cannot change that */
+  /* Why the probe of vfio-pci rejects the device. The policy and domains cannot change that. */
   const char *refuses = vv_vfio_pci_reason (vv_vfio_pci_refuses (s->host, s->modules, device));
   for (guint i = 0; i < choice->candidates->len;) {
     VvCandidate *c = choice->candidates->pdata[i];
@@ -80,7 +81,7 @@ vv_choose (const VvContext *s, const VvPciDevice *device, const VvEntry *entry, 
   return g_steal_pointer (&choice);
 }
 
-/* --- what cannot be had --- */
+/* --- strict requirements --- */
 
 gboolean
 vv_choice_takes (const VvContext *s, const VvPciDevice *device, const VvChoice *choice, const char *driver)
@@ -89,8 +90,8 @@ vv_choice_takes (const VvContext *s, const VvPciDevice *device, const VvChoice *
          !(vv_choice_requires (choice) && vv_choice_cannot_migrate (s, device, choice, driver));
 }
 
-/* What fails because of the device's own affairs, as being in use, is not the policy's doing. @problem:
- * (transfer full) */
+/* Reports VV_ERROR_POLICY only if the driver failed. Other errors, such as a device in use, have nothing to
+ * do with the policy. @problem: (transfer full) */
 static void
 fail (const VvChoice *choice, GError *problem, GError **error)
 {
@@ -133,10 +134,10 @@ vv_choice_check (const VvContext *s, const VvPciDevice *device, const VvChoice *
   return FALSE;
 }
 
-/* --- what has failed --- */
+/* --- failed drivers --- */
 
-/* @failed: (nullable): lines with a module, a step and a problem. Returns: (transfer full) (nullable): why
- * @module is not to be tried again */
+/* @failed: (nullable): lines of a module, a step and a problem. Returns: (transfer full) (nullable): why not
+ * to try @module again */
 static char *
 why_failed (const char *failed, const char *module)
 {
@@ -153,7 +154,7 @@ why_failed (const char *failed, const char *module)
 void
 vv_attach_record_failed (VvBinding *b)
 {
-  /* the driver's own: the others fail for what is wrong with the host, or are a script's */
+  /* Failures of the driver itself. The other steps fail because of the host or of a hook script. */
   static const char *const drivers_steps[] = {"load", "driver", "bind", "verify", NULL};
   g_autoptr (GString) lines = g_string_new (NULL);
   g_autoptr (GError) error = NULL;
@@ -174,7 +175,8 @@ vv_attach_record_failed (VvBinding *b)
     g_warning ("%s", error->message);
 }
 
-/* The driver that the device is on has not failed, whatever is written. Returns: whether any was skipped */
+/* Does not skip the driver that the device is on, even if the state file lists it. Returns: whether any
+ * driver was skipped */
 static gboolean
 skip_failed (const VvBinding *b, VvChoice *choice)
 {
@@ -222,8 +224,8 @@ vv_attach_can_migrate (const VvContext *s, const VvPciDevice *device, const VvMi
   }
 }
 
-/* When the driver that the device is on cannot migrate it. Returns: whether another one is to be tried; FALSE
- * with @error set: none is left, or it could not be told */
+/* Handles a present driver that cannot migrate the device. Returns: whether to try another driver; FALSE with
+ * @error set: none is left, or the driver could not be queried */
 static gboolean
 try_another (VvBinding *b, VvChoice *choice, const GError *immobile, GError **error)
 {
@@ -234,7 +236,7 @@ try_another (VvBinding *b, VvChoice *choice, const GError *immobile, GError **er
                  b->device->address, b->device->now.driver, rule, immobile->message);
     return FALSE;
   }
-  /* what has just failed is not tried a second time because the next one cannot migrate */
+  /* Do not try drivers again that have just failed. */
   for (guint i = 0; i < b->change->attempts->len; i++) {
     const VvAttempt *a = b->change->attempts->pdata[i];
     VvCandidate *failed = vv_candidate_of_module (choice->candidates, a->module);
@@ -260,7 +262,7 @@ refuse_opened (const VvContext *s, const VvPciDevice *device, const VvChoice *ch
   g_autofree char *out = choice->excluded->len ? vv_choice_why_none (choice) : NULL;
   const GPtrArray *candidates = choice->candidates;
   g_autofree char *driver = candidates->len ? vv_candidate_driver (s->host, candidates->pdata[0]) : NULL;
-  g_autofree char *remedy = NULL; /* what has the device there before libvirt opens it */
+  g_autofree char *remedy = NULL; /* how to bind the device to that driver before libvirt opens it */
 
   if (candidates->len)
     remedy = g_strdup_printf (_ ("start vfio-variantd, which moves the device before libvirt opens it, or "
@@ -299,10 +301,10 @@ vv_attach_opened (const VvBinding *b, VvChoice *choice, gboolean must_know, GErr
   return FALSE;
 }
 
-/* --- placing --- */
+/* --- attach --- */
 
-/* A device that came between drivers stays there for its caller, who knows where it was before; of a new
- * device only the kernel does. */
+/* Does not restore a device that had no driver at the call: only its caller knows its former driver.
+ * Exception: for a new device, the kernel chooses the driver. */
 static void
 go_back (VvBinding *b, const VvDriverState *before, const VvEntry *entry)
 {
@@ -313,7 +315,7 @@ go_back (VvBinding *b, const VvDriverState *before, const VvEntry *entry)
   if (before->driver ? !vv_binding_undo (b, before, entry, _ ("a strict requirement cannot be met"), &error)
                      : !vv_binding_reattach (b, &error))
     g_warning ("%s", error->message);
-  vv_binding_tell (b); /* before the reason for it is logged */
+  vv_binding_tell (b); /* before the caller logs the reason */
 }
 
 gboolean

@@ -36,7 +36,7 @@ vv_binding_new (const VvContext *context, const char *address, VvLock *lock, GEr
     g_propagate_error (error, g_steal_pointer (&damaged));
     return NULL;
   }
-  /* another device came to the address: what is written there is not about this one */
+  /* The entry belongs to another device that had this address. */
   if (b->entry && !vv_same (b->entry->modalias, b->device->modalias) && !vv_binding_forget (b, error))
     return NULL;
   return g_steal_pointer (&b);
@@ -64,7 +64,7 @@ vv_binding_close (VvBinding *b)
     return NULL;
   gboolean dry_run = !b->lock;
   VvChange *change = b->change;
-  g_clear_pointer (&b->lock, vv_lock_free); /* the counters' lock is not waited for under it */
+  g_clear_pointer (&b->lock, vv_lock_free); /* do not wait for the counters' lock with this lock */
   if (change && !dry_run)
     tell_change (b->context, change);
   vv_pci_device_free (b->device);
@@ -221,8 +221,9 @@ vv_driver_registered (const VvHost *host, const char *driver)
   return vv_io_exists (host->sys, path);
 }
 
-/* A driver whose module is being loaded takes devices before it has files: "uevent" comes after that, and
- * "bind" and "unbind", if it has them, after "uevent" (bus_add_driver() in drivers/base/bus.c). */
+/* A driver whose module is being loaded binds devices before its files exist. The kernel creates "uevent"
+ * after that, and "bind" and "unbind", if the driver has them, after "uevent" (bus_add_driver() in
+ * drivers/base/bus.c). */
 static void
 wait_for_files (const VvBinding *b, const char *driver, const char *unbind)
 {
@@ -250,7 +251,7 @@ vv_step_unbind (VvBinding *b, GError **error)
   if (b->lock && !vv_io_exists (b->context->host->sys, path))
     wait_for_files (b, b->device->now.driver, path);
   if (!step_write (b, b->context->host->sys, path, b->device->address, &problem)) {
-    /* ENODEV: it has let go of the device itself, as nvme does of what it cannot start */
+    /* ENODEV: the driver has released the device itself, like nvme does when it cannot start it. */
     if (!g_error_matches (problem, VV_ERROR, VV_ERROR_NO_DEVICE) ||
         !vv_pci_device_reload_driver (b->device, NULL) || b->device->now.driver) {
       g_propagate_error (error, g_steal_pointer (&problem));
@@ -316,10 +317,9 @@ vv_binding_tell_hooks (VvBinding *b, VvOperation operation, const char *sub_oper
                problem->message);
 }
 
-/* --- to a known place --- */
+/* --- settle --- */
 
-/* The driver binds by its own ids, or, when it had been bound by an override that is set no more, by its
- * name. */
+/* Binds the driver by its IDs or, if it was bound by a driver_override that is no longer set, by its name. */
 static gboolean
 bind_host_driver (VvBinding *b, const char *driver, const char *override, GError **error)
 {
@@ -345,16 +345,17 @@ vv_settle (VvBinding *b, const VvDriverState *state, GError **error)
 
   if (driver && state->module && !vv_driver_registered (b->context->host, driver)) {
     if (!vv_step_load (b, state->module, error) || vv_binding_vanished (b, error))
-      return FALSE; /* a driver that arrives takes the devices that wait for it, perhaps this one */
+      return FALSE; /* a driver that registers may bind this device at once */
   }
   if (vv_same (b->device->now.driver, driver))
     return vv_step_override (b, state->override, error);
   if (!vv_step_unbind (b, error))
     return FALSE;
   if (!driver &&
-      b->change->operation == VV_DETACH) /* undoing a detach of a device that was between drivers */
+      b->change->operation == VV_DETACH) /* reverting the detach of a device that was without a driver */
     return vv_step_override (b, state->override, error);
-  /* whose word is asked for is known only where a place has a name: a VFIO driver of ours or the host's */
+  /* The scripts see a detach only for a driver that is known to be a VFIO driver: vfio-pci, or that of the
+   * entry. */
   gboolean to_vfio = driver && (vv_same (driver, VV_GENERIC_DRIVER) ||
                                 (b->entry && vv_same (driver, b->entry->vfio_driver)));
   VvOperation operation = to_vfio ? VV_DETACH : VV_REATTACH;

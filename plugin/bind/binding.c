@@ -73,7 +73,7 @@ vv_binding_is_stale (const VvBinding *b, const VvDriverState *was, gboolean was_
 static gboolean
 refuse_in_use (const VvBinding *b, GError **error)
 {
-  /* a process uses a VFIO device only while that is on a driver; looking through /proc is not for nothing */
+  /* Only a device with a driver can be in use through VFIO. Scanning /proc is expensive. */
   g_autofree char *user = b->device->now.driver ? vv_vfio_user (b->context->host, b->device) : NULL;
 
   if (user)
@@ -84,7 +84,7 @@ refuse_in_use (const VvBinding *b, GError **error)
   return user != NULL;
 }
 
-/* vfio-dev/ came with Linux 6.1; before, the driver link is all there is to see. */
+/* vfio-dev/ exists since Linux 6.1. On older kernels, only the driver link can be verified. */
 static gboolean
 verify_vfio (VvBinding *b, GError **error)
 {
@@ -101,7 +101,7 @@ vv_on_vfio (const VvHost *host, const VvPciDevice *device, const VvChoice *choic
   return device->vfio_dev || vv_choice_has_driver (host, choice, device->now.driver, device->now.module);
 }
 
-/* NULL: its module must be loaded first */
+/* Returns NULL if the module must be loaded first. */
 static char *
 registered_driver (const VvHost *host, const VvCandidate *c)
 {
@@ -110,8 +110,8 @@ registered_driver (const VvHost *host, const VvCandidate *c)
   return driver && vv_driver_registered (host, driver) ? g_steal_pointer (&driver) : NULL;
 }
 
-/* The candidate's driver, its module loaded. A dry run names a driver that is not loaded yet after its
- * module. */
+/* Returns the candidate's driver, after loading its module. In a dry run, uses a placeholder for the driver
+ * of a module that is not loaded. */
 static char *
 ready_driver (VvBinding *b, const VvCandidate *c, const char **step, GError **error)
 {
@@ -153,7 +153,7 @@ vv_binding_load_ahead (const VvContext *context, const VvChoice *choice, GError 
   return FALSE;
 }
 
-/* A detach writes its state before anything else. */
+/* The entry is reliable here, because a detach writes its state first. */
 void
 vv_binding_reset_override (const VvContext *context, const char *address)
 {
@@ -165,9 +165,9 @@ vv_binding_reset_override (const VvContext *context, const char *address)
     vv_io_write (device->dir, "driver_override", detaching ? VV_GENERIC_DRIVER : VV_NO_OVERRIDE, NULL);
 }
 
-/* After a bind that failed. What was trying the device just then may have it now; a new device may not have
- * been ready. Returns: whether to bind it once more, which is enough: since driver_override was written no
- * other driver is matched */
+/* Called after a failed bind. A host driver that was probing the device may have bound it, or the kernel may
+ * not have been ready to bind a new device. Returns: whether to bind once more. One retry is enough, because
+ * since driver_override was written, no other driver matches. */
 static gboolean
 may_bind_again (VvBinding *b, const GError *lost)
 {
@@ -191,12 +191,12 @@ try_candidate (VvBinding *b, const VvCandidate *c, const char **step, GError **e
     *step = "verify";
     return verify_vfio (b, error);
   }
-  *step = "override"; /* before the unbind: a host driver that loads just then must not take the device */
+  *step = "override"; /* before the unbind: a host driver that loads now must not bind the device */
   if (!vv_step_override (b, driver, error))
     return FALSE;
   *step = "unbind";
   if (!vv_step_unbind (b, error)) {
-    vv_step_override (b, override, NULL); /* it is where it was: the next candidate may be that very driver */
+    vv_step_override (b, override, NULL); /* still bound: its driver may be the next candidate */
     return FALSE;
   }
   *step = "hook";
@@ -208,7 +208,7 @@ try_candidate (VvBinding *b, const VvCandidate *c, const char **step, GError **e
       g_propagate_error (error, g_steal_pointer (&lost));
       return FALSE;
     }
-    /* the kernel may have put it where the override says, before us */
+    /* The kernel may already have bound the driver that driver_override names. */
     if (!vv_same (b->device->now.driver, driver) &&
         (!vv_step_unbind (b, error) || !vv_step_bind (b, driver, error)))
       return FALSE;
@@ -220,8 +220,8 @@ try_candidate (VvBinding *b, const VvCandidate *c, const char **step, GError **e
   return TRUE;
 }
 
-/* The generic driver is the last resort, also when it is late: whoever waits may have nothing but the
- * candidate that has just failed. */
+/* Tries the generic driver even after the deadline: without it, the caller would only have the candidate that
+ * has just failed. */
 static gboolean
 in_time (const VvBinding *b, const VvCandidate *c, const char **step, GError **error)
 {
@@ -254,7 +254,7 @@ explain (VvChange *change, const VvCandidate *c, const VvChoice *choice)
   }
 }
 
-/* Whether the device was unplugged under our hands: its entry then is about nothing. */
+/* Returns: whether the device was unplugged during the operation; if so, removes its entry */
 static gboolean
 went_away (VvBinding *b, const char *what, const char *why, GError **error)
 {
@@ -276,8 +276,8 @@ let_kernel_choose (VvBinding *b, GError **error)
   return TRUE;
 }
 
-/* @entry: (transfer full) (nullable): what the device's entry was before. If it cannot be written, state
- * "detaching" stays in the state store and recovery finds the device home. */
+/* @entry: (transfer full) (nullable): the former entry. If it cannot be written, the state store keeps state
+ * "detaching", and recovery finds the device on its host driver. */
 static void
 put_entry_back (VvBinding *b, VvEntry *entry)
 {
@@ -290,8 +290,7 @@ put_entry_back (VvBinding *b, VvEntry *entry)
   vv_binding_save (b, NULL);
 }
 
-/* All candidates of @choice failed, or it has none: the device goes back to what it was when the call
- * came. */
+/* All candidates of @choice failed, or there are none: restores the state that the device had at the call. */
 static void
 roll_back (VvBinding *b, const VvChoice *choice, const VvDriverState *before, VvEntry **entry_before,
            GError **error)
@@ -303,7 +302,7 @@ roll_back (VvBinding *b, const VvChoice *choice, const VvDriverState *before, Vv
 
   if (went_away (b, "detach", failed, error))
     return;
-  if (!vv_settle (b, before, &problem) || /* where a new device was, on no driver, it would not have stayed */
+  if (!vv_settle (b, before, &problem) || /* a new device would not have stayed without a driver */
       (!before->driver && b->is_new && !let_kernel_choose (b, &problem))) {
     if (went_away (b, "detach", failed, error))
       return;
@@ -312,14 +311,14 @@ roll_back (VvBinding *b, const VvChoice *choice, const VvDriverState *before, Vv
                     "kept: 'vfio-variant restore %s' tries again"),
                  device, failed, before->driver ? before->driver : _ ("its former state"), problem->message,
                  device);
-    return; /* the entry stays in state detaching: the next start of anything here tries again */
+    return; /* the entry stays in state detaching; the next vfio-variant process tries again */
   }
   put_entry_back (b, g_steal_pointer (entry_before));
   g_set_error (error, VV_ERROR, VV_ERROR_FAILED, _ ("%s: no VFIO driver could be bound, returned to %s: %s"),
                device, b->device->now.driver ? b->device->now.driver : _ ("no driver"), failed);
 }
 
-/* A driver of the vendor's that is a VFIO driver itself, as nvidia for vGPU virtual functions (rule R8) */
+/* Whether the device is on a vendor's own VFIO driver, like nvidia for vGPU virtual functions (rule R8) */
 static gboolean
 is_vendor_vfio (const VvBinding *b, const VvChoice *choice)
 {
@@ -330,7 +329,7 @@ is_vendor_vfio (const VvBinding *b, const VvChoice *choice)
          !vv_same (driver, VV_GENERIC_DRIVER) && !(b->entry && vv_same (driver, b->entry->vfio_driver));
 }
 
-/* If the entry cannot be saved, recovery finds the device on a VFIO driver and comes to the same. */
+/* If the entry cannot be saved, recovery finds the device on a VFIO driver, with the same result. */
 static void
 arrived (VvBinding *b)
 {
@@ -338,7 +337,7 @@ arrived (VvBinding *b)
   vv_binding_save (b, NULL);
 }
 
-/* A full /run keeps a device from being moved: what it was would be lost. */
+/* If /run is full, the device is not rebound: its former state would be lost. */
 static gboolean
 record_detaching (VvBinding *b, VvEntry **entry_before, GError **error)
 {
@@ -352,7 +351,8 @@ record_detaching (VvBinding *b, VvEntry **entry_before, GError **error)
   return FALSE;
 }
 
-/* (transfer full) (nullable): its driver, or, while that is not known, its module */
+/* Returns: (transfer full) (nullable): the driver of the only candidate, or its module if the driver is
+ * unknown */
 static char *
 only_driver (const VvHost *host, const VvChoice *choice)
 {
@@ -394,8 +394,8 @@ vv_binding_detach (VvBinding *b, const VvChoice *choice, GError **error)
     vv_change_failed_attempt (b->change, c->module, step, failure);
     if (vv_binding_vanished (b, NULL))
       break;
-    /* One that came between drivers is so again before the next candidate is loaded: whoever holds libvirt
-     * can let it go then at any time. */
+    /* A device that had no driver at the call gets its former state again before the next module is loaded.
+     * From then on, the gate can release libvirt at any time. */
     if (!before.driver && vv_settle (b, &before, NULL))
       vv_step_untouched (b);
   }
@@ -430,11 +430,11 @@ vv_binding_undo (VvBinding *b, const VvDriverState *before, const VvEntry *entry
 {
   g_autoptr (GError) problem = NULL;
 
-  b->seen_on = NULL; /* it has been on another since */
+  b->seen_on = NULL; /* the device has had another driver since */
   vv_binding_begin (b, VV_REATTACH);
   vv_binding_record (b, before);
   b->entry->state = VV_STATE_DETACHING;
-  vv_binding_save (b, NULL); /* a full /run must not keep a device from where it was */
+  vv_binding_save (b, NULL); /* a full /run must not prevent the restore */
   if (!vv_settle (b, before, &problem)) {
     g_prefix_error (&problem, _ ("%s: cannot return to %s: "), b->device->address,
                     before->driver ? before->driver : _ ("its former state"));
@@ -447,7 +447,8 @@ vv_binding_undo (VvBinding *b, const VvDriverState *before, const VvEntry *entry
 
 /* --- reattach --- */
 
-/* Home is not known: only a device that somebody sent away has anything to come back from. */
+/* The host driver is unknown. A device without driver_override, on a driver other than vfio-pci, counts as
+ * not detached. */
 static gboolean
 reattach_unknown (VvBinding *b, const VvDriverState *before, const char **why, GError **error)
 {
@@ -460,7 +461,7 @@ reattach_unknown (VvBinding *b, const VvDriverState *before, const char **why, G
   } else if (vv_step_override (b, NULL, error) && vv_step_unbind (b, error) && let_kernel_choose (b, error)) {
     b->change->changed = TRUE;
   } else {
-    vv_settle (b, before, NULL); /* not on no driver */
+    vv_settle (b, before, NULL); /* do not leave the device without a driver */
     return FALSE;
   }
   if (b->entry)
@@ -468,7 +469,7 @@ reattach_unknown (VvBinding *b, const VvDriverState *before, const char **why, G
   return TRUE;
 }
 
-/* Home cannot be reached: back to where the device was, which is better than no driver at all. */
+/* The host driver cannot be restored: returns the device to its former VFIO driver, rather than to none. */
 static void
 stay_away (VvBinding *b, const VvDriverState *before, const GError *problem, GError **error)
 {
@@ -482,7 +483,7 @@ stay_away (VvBinding *b, const VvDriverState *before, const GError *problem, GEr
     vv_binding_save (b, NULL);
   } else if (went_away (b, "reattach", problem->message, error)) {
     return;
-  } /* else the entry stays in state reattaching: the next start of anything here tries again */
+  } /* otherwise the entry stays in state reattaching; the next vfio-variant process tries again */
   g_set_error (error, VV_ERROR, VV_ERROR_FAILED,
                _ ("%s: cannot return to %s: %s; it is now on %s%s%s; the state file is kept: fix the cause "
                   "and run 'vfio-variant restore %s'"),
@@ -502,13 +503,13 @@ reattach (VvBinding *b, const VvDriverState *before, const char **why, GError **
   b->entry->state = VV_STATE_REATTACHING;
   if (!restored)
     vv_binding_save (
-        b, NULL); /* a full /run must not keep a device from its host driver; the old entry still names it */
+        b, NULL); /* a full /run must not prevent the restore; the old entry still has the host driver */
   if (!vv_settle (b, &b->entry->host, &problem)) {
     stay_away (b, before, problem, error);
     return FALSE;
   }
   vv_binding_forget (
-      b, NULL); /* what cannot be removed is found on its host driver and dropped by the next open */
+      b, NULL); /* if this fails, the next open finds the device on its host driver, and removes the entry */
   b->change->changed = !restored;
   return TRUE;
 }

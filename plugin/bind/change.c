@@ -76,7 +76,7 @@ vv_change_attempts (const VvChange *change)
 static const char *
 name_or_none (const char *driver)
 {
-  return driver ? driver : "no driver"; /* for the log */
+  return driver ? driver : "no driver"; /* not translated: for the log */
 }
 
 const char *

@@ -5,9 +5,9 @@
 #include <string.h>
 
 #define NAME "counters"
-#define FORMAT 1 /* other bounds of the buckets are another format */
+#define FORMAT 1 /* change this when the bounds of the buckets change */
 #define LIMIT 65536
-#define DRIVER_LIMIT 255 /* of a file name in sysfs */
+#define DRIVER_LIMIT 255 /* bytes of a file name in sysfs */
 #define LOCK_TIMEOUT_MS 1000
 
 static const char *const step_names[VV_COUNTERS_STEPS] = {"load", "driver", "override", "unbind",
@@ -67,7 +67,7 @@ add_row (VvCounters *counters, VvOperation operation, const char *driver)
   return row;
 }
 
-/* Each direction keeps a place for its "other". */
+/* Reserves a row for VV_COUNTERS_OTHER in each direction. */
 static VvCounterRow *
 row_for (VvCounters *counters, VvOperation operation, const char *driver)
 {
@@ -91,7 +91,7 @@ read_number (GKeyFile *file, const char *group, const char *key, guint64 *number
   return text && g_ascii_string_to_unsigned (text, 10, 0, VV_COUNT_MAX, number, NULL);
 }
 
-/* GLib may give a damaged value beside its error. */
+/* GLib may return a damaged value together with an error. */
 static char *
 read_text (GKeyFile *file, const char *group, const char *key)
 {
@@ -190,11 +190,11 @@ write_counters (const VvCounters *counters, const VvDir *dir, GError **error)
   return vv_io_replace (dir, NAME, text, error);
 }
 
-/* What is to be counted: @usec is -1 when it has no duration */
+/* A rebind to count. @usec is -1 if it has no duration. */
 typedef struct {
   VvOperation operation;
   const char *driver;
-  gsize outcome; /* offset of a counter in VvCounterRow */
+  gsize outcome; /* offset of the counter in VvCounterRow */
   gint64 usec;
   const GPtrArray *attempts;
 } Count;
@@ -215,7 +215,7 @@ add (VvCounters *counters, const Count *what)
   }
 }
 
-/* A file that may be sound, as one that may not be read, is not replaced. */
+/* Does not replace a file that it may not read, because the file may be valid. */
 static gboolean
 add_under_lock (const VvStateStore *store, const Count *what, GError **error)
 {
@@ -239,11 +239,11 @@ add_under_lock (const VvStateStore *store, const Count *what, GError **error)
 static void
 count_it (const VvStateStore *store, const Count *what)
 {
-  static gsize said; /* a problem that stays would fill the log */
+  static gsize said; /* a persistent error must not fill the log */
   g_autoptr (GError) problem = NULL;
 
   if (!vv_state_store_dir (store))
-    return; /* a dry run, or a look */
+    return; /* the store was opened without @create and does not exist */
   g_autoptr (VvLock) lock = vv_state_store_lock_note (store, NAME, LOCK_TIMEOUT_MS, &problem);
   if ((lock && add_under_lock (store, what, &problem)) || !g_once_init_enter (&said))
     return;
@@ -251,7 +251,7 @@ count_it (const VvStateStore *store, const Count *what)
   g_once_init_leave (&said, 1);
 }
 
-/* What was refused, malformed, or about a device that is not there is no failure of ours. */
+/* A refused operation, malformed input or a missing device is not a failure of vfio-variant. */
 static gboolean
 is_counted (const VvChange *change)
 {

@@ -18,7 +18,8 @@ typedef enum {
   INFO,
 } Type;
 
-/* A text in the making. @family, @type: what samples belong to; the name is without prefix and suffix */
+/* The text under construction. @family and @type belong to the next samples; the name has no prefix and no
+ * suffix. */
 typedef struct {
   GString *text;
   VvMetricsFormat format;
@@ -28,14 +29,14 @@ typedef struct {
 
 /* --- the formats --- */
 
-/* Prometheus names a family as its samples are named, OpenMetrics without what the type adds. */
+/* Prometheus names a family like its samples. OpenMetrics omits the suffix of the type. */
 static const char *
 suffix_of (Type type)
 {
   return type == COUNTER ? "_total" : type == INFO ? "_info" : "";
 }
 
-/* @unit: (nullable): the family's name ends with it */
+/* @unit: (nullable): the last word of the family's name */
 static void
 family (Writer *w, const char *name, Type type, const char *unit, const char *help)
 {
@@ -52,7 +53,7 @@ family (Writer *w, const char *name, Type type, const char *unit, const char *he
   g_string_append_printf (w->text, "# HELP " PREFIX "%s%s %s\n", name, suffix, help);
 }
 
-/* Three characters are escaped, in both formats; all else may be any UTF-8. */
+/* Both formats escape three characters. All other UTF-8 is allowed. */
 static void
 append_escaped (GString *text, const char *value)
 {
@@ -67,7 +68,7 @@ append_escaped (GString *text, const char *value)
       g_string_append_c (text, *p);
 }
 
-/* @labels: a name and its value, and so on, up to NULL */
+/* @labels: names and values in turn, terminated by NULL */
 static void
 sample (const Writer *w, guint64 value, const char *const labels[])
 {
@@ -83,7 +84,7 @@ sample (const Writer *w, guint64 value, const char *const labels[])
   g_string_append_printf (w->text, "%s %" G_GUINT64_FORMAT "\n", *labels ? "}" : "", value);
 }
 
-/* With one label, or with @label NULL none */
+/* Writes a sample with one label, or without a label if @label is NULL. */
 static void
 plain_sample (const Writer *w, guint64 number, const char *label, const char *value)
 {
@@ -92,7 +93,8 @@ plain_sample (const Writer *w, guint64 number, const char *label, const char *va
   sample (w, number, labels);
 }
 
-/* Exact, in every locale, and in the canonical form that OpenMetrics has for bounds: 0.001, 1.0 */
+/* Formats seconds exactly, independent of the locale, and in OpenMetrics' canonical form for bounds: 0.001,
+ * 1.0. */
 static char *
 seconds (guint64 usec)
 {
@@ -105,7 +107,7 @@ seconds (guint64 usec)
   return g_steal_pointer (&text);
 }
 
-/* @label: (nullable): one that tells it from others of its family, with its @value */
+/* @label: (nullable): with @value, a label that identifies this histogram in its family */
 static void
 histogram (const Writer *w, const VvHistogram *h, const char *label, const char *value)
 {
@@ -124,9 +126,9 @@ histogram (const Writer *w, const VvHistogram *h, const char *label, const char 
   g_string_append_printf (w->text, PREFIX "%s_sum%s %s\n", w->family, labels, sum);
 }
 
-/* --- what was counted --- */
+/* --- counters --- */
 
-/* Zeros, too: what is there before its first event is seen to increase with it. */
+/* Also writes zeros, so that the first event is visible as an increase. */
 static void
 write_row (const Writer *w, const VvCounterRow *row)
 {
@@ -161,7 +163,7 @@ write_counters (Writer *w, const VvCounters *counters)
 
 /* --- the state store --- */
 
-/* @places: how many devices are at "DRIVER/HOST DRIVER/IN USE"; no name has a slash */
+/* @places: the number of devices for each "DRIVER/HOST DRIVER/IN USE"; no name contains a slash */
 static void
 count_place (GHashTable *places, const VvEntry *entry)
 {
@@ -185,7 +187,7 @@ write_state (Writer *w, const VvStateStore *store)
     g_autoptr (VvEntry) entry = vv_state_store_load (store, addresses->pdata[i], &problem);
     if (entry)
       states[entry->state]++;
-    else if (problem) /* else it returned to its host driver just now */
+    else if (problem) /* otherwise it has just returned to its host driver */
       unreadable++;
     if (entry && entry->state != VV_STATE_RECORDED)
       count_place (places, entry);

@@ -12,8 +12,8 @@
 #include "in-use.h"
 #include "modalias.h"
 
-/* The interface is the running kernel's, not that of the headers: what those of Linux 6.1 do not have yet,
- * from include/uapi/linux/vfio.h. */
+/* Definitions that the headers of Linux 6.1 lack, from include/uapi/linux/vfio.h. The running kernel may be
+ * newer than the headers. */
 #ifndef VFIO_MIGRATION_PRE_COPY
 #define VFIO_MIGRATION_PRE_COPY (1 << 2)
 #endif
@@ -27,8 +27,8 @@ struct vfio_device_bind_iommufd {
 };
 #endif
 
-/* include/uapi/linux/iommufd.h: the structure of Linux 6.7; 6.6 takes the longer one, and leaves what it does
- * not know at 0. */
+/* include/uapi/linux/iommufd.h: the structure of Linux 6.7. Linux 6.6 accepts the longer structure, and
+ * leaves unknown members at 0. */
 #define GET_HW_INFO _IO (';', 0x8a)
 #define HW_CAP_DIRTY_TRACKING (1 << 0)
 struct hw_info {
@@ -46,12 +46,13 @@ struct hw_info {
 #define IOMMUFD_NODE "/dev/iommu"
 
 #define GROUP "migration"
-#define IOMMU_LOGGING "iommu-logging" /* not in the file: not known */
-#define MODALIAS_LIMIT 128 /* one of PCI has 54 characters; with the driver's name it is a file's name */
+#define IOMMU_LOGGING "iommu-logging" /* a missing key means unknown */
+#define MODALIAS_LIMIT 128 /* a PCI modalias has 54 characters; it is part of a file name (255 bytes) */
 
 /* --- descriptors --- */
 
-/* @base: the container or iommufd. @iommu_logging: what the IOMMU says, or that there is no iommufd */
+/* @base: the container or the iommufd. @iommu_logging: the answer of the IOMMU; VV_ANSWER_NO without
+ * iommufd */
 typedef struct {
   VvFd base;
   VvFd group;
@@ -88,7 +89,7 @@ open_node (const VvHost *host, const VvPciDevice *device, const char *node, int 
   return *fd >= 0 || fail (device, path, -*fd, error);
 }
 
-/* --- by iommufd --- */
+/* --- iommufd --- */
 
 static gboolean
 has_node (const VvHost *host, const char *node)
@@ -117,8 +118,8 @@ open_by_iommufd (const VvHost *host, const VvPciDevice *device, Opened *o, GErro
   int result = vv_io_ioctl (o->device, VFIO_DEVICE_BIND_IOMMUFD, &bind);
   if (result < 0)
     return fail (device, "VFIO_DEVICE_BIND_IOMMUFD", -result, error);
-  /* iommufd_get_hw_info() in drivers/iommu/iommufd/device.c; ENOTTY: a kernel before 6.6, which tracks
-   * nothing either */
+  /* iommufd_get_hw_info() in drivers/iommu/iommufd/device.c. ENOTTY: a kernel before 6.6, which cannot track
+   * dirty pages. */
   struct hw_info info = {.size = sizeof info, .dev_id = bind.out_devid};
   result = vv_io_ioctl (o->base, GET_HW_INFO, &info);
   if (result >= 0)
@@ -128,7 +129,7 @@ open_by_iommufd (const VvHost *host, const VvPciDevice *device, Opened *o, GErro
   return TRUE;
 }
 
-/* --- by the group --- */
+/* --- IOMMU group --- */
 
 static gboolean
 open_container (const VvHost *host, const VvPciDevice *device, Opened *o, guint *type, GError **error)
@@ -205,9 +206,8 @@ open_by_group (const VvHost *host, const VvPciDevice *device, Opened *o, GError 
   return o->device >= 0 || fail (device, "VFIO_GROUP_GET_DEVICE_FD", -o->device, error);
 }
 
-/* What keeps iommufd from the device (a driver or a kernel that is not made for it) need not keep a group
- * from it; a user of the device does. Where there are no groups any more iommufd's error is the one that
- * counts. */
+/* If the driver or the kernel does not support iommufd for the device, the group may still work. If a process
+ * uses the device, the group fails too. If the kernel has no groups, returns the error of iommufd. */
 static gboolean
 open_device (const VvHost *host, const VvPciDevice *device, Opened *o, GError **error)
 {
@@ -233,9 +233,9 @@ open_device (const VvHost *host, const VvPciDevice *device, Opened *o, GError **
   return FALSE;
 }
 
-/* --- the questions --- */
+/* --- queries --- */
 
-/* The flags of VFIO_DEVICE_FEATURE_MIGRATION; 0 where there is none */
+/* Returns the flags of VFIO_DEVICE_FEATURE_MIGRATION; @flags is 0 if the driver has no such feature. */
 static gboolean
 ask_migration (const VvPciDevice *device, int fd, guint64 *flags, GError **error)
 {
@@ -268,9 +268,9 @@ ask_dma_logging (const VvPciDevice *device, int fd, gboolean *has, GError **erro
          fail (device, "VFIO_DEVICE_FEATURE_DMA_LOGGING_START", -result, error);
 }
 
-/* --- whether it may be asked --- */
+/* --- preconditions --- */
 
-/* Before Linux 6.1 sysfs shows no VFIO devices, but their groups. */
+/* Before Linux 6.1, sysfs has no VFIO devices, only VFIO groups. */
 static gboolean
 is_on_vfio (const VvHost *host, const VvPciDevice *device)
 {
@@ -282,7 +282,7 @@ is_on_vfio (const VvHost *host, const VvPciDevice *device)
   return vv_io_exists (host->sys, group);
 }
 
-/* The process that has the device or another of its IOMMU group */
+/* Returns the process that has the device or another device of its IOMMU group open. */
 static char *
 group_user (const VvHost *host, const VvPciDevice *device)
 {
@@ -343,9 +343,9 @@ vv_migration_probe (const VvHost *host, const VvPciDevice *device, VvMigration *
   return TRUE;
 }
 
-/* --- what QEMU makes of it --- */
+/* --- QEMU's conditions --- */
 
-/* Who is to tell which memory the device has written to, when the device itself does not. */
+/* For a device without DMA logging: whether the IOMMU can track the memory that the device writes to. */
 static VvMigratability
 judge_tracking (const VvMigration *m, VvAnswer iommufd, const char **why)
 {
@@ -387,7 +387,7 @@ vv_migration_judge (const VvMigration *m, const VvMigrationUse *use, const char 
   return verdict;
 }
 
-/* --- the notes --- */
+/* --- notes --- */
 
 static char *
 note_name (const char *driver, const char *modalias)
@@ -429,7 +429,7 @@ has_text (GKeyFile *file, const char *key, const char *wanted)
   return g_strcmp0 (text, wanted) == 0;
 }
 
-/* TRUE: it says yes or no, which goes to @value */
+/* Returns TRUE if the key has a valid value, which it stores in @value. */
 static gboolean
 read_flag (GKeyFile *file, const char *key, gboolean *value)
 {

@@ -54,9 +54,9 @@ tell_watcher (const VvNodedevHooks *hooks, guint limit_ms)
     hooks->goes_on (limit_ms, hooks->goes_on_data);
 }
 
-/* --- which --- */
+/* --- list of scripts --- */
 
-/* What editors and package managers leave beside a file, and what could not be named in a log */
+/* Backup files of editors and package managers, and names that cannot be shown in a log */
 static gboolean
 is_passed_over (const char *name)
 {
@@ -76,7 +76,7 @@ add_script (GPtrArray *scripts, const char *dir, const char *name)
 
   if (is_passed_over (name))
     return;
-  /* virFileIsExecutable() of libvirt: a regular file, links followed */
+  /* Like libvirt's virFileIsExecutable(): a regular file, links followed. */
   if (stat (path, &st) == 0 && S_ISREG (st.st_mode) && (st.st_mode & 0111))
     g_ptr_array_add (scripts, g_steal_pointer (&path));
 }
@@ -95,10 +95,10 @@ find_scripts (const VvNodedevHooks *hooks)
   return scripts;
 }
 
-/* --- whether root may --- */
+/* --- trust --- */
 
-/* Returns: (nullable): why @script must not be run. The directory of the hooks decides what a script is, also
- * where it is further up. */
+/* Returns: (nullable): why @script must not be run. Checks the hooks directory as strictly as the script's
+ * own directory, because it also determines the scripts in nodedev.d. */
 static char *
 fault_of_script (const VvNodedevHooks *hooks, const char *script)
 {
@@ -122,13 +122,13 @@ vv_nodedev_hooks_faults (const VvNodedevHooks *hooks)
   return faults;
 }
 
-/* --- one after another --- */
+/* --- execution --- */
 
 typedef struct {
   const VvNodedevHooks *hooks;
   const VvPciDevice *device;
-  const char *argv[6]; /* argv[0] is each script's own */
-  char *xml;           /* made when there is somebody to read it */
+  const char *argv[6]; /* argv[0] is set for each script */
+  char *xml;           /* created for the first script */
   gint64 deadline;
 } Row;
 

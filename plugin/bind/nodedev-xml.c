@@ -12,7 +12,7 @@ typedef struct {
   guint domain, bus, slot, function;
 } Address;
 
-/* Whether @text is an address as the kernel spells it */
+/* Parses an address. Returns FALSE unless @text is spelled as by the kernel. */
 static gboolean
 read_address (const char *text, Address *a)
 {
@@ -28,9 +28,9 @@ vv_nodedev_name (const char *address)
   return g_strdelimit (g_strconcat ("pci_", address, NULL), ":.", '_');
 }
 
-/* --- writing --- */
+/* --- XML writer --- */
 
-/* libxml2's writer, without its type of characters */
+/* Wrappers of libxml2's writer, without the casts to its character type */
 #define begin(w, name) xmlTextWriterStartElement (w, BAD_CAST (name))
 #define end(w) xmlTextWriterEndElement (w)
 #define write_attribute(w, name, ...) xmlTextWriterWriteFormatAttribute (w, BAD_CAST (name), __VA_ARGS__)
@@ -64,10 +64,10 @@ write_address (xmlTextWriter *w, const char *text)
   end (w);
 }
 
-/* --- what is written --- */
+/* --- device --- */
 
-/* libvirt's parent is the nearest device above that it knows itself: between a device and the host's root may
- * be nodes that are no PCI devices (pci0000:3a, Intel VMD). */
+/* libvirt's parent is the nearest ancestor that libvirt knows. Between a device and the root of the host
+ * there may be nodes that are not PCI devices (pci0000:3a, Intel VMD). */
 static char *
 parent_name (const char *path)
 {
@@ -94,7 +94,7 @@ write_virtual_functions (xmlTextWriter *w, const VvPciDevice *device)
   g_autofree char *total = vv_io_attribute (device->dir, "sriov_totalvfs");
   guint64 max = total ? g_ascii_strtoull (total, NULL, 10) : 0;
 
-  max = MIN (max, G_MAXUINT16); /* the register has 16 bits */
+  max = MIN (max, G_MAXUINT16); /* the register TotalVFs has 16 bits */
   if (!max)
     return;
   begin (w, "capability");
@@ -137,7 +137,7 @@ write_numa (xmlTextWriter *w, const VvPciDevice *device)
   guint64 node = 0;
 
   if (!text || !g_ascii_string_to_unsigned (text, 10, 0, G_MAXINT, &node, NULL))
-    return; /* -1: the kernel does not know it */
+    return; /* -1: unknown to the kernel */
   begin (w, "numa");
   write_attribute (w, "node", "%u", (guint)node);
   end (w);
@@ -147,7 +147,7 @@ static gboolean
 write_pci (xmlTextWriter *w, const VvHost *host, const VvPciDevice *device)
 {
   Address a = {0}, physical;
-  VvPciIds ids; /* the device cannot change its modalias (modalias_show() in drivers/pci/pci-sysfs.c) */
+  VvPciIds ids; /* the modalias cannot change (modalias_show() in drivers/pci/pci-sysfs.c) */
 
   if (!read_address (device->address, &a) || !vv_pci_ids_parse (device->modalias, &ids))
     return FALSE;
@@ -176,7 +176,7 @@ write_pci (xmlTextWriter *w, const VvHost *host, const VvPciDevice *device)
 static gboolean
 write_device (xmlTextWriter *w, const VvHost *host, const VvPciDevice *device)
 {
-  /* where the device is in sysfs, without the sysroot: the link in bus/pci/devices is relative to sysfs */
+  /* The device's path in sysfs, without the sysroot. The link in bus/pci/devices is relative to sysfs. */
   g_autofree char *link = g_build_filename ("bus/pci/devices", device->address, NULL);
   g_autofree char *target = vv_io_link (host->sys, link);
   const char *devices = target ? strstr (target, "/devices/") : NULL;
@@ -211,7 +211,7 @@ vv_nodedev_xml (const VvHost *host, const VvPciDevice *device)
   xmlTextWriterSetIndentString (w, BAD_CAST "  ");
   xmlTextWriterSetQuoteChar (w, '\'');
   gboolean whole = write_device (w, host, device);
-  xmlFreeTextWriter (w); /* what it still has goes to the buffer */
+  xmlFreeTextWriter (w); /* flushes the writer to the buffer */
   char *xml = whole ? g_strdup ((const char *)xmlBufferContent (buffer)) : NULL;
   xmlBufferFree (buffer);
   return xml;

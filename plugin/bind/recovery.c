@@ -5,8 +5,8 @@
 
 #include "in-use.h"
 
-/* A device that cannot return to its host driver, or whose home nobody knows, stays on the VFIO driver that
- * it is or was on, or goes to the one that takes any. */
+/* For a device that cannot return to its host driver, or whose host driver is unknown: keeps its present VFIO
+ * driver, or binds the one in the entry, or else vfio-pci. */
 static gboolean
 bind_fallback (VvBinding *b, GError **error)
 {
@@ -16,7 +16,7 @@ bind_fallback (VvBinding *b, GError **error)
   g_auto (VvDriverState) fallback = {
       .driver = g_strdup (driver),
       .module = vv_same (driver, VV_GENERIC_DRIVER) ? g_strdup (VV_GENERIC_MODULE) : NULL,
-      /* one that names another driver is what the dead process wrote last */
+      /* an override that names another driver is the last write of the dead process */
       .override = now->driver && !now->override ? NULL : g_strdup (driver),
   };
 
@@ -46,7 +46,7 @@ recover_on_vfio (VvBinding *b, const GError *host_error, GError **error)
   return FALSE;
 }
 
-/* Where the entry says that the device was, or else on a VFIO driver */
+/* Restores the driver state in the entry, or else binds a VFIO driver. */
 static gboolean
 recover (VvBinding *b, GError **error)
 {
@@ -96,9 +96,9 @@ is_present (const VvContext *s, const char *address)
   return vv_io_exists (s->host->sys, device);
 }
 
-/* What comes back at the address is another device, and never was what its entry says; it may have come, and
- * have an entry of its own, while the lock was taken. What a domain had is for vfio-variant-monitor. Returns:
- * whether there is no device to be recovered */
+/* Removes the entry of a device that disappeared: another device may appear at this address later. One may
+ * already have appeared, with its own entry, while this function took the lock. The entry of a domain's
+ * device is left to vfio-variant-monitor. Returns: whether there is no device to recover */
 static gboolean
 drop_vanished (const VvContext *s, const char *address)
 {
@@ -114,8 +114,9 @@ drop_vanished (const VvContext *s, const char *address)
   return TRUE;
 }
 
-/* A look without the lock: most entries are at rest. The process that has a device's lock lives, and ends its
- * work itself. An entry that is damaged is for the caller who wants its device. */
+/* Reads the entry without the lock first, because for most entries no rebind is in progress. A process that
+ * has the device's lock is alive, and completes its own work. A damaged entry is reported to the next caller
+ * that opens the device. */
 static void
 recover_one (const VvContext *s, const char *address)
 {

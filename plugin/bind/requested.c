@@ -16,7 +16,7 @@ add (GString *text, const char *name, const char *value)
   g_string_append_printf (text, " %s=%s", name, value);
 }
 
-/* Words with blanks between them: names of drivers have none. */
+/* The words are separated by spaces, which driver names do not contain. */
 char *
 vv_requested_to_text (const VvOptions *r)
 {
@@ -37,7 +37,7 @@ vv_requested_to_text (const VvOptions *r)
   return g_string_free (g_steal_pointer (&text), FALSE);
 }
 
-/* FALSE: it is not about how the device is used */
+/* Returns FALSE if @name and @value do not belong to VvMigrationUse. */
 static gboolean
 read_use (const char *name, const char *value, VvMigrationUse *use)
 {

@@ -13,16 +13,16 @@
 
 #define GROUP "device"
 #define ENTRY_LIMIT 16384
-#define NAME_LIMIT 256 /* bytes of a domain's name; libvirt takes longer ones. It is shown, and no key */
+#define NAME_LIMIT 256 /* bytes of a domain name; libvirt allows longer names. For display only. */
 #define LOCK_PREFIX "lock-"
 #define LOCK_RETRY_US 20000
-#define NOTES "notes" /* the lock of all notes */
+#define NOTES "notes" /* name of the lock of all notes */
 #define NOTES_TIMEOUT_MS 5000
 #define NOTE_RETRY_US 500
 
 struct VvStateStore {
-  VvDir *dir;  /* NULL: not there, and not to be made */
-  uid_t owner; /* whose files are believed, besides root's */
+  VvDir *dir;  /* NULL: it does not exist, and was opened without @create */
+  uid_t owner; /* the trusted owner of files, besides root */
 };
 
 struct VvLock {
@@ -95,9 +95,8 @@ vv_entry_set_domain (VvEntry *entry, const char *name, const char *uuid)
   entry->unmanaged = FALSE;
 }
 
-/* What is in there decides which module root loads. Only a directory that nobody else can have filled will
- * do; with
- * @sysroot it may be the caller's. */
+/* The contents decide which module root loads. Therefore, only root may be able to write the directory; with
+ * @sysroot, the caller may own it. */
 static gboolean
 is_trusted (const VvStateStore *store, GError **error)
 {
@@ -150,7 +149,8 @@ vv_state_store_free (VvStateStore *store)
   g_free (store);
 }
 
-/* Nothing of ours is a link, a pipe or a device, nor anybody's but root's: such a file is not even opened. */
+/* Files of the state store are regular files that only root can write. Does not open any other file, such as
+ * a link, a pipe or a device. */
 static char *
 read_own (const VvStateStore *store, const char *name, gsize limit, GError **error)
 {
@@ -172,7 +172,7 @@ set_damaged (GError **error, const char *key)
   return FALSE;
 }
 
-/* Only a key that is not there says "none": a guess could leave a device without its driver. */
+/* Only a missing key means "none": a wrong guess could leave a device without its driver. */
 static gboolean
 is_none (const GError *problem)
 {
@@ -186,7 +186,7 @@ get (GKeyFile *file, const char *key, char **value, GError **error)
   g_autoptr (GError) problem = NULL;
 
   *value = g_key_file_get_string (file, GROUP, key, &problem);
-  return !problem || is_none (problem) || set_damaged (error, key); /* GLib may give a value all the same */
+  return !problem || is_none (problem) || set_damaged (error, key); /* GLib may set a value anyway */
 }
 
 static gboolean
@@ -209,7 +209,7 @@ parse_state (const char *name, VvState *state)
   return FALSE;
 }
 
-/* It becomes part of a path in sysfs, or a module's name. */
+/* The name becomes part of a path in sysfs, or is a module name. */
 static gboolean
 is_name (const char *text)
 {
@@ -234,7 +234,7 @@ read_values (VvEntry *entry, GKeyFile *file, GError **error)
          get_flag (file, "unmanaged", &entry->unmanaged, error);
 }
 
-/* State files of before 1.0, which outlive an upgrade while guests run */
+/* State files from before 1.0 outlive an upgrade while guests run. */
 static void
 rename_old_keys (GKeyFile *file)
 {
@@ -256,7 +256,8 @@ rename_old_keys (GKeyFile *file)
     g_key_file_set_value (file, GROUP, "state", state_names[VV_STATE_RECORDED]);
 }
 
-/* NULL with @error: a value is damaged; NULL without: it is no entry of this device */
+/* Returns NULL with @error set if a value is damaged; NULL without @error if the text is not an entry of this
+ * device. */
 static VvEntry *
 entry_from_text (const char *address, const char *text, GError **error)
 {
@@ -283,7 +284,7 @@ vv_state_store_load (const VvStateStore *store, const char *address, GError **er
   struct stat st;
 
   if (!store->dir || (fstatat (store->dir->fd, address, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT))
-    return NULL; /* a link that leads nowhere is there */
+    return NULL; /* a dangling link counts as a file */
   g_autofree char *text = read_own (store, address, ENTRY_LIMIT, &local);
   VvEntry *entry = text ? entry_from_text (address, text, &local) : NULL;
   if (!entry)
@@ -294,7 +295,7 @@ vv_state_store_load (const VvStateStore *store, const char *address, GError **er
   return entry;
 }
 
-/* A key file's values have no line ends. */
+/* Searches whole lines, because values in a key file contain no line breaks. */
 gboolean
 vv_state_store_at_rest (const VvStateStore *store, const char *address)
 {
@@ -366,7 +367,8 @@ vv_state_store_addresses (const VvStateStore *store)
   return names;
 }
 
-/* flock(2) has no time limit; holders are quick, so asking again, every @retry_us, is rare. */
+/* flock(2) has no time limit. Retries every @retry_us; this is rare, because processes keep a lock only
+ * briefly. */
 static gboolean
 flock_within (int fd, guint timeout_ms, guint retry_us)
 {
@@ -384,7 +386,7 @@ flock_within (int fd, guint timeout_ms, guint retry_us)
   return TRUE;
 }
 
-/* EWOULDBLOCK: somebody else has it */
+/* Sets @errnum to EWOULDBLOCK if another process has the lock. */
 static VvLock *
 take_lock (const VvStateStore *store, const char *of, guint timeout_ms, guint retry_us, int *errnum,
            GError **error)
