@@ -25,7 +25,7 @@ by_iommufd (const VvHostdev *hostdev)
   return hostdev->requested.use.iommufd == VV_ANSWER_YES;
 }
 
-/* --- what a device may get --- */
+/* --- driver selection --- */
 
 static VvChoice *
 choose_silently (const VvContext *context, const VvDomain *domain, const VvHostdev *hostdev,
@@ -36,8 +36,8 @@ choose_silently (const VvContext *context, const VvDomain *domain, const VvHostd
   return vv_choose (context, device, entry, NULL, &hostdev->requested, whose, error);
 }
 
-/* For a device as it is just now, not locked. Returns: (transfer full) (nullable): NULL: there is no such
- * device, or nothing can be chosen for it; @device: (out) (nullable) (transfer full) */
+/* Selects drivers for the device's present state, without its lock. Returns: (transfer full) (nullable):
+ * NULL: there is no such device, or no driver can be selected; @device: (out) (nullable) (transfer full) */
 static VvChoice *
 choose_unlocked (const VvContext *context, const VvDomain *domain, const VvHostdev *hostdev,
                  VvPciDevice **device)
@@ -58,7 +58,7 @@ choose_for (const VvDomain *domain, const VvHostdev *hostdev, const VvBinding *b
   return choice;
 }
 
-/* Another guest may hold the device: then neither it nor its entry is this domain's to change. */
+/* If another guest uses the device, this domain may change neither the device nor its entry. */
 static gboolean
 refuse_others_device (const VvContext *context, const VvPciDevice *device, GError **error)
 {
@@ -70,16 +70,16 @@ refuse_others_device (const VvContext *context, const VvPciDevice *device, GErro
   return user != NULL;
 }
 
-/* Whether the policy hands devices to us that libvirt does not manage */
+/* Whether the policy has vfio-variant manage devices that libvirt does not manage */
 static gboolean
 manages (const VvChoice *choice)
 {
   return choice->options.values[VV_OPTION_UNMANAGED] == VV_UNMANAGED_MANAGE;
 }
 
-/* --- what is wanted strictly --- */
+/* --- strict requirements --- */
 
-/* Nothing is strict by itself: most hosts are done here. */
+/* Without a policy and without requests, nothing is strict. This is the case on most hosts. */
 static gboolean
 may_be_strict (const VvPolicy *policy, const VvDomain *domain)
 {
@@ -90,7 +90,7 @@ may_be_strict (const VvPolicy *policy, const VvDomain *domain)
   return may_be;
 }
 
-/* Returns: (transfer full) (nullable): as vv_domain_strict_rule(), of one device */
+/* Returns: (transfer full) (nullable): as vv_domain_strict_rule(), for one device */
 static char *
 strict_rule_of (const VvContext *context, const VvDomain *domain, const VvHostdev *hostdev, gboolean prepare)
 {
@@ -120,11 +120,11 @@ vv_domain_strict_rule (const VvContext *context, const VvDomain *domain, gboolea
   return strict;
 }
 
-/* --- one after another --- */
+/* --- all devices of a domain --- */
 
-/* Calls @func for each device that libvirt or we manage, locked, and @unmanaged for each of the others. FALSE
- * with @refusal set: the policy forbids it. Any other failure is logged, and the domain goes on without us.
- */
+/* Calls @func with the lock of each device that libvirt or vfio-variant manages, and @unmanaged (nullable:
+ * skip) with the lock of each other device. Returns FALSE with @refusal set if a strict requirement is not
+ * met. Logs any other failure, and continues with the next device. */
 static gboolean
 each_device (const VvContext *context, const VvDomain *domain, const char *operation, DeviceFunc func,
              DeviceFunc unmanaged, GError **refusal)
@@ -132,8 +132,7 @@ each_device (const VvContext *context, const VvDomain *domain, const char *opera
   for (guint i = 0; i < domain->hostdevs->len; i++) {
     const VvHostdev *h = domain->hostdevs->pdata[i];
     g_autoptr (VvEntry) entry = h->managed ? NULL : vv_state_store_load (context->store, h->address, NULL);
-    /* a managed='no' device that we took at "prepare", since the policy wants it, has an entry of the
-     * domain's */
+    /* A managed='no' device that vfio-variant manages has an entry of the domain since "prepare". */
     gboolean is_ours = is_of (entry, domain) && !entry->unmanaged;
     DeviceFunc now = h->managed || is_ours ? func : unmanaged;
     g_autoptr (GError) error = NULL;
@@ -141,8 +140,8 @@ each_device (const VvContext *context, const VvDomain *domain, const char *opera
     if (!now || (binding && now (domain, h, binding, &error)))
       continue;
     if (!binding && refusal && !g_error_matches (error, VV_ERROR, VV_ERROR_NO_DEVICE)) {
-      /* its entry is damaged, or another process moves it: whether it has what is wanted strictly is not
-       * known */
+      /* The entry is damaged, or another process rebinds the device: it is unknown whether the device meets a
+       * strict requirement. */
       g_autofree char *strict = strict_rule_of (context, domain, h, strcmp (operation, "prepare") == 0);
       g_autoptr (GError) problem = strict ? g_steal_pointer (&error) : NULL;
       if (problem)
@@ -177,7 +176,7 @@ is_on_vfio (const VvBinding *b, const VvChoice *choice)
   return vv_on_vfio (b->context->host, b->device, choice);
 }
 
-/* libvirt itself does not look whether the host needs the device. */
+/* libvirt itself does not check whether the host uses the device. */
 static gboolean
 host_spares (const VvDomain *domain, const VvBinding *b, const VvChoice *choice, GError **error)
 {
@@ -205,20 +204,20 @@ note_domain (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, con
   if (vv_binding_is_stale (b, &b->device->now, is_on_vfio (b, choice)) && !vv_binding_forget (b, error))
     return FALSE;
   vv_binding_note (b);
-  /* Two domains may be starting with the same device. libvirt gives it to one of them, which says so at
-   * "start"; until then the first one's claim stays, so that the loser's "release" does not take the device
-   * from under the winner. */
+  /* Two domains may start with the same device. libvirt gives it to one of them, which claims the entry at
+   * "start". Until then, an entry in state recorded keeps the domain that claimed it first. Otherwise, the
+   * "release" of the domain that fails to start would take the device from the other one. */
   if (b->entry->state != VV_STATE_RECORDED || !b->entry->domain || is_of (b->entry, domain)) {
     vv_entry_set_domain (b->entry, domain->name, domain->uuid);
     g_free (b->entry->requested);
-    b->entry->requested = vv_requested_to_text (&hostdev->requested); /* for the gate, which sees no domain */
+    b->entry->requested = vv_requested_to_text (&hostdev->requested); /* for the gate, which has no XML */
     g_clear_pointer (&b->entry->failed, g_free);
   }
   return vv_binding_save (b, error);
 }
 
-/* libvirt opens a device that goes to QEMU by iommufd before "start": whoever wants to ask its driver has to
- * do so now. That it cannot be asked keeps no guest from starting. */
+/* With iommufd, libvirt opens a device before "start". Its driver can therefore only be queried now. A failed
+ * query does not prevent the guest from starting. */
 static void
 ask_ahead (const VvHostdev *hostdev, const VvBinding *b, const VvChoice *choice)
 {
@@ -252,7 +251,8 @@ prepare_device (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, 
   return choice && prepare_chosen (domain, hostdev, b, choice, error);
 }
 
-/* A device that stays on its driver, where migration is required: only what is known against it counts. */
+/* For a device that stays on its driver when migration is required: refuses only a driver that is known to
+ * prevent migration. */
 static gboolean
 refuse_staying (const VvContext *context, const VvPciDevice *d, const VvChoice *choice, GError **error)
 {
@@ -268,9 +268,10 @@ refuse_staying (const VvContext *context, const VvPciDevice *d, const VvChoice *
   return TRUE;
 }
 
-/* A device that libvirt takes as it is. If the policy hands it to us, it goes to the generic driver, which
- * every libvirt takes: before 9.7 it refuses one that is on another. "start" does the rest, but where libvirt
- * opens it before that; such a libvirt takes any. A device that is on VFIO already is the administrator's. */
+/* Handles a device with managed='no'. If the policy has vfio-variant manage it, binds it to the generic
+ * driver, which every libvirt accepts: before 9.7, libvirt rejects all other drivers. "start" then binds the
+ * best driver. With iommufd, libvirt opens the device before "start", so the best driver is bound here; such
+ * a libvirt accepts any driver. A device that is already on VFIO is left to the administrator. */
 static gboolean
 prepare_unmanaged (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, GError **error)
 {
@@ -288,7 +289,7 @@ prepare_unmanaged (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *
   return by_iommufd (hostdev) ? vv_attach (b, choice, error) : vv_binding_detach (b, choice, error);
 }
 
-/* What we have detached returns to its host driver; what was away before stays there. */
+/* Restores a device that vfio-variant has detached. A device that was already on VFIO stays there. */
 static gboolean
 undo_prepare (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, GError **error)
 {
@@ -309,13 +310,13 @@ vv_domain_prepare (const VvContext *context, const VvDomain *domain, GError **re
     g_warning ("domain %s: %s", domain->name, vv_catalog_warning (context->catalog));
   if (each_device (context, domain, "prepare", prepare_device, prepare_unmanaged, refusal))
     return TRUE;
-  each_device (context, domain, "prepare", undo_prepare, NULL, NULL); /* libvirt calls no other hook then */
+  each_device (context, domain, "prepare", undo_prepare, NULL, NULL); /* libvirt runs no other operation */
   return FALSE;
 }
 
 /* --- migrate, restore --- */
 
-/* What is known before anything was moved: the drivers that are left, or the one that the device stays on. */
+/* Checks what is known before any rebind: the remaining drivers, or the driver that the device stays on. */
 static gboolean
 foresee_device (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, GError **error)
 {
@@ -327,7 +328,8 @@ foresee_device (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, 
   if (hostdev->managed || (manages (choice) && !is_on_vfio (b, choice))) {
     if (!vv_choice_requires (choice))
       return vv_choice_check (b->context, d, choice, error);
-    /* what is recorded is about a driver, whose name is known for sure when its module is loaded */
+    /* Recorded answers are per driver, and the name of a driver is known for sure only when its module is
+     * loaded. */
     for (guint i = 0; i < choice->candidates->len; i++)
       vv_modules_load (b->context->modules, ((VvCandidate *)choice->candidates->pdata[i])->module, NULL);
     g_autoptr (VvChoice) surely = choose_for (domain, hostdev, b, error);
@@ -345,9 +347,8 @@ vv_domain_foresee (const VvContext *context, const VvDomain *domain, GError **re
 
 /* --- start --- */
 
-/* libvirt opens the device itself when QEMU is to get it by iommufd (qemuProcessPrepareHost(), libvirt
- * >= 12.1).
- */
+/* libvirt opens the device itself if QEMU gets it through iommufd (qemuProcessPrepareHost(), libvirt >=
+ * 12.1). */
 static gboolean
 is_opened_by_libvirt (const VvContext *context, const VvHostdev *hostdev, const VvPciDevice *device)
 {
@@ -373,16 +374,16 @@ start_device (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, GE
                  b->device->now.driver);
     return FALSE;
   }
-  vv_binding_record (b, NULL); /* libvirt has taken it: without an entry its host driver is unknown */
+  vv_binding_record (b, NULL); /* libvirt has detached it; without an entry, its host driver is unknown */
   vv_entry_set_domain (b->entry, domain->name, domain->uuid);
-  if (opened) /* it is where it has to be, by libvirt or the gate, or the domain does not start */
+  if (opened) /* libvirt or the gate has bound the right driver, or the domain does not start */
     vv_binding_set_detached (b);
   if (!vv_binding_save (b, error))
     return FALSE;
   return opened ? vv_attach_opened (b, choice, TRUE, error) : vv_attach (b, choice, error);
 }
 
-/* It stays where it is; only that it can migrate may be asked of it, before libvirt has opened it. */
+/* The device stays on its driver. Checks only whether it can migrate, before libvirt opens it. */
 static gboolean
 start_unmanaged (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, GError **error)
 {
@@ -402,9 +403,9 @@ start_unmanaged (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b,
   return FALSE;
 }
 
-/* Which device keeps the domain from being migrated, as far as is known: QEMU blocks the migration of a
- * domain when it blocks that of one device, whatever was asked for of that one. @required: (out) (nullable):
- * who requires that it can be. Both (transfer full) */
+/* Finds a device that is known to prevent the migration of the domain. If QEMU blocks the migration of one
+ * device, it blocks that of the domain, even if the requirement is for another device. @required: (out)
+ * (nullable): the rule that requires migration. Both are (transfer full). */
 static char *
 find_immobile (const VvContext *context, const VvDomain *domain, char **required)
 {
@@ -464,7 +465,7 @@ static gboolean
 mark_running (const VvDomain *domain, const VvHostdev *hostdev, VvBinding *b, GError **error)
 {
   (void)hostdev;
-  return vv_domain_device_running (domain, TRUE, b, error); /* what nobody manages is not looked at */
+  return vv_domain_device_running (domain, TRUE, b, error); /* each_device() skips unmanaged devices here */
 }
 
 void
@@ -475,8 +476,8 @@ vv_domain_running (const VvContext *context, const VvDomain *domain)
 
 /* --- release --- */
 
-/* Detached by hand before the domain came: libvirt has given it to the host, the administrator wants it on
- * VFIO. */
+/* A pinned device, which an administrator had bound before the domain got it: libvirt has reattached it to
+ * the host, and this returns it to VFIO. */
 static gboolean
 keep_pinned (VvBinding *b, GError **error)
 {
@@ -496,7 +497,7 @@ gboolean
 vv_domain_device_release (const VvDomain *domain, VvBinding *b, GError **error)
 {
   if (!is_of (b->entry, domain))
-    return TRUE; /* it changed hands while we waited for the lock */
+    return TRUE; /* the entry changed while this process waited for the lock */
   gboolean stays = b->entry->unmanaged;
   vv_entry_set_domain (b->entry, NULL, NULL);
   if (stays)
@@ -505,9 +506,9 @@ vv_domain_device_release (const VvDomain *domain, VvBinding *b, GError **error)
     return vv_binding_forget (b, error);
   if (b->entry->pinned ? !keep_pinned (b, error) : !vv_binding_reattach (b, error))
     return FALSE;
-  g_free (b->change->domain); /* taken from the entry before */
+  g_free (b->change->domain); /* vv_binding_begin() copied it from the entry, which had no domain any more */
   b->change->domain = g_strdup (domain->name);
-  if (!b->change->changed) /* said as well: it is what an operator looks for when a guest has gone */
+  if (!b->change->changed) /* operators look for this after a guest ends */
     g_message ("domain %s, release: %s stays on %s, its driver before the start", domain->name,
                b->device->address, b->device->now.driver ? b->device->now.driver : "no driver");
   return TRUE;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * domain-life: what happens to a domain's PCI devices at each hook operation.
+ * domain-life: what each hook operation does with a domain's PCI devices.
  *
  * Owns: the meaning of libvirt's hook operations for the devices (the table in docs/design.rst). Each
- * function takes all devices of a domain that libvirt manages, or that the policy hands to us, goes on past
- * one that fails, and says so in the log: a guest must be able to start without us (rule R7). Only what the
- * policy, or the domain itself, wants strictly ends it: FALSE with @refusal set (VV_ERROR_POLICY). What two
- * of them do is also there for a single device, for who learns of hot plug. Knows nothing of how a hook is
- * called.
+ * function handles all devices of a domain that libvirt manages, or that the policy has vfio-variant manage.
+ * If a device fails, the function logs this and continues with the next: a guest must be able to start
+ * without vfio-variant (rule R7). Only a strict requirement of the policy or of the domain ends it: FALSE
+ * with @refusal set (VV_ERROR_POLICY). Two operations also exist for a single device, for callers that handle
+ * hot plug. Knows nothing of how libvirt calls a hook.
  */
 #pragma once
 
@@ -15,64 +15,76 @@
 #include "domain-xml.h"
 
 /**
- * vv_domain_strict_rule: whether something is wanted strictly of a device of the domain
- * @prepare: whether the domain is at "prepare", where the host's own use of a device counts
+ * vv_domain_strict_rule:
+ * @prepare: whether the domain is at "prepare", where use of a device by the host counts
  *
- * To be called before what may take long; changes nothing and logs nothing.
+ * Checks whether the policy or the domain has a strict requirement for a device of the domain. Call this
+ * before steps that may take long. Changes nothing and logs nothing.
  *
- * Returns: (transfer full) (nullable): what is to be said if it cannot be found out whether the device has
- * it; NULL: the domain may start in any case
+ * Returns: (transfer full) (nullable): the error message for the case that the requirement cannot be checked;
+ * NULL: the domain may start in any case
  */
 char *vv_domain_strict_rule (const VvContext *context, const VvDomain *domain, gboolean prepare);
 
 /**
- * vv_domain_prepare: before libvirt detaches the devices (hook "prepare begin")
+ * vv_domain_prepare:
  *
- * Writes each device's home to the state store, loads the modules that will be needed, and warns of what will
- * keep the guest from starting. A device that another running domain holds is left alone. With managed='no'
- * a device goes to the generic driver here when the policy says unmanaged='manage', and is from then on as
- * one that libvirt manages.
+ * Handles the hook operation "prepare begin", before libvirt detaches the devices.
  *
- * Returns: FALSE with @refusal set when the domain must not start; then all is as before
+ * Records each device's host driver in the state store, loads the modules that will be needed, and warns of
+ * obstacles to the start. Leaves a device alone that another running domain uses. If the policy says
+ * unmanaged='manage', binds a device with managed='no' to the generic driver. From then on, handles it like a
+ * device that libvirt manages.
+ *
+ * Returns: FALSE with @refusal set when the domain must not start; the devices are then in their former state
  */
 gboolean vv_domain_prepare (const VvContext *context, const VvDomain *domain, GError **refusal);
 
 /**
- * vv_domain_foresee: a domain is about to come from elsewhere (hooks "migrate begin", "restore begin")
+ * vv_domain_foresee:
  *
- * Changes no device; loads modules, whose drivers are known then.
+ * Handles the hook operations "migrate begin" and "restore begin", before a domain arrives from another host
+ * or from a saved state.
  *
- * Returns: FALSE with @refusal set when this host cannot give it what it must have
+ * Changes no device. Loads modules, because the names of their drivers are known for sure only then.
+ *
+ * Returns: FALSE with @refusal set when this host cannot meet the strict requirements of the domain
  */
 gboolean vv_domain_foresee (const VvContext *context, const VvDomain *domain, GError **refusal);
 
 /**
- * vv_domain_start: libvirt has detached the devices, QEMU does not run yet (hook "start begin")
+ * vv_domain_start:
  *
- * Moves each device that is on a worse driver than the best one, or on none, to the best that works. Where
- * migration is required the drivers are asked.
+ * Handles the hook operation "start begin": libvirt has detached the devices, and QEMU does not run yet.
+ *
+ * Binds each device to the best driver that works, unless it is already on the best driver. If migration is
+ * required, queries the drivers.
  *
  * Returns: FALSE with @refusal set when the domain must not start; libvirt then releases it
  */
 gboolean vv_domain_start (const VvContext *context, const VvDomain *domain, GError **refusal);
 
-/** vv_domain_running: QEMU runs (hooks "started begin" and "reconnect begin"): marks the entries as in use */
+/** vv_domain_running: Handles the hook operations "started begin" and "reconnect begin", when QEMU runs: sets
+ * the entries to in use. */
 void vv_domain_running (const VvContext *context, const VvDomain *domain);
 
 /**
- * vv_domain_release: libvirt has reattached the devices (hook "release end")
+ * vv_domain_release:
  *
- * For every device that the state store gives to the domain (a virtual function that libvirt took from a
- * network is not in its XML any more): looks whether it is as the state store says it was, mends it if not,
- * and drops the entry. One that the administrator had detached by hand goes back to the VFIO driver it was
- * on.
+ * Handles the hook operation "release end", after libvirt has reattached the devices.
+ *
+ * Verifies each device that the state store assigns to the domain. Restores it if it is not in its recorded
+ * host state, and removes its entry. Does not use the domain's XML, which no longer has a virtual function
+ * that libvirt took from a network. A pinned device returns to the VFIO driver that it was on.
  */
 void vv_domain_release (const VvContext *context, const VvDomain *domain);
 
 /**
- * vv_domain_device_running: what vv_domain_running() does, for one device
- * @managed: whether libvirt gives it back when the domain is done with it
- * @binding: the device, which is on the driver on which the domain has it
+ * vv_domain_device_running:
+ * @managed: whether libvirt reattaches the device when the domain releases it
+ * @binding: the device, on the driver on which the domain uses it
+ *
+ * Does the work of vv_domain_running() for one device.
  *
  * Returns: FALSE with @error set when the state store cannot be written
  */
@@ -80,11 +92,12 @@ gboolean vv_domain_device_running (const VvDomain *domain, gboolean managed, VvB
                                    GError **error);
 
 /**
- * vv_domain_device_release: what vv_domain_release() does, for one device
- * @domain: its name and UUID are enough
+ * vv_domain_device_release:
+ * @domain: only its name and UUID are used
  *
- * Does nothing when the entry is not @domain's (any more).
+ * Does the work of vv_domain_release() for one device. Does nothing when the entry is not, or no longer,
+ * assigned to @domain.
  *
- * Returns: FALSE with @error set when the device could not be brought to where it belongs
+ * Returns: FALSE with @error set when the device could not be restored
  */
 gboolean vv_domain_device_release (const VvDomain *domain, VvBinding *binding, GError **error);

@@ -10,7 +10,7 @@
 #define HOSTDEV_LIMIT 4096 /* a bus has 256 functions */
 #define NAMESPACE "urn:vfio-variant:domain:1"
 #define ALIAS_LIMIT 256
-#define PROBLEM_LIMIT 64 /* nobody reads more */
+#define PROBLEM_LIMIT 64 /* more would not be read */
 
 static char *
 text_of (const xmlNode *parent, const char *name)
@@ -20,7 +20,7 @@ text_of (const xmlNode *parent, const char *name)
   return text ? text : g_strdup ("");
 }
 
-/* libvirt's own reader takes decimal, 0x and octal numbers (virStrToLong_uip with base 0). */
+/* Like libvirt's parser, accepts decimal, 0x and octal numbers (virStrToLong_uip with base 0). */
 static gboolean
 number (const xmlNode *node, const char *name, guint most, guint *value)
 {
@@ -78,7 +78,7 @@ add_hostdev (VvDomain *domain, const xmlNode *node, gboolean iommufd)
   gboolean is_pci = is_pci_hostdev (node) && attribute_is (driver, "name", "vfio", TRUE);
   gboolean is_mediated = vv_xml_is_element (node, "hostdev") && attribute_is (node, "type", "mdev", FALSE);
 
-  if (!is_pci && !is_mediated) /* both are VFIO devices of QEMU's */
+  if (!is_pci && !is_mediated) /* QEMU has a VFIO device for both */
     return;
   domain->vfio_devices++;
   g_autofree char *address = is_pci ? source_address (node) : NULL;
@@ -124,7 +124,8 @@ static const VvXmlElement request_element = {"hostdev", request_attributes, NULL
 static const VvXmlElement *const in_requests[] = {&request_element, NULL};
 static const VvXmlElement requests_element = {"hostdevs", NULL, in_requests, FALSE, NULL};
 
-/* What is wrong is said, and is no error: a guest that starts is worth more than its requests (rule R7). */
+/* Records an error in the metadata. It is not fatal: the start of a guest matters more than its requests
+ * (rule R7). */
 static void
 add_problem (VvDomain *domain, const GError *error)
 {
@@ -132,7 +133,7 @@ add_problem (VvDomain *domain, const GError *error)
     g_ptr_array_add (domain->problems, g_strdup (error->message));
 }
 
-/* What the table does not say */
+/* Checks the rules that the table cannot express. */
 static gboolean
 is_whole_request (const xmlNode *node, GError **error)
 {
@@ -204,7 +205,7 @@ take_requests (VvDomain *domain, const xmlNode *requests)
   }
 }
 
-/* libvirt keeps one element of each namespace here, and chooses its prefix. */
+/* libvirt keeps one metadata element of each namespace, and chooses its prefix. */
 static void
 read_metadata (VvDomain *domain, const xmlNode *root)
 {
@@ -216,9 +217,9 @@ read_metadata (VvDomain *domain, const xmlNode *root)
       take_requests (domain, node);
 }
 
-/* --- QEMU's own properties --- */
+/* --- QEMU properties --- */
 
-/* <qemu:override> (libvirt's docs/drvqemu.rst): libvirt names the device by its alias. */
+/* Reads <qemu:override> (libvirt's docs/drvqemu.rst), which identifies a device by its alias. */
 static void
 read_overrides (VvDomain *domain, const xmlNode *root)
 {

@@ -1,31 +1,30 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * domain-xml: the PCI devices that a libvirt domain takes from its host, and what its owner wants of them.
+ * domain-xml: the PCI devices of the host that a libvirt domain uses, and what the domain requests for them.
  *
- * Owns: reading a domain's XML (libvirt's docs/formatdomain.rst), and our element in its metadata
- * (schemas/domain-metadata.rng), with the bounds of xml, 8 MiB. Knows nothing of sysfs, nor of what becomes
- * of a request.
+ * Owns: the parser of a domain's XML (libvirt's docs/formatdomain.rst), and of the vfio-variant element in
+ * its metadata (schemas/domain-metadata.rng). The limits are those of xml, and 8 MiB. Knows nothing of sysfs,
+ * nor of the result of a request.
  */
 #pragma once
 
 #include "error.h"
 #include "policy.h"
 
-/** The largest domain XML that is read: libvirt's own limit on one string in its protocol is 4 MiB, libxml2's
- * on a document 10,000,000 bytes. */
+/** The maximum size of a domain XML in bytes. libvirt's protocol limits a string to 4 MiB, and libxml2 limits
+ * a document to 10,000,000 bytes. */
 #define VV_DOMAIN_XML_LIMIT (8 * 1024 * 1024)
 
 /**
  * VvHostdev:
  * @address: the PCI address on the host
- * @managed: libvirt detaches and reattaches it
+ * @managed: libvirt detaches and reattaches the device
  * @alias: (nullable): the name in its <alias>
- * @requested: what the domain requests for it. The model is <driver model='...'/> (libvirt >= 10); drivers,
- * fallback and migratable are the metadata's. QEMU gets it through iommufd by <driver iommufd='yes'/>
- * (libvirt
- * >= 12.1) or, unless that says 'no', by the domain's <iommufd enabled='yes'/> (libvirt >= 12.2): libvirt
- * opens such a device itself, in qemuProcessPrepareHost(), before it runs the hook's "start".
- * enable-migration=on comes from <qemu:override>
+ * @requested: what the domain requests for it. The model is <driver model='...'/> (libvirt >= 10). The
+ * metadata has drivers, fallback and migratable. The device goes to QEMU through iommufd with <driver
+ * iommufd='yes'/> (libvirt >= 12.1) or, unless the driver has iommufd='no', with the domain's <iommufd
+ * enabled='yes'/> (libvirt >= 12.2). libvirt opens such a device itself, in qemuProcessPrepareHost(), before
+ * it runs the hook's "start". enable-migration=on is from <qemu:override>.
  */
 typedef struct {
   char *address;
@@ -39,10 +38,10 @@ typedef struct {
  * @name: the domain's name
  * @uuid: its UUID
  * @hostdevs: (element-type VvHostdev): from <hostdev mode='subsystem' type='pci'> and <interface
- * type='hostdev'>, for VFIO (also <driver name='vfio'/>, not another name)
- * @problems: (element-type utf8): what is wrong with its metadata, a line each, with the line in the XML.
- * When its requests are not valid, none of them counts.
- * @vfio_devices: how many devices it has through VFIO: @hostdevs, those without an address, and mediated ones
+ * type='hostdev'>, with <driver name='vfio'/> or without a driver name
+ * @problems: (element-type utf8): errors in its metadata, one line each, with the line number in the XML. If
+ * the requests are not valid, all of them are ignored.
+ * @vfio_devices: the number of its VFIO devices: @hostdevs, devices without an address, and mediated devices
  * @emulator: (nullable): the path of its emulator
  */
 typedef struct {
@@ -58,7 +57,7 @@ typedef struct {
  * vv_domain_parse:
  * @xml: the document, @length bytes
  *
- * A device whose address is missing or malformed is left out: libvirt itself speaks about it.
+ * Omits a device whose address is missing or malformed: libvirt reports that error itself.
  *
  * Returns: (transfer full): the domain, or NULL with @error set (VV_ERROR_INVALID, with the line)
  */

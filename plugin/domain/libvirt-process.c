@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #define NOTE "hook-caller"
-#define PROC_STAT_LIMIT (4 * 1024 * 1024) /* a line for each interrupt and processor */
+#define PROC_STAT_LIMIT (4 * 1024 * 1024) /* a number for each interrupt, a line for each CPU */
 
 void
 vv_libvirt_process_free (VvLibvirtProcess *process)
@@ -19,8 +19,8 @@ vv_libvirt_process_free (VvLibvirtProcess *process)
   g_free (process);
 }
 
-/* "PID (NAME) STATE ..." with the start as field 22 (proc(5)). A name may have blanks and brackets.
- * Returns: (nullable): the name when it is one of libvirt's */
+/* Parses "PID (NAME) STATE ...", where field 22 is the start time (proc(5)). The name may contain spaces and
+ * parentheses. Returns: (nullable): the name, if it is that of a libvirt daemon */
 static char *
 read_stat (const VvHost *host, const char *pid, guint64 *start)
 {
@@ -40,7 +40,7 @@ read_stat (const VvHost *host, const char *pid, guint64 *start)
   return g_strdup (begin + 1);
 }
 
-/* Users have libvirts of their own (qemu:///session), and can call any program so. */
+/* Users run their own libvirt (qemu:///session), and can give any program this name. */
 static gboolean
 is_roots (const VvHost *host, const char *pid)
 {
@@ -61,13 +61,12 @@ vv_is_libvirt (const VvHost *host, pid_t pid)
   return name != NULL;
 }
 
-/* Returns: microseconds since the epoch; 0: cannot be told. A number of ticks that is longer than a lifetime
- * is none. */
+/* Returns: microseconds since the epoch; 0: unknown. Ignores values with more than 32 bits of seconds. */
 static gint64
 moment_of (const VvHost *host, guint64 ticks)
 {
   g_autofree char *text = vv_io_read (host->proc, "stat", PROC_STAT_LIMIT, NULL);
-  const char *line = text ? strstr (text, "\nbtime ") : NULL; /* when the kernel began to count ticks */
+  const char *line = text ? strstr (text, "\nbtime ") : NULL; /* boot time, seconds since the epoch */
   guint64 boot = line ? g_ascii_strtoull (line + strlen ("\nbtime "), NULL, 10) : 0;
   long per_second = sysconf (_SC_CLK_TCK);
 
@@ -110,7 +109,7 @@ note_text (pid_t pid, guint64 start)
   return g_strdup_printf ("%d %" G_GUINT64_FORMAT "\n", (int)pid, start);
 }
 
-/* A note comes without white space at its end. */
+/* vv_state_store_read() strips the white space at the end. */
 static gboolean
 note_is (const VvStateStore *store, const char *text)
 {
@@ -119,7 +118,7 @@ note_is (const VvStateStore *store, const char *text)
   return noted && strlen (noted) + 1 == strlen (text) && g_str_has_prefix (text, noted);
 }
 
-/* NULL: it is no libvirt */
+/* Returns NULL if @pid is not a libvirt daemon. */
 static char *
 note_of (const VvHost *host, pid_t pid)
 {

@@ -7,7 +7,7 @@
 #define MAPS_LIMIT (1024 * 1024)
 #define LIBRARY "/libvirt.so.0."
 
-/* 1 to 6 digits and nothing else: sscanf(3) would take a sign and blanks. */
+/* Reads 1 to 6 digits. sscanf(3) would also accept a sign and spaces. */
 static gboolean
 read_number (const char **at, guint *number)
 {

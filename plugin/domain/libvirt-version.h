@@ -1,24 +1,25 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * libvirt-version: which libvirt a thread belongs to.
+ * libvirt-version: the version of the libvirt daemon that a thread belongs to.
  *
- * Owns: reading a version off the libvirt.so that a process has mapped. libvirt itself cannot be asked: it
- * waits for us (rule R10). Knows nothing of what follows from a version.
+ * Owns: the extraction of the version from the name of the libvirt.so that the process has mapped. libvirt
+ * cannot be asked, because it waits for vfio-variant (rule R10). Knows nothing of the consequences of a
+ * version.
  */
 #pragma once
 
 #include "host.h"
 
-/** libvirt's own way to write versions in one number (LIBVIR_VERSION_NUMBER) */
+/** libvirt's encoding of a version in one number (LIBVIR_VERSION_NUMBER) */
 #define VV_LIBVIRT_VERSION(major, minor, micro) ((major)*1000000 + (minor)*1000 + (micro))
 
 /**
  * vv_libvirt_version_of:
- * @tid: a thread
+ * @tid: a thread ID
  *
- * libvirt's shared library carries its version in its file's name: libvirt.so.0.MMmmm.micro, MM * 1000 + mmm
- * (libvirt's meson.build, libvirt_lib_version).
+ * Reads the version from the file name of libvirt's shared library: libvirt.so.0.MMmmm.micro, where MMmmm is
+ * MM * 1000 + mmm (libvirt's meson.build, libvirt_lib_version).
  *
- * Returns: the version as VV_LIBVIRT_VERSION() has it; 0 when it cannot be told
+ * Returns: the version, as VV_LIBVIRT_VERSION() encodes it; 0 when unknown
  */
 guint vv_libvirt_version_of (const VvHost *host, pid_t tid);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * orders: what the daemon tells vfio-variant-monitor, by a pipe that is its standard input: a byte each.
- * Other bytes are passed over.
+ * orders: the one-byte commands that the daemon sends to vfio-variant-monitor, through a pipe to its standard
+ * input. The monitor ignores unknown bytes.
  */
 #pragma once
 
 /**
  * VvOrder:
- * @VV_ORDER_BLOCKED: a thread of libvirt's is blocked: it must not be asked anything
- * @VV_ORDER_FREE: none is blocked any more
- * @VV_ORDER_LOOK: something changed in the state store
+ * @VV_ORDER_BLOCKED: the gate blocks a libvirt thread: the monitor must not call libvirt
+ * @VV_ORDER_FREE: no libvirt thread is blocked any more
+ * @VV_ORDER_LOOK: the state store changed
  */
 typedef enum {
   VV_ORDER_BLOCKED = 'h',
