@@ -32,7 +32,7 @@ recover_on_vfio (VvBinding *b, const GError *host_error, GError **error)
   if (host_error) {
     if (vv_binding_vanished (b, error))
       return FALSE;
-    vv_change_failed_attempt (b->change, e->host.driver ? e->host.driver : _ ("host driver"), "recovery",
+    vv_change_failed_attempt (b->change, e->host.driver ? e->host.driver : "host-driver", "recovery",
                               host_error);
   }
   if ((!host_error || !vv_same (b->device->now.driver, e->host.driver)) && bind_fallback (b, &problem))

@@ -248,7 +248,7 @@ rename_old_keys (GKeyFile *file)
 
   for (gsize i = 0; i < G_N_ELEMENTS (keys); i++) {
     g_autofree char *value = g_key_file_get_value (file, GROUP, keys[i][0], NULL);
-    if (value)
+    if (value && !g_key_file_has_key (file, GROUP, keys[i][1], NULL))
       g_key_file_set_value (file, GROUP, keys[i][1], value);
   }
   g_autofree char *state = g_key_file_get_value (file, GROUP, "state", NULL);

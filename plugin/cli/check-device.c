@@ -313,7 +313,7 @@ check_choice (const VvCheck *check)
                            vv_option_value (VV_OPTION_MIGRATABLE, option (check, VV_OPTION_MIGRATABLE))),
           by_gate ? _ ("libvirt opens a device with iommufd before the hook can move it: without "
                        "vfio-variantd the domain starts only if libvirt itself chooses such a driver")
-                  : _ ("the only drivers expected here fail or cannot migrate the device"),
+                  : _ ("the start is refused only if the driver fails or cannot migrate the device"),
           by_gate ? g_strdup ("systemctl enable --now vfio-variantd") : NULL);
 }
 

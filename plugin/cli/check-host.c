@@ -266,7 +266,7 @@ check_policy (const VvSubject *about)
     const VvPolicyFile *file = files->pdata[i];
     if (file->problem)
       vv_find (about, "policy-file", VV_PROBLEM,
-               g_strdup_printf (_ ("ignoring a policy file: %s"), file->problem),
+               g_strdup_printf (_ ("invalid policy file: %s"), file->problem),
                _ ("none of its rules is in force; devices may get drivers that it forbids"),
                g_strdup_printf ("vfio-variant policy %s", file->path));
   }

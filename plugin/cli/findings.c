@@ -304,11 +304,11 @@ vv_find_iommu_off (const VvSubject *about)
 void
 vv_find_damaged (const VvSubject *about, const GError *problem)
 {
-  vv_find (about, "state-damaged", VV_PROBLEM, g_strdup (problem->message),
-           _ ("while it exists, vfio-variant does not move any device: devices get the driver that libvirt "
-              "chooses"),
-           g_strdup_printf ("rm %s/%s && vfio-variant restore %s", about->s->context->host->run_path,
-                            about->name, about->name));
+  vv_find (
+      about, "state-damaged", VV_PROBLEM, g_strdup (problem->message),
+      _ ("while it exists, vfio-variant does not move this device: it gets the driver that libvirt chooses"),
+      g_strdup_printf ("rm %s/%s && vfio-variant restore %s", about->s->context->host->run_path, about->name,
+                       about->name));
 }
 
 void
@@ -337,7 +337,7 @@ vv_find_at_boot (const VvSubject *about, const VvPciDevice *device, const VvEntr
     return;
   g_autofree char *rule = vv_choice_rule (choice);
   vv_find (about, "at-boot-missed", VV_WARNING,
-           g_strdup_printf (_ ("%s keeps it on VFIO from boot on, but it is on %s"), rule,
+           g_strdup_printf (_ ("%s requires it to be on VFIO from boot on, but it is on %s"), rule,
                             device->now.driver ? device->now.driver : _ ("no driver")),
            _ ("neither udev nor vfio-variant-boot.service bound it, or it was restored since; a guest with "
               "managed='no' cannot start with it"),

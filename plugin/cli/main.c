@@ -8,8 +8,10 @@
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "command.h"
+#include "log.h"
 
 #define LONGEST 32 /* the longest word that gets a suggestion */
 #define CHANGES 2
@@ -17,17 +19,19 @@
 static const struct {
   const char *name;
   int (*run) (int argc, char **argv);
+  gboolean logs; /* to the system's log: it moves or opens devices */
   const char *summary;
 } commands[] = {
-    {"list", vv_cmd_list, N_ ("list devices with their current and best drivers")},
-    {"match", vv_cmd_match, N_ ("list the VFIO drivers that match a device, and why others do not")},
-    {"probe", vv_cmd_probe, N_ ("query whether the current drivers of devices support live migration")},
-    {"check", vv_cmd_check, N_ ("report which driver devices would get when attached, and what prevents it")},
-    {"bind", vv_cmd_bind, N_ ("detach devices from the host and bind the best VFIO driver")},
-    {"restore", vv_cmd_restore, N_ ("return devices to their host drivers")},
-    {"policy", vv_cmd_policy, N_ ("show the policy, or check policy files")},
-    {"status", vv_cmd_status, N_ ("show the status of vfio-variantd and the setup of the host")},
-    {"metrics", vv_cmd_metrics, N_ ("print counters and state for a monitoring system")},
+    {"list", vv_cmd_list, FALSE, N_ ("list devices with their current and best drivers")},
+    {"match", vv_cmd_match, FALSE, N_ ("list the VFIO drivers that match a device, and why others do not")},
+    {"probe", vv_cmd_probe, TRUE, N_ ("query whether the current drivers of devices support live migration")},
+    {"check", vv_cmd_check, FALSE,
+     N_ ("report which driver devices would get when attached, and what prevents it")},
+    {"bind", vv_cmd_bind, TRUE, N_ ("detach devices from the host and bind the best VFIO driver")},
+    {"restore", vv_cmd_restore, TRUE, N_ ("return devices to their host drivers")},
+    {"policy", vv_cmd_policy, FALSE, N_ ("show the policy, or check policy files")},
+    {"status", vv_cmd_status, FALSE, N_ ("show the status of vfio-variantd and the setup of the host")},
+    {"metrics", vv_cmd_metrics, FALSE, N_ ("print counters and state for a monitoring system")},
 };
 
 static void
@@ -94,6 +98,18 @@ nearest_word (const char *word, const char *const words[], gsize n)
   return nearest ? nearest : beginnings == 1 ? beginning : NULL;
 }
 
+/* A warning of the library reads like one of the command. journald gets it with its fields. */
+static GLogWriterOutput
+write_warning (GLogLevelFlags level, const GLogField *fields, gsize n, gpointer data)
+{
+  if (!(level & G_LOG_LEVEL_WARNING) || g_log_writer_is_journald (STDERR_FILENO))
+    return g_log_writer_default (level, fields, n, data);
+  for (gsize i = 0; i < n; i++)
+    if (strcmp (fields[i].key, "MESSAGE") == 0)
+      vv_warning ("%s", (const char *)fields[i].value);
+  return G_LOG_WRITER_HANDLED;
+}
+
 /* @argv: argv[0] is the name of the sub-command */
 static int
 run_command (int argc, char **argv)
@@ -102,8 +118,13 @@ run_command (int argc, char **argv)
   const char *names[G_N_ELEMENTS (commands) + 1] = {[G_N_ELEMENTS (commands)] = "help"};
 
   for (gsize i = 0; i < G_N_ELEMENTS (commands); i++) {
-    if (strcmp (name, commands[i].name) == 0)
+    if (strcmp (name, commands[i].name) == 0) {
+      if (commands[i].logs)
+        vv_log_to_system ();
+      else
+        g_log_set_writer_func (write_warning, NULL, NULL);
       return commands[i].run (argc, argv);
+    }
     names[i] = commands[i].name;
   }
   const char *meant = nearest_word (name, names, G_N_ELEMENTS (names));

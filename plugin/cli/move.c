@@ -14,7 +14,6 @@
 #include "command.h"
 #include "group.h"
 #include "in-use.h"
-#include "log.h"
 
 typedef struct {
   VvCommon common;
@@ -172,7 +171,6 @@ open_context (const Options *o, int *code)
 {
   if (!o->common.dry_run)
     vv_speak_english (); /* the log also gets the errors */
-  vv_log_to_system ();
   return vv_open_context (&o->common, !o->common.dry_run, code);
 }
 

@@ -9,7 +9,6 @@
 
 #include "binding.h"
 #include "command.h"
-#include "log.h"
 #include "migration.h"
 
 /* @driver: (nullable): the driver that was queried, or that would have been */
@@ -151,7 +150,6 @@ vv_cmd_probe (int argc, char **argv)
     return VV_EXIT_UNPRIVILEGED;
   }
   vv_speak_english (); /* the log also gets the errors */
-  vv_log_to_system ();
   g_autoptr (VvContext) context = vv_open_context (&common, TRUE, &code);
   g_autoptr (GPtrArray) addresses = context ? vv_device_arguments (context->host, argc, argv, &code) : NULL;
   return addresses ? ask_all (context, addresses, common.json) : code;

@@ -24,9 +24,9 @@ why_keep (const VvHotplugRequest *request, const VvPciDevice *device, const char
   if (!request->libvirt)
     return g_strdup ("unknown libvirt version: keeping its choice");
   if (request->libvirt >= VV_LIBVIRT_VERSION (10, 0, 0))
-    return g_strdup_printf ("libvirt %u.%u chose it, or the domain names it", major, minor);
+    return g_strdup_printf ("libvirt %u.%u chose it, or was told to use it", major, minor);
   if (strcmp (wanted, VV_GENERIC_DRIVER) != 0)
-    return g_strdup_printf ("libvirt %u.%u: the domain names %s", major, minor, wanted);
+    return g_strdup_printf ("libvirt %u.%u was told to use %s", major, minor, wanted);
   /* Before libvirt 9.7, virPCIDeviceReset() leaves the reset to the kernel only on vfio-pci. On other
    * drivers, without FLR, it tries resets that fail if the device is not alone on its bus. */
   if (request->libvirt < VV_LIBVIRT_VERSION (9, 7, 0) && !vv_pci_has_flr (device))

@@ -196,7 +196,7 @@ take_requests (VvDomain *domain, const xmlNode *requests)
     if (node->type != XML_ELEMENT_NODE)
       continue;
     if (taken++ == HOSTDEV_LIMIT) {
-      vv_xml_fail (node, &error, _ ("more than %d; ignoring the rest"), HOSTDEV_LIMIT);
+      vv_xml_fail (node, &error, _ ("more than %d <hostdev> elements; ignoring the rest"), HOSTDEV_LIMIT);
       add_problem (domain, error);
       return;
     }

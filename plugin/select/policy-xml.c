@@ -419,11 +419,11 @@ rename_native_driver (const char *path, const xmlNode *root)
 {
   for (xmlNode *node = root->children; node; node = node->next) {
     xmlAttr *attribute =
-        node->type == XML_ELEMENT_NODE ? xmlHasNsProp (node, BAD_CAST "native-driver", NULL) : NULL;
-    if (!attribute)
-      continue;
-    g_warning ("%s:%u: native-driver was renamed to host-driver; the old name still works", path,
-               vv_xml_line (node));
+        vv_xml_is_element (node, "device") ? xmlHasNsProp (node, BAD_CAST "native-driver", NULL) : NULL;
+    if (!attribute || xmlHasNsProp (node, BAD_CAST "host-driver", NULL))
+      continue; /* which of two is meant cannot be known: the attribute is refused */
+    g_warning_once ("%s:%u: native-driver was renamed to host-driver: use the new name", path,
+                    vv_xml_line (node));
     xmlNodeSetName ((xmlNode *)attribute, BAD_CAST "host-driver");
   }
 }
@@ -539,7 +539,8 @@ add_named (VvPolicy *policy, const VvHost *host, const char *folder, const char 
     add_trusted (policy, host, path);
     return;
   }
-  g_autofree char *problem = problem_with (path, _ ("its name is not valid UTF-8; rename it"));
+  g_autofree char *problem =
+      problem_with (path, _ ("its name has control characters or is not valid UTF-8; rename it"));
   vv_policy_add_file (policy, path, problem);
 }
 

@@ -40,7 +40,8 @@ take (VvDirWatch *w, const struct inotify_event *event)
   const char *name = event->len ? event->name : "";
 
   if (event->wd == w->in_parent && strcmp (name, w->name) == 0) {
-    watch_directory (w);
+    if (!watch_directory (w))
+      g_message ("cannot watch %s any longer: %s", w->directory, g_strerror (errno));
     return TRUE;
   }
   /* IN_IGNORED: the directory was removed */

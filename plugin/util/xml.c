@@ -218,7 +218,7 @@ check_attributes (const xmlNode *node, const VvXmlElement *element, GError **err
     if (value && a->is_good (value))
       continue;
     g_autofree char *text = shown (value ? value : "");
-    return vv_xml_fail (node, error, "<%s %s='%s'>: %s is %s", element->name, a->name, text, a->name,
+    return vv_xml_fail (node, error, "<%s %s='%s'>: %s must be %s", element->name, a->name, text, a->name,
                         _ (a->form));
   }
   return TRUE;

@@ -65,7 +65,7 @@ override (const char *device, const char *driver)
   write_file (path, driver);
 }
 
-/* The driver is not requested by name, as ours is: by the link, which costs the kernel nothing more. */
+/* The driver is not looked up by name, as ours is: by the link, which costs the kernel nothing more. */
 static void
 unbind (const char *device)
 {

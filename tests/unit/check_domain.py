@@ -26,7 +26,7 @@ def the_policy_decides():
         exits(host.look("check", NIC), 0, f"{NIC}: would get mlx5_vfio_pci (policy {device['rule']['file']}:2); "
               "if that fails vfio-pci\n")
         host.policy("<device address='3b:00.1' driver='mlx5_vfio_pci' fallback='none'/>")
-        expect(check(host, NIC), "strict", "note", "fallback='none'", "the only drivers expected here", subject=NIC)
+        expect(check(host, NIC), "strict", "note", "fallback='none'", "only if the driver fails", subject=NIC)
         found = check_domain(host, domain(hostdev(more=IOMMUFD)))
         one = expect(found, "strict", "note", "without vfio-variantd the domain starts only if", subject=NIC)
         equal(one["fix"], "systemctl enable --now vfio-variantd")

@@ -55,7 +55,7 @@ test_life_on_new_libvirt (void)
 }
 
 /* A driver of the vendor's that is a VFIO driver, and that no alias names: libvirt takes the device from it,
- * and it returns to its host driver to it, also when vfio-pci does not allow it (vGPU: vfio-pci fails with
+ * and the device returns to it, also when vfio-pci does not allow it (vGPU: vfio-pci fails with
  * EINVAL). */
 static void
 test_life_from_a_vendors_driver (void)

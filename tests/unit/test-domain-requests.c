@@ -204,7 +204,7 @@ test_a_request_refuses (void)
                       "requires: it does not support migration); *");
 }
 
-/* What is refused of a request is said once for a operation, also where two things are done there. */
+/* What is refused of a request is said once for an operation, also where two things are done there. */
 static void
 test_a_refused_request_is_said_once (void)
 {

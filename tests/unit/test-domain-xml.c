@@ -454,18 +454,19 @@ test_bad_requests (void)
        "domain XML:5: <hostdev> has no attribute 'vfio:driver'; it can have alias, address, driver, "
        "fallback, migratable"},
       {"   <vfio:hostdev alias='ua-nic0' fallback='no'/>",
-       "domain XML:5: <hostdev fallback='no'>: fallback is next, generic or none"},
+       "domain XML:5: <hostdev fallback='no'>: fallback must be next, generic or none"},
       {"<vfio:hostdev alias='ua-nic0' migratable='yes'/>",
-       "domain XML:5: <hostdev migratable='yes'>: migratable is ignore, prefer or require"},
-      {"<vfio:hostdev alias='ua-nic0' driver='../x'/>",
-       "domain XML:5: <hostdev driver='../x'>: driver is 'auto', or up to 32 names of drivers or modules, "
-       "'generic' among them"},
+       "domain XML:5: <hostdev migratable='yes'>: migratable must be ignore, prefer or require"},
+      {"<vfio:hostdev alias='ua-nic0' driver='../x'/>", "domain XML:5: <hostdev driver='../x'>: driver must "
+                                                        "be 'auto', or up to 32 names of drivers or modules, "
+                                                        "'generic' among them"},
       {"<vfio:hostdev alias='ua nic0' driver='x'/>",
-       "domain XML:5: <hostdev alias='ua nic0'>: alias is the name in a device's <alias>"},
-      {"<vfio:hostdev address='3b:00.9' driver='x'/>", "domain XML:5: <hostdev address='3b:00.9'>: address "
-                                                       "is a PCI address of the host, such as 0000:3b:00.1"},
-      {"<vfio:hostdev address='3b:*' driver='x'/>",
-       "domain XML:5: <hostdev address='3b:*'>: address is a PCI address of the host, such as 0000:3b:00.1"},
+       "domain XML:5: <hostdev alias='ua nic0'>: alias must be the name in a device's <alias>"},
+      {"<vfio:hostdev address='3b:00.9' driver='x'/>",
+       "domain XML:5: <hostdev address='3b:00.9'>: address "
+       "must be a PCI address of the host, such as 0000:3b:00.1"},
+      {"<vfio:hostdev address='3b:*' driver='x'/>", "domain XML:5: <hostdev address='3b:*'>: address must be "
+                                                    "a PCI address of the host, such as 0000:3b:00.1"},
       {"<vfio:device/>", "domain XML:5: <device> is not allowed in <hostdevs>; it can have <hostdev>"},
       {"<hostdev alias='ua-nic0' driver='x'/>",
        "domain XML:5: <hostdev> is not allowed in <hostdevs>, in this namespace; it can have <hostdev>"},

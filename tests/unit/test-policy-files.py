@@ -54,10 +54,10 @@ GOOD = [
 TERMS = "driver, fallback, migratable, unmanaged, host-use"
 MATCHES = ("address, vendor, product, subsystem-vendor, subsystem-product, class, physical-function, host-driver, "
            "modalias, iommu-group")
-DRIVERS = "driver is 'auto', or up to 32 names of drivers or modules, 'generic' among them"
-ADDRESSES = "is an address or a glob of addresses, such as 0000:3b:00.1 or 3b:00.*"
-SECONDS = "is a number of seconds from 1 to 3600"
-ID = "is 0x and 4 hexadecimal digits"
+DRIVERS = "driver must be 'auto', or up to 32 names of drivers or modules, 'generic' among them"
+ADDRESSES = "must be an address or a glob of addresses, such as 0000:3b:00.1 or 3b:00.*"
+SECONDS = "must be a number of seconds from 1 to 3600"
+ID = "must be 0x and 4 hexadecimal digits"
 
 
 def bad_attribute(element, name, value, form, by=SCHEMA, rest=""):
@@ -112,45 +112,45 @@ BAD = [
     bad_attribute("default", "driver", "a,b", DRIVERS),
     bad_attribute("default", "driver", "a" * 65, DRIVERS, CHECK),
     bad_attribute("default", "driver", " ".join(["a"] * 33), DRIVERS, CHECK),
-    bad_attribute("default", "fallback", "auto", "fallback is next, generic or none"),
-    bad_attribute("default", "fallback", "", "fallback is next, generic or none"),
-    bad_attribute("default", "fallback", " next", "fallback is next, generic or none"),
-    bad_attribute("default", "migratable", "yes", "migratable is ignore, prefer or require"),
-    bad_attribute("default", "unmanaged", "Manage", "unmanaged is ignore or manage"),
-    bad_attribute("default", "host-use", "force", "host-use is refuse or warn"),
-    bad_attribute("device", "at-boot", "true", "at-boot is yes or no", rest=" vendor='0x8086'"),
+    bad_attribute("default", "fallback", "auto", "fallback must be next, generic or none"),
+    bad_attribute("default", "fallback", "", "fallback must be next, generic or none"),
+    bad_attribute("default", "fallback", " next", "fallback must be next, generic or none"),
+    bad_attribute("default", "migratable", "yes", "migratable must be ignore, prefer or require"),
+    bad_attribute("default", "unmanaged", "Manage", "unmanaged must be ignore or manage"),
+    bad_attribute("default", "host-use", "force", "host-use must be refuse or warn"),
+    bad_attribute("device", "at-boot", "true", "at-boot must be yes or no", rest=" vendor='0x8086'"),
     # matches
     bad_attribute("device", "vendor", "15b3", "vendor " + ID),
     bad_attribute("device", "vendor", "0x15b", "vendor " + ID),
     bad_attribute("device", "product", "0x0101e", "product " + ID),
     bad_attribute("device", "subsystem-vendor", "0x15bg", "subsystem-vendor " + ID),
     bad_attribute("device", "subsystem-product", "*", "subsystem-product " + ID),
-    bad_attribute("device", "class", "0x020", "class is 0x and the first 2, 4 or all 6 hexadecimal digits"),
-    bad_attribute("device", "class", "0x", "class is 0x and the first 2, 4 or all 6 hexadecimal digits"),
-    bad_attribute("device", "class", "network", "class is 0x and the first 2, 4 or all 6 hexadecimal digits"),
+    bad_attribute("device", "class", "0x020", "class must be 0x and the first 2, 4 or all 6 hexadecimal digits"),
+    bad_attribute("device", "class", "0x", "class must be 0x and the first 2, 4 or all 6 hexadecimal digits"),
+    bad_attribute("device", "class", "network", "class must be 0x and the first 2, 4 or all 6 hexadecimal digits"),
     bad_attribute("device", "address", "", "address " + ADDRESSES),
     bad_attribute("device", "address", "3b:00", "address " + ADDRESSES, CHECK),
     bad_attribute("device", "address", "1*:00.0", "address " + ADDRESSES, CHECK),
     bad_attribute("device", "address", "3b:00.[0", "address " + ADDRESSES, CHECK),
     bad_attribute("device", "address", "pci_0000_3b_00_1", "address " + ADDRESSES),
     bad_attribute("device", "physical-function", "eth0", "physical-function " + ADDRESSES),
-    bad_attribute("device", "host-driver", "mlx5 core", "host-driver is a driver's name or a glob of names"),
-    bad_attribute("device", "host-driver", "mlx5[", "host-driver is a driver's name or a glob of names", CHECK),
-    bad_attribute("device", "modalias", "vfio_pci:v*", "modalias is a glob such as pci:v000015B3d*"),
-    bad_attribute("device", "modalias", "pci:v* d*", "modalias is a glob such as pci:v000015B3d*"),
-    bad_attribute("device", "modalias", "pci:" + "v" * 300, "modalias is a glob such as pci:v000015B3d*", CHECK),
-    bad_attribute("device", "iommu-group", "041", "iommu-group is a number without leading zeros"),
-    bad_attribute("device", "iommu-group", "-1", "iommu-group is a number without leading zeros"),
-    bad_attribute("device", "iommu-group", "9999999999", "iommu-group is a number without leading zeros", CHECK),
+    bad_attribute("device", "host-driver", "mlx5 core", "host-driver must be a driver's name or a glob of names"),
+    bad_attribute("device", "host-driver", "mlx5[", "host-driver must be a driver's name or a glob of names", CHECK),
+    bad_attribute("device", "modalias", "vfio_pci:v*", "modalias must be a glob such as pci:v000015B3d*"),
+    bad_attribute("device", "modalias", "pci:v* d*", "modalias must be a glob such as pci:v000015B3d*"),
+    bad_attribute("device", "modalias", "pci:" + "v" * 300, "modalias must be a glob such as pci:v000015B3d*", CHECK),
+    bad_attribute("device", "iommu-group", "041", "iommu-group must be a number without leading zeros"),
+    bad_attribute("device", "iommu-group", "-1", "iommu-group must be a number without leading zeros"),
+    bad_attribute("device", "iommu-group", "9999999999", "iommu-group must be a number without leading zeros", CHECK),
     # settings
-    bad_attribute("gate", "enabled", "true", "enabled is yes or no"),
+    bad_attribute("gate", "enabled", "true", "enabled must be yes or no"),
     bad_attribute("gate", "deadline", "0", "deadline " + SECONDS),
     bad_attribute("gate", "deadline", "3601", "deadline " + SECONDS),
     bad_attribute("gate", "deadline", "30s", "deadline " + SECONDS),
     bad_attribute("gate", "deadline", "01", "deadline " + SECONDS),
     bad_attribute("hooks", "time-limit", "-5", "time-limit " + SECONDS),
     ("<gate><serve executable='/usr/sbin/libvirtd'/></gate>", "2: <serve executable='/usr/sbin/libvirtd'>: executable "
-     "is a program name without directories", SCHEMA),
+     "must be a program name without directories", SCHEMA),
     ("<gate><serve/></gate>", "2: <serve> needs the attribute executable", SCHEMA),
 ]
 
@@ -255,8 +255,14 @@ def native_driver_is_still_read():
     with File(policy("<device native-driver='mlx5_core' driver='mlx5_vfio_pci'/>")) as path:
         result = run(COMMAND, "policy", path)
         equal(result.returncode, 0)
-        assert f"{path}:2: native-driver was renamed to host-driver" in result.stderr, result.stderr
+        equal(result.stderr, f"vfio-variant: warning: {path}:2: native-driver was renamed to host-driver: use the new name\n")
         assert "host-driver=mlx5_core" in result.stdout, result.stdout
+    for text in ("<device native-driver='a' host-driver='b' driver='mlx5_vfio_pci'/>",
+                 "<default native-driver='a' driver='mlx5_vfio_pci'/>"):
+        with File(policy(text)) as path:
+            result = run(COMMAND, "policy", path)
+            equal(result.returncode, 1)
+            assert "has no attribute 'native-driver'" in result.stderr and "ignoring the file" in result.stderr, result.stderr
 
 
 def good_files():

@@ -43,7 +43,7 @@ __wrap_vv_io_answer (int group, int fd, gboolean allow)
   return __real_vv_io_answer (group, fd, allow);
 }
 
-/* --- a device whose lock is blocked --- */
+/* --- a device whose lock is taken --- */
 
 static char *busy_device; /* a fifo, at which who reads a driver_override waits; NULL: no device is */
 

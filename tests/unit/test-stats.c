@@ -157,6 +157,23 @@ test_phases (void)
   g_assert_cmpuint (json_object_get_size (phases), ==, 9);
 }
 
+/* A worker that crashed reports none. */
+static void
+test_phases_of_a_crash (void)
+{
+  g_autoptr (VvStats) stats = vv_stats_new ();
+  g_autoptr (GKeyFile) report = g_key_file_new ();
+
+  g_key_file_set_string (report, "change", "outcome", "crashed");
+  vv_stats_change (stats, report, 1000);
+  g_autoptr (JsonNode) status = written (stats);
+  JsonObject *phases = json_object_get_object_member (change (status, 0), "phases");
+  g_autoptr (GList) names = json_object_get_members (phases);
+  g_assert_cmpuint (g_list_length (names), ==, 9);
+  for (GList *i = names; i; i = i->next)
+    g_assert_true (json_object_get_null_member (phases, i->data));
+}
+
 static void
 test_phases_add_up (void)
 {
@@ -219,6 +236,7 @@ main (int argc, char **argv)
   g_test_add_func ("/stats/one-change", test_one_change);
   g_test_add_func ("/stats/text-can-be-shown", test_text_can_be_shown);
   g_test_add_func ("/stats/phases", test_phases);
+  g_test_add_func ("/stats/phases/of-a-crash", test_phases_of_a_crash);
   g_test_add_func ("/stats/phases/add-up", test_phases_add_up);
   g_test_add_func ("/stats/buckets", test_buckets);
   g_test_add_func ("/stats/newest-changes-come-first", test_newest_changes_come_first);

@@ -157,7 +157,7 @@ def all_files_are_listed():
 
 LITERAL = r'"(?:[^"\\\n]|\\.)*"'
 # What may be words and is for no user: in a call of, or as a whole.
-NOT_FOR_USERS = {"g_debug", "g_warning", "g_message", "g_log_structured", "strstr", "sscanf", "vv_json_string", "g_dngettext"}
+NOT_FOR_USERS = {"g_debug", "g_warning", "g_warning_once", "g_message", "g_log_structured", "strstr", "sscanf", "vv_json_string", "g_dngettext"}
 NOT_WORDS = re.compile(
     r"(%s )*%s$|echo |grep |modprobe |mkdir -p |driver=\$|rm |depmod |systemctl (enable|reload)|ln -s |virsh edit|\${EDITOR|restorecon |vfio-variant (bind|probe|"
     r"policy|restore) %s( &&[^,]*)?$|vfio-variant(:? %s)?\\?n?$|vfio-variant $|alias $|For the tests$|%s \(pid %d\)$| \(deleted\)$|open for writing|version |\\nbtime |"

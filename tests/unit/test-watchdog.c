@@ -330,7 +330,7 @@ test_ends_with_the_daemon (void)
   g_assert_cmpint (waitpid (-1, &status, 0), >, 0); /* it comes to an end at all */
 }
 
-/* ... and has released of the gate when it is said to: nobody waits for its descriptors. */
+/* ... and has let go of the gate when it is said to: nobody waits for its descriptors. */
 static void
 test_lets_go_of_the_gate (void)
 {

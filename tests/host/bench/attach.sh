@@ -49,7 +49,7 @@ plug() { # plug BLOCK with|without DRIVER
   [ "$2" = without ] || wait_for 20 state_says "$nic" domain guest >/dev/null
   settle
   sample "detach=$2" "$1" "$(timed_detach)"
-  is_expected 'driver on its host driver' "$(driver_of "$nic")" virtio-pci
+  is_expected 'driver afterwards' "$(driver_of "$nic")" virtio-pci
 }
 
 # What the daemon says of the two moves of a round

@@ -9,7 +9,7 @@ blocks=10
 generic=vfio-pci
 
 # command_of WHO detach|reattach BDF HOME: its words. "told" is ours once more, which tells what it took: to print JSON takes
-# time that is nobody's who only moves a device. Who has no driver to return to its host driver to gets none by driverctl either.
+# time that one who only moves a device does not spend. A device that had no driver gets none by driverctl either.
 command_of() {
   case $1-$2 in
     ours-detach) echo "vfio-variant bind --driver $generic $3" ;;
@@ -62,7 +62,7 @@ round() { # round NAME BLOCK BDF HOME WHO...
     moves "$who" detach "$round_name" "$round_block" "$round_bdf" "$round_host"
     is_expected "$who, $round_name on" "$(driver_of "$round_bdf")" "$generic"
     moves "$who" reattach "$round_name" "$round_block" "$round_bdf" "$round_host"
-    is_expected "$who, $round_name on its host driver on" "$(driver_of "$round_bdf")" "$round_host"
+    is_expected "$who, $round_name returned to" "$(driver_of "$round_bdf")" "$round_host"
     [ "$who" != devbind ] || echo >"$sysfs/$round_bdf/driver_override" # it leaves an empty one
     is_expected "$who, $round_name" "$(override_of "$round_bdf")" '(null)'
   done

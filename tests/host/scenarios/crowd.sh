@@ -217,7 +217,7 @@ moves_by_start() { # moves_by_start GUEST BDF
   insists destroy "$1" || fail "it cannot be destroyed"
 }
 
-# Of each device: no driver of the host is lost. What the command left on VFIO is said so in the state store, and returns to its host driver.
+# Of each device: no driver of the host is lost. What the command left on VFIO is recorded in the state store, and is restored.
 settles() { # settles BDF STATE
   vfio-variant list --json "$1" | jq -c '.[0]'
   timeout 60 virsh -q nodedev-reattach "$(nodedev_name "$1")" || true
@@ -274,5 +274,5 @@ race_ends() {
 }
 
 need_libvirt
-gate_scenario "crowd: $crowd virtual functions go to 8 guests at once, and return to its host driver" crowd_comes_and_goes
+gate_scenario "crowd: $crowd virtual functions go to 8 guests at once, and return to their host driver" crowd_comes_and_goes
 gate_scenario 'race: gate, hook and command on the same devices' all_race

@@ -131,7 +131,7 @@ forced_driver_stays() {
   before=$(state_of "$virtio_nic")
   attach_hostdev guest "$virtio_nic" yes "<driver model='vfio-pci'/>"
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
-  log_says "$virtio_nic: detach: virtio-pci -> vfio-pci.*chose it, or the domain names it"
+  log_says "$virtio_nic: detach: virtio-pci -> vfio-pci.*chose it, or was told to use it"
   detach_hostdev guest "$virtio_nic"
   is_restored "$virtio_nic" "$before"
 }

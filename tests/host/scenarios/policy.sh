@@ -107,7 +107,7 @@ host_uses() {
   set_policy ''
   mark_log
   is_detached_and_restored test_vfio_pci "$e1000e"
-  log_says "takes $e1000e, which is in use by the host" >/dev/null || fail 'no warning'
+  log_says "uses $e1000e, which is in use by the host" >/dev/null || fail 'no warning'
 }
 
 # --- requests ------------------------------------------------------------------------------------
