@@ -20,11 +20,11 @@
 #define PCI "sys/bus/pci"
 #define ROOT_PORT "pci0000:00/0000:00:01.0"
 #define COUNTERS "counters"
-#define DEATH 77 /* exit status of a process that dies at the ordered step */
+#define DEATH 77 /* exit status of a process that dies at the step with the fault */
 
-static FakeKernel *current; /* the one that the wrapped functions work on */
+static FakeKernel *current; /* used by the wrapped functions */
 
-/* --- the tree --- */
+/* --- file tree --- */
 
 static char *
 below (const FakeKernel *k, const char *path)
@@ -46,7 +46,7 @@ void
 fake_write_bytes (const FakeKernel *k, const char *path, const void *bytes, gsize length)
 {
   g_autofree char *full = make_way (k, path);
-  FILE *file = fopen (full, "w"); /* in place, as a sysfs attribute changes */
+  FILE *file = fopen (full, "w"); /* in place, as in sysfs */
 
   g_assert_nonnull (file);
   g_assert_cmpuint (fwrite (bytes, 1, length, file), ==, length);
@@ -217,7 +217,7 @@ is_present (const FakeKernel *k, const char *address)
   return fake_exists (k, path);
 }
 
-/* --- what a driver does to the tree --- */
+/* --- driver core --- */
 
 static char *
 driver_path (const char *driver, const char *file)
@@ -233,7 +233,7 @@ is_registered (const FakeKernel *k, const char *driver)
   return fake_exists (k, path);
 }
 
-/* "vfio41" for a device in group 41: unique, and the same in every process */
+/* Returns "vfio41" for a device in group 41: unique, and the same in every process */
 static void
 set_vfio_dev (const FakeKernel *k, const char *address, gboolean made)
 {
@@ -286,7 +286,7 @@ release (const FakeKernel *k, const char *driver, const char *address)
   fake_remove (k, back);
 }
 
-/* pci_device_can_probe() in drivers/pci/pci-driver.c */
+/* see pci_device_can_probe() in drivers/pci/pci-driver.c */
 static gboolean
 is_left_alone (const FakeKernel *k, const char *address)
 {
@@ -308,7 +308,7 @@ driver_matches (const FakeKernel *k, const FakeDriver *d, const char *address)
   return !is_left_alone (k, address) && d->ids && fnmatch (d->ids, modalias, 0) == 0;
 }
 
-/* Opening a fifo for reading waits for the writer. */
+/* open(2) of a FIFO for reading blocks until it is opened for writing. */
 static void
 wait_at (const char *fifo)
 {
@@ -336,8 +336,7 @@ store_bind (const FakeKernel *k, const char *driver, const char *address)
   return 0;
 }
 
-/* bind_store() asks the bus whether the driver matches, and that says no (pci_bus_match()) until the device
- * is added. */
+/* bind_store() calls pci_bus_match(), which rejects every driver until the device is added. */
 static int
 store_bind_by_hand (FakeKernel *k, const char *driver, const char *address)
 {
@@ -358,7 +357,7 @@ store_unbind (const FakeKernel *k, const char *driver, const char *address)
   return 0;
 }
 
-/* The kernel tries every driver and does not tell how it went. */
+/* As in the kernel: tries every driver, and does not report the result. */
 static int
 store_probe (const FakeKernel *k, const char *address)
 {
@@ -550,7 +549,7 @@ fake_policy (VvContext *context, const char *rules)
   vv_context_set_policy (context, policy);
 }
 
-/* --- faults, and the functions that --wrap brings here --- */
+/* --- faults and the functions replaced by --wrap --- */
 
 gboolean __real_vv_io_write (const VvDir *dir, const char *path, const char *value, GError **error);
 gboolean __wrap_vv_io_write (const VvDir *dir, const char *path, const char *value, GError **error);
@@ -576,11 +575,11 @@ is_due (const FakeKernel *k, FakeFault fault)
   return k->fault == fault && (guint)g_atomic_int_get (&k->steps) == k->fault_step;
 }
 
-/* Returns: the errno that the step fails with, or 0 */
+/* Returns: the errno of the fault that makes the step fail, or 0 */
 static int
 begin_step (FakeKernel *k)
 {
-  g_atomic_int_inc (&k->steps); /* threads may share a kernel, as long as no fault is ordered */
+  g_atomic_int_inc (&k->steps); /* threads may share a kernel if no fault is set */
   if (is_due (k, FAKE_DIE_BEFORE))
     _exit (DEATH);
   if (is_due (k, FAKE_STALL_BEFORE))
@@ -594,7 +593,7 @@ begin_step (FakeKernel *k)
   return is_due (k, FAKE_FAIL) ? k->fault_errno : 0;
 }
 
-/* Returns: the errno that the step, which has done its work, fails with, or 0 */
+/* Returns: the errno of the fault that makes the step fail after its work is done, or 0 */
 static int
 end_step (FakeKernel *k)
 {
@@ -609,7 +608,7 @@ end_step (FakeKernel *k)
   return is_due (k, FAKE_FAIL_AFTER) ? k->fault_errno : 0;
 }
 
-/* What has failed by itself keeps its error. */
+/* If the real call failed, keeps its error. */
 static gboolean
 end_done_step (FakeKernel *k, gboolean done, const char *what, GError **error)
 {
@@ -627,7 +626,7 @@ __wrap_vv_io_write (const VvDir *dir, const char *path, const char *value, GErro
   if (!g_str_has_prefix (name, sys))
     return __real_vv_io_write (dir, path, value, error);
   int errnum = begin_step (current);
-  if (!errnum && !vv_io_exists (dir, path)) { /* a stale directory, a driver that is not there */
+  if (!errnum && !vv_io_exists (dir, path)) { /* a stale directory or a missing driver */
     gboolean done = __real_vv_io_write (dir, path, value, error);
     end_step (current);
     return done;
@@ -641,7 +640,7 @@ __wrap_vv_io_write (const VvDir *dir, const char *path, const char *value, GErro
 gboolean
 __wrap_vv_io_replace (const VvDir *dir, const char *name, const char *text, GError **error)
 {
-  if (strcmp (name, COUNTERS) == 0) /* what was counted is no part of the world */
+  if (strcmp (name, COUNTERS) == 0) /* the counters are not part of the device state */
     return __real_vv_io_replace (dir, name, text, error);
   int errnum = begin_step (current);
 
@@ -673,7 +672,7 @@ driver_of_module (const FakeKernel *k, const char *module)
   return NULL;
 }
 
-/* A module that no driver of the test belongs to goes the real way, which ends at its missing file. */
+/* A module without a FakeDriver is passed to the real function, which fails because its file is missing. */
 gboolean
 __wrap_vv_modules_load (VvModules *modules, const char *module, GError **error)
 {
@@ -699,7 +698,7 @@ run_in_process (FakeKernel *k, FakeFunc func, gpointer data)
 
   g_assert_cmpint (pid, >=, 0);
   if (pid == 0) {
-    prctl (PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nobody behind who stands still */
+    prctl (PR_SET_PDEATHSIG, SIGKILL); /* if the test fails, its stalled children end with it */
     func (k, data);
     _exit (0);
   }
@@ -781,7 +780,7 @@ fake_add_process (const FakeKernel *k, const char *pid, const char *comm, const 
   return fake_node (node, S_IFCHR, (guint)atoi (numbers[0]), (guint)atoi (numbers[1]));
 }
 
-/* --- tests of what cannot be had everywhere --- */
+/* --- tests with requirements --- */
 
 static void
 skip (gconstpointer reason)
@@ -802,7 +801,7 @@ fake_run_tests (const FakeTest *tests, gsize n, const char *reason)
 
 /* --- the log --- */
 
-/* @of_change: what binding itself says of a change (vv_change_log()) */
+/* @of_change: logged by vv_change_log() */
 typedef struct {
   char *text;
   gboolean of_change;
@@ -850,7 +849,7 @@ void
 fake_test_init (int *argc, char ***argv)
 {
   g_test_init (argc, argv, NULL);
-  g_log_set_always_fatal (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL); /* warnings are asked for */
+  g_log_set_always_fatal (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL); /* tests expect warnings */
   g_log_set_writer_func (keep_log, NULL, NULL);
 }
 
@@ -878,7 +877,7 @@ forget_oldest (void)
   g_free (line);
 }
 
-/* NULL: all of them */
+/* @pattern: NULL: all lines */
 static void
 forget_changes_before (const char *pattern)
 {
@@ -962,10 +961,10 @@ fake_assert_unchanged (const FakeKernel *k, const char *before)
 
   while (old_lines[i] && g_strcmp0 (old_lines[i], new_lines[i]) == 0)
     i++;
-  g_assert_cmpstr (new_lines[i], ==, old_lines[i]); /* the first line that differs, not all of them */
+  g_assert_cmpstr (new_lines[i], ==, old_lines[i]); /* reports only the first line that differs */
 }
 
-/* --- the hosts --- */
+/* --- hosts --- */
 
 FakeKernel *
 fake_new (void)

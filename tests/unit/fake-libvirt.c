@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * fake-libvirt: plays the part of a libvirt daemon towards the gate: opens and writes what it is told to,
- * line by line on its standard input, and says "done" after each.
+ * fake-libvirt: plays a libvirt daemon for tests of the gate. Reads commands from standard input, one per
+ * line, and prints "done" after each.
  *
- *   open FILE         for reading
- *   probe FILE        for writing, as drivers_probe is opened
- *   refused FILE      the same; "done" when that is not permitted
- *   write FILE TEXT   TEXT and a newline
- *   map FILE          maps it, as a shared library is
- *   become UID        for good
- *   flood FILE N,MS   opens and closes it in N threads, each as fast as it can, for MS milliseconds
+ *   open FILE         opens FILE for reading
+ *   probe FILE        opens FILE for writing, as libvirt opens drivers_probe
+ *   refused FILE      the same; "done" if the open is denied
+ *   write FILE TEXT   writes TEXT and a newline
+ *   map FILE          maps FILE, as a shared library is mapped
+ *   become UID        changes the user permanently
+ *   flood FILE N,MS   opens and closes FILE in N threads, as fast as possible, for MS milliseconds
  */
 #include <errno.h>
 #include <fcntl.h>

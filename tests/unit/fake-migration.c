@@ -34,7 +34,7 @@ note (const char *driver)
   g_string_append_printf (asked, "%s%s", asked->len ? " " : "", driver ? driver : "none");
 }
 
-/* (nullable): what @driver is to answer */
+/* Returns: (nullable): the answer set for @driver */
 static const VvMigration *
 answer_of (const char *driver)
 {

@@ -71,7 +71,7 @@ actor_dies (LibvirtActor *a)
     g_source_remove (a->source);
   a->source = 0;
   kill (a->pid, SIGKILL);
-  g_assert_cmpint (waitpid (a->pid, NULL, 0), ==, a->pid); /* here: a test may wait for any child later */
+  g_assert_cmpint (waitpid (a->pid, NULL, 0), ==, a->pid); /* tests may wait for any child later */
   a->dead = TRUE;
 }
 
