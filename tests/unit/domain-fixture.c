@@ -32,7 +32,7 @@ domain_fixture (void)
   return domain_fixture_with ("managed='yes'", "");
 }
 
-/* --- what libvirt itself writes (virPCIDeviceBindWithDriverOverride() and its counterpart) --- */
+/* --- libvirt's sysfs writes (virPCIDeviceBindWithDriverOverride() and its counterpart) --- */
 
 void
 libvirt_writes (const Fixture *f, const char *path, const char *text)
@@ -70,7 +70,7 @@ libvirt_reattaches (const Fixture *f)
   libvirt_unbinds_and_probes (f);
 }
 
-/* --- looking --- */
+/* --- assertions --- */
 
 void
 assert_entry (const Fixture *f, VvState state, const char *domain, gboolean in_use)
@@ -92,7 +92,7 @@ logged_move (const char *from, const char *to)
   fake_assert_logged (pattern);
 }
 
-/* --- under a policy --- */
+/* --- fixtures with a policy --- */
 
 Fixture *
 domain_under_with (const char *options, const char *attributes, const char *driver)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * domain-fixture: a domain with NIC on the standard fake host, and what libvirt itself does with its device.
+ * domain-fixture: a domain with NIC on the standard fake host, and the sysfs writes of libvirt for its
+ * device.
  */
 #pragma once
 
@@ -11,38 +12,38 @@
 
 #define RESTORED "domain vm1, release: " NIC " stays on mlx5_core, its driver before the start"
 
-/** domain_with: a domain with NIC; @attributes and @driver are put into its <hostdev> */
+/** domain_with: a domain with NIC; @attributes and @driver are inserted into its <hostdev> */
 VvDomain *domain_with (const char *uuid, const char *attributes, const char *driver);
 
-/** domain_fixture: with a domain that has managed='yes' and names no driver */
+/** domain_fixture: a host with a domain that has managed='yes' and names no driver */
 Fixture *domain_fixture (void);
 Fixture *domain_fixture_with (const char *attributes, const char *driver);
-/** domain_under, domain_under_with: the same, under a rule for NIC with @options */
+/** domain_under, domain_under_with: the same, with a policy rule for NIC that has @options */
 Fixture *domain_under (const char *options);
 Fixture *domain_under_with (const char *options, const char *attributes, const char *driver);
 
-/** requests: what the owner of the domain wants; @drivers: joined by blanks, or NULL */
+/** requests: sets the request of the domain's owner; @drivers: separated by spaces, or NULL */
 void requests (const Fixture *f, const char *drivers, VvFallback fallback, VvMigratable migratable);
 
-/* --- what libvirt itself writes (virPCIDeviceBindWithDriverOverride() and its counterpart) --- */
+/* --- libvirt's sysfs writes (virPCIDeviceBindWithDriverOverride() and its counterpart) --- */
 
 void libvirt_writes (const Fixture *f, const char *path, const char *text);
 void libvirt_unbinds_and_probes (const Fixture *f);
-/** libvirt_detaches_to: NIC is on @driver afterwards */
+/** libvirt_detaches_to: detaches NIC and binds it to @driver */
 void libvirt_detaches_to (const Fixture *f, const char *driver);
-/** libvirt_reattaches: to whatever driver takes NIC, if there is one */
+/** libvirt_reattaches: reattaches NIC; the kernel binds the first matching driver, if any */
 void libvirt_reattaches (const Fixture *f);
 
-/* --- looking --- */
+/* --- assertions --- */
 
 void assert_entry (const Fixture *f, VvState state, const char *domain, gboolean in_use);
-/** assert_untouched: NIC is there, without an entry; modules that were loaded stay so */
+/** assert_untouched: NIC is on @driver and has no state file; loaded modules are ignored */
 void assert_untouched (const Fixture *f, const char *driver, const char *override);
-/** logged_move: the next change in the log */
+/** logged_move: the next rebind in the log is from @from to @to */
 void logged_move (const char *from, const char *to);
 
 typedef gboolean (*Operation) (const VvContext *context, const VvDomain *domain, GError **refusal);
 
-/** assert_refused: libvirt and the log are told the same */
+/** assert_refused: @operation fails, and the error and the log have the same text */
 void assert_refused (const Fixture *f, Operation operation, const char *name, const char *problem);
 void assert_goes_on (const Fixture *f, Operation operation);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * domain-requests FILE...: what the library makes of metadata, for test-policy-files.py: each file is a
- * domain's XML; "FILE: ADDRESS requested" for each hostdev with a request and then each problem, on standard
- * output.
+ * domain-requests FILE...: prints how the library reads the metadata of domain XML, for test-policy-files.py.
+ * For each file, prints "FILE: ADDRESS requested" for each hostdev with a request, then each problem, to
+ * standard output.
  */
 #include <stdio.h>
 #include <stdlib.h>

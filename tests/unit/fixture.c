@@ -143,7 +143,7 @@ set_override (const Fixture *f, const char *override)
   fake_write_device (f->k, NIC, "driver_override", override);
 }
 
-/* As an older or another tool leaves it */
+/* As another tool, or an older version, leaves the device */
 void
 put_on (const Fixture *f, const char *driver, const char *override)
 {

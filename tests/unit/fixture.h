@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * fixture: the standard fake host, opened, and NIC moved to and fro on it.
+ * fixture: the standard fake host with an open context, and functions that detach and reattach NIC.
  */
 #pragma once
 
@@ -12,7 +12,7 @@
 
 /**
  * Fixture:
- * @host: that of @s, where there is one
+ * @host: the host of @s, if @s is set
  * @s: (nullable): NULL after host_fixture_new()
  * @domain: (nullable): see domain-fixture.h
  */
@@ -23,12 +23,12 @@ typedef struct {
   VvDomain *domain;
 } Fixture;
 
-/** host_fixture_new: for what only reads the host */
+/** host_fixture_new: for tests that only read the host */
 Fixture *host_fixture_new (void);
 Fixture *fixture_new (void);
-/** fixture_with_flr: NIC can be reset alone */
+/** fixture_with_flr: NIC supports a function-level reset */
 Fixture *fixture_with_flr (void);
-/** fixture_under: under a rule for NIC with @options */
+/** fixture_under: with a policy rule for NIC that has @options */
 Fixture *fixture_under (const char *options);
 void fixture_free (Fixture *f);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Fixture, fixture_free)
@@ -37,25 +37,25 @@ VvBinding *open_nic (const Fixture *f);
 VvBinding *open_nic_as (const Fixture *f, gboolean dry_run);
 VvChoice *select_nic (const Fixture *f);
 
-/** detach_nic, reattach_nic: opens NIC and moves it, as a program would */
+/** detach_nic, reattach_nic: opens NIC and detaches or reattaches it, as a program does */
 VvChange *detach_nic (const Fixture *f, GError **error);
 VvChange *reattach_nic (const Fixture *f, GError **error);
-/** well_detached, well_reattached: the same, and no error is allowed */
+/** well_detached, well_reattached: as detach_nic() and reattach_nic(), but an error fails the test */
 VvChange *well_detached (const Fixture *f);
 VvChange *well_reattached (const Fixture *f);
 void must_detach_nic (const Fixture *f);
 
-/** entry_of_nic: what is on disk */
+/** entry_of_nic: reads NIC's state file */
 VvEntry *entry_of_nic (const Fixture *f);
 void assert_no_entry (const Fixture *f);
 
-/** set_policy: a rule for NIC with @options; no driver has been asked for migration yet */
+/** set_policy: sets a policy rule for NIC with @options, and clears the recorded migration queries */
 void set_policy (const Fixture *f, const char *options);
-/** note_answer: what probe found out of @driver before */
+/** note_answer: records, as probe does, whether @driver can migrate NIC */
 void note_answer (const Fixture *f, const char *driver, gboolean can);
 
 void set_override (const Fixture *f, const char *override);
 /** put_on: as another tool leaves the device */
 void put_on (const Fixture *f, const char *driver, const char *override);
-/** fail_all_vfio: all VFIO drivers are loaded, and their probes fail */
+/** fail_all_vfio: loads all VFIO drivers and makes their probes fail */
 void fail_all_vfio (const Fixture *f, int errnum);

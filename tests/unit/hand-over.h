@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * hand-over: what the gate's worker does once libvirt is held.
+ * hand-over: handles a hot plug request, as the gate's worker does while libvirt is blocked.
  */
 #pragma once
 
 #include "hotplug.h"
 #include "fixture.h"
 
-/** hand_over_now: Returns: (transfer full): what happened, or NULL with @error set */
+/** hand_over_now: Returns: (transfer full): the rebind, or NULL with @error set */
 static inline VvChange *
 hand_over_now (const Fixture *f, const VvHotplugRequest *request, const VvDeadline *deadline, GError **error)
 {

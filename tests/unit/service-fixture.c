@@ -16,9 +16,9 @@ below (const Fixture *f, const char *path)
   return g_build_filename (f->k->root, path, NULL);
 }
 
-/* --- children that the kernel does not let go --- */
+/* --- children that cannot be killed --- */
 
-static gboolean children_outlive; /* the daemon, as one in an uninterruptible sleep does */
+static gboolean children_outlive; /* the daemon, like a process in uninterruptible sleep */
 
 int __real_prctl (int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d);
 int __wrap_prctl (int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d);
@@ -49,7 +49,7 @@ fixture_without_service (void)
   fake_write_device (f->k, NIC, "class", "0x020000\n");
   fake_write_device (f->k, NIC, "reset_method", "flr\n");
   fake_write (f->k, LIBRARY, "library");
-  write_monitor (f->k, "exec cat >monitor-heard"); /* takes what it is told, until that ends */
+  write_monitor (f->k, "exec cat >monitor-heard"); /* reads its orders until end of file */
   fake_remove (f->k, "proc");
   fake_link (f->k, "proc", "/proc");
   return f;
@@ -103,7 +103,7 @@ fixture_free (Fixture *f)
 {
   if (f->service)
     stop (f);
-  while (waitpid (-1, NULL, 0) > 0) /* workers that count yet */
+  while (waitpid (-1, NULL, 0) > 0) /* workers that still update the counters */
     ;
   if (f->released)
     close (f->released);
@@ -159,7 +159,7 @@ assert_driver (const Fixture *f, const char *driver)
   g_assert_cmpstr (is_on, ==, driver);
 }
 
-/* --- what it tells --- */
+/* --- status --- */
 
 typedef struct {
   GString *text;
@@ -305,7 +305,7 @@ static G_GNUC_NORETURN void
 be_daemon (Fixture *f, int ready)
 {
   start (f);
-  children_outlive = TRUE; /* but for its watchdog */
+  children_outlive = TRUE; /* except its watchdog */
   if (write (ready, "", 1) == 1)
     for (;;)
       g_main_context_iteration (NULL, TRUE);
@@ -329,7 +329,7 @@ start_daemon (Fixture *f)
   return pid;
 }
 
-/* Whether there can be a gate here at all: not in a container, not as anybody else than root. */
+/* Returns: why the gate is unavailable, or NULL. It needs root outside of containers. */
 static char *
 why_not (void)
 {
@@ -350,7 +350,7 @@ service_main (int argc, char **argv, const FakeTest *tests, gsize n)
 {
   fake_test_init (&argc, &argv);
   fake_ignore_debug ();
-  g_log_set_always_fatal (G_LOG_LEVEL_ERROR); /* that a worker died is critical */
+  g_log_set_always_fatal (G_LOG_LEVEL_ERROR); /* the death of a worker is logged as critical */
   g_autofree char *reason = why_not ();
   return fake_run_tests (tests, n, reason);
 }
