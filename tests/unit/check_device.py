@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What check finds of devices, IOMMU groups, modules, and of what the administrator has set."""
+"""Tests of the findings of vfio-variant check about devices, IOMMU groups, modules and the administrator's settings."""
 import json
 import os
 import shutil
@@ -50,7 +50,7 @@ def a_neighbour_in_the_group():
         host.link(f"sys/kernel/iommu_groups/41/devices/{DISK}", f"../../../../bus/pci/devices/{DISK}")
         expect(check(host, NIC), "group", "problem", f"{DISK}, in the same IOMMU group 41, is on nvme",
                f"vfio-variant bind {DISK}", subject=NIC)
-        lacks(check(host, NIC, DISK), "group")  # it goes along
+        lacks(check(host, NIC, DISK), "group")  # DISK is checked along with NIC
         expect(check_domain(host, domain(hostdev())), "group", "problem", subject=NIC)
         found = check_domain(host, domain(hostdev(), hostdev(bus="4", function="0")))
         lacks(found, "group")
@@ -58,7 +58,7 @@ def a_neighbour_in_the_group():
 
 
 def group_of(host, *members, number="41", driver=None):
-    """Devices that join the IOMMU group of NIC, on this driver."""
+    """Adds devices with this driver to NIC's IOMMU group."""
     for address in members:
         host.add_device(address, driver=driver)
         host.link(host.device("iommu_group", address), f"../../../../kernel/iommu_groups/{number}")
@@ -66,7 +66,7 @@ def group_of(host, *members, number="41", driver=None):
 
 
 def a_neighbour_that_the_host_uses():
-    """A NIC of the host's in a bridge: that it could be bound is no remedy. Any other neighbour is bound."""
+    """The fix proposes to bind a group member, unless the host uses it: here, a NIC in a bridge."""
     other, smbus = "0000:00:1f.6", "0000:80:1f.4"
     with Well() as host:
         group_of(host, other, driver="e1000e")
@@ -84,13 +84,13 @@ def a_neighbour_that_the_host_uses():
 
 
 def a_neighbour_on_a_variant_before_6_1():
-    """Kernels from 5.16 on have aliases for VFIO, and show vfio-dev/ only from 6.1 on."""
+    """Kernels have VFIO aliases since 5.16, but show vfio-dev/ only since 6.1."""
     sibling = "0000:3b:00.2"
     with Well() as host:
         group_of(host, sibling, driver="mlx5_vfio_pci")
         shutil.rmtree(host.path("sys/class/vfio-dev"), ignore_errors=True)
         lacks(check(host, NIC), "group")
-        equal(host.look("list", "-n", "-o", "DEVICE,VIABLE", NIC, sibling).stdout.split(), [NIC, "yes", sibling, "no"])  # NIC itself
+        equal(host.look("list", "-n", "-o", "DEVICE,VIABLE", NIC, sibling).stdout.split(), [NIC, "yes", sibling, "no"])  # only NIC counts
         host.set_driver(sibling, "mlx5_core")
         expect(check(host, NIC), "group", "problem", f"{sibling}, in the same IOMMU group 41, is on mlx5_core", subject=NIC)
 
@@ -100,7 +100,7 @@ GPU_MODALIAS = "pci:v000010DEd000026B9sv000010DEsd00001851bc03sc{}i00"
 
 
 def companions_of_a_gpu():
-    """Its audio function is linked to it and in another IOMMU group, its USB controller is not linked."""
+    """The GPU's audio function is linked to it and in another IOMMU group. Its USB function is not linked."""
     with Well() as host:
         host.add_device(GPU, GPU_MODALIAS.format("02"), driver="nvidia")
         host.add_device(AUDIO, "pci:v000010DEd000022BAsv000010DEsd00001851bc04sc03i00", driver="snd_hda_intel")
@@ -112,7 +112,7 @@ def companions_of_a_gpu():
                      subject=GPU)
         equal(one["fix"], f"vfio-variant bind {AUDIO}")
         lacks(check(host, AUDIO), "companion")
-        lacks(check(host, GPU, AUDIO), "companion")  # it goes along
+        lacks(check(host, GPU, AUDIO), "companion")  # AUDIO is checked along with GPU
         equal([one["id"] for one in findings_of(check(host, GPU))].count("companion"), 1)
         host.set_driver(AUDIO, "vfio-pci")
         lacks(check(host, GPU), "companion")
@@ -122,10 +122,10 @@ def companions_of_a_gpu():
         expect(check(host, GPU), "companion", "warning", f"{USB}, its USB function", subject=GPU)
         host.link(host.device("iommu_group", USB), "../../../../kernel/iommu_groups/30")
         host.link(f"sys/kernel/iommu_groups/30/devices/{USB}", f"../../../../bus/pci/devices/{USB}")
-        found = check(host, GPU)  # the same group says it all
+        found = check(host, GPU)  # same group: the finding "group" covers it
         expect(found, "group", "problem", USB, subject=GPU)
         lacks(found, "companion")
-    with Well() as host:  # AMD's processors with graphics: the host's own USB and audio in the GPU's slot
+    with Well() as host:  # AMD APU: the host's own USB and audio functions share the GPU's slot
         host.add_device(GPU, GPU_MODALIAS.format("00"))
         for function, code in (("3", "0Csc03i30"), ("4", "0Csc03i30"), ("6", "04sc03i00")):
             host.add_device(f"{GPU[:-1]}{function}", f"pci:v00001022d00001639sv00001022sd00001639bc{code}", driver="x")
@@ -133,7 +133,7 @@ def companions_of_a_gpu():
 
 
 def companion_that_is_no_gpus():
-    """Whatever the kernel links is told; another function of a NIC is not."""
+    """Reports functions that the kernel links to the device, but not other functions of a NIC."""
     with Well() as host:
         host.add_device("0000:3b:00.2", driver="mlx5_core")
         lacks(check(host, NIC), "companion")
@@ -163,7 +163,7 @@ def boot_console_in_a_gpu():
             host.write("proc/iomem", text)
             lacks(check(host, GPU), "boot-framebuffer")
         os.rename(host.path("lib/modules/5.14.21"), host.path(MODULES))
-        host.write("proc/iomem", "d8000000-d82fffff : BOOTFB\n")  # a 3D controller: vfio_pci_vga_init() is for VGA only
+        host.write("proc/iomem", "d8000000-d82fffff : BOOTFB\n")  # a 3D controller: vfio_pci_vga_init() handles only VGA
         host.write(host.device("modalias", GPU), GPU_MODALIAS.format("02") + "\n")
         expect(check(host, GPU), "boot-framebuffer", "warning", "BAR 0 (BOOTFB)", "cannot reserve", subject=GPU)
 
@@ -197,7 +197,7 @@ def module_that_another_needs():
 
 
 def module_of_another_kernel():
-    """What is loaded says nothing of another kernel, when it is known which one runs."""
+    """Loaded modules do not count if another kernel is checked and the running kernel's release is known."""
     with Well() as host:
         os.unlink(host.path(f"{MODULES}/kernel/vfio_pci.ko"))
         lacks(check(host, DISK), "module-missing")
@@ -217,7 +217,7 @@ def module_that_is_forbidden():
         host.write("etc/modprobe.d/x.conf", "install special_vfio_pci /sbin/modprobe --ignore-install special_vfio_pci\n")
         equal(check(host, NIC)["devices"][0]["module"], "special_vfio_pci")
         host.write("etc/modprobe.d/x.conf", "install vfio_pci /bin/true\n")
-        lacks(check(host, DISK), "module-forbidden")  # it is loaded
+        lacks(check(host, DISK), "module-forbidden")  # the module is loaded
         shutil.rmtree(host.path("sys/module/vfio_pci"))
         expect(check(host, DISK), "module-forbidden", "problem", subject=DISK)
         expect(status(host), "module-forbidden", "problem")
@@ -235,7 +235,7 @@ def module_that_is_not_signed():
             found = check(host, NIC)
             expect(found, "module-unsigned", "warning", "special_vfio_pci", subject=NIC)
             expect(found, "module-unsigned", "warning", "mlx5_vfio_pci", subject=NIC)
-            equal(found["devices"][0]["module"], "vfio_pci")  # loaded
+            equal(found["devices"][0]["module"], "vfio_pci")  # the module is loaded
             host.write(path, off)
         host.write("sys/module/module/parameters/sig_enforce", "Y\n")
         host.policy("<device address='3b:00.1' driver='special_vfio_pci' fallback='none'/>")
@@ -251,7 +251,7 @@ def module_that_is_signed():
             found = check(host, NIC)
             lacks(found, "module-unsigned", "module-missing")
             equal(found["devices"][0]["module"], "special_vfio_pci")
-    with Well() as host:  # not signed, and packed
+    with Well() as host:  # unsigned and compressed
         shutil.rmtree(host.path(f"{MODULES}/kernel"))
         host.write("sys/module/module/parameters/sig_enforce", "Y\n")
         host.add_modules(packed=True)
@@ -274,7 +274,7 @@ def module_that_is_blacklisted():
         equal(shown_by(host, one), ["proc/cmdline:1"])
         os.unlink(host.path("proc/cmdline"))
         host.write("etc/modprobe.d/x.conf", "blacklist mlx5_vfio_pci\n")
-        lacks(check(host, NIC), "blacklisted")  # it would come second anyway
+        lacks(check(host, NIC), "blacklisted")  # the module ranks second anyway
         host.write("etc/modprobe.d/x.conf", "blacklist vfio_pci\n")
         expect(check(host, DISK), "no-driver", "problem", "vfio_pci: blacklisted", subject=DISK)
 
@@ -294,7 +294,7 @@ def a_kernel_that_is_old():
 
 
 def a_kernel_without_vfio_groups():
-    """CONFIG_VFIO_GROUP off: devices are opened by cdev alone."""
+    """CONFIG_VFIO_GROUP is off: VFIO devices are opened only through their cdev."""
     with Well() as host:
         lacks(status(host), "vfio-groups-off")
         shutil.rmtree(host.path("sys/class/vfio"))
@@ -304,11 +304,11 @@ def a_kernel_without_vfio_groups():
             for found in (status(host), check(host, NIC)):
                 expect(found, "vfio-groups-off", severity, "CONFIG_VFIO_GROUP", "12.8")
         shutil.rmtree(host.path("sys/class/vfio-dev"))
-        lacks(status(host), "vfio-groups-off")  # VFIO is not loaded: that cannot be told
+        lacks(status(host), "vfio-groups-off")  # unknown, because VFIO is not loaded
 
 
 def variants_without_aliases():
-    """Built in, before Linux 6.18"""
+    """Built-in variant modules publish no aliases before Linux 6.18."""
     with Well() as host:
         lacks(check(host, DISK), "builtin-silent")
         host.write(f"{MODULES}/modules.builtin", "kernel/drivers/vfio/pci/pds/pds-vfio-pci.ko\n")
@@ -317,7 +317,7 @@ def variants_without_aliases():
                "alias vfio_pci:v0000VVVVd0000DDDDsv*sd*bc*sc*i* pds_vfio_pci")
         line = "alias vfio_pci:v00001B36d00000010sv*sd*bc*sc*i* pds_vfio_pci"
         expect(check(host, DISK), "builtin-silent", "warning", "pds_vfio_pci", line, subject=DISK)
-        lacks(check(host, NIC), "builtin-silent")  # it has a variant
+        lacks(check(host, NIC), "builtin-silent")  # NIC has a variant driver
         result = host.look("match", "--json", DISK)
         equal([c["module"] for c in json.loads(result.stdout)["candidates"]], ["vfio_pci"])
         assert "pds_vfio_pci" in result.stderr and f"vfio-variant check {DISK}" in result.stderr, result.stderr
@@ -327,14 +327,14 @@ def variants_without_aliases():
         equal(found["devices"][0]["module"], "pds_vfio_pci")
         os.unlink(host.path("etc/modprobe.d/vfio.conf"))
         host.write(f"{MODULES}/modules.builtin", "kernel/a/pds-vfio-pci.ko\nkernel/a/xe-vfio-pci.ko\n")
-        depmod(host)  # which of them it is, is not known
+        depmod(host)  # unknown which of the two matches
         expect(check(host, DISK), "builtin-silent", "warning", "pds_vfio_pci, xe_vfio_pci", "sc*i* MODULE", subject=DISK)
 
 
-# --- what the administrator has set ---
+# --- administrator's settings ---
 
 def shown_by(host, found):
-    """What the fix's grep would show on that host: files and lines"""
+    """The files and lines that the grep command of the fix prints on this host."""
     command = found["fix"][found["fix"].index("grep "):].split("  #")[0]
     folders = [word for word in command.split() if word.startswith("/")]
     for folder in folders:
@@ -354,7 +354,7 @@ softdep nvidia pre: vfio-pci
 
 
 def ids_that_vfio_pci_claims():
-    """The recipes of the web: they do not disturb the choice, and what follows from ids= is told."""
+    """Common settings from web tutorials do not change the selection. The effect of ids= is reported."""
     with Well() as host:
         for ids, claims in (("15b3:101e", True), ("15B3:101E:ffffffff:58", True), ("15b3:101e:15b3:59", False),
                             ("15b3:101e:15b3:58:020000:ff0000", True), ("15b3:101e:15b3:58:030000:ff0000", False),
@@ -373,7 +373,7 @@ def ids_that_vfio_pci_claims():
 
 
 def device_on_vfio_pci_already():
-    """By ids= or by hand: hot plug leaves it there, where libvirt does not choose itself."""
+    """Bound by ids= or by hand: hot plug keeps vfio-pci if libvirt does not select the driver itself."""
     with Well() as host:
         lacks(check(host, NIC), "on-generic")
         host.set_driver(NIC, "vfio-pci")
@@ -381,26 +381,26 @@ def device_on_vfio_pci_already():
         one = expect(check(host, NIC), "on-generic", "note", "special_vfio_pci", "hot plug", subject=NIC)
         equal(one["fix"], f"vfio-variant bind {NIC}")
         host.state_file(pinned="true", vfio_driver="vfio-pci")
-        lacks(check(host, NIC), "on-generic")  # the administrator wanted it so
+        lacks(check(host, NIC), "on-generic")  # pinned by the administrator
         os.unlink(host.path(f"run/vfio-variant/{NIC}"))
         host.add_libvirt(10000, time.time() + 3600)
-        lacks(check(host, NIC), "on-generic")  # it binds the best itself
+        lacks(check(host, NIC), "on-generic")  # libvirt 10.0 binds the best driver itself
         host.add_libvirt(9009, time.time() + 3600)
         host.policy("<device address='3b:00.1' driver='vfio-pci'/>")
         lacks(check(host, NIC), "on-generic")
 
 
 def options_that_do_not_act():
-    """Up to Linux 7.1 vfio_pci hands them to vfio_pci_core when it is loaded, from 7.2 on they are its own."""
+    """Up to Linux 7.1, vfio_pci passes these options to vfio_pci_core at load. Since 7.2, they apply to vfio_pci only."""
     with Well() as host:
         host.write("etc/modprobe.d/vfio.conf", "options vfio-pci disable_idle_d3=1 nointxmask=1 enable_sriov=1\n")
         shutil.rmtree(host.path("sys/module/vfio_pci"))
-        lacks(check(host, NIC), "options-lost")  # libvirt 9.9 loads it
+        lacks(check(host, NIC), "options-lost")  # libvirt 9.9 loads vfio_pci
         host.add_libvirt(10000, time.time() + 3600)
         one = expect(check(host, NIC), "options-lost", "note", "special_vfio_pci: disable_idle_d3=1 nointxmask=1",
                      subject=NIC)
         equal(one["fix"], "modprobe vfio-pci")
-        lacks(check(host, DISK), "options-lost")  # it gets vfio-pci
+        lacks(check(host, DISK), "options-lost")  # DISK is bound to vfio-pci
         os.makedirs(host.path("sys/module/vfio_pci"))
         lacks(check(host, NIC), "options-lost")
         os.rename(host.path(MODULES), host.path("lib/modules/7.2.1-test"))
@@ -413,13 +413,13 @@ def options_that_do_not_act():
 def override_that_no_driver_has():
     with Well() as host:
         host.write(host.device("driver_override"), "none\n")
-        lacks(check(host, NIC), "override-unknown")  # it has a driver
+        lacks(check(host, NIC), "override-unknown")  # the device has a driver
         os.unlink(host.path(host.device("driver")))
         one = expect(check(host, NIC), "override-unknown", "warning", "driver_override is 'none'", subject=NIC)
         equal(one["fix"], f"echo >/sys/bus/pci/devices/{NIC}/driver_override && echo {NIC} >/sys/bus/pci/drivers_probe")
         host.state_file(state="recorded", host_driver="", host_driver_override="none", domain="guest", domain_uuid=UUID)
         expect(check_domain(host, domain(hostdev())), "override-unknown", "warning", subject=NIC)
-        for override in ("mlx5_core", "special_vfio_pci", "(null)"):  # registered, could be loaded, not set
+        for override in ("mlx5_core", "special_vfio_pci", "(null)"):  # registered, loadable, not set
             host.write(host.device("driver_override"), override + "\n")
             lacks(check(host, NIC), "override-unknown")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What check finds of the policy, of who has a device, of libvirt, migration and QEMU, and of a domain."""
+"""Tests of the findings of vfio-variant check about policy, device users, libvirt, migration, QEMU and domains."""
 import os
 import shutil
 import time
@@ -33,7 +33,7 @@ def the_policy_decides():
 
 
 def devices_that_vfio_pci_refuses():
-    """EINVAL from its probe: a bridge, and what is on its denylist."""
+    """vfio-pci's probe fails with EINVAL for bridges and for devices on its denylist."""
     cases = {"bc06sc04": ("pci:v0000111Dd00008018sv00000000sd00000000bc06sc04i00", "does not bind bridges", ""),
              "QAT": ("pci:v00008086d000037C9sv00008086sd00000000bc0Bsc40i00", "denylist", "disable_denylist=1 >")}
     with Well() as host:
@@ -70,7 +70,7 @@ def request_that_is_refused():
 
 
 def request_for_another_module():
-    """Only what the policy lists, or the device's own aliases, can be named by a domain."""
+    """A domain may name only drivers from the policy or from the device's own aliases."""
     requests = ("<metadata><v:hostdevs xmlns:v='urn:vfio-variant:domain:1'><v:hostdev alias='ua-nic' "
               "%s/></v:hostdevs></metadata>")
     text = "domain vm1 requests evil_mod, which no alias offers for the device"
@@ -121,7 +121,7 @@ def devices_that_nobody_manages():
         equal(found["devices"][0]["module"], "special_vfio_pci")
 
 
-# --- who has it ---
+# --- device users ---
 
 
 def use_by_the_host():
@@ -148,7 +148,7 @@ def use_by_a_guest():
         host.add_holder(group)
         lacks(status(host), "state-idle")
         expect(check(host, ON_VFIO), "in-use-guest", "problem", "qemu-system-x86 (pid 812)", subject=ON_VFIO)
-        found = check_domain(host, domain(hostdev(bus="5", function="0")))  # that very domain
+        found = check_domain(host, domain(hostdev(bus="5", function="0")))  # the checked domain itself uses the device
         expect(found, "in-use-guest", "note", subject=ON_VFIO)
 
 
@@ -196,7 +196,7 @@ def not_on_vfio_though_at_boot():
 
 
 def driver_of_a_vendor():
-    """A VFIO driver that no alias names: libvirt takes the device from it at managed='yes', and only then."""
+    """A VFIO driver without an alias: libvirt detaches the device from it only with managed='yes'."""
     with Well() as host:
         host.set_driver(NIC, "nvidia")
         lacks(check(host, NIC), "vendor-driver")
@@ -239,7 +239,7 @@ def no_flr_and_an_old_libvirt():
         host.add_libvirt(9000, time.time())
         expect(check(host, NIC), "hotplug-generic", "note", subject=NIC)
         host.write(host.device("reset_method", DISK), "bus\n")
-        lacks(check(host, DISK), "hotplug-generic")  # it is on vfio-pci in any case
+        lacks(check(host, DISK), "hotplug-generic")  # vfio-pci is the best driver for DISK
         host.write(host.device("reset_method"), "flr bus\n")
         lacks(check(host, NIC), "hotplug-generic")
 
@@ -254,7 +254,7 @@ def which_libvirt():
         host.add_libvirt(0, time.time())
         expect(check(host, NIC), "libvirt-unknown", "note", f"process {LIBVIRT_PID}")
         if os.geteuid() == 0:
-            os.chown(host.path(f"proc/{LIBVIRT_PID}"), 65534, 65534)  # a user's own
+            os.chown(host.path(f"proc/{LIBVIRT_PID}"), 65534, 65534)  # a user's libvirtd
             expect(check(host, NIC), "libvirt-off", "note")
         shutil.rmtree(host.path(f"proc/{LIBVIRT_PID}"))
         expect(check(host, NIC), "libvirt-off", "note")
@@ -264,7 +264,7 @@ def which_libvirt():
 def libvirt_that_sees_no_modules():
     with Well() as host:
         os.makedirs(host.path(f"proc/{LIBVIRT_PID}/root"))
-        lacks(status(host), "libvirt-blind")  # 9.9 does not look
+        lacks(status(host), "libvirt-blind")  # libvirt 9.9 does not read modules.alias
         for version, severity, follows in ((10000, "problem", "refuses every managed device"), (11003, "problem", "refuses"),
                                            (12000, "warning", "binds vfio-pci"), (12008, "warning", "binds vfio-pci")):
             host.add_libvirt(version, time.time() + 3600)
@@ -280,25 +280,25 @@ def libvirt_that_sees_no_modules():
 
 def libvirt_in_another_network_namespace():
     with Well() as host:
-        lacks(status(host), "libvirt-sysfs")  # it cannot be seen
+        lacks(status(host), "libvirt-sysfs")  # libvirt's mount namespace cannot be read
         sys_pci = f"proc/{LIBVIRT_PID}/root/sys/bus/pci"
         host.write(f"{sys_pci}/drivers_probe", "")
         lacks(status(host), "libvirt-sysfs")
         os.unlink(host.path(f"{sys_pci}/drivers_probe"))
-        os.symlink("/proc/version", host.path(f"{sys_pci}/drivers_probe"))  # any other file system
+        os.symlink("/proc/version", host.path(f"{sys_pci}/drivers_probe"))  # a file on another file system
         for found in (status(host), check(host, NIC)):
             expect(found, "libvirt-sysfs", "warning", "libvirtd", "network namespace", "--network host")
 
 
 def libvirt_that_refuses():
-    """From 10.0 on it loads the best module of modules.alias, and gives up when that fails."""
+    """Since 10.0, libvirt loads the best module from modules.alias, and fails if the load fails."""
     with Well() as host:
         os.unlink(host.path(f"{MODULES}/kernel/special_vfio_pci.ko"))
-        lacks(check(host, NIC), "libvirt-refuses")  # 9.9
+        lacks(check(host, NIC), "libvirt-refuses")  # libvirt 9.9
         host.add_libvirt(10000, time.time() + 3600)
         expect(check(host, NIC), "libvirt-refuses", "problem", "special_vfio_pci", "<driver model='vfio-pci'/>",
                subject=NIC)
-        host.policy("<device address='3b:00.1' driver='vfio-pci'/>")  # which libvirt does not read
+        host.policy("<device address='3b:00.1' driver='vfio-pci'/>")  # libvirt does not read the policy
         expect(check(host, NIC), "libvirt-refuses", "problem", subject=NIC)
     with Well() as host:
         host.add_libvirt(10000, time.time() + 3600)
@@ -306,12 +306,12 @@ def libvirt_that_refuses():
         host.write("etc/modprobe.d/x.conf", "blacklist special_vfio_pci\n")
         expect(check(host, NIC), "libvirt-refuses", "problem", "blacklisted", subject=NIC)
         os.makedirs(host.path("sys/module/special_vfio_pci"))
-        lacks(check(host, NIC), "libvirt-refuses")  # loaded all the same
+        lacks(check(host, NIC), "libvirt-refuses")  # the module is loaded although its file is missing
         shutil.rmtree(host.path("sys/module/special_vfio_pci"))
         expect(check_domain(host, domain(hostdev())), "libvirt-refuses", "problem", subject=NIC)
-        lacks(check_domain(host, domain(hostdev("no"))), "libvirt-refuses")  # nor does libvirt choose for it
+        lacks(check_domain(host, domain(hostdev("no"))), "libvirt-refuses")  # libvirt does not select a driver for unmanaged devices
         lacks(check_domain(host, domain(hostdev(more="<driver model='vfio-pci'/>"))), "libvirt-refuses")
-    with Well() as host:  # of equals libvirt takes the first in the file, also when that is blacklisted
+    with Well() as host:  # among equal matches, libvirt takes the first in the file, even if it is blacklisted
         host.add_libvirt(10000, time.time() + 3600)
         table = f"{MODULES}/modules.alias"
         text = host.read(table)
@@ -339,10 +339,10 @@ def what_is_known_of_migration():
         found = check(host, NIC)
         expect(found, "not-migratable", "note", subject=NIC)
         equal(found["devices"][0]["migratable"], False)
-    with Well() as host:  # "restore" would take it from whoever put it on VFIO, or from its vendor's driver
+    with Well() as host:  # "restore" would detach it from the driver on which an administrator or the vendor put it
         one = expect(check(host, NIC), "migration-unknown", "note", subject=NIC)
         equal(one["fix"], f"vfio-variant bind {NIC} && vfio-variant probe {NIC}; vfio-variant restore {NIC}")
-        lacks(check_domain(host, domain(hostdev("no"))), "migration-unknown")  # mlx5_core is no VFIO driver
+        lacks(check_domain(host, domain(hostdev("no"))), "migration-unknown")  # mlx5_core is not a VFIO driver
         host.set_driver(NIC, "mlx5-vfio-pci", "mlx5_vfio_pci")
         one = expect(check(host, NIC), "migration-unknown", "note", "special_vfio_pci", subject=NIC)
         equal(one["fix"], f"vfio-variant bind {NIC} && vfio-variant probe {NIC}")
@@ -351,7 +351,7 @@ def what_is_known_of_migration():
 
 
 def migration_without_dma_logging():
-    """QEMU blocks it, unless the IOMMU tracks dirty pages for iommufd."""
+    """QEMU blocks migration, unless the IOMMU tracks dirty pages for iommufd."""
     plain, by_iommufd = domain(hostdev()), domain(hostdev(more=IOMMUFD))
     forced = domain(hostdev(), more="<x/>").replace("<domain", "<domain xmlns:qemu='urn:q'").replace(
         "</domain>", "<qemu:override><qemu:device alias='ua-nic'><qemu:frontend><qemu:property "
@@ -392,7 +392,7 @@ def migration_with_several_devices():
                    subject=NIC)
         host.noted("special_vfio_pci", "true", p2p="true")
         lacks(check_domain(host, both), "strict")
-        host.policy("<device address='3b:00.1' migratable='require'/>")  # and the other is on vfio-pci
+        host.policy("<device address='3b:00.1' migratable='require'/>")  # ON_VFIO stays on vfio-pci
         expect(check_domain(host, both), "not-migratable", "problem", f"{ON_VFIO} prevents it",
                subject="domain")
 
@@ -411,12 +411,12 @@ def migration_that_is_required():
         found = check_domain(host, domain(hostdev(more="<driver model='mlx5_vfio_pci'/>")))
         expect(found, "no-driver", "problem", "it cannot migrate", subject=NIC)
         host.policy("<default migratable='require'/>")
-        found = check_domain(host, domain(hostdev("no", bus="5", function="0")))  # it stays on vfio-pci
+        found = check_domain(host, domain(hostdev("no", bus="5", function="0")))  # an unmanaged device stays on vfio-pci
         expect(found, "not-migratable", "problem", "vfio-pci", subject=ON_VFIO)
 
 
 def generic_is_never_better():
-    """The policy wants a driver that this kernel lacks, and one that migrates: vfio-pci is not what would be better."""
+    """The policy requires a driver that this kernel lacks, or migration: check does not suggest vfio-pci as better."""
     with Well() as host:
         for name in ("mlx5", "special"):
             os.unlink(host.path(f"{MODULES}/kernel/{name}_vfio_pci.ko"))
@@ -437,7 +437,7 @@ def generic_is_never_better():
 
 
 def check_inside(host, xml):
-    """On the host as the running system, where programs are run. The one driver that is there is the policy's."""
+    """Checks xml with the host as the running system, so that programs run. Only the policy's driver is registered."""
     os.makedirs(host.path("sys/bus/pci/drivers/special-vfio"), exist_ok=True)
     host.policy("<default driver='special-vfio'/>")
     host.write("vm.xml", xml)
@@ -483,7 +483,7 @@ def qemu_that_cannot_be_asked():
 
 
 def emulator_of_others_is_not_run():
-    """Domain XML may come from users."""
+    """Domain XML may come from users: check runs its emulator only if other users cannot replace it."""
     needs_namespace()
     with Well() as host:
         path = emulator(host, f"touch {host.path('was-run')}; echo 'QEMU emulator version 9.0'")
@@ -502,7 +502,7 @@ def emulator_of_others_is_not_run():
 
 
 def emulator_elsewhere_is_not_run():
-    """Root's own programs are not all harmless with --version."""
+    """Programs owned by root may do harm even with --version."""
     needs_namespace()
     with Well() as host:
         emulator(host, f"touch {host.path('was-run')}; echo 'QEMU emulator version 9.0'")
@@ -520,7 +520,7 @@ def emulator_elsewhere_is_not_run():
 
 
 def virsh(host, text):
-    """A stand-in for virsh, first in PATH. Returns what gets it there."""
+    """Puts a replacement for virsh first in PATH. Returns the command prefix that sets this PATH."""
     emulator(host, text, "bin/virsh")
     return ["env", f"PATH={host.path('bin')}:{os.environ['PATH']}"]
 
@@ -570,7 +570,7 @@ def arguments_that_are_wrong():
         exits(host.look("check", host.path("vm.xml")), 2, "vm.xml: domain XML:1")
         exits(host.look("check", host.path("none.xml")), 1, "none.xml: open: No such file")
         exits(host.look("check", "ff:00.0"), 3, "no such PCI device")
-        exits(host.look("check", host.path(f"sys/bus/pci/devices/{NIC}")), 0, NIC)  # a path, and a DEVICE
+        exits(host.look("check", host.path(f"sys/bus/pci/devices/{NIC}")), 0, NIC)  # a path and a DEVICE
         with open(host.path("vm.xml"), "w", encoding="utf-8") as file:
             file.truncate(8 * 1024 * 1024 + 1)
         exits(host.look("check", host.path("vm.xml")), 1, "vm.xml: read: File too large")

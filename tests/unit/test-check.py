@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What check and status find: each finding is seen to catch its fault, and a host that is well has no problem.
+"""Tests of the findings of vfio-variant check and status: each fault yields its finding, and a sound host has no problem.
 
 Usage: test-check.py FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS SYSCONFDIR; prints TAP.
 """
@@ -17,7 +17,7 @@ from well import (HOOK_LINK, LIBVIRT, LIBVIRT_PID, SKIPPED, TRIGGERED, Well, che
                   findings_of, lacks, status, triggers)
 
 
-# --- a host that is well ---
+# --- a sound host ---
 
 
 def a_device_that_is_well():
@@ -66,7 +66,7 @@ def text_has_the_worst_first():
         exits(host.look("status"), 1, "host:\n  warning  vfio-variantd is not running [daemon-off]\n")
 
 
-# --- logs, privilege ---
+# --- logs, privileges ---
 
 APPARMOR = ('6,1,2,-;audit: type=1400 audit(1700000100.000:7): apparmor="DENIED" operation="exec" profile="libvirtd" '
             'name="/usr/sbin/vfio-variant-hook" comm="libvirtd"')
@@ -83,7 +83,7 @@ def accesses_that_were_denied():
         one = expect(check(host, NIC), "denied", "warning", 'name="/usr/sbin/vfio-variant-hook"', "apparmor")
         assert "6,1,2" not in one["what"], one
         host.write("var/log/audit/audit.log", f"{SELINUX}\n{SELINUX.replace('200.5', '150.5').replace('{ read }', '{ old }')}\n")
-        one = expect(status(host), "denied", "warning", "{ read }", "restorecon")  # the newest
+        one = expect(status(host), "denied", "warning", "{ read }", "restorecon")  # the newest denial
         host.write("var/log/audit/audit.log", SELINUX.replace("1700000200", "1700000000") + "\n")
         expect(check(host, NIC), "denied", "warning", "apparmor")
         os.unlink(host.path("dev/kmsg"))
@@ -138,9 +138,9 @@ def a_reload_is_due():
         expect(found, "reload-due", "warning", "vfio-variant.xml", "systemctl reload vfio-variantd")
         equal(found["policy_read"], int((changed - 1) * 1000000))
         lacks(status(host, read_at(changed + 1)), "reload-due")
-        lacks(status(host), "reload-due")  # a daemon that does not say
+        lacks(status(host), "reload-due")  # an older daemon does not report it
         os.makedirs(host.path(f"{LIBVIRT}/vfio-variant.d"))
-        os.utime(host.path(f"{LIBVIRT}/vfio-variant.d"), (changed + 5, changed + 5))  # something was removed
+        os.utime(host.path(f"{LIBVIRT}/vfio-variant.d"), (changed + 5, changed + 5))  # a file was removed
         expect(status(host, read_at(changed + 1)), "reload-due", "warning", "vfio-variant.d")
 
 
@@ -169,7 +169,7 @@ def the_hook_is_newer_than_libvirt():
         ticks = host_ticks(host)
         host.write("run/vfio-variant/hook-caller", f"{LIBVIRT_PID} {ticks}\n")
         expect(status(host), "hook-seen", "ok", "runs the hook")
-        host.write("run/vfio-variant/hook-caller", f"{LIBVIRT_PID} {ticks - 1}\n")  # one of the same number before
+        host.write("run/vfio-variant/hook-caller", f"{LIBVIRT_PID} {ticks - 1}\n")  # an earlier process with the same PID
         expect(status(host), "hook-unseen", "warning")
         host.write("run/vfio-variant/hook-caller", "nonsense")
         expect(status(host), "hook-unseen", "warning")
@@ -180,7 +180,7 @@ def host_ticks(host):
 
 
 def the_hook_notes_who_runs_it():
-    """Whoever is called as libvirt is; in all its stations, and only when it is another one."""
+    """The hook records its caller if it is named like a libvirt daemon, at every operation, and only if it changed."""
     needs_namespace()
     with Well() as host:
         def hook(name, *arguments):
@@ -202,7 +202,7 @@ def the_hook_notes_who_runs_it():
         once = 'printf libvirtd >/proc/$$/comm; "$@" </dev/null; stat -c %i "$0"; "$@" </dev/null; stat -c %i "$0"'
         result = host.inside("sh", "-c", once, "/run/vfio-variant/hook-caller", HOOK, "vm1", "started", "begin", "-")
         first, second = result.stdout.split()
-        equal(first, second)  # not written again
+        equal(first, second)  # not rewritten
 
 
 def node_device_hooks_that_are_not_run():
@@ -214,7 +214,7 @@ def node_device_hooks_that_are_not_run():
         expect(status(host), "nodedev-hook", "warning", script, "chmod go-w")
 
 
-# --- the hook scripts of others ---
+# --- other hook scripts ---
 
 HARMLESS = """#!/bin/bash
 # virsh nodedev-detach pci_0000_01_00_0; modprobe -r vfio-pci
@@ -274,7 +274,7 @@ def hook_scripts_of_others():
             os.unlink(host.path(f"{LIBVIRT}/hooks/qemu.d/{name}"))
         script("#!/usr/bin/python3\nvirsh\n")
         lacks(status(host), "hook-virsh")
-        script("virsh list\n", mode=0o644)  # libvirt does not run it
+        script("virsh list\n", mode=0o644)  # not executable: libvirt does not run it
         lacks(status(host), "hook-virsh")
         for number, text in enumerate((b"\x7fELF\0virsh", b"virsh\n" * 50000, b"", b"\\", b"<<", b"<<E", b"'", b"$(", b"x=(",
                                        b"\xff", b"&>")):
@@ -284,14 +284,14 @@ def hook_scripts_of_others():
             path = script("modprobe vfio-pci\nvirsh nodedev-detach x\nvirsh list\n", name, mode)
             found = status(host)
             expect(found, "hook-virsh", "warning", f"{path}:2: ")
-            equal([one["id"] for one in findings_of(found)].count("hook-virsh"), 1)  # each kind once
+            equal([one["id"] for one in findings_of(found)].count("hook-virsh"), 1)  # once per kind
             if os.geteuid() == 0:
                 os.chown(path, 65534, 0)
                 lacks(status(host), "hook-virsh")
             os.unlink(path)
 
 
-# --- the list of ids ---
+# --- list of finding ids ---
 
 
 def every_id_is_documented_and_triggered():
