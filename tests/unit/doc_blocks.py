@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The literal blocks of the documentation, and of what kind each is.
+"""Finds the literal blocks of the documentation and their kinds.
 
-A block's kind is the language of its code-block directive, or else what it looks like. A block of which nothing can be
-checked is a ".. code-block:: text", in Markdown one below "<!-- text -->".
+The kind of a block is the language of its code-block directive, or is derived from its text. Blocks that cannot be
+checked are marked ".. code-block:: text", or in Markdown "<!-- text -->" above the block.
 """
 import functools
 import glob
@@ -14,7 +14,7 @@ import docutils.core
 from docutils import nodes
 from docutils.parsers.rst import Directive, directives, roles
 
-# As a block begins; the first that fits
+# Kind and pattern of the block's beginning; the first match counts
 LOOKS = [
     ("xml", r"<"),
     ("keyfile", r"\[\w+( \d+)?\]\n"),
@@ -29,7 +29,7 @@ CHECKED = {kind for kind, _ in LOOKS} | {"ini", "sh", "text", "yaml"}
 
 
 class Nothing(Directive):
-    """Stands in for Sphinx's and our own directives."""
+    """Replaces Sphinx's directives and ours."""
 
     optional_arguments = 1
     final_argument_whitespace = True
@@ -48,7 +48,7 @@ for _name in ("doc", "download", "ref"):
 
 
 class Block:
-    """A block: where it stands, its kind, its text."""
+    """A literal block: its file and line, kind and text."""
 
     def __init__(self, path, line, kind, text):
         self.path, self.place, self.kind, self.text = path, f"{path}:{line}", kind or look(text), text
@@ -62,14 +62,14 @@ def look(text):
 
 
 def pages(source):
-    """The paths of the pages, below the source's root."""
+    """The paths of the pages, relative to the source directory."""
     found = glob.glob(f"{source}/docs/**/*.rst", recursive=True)
     assert found, source
     return sorted(os.path.relpath(path, source) for path in found)
 
 
 def markdown_pages(source):
-    """The same for those beside docs/; not the releases, which only tell."""
+    """The paths of the Markdown pages at the top level, without NEWS.md, which describes past releases."""
     return sorted({os.path.basename(path) for path in glob.glob(f"{source}/*.md")} - {"NEWS.md"})
 
 
@@ -80,7 +80,7 @@ def read(source, path):
 
 @functools.lru_cache(maxsize=None)
 def tree(source, path):
-    """A page as docutils' tree. What it finds fault with is for sphinx-build and rst2man to tell."""
+    """The docutils tree of a page. Markup errors are left to sphinx-build and rst2man."""
     return docutils.core.publish_doctree(
         read(source, path), settings_overrides={"report_level": 5, "halt_level": 5, "syntax_highlight": "none",
                                                 "input_encoding": "unicode"})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the tests of the programs share: a fake host on disk, running a program on it, and what is expected of its output.
+"""Shared by the tests of whole programs: a fake host on disk, running programs on it, and assertions about their output.
 
 Reads the arguments of the test: FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS SYSCONFDIR.
 """
@@ -60,13 +60,13 @@ class Host:
             return file.read()
 
     def policy(self, rules, name="vfio-variant.xml"):
-        """Writes a file of the policy, its rules from line 2 on; returns its path as a look sees it."""
+        """Writes a policy file whose first rule is in line 2. Returns its path for look()."""
         self.write(f"{LIBVIRT_DIR}/{name}".lstrip("/"), f"<vfio-variant>\n{rules}\n</vfio-variant>\n")
         return self.path(f"{LIBVIRT_DIR}/{name}".lstrip("/"))
 
     def policy_mount(self):
-        """What shows the policy to a program inside. A folder that the machine does not have is laid over the one
-        that it has."""
+        """The shell command that mounts the policy for inside(). If the machine lacks the directory, mounts over the nearest
+        parent that exists."""
         if not os.path.exists(self.path(LIBVIRT_DIR.lstrip("/"))):
             return ""
         at = LIBVIRT_DIR
@@ -78,19 +78,19 @@ class Host:
         return f" && mount -t overlay -o lowerdir={source}:{at} none {at}"
 
     def look(self, *arguments):
-        """A read-only command below the fake host's root."""
+        """Runs a read-only command with --sysroot."""
         return run(COMMAND, arguments[0], "--sysroot", self.root, *arguments[1:])
 
     def json(self, command, *arguments, code=0):
-        """What a look prints as JSON."""
+        """The JSON output of a command with --sysroot."""
         return json_of(self.look(command, "--json", *arguments), command, code)
 
     def json_inside(self, command, *arguments, code=0):
-        """The same of a command for which this is the running system."""
+        """The JSON output of a command that runs with the host as the running system."""
         return json_of(self.inside(COMMAND, command, "--json", *arguments), command, code)
 
     def entering(self, *program, read_only_run=False):
-        """What to run instead of a program so that for it this is the running system."""
+        """The command line that runs a program with the host as the running system."""
         script = f"mount --bind {self.path('sys')} /sys && mount --bind {self.path('run')} /run"
         script += self.policy_mount()
         if read_only_run:
@@ -99,13 +99,13 @@ class Host:
         return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *program]
 
     def inside(self, *program, stdin="", read_only_run=False):
-        """A program for which this is the running system."""
+        """Runs a program with the host as the running system."""
         return run(*self.entering(*program, read_only_run=read_only_run), stdin=stdin)
 
 
 class Daemon:
-    """Stands in for vfio-variantd within its with block: whoever connects gets the answer (what is JSON, or bytes) and,
-    if it hangs up, its end. A deaf one never accepts."""
+    """Replaces vfio-variantd within its with block. Sends each client the answer (JSON or bytes), and closes the
+    connection if hangs_up is set. If deaf is set, accepts no connections."""
 
     def __init__(self, host, answer=b"", hangs_up=True, deaf=False):
         self.path = host.path("run/vfio-variant/vfio-variantd.sock")
@@ -126,11 +126,11 @@ class Daemon:
         while True:
             try:
                 caller, _ = self.listener.accept()
-            except OSError:  # the end of the with block
+            except OSError:  # the with block ended
                 return
             try:
                 caller.sendall(self.answer)
-            except OSError:  # it heard enough
+            except OSError:  # the client closed the connection
                 pass
             if self.hangs_up:
                 caller.close()
@@ -138,14 +138,14 @@ class Daemon:
                 self.callers.append(caller)
 
     def __exit__(self, *_):
-        """Leaves the socket's file, as a daemon that was killed does."""
+        """Keeps the socket file, as after a kill of the daemon."""
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         for caller in self.callers:
             caller.close()
 
 
-# In a mount namespace of its own: a file system whose server never answers, and a process that has its root open
+# Mounts, in its own mount namespace, a file system whose server never answers, and keeps its root open
 DEAD_SERVER = """
 import ctypes, os, signal, sys
 options = f"fd={os.open('/dev/fuse', os.O_RDWR)},rootmode=40000,user_id=0,group_id=0"
@@ -159,7 +159,7 @@ signal.pause()
 
 
 class DeadServer:
-    """Within its with block, a process has a folder open that is on a dead server."""
+    """Within its with block, a process has a directory of a dead file server open."""
 
     def __init__(self, folder):
         os.makedirs(folder)
@@ -198,13 +198,13 @@ def run(*program, stdin=""):
 
 
 def durations(maximum, total, **counts):
-    """As the daemon writes them; counts by the bound of their bucket in microseconds, as "up_to_100"."""
+    """A histogram as the daemon writes it; counts by the bound of the bucket in microseconds, as "up_to_100"."""
     bounds = [100, 300, 1000, 3000, 10000, 30000, 100000, 300000, 1000000, 3000000, 10000000, 30000000, None]
     return {"count": sum(counts.values()), "max_us": maximum, "sum_us": total,
             "buckets": [{"up_to_us": bound, "count": counts.get(f"up_to_{bound}", 0)} for bound in bounds]}
 
 
-# What vfio-variantd says
+# vfio-variantd's answer
 PHASES = ("wait_us", "find_us", "select_us", "module_us", "bind_us", "script_us", "state_us", "other_us", "reply_us")
 STATUS = {
     "running": True, "version": run(COMMAND, "--version").stdout.split()[1], "pid": 123, "started": 1764000000000000,
@@ -229,7 +229,7 @@ QUIET = {**STATUS, "blocking": [], "blocked": durations(0, 0), "own": durations(
 
 
 def put_in_a_bridge(host):
-    """NIC's network interface is part of a bridge."""
+    """Makes NIC's network interface part of a bridge."""
     os.makedirs(host.path(host.device("net/ens1")))
     host.link("sys/class/net/ens1", f"../../devices/pci0000:00/0000:00:01.0/{NIC}/net/ens1")
     host.link("sys/class/net/ens1/master", "../br0")
@@ -252,7 +252,7 @@ def needs_policy():
 
 
 def as_nobody():
-    """What to put before a program so that it runs without privilege."""
+    """The command prefix that runs a program without privileges."""
     if os.geteuid() == 0 and shutil.which("setpriv"):
         become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
     elif os.geteuid() != 0:
@@ -265,7 +265,7 @@ def as_nobody():
 
 
 def exits(result, code, *texts):
-    """The exit code, and every one of the texts somewhere in what it printed."""
+    """Asserts the exit code, and that the output contains each of the texts."""
     printed = result.stdout + result.stderr
     assert result.returncode == code, f"exit {result.returncode}, not {code}: {printed[:2000]}"
     for text in texts:
@@ -273,7 +273,7 @@ def exits(result, code, *texts):
 
 
 def json_of(result, command, code=0):
-    """What a command has printed, which its schema allows."""
+    """The command's JSON output, validated against its schema."""
     exits(result, code)
     found = json.loads(result.stdout)
     valid(found, f"{'change' if command in ('bind', 'restore') else command}.schema.json")
@@ -281,8 +281,8 @@ def json_of(result, command, code=0):
 
 
 def valid(document, schema):
-    """Validates against a JSON Schema when it and a validator are there. Within this process: to start another one for
-    each document takes longer than all else."""
+    """Validates against a JSON Schema, if schema and validator are installed. Runs in this process, because starting one
+    for each document is slow."""
     path = os.path.join(SCHEMAS, schema)
     if not os.path.exists(path):
         print(f"# no {schema}")

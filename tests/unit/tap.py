@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the tests of whole programs share: an assertion that tells, and running functions as
-tests, in TAP."""
+"""Shared by the tests of whole programs: assertions that print their values, and a runner of
+functions as tests, with TAP output."""
 import sys
 import traceback
 
 
 class Skip(Exception):
-    """The test cannot be had here; the text says why."""
+    """The test cannot run here; the text gives the reason."""
 
 
 def equal(value, expected):
@@ -14,7 +14,7 @@ def equal(value, expected):
 
 
 def run_tests(tests):
-    """One line of TAP for each function, which fails by an exception. Does not return."""
+    """Runs each function as a test; an exception is a failure. Exits."""
     print(f"1..{len(tests)}")
     failed = False
     for number, test in enumerate(tests, 1):
