@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * attach: what a device gets under a policy and a request, and what becomes of it when it cannot have that.
+ * Tests of attach: the driver that a device gets under a policy and a request, and the rollback if the driver
+ * is refused.
  */
 #include "attach.h"
 
@@ -11,7 +12,7 @@
 #include "fixture.h"
 #include "recovery.h"
 
-/* --- the stage --- */
+/* --- helpers --- */
 
 static VvChoice *
 choose (const Fixture *f, const VvBinding *b)
@@ -34,7 +35,7 @@ candidates_of (const VvChoice *choice)
   return g_string_free (g_steal_pointer (&text), FALSE);
 }
 
-/* --- choosing --- */
+/* --- selection --- */
 
 static void
 test_nothing_is_said (void)
@@ -64,7 +65,7 @@ test_a_request_is_narrowed (void)
                      "domain vm1 requests special-vfio, which policy /p.xml:2 does not allow");
 }
 
-/* Notes of earlier answers count before anything is moved. */
+/* Recorded answers count before any rebind. */
 static void
 test_notes_count (void)
 {
@@ -92,11 +93,11 @@ test_takes_what_is_listed (void)
   g_autoptr (VvChoice) choice = choose (f, b);
 
   note_answer (f, "mlx5_vfio_pci", FALSE);
-  g_assert_true (vv_choice_takes (f->s, b->device, choice, "mlx5_vfio_pci")); /* only required counts */
+  g_assert_true (vv_choice_takes (f->s, b->device, choice, "mlx5_vfio_pci")); /* only 'require' excludes */
   g_assert_false (vv_choice_takes (f->s, b->device, choice, "special-vfio"));
 }
 
-/* The rule is for devices of mlx5_core: where that is known from. */
+/* The rule selects devices of mlx5_core: tests the sources of the host driver. */
 static void
 test_host_driver (void)
 {
@@ -143,7 +144,7 @@ test_malformed_modalias (void)
   vv_choice_free (NULL);
 }
 
-/* --- what vfio-pci refuses --- */
+/* --- devices that vfio-pci refuses --- */
 
 #define BRIDGE "0000:04:02.0"
 #define QAT_VF "pci:v00008086d000037C9sv00008086sd00000002bc0Bsc40i00"
@@ -152,7 +153,7 @@ test_malformed_modalias (void)
 
 static const struct {
   const char *says, *modalias;
-  const char *parameter; /* of the loaded module: its file, "none", or NULL: it is not loaded */
+  const char *parameter; /* file of the loaded module's parameter; "none"; NULL: not loaded */
   const char *modprobe, *cmdline;
   const char *config; /* the header type, or NULL */
   const char *driver, *why;
@@ -260,7 +261,7 @@ test_refused_devices (void)
   }
 }
 
-/* --- checking ahead --- */
+/* --- check before a start --- */
 
 static const struct {
   const char *says, *options;
@@ -307,7 +308,7 @@ test_checks (void)
   }
 }
 
-/* The kernel offers nothing at all: no policy, no reason to refuse. */
+/* No alias matches the device: only a strict rule refuses it. */
 static void
 test_check_of_nothing_offered (void)
 {
@@ -328,7 +329,7 @@ test_check_of_nothing_offered (void)
   }
 }
 
-/* --- placing --- */
+/* --- attach --- */
 
 static VvChange *
 place (const Fixture *f, GError **error)
@@ -367,16 +368,16 @@ test_places (void)
     fake_assert_matches (change->why, "*; policy /p.xml:2");
     fake_assert_device (f->k, NIC, places[i].gets, places[i].gets);
     g_assert_cmpstr (fake_migration_asked (), ==, places[i].asked);
-    if (strchr (places[i].asked, ' ')) /* the first move was one, too */
+    if (strchr (places[i].asked, ' ')) /* two queries: two rebinds */
       fake_assert_logged (NIC ": detach: mlx5_core -> special-vfio: *");
   }
 }
 
 static const struct {
   const char *says, *options, *answers;
-  int special_errno, mlx5_errno; /* what their probes fail with */
+  int special_errno, mlx5_errno; /* of their probes */
   const char *asked, *problem;
-  guint moves; /* that are logged, the last one back */
+  guint moves; /* rebinds logged, including the rollback */
 } refusals[] = {
     {"nobody can", "migratable='require'", "special-vfio=no mlx5_vfio_pci=no", 0, 0,
      "special-vfio mlx5_vfio_pci",
@@ -431,7 +432,7 @@ test_refused_and_back (void)
   }
 }
 
-/* A device that libvirt has detached, with an entry: back means there. */
+/* libvirt detached the device, and it has a state file: the rollback returns it to that driver. */
 static void
 test_refused_and_back_on_vfio (void)
 {
@@ -454,7 +455,7 @@ test_refused_and_back_on_vfio (void)
   g_assert_cmpstr (after, ==, before);
 }
 
-/* The home that it is to go back to is gone: the state store keeps it, and recovery tries again. */
+/* The host driver fails: the state file remains, and recovery tries again. */
 static void
 test_refused_and_no_way_back (void)
 {
@@ -481,7 +482,8 @@ place_and_die (FakeKernel *k, gpointer fixture)
   g_assert_null (place (fixture, &error));
 }
 
-/* On the way there or back: whoever comes next finds it on VFIO with an entry, or restores it. */
+/* The process dies during attach or rollback: the next caller finds the device on VFIO with a state file, or
+ * restores it. */
 static void
 test_a_process_dies_at_a_refusal (void)
 {
@@ -514,7 +516,7 @@ test_a_process_dies_at_a_refusal (void)
   g_assert_cmpuint (deaths, >, 20);
 }
 
-/* Nothing strict was asked for: a failure is one, and no refusal. */
+/* Without a strict option, a failure is not reported as a refusal by the policy. */
 static void
 test_failure_is_no_refusal (void)
 {
@@ -526,7 +528,7 @@ test_failure_is_no_refusal (void)
   fake_assert_error (error, VV_ERROR_FAILED, NIC ": no VFIO driver could be bound, *");
 }
 
-/* The device's own affairs are no policy's, however strict that is. */
+/* A device in use is not reported as a refusal by the policy, even if the policy is strict. */
 static void
 test_in_use_is_no_refusal_of_the_policy (void)
 {
@@ -555,7 +557,7 @@ test_a_dry_run_asks_nobody (void)
   fake_assert_unchanged (f->k, before);
 }
 
-/* A VFIO device of a vendor's own driver is left alone, and has to be able, too. */
+/* A device on the vendor's own VFIO driver stays there, and must support migration if required. */
 static void
 test_a_vendors_own_driver (void)
 {
@@ -577,7 +579,7 @@ test_a_vendors_own_driver (void)
   }
 }
 
-/* A probe may take half a minute: it is not done again because the next driver cannot migrate. */
+/* A probe may take 30 seconds: it is not repeated if the next driver cannot migrate. */
 static void
 test_what_failed_is_not_tried_again (void)
 {
@@ -594,7 +596,7 @@ test_what_failed_is_not_tried_again (void)
   fake_assert_logged (NIC ": reattach: mlx5_vfio_pci -> mlx5_core: *");
 }
 
-/* --- asking --- */
+/* --- migration queries --- */
 
 static void
 test_answers_are_recorded (void)

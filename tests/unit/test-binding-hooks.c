@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * binding-hooks: when the scripts of the node-device hook point are run on a device's way, and what follows
- * from their objections. How they are run is test-nodedev-hooks.c's.
+ * Tests of binding with node-device hook scripts: when they run during detach and reattach, and the effect of
+ * a failure. test-nodedev-hooks.c tests how they run.
  */
 #include <errno.h>
 #include <string.h>
@@ -10,9 +10,9 @@
 #include "recovery.h"
 
 #define HOOK VV_LIBVIRT_HOOKS_DIR "/nodedev"
-#define LONG (60 * G_TIME_SPAN_SECOND) /* nothing here takes that long */
+#define LONG (60 * G_TIME_SPAN_SECOND) /* no test takes this long */
 
-/* A script that writes down what it is told and where the device is then, and then does what @body says */
+/* Adds a script that records its arguments and the device's driver, and then runs @body */
 static void
 add_hook (const Fixture *f, const char *body)
 {
@@ -80,7 +80,7 @@ assert_restored (const Fixture *f)
   fake_assert_device (f->k, NIC, "mlx5_core", NULL);
 }
 
-/* --- the order --- */
+/* --- order --- */
 
 static void
 test_there_and_back (void)
@@ -104,7 +104,7 @@ test_nothing_to_do (void)
   add_hook (f, "");
   assert_detaches_to (f, "special-vfio");
   assert_heard (f, NULL);
-  put_on (f, "mlx5_core", "(null)"); /* libvirt was here before */
+  put_on (f, "mlx5_core", "(null)"); /* libvirt reattached it before */
   assert_restored (f);
   assert_heard (f, NULL);
 }
@@ -124,7 +124,7 @@ test_host_without_a_driver (void)
   assert_heard (f, "reattach begin -, on none\nreattach end -, on none");
 }
 
-/* Which driver it is going to be, the kernel decides. */
+/* The kernel selects the driver. */
 static void
 test_host_not_known (void)
 {
@@ -135,7 +135,7 @@ test_host_not_known (void)
   assert_heard (f, "reattach begin -, on none\nreattach end mlx5_core, on mlx5_core");
 }
 
-/* --- objections --- */
+/* --- failures --- */
 
 static void
 test_veto (void)
@@ -173,7 +173,7 @@ test_veto_of_all (void)
                    "reattach end mlx5_core, on mlx5_core");
 }
 
-/* Scripts that have made the host ready for a detach are told that there was none. */
+/* Scripts that prepared the host for a detach are told that it was rolled back. */
 static void
 test_rollback_is_told (void)
 {
@@ -188,7 +188,7 @@ test_rollback_is_told (void)
                    "reattach end mlx5_core, on mlx5_core");
 }
 
-/* There is nothing better than home: nobody may keep a device from it. */
+/* A script cannot prevent a reattach. */
 static void
 test_no_veto_during_reattach (void)
 {
@@ -210,7 +210,7 @@ test_end_cannot_object (void)
   fake_assert_logged (NIC ", detach end: hook */nodedev: exit status 1");
 }
 
-/* Home cannot be reached: back to VFIO, which is a detach. */
+/* The host driver fails: the device returns to VFIO, which runs the scripts of a detach. */
 static void
 test_stays_away (void)
 {
@@ -226,7 +226,7 @@ test_stays_away (void)
                    "detach end special-vfio, on special-vfio");
 }
 
-/* --- the others --- */
+/* --- dry run, recovery, gate --- */
 
 static void
 test_dry_run (void)
@@ -261,7 +261,7 @@ test_recovery (void)
   assert_heard (f, "reattach begin mlx5_core, on none\nreattach end mlx5_core, on mlx5_core");
 }
 
-/* libvirt has unbound it: no rollback, and so nobody to tell. */
+/* libvirt has unbound the device: there is no rollback to run scripts for. */
 static void
 test_between (void)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * binding: detach and reattach as transactions (rules R4, R5, R8), against a driver core that answers every
- * write. test-crash.c has what goes wrong in the middle.
+ * Tests of binding: detach and reattach as transactions (rules R4, R5, R8), with a driver core that reacts to
+ * every write. test-crash.c tests interruptions.
  */
 #include "binding.h"
 
@@ -98,7 +98,7 @@ test_no_entry_is_left_in_memory_either (void)
   g_assert_null (b->entry);
 }
 
-/* One way for the best candidate to fail, and what is told of it */
+/* A failure of the best candidate, and its report */
 typedef struct {
   const char *says;
   FakeDriver knobs;
@@ -166,7 +166,7 @@ test_detach_falls_back (void)
   }
 }
 
-/* The same when the device starts on vfio-pci, where libvirt put it, and only vfio-pci is left */
+/* The same, starting on vfio-pci, where libvirt put the device; only vfio-pci is left */
 static void
 test_detach_falls_back_to_where_it_was (void)
 {
@@ -192,7 +192,7 @@ test_rollback_is_exact (void)
   } host_states[] = {
       {"mlx5_core", "(null)"},
       {"mlx5_core", "mlx5_core"},
-      {"mlx5_core", "not_mlx5_core"}, /* written after the bind: no matter to the kernel until the next */
+      {"mlx5_core", "not_mlx5_core"}, /* written after the bind: takes effect at the next bind */
       {NULL, "(null)"},
       {NULL, "nothing_binds_this"},
   };
@@ -262,7 +262,7 @@ test_no_candidate (void)
   assert_no_entry (f);
 }
 
-/* The host driver fails as well: nothing can be done now, and it is told how to try again. */
+/* The host driver fails as well: the error tells how to try again. */
 static void
 test_rollback_that_fails (void)
 {
@@ -321,10 +321,10 @@ test_already_on_the_best_without_us (void)
   g_autoptr (VvChange) change = well_detached (f);
   g_assert_false (change->changed);
   g_assert_cmpuint (f->k->steps, ==, 0);
-  assert_no_entry (f); /* home is not known and not invented */
+  assert_no_entry (f); /* the host driver is unknown and not guessed */
 }
 
-/* On the best by name only: its probe made no VFIO device, so the next one has its turn. */
+/* The best driver is bound, but made no VFIO device: detach binds the next candidate. */
 static void
 test_best_that_does_not_work_is_left (void)
 {
@@ -352,7 +352,7 @@ test_vendor_device_is_left_alone (void)
   fake_assert_unchanged (f->k, before);
 }
 
-/* A variant driver of ours is no vendor's: blacklisted since, or written down in the entry */
+/* A variant driver that is blacklisted now, or named in the state file, is not a vendor's own driver. */
 static void
 test_known_vfio_drivers_are_no_vendor (void)
 {
@@ -421,7 +421,7 @@ test_dry_run (void)
   fake_assert_unchanged (f->k, before);
   g_assert_cmpuint (f->k->steps, ==, 0);
   assert_steps (f, change,
-                "modprobe special_vfio_pci\n" /* its driver's name is not known yet: the shell finds it out */
+                "modprobe special_vfio_pci\n" /* its driver's name is unknown yet: the shell looks it up */
                 "driver=$(ls /sys/module/special_vfio_pci/drivers | sed -n 's/^pci://p')\n"
                 "echo $driver > devices/" NIC "/driver_override\n"
                 "echo " NIC " > drivers/mlx5_core/unbind\n"
@@ -450,7 +450,7 @@ test_dry_run_back (void)
                 "echo " NIC " > drivers/mlx5_core/bind\n");
 }
 
-/* --- opening --- */
+/* --- open --- */
 
 static void
 test_entry_of_another_device_is_dropped (void)
@@ -462,7 +462,7 @@ test_entry_of_another_device_is_dropped (void)
   fake_add_device (f->k, NIC, DISK_MODALIAS, NIC_GROUP, "nvme");
   g_autoptr (VvBinding) looking = open_nic_as (f, TRUE);
   g_assert_null (looking->entry);
-  g_assert_true (fake_exists (f->k, ENTRY)); /* looking changes nothing */
+  g_assert_true (fake_exists (f->k, ENTRY)); /* reading changes nothing */
   g_autoptr (VvBinding) b = open_nic (f);
   g_assert_null (b->entry);
   assert_no_entry (f);
@@ -499,7 +499,7 @@ test_damaged_entry_is_said (void)
   }
 }
 
-/* The value is not "none": the device would be left without a driver. */
+/* The value must not be read as "none": that would leave the device without a driver. */
 static void
 test_a_damaged_host_is_not_guessed_at (void)
 {
@@ -514,7 +514,7 @@ test_a_damaged_host_is_not_guessed_at (void)
   fake_assert_error (error, VV_ERROR_FAILED,
                      "*/" ENTRY " *(invalid value of host-driver): *remove that file*");
   fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
-  fake_remove (f->k, ENTRY); /* the remedy */
+  fake_remove (f->k, ENTRY); /* the documented remedy */
   g_autoptr (VvChange) change = reattach_nic (f, NULL);
   fake_assert_device (f->k, NIC, "mlx5_core", NULL);
 }
@@ -529,7 +529,7 @@ test_no_such_device (void)
   fake_assert_error (error, VV_ERROR_NO_DEVICE, "0000:ff:1f.7: no such PCI device*");
 }
 
-/* Gone between the opening and the move */
+/* The device vanishes between open and detach. */
 static void
 test_device_gone_since_it_was_opened (void)
 {
@@ -592,7 +592,7 @@ test_reattach_loads_the_host_module (void)
                 "echo " NIC " > drivers/mlx5_core/bind\n");
 }
 
-/* The host driver takes every free device it knows while it loads: that is home already. */
+/* While it loads, the host driver binds every matching device without a driver: that is the reattach. */
 static void
 test_reattach_of_a_free_device_loads_the_host_module (void)
 {
@@ -613,7 +613,7 @@ test_reattach_on_host_driver (void)
   g_autoptr (GError) error = NULL;
 
   must_detach_nic (f);
-  put_on (f, "mlx5_core", "(null)"); /* libvirt was here before */
+  put_on (f, "mlx5_core", "(null)"); /* libvirt reattached it before */
   fake_fault (f->k, FAKE_NO_FAULT, 0, 0);
   g_autoptr (VvBinding) b = open_nic (f);
   g_assert_true (vv_binding_is_restored (b));
@@ -624,7 +624,7 @@ test_reattach_on_host_driver (void)
   g_assert_cmpstr (change->why, ==, "already on its host driver");
   g_assert_cmpuint (change->steps->len, ==, 0);
   assert_no_entry (f);
-  g_assert_false (vv_binding_is_restored (b)); /* without an entry there is no home */
+  g_assert_false (vv_binding_is_restored (b)); /* without a state file, the host driver is unknown */
 }
 
 static void
@@ -634,7 +634,7 @@ test_reattach_mends_the_override_only (void)
 
   set_override (f, "mlx5_core");
   must_detach_nic (f);
-  put_on (f, "mlx5_core", "(null)"); /* libvirt's reattach forgets the administrator's override */
+  put_on (f, "mlx5_core", "(null)"); /* libvirt's reattach clears the administrator's override */
   g_autoptr (VvChange) change = well_reattached (f);
   fake_assert_device (f->k, NIC, "mlx5_core", "mlx5_core");
   assert_steps (f, change, "echo mlx5_core > devices/" NIC "/driver_override\n");
@@ -768,7 +768,7 @@ test_reattach_with_host_unknown (void)
   assert_no_entry (f);
 }
 
-/* --- what is told --- */
+/* --- log --- */
 
 static void
 test_change_is_logged (void)
@@ -780,7 +780,7 @@ test_change_is_logged (void)
   g_autoptr (VvChange) change = detach_nic (f, &error);
   fake_assert_logged (NIC ": detach: mlx5_core -> mlx5_vfio_pci: vfio_pci:*, 5 wildcards, modules.alias; "
                           "special_vfio_pci failed at bind (*: Invalid argument) (* us)");
-  g_autoptr (VvChange) same = detach_nic (f, NULL); /* the best is tried again, and fails again */
+  g_autoptr (VvChange) same = detach_nic (f, NULL); /* the best driver is tried again, and fails */
   fake_assert_logged (NIC ": detach: mlx5_vfio_pci -> mlx5_vfio_pci: *special_vfio_pci failed*");
   g_autoptr (VvChange) back = reattach_nic (f, NULL);
   fake_assert_logged (NIC ": reattach: mlx5_vfio_pci -> mlx5_core: as recorded in its state file (* us)");
@@ -809,7 +809,7 @@ test_failed_change_is_recorded (void)
   g_autoptr (VvBinding) b = open_nic (f);
   g_autoptr (VvChoice) selection = select_nic (f);
 
-  g_assert_null (b->change); /* nothing was begun */
+  g_assert_null (b->change); /* no rebind was begun */
   fail_all_vfio (f, EIO);
   g_assert_false (vv_binding_detach (b, selection, NULL));
   g_assert_cmpint (b->change->operation, ==, VV_DETACH);

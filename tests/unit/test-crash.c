@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * crash: every way that a device can be moved, and every step of it: the step fails, without or after having
- * done its work, the device goes away, the process dies or stands still for a minute, and so does the one
- * that mends it (rules R4, R6). Each test says how many steps there were, and how many faults they had.
+ * Tests of interruptions: every way to rebind a device, at every step. The step fails before or after its
+ * work, the device vanishes, the process dies or stalls for a minute, or the recovering process dies as well
+ * (rules R4, R6). Each test prints the number of steps and of faults.
  */
 #include "binding.h"
 
@@ -16,12 +16,12 @@
 #include "recovery.h"
 
 #define DEADLINE                                                                                             \
-  (30 * G_TIME_SPAN_SECOND) /* nothing here takes that long, but for a process that stands still */
+  (30 * G_TIME_SPAN_SECOND) /* no test takes this long, except the tests in which a process stalls */
 #define STALL (60 * G_TIME_SPAN_SECOND)
 
-/* --- the timer --- */
+/* --- clock --- */
 
-static gint64 *clock_ahead; /* of the real one, for all processes */
+static gint64 *clock_ahead; /* offset from the real clock, for all processes */
 
 gint64 __real_g_get_monotonic_time (void);
 gint64 __wrap_g_get_monotonic_time (void);
@@ -32,7 +32,7 @@ __wrap_g_get_monotonic_time (void)
   return __real_g_get_monotonic_time () + *clock_ahead;
 }
 
-/* --- the ways --- */
+/* --- ways to rebind --- */
 
 static void
 restored (Fixture *f)
@@ -58,7 +58,7 @@ on_host_driver_and_all_fail (Fixture *f)
   fail_all_vfio (f, EINVAL);
 }
 
-/* libvirt has detached it for a domain */
+/* libvirt has detached the device for a domain. */
 static void
 on_generic_for_a_domain (Fixture *f)
 {
@@ -70,7 +70,7 @@ on_generic_for_a_domain (Fixture *f)
   put_on (f, "vfio-pci", "vfio-pci");
 }
 
-/* The same, and nobody saw the device before */
+/* The same, but the host driver was never seen */
 static void
 on_generic_from_nowhere (Fixture *f)
 {
@@ -80,7 +80,7 @@ on_generic_from_nowhere (Fixture *f)
   g_assert_true (vv_binding_save (b, NULL));
 }
 
-/* The administrator has detached it, when there was nothing better */
+/* The administrator has detached the device when no better driver was available. */
 static void
 held_on_generic (Fixture *f)
 {
@@ -120,7 +120,7 @@ on_variant_and_host_driver_fails (Fixture *f)
   fake_driver (f->k, "mlx5_core")->probe_errno = EIO;
 }
 
-/* The kernel tells of it, and is going to let drivers try it: as libvirt's probe does, at the end. */
+/* The kernel has added the device and will probe drivers for it, as libvirt does at the end. */
 static void
 has_just_appeared (Fixture *f)
 {
@@ -137,9 +137,9 @@ detach_new_device (const Fixture *f, GError **error)
   return vv_binding_detach (b, selection, error) ? vv_binding_close (g_steal_pointer (&b)) : NULL;
 }
 
-/* --- the ways between libvirt's unbind and its drivers_probe --- */
+/* --- ways between libvirt's unbind and its drivers_probe --- */
 
-/* Whether the worker has said so last; shared with the processes that die. */
+/* The worker's last report to the daemon: whether it has touched the device. Shared with its processes. */
 static gboolean *touched;
 
 static void
@@ -229,8 +229,8 @@ gate_reattach (const Fixture *f, GError **error)
   return hand_over (f, &before, VV_LIBVIRT_VERSION (9, 7, 0), error);
 }
 
-/* @libvirt_wants: for a device between drivers: on which driver libvirt's own probe puts it when all else is
- * as libvirt left it; NULL: libvirt takes no part */
+/* @libvirt_wants: for a device that libvirt has unbound: the driver that libvirt's probe binds if everything
+ * is as libvirt left it; NULL: libvirt is not involved */
 typedef struct {
   const char *says;
   void (*set_up) (Fixture *f);
@@ -291,8 +291,8 @@ is_between (const Way *way)
   return way->libvirt_wants != NULL;
 }
 
-/* libvirt is let go, and writes to drivers_probe. Without the host module it would find nothing, with us or
- * without. */
+/* libvirt is released and writes to drivers_probe. Loads the host module first: without it, libvirt's probe
+ * would never find a driver. */
 static void
 let_libvirt_go_on (const Fixture *f, const Way *way)
 {
@@ -303,7 +303,7 @@ let_libvirt_go_on (const Fixture *f, const Way *way)
   fake_probe (f->k, NIC);
 }
 
-/* The steps that a way has when nothing goes wrong */
+/* Returns: the number of steps if no step fails */
 static guint
 count_steps (const Way *way)
 {
@@ -315,14 +315,14 @@ count_steps (const Way *way)
   return f->k->steps;
 }
 
-/* Nothing was done for it, and libvirt's own way was open. */
+/* We did nothing for the device, and libvirt bound the driver that it wanted. */
 static gboolean
 is_at_libvirts (const Way *way, const char *driver)
 {
   return g_strcmp0 (driver, way->libvirt_wants) == 0;
 }
 
-/* What holds whatever happened, once the device was opened again */
+/* Invariants after any fault, once the device was opened again */
 static void
 assert_sound (const Fixture *f, const Way *way)
 {
@@ -346,7 +346,7 @@ assert_sound (const Fixture *f, const Way *way)
     g_assert_cmpstr (written->host.driver, ==, "mlx5_core");
   g_assert_cmpstr (written->host.override, ==, way->host_override);
   if (is_between (way) && is_at_libvirts (way, driver))
-    return; /* the entry knows more than libvirt did for the device */
+    return; /* libvirt bound it: the state file need not match */
   if (strcmp (driver, "mlx5_core") == 0) {
     g_assert_cmpint (written->state, ==, VV_STATE_RECORDED);
     g_assert_cmpstr (override, ==, way->host_override);
@@ -357,7 +357,7 @@ assert_sound (const Fixture *f, const Way *way)
     g_assert_cmpstr (written->vfio_driver, ==, driver);
 }
 
-/* Whoever fails is no case: the program ends there. */
+/* A failed case ends the program, so all cases that are counted succeeded. */
 static void
 say_count (guint steps, guint faults)
 {
@@ -389,7 +389,7 @@ fail_at_step (const Way *way, guint step, const Failure *failure)
   let_libvirt_go_on (f, way);
   g_autofree char *driver = fake_driver_of (f->k, NIC);
   g_assert_true (change || error);
-  if (!driver) /* the way back failed: that is said, and tried again by the next one who comes */
+  if (!driver) /* the rollback failed: the error says so, and the next caller tries again */
     fake_assert_matches (error->message, strstr (error->message, "cannot return to ")
                                              ? "*: cannot return to *: *"
                                              : "*; returning it to * failed: *");
@@ -423,11 +423,11 @@ test_device_may_go_at_every_step (gconstpointer data)
     fake_fault (f->k, i % 2 ? FAKE_VANISH_AFTER : FAKE_VANISH_BEFORE, i / 2 + 1, 0);
     g_autoptr (VvChange) change = way->move (f, &error);
     if (!change && i / 2 + 1 < n &&
-        !is_between (way)) { /* the last step is the state store's, after the last look at the device */
+        !is_between (way)) { /* the last step, a state file write, follows the last check of the device */
       g_assert_error (error, VV_ERROR, VV_ERROR_NO_DEVICE);
       assert_no_entry (f);
     }
-    /* The next one at this address is not taken for it. */
+    /* The next device at this address is not mistaken for it. */
     fake_add_device (f->k, NIC, DISK_MODALIAS, NIC_GROUP, "nvme");
     g_autoptr (VvBinding) b = open_nic (f);
     g_assert_null (b->entry);
@@ -466,7 +466,7 @@ die_on_the_way (const Way *way, FakeFault fault, guint step)
   return f;
 }
 
-/* Nobody held libvirt any more: the daemon died with it. */
+/* The daemon died as well, so libvirt is not blocked any more. */
 static void
 test_process_may_die_at_every_step (gconstpointer data)
 {
@@ -490,7 +490,7 @@ is_on_vfio (const Fixture *f)
   return driver && fake_driver (f->k, driver)->vfio;
 }
 
-/* ... and when the daemon lives, libvirt gets what it wanted: a VFIO driver, or the host's. */
+/* The worker dies and the daemon lives: libvirt gets the driver it wanted, on VFIO or the host driver. */
 static void
 test_daemon_stands_back (gconstpointer data)
 {
@@ -510,7 +510,7 @@ test_daemon_stands_back (gconstpointer data)
   say_count (n, 2);
 }
 
-/* ... and so may the one that mends it. */
+/* The recovering process dies as well. */
 static void
 test_recovery_may_die_at_every_step (gconstpointer data)
 {
@@ -532,9 +532,9 @@ test_recovery_may_die_at_every_step (gconstpointer data)
   g_test_message ("steps x steps of their recovery: %u, and all were mended", cases);
 }
 
-/* --- a process that stands still --- */
+/* --- stalled processes --- */
 
-/* Returns: the process; 0: it had no such step */
+/* Returns: the process; 0: there is no such step */
 static pid_t
 stall_on_the_way (const Fixture *f, const Way *way, gboolean after, guint step)
 {
@@ -559,7 +559,7 @@ assert_locked (const Fixture *f)
   fake_assert_unchanged (f->k, before);
 }
 
-/* Others are kept out meanwhile, and what was begun is finished. */
+/* The lock keeps out other processes meanwhile, and the rebind is completed. */
 static void
 test_process_may_stall_at_every_step (gconstpointer data)
 {
@@ -579,8 +579,8 @@ test_process_may_stall_at_every_step (gconstpointer data)
   say_count (n, 2);
 }
 
-/* The deadline passes: as in the daemon, an untouched device is let go and its worker killed, and a touched
- * one is waited for. */
+/* The deadline passes: as in the daemon, if the device is untouched, libvirt is released and the worker
+ * killed; otherwise the daemon waits for the worker. */
 static void
 test_worker_may_stall_at_every_step (gconstpointer data)
 {
@@ -606,7 +606,7 @@ test_worker_may_stall_at_every_step (gconstpointer data)
 
 /* --- recovery --- */
 
-/* A detach that died with the device on no driver */
+/* A detach whose process died while the device had no driver */
 static Fixture *
 cut_off_detach (void)
 {
@@ -649,7 +649,7 @@ test_session_recovers_all (void)
   fake_assert_logged (NIC ": reattach: no driver -> mlx5_core*");
 }
 
-/* The process that has the lock lives: it is neither waited for, nor told of. */
+/* The process that holds the lock is alive: recovery neither waits for it nor reports it. */
 static void
 test_recovery_leaves_the_living_alone (void)
 {
@@ -677,14 +677,14 @@ test_recovery_that_fails_is_said (void)
   fake_driver (f->k, "mlx5_core")->probe_errno = EIO;
   g_autoptr (VvContext) s = vv_context_new (f->k->root, NULL, TRUE, &error);
   g_assert_no_error (error);
-  vv_recover (s); /* the other devices must not suffer from it */
+  vv_recover (s); /* a failed recovery must not affect other devices */
   fake_assert_logged (NIC ": recovery of an interrupted detach failed: *Input/output error; "
                           "*vfio-pci/bind: write: Invalid argument; the next vfio-variant process *");
   g_autoptr (VvEntry) entry = entry_of_nic (f);
   g_assert_cmpint (entry->state, ==, VV_STATE_DETACHING);
 }
 
-/* No driver at all would be worse than the VFIO driver that takes any device. */
+/* The generic VFIO driver, which binds any device, is better than no driver. */
 static void
 test_recovery_without_a_host_driver_stays_on_vfio (void)
 {
@@ -737,7 +737,7 @@ add_ways (const char *name, GTestDataFunc test, gboolean only_between)
   }
 }
 
-/* All zero, for the processes that are forked, too */
+/* Zeroed memory, shared with child processes */
 static gpointer
 shared (gsize size)
 {
