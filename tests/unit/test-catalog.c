@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * catalog: which drivers are offered for a device, in which order, and from which tables (rules R1, R2, R7).
- * The module tables and modprobe.d are read by libkmod and the catalog themselves, below a temporary root.
+ * Tests of catalog: the candidates for a device, their order, and their sources (rules R1, R2, R7). libkmod
+ * and the catalog read real module tables and modprobe.d files below a temporary root.
  */
 #include "catalog.h"
 
@@ -28,7 +28,7 @@
 #define ANY "vfio_pci:v*d*sv*sd*bc*sc*i*"
 #define MLX5 "vfio_pci:v000015B3d0000101Esv*sd*bc*sc*i*"
 
-/* A root with the three tables; NULL: the file is not there. */
+/* A root with the three tables; NULL: the file is missing. */
 typedef struct {
   FakeKernel *k;
   VvHost *host;
@@ -58,7 +58,7 @@ tables_new (const char *modprobe, const char *alias, const char *builtin)
     fake_write (t->k, "etc/modprobe.d/test.conf", modprobe);
   if (alias)
     fake_write (t->k, MODULES "modules.alias", alias);
-  if (builtin) { /* records end with a NUL; ';' stands for it here */
+  if (builtin) { /* records end with NUL, written as ';' here */
     g_autofree char *records = g_strdup (builtin);
     gsize length = strlen (records);
     g_strdelimit (records, ";", '\0');
@@ -113,7 +113,7 @@ assert_offers (const Tables *t, const char *candidates, const char *excluded)
   g_assert_cmpstr (out, ==, excluded);
 }
 
-/* --- the order --- */
+/* --- order --- */
 
 static void
 test_rank (void)
@@ -229,7 +229,7 @@ test_modprobe_folders (void)
   }
 }
 
-/* --- tables that are not as they should be --- */
+/* --- damaged tables --- */
 
 static void
 test_no_modules_directory (void)
@@ -241,7 +241,7 @@ test_no_modules_directory (void)
   tables_open (t);
   fake_assert_matches (vv_catalog_warning (t->catalog),
                        "*modules.alias*No such file*only the generic driver can be found reliably*depmod*");
-  g_assert_null (strstr (vv_catalog_warning (t->catalog), "builtin")); /* one warning, not one per file */
+  g_assert_null (strstr (vv_catalog_warning (t->catalog), "builtin")); /* one warning for all files */
   assert_offers (t, "vfio_pci:default", "");
 }
 
@@ -260,14 +260,14 @@ test_unreadable_table (void)
   g_autoptr (Tables) t = g_new0 (Tables, 1);
 
   t->k = fake_new ();
-  fake_mkdir (t->k, MODULES "modules.alias"); /* unreadable for root as well */
+  fake_mkdir (t->k, MODULES "modules.alias"); /* unreadable even for root */
   fake_write (t->k, MODULES "modules.builtin.modinfo", "");
   tables_open (t);
   fake_assert_matches (vv_catalog_warning (t->catalog), "*modules.alias*");
   assert_offers (t, "vfio_pci:default", "");
 }
 
-/* Nobody writes to it: whoever waits for that waits for ever. */
+/* The FIFO has no writer: an open would block forever. */
 static void
 test_table_is_a_fifo (void)
 {
@@ -293,7 +293,7 @@ test_kernel_without_vfio_aliases (void)
   g_assert_no_error (error);
   g_assert_null (vv_catalog_warning (t->catalog));
   assert_offers (t, "vfio_pci:default", "");
-  g_assert_cmpuint (cdx->candidates->len, ==, 0); /* vfio-pci takes PCI devices only */
+  g_assert_cmpuint (cdx->candidates->len, ==, 0); /* vfio-pci binds only PCI devices */
 }
 
 static void
@@ -307,7 +307,7 @@ test_default_comes_last (void)
   g_assert_null (last->alias);
 }
 
-/* Each device gets the generic driver, whatever a table says of others. */
+/* Each device gets the generic driver, even if a table has an alias for other devices. */
 static void
 test_default_for_each_device (void)
 {
@@ -333,7 +333,7 @@ test_default_for_each_device (void)
   }
 }
 
-/* With a sysroot, of the command line in there. */
+/* With --sysroot, the command line below that root counts. */
 static void
 test_blacklist_of_the_command_line (void)
 {
@@ -365,7 +365,7 @@ test_blacklist_of_the_command_line (void)
   }
 }
 
-/* Before Linux 6.18 what is built in publishes no aliases; modules.builtin has its name all the same. */
+/* Before Linux 6.18, built-in modules publish no aliases, but modules.builtin lists them. */
 static void
 test_built_in_without_aliases (void)
 {
@@ -423,7 +423,7 @@ test_other_prefix (void)
   g_assert_no_error (error);
   g_autofree char *offered = names_of (selection->candidates);
   g_assert_cmpstr (selection->key, ==, "vdpa_" NIC_MODALIAS);
-  g_assert_cmpstr (offered, ==, "generic_vdpa:modules.alias"); /* and no vfio-pci */
+  g_assert_cmpstr (offered, ==, "generic_vdpa:modules.alias"); /* without vfio-pci */
 }
 
 static void
@@ -436,7 +436,7 @@ test_malformed_modalias (void)
   fake_assert_error (error, VV_ERROR_INVALID, "'pci:v?' is not a modalias*");
 }
 
-/* --- hostile lines: what is no alias line is passed over, the good one is found --- */
+/* --- hostile lines: invalid lines are skipped, and the valid one is found --- */
 
 static void
 test_hostile_alias_lines (void)
@@ -471,7 +471,7 @@ test_hostile_alias_lines (void)
     g_autoptr (Tables) t = g_new0 (Tables, 1);
     if (text->len && text->str[text->len - 1] != '\n')
       g_string_append_c (text, '\n');
-    g_string_append (text, "alias " ANY " vfio_pci"); /* and no newline at the end */
+    g_string_append (text, "alias " ANY " vfio_pci"); /* without a newline at the end */
     t->k = fake_new ();
     fake_write_bytes (t->k, MODULES "modules.alias", text->str, text->len);
     fake_write (t->k, MODULES "modules.builtin.modinfo", "");
@@ -523,7 +523,7 @@ test_hostile_builtin_records (void)
       ";",
       ";;;;",
       ".alias=" MLX5 ";",        /* no module */
-      "../evil.alias=" MLX5 ";", /* a path as module */
+      "../evil.alias=" MLX5 ";", /* a path instead of a module */
       "evil.license=.alias=;",
       "evil.alias=;",
       "evil.alias",
@@ -613,7 +613,7 @@ test_forced_driver_name (void)
 
   g_assert_true (vv_choice_force (selection, "test-named-vfio", NULL));
   const VvCandidate *c = selection->candidates->pdata[0];
-  g_assert_null (vv_candidate_driver (t->host, c)); /* neither a driver nor a loaded module */
+  g_assert_null (vv_candidate_driver (t->host, c)); /* neither registered nor loaded */
   fake_mkdir (t->k, "sys/bus/pci/drivers/test-named-vfio");
   g_autofree char *driver = vv_candidate_driver (t->host, c);
   g_assert_cmpstr (driver, ==, "test-named-vfio");
@@ -630,7 +630,7 @@ test_forced_nonsense (void)
     g_autoptr (GError) error = NULL;
     g_assert_false (vv_choice_force (selection, cases[i], &error));
     fake_assert_error (error, VV_ERROR_INVALID, "'*' is not a valid driver name");
-    g_assert_cmpuint (selection->candidates->len, ==, 1); /* and nothing changed */
+    g_assert_cmpuint (selection->candidates->len, ==, 1); /* unchanged */
   }
 }
 
@@ -680,7 +680,7 @@ test_install_command_is_run (void)
   g_assert_no_error (error);
 }
 
-/* Standard output may be what libvirt takes for XML; no other file is the command's either. */
+/* libvirt may parse the hook's standard output as XML, so the command gets other files. */
 static void
 test_install_command_has_files_of_its_own (void)
 {
@@ -705,7 +705,7 @@ test_install_command_has_files_of_its_own (void)
   fake_assert_logged ("module vv_test_none: its install command in modprobe.d printed: vv_test_none; 2");
 }
 
-/* As close_range(2) is before Linux 5.11 */
+/* As before close_range(2) in Linux 5.11 */
 static void
 refuse_close_range (void)
 {
@@ -734,7 +734,7 @@ test_install_command_on_an_old_kernel (void)
   test_install_command_has_files_of_its_own ();
 }
 
-/* Returns: (nullable): what is in the file as soon as something is there */
+/* Returns: (nullable): the contents of the file, once it is not empty */
 static char *
 wait_for_text (const char *path)
 {
@@ -748,7 +748,7 @@ wait_for_text (const char *path)
   return text;
 }
 
-/* Whoever is killed leaves nothing behind that works on. */
+/* If the caller is killed, its install command is killed, too. */
 static void
 test_install_command_dies_with_its_caller (void)
 {
@@ -770,7 +770,7 @@ test_install_command_dies_with_its_caller (void)
   unlink (path);
 }
 
-/* --- host: where the tables are --- */
+/* --- location of the tables --- */
 
 static void
 test_release (void)
@@ -780,11 +780,11 @@ test_release (void)
   g_autoptr (VvHost) only = vv_host_new (k->root, NULL, &error);
 
   g_assert_no_error (error);
-  g_assert_cmpstr (only->release, ==, FAKE_RELEASE); /* below a root with one release: that */
+  g_assert_cmpstr (only->release, ==, FAKE_RELEASE); /* the only release below the root */
   g_assert_true (g_str_has_suffix (only->modules_path, "/lib/modules/" FAKE_RELEASE));
   fake_mkdir (k, "lib/modules/6.2.0-test");
   g_autoptr (VvHost) several = vv_host_new (k->root, NULL, NULL);
-  g_assert_cmpstr (several->release, !=, FAKE_RELEASE); /* the running one's */
+  g_assert_cmpstr (several->release, !=, FAKE_RELEASE); /* several: the running kernel's release */
   fake_remove (k, "lib");
   fake_mkdir (k, "usr/lib/modules/6.3.0-test");
   g_autoptr (VvHost) usr = vv_host_new (k->root, NULL, NULL);

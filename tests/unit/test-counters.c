@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * counters: what is counted as what, by how many processes at once, and what becomes of a damaged file.
+ * Tests of counters: the rows and buckets of a rebind, concurrent processes, and damaged files.
  */
 #include "counters.h"
 
@@ -20,7 +20,7 @@
 gint64 __real_g_get_monotonic_time (void);
 gint64 __wrap_g_get_monotonic_time (void);
 
-/* For nobody the time that a lock is waited for passes. */
+/* If set, the monotonic clock stands still, so that waits for a lock never time out. */
 static gboolean time_stands_still;
 
 gint64
@@ -83,7 +83,7 @@ test_changes (void)
   count (f, VV_DETACH, "special-vfio", TRUE, 2000);
   count (f, VV_DETACH, "special-vfio", TRUE, 1000);
   count (f, VV_REATTACH, NULL, TRUE, 31000000);
-  count (f, VV_DETACH, "special-vfio", FALSE, 50); /* nothing was to be done */
+  count (f, VV_DETACH, "special-vfio", FALSE, 50); /* nothing to do */
   g_autoptr (VvCounters) counters = read_counters (f);
   g_assert_cmpuint (counters->rows->len, ==, 2);
   assert_row (counters, 0, VV_DETACH, "special-vfio", "2 0 0");
@@ -94,7 +94,7 @@ test_changes (void)
   g_assert_cmpuint (counters->durations[VV_REATTACH].counts[VV_BUCKETS], ==, 1);
 }
 
-/* A fall back counts also when the device is where it was. */
+/* A fallback counts even if the device returns to the driver it had. */
 static void
 test_fall_back (void)
 {
@@ -113,7 +113,7 @@ test_fall_back (void)
   g_assert_cmpuint (vv_histogram_total (&counters->durations[VV_DETACH]), ==, 1);
 }
 
-/* --- by the binding itself --- */
+/* --- counted by binding --- */
 
 static void
 test_counts_what_it_logs (void)
@@ -123,7 +123,7 @@ test_counts_what_it_logs (void)
   g_autoptr (VvChoice) selection = select_nic (f);
 
   g_assert_true (vv_binding_detach (b, selection, NULL));
-  fake_assert_log_empty (); /* its owner may add to it yet */
+  fake_assert_log_empty (); /* logged later: the caller may still add to it */
   g_assert_true (vv_binding_reattach (b, NULL));
   fake_assert_logged (NIC ": detach: mlx5_core -> special-vfio: *");
   g_clear_pointer (&b, vv_binding_free);
@@ -140,7 +140,7 @@ test_failed_detach (void)
 
   fail_all_vfio (f, EIO);
   g_assert_null (detach_nic (f, NULL));
-  fake_assert_log_empty (); /* whoever asked says it */
+  fake_assert_log_empty (); /* the caller logs the error */
   g_autoptr (VvCounters) counters = read_counters (f);
   assert_row (counters, 0, VV_DETACH, "any", "0 0 1");
   g_assert_cmpuint (counters->steps[VV_COUNTERS_BIND], ==, 3);
@@ -201,7 +201,7 @@ test_dry_run_is_neither_logged_nor_counted (void)
   g_assert_false (fake_exists (f->k, COUNTERS));
 }
 
-/* What a process that died left behind, and cannot be mended either */
+/* A process died during a rebind, and recovery fails. */
 static void
 test_failed_recovery (void)
 {
@@ -219,7 +219,7 @@ test_failed_recovery (void)
   assert_row (counters, 0, VV_REATTACH, "mlx5_core", "0 0 1");
 }
 
-/* --- many --- */
+/* --- concurrency --- */
 
 static void
 test_names_of_drivers (void)
@@ -266,14 +266,14 @@ count_many (const Fixture *f, guint process)
   _exit (0);
 }
 
-/* None is lost, and nobody ever reads a part. */
+/* No count is lost, and no reader sees a partial file. */
 static void
 test_many_processes (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
   int running = PROCESSES, status;
 
-  time_stands_still = TRUE; /* on a busy machine the holder may be away for longer than a second */
+  time_stands_still = TRUE; /* on a busy machine, a process may hold the lock for over a second */
   for (guint i = 0; i < PROCESSES; i++)
     if (fork () == 0)
       count_many (f, i);
@@ -295,7 +295,7 @@ test_many_processes (void)
   g_assert_cmpuint (counters->durations[VV_DETACH].sum_usec, ==, PROCESSES * ROUNDS * 1000);
 }
 
-/* --- trouble --- */
+/* --- failures --- */
 
 static void
 assert_begins_afresh (const Fixture *f, const char *text)
@@ -363,20 +363,20 @@ test_too_long (void)
   assert_begins_afresh (f, text);
 }
 
-/* It is said once, where only somebody who looks for it sees it; the change is none the worse. */
+/* The failure is logged once, at debug level; the rebind succeeds. */
 static void
 test_cannot_be_written (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
 
-  fake_mkdir (f->k, COUNTERS "/x"); /* a directory cannot be replaced by a file */
+  fake_mkdir (f->k, COUNTERS "/x"); /* a file cannot replace a directory */
   count (f, VV_DETACH, "special-vfio", TRUE, 1);
   fake_assert_logged ("rebinds are not counted: */counters: write: Is a directory");
   count (f, VV_DETACH, "special-vfio", TRUE, 1);
   fake_assert_log_empty ();
 }
 
-/* Somebody who was stopped with the lock keeps nobody for long. */
+/* A stopped process that holds the lock delays other processes only briefly. */
 static void
 test_somebody_has_the_lock (void)
 {
@@ -389,7 +389,7 @@ test_somebody_has_the_lock (void)
   g_assert_cmpint (g_get_monotonic_time () - begin, >=, 900 * G_TIME_SPAN_MILLISECOND);
   g_assert_cmpint (g_get_monotonic_time () - begin, <, 10 * G_TIME_SPAN_SECOND);
   g_assert_false (fake_exists (f->k, COUNTERS));
-  if (fake_was_logged ("rebinds are not counted: *")) /* once in each process */
+  if (fake_was_logged ("rebinds are not counted: *")) /* once per process */
     fake_assert_log_empty ();
 }
 
