@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""vfio-variant as its users see it: list and match, exit codes, --help, JSON; and what vfio-variantd says without a kernel.
+"""Tests of vfio-variant list and match, exit codes, --help and JSON, and of vfio-variantd without kernel support.
 
 Usage: test-command.py FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS SYSCONFDIR; prints TAP.
 Some tests run the programs in a mount namespace in which the fake host's files are the running system's.
@@ -64,7 +64,7 @@ def list_json():
 
 
 def list_shows_who_can_migrate():
-    """What probe recorded: of the driver that the device is on for VFIO, else of the best one."""
+    """The answer that probe recorded for the VFIO driver of the device, or else for its best driver."""
     def shown(host):
         rows = host.json("list", NIC)
         return rows[0]["migratable"], host.look("list", NIC).stdout.split()[-1]
@@ -79,9 +79,9 @@ def list_shows_who_can_migrate():
 
     with Host() as host:
         noted(host, "mlx5_vfio_pci", "true")
-        equal(shown(host), (None, "-"))  # not the best
+        equal(shown(host), (None, "-"))  # not the best driver
         host.write("etc/modprobe.d/test.conf", "blacklist special_vfio_pci\n")
-        equal(shown(host), (None, "-"))  # not loaded: its driver's name is not known
+        equal(shown(host), (None, "-"))  # not loaded: the driver's name is unknown
         os.makedirs(host.path("sys/module/mlx5_vfio_pci/drivers/pci:mlx5_vfio_pci"))
         equal(shown(host), (True, "yes"))
         equal(needs_iommufd(host), False)
@@ -93,7 +93,7 @@ def list_shows_who_can_migrate():
             equal(shown(host), (None, "iommufd"))
             equal(needs_iommufd(host), True)
         for iommufd, told in (("yes", (True, "yes")), ("no", (False, "no")), ("x", (None, "iommufd"))):
-            host.state_file(domain="vm1", domain_uuid="u", requested=f"iommufd={iommufd}")  # the truth about its domain
+            host.state_file(domain="vm1", domain_uuid="u", requested=f"iommufd={iommufd}")  # the actual setting of its domain
             equal(shown(host), told)
         os.unlink(host.path(f"run/vfio-variant/{NIC}"))
         noted(host, "mlx5_vfio_pci", "true", "dma-logging=false\niommu-logging=false")
@@ -102,7 +102,7 @@ def list_shows_who_can_migrate():
         host.write(f"run/vfio-variant/migration-mlx5_vfio_pci-{MODALIAS}", "damaged")
         equal(shown(host), (None, "-"))
 
-        noted(host, "mlx5_vfio_pci", "true")  # on another driver, which has not been asked
+        noted(host, "mlx5_vfio_pci", "true")  # on another driver, which was not queried
         host.link(host.device("driver"), "../../../../bus/pci/drivers/special-vfio")
         os.makedirs(host.path(host.device("vfio-dev/vfio41")))
         equal(shown(host), (None, "-"))
@@ -139,7 +139,7 @@ def match_shows_the_order():
 
 
 def match_shows_a_tie():
-    """Of as many wildcards, the line that comes first, as libvirt takes it."""
+    """Among lines with equally many wildcards, the first one counts, as in libvirt."""
     with Host() as host:
         pattern = "vfio_pci:v000015B3d0000101Esv*sd*bc*sc*i*"
         host.write("lib/modules/6.1.0-test/modules.alias",
@@ -165,7 +165,7 @@ def match_shows_what_is_out():
 
 
 def match_below_a_root_has_the_command_line_in_there():
-    """libkmod reads /proc/cmdline, which is the running kernel's."""
+    """libkmod reads /proc/cmdline of the running kernel."""
     needs_namespace()
     with Host() as host:
         host.write("running", "modprobe.blacklist=special-vfio-pci,mlx5_vfio_pci ro\n")
@@ -253,7 +253,7 @@ def match_tells_the_rule():
 
 
 def match_under_every_term():
-    """Each value there is comes out as the schema has it."""
+    """Each value of an option is printed as in the schema."""
     with Host() as host:
         for name, values in {"fallback": ["next", "generic", "none"], "migratable": ["ignore", "prefer", "require"],
                              "unmanaged": ["ignore", "manage"], "host-use": ["refuse", "warn"],
@@ -296,7 +296,7 @@ def a_broken_policy_is_warned_of_and_ignored():
             result = host.look(command, "--json", NIC)
             exits(result, 0, f"vfio-variant: warning: policy: {path}:2:", "fallback", "ignoring the file")
             found = json_of(result, command)
-        equal(found["rule"], {"file": later, "line": 2})  # what is right counts
+        equal(found["rule"], {"file": later, "line": 2})  # the valid files count
         os.chmod(later, 0o666)
         result = host.look("match", "--json", NIC)
         exits(result, 0, f"warning: policy: {later} is writable by its group or others; ignoring the file")
@@ -336,7 +336,7 @@ def moving_without_privilege_exits_5():
     exits(run(*become, COMMAND, "bind", NIC), 5, "moving devices requires root")
     exits(run(*become, COMMAND, "restore", "--all"), 5, "moving devices requires root")
     exits(run(*become, COMMAND, "probe", NIC), 5, "querying the driver of a device requires root")
-    with Host() as host:  # looking needs none
+    with Host() as host:  # match needs no privileges
         exits(run(*become, COMMAND, "match", "--sysroot", host.root, NIC), 0, KEY)
 
 
@@ -357,7 +357,7 @@ def help_tells():
 
 
 def every_json_has_its_schema():
-    """A command that has --json is named here, with its schema, which is installed and in the man page."""
+    """Each command with --json is listed here with its schema, which is installed and named in the man page."""
     schemas = {"list": "list", "match": "match", "probe": "probe", "check": "check", "bind": "change", "restore": "change",
                "policy": "policy", "status": "status"}
     names = re.findall(r"^  ([a-z]+) ", run(COMMAND, "--help").stdout, re.MULTILINE)
@@ -373,7 +373,7 @@ def every_json_has_its_schema():
 
 
 def options_are_the_same_everywhere():
-    """In --help, in the man page, and in the completion."""
+    """Each option is in --help, in the man page and in the completion."""
     completion = os.path.join(os.path.dirname(SCHEMAS), "packaging/completion/vfio-variant")
     manual = source_text("docs/man/vfio-variant.rst")
     for name in ("list", "match", "probe", "check", "bind", "restore", "status", "metrics", "policy"):
@@ -386,7 +386,7 @@ def options_are_the_same_everywhere():
         equal(sorted(completed.stdout.split()), sorted(helped))
 
 
-# --- vfio-variantd, as far as it can be seen without a kernel ---
+# --- vfio-variantd without kernel support ---
 
 
 def the_daemon_helps():
@@ -411,11 +411,11 @@ def the_daemons_options_are_the_same_everywhere():
     equal(sorted(completed.stdout.split()), sorted(helped))
 
 
-# --- moving, on files that accept everything and change nothing ---
+# --- rebinds on files that accept all writes without effect ---
 
 
 def json_is_utf8_whatever_it_quotes():
-    """Sysfs, a link's target and names of files have the bytes that somebody wrote."""
+    """sysfs attributes, link targets and file names may contain any bytes."""
     needs_namespace()
     odd = b"a\xff\x1f\x01\"\\b"
     with Host() as host:
@@ -431,7 +431,7 @@ def json_is_utf8_whatever_it_quotes():
         for arguments in (["list", "--tree", NIC], ["list", "--all"], ["match", NIC], ["check", NIC], ["policy"], ["status"],
                           ["probe", NIC], ["bind", "--dry-run", NIC], ["restore", "--dry-run", NIC]):
             result = subprocess.run(host.entering(COMMAND, *arguments, "--json"), capture_output=True, check=False)
-            found = json.loads(result.stdout.decode("utf-8"))  # neither raises
+            found = json.loads(result.stdout.decode("utf-8"))  # neither call raises
             if arguments == ["list", "--all"]:
                 overrides = [one["driver_override"] for one in found if one["device"] == NIC]
         equal(overrides, ["a\ufffd\x1f\x01\"\\b"])

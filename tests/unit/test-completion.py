@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What bash and zsh complete, on a terminal, with the command that was built and the devices of a fake host.
+"""Tests of the completion in bash and zsh, on a terminal, with the built command and the devices of a fake host.
 
 Usage: test-completion.py FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS SYSCONFDIR; prints TAP.
 """
@@ -23,7 +23,7 @@ SOURCE = os.path.join(os.path.dirname(SCHEMAS), "packaging/completion")
 BASH_COMPLETION = "/usr/share/bash-completion/bash_completion"
 COMMANDS = re.findall(r"^  ([a-z]+) ", run(COMMAND, "--help").stdout, re.MULTILINE)
 FIRST, SECOND = "0000:3b:00.1", "0000:3b:00.2"
-# What the shells run instead of the command when they ask for devices: their names are those of no real database.
+# The shells run this script to list devices: its device names do not depend on the machine's hardware database.
 DEVICES = f"""#!/bin/sh
 case "$*" in
   'list --all --noheadings --output DEVICE,NAME')
@@ -35,7 +35,7 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|[\x07\r]")
 
 
 class Shell:
-    """An interactive shell on a terminal of its own. What it is told to print, it prints behind a mark."""
+    """An interactive shell on a terminal of its own. It prints results after a mark."""
 
     def __init__(self, program, start):
         self.directory = tempfile.TemporaryDirectory()
@@ -66,7 +66,7 @@ class Shell:
         os.write(self.terminal, keys.encode())
 
     def read(self, until, deadline=20):
-        """What it prints, up to a pattern and the prompt after it."""
+        """Reads the output up to a pattern and the prompt after it."""
         text, deadline = "", time.monotonic() + deadline
         while not re.search(until + r"\n\$ $", ESCAPES.sub("", text)):
             ready = select.select([self.terminal], [], [], max(deadline - time.monotonic(), 0))[0]
@@ -75,14 +75,14 @@ class Shell:
         return ESCAPES.sub("", text)
 
     def completed(self, line):
-        """The line as it is after a tab; the shell itself prints it."""
+        """The command line after the tab key, as the shell prints it."""
         self.type(line + "\t")
         self.type("\x01echo '<\x05>'\n")
         found = re.search(r"\n<(.*)>", self.read(r"\n<.*>"))
-        return found.group(1).rstrip()  # zsh takes back the blank that it added
+        return found.group(1).rstrip()  # zsh removes the space that it added
 
     def listed(self, line):
-        """What is listed below the line."""
+        """The candidates listed below the command line."""
         self.type(line + self.LIST)
         self.type("\x15echo en''d\n")
         return self.read(r"\nend").partition("\n")[2]
@@ -117,7 +117,7 @@ def options_of(program, *arguments):
 
 
 def completes_options(shell):
-    """Each of --help and no other, so that none is forgotten."""
+    """Exactly the options of --help."""
     with shell() as sh:
         for command in COMMANDS:
             offered = sh.listed(f"vfio-variant {command} --")
@@ -152,7 +152,7 @@ def zsh_completes_commands():
 
 
 def completes_devices(shell):
-    """By their addresses, with or without the domain, and lists what they are called."""
+    """Completes addresses with or without the domain, and lists device names."""
     with shell() as sh:
         for command in ("list", "match", "probe", "check", "bind", "restore"):
             equal(sh.completed(f"vfio-variant {command} 0000:04"), f"vfio-variant {command} 0000:04:00.0")
