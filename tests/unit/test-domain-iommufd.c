@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * domain-iommufd: a device that libvirt has opened before the start, what the gate and the hook tell each
- * other, and a domain with several devices.
+ * Tests of domain starts with iommufd: a device that libvirt opens before "start", the data that the hook and
+ * the gate exchange, and a domain with several devices.
  */
 #include "domain-fixture.h"
 
@@ -16,7 +16,7 @@
 #define BY_IOMMUFD "<driver name='vfio' iommufd='yes'/>"
 #define IS_OPENED "cannot be moved because libvirt has already opened it for iommufd; "
 
-/* FALSE: this cannot be tested here */
+/* Returns: FALSE: cannot be tested here */
 static gboolean
 libvirt_opens (const Fixture *f)
 {
@@ -27,9 +27,9 @@ libvirt_opens (const Fixture *f)
 
 static const struct {
   const char *says, *options;
-  const char *on;      /* where libvirt, or the gate, has put it */
-  const char *answers; /* of drivers, asked before the start */
-  const char *problem; /* NULL: it starts */
+  const char *on;      /* bound by libvirt or the gate */
+  const char *answers; /* recorded before the start */
+  const char *problem; /* NULL: the domain starts */
 } opened[] = {
     {"nothing is wanted, and it is on the best", "fallback='next'", "special-vfio", "", NULL},
     {"nothing is wanted, and it is on another", "fallback='next'", "vfio-pci", "", NULL},
@@ -78,7 +78,7 @@ ask_before (const Fixture *f, const char *driver, const char *answers)
   fake_migration ("");
 }
 
-/* It is neither moved nor asked, and that libvirt has it is no surprise. */
+/* The device is neither rebound nor queried, and its use by libvirt is no error. */
 static void
 test_start_of_what_libvirt_has_opened (void)
 {
@@ -103,7 +103,8 @@ test_start_of_what_libvirt_has_opened (void)
   }
 }
 
-/* A process by that name that is not root's, or of a domain that does without iommufd, is a user like any. */
+/* A process with libvirt's name that is not root's counts as a user of the device. So does libvirt if the
+ * domain does not use iommufd. */
 static void
 test_start_of_what_others_have_opened (void)
 {
@@ -130,7 +131,7 @@ test_start_of_what_others_have_opened (void)
   }
 }
 
-/* managed='no': it can be asked at "prepare", when libvirt has not opened it yet. */
+/* managed='no': "prepare" can query the device, because libvirt opens it later. */
 static void
 test_unmanaged_that_libvirt_opens (void)
 {
@@ -174,7 +175,7 @@ test_unmanaged_that_libvirt_opens (void)
   }
 }
 
-/* What is known is not asked again, and what is not wanted never. */
+/* "prepare" queries only if the policy needs the answer and none is recorded. */
 static void
 test_prepare_asks_what_it_has_to (void)
 {
@@ -199,7 +200,7 @@ test_prepare_asks_what_it_has_to (void)
   }
 }
 
-/* What the policy hands to us is on its driver before libvirt opens it. */
+/* With unmanaged='manage', the device is on its driver before libvirt opens it. */
 static void
 test_unmanaged_that_the_policy_manages_by_iommufd (void)
 {
@@ -220,7 +221,7 @@ test_unmanaged_that_the_policy_manages_by_iommufd (void)
   assert_untouched (f, "mlx5_core", NULL);
 }
 
-/* --- what the gate is told, and tells --- */
+/* --- data exchanged with the gate --- */
 
 static void
 test_prepare_writes_what_is_requested (void)
@@ -256,7 +257,7 @@ gate_notes_failure (const Fixture *f, const char *failed)
   g_assert_true (vv_state_store_save (f->s->store, entry, NULL));
 }
 
-/* Its probe would work here: that it is not bound shows that it was not tried. */
+/* The probe would succeed: the driver is not bound, so "start" did not try it. */
 static void
 test_what_has_failed_is_not_tried_again (void)
 {
@@ -275,7 +276,7 @@ test_what_has_failed_is_not_tried_again (void)
   vv_domain_release (f->s, f->domain);
   fake_assert_logged (RESTORED);
 
-  g_assert_true (vv_domain_prepare (f->s, f->domain, NULL)); /* the next start tries all of them */
+  g_assert_true (vv_domain_prepare (f->s, f->domain, NULL)); /* the next start tries all drivers */
   gate_notes_failure (f, "special_vfio_pci bind No such device\n");
   g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
   libvirt_detaches_to (f, "vfio-pci");
@@ -283,7 +284,7 @@ test_what_has_failed_is_not_tried_again (void)
   logged_move ("vfio-pci", "special-vfio");
 }
 
-/* ... and refused, where nothing else will do. */
+/* The only driver that the policy allows has failed: the start is refused. */
 static void
 test_what_has_failed_and_is_all_there_is (void)
 {
@@ -302,7 +303,7 @@ test_what_has_failed_and_is_all_there_is (void)
   fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
 }
 
-/* What is on a driver has not failed there, and what is written otherwise is nothing. */
+/* A recorded failure of the current driver, or one that cannot be parsed, is ignored. */
 static void
 test_a_failure_that_is_none (void)
 {
@@ -330,7 +331,7 @@ test_a_failure_that_is_none (void)
 
 static const struct {
   const char *says, *nic, *peer; /* options of their rules */
-  const char *on;                /* where PEER is */
+  const char *on;                /* PEER's driver */
   const char *answers, *problem;
 } pairs[] = {
     {"both have P2P", "migratable='require'", "migratable='require'", "mlx5_vfio_pci",
@@ -383,7 +384,7 @@ test_a_domain_with_several (void)
       continue;
     fake_assert_error (refusal, VV_ERROR_POLICY, pairs[i].problem);
     g_autofree char *line = g_strdup_printf ("domain vm1, start: %s", pairs[i].problem);
-    if (fake_was_logged (NIC ": *: special-vfio -> vfio-pci: *")) /* it is back */
+    if (fake_was_logged (NIC ": *: special-vfio -> vfio-pci: *")) /* NIC was rolled back */
       fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
     fake_assert_logged (line);
   }

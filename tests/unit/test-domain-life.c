@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * domain-life: what happens to a domain's devices from prepare to release, with libvirt's own moves between.
+ * Tests of domain-life: a domain's devices from "prepare" to "release", with libvirt's rebinds in between.
  */
 #include "domain-fixture.h"
 
@@ -9,7 +9,7 @@
 
 #include "counters.h"
 
-/* --- whole lives --- */
+/* --- whole life cycles --- */
 
 static void
 test_life_on_old_libvirt (void)
@@ -17,7 +17,7 @@ test_life_on_old_libvirt (void)
   g_autoptr (Fixture) f = domain_fixture ();
 
   g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
-  fake_assert_device (f->k, NIC, "mlx5_core", NULL); /* libvirt detaches, not we */
+  fake_assert_device (f->k, NIC, "mlx5_core", NULL); /* libvirt detaches it later */
   assert_entry (f, VV_STATE_RECORDED, "vm1", FALSE);
 
   libvirt_detaches_to (f, "vfio-pci");
@@ -36,7 +36,7 @@ test_life_on_old_libvirt (void)
   assert_no_entry (f);
 }
 
-/* libvirt >= 10 chooses the variant itself: only the state store has something to do. */
+/* libvirt 10.0 and later selects the variant itself: we only keep the state file. */
 static void
 test_life_on_new_libvirt (void)
 {
@@ -51,12 +51,11 @@ test_life_on_new_libvirt (void)
   libvirt_reattaches (f);
   vv_domain_release (f->s, f->domain);
   assert_no_entry (f);
-  fake_assert_logged (RESTORED); /* no rebind of ours: nothing else is said */
+  fake_assert_logged (RESTORED); /* no rebind of ours is logged */
 }
 
-/* A driver of the vendor's that is a VFIO driver, and that no alias names: libvirt takes the device from it,
- * and the device returns to it, also when vfio-pci does not allow it (vGPU: vfio-pci fails with
- * EINVAL). */
+/* A vendor's VFIO driver without an alias: libvirt detaches the device from it, and the device returns to it,
+ * even if vfio-pci's probe fails with EINVAL (vGPU). */
 static void
 test_life_from_a_vendors_driver (void)
 {
@@ -68,7 +67,7 @@ test_life_from_a_vendors_driver (void)
     fake_register (f->k, "acme");
     fake_assert_device (f->k, NIC, "acme", NULL);
     g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
-    fake_assert_device (f->k, NIC, "acme", NULL); /* we do not take it */
+    fake_assert_device (f->k, NIC, "acme", NULL); /* not detached by us */
 
     if (refused) {
       const char *const drivers[] = {"vfio-pci", "special-vfio", "mlx5_vfio_pci"};
@@ -79,7 +78,7 @@ test_life_from_a_vendors_driver (void)
     } else {
       libvirt_detaches_to (f, "vfio-pci");
     }
-    g_assert_true (vv_domain_start (f->s, f->domain, NULL)); /* what cannot be had is no refusal */
+    g_assert_true (vv_domain_start (f->s, f->domain, NULL)); /* a failure to bind is no refusal */
     if (refused)
       fake_assert_logged ("domain vm1, start: " NIC ": no VFIO driver could be bound*");
     else
@@ -92,7 +91,7 @@ test_life_from_a_vendors_driver (void)
   }
 }
 
-/* What libvirt forgets: the administrator's driver_override */
+/* libvirt clears the administrator's driver_override. */
 static void
 test_release_mends_what_libvirt_forgets (void)
 {
@@ -126,7 +125,7 @@ test_release_restores_what_libvirt_could_not (void)
   logged_move ("no driver", "mlx5_core");
 }
 
-/* The administrator had detached it by hand: it goes back to where he put it, not to the host. */
+/* The administrator detached it by hand: it returns to that driver, not to the host driver. */
 static void
 test_pinned_by_hand (void)
 {
@@ -209,7 +208,7 @@ test_prepare_warns_of_the_group (void)
   g_assert_true (vv_domain_prepare (f->s, f->domain, NULL));
   fake_assert_logged ("domain vm1: " NIC ": 0000:3b:00.2 in the same IOMMU group " NIC_GROUP
                       " is on mlx5_core; *");
-  assert_entry (f, VV_STATE_RECORDED, "vm1", FALSE); /* and the guest has its try */
+  assert_entry (f, VV_STATE_RECORDED, "vm1", FALSE); /* the start continues */
 }
 
 static void
@@ -228,11 +227,11 @@ test_another_guest_has_it (void)
                       " is in use by qemu-system-x86 (pid 812); leaving it alone");
   g_assert_true (vv_domain_start (f->s, other, NULL));
   fake_assert_logged ("domain vm1, start: " NIC " is in use by qemu-system-x86 (pid 812); leaving it alone");
-  vv_domain_release (f->s, other); /* libvirt releases a domain that could not start */
+  vv_domain_release (f->s, other); /* libvirt also releases a domain that failed to start */
   fake_assert_unchanged (f->k, before);
 }
 
-/* libvirt gives the device to one of two domains that start together; the other one's end changes nothing. */
+/* Two domains start at once, and libvirt assigns the device to one: the end of the other changes nothing. */
 static void
 test_two_domains_at_once (void)
 {
@@ -282,7 +281,7 @@ test_start_without_prepare (void)
   g_assert_true (vv_domain_start (f->s, f->domain, NULL));
   logged_move ("vfio-pci", "special-vfio");
   g_autoptr (VvEntry) entry = entry_of_nic (f);
-  g_assert_false (entry->host_known); /* what it comes from is not known, and not invented */
+  g_assert_false (entry->host_known); /* the host driver is unknown and not guessed */
   assert_entry (f, VV_STATE_DETACHED, "vm1", FALSE);
   libvirt_reattaches (f);
   vv_domain_release (f->s, f->domain);
@@ -348,8 +347,7 @@ test_release_of_another_domain (void)
   fake_assert_unchanged (f->k, before);
 }
 
-/* A virtual function of a network: libvirt takes it after "prepare" and has given it back before "release".
- */
+/* A virtual function of a network: libvirt allocates it after "prepare" and frees it before "release". */
 static void
 test_release_of_what_left_the_xml (void)
 {
@@ -395,7 +393,7 @@ test_release_that_fails_is_said (void)
   assert_entry (f, VV_STATE_DETACHED, NULL, FALSE);
 }
 
-/* --- what is counted --- */
+/* --- counters --- */
 
 static void
 assert_counted (const Fixture *f, guint n, const char *driver, guint64 fell_back, guint64 failed)
@@ -428,7 +426,7 @@ test_counted (void)
   assert_counted (f, 1, "mlx5_core", 0, 1);
 }
 
-/* --- the plugin is in trouble: the guest goes on, as without it (rule R7) --- */
+/* --- internal failures: the guest continues as without us (rule R7) --- */
 
 static void
 test_full_journal (void)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * domain-policy: what a domain gets under the policy's rules, and what it is refused.
+ * Tests of domain-life under a policy: the drivers that a domain's devices get, and refused operations.
  */
 #include "domain-fixture.h"
 
@@ -9,7 +9,7 @@
 
 #include "fake-migration.h"
 
-/* --- under a policy: prepare --- */
+/* --- policy: prepare --- */
 
 static void
 test_prepare_refuses_what_cannot_be_had (void)
@@ -36,8 +36,7 @@ test_prepare_refuses_what_cannot_be_had (void)
   }
 }
 
-/* An entry that nobody can read tells nothing of the device: only who wants something strictly does not
- * start. */
+/* With an unreadable state file, the device's state is unknown: only a strict rule refuses the start. */
 static void
 test_a_damaged_entry (void)
 {
@@ -50,7 +49,7 @@ test_a_damaged_entry (void)
   fake_write (strict->k, "run/vfio-variant/" NIC, "x");
   assert_refused (strict, vv_domain_prepare, "prepare", problem);
   fake_assert_logged ("domain vm1, prepare: cannot read */" NIC
-                      " as a state file*"); /* nothing can be undone */
+                      " as a state file*"); /* rollback is impossible */
   assert_refused (strict, vv_domain_start, "start", problem);
   fake_write (f->k, "run/vfio-variant/" NIC, "x");
   assert_goes_on (f, vv_domain_prepare);
@@ -59,7 +58,7 @@ test_a_damaged_entry (void)
   fake_assert_logged ("domain vm1, start: cannot read */" NIC " as a state file*");
 }
 
-/* The same, of somebody who wants it less strictly, goes on (rule R7). */
+/* With a less strict rule, the start continues (rule R7). */
 static void
 test_prepare_goes_on_with_less (void)
 {
@@ -75,7 +74,7 @@ test_prepare_goes_on_with_less (void)
   }
 }
 
-/* NIC's network interface is part of a bridge. */
+/* Makes NIC's network interface part of a bridge. */
 static void
 host_uses_nic (const Fixture *f)
 {
@@ -112,7 +111,7 @@ test_prepare_of_what_the_host_uses (void)
   }
 }
 
-/* What is on VFIO is not the host's, whatever is to be seen there. */
+/* A device on VFIO is not in use by the host, even if it has leftovers of an interface. */
 static void
 test_prepare_of_what_the_host_does_not_use (void)
 {
@@ -129,7 +128,7 @@ test_prepare_of_what_the_host_does_not_use (void)
   "<hostdev type='pci' managed='yes'><source><address bus='0x04' slot='0' function='0'/></source></hostdev>" \
   "</devices></domain>"
 
-/* NIC, and DISK, which no rule lets start */
+/* NIC, and DISK, which a rule refuses */
 static Fixture *
 fixture_of_two (const char *managed, const char *options)
 {
@@ -156,7 +155,7 @@ test_prepare_refused_by_another_device (void)
   fake_assert_unchanged (f->k, before);
 }
 
-/* What was detached for nobody, or held, stays where it is. */
+/* A device that was detached for no domain, or pinned, stays on its driver. */
 static void
 test_prepare_refused_of_what_was_away (void)
 {
@@ -176,7 +175,7 @@ test_prepare_refused_of_what_was_away (void)
   }
 }
 
-/* What we had detached ourselves returns to its host driver, with its driver_override. */
+/* A device that we detached returns to its host driver and driver_override. */
 static void
 test_prepare_refused_after_an_unmanaged_one (void)
 {
@@ -193,7 +192,7 @@ test_prepare_refused_after_an_unmanaged_one (void)
   g_assert_false (fake_exists (f->k, "run/vfio-variant/" DISK));
 }
 
-/* Another domain's claim outlives a refusal. */
+/* A refusal keeps the state file of another domain. */
 static void
 test_prepare_refused_with_a_claim_of_another (void)
 {
@@ -201,7 +200,7 @@ test_prepare_refused_with_a_claim_of_another (void)
   g_autoptr (VvDomain) other = domain_with ("other", "managed='yes'", "");
 
   g_assert_true (vv_domain_prepare (f->s, other, NULL));
-  fake_assert_logged ("*nowhere*"); /* without a @refusal it is only said */
+  fake_assert_logged ("*nowhere*"); /* only logged: no strict rule */
   g_autoptr (VvEntry) claim = vv_entry_new (NIC, NIC_MODALIAS);
   claim->host_known = TRUE;
   claim->host.driver = g_strdup ("mlx5_core");
@@ -212,7 +211,7 @@ test_prepare_refused_with_a_claim_of_another (void)
   fake_assert_unchanged (f->k, before);
 }
 
-/* --- under a policy: unmanaged devices --- */
+/* --- policy: unmanaged devices --- */
 
 static void
 test_unmanaged_that_the_policy_manages (void)
@@ -223,7 +222,7 @@ test_unmanaged_that_the_policy_manages (void)
     fake_write_device (f->k, NIC, "driver_override", "mlx5_core\n");
 
     assert_goes_on (f, vv_domain_prepare);
-    logged_move ("mlx5_core", "vfio-pci"); /* every libvirt takes a device from there */
+    logged_move ("mlx5_core", "vfio-pci"); /* any libvirt accepts vfio-pci */
     fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
     assert_entry (f, VV_STATE_DETACHED, "vm1", FALSE);
 
@@ -295,13 +294,13 @@ test_unmanaged_that_the_host_uses (void)
   fake_assert_unchanged (f->k, before);
 }
 
-/* The only thing that may be asked of it is that it can migrate. */
+/* Of an unmanaged device, a policy can require only migration. */
 static void
 test_unmanaged_that_must_migrate (void)
 {
   static const struct {
     const char *says, *options, *answers;
-    const char *problem; /* NULL: it starts */
+    const char *problem; /* NULL: the domain starts */
   } cases[] = {
       {"it can", "migratable='require'", "mlx5_vfio_pci=yes", NULL},
       {"it cannot", "migratable='require'", "mlx5_vfio_pci=no",
@@ -326,14 +325,14 @@ test_unmanaged_that_must_migrate (void)
   }
 }
 
-/* --- under a policy: start --- */
+/* --- policy: start --- */
 
 static const struct {
   const char *says, *options;
-  int special_errno; /* what its probe fails with */
+  int special_errno; /* of its probe */
   const char *answers;
   const char *gets, *problem;
-  const char *moves; /* the drivers it comes to, as they are logged */
+  const char *moves; /* drivers of the logged rebinds, in order */
 } starts[] = {
     {"the best", "fallback='none'", 0, "", "special-vfio", NULL, "special-vfio"},
     {"the best fails, the next does", "fallback='next'", EINVAL, "", "mlx5_vfio_pci", NULL, "mlx5_vfio_pci"},
@@ -377,7 +376,7 @@ test_starts (void)
       fake_assert_error (refusal, VV_ERROR_POLICY, starts[i].problem);
     }
     libvirt_reattaches (f);
-    vv_domain_release (f->s, f->domain); /* also of a domain that could not start */
+    vv_domain_release (f->s, f->domain); /* libvirt also releases a domain that failed to start */
     fake_assert_logged (RESTORED);
     assert_untouched (f, "mlx5_core", NULL);
   }
@@ -395,16 +394,16 @@ test_prefer_goes_by_what_is_known (void)
   assert_goes_on (f, vv_domain_start);
   logged_move ("vfio-pci", "mlx5_vfio_pci");
   g_assert_cmpstr (fake_migration_asked (), ==, "");
-  note_answer (f, "mlx5_vfio_pci", FALSE); /* both: as without the policy */
+  note_answer (f, "mlx5_vfio_pci", FALSE); /* neither migrates: best driver */
   assert_goes_on (f, vv_domain_start);
   logged_move ("mlx5_vfio_pci", "special-vfio");
 }
 
-/* --- under a policy: migrate, restore --- */
+/* --- policy: migrate, restore --- */
 
 static const struct {
-  const char *says, *options, *attributes, *cannot; /* @cannot: drivers for which a note says no */
-  const char *problem;                              /* NULL: it goes on */
+  const char *says, *options, *attributes, *cannot; /* @cannot: drivers recorded as not migratable */
+  const char *problem;                              /* NULL: the operation continues */
 } foresights[] = {
     {"nobody asked yet", "migratable='require'", "managed='yes'", "", NULL},
     {"one cannot, others may", "migratable='require'", "managed='yes'", "special-vfio", NULL},
@@ -445,7 +444,7 @@ test_foresights (void)
   }
 }
 
-/* The policy would manage it, but it is on VFIO already, and stays there. */
+/* unmanaged='manage', but the device is on VFIO already and stays there. */
 static void
 test_foresee_what_stays (void)
 {
@@ -459,7 +458,7 @@ test_foresee_what_stays (void)
   fake_assert_unchanged (f->k, before);
 }
 
-/* <qemu:override> with enable-migration=on does without tracking. */
+/* <qemu:override> with enable-migration=on works without dirty page tracking. */
 static void
 test_migration_that_is_forced (void)
 {

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * domain-requests: what a domain's owner asks for: options in its metadata, and <driver model='...'/>.
+ * Tests of requests in domain XML: options in its metadata, and <driver model='...'/>.
  */
 #include "domain-fixture.h"
 
 #include <errno.h>
 
-/* --- what the domain's owner wants --- */
+/* --- requested options --- */
 
 static const struct {
   const char *says, *options, *drivers;
   VvFallback fallback;
   VvMigratable migratable;
-  const char *gets, *said; /* NULL: all was granted */
+  const char *gets, *said; /* NULL: the request is fully granted */
 } granted[] = {
     {"one that is allowed", "driver='special_vfio_pci mlx5_vfio_pci generic'", "mlx5_vfio_pci", 0, 0,
      "mlx5_vfio_pci", NULL},
@@ -44,8 +44,8 @@ test_requests (void)
   }
 }
 
-/* Modules that the device has no alias for, or that modprobe.d blacklists: with "install" lines, so that a
- * load would be seen. */
+/* Adds modules without an alias for the device, and modules blacklisted in modprobe.d. Their "install" lines
+ * show whether modprobe loads them. */
 static char *
 forbid_modules (const Fixture *f)
 {
@@ -83,7 +83,7 @@ assert_said (const char *asks, const char *why)
   fake_assert_logged (line);
 }
 
-/* A domain's XML makes root load no module but a candidate's. */
+/* Domain XML cannot make root load a module that is not a candidate. */
 static void
 test_what_is_no_candidate_is_not_granted (void)
 {
@@ -110,7 +110,7 @@ test_what_is_no_candidate_is_not_granted (void)
   }
 }
 
-/* A domain that asks for that and nothing else does not start without it. */
+/* A domain that requests only such a driver, and no fallback, does not start. */
 static void
 test_what_is_asked_strictly_is_refused (void)
 {
@@ -133,7 +133,7 @@ test_what_is_asked_strictly_is_refused (void)
   }
 }
 
-/* What the hook must know when it gives up */
+/* The hook needs to know whether a rule is strict when its worker fails. */
 static void
 test_strict_rules (void)
 {
@@ -181,7 +181,7 @@ test_a_request_alone_is_strict (void)
   g_assert_cmpstr (some, ==, NIC ": cannot determine whether it meets the requirements of domain vm1");
 }
 
-/* A request is as strict as a rule, and is named when it is what the domain fails at. */
+/* A request is as strict as a rule, and the error names it if it causes the refusal. */
 static void
 test_a_request_refuses (void)
 {
@@ -189,7 +189,7 @@ test_a_request_refuses (void)
 
   requests (f, "special-vfio", VV_FALLBACK_NONE, VV_MIGRATABLE_UNSET);
   fake_driver (f->k, "special-vfio")->probe_errno = EINVAL;
-  fake_register (f->k, "special-vfio"); /* prepare sees that it is there */
+  fake_register (f->k, "special-vfio"); /* prepare finds it registered */
   assert_goes_on (f, vv_domain_prepare);
   libvirt_detaches_to (f, "vfio-pci");
   assert_refused (f, vv_domain_start, "start",
@@ -204,7 +204,7 @@ test_a_request_refuses (void)
                       "requires: it does not support migration); *");
 }
 
-/* What is refused of a request is said once for an operation, also where two things are done there. */
+/* A refused request is logged once per hook operation, even if the operation has two steps. */
 static void
 test_a_refused_request_is_said_once (void)
 {
@@ -221,7 +221,7 @@ test_a_refused_request_is_said_once (void)
 
 static const struct {
   const char *says, *options, *model;
-  const char *gets, *said; /* @said: NULL: the model was allowed */
+  const char *gets, *said; /* @said: NULL: the model was granted */
 } models[] = {
     {"without a policy", NULL, "mlx5_vfio_pci", "mlx5_vfio_pci", NULL},
     {"the generic one, without a policy", NULL, "vfio-pci", "vfio-pci", NULL},
@@ -255,7 +255,7 @@ test_models (void)
   }
 }
 
-/* It admits no other, also when something else of what the domain wants is refused. */
+/* The model excludes other drivers, even if another part of the request is refused. */
 static void
 test_a_model_admits_no_other (void)
 {
@@ -272,7 +272,7 @@ test_a_model_admits_no_other (void)
                       "special-vfio: mlx5_vfio_pci failed at bind (*)");
 }
 
-/* What is requested by name does not get around what is required. */
+/* A requested model does not bypass the policy's requirements. */
 static void
 test_a_model_that_must_migrate (void)
 {

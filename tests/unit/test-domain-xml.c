@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * domain-xml: which devices a domain takes, from XML that may be anything (rule R12).
+ * Tests of domain-xml: the devices of a domain, from untrusted XML (rule R12).
  */
 #include "domain-xml.h"
 
@@ -19,7 +19,7 @@ parse (const char *xml, GError **error)
   return vv_domain_parse (xml, strlen (xml), error);
 }
 
-/* "ADDRESS managed model", one device after the other */
+/* Returns: "ADDRESS managed model" for each device */
 static char *
 told (const VvDomain *domain)
 {
@@ -94,7 +94,6 @@ test_devices (void)
   }
 }
 
-/* libvirt takes decimal, hexadecimal and octal; a device without a good address is left out. */
 static void
 test_iommufd (void)
 {
@@ -132,7 +131,7 @@ test_iommufd (void)
   }
 }
 
-/* QEMU counts them all, whatever becomes of them here. */
+/* Counts all devices that QEMU opens by VFIO, even those that the parser leaves out. */
 static void
 test_vfio_devices (void)
 {
@@ -162,6 +161,7 @@ test_vfio_devices (void)
   }
 }
 
+/* libvirt accepts decimal, hexadecimal and octal numbers. A device without a valid address is left out. */
 static void
 test_addresses (void)
 {
@@ -274,7 +274,7 @@ test_every_prefix (void)
 
   for (gsize length = 0; length < strlen (whole); length++) {
     g_autoptr (GError) error = NULL;
-    g_autofree char *part = g_strndup (whole, length); /* its own block: a read past its end is seen */
+    g_autofree char *part = g_strndup (whole, length); /* own block: sanitizers see overreads */
     g_assert_null (vv_domain_parse (part, length, &error));
     g_assert_error (error, VV_ERROR, VV_ERROR_INVALID);
   }
@@ -345,7 +345,7 @@ test_many_devices (void)
   "</devices></domain>"
 #define REQUEST(attributes) REQUESTS ("vfio:", "\n  <vfio:hostdev " attributes "/>")
 
-/* "ADDRESS drivers fallback migratable", one device after the other, of those with a request */
+/* Returns: "ADDRESS drivers fallback migratable" for each device with a request */
 static char *
 requested (const VvDomain *domain)
 {
@@ -374,7 +374,7 @@ assert_requests (const char *says, const char *xml, const char *requests, const 
   g_test_message ("%s", says);
   g_autoptr (VvDomain) domain = parse (xml, &error);
   g_assert_no_error (error);
-  g_assert_cmpuint (domain->hostdevs->len, ==, 3); /* whatever is requested, the devices are there */
+  g_assert_cmpuint (domain->hostdevs->len, ==, 3); /* requests do not affect the devices */
   g_autofree char *found = requested (domain);
   g_assert_cmpstr (found, ==, requests);
   g_ptr_array_add (domain->problems, NULL);
@@ -431,7 +431,7 @@ test_requests (void)
     assert_requests (cases[i].says, cases[i].xml, cases[i].requests, "");
 }
 
-/* What is wrong with one request makes all of them void; the domain stays what it is. */
+/* An invalid request voids all requests of the domain, but does not affect its devices. */
 static void
 test_bad_requests (void)
 {
@@ -482,7 +482,7 @@ test_bad_requests (void)
 #undef GOOD
 }
 
-/* A request that cannot be kept takes none of the others along. */
+/* A request without a matching device does not affect the other requests. */
 static void
 test_requests_for_none (void)
 {
