@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * gate: the kernel's own permission events, on the files of a fake host: who is blocked, for which device,
- * and until when.
+ * Tests of gate: the kernel's permission events on the files of a fake host: the processes that are blocked,
+ * their devices, and the deadline.
  *
- * The test must not open a watched file itself: nobody would answer.
+ * The test must not open a watched file itself: it would block forever.
  */
 #include "gate.h"
 
@@ -19,25 +19,25 @@
 #include "libvirt-actor.h"
 
 #define NOBODY 65534
-#define LONG_MS 60000 /* nothing here takes that long */
-#define SHORT_MS 50   /* of a deadline that is going to pass */
+#define LONG_MS 60000 /* no test takes this long */
+#define SHORT_MS 50   /* of a deadline that passes */
 #define REMADE_AFTER 64
 
 typedef struct {
   FakeKernel *k;
   VvHost *host;
   VvGate *gate;
-  GPtrArray *announced;    /* what the gate said, one string each */
+  GPtrArray *announced;    /* one string per announcement */
   GPtrArray *dropped;      /* the same strings */
   VvAnnouncement *blocked; /* the last one */
   const char *blocked_device;
   gboolean is_blocked, is_late, is_orphaned;
   VvAnnouncement *announcement; /* the last one */
-  gboolean is_busy;             /* whoever reads driver_override waits for the device */
+  gboolean is_busy;             /* reading driver_override would block */
   gboolean is_uninterested;
 } Fixture;
 
-/* --- answers that do not come through --- */
+/* --- failing answers --- */
 
 static guint answers_that_fail;
 
@@ -55,7 +55,7 @@ __wrap_vv_io_answer (int group, int fd, gboolean allow)
 
 /* --- the gate's client --- */
 
-/* Here it can be read at once: it is a plain file. */
+/* Reads the file without blocking: here it is a regular file. */
 static void
 proceed (VvAnnouncement *a)
 {
@@ -124,7 +124,7 @@ late (VvAnnouncement *h, gpointer device_data, gpointer data)
   f->is_late = TRUE;
 }
 
-/* --- the fixture --- */
+/* --- fixture --- */
 
 static VvGate *
 new_gate (Fixture *f, const char *program, guint deadline_ms, GError **error)
@@ -188,7 +188,7 @@ run_until_blocked (Fixture *f)
   f->is_blocked = FALSE;
 }
 
-/* The numbers of the gate's groups: others, when the marks were made afresh */
+/* The gate's fanotify groups: they change when the marks are remade */
 static char *
 group_numbers (void)
 {
@@ -204,7 +204,7 @@ group_numbers (void)
   return g_string_free (numbers, FALSE);
 }
 
-/* Returns: whether the marks were made afresh */
+/* Returns: whether the marks were remade */
 static gboolean
 unwatch (const Fixture *f, const char *address)
 {
@@ -247,7 +247,7 @@ test_announcement (void)
   assert_announced (f, 0, "fake-libvirt " NIC " mlx5_core mlx5_core -", libvirt);
 }
 
-/* The override is read through the event: as it was when libvirt opened it. */
+/* The gate reads the override through the event, as it was when libvirt opened the file. */
 static void
 test_announcement_of_an_override (void)
 {
@@ -288,7 +288,7 @@ test_another_name (void)
   assert_counts (f, 1, 1, 0);
 }
 
-/* driver_override can be read by all, under any name. */
+/* Any user can open driver_override, in a program of any name. */
 static void
 test_another_user (void)
 {
@@ -300,7 +300,7 @@ test_another_user (void)
   g_assert_cmpuint (f->announced->len, ==, 0);
 }
 
-/* An update has replaced the program that runs. */
+/* A package update has replaced the running program. */
 static void
 test_deleted_program (void)
 {
@@ -313,7 +313,7 @@ test_deleted_program (void)
   fake_write_bytes (f->k, "libvirt-of-old", bytes, length);
   g_assert_cmpint (g_chmod (program, 0755), ==, 0);
   g_autoptr (LibvirtActor) libvirt = actor_new (program);
-  actor_does (libvirt, "open /dev/null"); /* it runs by now */
+  actor_does (libvirt, "open /dev/null"); /* the program runs now */
   fake_remove (f->k, "libvirt-of-old");
   actor_announces (libvirt, f->k, NIC);
   assert_announced (f, 0, "libvirt-of-old " NIC " mlx5_core mlx5_core -", libvirt);
@@ -354,7 +354,7 @@ test_announced_and_died (void)
   g_assert_cmpuint (f->dropped->len, ==, 0);
 }
 
-/* What becomes of the device is decided already. */
+/* The worker handles the device already. */
 static void
 test_blocked_and_died (void)
 {
@@ -366,7 +366,7 @@ test_blocked_and_died (void)
   actor_begins_to_probe (libvirt, f->k);
   run_until_blocked (f);
   actor_dies (libvirt);
-  actor_announces (other, f->k, DISK); /* the main loop has had its turns */
+  actor_announces (other, f->k, DISK); /* runs the main loop */
   g_assert_false (f->is_orphaned);
   vv_gate_release (f->blocked, TRUE);
 }
@@ -388,7 +388,7 @@ run_until_announced (const Fixture *f, guint n)
     g_main_context_iteration (NULL, TRUE);
 }
 
-/* ... and nobody else waits for that. */
+/* Other processes are not blocked meanwhile. */
 static void
 test_others_pass_while_it_is_read (void)
 {
@@ -459,7 +459,7 @@ test_cannot_be_read (void)
   g_assert_cmpuint (f->dropped->len, ==, 1);
 }
 
-/* It had not begun: there is nothing to undo. */
+/* libvirt had not begun: there is nothing to undo. */
 static void
 test_dies_while_it_is_read (void)
 {
@@ -479,7 +479,7 @@ test_dies_while_it_is_read (void)
   g_assert_false (f->is_orphaned);
 }
 
-/* The descriptors that it would be answered through are not closed. */
+/* Remaking the marks keeps the descriptors through which libvirt is answered. */
 static void
 test_marks_are_remade_while_it_is_read (void)
 {
@@ -503,7 +503,7 @@ test_marks_are_remade_while_it_is_read (void)
   }
 }
 
-/* --- held --- */
+/* --- blocked --- */
 
 static void
 test_blocked_until_released (void)
@@ -553,7 +553,7 @@ test_others_pass_meanwhile (void)
   actor_announces (libvirt, f->k, NIC);
   actor_begins_to_probe (libvirt, f->k);
   run_until_blocked (f);
-  actor_begins_to_probe (other, f->k); /* it has announced nothing */
+  actor_begins_to_probe (other, f->k); /* it has announced no device */
   actor_finish (other);
   g_assert_true (actor_is_waiting (libvirt));
   assert_counts (f, 2, 1, 1);
@@ -594,7 +594,7 @@ test_deadline (void)
   actor_begins_to_probe (libvirt, f->k);
   run_until_blocked (f);
   run_until (&f->is_late);
-  g_assert_true (actor_is_waiting (libvirt)); /* what follows is the client's to decide */
+  g_assert_true (actor_is_waiting (libvirt)); /* the client decides what follows */
   g_assert_cmpint (vv_gate_release (f->blocked, TRUE), >=, SHORT_MS * 1000);
   actor_finish (libvirt);
 }
@@ -645,7 +645,7 @@ be_gate_without_answers (Fixture *f, int ready)
   _exit (1);
 }
 
-/* Nobody waits for ever: the gate ends, and the kernel lets everybody through. */
+/* No process blocks forever: the gate exits, and the kernel allows all opens. */
 static void
 test_cannot_answer (void)
 {
@@ -667,7 +667,7 @@ test_cannot_answer (void)
   close (ready[1]);
 }
 
-/* --- its end --- */
+/* --- end of the gate --- */
 
 static void
 test_opened_up (void)
@@ -712,7 +712,7 @@ test_freed (void)
   g_assert_true (f->dropped->pdata[0] == f->announced->pdata[2]);
 }
 
-/* --- which devices --- */
+/* --- watched devices --- */
 
 static void
 test_bridges_are_not_watched (void)
@@ -745,11 +745,12 @@ test_devices_come_and_go (void)
   g_assert_false (unwatch (f, "0000:05:00.0"));
   g_assert_false (unwatch (f, "0000:05:00.0"));
   g_assert_cmpuint (vv_gate_watched (f->gate), ==, 2);
-  vv_gate_watch (f->gate, "0000:05:00.0"); /* it was gone before it was looked at */
+  vv_gate_watch (f->gate, "0000:05:00.0"); /* the device is gone already */
   g_assert_cmpuint (vv_gate_watched (f->gate), ==, 2);
 }
 
-/* More devices go than the kernel should keep in mind; who is blocked does not notice. */
+/* Many devices vanish, so the gate remakes its marks to free the kernel's memory. A blocked process stays
+ * blocked. */
 static void
 test_marks_are_remade (void)
 {
@@ -778,9 +779,9 @@ test_marks_are_remade (void)
   actor_finish (libvirt);
 }
 
-/* --- a flood --- */
+/* --- floods --- */
 
-#define WATCHDOG_MS 1000 /* instead of the daemon's ten seconds */
+#define WATCHDOG_MS 1000 /* the daemon's is ten seconds */
 #define FLOOD_MS 4000
 #define MEASURED_MS 1000
 
@@ -812,7 +813,7 @@ flooded_dropped (gpointer device_data, gpointer data)
   (void)device_data, (void)data;
 }
 
-/* A daemon that has nothing to do but to answer; it ends when nobody wants it any more. */
+/* A daemon that only answers events. Exits when the test closes the other end of @wanted. */
 static G_GNUC_NORETURN void
 be_watched_gate (Fixture *f, const VvGateClient *client, guint watchdog_ms, int ready, int wanted)
 {
@@ -828,8 +829,7 @@ be_watched_gate (Fixture *f, const VvGateClient *client, guint watchdog_ms, int 
   _exit (0);
 }
 
-/* How long an open of DISK takes that has nothing to do with it, in microseconds; the round trip to the
- * process that opens is part of it. */
+/* Returns: the duration of an unrelated open of DISK in microseconds, including the round trip to @other */
 static gint64
 measure (const Fixture *f, LibvirtActor *other)
 {
@@ -841,8 +841,8 @@ measure (const Fixture *f, LibvirtActor *other)
   return took / n;
 }
 
-/* Returns: its process; @wanted is to be closed when nobody wants it any more. Before there is an actor,
- * whose words it would hear. */
+/* Returns: the daemon's process, which exits when the test closes @wanted. Call this before actor_new():
+ * the daemon would inherit the actor's pipes. */
 static pid_t
 start_watched_gate (Fixture *f, const VvGateClient *client, guint watchdog_ms, int *wanted)
 {
@@ -865,7 +865,7 @@ start_watched_gate (Fixture *f, const VvGateClient *client, guint watchdog_ms, i
   return pid;
 }
 
-/* With @threads of @uid that open @file as fast as they can the daemon lives, and libvirt comes through. */
+/* While @threads of @uid open @file as fast as possible, the daemon survives, and libvirt is served. */
 static void
 assert_survives (uid_t uid, guint threads, const char *file)
 {
@@ -882,7 +882,7 @@ assert_survives (uid_t uid, guint threads, const char *file)
   actor_does (flooder, "become %d", (int)uid);
   gint64 quiet = measure (f, other);
   actor_begin (flooder, "flood %s/%s %u,%u", f->k->root, file, threads, FLOOD_MS);
-  g_usleep (500000); /* until its threads are there */
+  g_usleep (500000); /* until its threads run */
   gint64 start = g_get_monotonic_time ();
   gint64 flooded = measure (f, other), between = g_get_monotonic_time ();
   actor_announces (libvirt, f->k, NIC);
@@ -899,7 +899,7 @@ assert_survives (uid_t uid, guint threads, const char *file)
                   threads, uid, flooded, quiet, move);
 }
 
-/* Anybody may open a driver_override for reading. The program has the name of one that is served. */
+/* Any user may open driver_override for reading. The program has the name of a served one. */
 static void
 test_flood_of_a_user (void)
 {
@@ -917,7 +917,7 @@ test_flood_of_root (void)
   assert_survives (0, 1000, "sys/bus/pci/drivers_probe");
 }
 
-/* --- the watchdog --- */
+/* --- watchdog --- */
 
 static G_GNUC_NORETURN gpointer
 hang (VvAnnouncement *a, gpointer data)
@@ -927,7 +927,7 @@ hang (VvAnnouncement *a, gpointer data)
     pause ();
 }
 
-/* The queue is empty: what was in it is read, and not answered. */
+/* The event was read but not answered, so the kernel's queue is empty. */
 static void
 test_watchdog_sees_what_was_read (void)
 {
@@ -943,7 +943,7 @@ test_watchdog_sees_what_was_read (void)
   close (wanted);
 }
 
-#define BLOCKED_WATCHDOG_MS 3000 /* longer than the second after which progress is told */
+#define BLOCKED_WATCHDOG_MS 3000 /* longer than the progress interval of one second */
 
 static gboolean
 release (gpointer h)
@@ -959,7 +959,7 @@ held_for_long (VvAnnouncement *h, gpointer device_data, gpointer data)
   g_timeout_add (2 * BLOCKED_WATCHDOG_MS, release, h);
 }
 
-/* The main loop runs, and that is enough. */
+/* A running main loop counts as progress. */
 static void
 test_watchdog_waits_while_it_is_blocked (void)
 {
@@ -980,7 +980,7 @@ test_watchdog_waits_while_it_is_blocked (void)
   g_assert_cmpint (status, ==, 0);
 }
 
-/* --- where there can be none --- */
+/* --- gate unavailable --- */
 
 static void
 test_without_proc (void)
@@ -1007,7 +1007,7 @@ test_without_drivers_probe (void)
   fake_assert_error (error, VV_ERROR_NOT_FOUND, "*/bus/pci/drivers_probe: fanotify_mark: No such file *");
 }
 
-/* Whether there can be a gate here at all: not in a container, not as anybody else than root. */
+/* Returns: why the gate is unavailable, or NULL. It needs root outside of containers. */
 static char *
 why_not (void)
 {

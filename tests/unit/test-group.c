@@ -54,7 +54,7 @@ test_no_iommu (void)
   g_assert_cmpuint (unsafe->len, ==, 0);
 }
 
-/* Kernels before 6.1, and aliases only since 5.16 */
+/* Kernels before 6.1 have no vfio-dev/; kernels since 5.16 have aliases. */
 static void
 test_variants_without_vfio_dev (void)
 {
