@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * hotplug-policy: what is loaded beforehand, what a policy decides, and a domain that starts with the device
- * by iommufd.
+ * Tests of hotplug: modules loaded in advance, decisions of the policy, and a domain that starts with the
+ * device by iommufd.
  */
 #include "hotplug-fixture.h"
 
@@ -12,7 +12,7 @@
 
 #include "fake-migration.h"
 
-/* --- beforehand --- */
+/* --- modules loaded in advance --- */
 
 static gboolean
 is_loaded (const Fixture *f, const char *driver)
@@ -42,7 +42,7 @@ test_prepare (void)
     guint libvirt;
     gboolean flr;
     const char *options; /* of a policy, or NULL */
-    int special_errno;   /* what loading the best one's module fails with */
+    int special_errno;   /* of loading the best driver's module */
     const char *loads;   /* a driver, or NULL */
   } cases[] = {
       {"the best is going to be needed", &host_driver, DEBIAN_12, TRUE, NULL, 0, "special-vfio"},
@@ -68,7 +68,7 @@ test_prepare (void)
   }
 }
 
-/* The kernel would keep it waiting until libvirt's unbind is over. */
+/* An access to the device would block until libvirt's unbind is finished. */
 static void
 test_prepare_does_not_wait_for_the_unbind (void)
 {
@@ -79,7 +79,7 @@ test_prepare_does_not_wait_for_the_unbind (void)
   char event[sizeof (struct inotify_event) + NAME_MAX + 1];
   int fd = inotify_init1 (IN_NONBLOCK | IN_CLOEXEC);
 
-  fake_register (f->k, "special-vfio"); /* a module that arrives looks at the file, too */
+  fake_register (f->k, "special-vfio"); /* registration reads driver_override, too */
   g_assert_cmpint (inotify_add_watch (fd, path, IN_OPEN), >=, 0);
   vv_hotplug_prepare (f->s, &request);
   g_assert_cmpint (read (fd, event, sizeof event), <, 0);
@@ -98,16 +98,16 @@ test_prepare_for_what_went_away (void)
   g_assert_false (is_loaded (f, "special-vfio"));
 }
 
-/* --- under a policy --- */
+/* --- policy --- */
 
 #define NEW VV_LIBVIRT_VERSION (11, 3, 0)
 
-/* What libvirt asks for against what the policy takes */
+/* The driver that libvirt writes, and the driver that the policy selects */
 static const struct {
   const char *says, *options;
   guint libvirt;
   gboolean flr;
-  const char *wanted, *gets, *why; /* @gets: NULL: refused, as @why tells */
+  const char *wanted, *gets, *why; /* @gets: NULL: refused for the reason in @why */
 } under_policy[] = {
     {"9.0 with FLR takes what the policy says", "driver='mlx5_vfio_pci'", DEBIAN_12, TRUE, "vfio-pci",
      "mlx5_vfio_pci", "*5 wildcards*; policy /p.xml:2"},
@@ -176,12 +176,12 @@ test_under_a_policy (void)
     }
     fake_assert_error (error, VV_ERROR_POLICY, under_policy[i].why);
     fake_assert_logged (CAME_BACK);
-    fake_assert_device (f->k, NIC, "mlx5_core", "mlx5_core"); /* exactly as it was */
+    fake_assert_device (f->k, NIC, "mlx5_core", "mlx5_core"); /* the previous state */
     assert_no_entry (f);
   }
 }
 
-/* It was tried, and cannot be had. */
+/* The worker tries the driver, which fails. */
 static void
 test_refused_after_a_try (void)
 {
@@ -219,7 +219,7 @@ test_refused_after_a_try (void)
   }
 }
 
-/* The next one that can migrate, without libvirt's noticing */
+/* The next driver that can migrate is bound; libvirt does not notice. */
 static void
 test_the_next_that_can_migrate (void)
 {
@@ -234,16 +234,16 @@ test_the_next_that_can_migrate (void)
   g_assert_cmpstr (fake_migration_asked (), ==, "special-vfio mlx5_vfio_pci");
 }
 
-/* What it was before counts, not what an entry says that is not true any more; and what was away before is
- * away again. */
+/* The device returns to its previous state, not to that of a stale state file. A device that was detached
+ * before is detached again. */
 static void
 test_refused_and_back_to_what_it_was (void)
 {
   static const struct {
     const char *says;
-    const VvDriverState *before, *entry; /* @entry: the home in it, NULL: there is none */
+    const VvDriverState *before, *entry; /* @entry: its host driver; NULL: no state file */
     VvState state;
-    gboolean stays; /* the entry */
+    gboolean stays; /* the state file */
   } cases[] = {
       {"an entry that is stale", &host_driver, &host_driver_by_name, VV_STATE_DETACHED, FALSE},
       {"an entry that was recorded for nobody", &host_driver, &host_driver, VV_STATE_RECORDED, FALSE},
@@ -277,7 +277,7 @@ test_refused_and_back_to_what_it_was (void)
   }
 }
 
-/* The hook comes after the gate, can move what the gate may not, and says no in words. */
+/* The hook runs after the gate, can rebind what the gate must not, and reports its refusal to libvirt. */
 static void
 test_a_starting_domain_is_not_refused (void)
 {
@@ -299,7 +299,7 @@ test_a_starting_domain_is_not_refused (void)
   }
 }
 
-/* --- a domain that starts, and has the device by iommufd: the hook's "start" comes too late --- */
+/* --- a domain starts with the device by iommufd: the hook's "start" is too late --- */
 
 #define V12 VV_LIBVIRT_VERSION (12, 8, 0)
 
@@ -312,7 +312,7 @@ hook_has_prepared (const Fixture *f, VvState state, const char *requested)
   g_assert_true (vv_state_store_save (f->s->store, entry, NULL));
 }
 
-/* @wanted: what libvirt asks for; @options: NULL: no policy */
+/* @wanted: the driver that libvirt writes; @options: NULL: no policy */
 static const struct {
   const char *says, *requested, *options;
   guint libvirt;
@@ -340,7 +340,7 @@ static const struct {
 static void
 test_a_start_by_iommufd (void)
 {
-  static const VvState states[] = {VV_STATE_RECORDED, VV_STATE_DETACHED}; /* by hand, before the domain */
+  static const VvState states[] = {VV_STATE_RECORDED, VV_STATE_DETACHED}; /* DETACHED: by hand */
 
   for (gsize i = 0; i < 2 * G_N_ELEMENTS (starting); i++) {
     const VvState state = states[i % 2];
@@ -364,12 +364,12 @@ test_a_start_by_iommufd (void)
   }
 }
 
-/* It is asked in time; what the driver says is the domain's affair, too. */
+/* The worker queries the driver in time. The answer also depends on the domain. */
 static void
 test_a_start_by_iommufd_that_must_migrate (void)
 {
   static const struct {
-    const char *requested, *answers, *asked, *gets; /* @gets: NULL: left for the hook, which refuses */
+    const char *requested, *answers, *asked, *gets; /* @gets: NULL: left to the hook, which refuses */
   } cases[] = {
       {"iommufd=yes migratable=require", "special-vfio=yes", "special-vfio", "special-vfio"},
       {"iommufd=yes migratable=require", "special-vfio=iommu", "special-vfio", "special-vfio"},
@@ -402,7 +402,7 @@ test_a_start_by_iommufd_that_must_migrate (void)
   }
 }
 
-/* Before libvirt 12.1 nobody has a device by iommufd, and nothing but the device itself tracks. */
+/* Before libvirt 12.1, no domain uses iommufd, so only the device itself can track dirty pages. */
 static void
 test_hot_plug_that_must_migrate (void)
 {
@@ -438,7 +438,7 @@ test_hot_plug_that_must_migrate (void)
   }
 }
 
-/* What the hook's "start" need not try again */
+/* The hook's "start" does not try these drivers again. */
 static void
 test_failures_of_a_start_are_recorded (void)
 {
@@ -472,7 +472,7 @@ test_failures_of_a_start_are_recorded (void)
   }
 }
 
-/* The deadline, and what is wrong with the host, say nothing of a driver. */
+/* A passed deadline and a fault of the host are not recorded as failures of a driver. */
 static void
 test_what_is_no_failure_of_a_driver (void)
 {
@@ -488,7 +488,7 @@ test_what_is_no_failure_of_a_driver (void)
   g_assert_null (entry->failed);
 }
 
-/* What libvirt will not load is loaded while it unbinds the device. */
+/* Modules that libvirt will not load are loaded while libvirt unbinds the device. */
 static void
 test_prepare_for_a_start_by_iommufd (void)
 {
@@ -509,7 +509,7 @@ test_prepare_for_a_start_by_iommufd (void)
   }
 }
 
-/* That is said, and the state store knows where it belongs. */
+/* The failure is logged, and the state file keeps the host driver. */
 static void
 test_refused_and_no_way_back (void)
 {
@@ -526,7 +526,7 @@ test_refused_and_no_way_back (void)
   assert_host (entry, VV_STATE_DETACHING, &host_driver);
 }
 
-/* A driver that is none of VFIO's is libvirt's affair, whatever the policy says. */
+/* If libvirt binds a driver that is not a VFIO driver, the policy does not apply. */
 static void
 test_policy_and_no_driver_of_vfio (void)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * hotplug: what the gate's worker makes of a device for which libvirt waits, and what is left when a libvirt
- * died.
+ * Tests of hotplug: how the gate's worker handles a device while libvirt is blocked, and how the daemon
+ * restores a device after libvirt died.
  */
 #include "hotplug-fixture.h"
 
@@ -22,7 +22,7 @@ is_on (const Fixture *f, const VvDriverState *host)
   }
 }
 
-/* As far as it came when it died */
+/* The steps that libvirt completes before it dies */
 static void
 libvirt_begins (const Fixture *f, const char *override, gboolean unbound)
 {
@@ -42,9 +42,9 @@ assert_host_unknown (const VvEntry *entry, VvState state)
   g_assert_false (entry->host_known);
 }
 
-/* --- detach: which driver for which libvirt --- */
+/* --- detach: driver by libvirt version --- */
 
-/* @before: what was seen before libvirt's unbind, and is the device's host driver */
+/* @before: the driver before libvirt's unbind, which is the host driver */
 static const struct {
   const char *says;
   const VvDriverState *before;
@@ -88,7 +88,7 @@ test_detach (void)
     const VvDriverState *before = detaches[i].before;
     g_test_message ("%s", detaches[i].says);
     g_autoptr (Fixture) f = detaches[i].flr ? fixture_with_flr () : fixture_new ();
-    fake_register (f->k, detaches[i].wanted); /* it has loaded what it asks for */
+    fake_register (f->k, detaches[i].wanted); /* libvirt loads the module first */
     libvirt_unbinds (f, detaches[i].wanted);
     g_autoptr (VvChange) change = must_hand_over (f, before, detaches[i].libvirt);
     assert_change (change, VV_DETACH, before->driver, detaches[i].gets, detaches[i].why);
@@ -102,7 +102,7 @@ test_detach (void)
   }
 }
 
-/* ... but what libvirt chose itself is verified. */
+/* The driver that libvirt selected itself is verified. */
 static void
 test_its_own_choice_fails (void)
 {
@@ -127,7 +127,7 @@ test_its_own_choice_fails (void)
   }
 }
 
-/* modprobe.d has it out, and libvirt, which does not read that, has taken it. */
+/* modprobe.d blacklists the module, but libvirt does not read modprobe.d. */
 static void
 test_its_own_choice_is_blacklisted (void)
 {
@@ -161,7 +161,7 @@ test_no_driver_of_vfio (void)
   }
 }
 
-/* --- detach: what fails --- */
+/* --- detach: failures --- */
 
 static const struct {
   const char *says;
@@ -226,7 +226,7 @@ test_all_fail (void)
   fake_assert_error (error, VV_ERROR_FAILED,
                      NIC ": no VFIO driver could be bound, returned to no driver: special_vfio_pci failed "
                          "at bind (*); mlx5_vfio_pci failed at bind (*); vfio_pci failed at bind (*)");
-  fake_assert_device (f->k, NIC, NULL, "vfio-pci"); /* libvirt's own way is open */
+  fake_assert_device (f->k, NIC, NULL, "vfio-pci"); /* libvirt can bind its own driver */
   g_autoptr (VvEntry) entry = entry_of_nic (f);
   assert_host (entry, VV_STATE_RECORDED, &host_driver);
 }
@@ -245,9 +245,9 @@ test_journal_is_full (void)
   fake_assert_unchanged (f->k, before);
 }
 
-/* --- detach: entries that are there already --- */
+/* --- detach: existing state files --- */
 
-/* The device returned to its host driver, and not by our doing. */
+/* The device returned to its host driver without us. */
 static void
 test_stale_entry_is_dropped (void)
 {
@@ -289,7 +289,7 @@ test_recorded_entry_keeps_its_domain (void)
   g_assert_cmpstr (entry->domain_uuid, ==, "6695eb01");
 }
 
-/* From one VFIO driver to another: an entry says where it came from, or nobody knows. */
+/* From one VFIO driver to another: the host driver is known only from a state file. */
 static void
 test_was_on_vfio (void)
 {
@@ -314,7 +314,7 @@ test_was_on_vfio_and_an_entry_says (void)
   assert_host (entry, VV_STATE_DETACHED, &host_driver_by_name);
 }
 
-/* Recovery would have the device go elsewhere than libvirt. */
+/* Recovery would bind another driver than libvirt wants. */
 static void
 test_cut_off_entry_is_not_recovered (void)
 {
@@ -350,7 +350,7 @@ test_foreign_entry_is_dropped (void)
 
 /* --- reattach --- */
 
-/* A detach of ours, and then libvirt on its way back */
+/* A device that we detached, while libvirt reattaches it */
 static Fixture *
 fixture_being_reattached (const VvDriverState *host)
 {
@@ -362,7 +362,7 @@ fixture_being_reattached (const VvDriverState *host)
   return f;
 }
 
-/* All versions are the same on the way back. */
+/* All versions of libvirt reattach in the same way. */
 static void
 test_exactly_restored (void)
 {
@@ -442,7 +442,7 @@ test_host_not_known (void)
   assert_no_entry (f);
 }
 
-/* A domain's entry is the hook's or the monitor's to end. */
+/* The hook or the monitor drops a domain's state file. */
 static void
 test_host_not_known_of_a_domain (void)
 {
@@ -477,13 +477,13 @@ test_host_cannot_be_reached (void)
     fake_assert_error (error, VV_ERROR_FAILED,
                        NIC
                        ": cannot return to mlx5_core: *; it is now on no driver; the state file is kept: *");
-    fake_assert_device (f->k, NIC, NULL, NULL); /* libvirt's own way is open */
+    fake_assert_device (f->k, NIC, NULL, NULL); /* libvirt can bind its own driver */
     g_autoptr (VvEntry) entry = entry_of_nic (f);
     assert_host (entry, VV_STATE_DETACHED, &host_driver_by_name);
   }
 }
 
-/* --- either way --- */
+/* --- detach and reattach --- */
 
 static void
 test_bound_already (void)
@@ -544,7 +544,7 @@ test_locked (void)
   fake_assert_unchanged (f->k, before);
 }
 
-/* The generic driver takes no time, and libvirt 10 and later would try again the one that was too slow. */
+/* The generic driver binds fast, and libvirt 10.0 and later would try the slow driver again. */
 static void
 test_deadline_is_past (void)
 {
@@ -564,15 +564,15 @@ test_deadline_is_past (void)
   assert_host (entry, VV_STATE_DETACHED, &host_driver);
 }
 
-/* --- what whoever waits is told --- */
+/* --- reports to the daemon --- */
 
 typedef struct {
   const Fixture *f;
-  const char *override; /* what libvirt wrote */
+  const char *override; /* written by libvirt */
   GString *told;
 } Listener;
 
-/* Before the first write, and after all is undone, the device is as libvirt left it. */
+/* Before the first write, and after a complete rollback, the device is as libvirt left it. */
 static void
 listen (gboolean touched, gpointer data)
 {
@@ -635,7 +635,7 @@ test_told_of_the_reattach (void)
   assert_told (f, &variant, NULL, "T");
 }
 
-/* --- after a process died --- */
+/* --- dead workers --- */
 
 static void
 test_reset_override (void)
@@ -675,7 +675,7 @@ test_reset_override_of_what_went_away (void)
   g_assert_cmpuint (f->k->steps, ==, 0);
 }
 
-/* --- a libvirt that died --- */
+/* --- dead libvirt --- */
 
 static void
 write_away_entry (const Fixture *f, const VvDriverState *host, gboolean blocked)
@@ -694,17 +694,17 @@ rescue (const Fixture *f, const VvDriverState *before, GError **error)
   return vv_hotplug_rescue (f->s, &request, error);
 }
 
-/* How far libvirt came, and what is left of it */
+/* libvirt dies at different points. */
 static void
 test_rescue (void)
 {
   static const struct {
     const char *says;
-    const VvDriverState *before, *entry; /* @entry: the home in it, NULL: there is none */
-    const char *override;                /* what libvirt has written, NULL: cleared */
+    const VvDriverState *before, *entry; /* @entry: its host driver; NULL: no state file */
+    const char *override;                /* written by libvirt; NULL: cleared */
     gboolean unbound, blocked;
     const VvDriverState *after;
-    gboolean stays; /* the entry */
+    gboolean stays; /* the state file */
   } cases[] = {
       {"a detach, before the unbind", &host_driver, NULL, "vfio-pci", FALSE, FALSE, &host_driver, FALSE},
       {"a detach, after the unbind", &host_driver, NULL, "vfio-pci", TRUE, FALSE, &host_driver, FALSE},
@@ -742,7 +742,7 @@ test_rescue (void)
   }
 }
 
-/* Nothing had begun, or somebody else was faster. */
+/* libvirt had not begun, or another process has bound the device. */
 static void
 test_nothing_to_rescue (void)
 {
