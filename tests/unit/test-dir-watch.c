@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * dir-watch: names and directories that come and go on a real file system.
+ * Tests of dir-watch: files and directories that appear and vanish on a real file system.
  */
 #include "dir-watch.h"
 
@@ -48,7 +48,7 @@ fixture_free (Fixture *f)
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Fixture, fixture_free)
 
-/* All that the kernel has to say is there at once. */
+/* The kernel queues all its events at once, so this need not wait. */
 static void
 assert_appeared (Fixture *f, guint times)
 {
@@ -82,9 +82,9 @@ test_directory_comes (void)
 
   fake_mkdir (f->k, "run/other");
   assert_appeared (f, 0);
-  fake_mkdir (f->k, SOCKETS); /* there may be sockets already when we hear of it */
+  fake_mkdir (f->k, SOCKETS); /* it may already contain sockets */
   assert_appeared (f, 1);
-  fake_mkdir (f->k, "run/third"); /* the parent is of no interest any more */
+  fake_mkdir (f->k, "run/third"); /* the parent is not watched any more */
   assert_appeared (f, 0);
   fake_write (f->k, SOCKETS "/virtqemud-sock", "");
   assert_appeared (f, 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * in-use: every reason for which the host, or a guest, would miss a device; and its absence.
+ * Tests of in-use: every use of a device by the host or a guest, and its absence.
  */
 #include "in-use.h"
 
@@ -20,11 +20,11 @@ in_use_fixture (void)
   Fixture *f = host_fixture_new ();
 
   fake_mkdir (f->k, "proc/self");
-  g_clear_pointer (&f->host->sysroot, g_free); /* addresses of interfaces are the running system's only */
+  g_clear_pointer (&f->host->sysroot, g_free); /* interfaces have addresses only without a sysroot */
   return f;
 }
 
-/* --- interfaces have the addresses that a test gives them --- */
+/* --- addresses of interfaces, set by the tests --- */
 
 int __wrap_getifaddrs (struct ifaddrs **all);
 void __wrap_freeifaddrs (struct ifaddrs *all);
@@ -44,9 +44,9 @@ __wrap_freeifaddrs (struct ifaddrs *all)
   g_assert_true (all == fake_addresses);
 }
 
-/* --- what a test puts below a device --- */
+/* --- sysfs below a device --- */
 
-/* A member of a class, below the device or, with NULL, elsewhere */
+/* Adds a member of a class, below the device, or elsewhere if @device is NULL */
 static void
 add_member (const Fixture *f, const char *device, const char *class, const char *place)
 {
@@ -78,7 +78,7 @@ add_block (const Fixture *f, const char *place, const char *number)
   set_attribute (f, "block", dev, number);
 }
 
-/* What holds a block device: an LVM volume or the like */
+/* Adds a holder of a block device, such as an LVM volume */
 static void
 add_holder (const Fixture *f, const char *block, const char *holder, const char *uuid, const char *name)
 {
@@ -95,7 +95,7 @@ add_holder (const Fixture *f, const char *block, const char *holder, const char 
     set_attribute (f, "block", name_path, name);
 }
 
-/* The reasons, joined by newlines */
+/* Returns: the reasons, separated by newlines */
 static char *
 reasons_of (const Fixture *f, const char *address)
 {
@@ -179,7 +179,7 @@ test_interface_in_something (void)
                   "network interface ens1 carries ens1.7 (a VLAN, macvtap or the like)");
 }
 
-/* A name that begins like the device's place is not below it. */
+/* A path with the device's path as a prefix is not below it. */
 static void
 test_neighbours_count_for_nothing (void)
 {
@@ -278,7 +278,7 @@ test_blocked (void)
   }
 }
 
-/* The disk that is mounted is elsewhere in the tree; what is below the device is a hidden path to it. */
+/* The mounted disk is elsewhere in the tree; the device has a hidden path device to it. */
 static void
 test_nvme_multipath (void)
 {
@@ -441,7 +441,7 @@ test_no_vfio_user (void)
   g_assert_null (no_procfs);
 }
 
-/* The same numbers, but a disk's */
+/* A block device with the same number */
 static void
 test_block_device_of_that_number (void)
 {
@@ -458,7 +458,7 @@ test_block_device_of_that_number (void)
   g_assert_null (user);
 }
 
-/* Without an IOMMU the group's node has another name; the device has none of its own then. */
+/* Without an IOMMU, the group's node has another name, and the device has no node of its own. */
 static void
 test_vfio_user_without_an_iommu (void)
 {
@@ -474,8 +474,8 @@ test_vfio_user_without_an_iommu (void)
   g_assert_cmpstr (user, ==, "dpdk-testpmd (pid 812)");
 }
 
-/* udev opens a new node with O_PATH to set its owner, which opens no device. In the real /proc, where
- * /dev/full plays the group's node. */
+/* udev opens a new node with O_PATH to set its owner, which does not open the device. Uses the real /proc,
+ * with /dev/full as the group's node. */
 static void
 test_node_opened_by_path (void)
 {
@@ -498,7 +498,7 @@ test_node_opened_by_path (void)
   }
 }
 
-/* Opens @number in process 812 by a node at @path, relative to the fake root. */
+/* Process 812 opens the device @number by a node at @path, relative to the fake root. */
 static gboolean
 open_in_process (const Fixture *f, const char *path, guint number)
 {
@@ -512,7 +512,7 @@ open_in_process (const Fixture *f, const char *path, guint number)
   return fake_node (node, S_IFCHR, 240, number);
 }
 
-/* A file is only looked at for its name; a container has the nodes in other places. */
+/* Only files with a matching name are examined. In a container, the nodes have other paths. */
 static void
 test_names_of_nodes (void)
 {
@@ -523,7 +523,7 @@ test_names_of_nodes (void)
       {"host/dev/vfio/41", TRUE},
       {"srv/chroot/dev/vfio/noiommu-41", TRUE},
       {"dev/vfio/devices/vfio3", TRUE},
-      {"dev/vfio/41 (deleted)", TRUE}, /* by umount --lazy, or when the group went and came */
+      {"dev/vfio/41 (deleted)", TRUE}, /* after umount --lazy, or if the group was recreated */
       {"home/vfio/readme", FALSE},
       {"home/41", FALSE},
   };
@@ -539,8 +539,8 @@ test_names_of_nodes (void)
   }
 }
 
-/* One look through /proc for all devices. Who had nothing of VFIO then is looked for again only for a device
- * that is open; who had something is asked at each call, also for what it opened since. */
+/* One scan of /proc serves all devices. A process without VFIO files is scanned again only for a device that
+ * is enabled. A process with VFIO files is checked at every call, also for files opened since. */
 static void
 test_one_look_for_all (void)
 {
@@ -565,7 +565,7 @@ test_one_look_for_all (void)
   g_assert_null (closed);
 }
 
-/* Any user can have very many files open. What was not looked at may have the device open, if anybody has. */
+/* Any user can have very many open files. If the scan is incomplete, an enabled device may be in use. */
 static void
 test_a_look_that_takes_too_long (void)
 {
@@ -578,7 +578,7 @@ test_a_look_that_takes_too_long (void)
   g_autofree char *in_time = user_of (f, NIC);
   g_assert_null (in_time);
   f->host->proc_look->limit = -1;
-  f->host->proc_look->taken = 0; /* long ago */
+  f->host->proc_look->taken = 0; /* the scan is outdated */
   g_autofree char *enabled = user_of (f, NIC);
   g_assert_cmpstr (enabled, ==, "a process (not identified in time: too many open files on this host)");
   fake_write_device (f->k, NIC, "enable", "0\n");
@@ -586,7 +586,7 @@ test_a_look_that_takes_too_long (void)
   g_assert_null (idle);
 }
 
-/* It is a file: its name may be on a server, and says nothing of a block device's. */
+/* A swap file's path may be on a file server, and names no block device. */
 static void
 test_swap_file (void)
 {
@@ -601,7 +601,8 @@ test_swap_file (void)
   assert_reasons (f, DISK, "");
 }
 
-/* It has no program, and is not asked for its files; who has one that is gone by now is. */
+/* A kernel thread has no program, and its files are not read. Those of a process whose program was deleted
+ * are. */
 static void
 test_kernel_thread (void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * io and error: each system call once, its errno kept and told.
+ * Tests of io and error: one system call per function, with its errno in the error.
  */
 #include "io.h"
 
@@ -114,7 +114,7 @@ test_read_failures (void)
   }
 }
 
-/* Whoever can put a pipe into a place that we read must not stop us. */
+/* A FIFO at a path that we read must not block us. */
 static void
 test_reading_a_pipe_does_not_wait (void)
 {
@@ -152,7 +152,7 @@ test_write_failures (void)
 
   g_assert_false (vv_io_write (root, "etc/none", "x", &absent));
   fake_assert_error (absent, VV_ERROR_NOT_FOUND, "/*/etc/none: open for writing: No such file or directory");
-  g_assert_false (fake_exists (k, "etc/none")); /* an attribute is never made */
+  g_assert_false (fake_exists (k, "etc/none")); /* attributes are never created */
   g_assert_false (vv_io_write (dev, "full", "x", &full));
   fake_assert_error (full, VV_ERROR_FAILED, "/dev/full: write: No space left on device");
 }
@@ -206,7 +206,7 @@ test_replace (void)
   g_assert_false (fake_exists (k, ".entry.new"));
 }
 
-/* The daemon's unit has UMask=0077, and libvirt may give its hooks any. */
+/* The daemon's unit has UMask=0077, and libvirt may run its hooks with any umask. */
 static void
 test_replace_is_for_everybody (void)
 {
@@ -244,7 +244,7 @@ test_replace_failures (void)
   fake_assert_error (directory, VV_ERROR_NOT_FOUND, "/*/gone/.entry.new: create: No such file or directory");
 }
 
-/* A link in the place of the side file is not followed. */
+/* A link at the temporary name is not followed. */
 static void
 test_replace_follows_no_link (void)
 {
@@ -267,7 +267,7 @@ test_remove (void)
 
   fake_write (k, "entry", "x");
   g_assert_true (vv_io_remove (root, "entry", &error));
-  g_assert_true (vv_io_remove (root, "entry", &error)); /* gone is gone */
+  g_assert_true (vv_io_remove (root, "entry", &error)); /* a missing file is no error */
   g_assert_no_error (error);
   g_assert_false (vv_io_remove (root, "etc", &error));
   fake_assert_error (error, VV_ERROR_FAILED, "/*/etc: remove: Is a directory");
@@ -294,7 +294,7 @@ test_nodes (void)
   close (fds[1]);
 }
 
-/* An answer that comes through is test-gate's. */
+/* test-gate.c tests answers that succeed. */
 static void
 test_answer (void)
 {
