@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The HTML of the documentation: sphinx-build has no warning, each link inside leads somewhere, and nothing is loaded from
-the network.
+"""Tests of the HTML documentation: sphinx-build prints no warning, each internal link has a target, and no page loads
+anything from the network.
 
 Usage: test-docs-html.py SPHINX-BUILD SOURCE; prints TAP.
 """
@@ -20,7 +20,7 @@ OUTPUT = tempfile.TemporaryDirectory()
 
 
 class Page(html.parser.HTMLParser):
-    """What a page links to, what it loads, and what can be linked to in it."""
+    """The links of a page, the resources that it loads, and its link targets."""
 
     def __init__(self, path):
         super().__init__()

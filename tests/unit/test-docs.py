@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the documentation shows is true: each command in it can be run, each piece of XML, JSON and so on is valid, and the
-messages that it explains are in the sources.
+"""Tests of the documentation: its commands can be run, its XML, JSON and other data is valid, and the messages that it
+explains are in the sources.
 
-Usage: test-docs.py FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS SYSCONFDIR; prints TAP. (That policies and requests are
-understood, not only valid, is tested by test-policy-files.py.)
+Usage: test-docs.py FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS SYSCONFDIR; prints TAP. (test-policy-files.py tests that the
+library accepts the policies and requests.)
 """
 import configparser
 import errno
@@ -28,7 +28,7 @@ from tap import Skip, equal, run_tests
 SOURCE = os.path.dirname(SCHEMAS)
 LIBVIRT_SCHEMAS = "/usr/share/libvirt/schemas"
 
-# How many blocks of each page cannot be checked, and are marked so: pictures, queries for Prometheus, lines of modprobe.d
+# The number of blocks per page marked as not checkable: diagrams, Prometheus queries, lines of modprobe.d
 UNCHECKED = {
     "README.md": 1,
     "docs/design.rst": 4,
@@ -38,10 +38,10 @@ UNCHECKED = {
     "docs/nodedev-hooks.rst": 2,
 }
 
-# What shellcheck finds in a part of a script only: cd that may fail, variables from elsewhere
+# Findings of shellcheck about parts of scripts only: cd that may fail, variables set elsewhere
 OF_WHOLE_SCRIPTS = "SC2164,SC2154,SC2046"
 
-# Commands of which no more is known than that they are one
+# Known commands whose options are not checked
 OTHER_COMMANDS = set("""
     apparmor_parser apt apt-get awk bash cat chmod chown cp cut depmod dmesg dnf dpkg dpkg-buildpackage echo env exit export
     find grep head ip jq ln logger ls lspci make meson mkdir modinfo modprobe msginit mstconfig mv ninja ps readlink restorecon rm rpm
@@ -62,7 +62,7 @@ def of_kind(*kinds):
 
 
 def for_each(found, check):
-    """Checks all, and tells of each that is wrong."""
+    """Runs check on each block, and reports every failure."""
     wrong = []
     for block in found:
         try:
@@ -93,7 +93,7 @@ def blocks_that_are_not_checked_do_not_become_more():
 
 
 def shell_lines(block):
-    """The commands of a block, each in one line, without the prompt and what was printed."""
+    """The commands of a block, each in one line, without prompts and output."""
     lines = block.text.replace("\\\n", " ").split("\n")
     if block.kind == "console":
         lines = [match[1] for line in lines if (match := re.match(r"(?:[\w:/]*# |\$ )(.*)", line))]
@@ -101,7 +101,7 @@ def shell_lines(block):
 
 
 def simple_commands(line):
-    """The words of each command in a line, without assignments and redirections. Those in $( ) are not looked at."""
+    """The words of each command in a line, without assignments and redirections. Skips commands in $( )."""
     lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
     lexer.commenters = "#" if re.search(r"\s#\s|^#", line) else ""
@@ -142,7 +142,7 @@ def shell_blocks_are_shell():
 
 @functools.lru_cache(maxsize=None)
 def our_command(*words):
-    """Its options are those of the real one; what only looks is run, on a fake host."""
+    """Checks that the options exist, and runs read-only commands on a fake host."""
     if words[0] in ("bind", "restore", "probe") or "--watch" in words:
         exits(run(COMMAND, *words, "--help"), 0, "Usage:")
         words = ("match", *(word for word in words[1:] if ADDRESS.match(word)))
@@ -255,7 +255,7 @@ def options_of_the_daemon_are_its_own():
 
 
 def what_is_shown_has_the_form_of_today():
-    """Headlines of tables, and the names of the counters, in what is shown as printed."""
+    """Compares table headings and counter names in example output with the real ones."""
     with Host() as host, Daemon(host, STATUS):
         columns = host.look("list").stdout.split("\n", 1)[0].split()
         outcomes = re.search(r"^outcomes .*$", host.look("status").stdout, re.MULTILINE)[0]
@@ -280,7 +280,7 @@ def valid_by(text, schema):
 
 
 class LibvirtSchema:
-    """A RELAX NG schema for one element of libvirt's, for a with block; its path."""
+    """Within its with block, the path of a RELAX NG schema for one element of libvirt's XML."""
 
     def __init__(self, element):
         self.element = element
@@ -307,7 +307,7 @@ def valid_by_libvirt(text, element):
         return
     with LibvirtSchema("hostdev" if element == "hostdev" else "interface") as schema:
         if run("xmllint", "--noout", "--relaxng", schema, "-", stdin=MODEL).returncode != 0:
-            text = re.sub(r"<driver model='[^']*'/>", "", text)  # libvirt before 10.0
+            text = re.sub(r"<driver model='[^']*'/>", "", text)  # not in the schema before libvirt 10.0
         valid_by(text, schema)
 
 
@@ -332,7 +332,7 @@ def xml_is_valid():
 
 
 def json_is_valid():
-    """By one of the schemas, for it is not said by which."""
+    """Valid by any of the schemas, because the block does not name its schema."""
     def check(block):
         document = json.loads(block.text)
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
@@ -389,18 +389,18 @@ def rules_of_alerts_name_metrics_that_there_are():
 
 # --- messages ---
 
-# A piece of a message that is not the same each time
+# Replaces a variable part of a message
 VARIES = "\0"
 CONVERSION = r"%[-+ #0]*[\d*]*(?:\.[\d*]+)?(?:hh?|ll?|[zjt])?[a-zA-Z]"
 
 
 @functools.lru_cache(maxsize=None)
 def literals():
-    """All strings in the sources, one a line, with VARIES for what printf puts in."""
+    """All string literals of the sources, one per line, with VARIES for printf conversions."""
     text = ""
     for path in glob.glob(f"{SOURCE}/plugin/**/*.c", recursive=True) + glob.glob(f"{SOURCE}/hooks/*.c"):
         source = read("", path)
-        # strings that follow one another are one; so are those with a macro of a format between them
+        # adjacent literals are one string, also with a format macro between them
         for match in re.finditer(r'"(?:[^"\\\n]|\\.)*"(?:\s*(?:\w+\s*)?"(?:[^"\\\n]|\\.)*")*', source):
             parts = re.findall(r'"((?:[^"\\\n]|\\.)*)"', match[0])
             text += "".join(parts).replace('\\"', '"').replace("\\n", " ") + "\n"
@@ -410,7 +410,7 @@ def literals():
 
 
 def is_said(fragment):
-    """Whether it stands in the sources, in one piece or in pieces that end with a punctuation mark."""
+    """Whether the sources contain the fragment, in one piece or in pieces that end with a punctuation mark."""
     fragment = fragment.strip(" .,;:()'\"")
     if not re.search("[A-Za-z]", fragment) or fragment in literals() or fragment in GLIB:
         return True
@@ -418,7 +418,7 @@ def is_said(fragment):
                for cut in re.finditer(r"[:;,] |(?<=\w) \(|\) ", fragment))
 
 
-# What a message has in the place of a %s: errors of the system, steps, rules, numbers, paths
+# Values of a %s in a message: system errors, steps, rules, numbers, paths
 GIVEN = re.compile("|".join(
     [re.escape(os.strerror(number)) for number in sorted(errno.errorcode)]
     + [r"(?<=failed at )\w+", rf"policy {VARIES}:{VARIES}", r"\b\d+\b", r"(?<!\w)/[\w/.-]+"]))
@@ -437,7 +437,7 @@ OURS = re.compile(r"DIAGNOSTICS|vfio-variant.*|Node-device hooks")
 
 
 def messages(path):
-    """The terms of the lists in the sections that explain our messages, what varies in them being emphasised."""
+    """The terms of the definition lists that explain our messages. Variable parts are emphasised."""
     for section in tree(SOURCE, path).findall(nodes.section):
         if not OURS.fullmatch(section.next_node(nodes.title).astext()):
             continue
@@ -461,7 +461,7 @@ def messages_that_are_explained_are_in_the_sources():
     assert count > 60, count
 
 
-# Of a line as an example shows it: addresses, aliases, drivers and so on, and the time that it took
+# Variable parts of example log lines: addresses, aliases, drivers and so on, and durations
 EXAMPLES = re.compile(r"\b(?:[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]|vfio_pci:\S+|(?:test_)?vfio[-_]pci|e1000e"
                       r"|virtio-pci|guest|\d[\d.]*|N|modules\.alias|no licence for this card|bind|Input/output error)(?![\w/])"
                       r"|/\S+|\([^()]*\)\s*$")
@@ -485,7 +485,7 @@ PAGES_TO_COME = {"install.rst"}
 
 
 def pages_that_are_named_exist():
-    """*gate.rst* becomes a link where there is such a page, and nothing where there is none. In Markdown links are links."""
+    """*gate.rst* becomes a link only if that page exists. Markdown pages use explicit links."""
     wrong = [f"{path}: {link}" for path in markdown_pages(SOURCE)
              for link in re.findall(r"\]\(([^)#:]+)\)", read(SOURCE, path))
              if not os.path.exists(os.path.join(SOURCE, link))]

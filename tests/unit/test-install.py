@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What "meson install" installs: below DESTDIR and nowhere else, and each file is in a package, of Debian and of RPM.
+"""Tests of "meson install": it installs only below DESTDIR, and each file is in a Debian package and an RPM.
 
-Usage: test-install.py MESON BUILD SOURCE; prints TAP. Root would be let to write anywhere: for it the file system is
-read-only but for DESTDIR and the build directory.
+Usage: test-install.py MESON BUILD SOURCE; prints TAP. Root may write anywhere: for root, the file system is mounted
+read-only except for DESTDIR and the build directory.
 """
 import fnmatch
 import functools
@@ -61,7 +61,7 @@ def install(destdir):
 
 @functools.lru_cache
 def installed():
-    """Paths below DESTDIR, without the leading slash."""
+    """The installed paths, relative to DESTDIR."""
     with tempfile.TemporaryDirectory(prefix="vfio-variant-") as destdir:
         install(destdir)
         found = set()
@@ -76,7 +76,7 @@ def folder_of(name, files):
 
 
 def places(files):
-    """Where this build puts what each system has a place of its own for."""
+    """The directories whose location depends on the distribution."""
     return {
         "UNIT_DIR": folder_of("vfio-variantd.service", files),
         "RULES_DIR": folder_of("70-vfio-variant.rules", files),
@@ -90,7 +90,7 @@ def lines(path):
 
 
 def is_built(pattern):
-    """Whether this build installs what the pattern is for."""
+    """Whether this build installs the files of the pattern."""
     if pattern.startswith("etc/apparmor.d/"):
         return option("apparmor")
     if "/man/" in pattern:
@@ -99,7 +99,7 @@ def is_built(pattern):
 
 
 def expect_agreement(files, patterns):
-    """Each file belongs to a pattern, and each pattern has a file. A folder's pattern is for all that is in it."""
+    """Each file matches a pattern, and each pattern matches a file. The pattern of a directory matches all its files."""
     patterns = [pattern for pattern in patterns if is_built(pattern)]
 
     def fits(file, pattern):
@@ -120,7 +120,7 @@ def debian_has_every_file():
 
 
 def rpm_has_every_file():
-    """But the AppArmor profiles: who has RPMs has SELinux."""
+    """Without the AppArmor profiles: distributions with RPM use SELinux."""
     files = {file for file in installed() if not file.startswith("etc/apparmor.d/")}
     spec = lines("packaging/rpm/vfio-variant.spec")
     section = spec[spec.index("%files") + 1 : spec.index("%files doc")]
