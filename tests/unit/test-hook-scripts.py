@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The node-device hooks that are shipped, with stand-ins for devlink and logger.
+"""Tests of the node-device hook scripts that are shipped, with replacements for devlink and logger.
 
 Usage: test-hook-scripts.py DIRECTORY-OF-THE-SCRIPTS; prints TAP.
 """
@@ -38,7 +38,7 @@ exit "$(cat "$0.status")"
 
 
 class Place:
-    """A directory with a sysfs, programs to be found in PATH, and the scripts, which read that sysfs."""
+    """A directory with a sysfs tree, programs for PATH, and the scripts, changed to read that sysfs tree."""
 
     def __enter__(self):
         self.root = tempfile.mkdtemp(prefix="vfio-variant-")
@@ -88,7 +88,7 @@ class Place:
                               check=False, env={"PATH": self.path("bin")})
 
     def migratable(self, ports, **stand_in):
-        """Runs the hook with that answer of devlink's to "port show"."""
+        """Runs the hook; ports is devlink's answer to "port show"."""
         self.stand_in("logger")
         self.stand_in("devlink", shows=ports if isinstance(ports, str) else json.dumps(ports), **stand_in)
         return self.run("mlx5-migratable", NODEDEV, *BEGIN)
@@ -143,7 +143,7 @@ def an_unknown_state_is_tried():
 
 
 def the_right_port_is_found():
-    """Not of another card, another host, another flavour, or with a number that only begins like it."""
+    """Skips ports of another card, another host or another flavour, and numbers with the same prefix."""
     ports = {"pci/0000:07:00.0/2": port(1), f"pci/{PF}/3": port(1, controller=1), f"pci/{PF}/4": port(1, flavour="pcisf"),
              f"pci/{PF}/5": port(10), "auxiliary/mlx5_core.sf.4/6": port(1),
              f"pci/{PF}/7": port(1, nested_devlink={f"pci/{VF}": {}}), f"pci/{PF}/8": port(2, "enable")}

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Attacks by files and by users: what lies where vfio-variant reads and writes, and who calls it.
+"""Tests of attacks through files and by users: hostile files at all paths that vfio-variant uses, and hostile callers.
 
-Usage: test-hostile.py FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS SYSCONFDIR MONITOR; prints TAP. Root, for whom the fake
-host is the running system; "nobody" is the user who attacks.
+Usage: test-hostile.py FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS SYSCONFDIR MONITOR; prints TAP. Runs as root, with the fake
+host as the running system; the attacker is the user "nobody".
 """
 import json
 import os
@@ -30,12 +30,12 @@ vfio-driver=vfio-pci
 pinned=true
 """
 SECRET = "correct horse battery staple"
-DEADLINE = 10  # seconds; for what must not hang
+DEADLINE = 10  # seconds; longer means that the program hangs
 GIB = 1024 ** 3
 
 
 class Attacked(Host):
-    """A fake host whose journal's directory is there, and what a user has."""
+    """A fake host with a state store directory and files of a user."""
 
     def __enter__(self):
         super().__enter__()
@@ -51,7 +51,7 @@ class Attacked(Host):
         return self
 
     def inside_in_time(self, *program, **options):
-        """As inside(); what hangs fails."""
+        """As inside(); a program that hangs fails the test."""
         return self.inside("timeout", "--signal=KILL", str(DEADLINE), *program, **options)
 
 
@@ -60,7 +60,7 @@ def in_time(*program, stdin=""):
 
 
 def snapshot(root):
-    """All that is there: kinds, modes, owners, contents."""
+    """Kind, mode, owner and contents of every file."""
     found = {}
     for folder, names, files in os.walk(root):
         for name in names + files:
@@ -74,7 +74,7 @@ def snapshot(root):
     return found
 
 
-# --- what lies in the state store's directory ---
+# --- state store directory ---
 
 
 def make_huge(path):
@@ -95,7 +95,7 @@ def put_text(path, mode=0o644, owner=0):
 
 
 def things(host):
-    """Name, and how to make it at a path: all that an entry, a lock or a file of counters must not be."""
+    """Names of hostile files, and functions that create them: neither state file, lock nor counters may be such a file."""
     secret, user = host.path("secret"), host.path("eve/file")
     fifo = host.path("eve/fifo")
     if not os.path.exists(fifo):
@@ -131,7 +131,7 @@ def said(result):
 
 
 def good_entry_is_believed():
-    """What the cases below are compared with."""
+    """The same commands without an attack, for comparison."""
     needs_namespace()
     with Attacked() as host:
         put_text(host.entry)
@@ -140,7 +140,7 @@ def good_entry_is_believed():
 
 
 def entries_that_are_none():
-    """Told as damaged, not followed, not waited for; restore goes on by nobody's word; the log and metrics live on."""
+    """A hostile state file is reported as damaged, and not followed or waited for. restore fails; list and metrics work."""
     needs_namespace()
     with Attacked() as host:
         for name, make in things(host).items():
@@ -159,7 +159,7 @@ def entries_that_are_none():
 
 
 def locks_that_are_none():
-    """Whoever cannot take the lock moves nothing; nothing is followed, nothing waited for."""
+    """Without the lock, bind changes nothing. It follows no link and does not hang."""
     needs_namespace()
     with Attacked() as host:
         lock = os.path.join(host.run_dir, f"lock-{NIC}")
@@ -172,7 +172,7 @@ def locks_that_are_none():
             if name.startswith("link") or name in ("directory", "socket"):
                 exits(result, 3 if name == "socket" else 1, f"lock-{NIC}: open")
                 equal(snapshot(host.path("sys")), before)
-            else:  # it can be locked: what is in it counts for nothing
+            else:  # it can be locked; its contents are ignored
                 exits(result, 1, "no VFIO driver could be bound")
             remove(lock)
             if os.path.exists(os.path.join(host.run_dir, NIC)):
@@ -182,7 +182,7 @@ def locks_that_are_none():
 
 
 def tallies_that_are_none():
-    """Metrics are told without them; the next count replaces what can be replaced, and follows no link."""
+    """metrics works without the counters. The next rebind replaces the file if possible, and follows no link."""
     needs_namespace()
     with Attacked() as host:
         counters = os.path.join(host.run_dir, "counters")
@@ -202,7 +202,7 @@ def tallies_that_are_none():
 
 
 def directories_that_are_none():
-    """The state store's directory itself: what others could have filled is refused, by everybody who would believe it."""
+    """All programs refuse a state store directory that other users could have written."""
     needs_namespace()
     with Attacked() as host:
         put_text(host.entry)
@@ -253,11 +253,11 @@ def missing_directory_is_made():
         equal((info.st_mode, info.st_uid), (stat.S_IFDIR | 0o755, 0))
 
 
-# --- the daemon's socket and the metrics ---
+# --- the daemon's socket, metrics ---
 
 
 class Running:
-    """The real daemon on the attacked host, without its gate; ended with the with block."""
+    """Within its with block, the real daemon runs on the attacked host, without the gate."""
 
     def __init__(self, host, *options):
         self.host, self.options = host, options
@@ -275,7 +275,7 @@ class Running:
             caller.settimeout(1)
             try:
                 return not os.path.islink(self.socket()) and caller.connect_ex(self.socket()) == 0 and caller.recv(1) == b"{"
-            except TimeoutError:  # it is somebody else's yet
+            except TimeoutError:  # another process still has the socket
                 return False
 
     def socket(self):
@@ -287,7 +287,7 @@ class Running:
 
 
 def places_of_the_socket():
-    """What is in its place is removed, but for a directory and for somebody who answers; a link is not followed."""
+    """The daemon removes what is at its socket's path, except directories. It follows no link."""
     needs_namespace()
     with Attacked() as host:
         path = os.path.join(host.run_dir, "vfio-variantd.sock")
@@ -306,7 +306,7 @@ def places_of_the_socket():
 
 
 def socket_of_somebody_who_is_deaf():
-    """A squatter with a full queue, for which connect() would wait for ever: it has no lock, and so no place."""
+    """A foreign listener with a full queue would block connect() forever. It has no lock, so the daemon replaces it."""
     needs_namespace()
     with Attacked() as host, socket.socket(socket.AF_UNIX) as squatter:
         path = os.path.join(host.run_dir, "vfio-variantd.sock")
@@ -325,7 +325,7 @@ def socket_of_somebody_who_is_deaf():
 
 
 def daemon_that_is_stopped():
-    """It answers nobody, and is the daemon all the same."""
+    """A stopped daemon does not answer, but still holds the lock."""
     needs_namespace()
     with Attacked() as host, Running(host) as daemon:
         daemon.process.send_signal(signal.SIGSTOP)
@@ -334,7 +334,7 @@ def daemon_that_is_stopped():
 
 
 def places_of_the_lock():
-    """A link is not followed, and nothing else makes it wait, or is changed."""
+    """The daemon follows no link, does not hang, and changes no other file."""
     needs_namespace()
     with Attacked() as host:
         path = os.path.join(host.run_dir, "vfio-variantd.lock")
@@ -348,7 +348,7 @@ def places_of_the_lock():
 
 
 def clients_that_do_not_behave():
-    """Who sends, sends much, or never reads: the others get their answer."""
+    """Clients that send data, send much data or never read do not delay other clients."""
     needs_namespace()
     with Attacked() as host, Running(host) as daemon:
         clients = []
@@ -359,7 +359,7 @@ def clients_that_do_not_behave():
             try:
                 if client.connect_ex(daemon.socket()) == 0 and number % 2:
                     client.send(b'{"version":"evil"}\n' * 1000)
-            except BrokenPipeError:  # it has had its answer
+            except BrokenPipeError:  # it was answered already
                 pass
         result = host.inside_in_time(COMMAND, "status", "--json")
         equal(json.loads(result.stdout)["gate"], "off")
@@ -368,7 +368,7 @@ def clients_that_do_not_behave():
 
 
 def places_of_the_metrics():
-    """The file is replaced, not written through; what lies beside it, where it is made, is removed and not opened."""
+    """metrics replaces the file and does not write through it. A hostile file at its temporary name is removed unopened."""
     needs_namespace()
     with Attacked() as host:
         folder = host.path("run/metrics")
@@ -406,8 +406,8 @@ def rule_of(host):
 
 
 def policies_that_are_none():
-    """A file that others could have written, or that is no file, does not count, and is said; nothing hangs, and not more
-    than the limit is read."""
+    """A file that other users could have written, or that is not a regular file, is ignored with a warning. Nothing hangs,
+    and no more than the limit is read."""
     needs_policy()
     with Attacked() as host:
         path = host.policy("<default driver='generic'/>")
@@ -459,17 +459,17 @@ def policy_folder_of_a_user():
         exits(host.inside_in_time(COMMAND, "policy"), 0)
 
 
-# --- a user who tries everything ---
+# --- unprivileged callers ---
 
 
 def nobody_changes_anything():
-    """Each command: looking is allowed, and is told from a look below a sysroot what the same look is to root; everything
-    that moves or asks is refused before it does anything."""
+    """Read-only commands work for a user, and show the same as to root with --sysroot. Commands that rebind or probe fail
+    before they have any effect."""
     needs_namespace()
     become = as_nobody()
     with Attacked() as host:
         put_text(host.entry)
-        exits(host.inside_in_time(*become, COMMAND, "bind", "--dry-run", NIC), 0)  # a look, too
+        exits(host.inside_in_time(*become, COMMAND, "bind", "--dry-run", NIC), 0)  # read-only, too
         before = snapshot(host.root)
         looks = [["list"], ["list", "--json"], ["list", "--kernel", "6.1.0"], ["match", NIC], ["match", "--json", NIC],
                  ["match", "--long", NIC], ["policy"], ["policy", "--json"], ["metrics"],
@@ -494,12 +494,12 @@ def nobody_changes_anything():
 
 
 def nobody_and_the_running_daemon():
-    """Neither its socket nor its process, journal, lock and counters are anybody's but root's."""
+    """A user can access neither the daemon's socket nor its process, nor the state files, locks and counters."""
     needs_namespace()
     become = as_nobody()
     with Attacked() as host, Running(host) as daemon:
         put_text(host.entry)
-        exits(host.inside_in_time(COMMAND, "bind", NIC), 1)  # makes a lock and the counters
+        exits(host.inside_in_time(COMMAND, "bind", NIC), 1)  # creates a lock and the counters
         exits(host.inside_in_time(*become, COMMAND, "status"), 5, "Permission denied")
         exits(host.inside_in_time(*become, COMMAND, "status", "--json"), 5)
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGKILL, signal.SIGSTOP):
@@ -519,8 +519,8 @@ def nobody_and_the_running_daemon():
 
 
 def nobody_calls_the_hook():
-    """It is no secret, and has no privilege of its own: by hand it writes nothing, moves nothing, and says nothing on its
-    output."""
+    """Any user can run the hook, but it has no privileges: it writes no file, rebinds no device, and prints nothing on
+    standard output."""
     become = as_nobody()
     xml = f"""<domain type='qemu'><name>guest</name><uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid><devices>
       <hostdev mode='subsystem' type='pci' managed='yes'><source><address domain='0' bus='5' slot='0' function='0'/></source>
@@ -543,8 +543,8 @@ mode='subsystem' type='pci' managed='yes'><source><address domain='0' bus='5' sl
 
 
 def files_on_a_dead_server():
-    """Whether a process has a device open is found out without asking a file server for what it has open: neither root's
-    nor that of a user, who calls his file like a node of VFIO."""
+    """The search for processes that have a device open queries no file server about open files: neither root's nor that of
+    a user who names a file like a VFIO node."""
     needs_namespace()
     for folder in ("mnt", "vfio/12"):
         with Attacked() as host, DeadServer(host.path(folder)):
@@ -555,8 +555,8 @@ def files_on_a_dead_server():
 
 
 def nobody_runs_the_monitor():
-    """It is a program like any other, without libvirt's ear: it gets its orders from its standard input alone, and the
-    journal of root is not his to write."""
+    """Any user can run the monitor, but it reads orders only from its standard input, and the user cannot write root's
+    state store."""
     become = as_nobody()
     needs_namespace()
     with Attacked() as host:
@@ -568,7 +568,7 @@ def nobody_runs_the_monitor():
 
 
 def programs_have_no_privilege_of_their_own():
-    """So what a user sets in the environment is his own affair."""
+    """The programs are not set-user-ID and have no capabilities, so a user's environment gives no privileges."""
     for program in (COMMAND, HOOK, DAEMON, MONITOR):
         equal(os.stat(program).st_mode & (stat.S_ISUID | stat.S_ISGID | stat.S_IWGRP | stat.S_IWOTH), 0)
         try:
@@ -579,7 +579,7 @@ def programs_have_no_privilege_of_their_own():
 
 
 def path_of_a_user():
-    """Root who keeps a user's PATH: check looks for QEMU there, and does not run what a user could have put there."""
+    """Root keeps a user's PATH: check searches it for QEMU, but runs no program that the user could have replaced."""
     needs_namespace()
     with Attacked() as host:
         trap = host.path("eve/bin")
@@ -600,7 +600,7 @@ def path_of_a_user():
 
 
 def environment_of_a_user():
-    """No variable leads root's programs to files of a user: only G_MESSAGES_DEBUG and NOTIFY_SOCKET are looked at."""
+    """No environment variable directs root's programs to a user's files. They read G_MESSAGES_DEBUG and NOTIFY_SOCKET only."""
     needs_namespace()
     with Attacked() as host:
         eve = host.path("eve")
