@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * libvirt-client: with the test driver that is inside libvirt's library: its domain "test" runs. All
- * connections of a process to test:///default share one host, so what a second one does is an event for the
- * client.
+ * Tests of libvirt-client, with the test driver in libvirt's library, on which the domain "test" runs. All
+ * connections of a process to test:///default share one host: the client receives events of changes by a
+ * second connection.
  */
 #include "libvirt-client.h"
 
@@ -13,7 +13,7 @@
 #include "fake-kernel.h"
 
 typedef struct {
-  FakeKernel *k; /* for its directories only */
+  FakeKernel *k; /* only its directories are used */
   VvLibvirtClient *client;
   guint changed;
 } Fixture;
@@ -54,7 +54,7 @@ dispatch (void)
     ;
 }
 
-/* Asks, and compares the names of those that run */
+/* Queries the running domains, and compares their names with @expected */
 static gboolean
 running_are (const Fixture *f, const char *expected)
 {
@@ -100,7 +100,7 @@ test_events (void)
   g_assert_cmpuint (f->changed, ==, 2);
   g_assert_true (running_are (f, "test"));
 
-  g_assert_cmpint (virDomainSuspend (domain), ==, 0); /* devices stay where they are: of no interest */
+  g_assert_cmpint (virDomainSuspend (domain), ==, 0); /* moves no devices: ignored */
   dispatch ();
   g_assert_cmpuint (f->changed, ==, 2);
   virDomainFree (domain);
@@ -131,7 +131,7 @@ test_uri_that_is_none (void)
   fake_assert_logged ("cannot connect to libvirt at nonsense:// (*): *");
 }
 
-/* Once connected, what happens among the sockets wakes nobody. */
+/* While connected, the client ignores changes in the directory of the sockets. */
 static void
 test_no_watch_while_connected (void)
 {

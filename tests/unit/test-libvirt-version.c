@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * libvirt-version: the version of the libvirt that a process has mapped.
+ * Tests of libvirt-version: the version of the libvirt library that a process has mapped.
  */
 #include "libvirt-version.h"
 
@@ -13,7 +13,7 @@
 
 static const struct {
   const char *says;
-  const char *maps; /* NULL: there is no such process */
+  const char *maps; /* NULL: no such process */
   guint version;
 } cases[] = {
     {"Debian 12", OTHERS LINE "/usr/lib/x86_64-linux-gnu/libvirt.so.0.9000.0\n", 9000000},

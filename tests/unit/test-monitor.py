@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""vfio-variant-monitor as the daemon sees it: a process, its standard input, and the state store on a fake host.
+"""Tests of vfio-variant-monitor as the daemon runs it: its process, its standard input, and the state store on a fake host.
 
-Usage: test-monitor.py FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS SYSCONFDIR MONITOR; prints TAP. libvirt's own test driver stands for libvirt, a socket of the
-test's for one that cannot be spoken with.
+Usage: test-monitor.py FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS SYSCONFDIR MONITOR; prints TAP. libvirt's test driver
+replaces libvirt, and a socket of the test replaces a libvirt that does not respond.
 """
 import configparser
 import os
@@ -33,11 +33,11 @@ NODE = f"""<node><domain type='test'><name>test</name><uuid>{UUID}</uuid><memory
 %s</devices></domain></node>"""
 HOSTDEV = """<hostdev mode='subsystem' type='pci' managed='yes'><source><address domain='0' bus='5' slot='0'
 function='0'/></source></hostdev>"""
-DEADLINE = 20  # seconds, for what must happen
+DEADLINE = 20  # seconds, for expected events
 
 
 class MonitoredHost(Host):
-    """A fake host with one device on VFIO that is in the state store."""
+    """A fake host with one device on VFIO that has a state file."""
 
     def __init__(self, marks="", host_known="true"):
         self.entry = ENTRY % host_known + marks
@@ -59,13 +59,13 @@ class MonitoredHost(Host):
         return parser["device"].get(key)
 
     def node(self, devices):
-        """A host of libvirt's test driver, whose one domain runs. Returns: its URI."""
+        """Configures libvirt's test driver with one running domain. Returns its URI."""
         self.write("node.xml", NODE % devices)
         return f"test://{self.path('node.xml')}"
 
 
 class Monitor:
-    """The program, started as the daemon does."""
+    """The monitor, started as the daemon does."""
 
     def __init__(self, host, uri, *options, first=""):
         self.log = tempfile.TemporaryFile("w+")
@@ -95,7 +95,7 @@ class Monitor:
         equal(self.process.poll(), None)
 
     def sleeps(self):
-        """Waits until it does; Returns: how often it was woken so far."""
+        """Waits until the monitor sleeps. Returns the number of its wake-ups so far."""
         until(lambda: self.status("State").startswith("S"))
         return int(self.status("voluntary_ctxt_switches")) + int(self.status("nonvoluntary_ctxt_switches"))
 
@@ -105,7 +105,7 @@ class Monitor:
 
 
 class Listener:
-    """A socket that takes connections and says nothing."""
+    """A socket that accepts connections and sends nothing."""
 
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX)
@@ -114,7 +114,7 @@ class Listener:
         self.socket.settimeout(DEADLINE)
 
     def take(self):
-        """Waits for a connection, and ends it."""
+        """Waits for a connection and closes it."""
         self.socket.accept()[0].close()
 
     def close(self):
@@ -122,7 +122,7 @@ class Listener:
 
 
 def is_alive(pid):
-    """A zombie is not: its new parent may never ask for it."""
+    """False for a zombie: its new parent may never reap it."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
             return file.read().rsplit(")", 1)[1].split()[0] != "Z"
@@ -135,7 +135,7 @@ def run(*arguments):
                           timeout=DEADLINE)
 
 
-# --- as a command ---
+# --- command line ---
 
 
 def help_and_version():
@@ -161,7 +161,7 @@ def no_sysfs():
     equal(run("--sysroot", "/nonexistent").returncode, 1)
 
 
-# --- its end ---
+# --- exit ---
 
 
 def ends_when_the_daemon_does():
@@ -201,14 +201,14 @@ def ends_when_the_journal_empties():
 def sigterm_ends():
     with MonitoredHost() as host, Monitor(host, host.node("")) as monitor:
         monitor.sleeps()
-        # The signal waits for a move because the only thread blocks it
+        # The signal stays pending during a rebind: the only thread blocks it
         equal(len(os.listdir(f"/proc/{monitor.process.pid}/task")), 1)
         monitor.process.terminate()
         monitor.ends(-signal.SIGTERM)
 
 
 def dies_with_its_parent():
-    """Also while it cannot see that its input ended: here that does not end."""
+    """Even without end of file on its standard input: here, the test keeps the pipe open."""
     with MonitoredHost() as host:
         reading, writing = os.pipe()
         command = [MONITOR, "--sysroot", host.root, "--connect", host.node("")]
@@ -225,7 +225,7 @@ def dies_with_its_parent():
         os.close(writing)
 
 
-# --- what it is told ---
+# --- orders ---
 
 
 def garbage_is_passed_over():
@@ -246,7 +246,7 @@ def nothing_is_asked_while_blocked():
         until(lambda: host.mark("domain") == "test")
 
 
-# --- what it does ---
+# --- reconciliation ---
 
 
 def hot_plugged_device_is_given_to_its_domain():
@@ -280,7 +280,7 @@ def without_libvirt_nothing_is_mended():
             equal(host.mark("in-use"), "true")
 
 
-# --- libvirt comes and goes ---
+# --- libvirt starts and stops ---
 
 
 def waits_for_the_socket():
@@ -302,7 +302,7 @@ def waits_for_the_socket():
 
 
 def idle_means_idle():
-    """Rule R11: no wake-up between events, connected or waiting, also after a look."""
+    """Rule R11: no wake-ups between events, whether connected or waiting, also after a reconciliation."""
     with MonitoredHost() as host:
         nowhere = "qemu+unix:///system?socket=/nonexistent/sock"
         with Monitor(host, host.node("")) as connected, Monitor(host, nowhere) as waiting:
