@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""vfio-variant list as people look at it: columns, names, the tree, colours, and what --watch tells when devices change
-hands; and what the command as a whole does with its output.
+"""Tests of vfio-variant list: columns, device names, the tree, colours and --watch; and of the command's output in general.
 
 Usage: test-list.py FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS SYSCONFDIR; prints TAP. Some tests run the command in a mount
 namespace in which the fake host's files are the running system's.
@@ -26,7 +25,7 @@ DEADLINE_S = 20
 
 
 def share_group(host, member, device):
-    """The member moves into the IOMMU group of the device."""
+    """Moves the member into the IOMMU group of the device."""
     number = os.path.basename(os.readlink(host.path(host.device("iommu_group", device))))
     before = os.path.basename(os.readlink(host.path(host.device("iommu_group", member))))
     link = host.path(f"sys/kernel/iommu_groups/{before}/devices/{member}")
@@ -62,7 +61,7 @@ def list_tells_who_could_not_be_given_out():
 
 
 def list_knows_names():
-    """By a database of this test's own, which stands for udev's."""
+    """Device names from a hardware database of this test, which replaces udev's."""
     needs_namespace()
     if not shutil.which("systemd-hwdb"):
         raise Skip("no systemd-hwdb")
@@ -108,7 +107,7 @@ def tree_shows_what_has_no_group():
             os.unlink(host.path(host.device("iommu_group", device)))
         lines = host.look("list", "--tree").stdout.splitlines()
         equal(lines[3].strip(), "no group")
-        assert NIC in lines[4] and len(lines) == 5, lines  # DISK is not asked for, and in no group with what is
+        assert NIC in lines[4] and len(lines) == 5, lines  # DISK is neither requested nor in a requested group
         found = host.json("list", "--tree", "--all")
         equal([group["iommu_group"] for group in found], ["9", None])
         exits(host.look("list", "--tree", "--watch"), 2, "--tree and --watch exclude each other")
@@ -118,7 +117,7 @@ def tree_shows_what_has_no_group():
 
 
 def on_a_terminal(*program, **environment):
-    """What it prints on a terminal, where each line ends with a carriage return, too."""
+    """The output on a terminal, where each line ends with a carriage return as well."""
     main, end = pty.openpty()
     env = {**os.environ, "LC_ALL": "C.UTF-8", "TERM": "xterm", **environment}
     env.pop("NO_COLOR", None) if "NO_COLOR" not in environment else None
@@ -128,7 +127,7 @@ def on_a_terminal(*program, **environment):
     while True:
         try:
             chunk = os.read(main, 65536)
-        except OSError:  # EIO: nobody has the other end any more
+        except OSError:  # EIO: the other end is closed
             break
         if not chunk:
             break
@@ -142,7 +141,7 @@ def colours_are_for_terminals():
     with Host() as host:
         program = [COMMAND, "list", "--sysroot", host.root]
         assert "\x1b[32mvfio-pci" in on_a_terminal(*program)
-        assert "\x1b[32mvfio-pci" in on_a_terminal(*program, NO_COLOR="")  # https://no-color.org: only when not empty
+        assert "\x1b[32mvfio-pci" in on_a_terminal(*program, NO_COLOR="")  # https://no-color.org: only if it is not empty
         for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}, {"TERM": ""}):
             assert "\x1b" not in on_a_terminal(*program, **environment)
         assert "\x1b" not in on_a_terminal(*program, "--color=never")
@@ -157,7 +156,7 @@ def colours_have_a_meaning():
     with Host() as host:
         host.write("lib/modules/" + os.listdir(host.path("lib/modules"))[0] + "/modules.alias",
                    "alias vfio_pci:v*d*sv*sd*bc*sc*i* vfio_pci\nalias vfio_pci:v*d*sv*sd*bc01sc*i* other_vfio_pci\n")
-        assert "\x1b[33mvfio-pci" in host.look("list", "--color=always", ON_VFIO).stdout  # on VFIO, and not the best
+        assert "\x1b[33mvfio-pci" in host.look("list", "--color=always", ON_VFIO).stdout  # on VFIO, but not on the best driver
         assert "\x1b" not in host.look("list", "--color=always", DISK).stdout  # on its host driver
         share_group(host, DISK, NIC)
         exits(host.look("check", "--color=always", NIC), 1, "\x1b[31mproblem\x1b[0m")
@@ -168,7 +167,7 @@ def colours_have_a_meaning():
 
 
 class Watch:
-    """vfio-variant list --watch on a host that is the running system."""
+    """Runs vfio-variant list --watch with the host as the running system."""
 
     def __init__(self, host, *options):
         self.process = subprocess.Popen(host.entering(COMMAND, "list", "--watch", *options), stdout=subprocess.PIPE,
@@ -206,19 +205,19 @@ class Watch:
         self.complained_of_nothing()
 
     def complained_of_nothing(self):
-        """But for the machine itself, which may have no modules."""
+        """Asserts that standard error is empty, except for missing module tables of the real machine."""
         said = self.process.stderr.read().decode().splitlines()
         equal([line for line in said if "/modules." not in line], [])
 
 
 def replace(host, path, text):
-    """As the state store is written."""
+    """Replaces a file atomically, as the state store does."""
     host.write(path + ".new", text)
     os.rename(host.path(path + ".new"), host.path(path))
 
 
 def watch_tells_of_the_journal():
-    """Also of one that was not there when it began. By a kernel without modules, only an entry makes NIC interesting."""
+    """Reports state files, also if their directory is new. With no module tables, NIC is listed only for its state file."""
     needs_namespace()
     with Host() as host:
         shutil.rmtree(host.path("run/vfio-variant"), ignore_errors=True)
@@ -238,7 +237,7 @@ def watch_tells_of_the_journal():
 
 
 def watch_tells_of_device_events():
-    """The kernel's own: the machine's first PCI device is told to send one."""
+    """Triggers a real uevent of the machine's first PCI device."""
     needs_namespace()
     events = sorted(glob.glob("/sys/bus/pci/devices/*/uevent"))
     if not events or not os.access(events[0], os.W_OK):
@@ -267,7 +266,7 @@ def watch_passes_nothing_to_the_terminal():
 
 
 def watch_sleeps():
-    """Nothing wakes it up when nothing happens: in one of ten pauses at the least, for this machine has events of its own."""
+    """No wake-ups without events. One idle pause in ten is enough, because the machine may send events of its own."""
     needs_namespace()
 
     def wake_ups(pid):
@@ -286,7 +285,7 @@ def watch_sleeps():
 
 
 def watch_ends_with_its_reader():
-    """At once, not when it has something to tell."""
+    """Ends at once when its output is closed, not at the next write."""
     needs_namespace()
     with Host() as host, Watch(host, "--all") as watch:
         watch.line()
@@ -311,7 +310,7 @@ def watch_is_of_the_running_system():
         exits(host.look("list", "--watch", "--all"), 2, "--watch and --sysroot exclude each other")
 
 
-# --- output as a whole ---
+# --- output in general ---
 
 
 def what_cannot_be_written_is_a_failure():
@@ -327,7 +326,7 @@ def what_cannot_be_written_is_a_failure():
 
 
 def who_stops_reading_is_no_failure():
-    """Neither where SIGPIPE ends the command nor where it is ignored, as in a unit of systemd."""
+    """No error message, whether SIGPIPE ends the command or is ignored, as in a systemd unit."""
     with Host() as host:
         command = f"{COMMAND} list --sysroot {host.root} --all --json"
         for trap in ("", "trap '' PIPE; "):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""vfio-variant bind, restore and probe, on files that accept everything and change nothing.
+"""Tests of vfio-variant bind, restore and probe, on files that accept all writes without effect.
 
 Usage: test-move.py FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS SYSCONFDIR; prints TAP.
 Some tests run the programs in a mount namespace in which the fake host's files are the running system's.
@@ -12,7 +12,7 @@ from programs import (COMMAND, DISK, LIBVIRT_DIR, NIC, ON_VFIO, Host, exits, nee
                       put_in_a_bridge)
 from tap import Skip, equal, run_tests
 
-# What entries of the state store have
+# Keys of state files
 OF_VM1 = {"domain": "vm1", "domain_uuid": "77"}
 BOUND_AT_BOOT = {"pinned": "true", "at_boot": "true"}
 
@@ -52,7 +52,7 @@ def bind_that_fails_exits_1():
 
 
 def many_devices(host, count):
-    """Copies of the network card: their addresses."""
+    """Adds copies of the network card. Returns their addresses."""
     folder = host.path("sys/devices/pci0000:00/0000:00:01.0")
     addresses = [f"0000:3c:{n:02x}.0" for n in range(count)]
     for address in addresses:
@@ -62,7 +62,7 @@ def many_devices(host, count):
 
 
 def bind_of_many_at_once():
-    """In eight threads; what each of them says is about its own device. No kernel binds them here."""
+    """Eight threads each log about their own device. Without a kernel, all binds fail here."""
     needs_namespace()
     with Host() as host:
         addresses = many_devices(host, 24)
@@ -131,7 +131,7 @@ def probe_of_a_host_driver_exits_4():
 
 
 def probe_respects_domains():
-    """Also between libvirt's detach and QEMU's start, when no process has the device."""
+    """Also between libvirt's detach and the start of QEMU, when no process has the device open."""
     needs_namespace()
     with Host() as host:
         modalias = host.read(f"sys/bus/pci/devices/{ON_VFIO}/modalias").strip()
@@ -142,7 +142,7 @@ def probe_respects_domains():
 
 
 def probe_that_cannot_ask_exits_1():
-    """The fake host's group has no device node, and neither has the machine."""
+    """Neither the fake host's group nor the machine has the device node."""
     needs_namespace()
     if os.path.exists("/dev/vfio/9"):
         raise Skip("there is a /dev/vfio/9")
@@ -215,7 +215,7 @@ def bind_at_boot_is_asked_for_in_vain():
 
 
 def bind_at_boot_passes_over_what_is_done():
-    """What a domain has, too, if it is where it should be."""
+    """Skips devices that are on the right driver, including those of a domain."""
     needs_policy()
     with Host() as host:
         host.policy(f"<device address='{ON_VFIO}' at-boot='yes'/>")
@@ -242,7 +242,7 @@ def restore_at_boot_knows_what_was_bound_by_hand():
 
 
 def entries_go_with_their_devices():
-    """But for those of a domain, which vfio-variant-monitor sees to."""
+    """Drops state files of missing devices, except those of domains, which vfio-variant-monitor handles."""
     needs_policy()
     with Host() as host:
         for more, left in (({"pinned": "true"}, False), (OF_VM1, True)):
@@ -260,7 +260,7 @@ def bind_under_a_broken_policy():
 
 
 def bind_of_what_cannot_migrate_exits_4():
-    """It is refused before anything is written."""
+    """Refused before anything is written."""
     needs_policy()
     with Host() as host:
         host.policy("<default migratable='require'/>")
