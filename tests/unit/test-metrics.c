@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * metrics: the families and their numbers in both formats. That others can parse them is test-status.py's.
+ * Tests of metrics: the metric families and their values in both formats. test-status.py tests the output
+ * with an independent parser.
  */
 #include "metrics.h"
 
@@ -159,7 +160,7 @@ test_no_daemon (void)
   g_assert_null (strstr (text, "gate"));
 }
 
-/* No number is better than one that is wrong. */
+/* No value is better than a wrong one. */
 static void
 test_damaged_counters (void)
 {

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * migration: what a driver announces is what is told and recorded; nothing that somebody uses is opened; all
- * that is opened is closed.
+ * Tests of migration: a driver's capabilities are reported and recorded as it announces them, no device in
+ * use is opened, and every descriptor is closed.
  *
- * The kernel's VFIO is played here: it knows the order of the requests, and can be told to refuse any of
- * them.
+ * The test replaces the kernel's VFIO: it checks the order of the requests, and can fail each of them.
  */
 #include "migration.h"
 
@@ -17,7 +16,7 @@
 #include "catalog.h"
 #include "fixture.h"
 
-#define PEER "0000:3b:00.2" /* of NIC's IOMMU group */
+#define PEER "0000:3b:00.2" /* in NIC's IOMMU group */
 #define BIND_IOMMUFD _IO (VFIO_TYPE, VFIO_BASE + 18)
 #define GET_HW_INFO _IO (';', 0x8a)
 #define DEVICE_ID 7
@@ -26,17 +25,17 @@
 
 typedef enum { NONE, CONTAINER, GROUP, CDEV, IOMMUFD, DEVICE } Kind;
 
-/* @fail_request, @fail_node: what fails with @errnum: a request; a node, the end of its name */
+/* @fail_request, @fail_node: the request, or the node by the end of its name, that fails with @errnum */
 static struct {
   gboolean migration, logging, not_viable, type1_only;
-  int logging_errno; /* other than that there is none */
+  int logging_errno; /* other than for no logging */
   guint64 flags;
   int version;
   guint64 iommu_capabilities;
   unsigned long fail_request;
   const char *fail_node;
   int errnum;
-  /* what was done */
+  /* recorded calls */
   Kind kinds[MOST_FDS];
   gboolean in_container, has_iommu, bound;
   guint iommu_type;
@@ -156,7 +155,7 @@ answer_cdev (unsigned long request, gpointer argument)
   guint32 *words = argument; /* argsz, flags, iommufd, out_devid */
 
   if (request == BIND_IOMMUFD) {
-    g_assert_cmpuint (words[0], >=, 16); /* later kernels know more fields */
+    g_assert_cmpuint (words[0], >=, 16); /* later kernels have more fields */
     g_assert_cmpuint (words[1], ==, 0);
     g_assert_cmpint (kernel.kinds[words[2]], ==, IOMMUFD);
     kernel.bound = TRUE;
@@ -204,7 +203,7 @@ __wrap_vv_io_ioctl (int fd, unsigned long request, gpointer argument)
   }
 }
 
-/* --- the stage --- */
+/* --- fixture --- */
 
 static const char *const group_nodes[] = {"dev/vfio/vfio", "dev/vfio/" NIC_GROUP, NULL};
 static const char *const cdev_nodes[] = {"dev/iommu", "dev/vfio/devices/vfio" NIC_GROUP, NULL};
@@ -216,7 +215,7 @@ make_nodes (const Fixture *f, const char *const *names)
     fake_write (f->k, *names, "");
 }
 
-/* NIC on a variant driver that announces all there is, to be reached by its group */
+/* NIC is on a variant driver with all capabilities, and reachable through its group */
 static Fixture *
 stage_new (void)
 {
@@ -238,7 +237,7 @@ probe (const Fixture *f, VvMigration *m, GError **error)
 {
   g_autoptr (VvPciDevice) nic = vv_pci_device_open (f->s->host, NIC, NULL);
 
-  kernel.in_container = kernel.has_iommu = kernel.bound = FALSE; /* all was closed */
+  kernel.in_container = kernel.has_iommu = kernel.bound = FALSE; /* all closed */
   memset (kernel.kinds, 0, sizeof kernel.kinds);
   gboolean done = vv_migration_probe (f->s->host, nic, m, error);
   for (int fd = 0; fd < MOST_FDS; fd++)
@@ -276,10 +275,10 @@ assert_probe_fails (const Fixture *f, VvError code, const char *pattern)
 
   g_assert_false (probe (f, &m, &error));
   fake_assert_error (error, code, pattern);
-  assert_answer (&m, "stop-copy pre-copy"); /* as it was */
+  assert_answer (&m, "stop-copy pre-copy"); /* unchanged */
 }
 
-/* --- asking --- */
+/* --- queries --- */
 
 static void
 test_group (void)
@@ -352,11 +351,11 @@ test_no_fall_back (void)
   assert_probe_fails (f, VV_ERROR_REFUSED, NIC " is in use: VFIO_DEVICE_BIND_IOMMUFD: *busy");
   g_assert_null (strstr (kernel.done->str, "vfio/vfio"));
 
-  kernel.errnum = EINVAL; /* a kernel without groups: iommufd's is the error that tells something */
+  kernel.errnum = EINVAL; /* no group support in the kernel: reports iommufd's error */
   fake_remove (f->k, "dev/vfio/vfio");
   assert_probe_fails (f, VV_ERROR_FAILED, NIC ": VFIO_DEVICE_BIND_IOMMUFD: Invalid argument");
 
-  fake_write (f->k, "dev/vfio/vfio", ""); /* with them, the group's */
+  fake_write (f->k, "dev/vfio/vfio", ""); /* with group support: the group's error */
   kernel.not_viable = TRUE;
   assert_probe_fails (f, VV_ERROR_REFUSED, NIC ": a driver other than VFIO does DMA in its IOMMU group");
 }
@@ -400,8 +399,7 @@ test_what_the_iommu_tracks (void)
   }
 }
 
-/* Where there is no iommufd no IOMMU tracks anything; where there is one that will not have the device it
- * may. */
+/* Without iommufd, no IOMMU tracks dirty pages. If iommufd rejects the device, it is unknown. */
 static void
 test_an_iommu_that_is_not_asked (void)
 {
@@ -609,7 +607,7 @@ test_a_process_has_it (void)
   }
 }
 
-/* By iommufd a process has a device open, not the group. */
+/* By iommufd, a process opens a device and not the group. */
 static void
 test_a_process_has_another_of_the_group (void)
 {
@@ -625,13 +623,13 @@ test_a_process_has_another_of_the_group (void)
   assert_probe (f, "stop-copy p2p pre-copy dma-logging");
   if (!fake_add_process (f->k, "812", "qemu-system-x86\n", "241:77"))
     return;
-  fake_write_device (f->k, PEER, "enable", "1\n"); /* the kernel does so when it is opened */
+  fake_write_device (f->k, PEER, "enable", "1\n"); /* by the kernel at open */
   g_string_truncate (kernel.done, 0);
   assert_probe_fails (f, VV_ERROR_REFUSED, NIC ": IOMMU group " NIC_GROUP " is in use by qemu-system-x86*");
   g_assert_cmpstr (kernel.done->str, ==, "");
 }
 
-/* --- what QEMU makes of it --- */
+/* --- migration in QEMU --- */
 
 #define NOTHING_LOGS "has no DMA logging, and neither the IOMMU nor this kernel tracks dirty pages for it"
 
@@ -699,7 +697,7 @@ test_judge (void)
   }
 }
 
-/* --- the notes --- */
+/* --- recorded answers --- */
 
 #define NOTE "run/vfio-variant/migration-mlx5_vfio_pci-" NIC_MODALIAS
 
@@ -763,7 +761,7 @@ test_known_without_a_note (void)
   g_assert_cmpint (vv_migration_known (empty, "mlx5_vfio_pci", NIC_MODALIAS, NULL), ==, VV_MIGRATION_UNKNOWN);
 }
 
-/* What an older version has recorded says nothing of the IOMMU. */
+/* Answers recorded by an older version do not cover the IOMMU. */
 static void
 test_a_note_without_the_iommu (void)
 {
