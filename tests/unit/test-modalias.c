@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * modalias: keys, wildcards, matches and names.
+ * Tests of modalias: keys, wildcards, pattern matching and names.
  */
 #include "modalias.h"
 
@@ -41,7 +41,7 @@ test_malformed_key (void)
     g_autoptr (GError) error = NULL;
     g_assert_null (vv_modalias_key ("vfio", cases[i], &error));
     fake_assert_error (error, VV_ERROR_INVALID, "'*' is not a modalias (BUS:FIELDS)");
-    g_assert_true (g_utf8_validate (error->message, -1, NULL)); /* it can go to a terminal */
+    g_assert_true (g_utf8_validate (error->message, -1, NULL)); /* safe on a terminal */
   }
 }
 
@@ -74,21 +74,21 @@ test_wildcards (void)
       {"vfio_pci:v*d*sv*sd*bc*sc*i*", 7},
       {"vfio_cdx:v*d*", 2},
       {"**", 2},
-      {"a?b", 0}, /* exactly one character: more specific than any '*' */
-      {"[*]", 0}, /* in brackets it means itself */
+      {"a?b", 0}, /* exactly one character: more specific than '*' */
+      {"[*]", 0}, /* literal in brackets */
       {"[!*]", 0},
       {"[^*]", 0},
       {"[]*]", 0}, /* the first ']' belongs to the set */
       {"[!]*]", 0},
-      {"[\\]*]", 0}, /* so does one behind a backslash */
+      {"[\\]*]", 0}, /* so does one after a backslash */
       {"[*]*", 1},
       {"[0-9]*", 1},
       {"[]", 0},
-      {"\\*", 0}, /* behind a backslash it means itself */
+      {"\\*", 0}, /* literal after a backslash */
       {"\\\\*", 1},
       {"\\", 0},
       {"*\\", 1},
-      {"[", 0}, /* not closed: '[' means itself */
+      {"[", 0}, /* unclosed: '[' is literal */
       {"[*", 1},
       {"[!", 0},
       {"[!*", 1},
@@ -112,9 +112,9 @@ test_match (void)
       {"vfio_pci:v*d*sv*sd*bc*sc*i*", "vfio_" NIC_MODALIAS, TRUE},
       {"vfio_pci:v000015B3d0000101Esv*sd*bc*sc*i*", "vfio_" NIC_MODALIAS, TRUE},
       {"vfio_pci:v000015B3d0000101Dsv*sd*bc*sc*i*", "vfio_" NIC_MODALIAS, FALSE},
-      {"vfio_pci:v000015b3d0000101esv*sd*bc*sc*i*", "vfio_" NIC_MODALIAS, FALSE}, /* case counts */
+      {"vfio_pci:v000015b3d0000101esv*sd*bc*sc*i*", "vfio_" NIC_MODALIAS, FALSE}, /* case-sensitive */
       {"pci:v000015B3d0000101Esv*sd*bc*sc*i*", "vfio_" NIC_MODALIAS, FALSE},
-      {"vfio_pci:v000015B3", "vfio_" NIC_MODALIAS, FALSE}, /* the whole, not its beginning */
+      {"vfio_pci:v000015B3", "vfio_" NIC_MODALIAS, FALSE}, /* no prefix match */
       {"", "vfio_" NIC_MODALIAS, FALSE},
       {"a?c", "abc", TRUE},
       {"a?c", "ac", FALSE},

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * new-device: a device that has just appeared is on its variant in the end, whoever was trying it meanwhile;
- * and has what the kernel would have given it when it comes back.
+ * Tests of new-device: a device that the kernel has just added is bound to its variant, even if a driver
+ * probes it meanwhile. A reattach binds the driver that the kernel would have bound.
  */
 #include "pci-device.h"
 
@@ -11,9 +11,9 @@
 
 #define PF "physfn/"
 #define DRIVER "sys/bus/pci/drivers/mlx5_core/"
-#define HAND_STEPS 4 /* journal, load, override, bind */
+#define HAND_STEPS 4 /* state file, load, override, bind */
 
-/* NIC as the kernel tells of it: no driver had its turn. @autoprobe: of its physical function */
+/* NIC when the kernel has just added it: no driver was probed. @autoprobe: of its physical function */
 static Fixture *
 new_device_new (const char *autoprobe)
 {
@@ -58,7 +58,7 @@ must_reattach (const Fixture *f, const char *driver)
   assert_no_entry (f);
 }
 
-/* --- whoever else was there --- */
+/* --- concurrent probes --- */
 
 static void
 test_host_driver_at_every_moment (void)
@@ -71,7 +71,7 @@ test_host_driver_at_every_moment (void)
   }
 }
 
-/* The kernel goes by the override and is faster than we. */
+/* The kernel obeys the override and binds before us. */
 static void
 test_kernel_binds_by_the_override (void)
 {
@@ -79,7 +79,7 @@ test_kernel_binds_by_the_override (void)
 
   fake_fault (f->k, FAKE_PROBE_AFTER, 3, 0);
   must_place_new_device (f);
-  g_assert_cmpuint (f->k->steps, ==, HAND_STEPS + 1); /* and the entry */
+  g_assert_cmpuint (f->k->steps, ==, HAND_STEPS + 1); /* and the state file */
 }
 
 static void
@@ -87,7 +87,7 @@ test_host_driver_that_lets_go (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
 
-  fake_fault (f->k, FAKE_RELEASE_BEFORE, 4, 0); /* journal, load, override, unbind */
+  fake_fault (f->k, FAKE_RELEASE_BEFORE, 4, 0); /* state file, load, override, unbind */
   must_detach_nic (f);
   fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
 }
@@ -101,7 +101,7 @@ register_later (gpointer k)
   return NULL;
 }
 
-/* Its module is being loaded: it has the device already, and no files yet. */
+/* The host driver's module is being loaded: the driver has the device, but no files in sysfs yet. */
 static void
 test_host_driver_that_is_being_loaded (void)
 {
@@ -115,7 +115,7 @@ test_host_driver_that_is_being_loaded (void)
   fake_assert_device (f->k, NIC, "special-vfio", "special-vfio");
 }
 
-/* One that cannot be unbound by hand (suppress_bind_attrs) is not waited for. */
+/* A driver that sysfs cannot unbind (suppress_bind_attrs) is not waited for. */
 static void
 test_host_driver_without_files (void)
 {
@@ -139,7 +139,7 @@ test_kernel_that_is_not_ready (void)
   must_place_new_device (f);
 }
 
-/* Any other device that a driver refuses with ENODEV is refused: it is not tried again. */
+/* If the probe of an older device fails with ENODEV, it is not repeated. */
 static void
 test_only_a_new_device_is_tried_again (void)
 {
@@ -151,7 +151,7 @@ test_only_a_new_device_is_tried_again (void)
   fake_assert_device (f->k, NIC, "mlx5_vfio_pci", "mlx5_vfio_pci");
 }
 
-/* --- what it comes back to --- */
+/* --- host driver --- */
 
 static void
 test_host_is_what_the_kernel_chooses (void)
@@ -174,11 +174,11 @@ test_host_of_what_is_left_alone_is_no_driver (void)
   g_assert_true (entry->host_known);
   g_assert_null (entry->host.driver);
   fake_write_device (f->k, NIC, PF "sriov_drivers_autoprobe",
-                     "1\n"); /* said later: it is about those that come */
+                     "1\n"); /* set later: affects only new devices */
   must_reattach (f, NULL);
 }
 
-/* Somebody has said where it is to go: that is its host driver. */
+/* The driver named in driver_override is the host driver. */
 static void
 test_host_with_an_override_is_that (void)
 {
@@ -210,7 +210,7 @@ test_failure_leaves_it_to_the_kernel (void)
   }
 }
 
-/* The host driver had it for a moment, and gets it back. */
+/* The host driver had the device for a moment, and gets it back. */
 static void
 test_failure_after_the_host_driver_had_it (void)
 {
@@ -223,7 +223,7 @@ test_failure_after_the_host_driver_had_it (void)
   assert_no_entry (f);
 }
 
-/* It is bound, and turns out not to be what was asked for. */
+/* The drivers bind, but do not meet the policy's requirements. */
 static void
 test_refusal_leaves_it_to_the_kernel (void)
 {
@@ -240,7 +240,7 @@ test_refusal_leaves_it_to_the_kernel (void)
     ;
 }
 
-/* --- the waits --- */
+/* --- waits --- */
 
 static gpointer
 show_later (gpointer k)
@@ -250,7 +250,7 @@ show_later (gpointer k)
   return NULL;
 }
 
-/* A context opens /proc when it begins. */
+/* Creates the host here, because it opens /proc when it is created. */
 static gint64
 time_until_shown (FakeKernel *k, const char *address)
 {
@@ -267,7 +267,7 @@ test_waits_until_it_is_shown (void)
   g_autoptr (FakeKernel) k = fake_standard ();
 
   fake_mkdir (k, "proc/bus/pci");
-  g_assert_cmpint (time_until_shown (k, NIC), <, G_USEC_PER_SEC); /* a driver has it */
+  g_assert_cmpint (time_until_shown (k, NIC), <, G_USEC_PER_SEC); /* it has a driver */
   fake_unbind (k, NIC);
   g_autoptr (GThread) thread = g_thread_new ("kernel", show_later, k);
   g_assert_cmpint (time_until_shown (k, NIC), >=, 50000);
@@ -293,7 +293,7 @@ test_does_not_wait_for_what_never_comes (void)
 {
   g_autoptr (FakeKernel) k = fake_standard ();
 
-  g_assert_cmpint (time_until_shown (k, NIC), <, G_USEC_PER_SEC); /* there is no procfs to tell by */
+  g_assert_cmpint (time_until_shown (k, NIC), <, G_USEC_PER_SEC); /* without procfs, it does not wait */
   fake_mkdir (k, "proc/bus/pci");
   fake_remove_device (k, NIC);
   g_assert_cmpint (time_until_shown (k, NIC), <, G_USEC_PER_SEC);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * pci-device: addresses in all their spellings, and what sysfs says of a device.
+ * Tests of pci-device: addresses in all notations, and the sysfs attributes of a device.
  */
 #include "pci-device.h"
 
@@ -225,7 +225,7 @@ test_reload (void)
   g_assert_cmpstr (d->now.module, ==, NULL);
 }
 
-/* A device that was opened is that device, even when another one takes its address. */
+/* An open device stays that device, even if another device gets its address. */
 static void
 test_gone_is_gone (void)
 {
