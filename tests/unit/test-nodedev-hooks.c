@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * nodedev-hooks: real scripts below a fake host: which are run, how, and what becomes of what they do.
+ * Tests of nodedev-hooks, with real scripts below a fake host: which scripts run, in which environment, and
+ * how their output and exit status are handled.
  */
 #include "nodedev-hooks.h"
 
@@ -18,9 +19,9 @@
 #define HOOKS VV_LIBVIRT_HOOKS_DIR
 #define HOOKS_D HOOKS "/nodedev.d"
 #define NOBODY 65534
-#define SOON 20000000 /* us: what must not wait for a script's 60 s is done by then, on any machine */
+#define SOON 20000000 /* us: anything that must not wait for a script's 60 s is done by then */
 
-/* How many documents were made */
+/* Number of XML documents created */
 static guint documents;
 
 char *__real_vv_nodedev_xml (const VvHost *host, const VvPciDevice *device);
@@ -87,7 +88,7 @@ set_mode (const Fixture *f, const char *path, mode_t mode)
   g_assert_cmpint (chmod (full, mode), ==, 0);
 }
 
-/* $out: a directory that the scripts write to */
+/* $out in @body: the directory for the scripts' output */
 static void
 add_file (const Fixture *f, const char *path, const char *body, mode_t mode)
 {
@@ -106,7 +107,7 @@ add_script (const Fixture *f, const char *name, const char *body)
   add_file (f, path, body, 0755);
 }
 
-/* One that says that it was run */
+/* A script that records that it ran */
 static void
 add_witness (const Fixture *f, const char *path)
 {
@@ -149,7 +150,7 @@ run_and_fail (const Fixture *f, VvError code, const char *pattern)
   fake_assert_error (error, code, pattern);
 }
 
-/* --- which, and in which order --- */
+/* --- selection and order --- */
 
 static void
 test_no_scripts_no_cost (void)
@@ -200,7 +201,7 @@ test_passed_over (void)
   g_assert_cmpuint (documents, ==, 0);
 }
 
-/* A nodedev that is a directory, a nodedev.d that is a file */
+/* nodedev is a directory, nodedev.d a file. */
 static void
 test_wrong_kinds (void)
 {
@@ -225,7 +226,7 @@ test_link (void)
   assert_witnesses (f, "real");
 }
 
-/* --- how --- */
+/* --- environment --- */
 
 static void
 test_arguments (void)
@@ -255,7 +256,7 @@ test_input (void)
   add_script (f, "b", "cat >$out/b");
   run_well (f);
   g_autofree char *rest = fake_read (f->k, "out/b");
-  g_assert_cmpstr (rest, ==, g_strchomp (xml)); /* each has its own, from the beginning */
+  g_assert_cmpstr (rest, ==, g_strchomp (xml)); /* each script gets a copy of its own, from the beginning */
 }
 
 static void
@@ -263,7 +264,7 @@ test_input_not_read (void)
 {
   g_autoptr (Fixture) f = fixture_new ();
 
-  for (guint i = 0; i < 4000; i++) { /* more than a pipe would hold */
+  for (guint i = 0; i < 4000; i++) { /* more than a pipe can hold */
     g_autofree char *link = g_strdup_printf (
         "sys/kernel/iommu_groups/" NIC_GROUP "/devices/0000:%02x:%02x.%x", i >> 8, i >> 3 & 0x1f, i & 7);
     fake_link (f->k, link, "../nowhere");
@@ -282,7 +283,7 @@ test_environment (void)
 
   g_setenv ("VV_SECRET", "x", TRUE);
   g_setenv ("LD_LIBRARY_PATH", "/nowhere", TRUE);
-  /* what the shell itself adds is not ours */
+  /* without the variables that the shell sets */
   add_script (f, "a",
               "env | grep -vE '^(PWD|OLDPWD|SHLVL|_)=' | sort >$out/env; pwd >$out/pwd; umask >$out/umask");
   run_well (f);
@@ -295,7 +296,7 @@ test_environment (void)
   g_assert_cmpint (g_ascii_strtoll (mask, NULL, 8), ==, 022);
 }
 
-/* Two signals are glibc's own: sigaction() refuses to reset them, and GNU make leaves them ignored. */
+/* Clears two signals of glibc: sigaction() refuses to reset them, and GNU make ignores them. */
 static guint64
 signals_of (const char *status, const char *which)
 {
@@ -306,7 +307,7 @@ signals_of (const char *status, const char *which)
   return g_ascii_strtoull (line + strlen (which), NULL, 16) & ~own;
 }
 
-/* Blocked and ignored signals and open files are inherited by nature. */
+/* A child inherits blocked and ignored signals and open files unless they are reset. */
 static void
 test_nothing_is_inherited (void)
 {
@@ -322,7 +323,7 @@ test_nothing_is_inherited (void)
   pthread_sigmask (SIG_BLOCK, &blocked, &before);
   void (*pipe_handler) (int) = signal (SIGPIPE, SIG_IGN);
 
-  /* the shell's own: 10 and above; ls has the directory open as one more */
+  /* the shell uses descriptors from 10 on; ls opens the directory */
   add_script (f, "a",
               "grep -E '^Sig(Blk|Ign):' /proc/self/status | tr -s '\\t' ' ' >$out/signals\n"
               "exec ls /proc/self/fd >$out/files");
@@ -338,7 +339,7 @@ test_nothing_is_inherited (void)
   g_assert_cmpstr (files, ==, "0\n1\n2\n3");
 }
 
-/* A daemon may have closed them. */
+/* A daemon may have closed its standard streams. */
 static void
 test_without_standard_files (void)
 {
@@ -368,7 +369,7 @@ test_process_group (void)
   run_well (f);
 }
 
-/* --- what it says --- */
+/* --- output --- */
 
 static void
 test_veto (void)
@@ -465,9 +466,9 @@ test_random_output (void)
     g_assert_false (g_ascii_iscntrl (*p));
 }
 
-/* --- time --- */
+/* --- time limits --- */
 
-/* Whether the process whose id a script wrote to @path is no more; a zombie is no more */
+/* Whether the process with the ID in the file @path has ended; zombies have */
 static gboolean
 is_gone (const Fixture *f, const char *path)
 {
@@ -503,8 +504,7 @@ test_limit (void)
   assert_witnesses (f, NULL);
 }
 
-/* Time enough for the script to write down who it and its child are is no matter of this test: on a machine
- * that is too slow it gets more. */
+/* The limit must suffice for the script to record its process IDs: on a slow machine, tries longer limits. */
 static void
 test_limit_for_the_stubborn (void)
 {
@@ -525,7 +525,7 @@ test_limit_for_the_stubborn (void)
   assert_goes (f, "out/child");
 }
 
-/* It closed its output: there is nothing to read until the end of its time. */
+/* The script closes its output, so end of file does not mean that it has ended. */
 static void
 test_limit_for_the_silent (void)
 {
@@ -590,7 +590,7 @@ test_deadline_is_past (void)
   g_autoptr (Fixture) f = fixture_new ();
   g_autoptr (GError) error = NULL;
 
-  g_assert_true (run_by (f, 1, &error)); /* nobody is to be run */
+  g_assert_true (run_by (f, 1, &error)); /* no script to run */
   g_assert_no_error (error);
   add_witness (f, HOOKS_D "/a");
   g_assert_false (run_by (f, 1, &error));
@@ -598,7 +598,7 @@ test_deadline_is_past (void)
   assert_witnesses (f, NULL);
 }
 
-/* A deadline far away does not make the limit longer, and is no number that overflows. */
+/* A distant deadline does not extend the limit, and does not overflow. */
 static void
 test_deadline_is_far (void)
 {
@@ -610,7 +610,7 @@ test_deadline_is_far (void)
   fake_assert_error (error, VV_ERROR_FAILED, "hook */a: did not end within 200 ms and was killed");
 }
 
-/* --- who may --- */
+/* --- permissions --- */
 
 static void
 assert_not_trusted (const Fixture *f, const char *pattern)
@@ -636,7 +636,7 @@ test_writable_script (void)
   assert_witnesses (f, "a");
 }
 
-/* The others have their turn. */
+/* The other scripts run. */
 static void
 test_one_is_not_trusted (void)
 {
@@ -692,7 +692,7 @@ test_link_to_what_others_may_write (void)
   assert_not_trusted (f, "hook */nodedev.d/a: skipped: */nodedev.d is writable*");
 }
 
-/* The script is root's, but a user decides that it is this one. */
+/* The script is root's, but another user controls the link to it. */
 static void
 test_link_of_others_on_the_way (void)
 {
@@ -741,7 +741,7 @@ test_owner (void)
   assert_witnesses (f, "a");
 }
 
-/* --- the device, and the callers --- */
+/* --- device, callers --- */
 
 static void
 test_vanished_device (void)
@@ -782,7 +782,7 @@ test_threads (void)
     g_thread_join (threads[i]);
 }
 
-/* No descriptors and no zombies are left behind. */
+/* No descriptors and no zombies remain. */
 static void
 test_nothing_is_left (void)
 {
@@ -805,7 +805,7 @@ test_nothing_is_left (void)
   g_assert_cmpint (errno, ==, ECHILD);
 }
 
-/* Who ignores SIGCHLD cannot be told how a script ended. */
+/* A caller that ignores SIGCHLD cannot learn the exit status of a script. */
 static void
 test_sigchld_ignored (void)
 {
@@ -824,7 +824,7 @@ note_limit (guint limit_ms, gpointer limits)
   g_string_append_printf (limits, "%u ", limit_ms);
 }
 
-/* Who watches hears that the work goes on, and how long what is next may take. */
+/* The watcher is told of progress, and how long the next script may take. */
 static void
 test_watched (void)
 {

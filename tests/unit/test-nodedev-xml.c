@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * nodedev-xml: what a hook reads, word by word, and against our schema and libvirt's.
+ * Tests of nodedev-xml: the document that hook scripts read, word by word, and against our schema and
+ * libvirt's.
  */
 #include "nodedev-xml.h"
 
@@ -74,7 +75,7 @@ assert_valid (const char *xml)
     g_assert_true (is_valid (xml, LIBVIRT_SCHEMA));
 }
 
-/* --- the document --- */
+/* --- document --- */
 
 static void
 test_virtual_function (void)
@@ -178,7 +179,7 @@ test_least (void)
   assert_valid (xml);
 }
 
-/* libvirt's nearest: a root bus and the domain behind Intel VMD are no devices of its own */
+/* The closest ancestor that libvirt knows: root buses and the domain behind Intel VMD have no node device. */
 static void
 test_parents (void)
 {
@@ -203,7 +204,7 @@ test_parents (void)
   }
 }
 
-/* --- what must not harm --- */
+/* --- hostile data --- */
 
 static void
 test_names_are_escaped (void)
@@ -264,7 +265,7 @@ test_bounded (void)
   }
   g_autofree char *xml = xml_of (f, NIC);
   g_auto (GStrv) addresses = g_strsplit (xml, "<address", -1);
-  g_assert_cmpuint (g_strv_length (addresses), ==, VV_NODEDEV_ADDRESS_LIMIT + 2); /* its own in the group */
+  g_assert_cmpuint (g_strv_length (addresses), ==, VV_NODEDEV_ADDRESS_LIMIT + 2); /* includes its own */
   g_assert_cmpuint (strlen (xml), <, 1 << 20);
 }
 
@@ -276,7 +277,7 @@ test_gone (void)
 
   fake_remove_device (f->k, NIC);
   g_assert_null (vv_nodedev_xml (f->host, device));
-  fake_add_device (f->k, NIC, NIC_MODALIAS, NIC_GROUP, NULL); /* another one at its address */
+  fake_add_device (f->k, NIC, NIC_MODALIAS, NIC_GROUP, NULL); /* another device */
   g_assert_null (vv_nodedev_xml (f->host, device));
 }
 
@@ -289,7 +290,7 @@ test_strange_modalias (void)
   g_assert_null (xml_of (f, NIC));
 }
 
-/* --- the schema itself --- */
+/* --- schema --- */
 
 static void
 test_schema_is_strict (void)
