@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * notify: what comes to a service manager's socket.
+ * Tests of notify: the messages that a service manager's socket receives.
  */
 #include "notify.h"
 
@@ -68,7 +68,7 @@ test_nobody (void)
   vv_notify ("READY=1");
   g_setenv ("NOTIFY_SOCKET", "", TRUE);
   vv_notify ("READY=1");
-  g_setenv ("NOTIFY_SOCKET", "vsock:2:1234", TRUE); /* systemd's for virtual machines */
+  g_setenv ("NOTIFY_SOCKET", "vsock:2:1234", TRUE); /* systemd supports it for virtual machines */
   vv_notify ("READY=1");
   *long_name = '/';
   g_setenv ("NOTIFY_SOCKET", long_name, TRUE);

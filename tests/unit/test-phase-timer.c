@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * phase-timer: phases that add up, and that what is done for a device libvirt waits for is counted where it
- * belongs.
+ * Tests of phase-timer: the phases add up, and the work for a device while libvirt is blocked is counted in
+ * the right phase.
  *
- * Time is made here: it passes only when something is done.
+ * The test replaces the clock: time passes only in the wrapped functions.
  */
 #include "phase-timer.h"
 
@@ -15,13 +15,13 @@
 
 #define DEBIAN_12 VV_LIBVIRT_VERSION (9, 0, 0)
 #define GROUP "change"
-#define BEGIN 1000 /* of time: 0 would be a moment that does not count */
+#define BEGIN 1000 /* of time; 0 means "not set" */
 
-/* What each of them takes; no sum of a few of them is another's. */
+/* Durations, chosen so that sums of a few of them are unique */
 enum { STEP = 1, OPEN = 100, SELECT = 10000, SCRIPT = 1000000 };
 
 static const VvDriverState host_driver = ON ("mlx5_core", "mlx5_core", NULL);
-static const FakeKernel *kernel; /* each of its steps takes time */
+static const FakeKernel *kernel; /* each of its steps takes STEP */
 static gint64 passed;
 
 gint64 __wrap_g_get_monotonic_time (void);
@@ -62,7 +62,7 @@ __wrap_vv_nodedev_hooks_run (const VvNodedevHooks *hooks, const VvPciDevice *dev
   return TRUE;
 }
 
-/* --- the timer itself --- */
+/* --- timer --- */
 
 static void
 test_phases_follow_each_other (void)
@@ -83,11 +83,11 @@ test_phases_follow_each_other (void)
   g_assert_cmpint (timer.usec[VV_PHASE_WAIT], ==, 1);
   g_assert_cmpint (timer.usec[VV_PHASE_FIND], ==, 10);
   g_assert_cmpint (timer.usec[VV_PHASE_BIND], ==, 4);
-  g_assert_cmpint (timer.usec[VV_PHASE_REPLY], ==, 0); /* it has not ended */
+  g_assert_cmpint (timer.usec[VV_PHASE_REPLY], ==, 0); /* not ended yet */
   g_assert_cmpint (vv_phase_timer_kernel (&timer), ==, 4);
 }
 
-/* A part that nobody measures need not ask. */
+/* Callers without a timer pass NULL. */
 static void
 test_nobody_wants_to_know (void)
 {
@@ -115,7 +115,7 @@ test_in_a_file (void)
                    "state-us=64\nother-us=128\n");
 }
 
-/* --- what a device takes --- */
+/* --- phases of a rebind --- */
 
 typedef struct {
   gint64 find, select, module, bind, script, store;
@@ -137,14 +137,14 @@ assert_phases (const VvPhaseTimer *timer, const Expected *e)
 static Fixture *
 ticking_fixture (void)
 {
-  kernel = NULL; /* that of the test before is gone */
+  kernel = NULL; /* the previous test's is freed */
   Fixture *f = fixture_with_flr ();
 
   kernel = f->k;
   return f;
 }
 
-/* Libvirt has written @override and unbound the device. Returns: whether that was handed over */
+/* libvirt writes @override and unbinds the device. Returns: whether the worker bound it */
 static gboolean
 hand_over (const Fixture *f, const VvDriverState *before, const char *override, VvPhaseTimer *timer)
 {
@@ -177,9 +177,9 @@ test_there_and_back (void)
   assert_phases (&timer, &host);
 }
 
-/* Each candidate: its module, its override, the script, the bind that fails, and libvirt's override again,
- * but for vfio-pci, which is loaded, and whose override that is; at last the entry is as it was: not there.
- */
+/* For each candidate: loads its module, writes its override, runs the script, fails to bind, and writes
+ * libvirt's override again. For vfio-pci, which is loaded and which libvirt's override names, only runs the
+ * script and binds. Finally, the state file is dropped. */
 static void
 test_all_fail (void)
 {

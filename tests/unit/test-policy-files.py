@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Files of the policy that are good, and files that are not, with what is said of them; and each example in the
-documentation.
+"""Tests of policy files: valid files, invalid files with their error messages, and each example in the documentation.
 
-Usage: test-policy-files.py VFIO-VARIANT DOMAIN-REQUESTS SOURCE; prints TAP. xmllint, where there is one, checks that the
-schemas say the same, as far as they can.
+Usage: test-policy-files.py VFIO-VARIANT DOMAIN-REQUESTS SOURCE; prints TAP. If xmllint is installed, checks that the
+schemas agree with the parser, as far as schemas can.
 """
 import os
 import re
@@ -22,7 +21,7 @@ POLICY_SCHEMA = os.path.join(SOURCE, "schemas/vfio-variant.rng")
 METADATA_SCHEMA = os.path.join(SOURCE, "schemas/domain-metadata.rng")
 NAMESPACE = "urn:vfio-variant:domain:1"
 
-# Who refuses it: XML itself, the schema, or only we
+# What refuses it: the XML parser, the schema, or only our own checks
 XML, SCHEMA, CHECK = "XML", "schema", "check"
 
 GOOD = [
@@ -61,12 +60,12 @@ ID = "must be 0x and 4 hexadecimal digits"
 
 
 def bad_attribute(element, name, value, form, by=SCHEMA, rest=""):
-    """An element with one attribute that is wrong"""
+    """A test case: an element with one invalid attribute, and its error message."""
     spelled = value.replace("&", "&amp;").replace("<", "&lt;")
     return (f"<{element} {name}='{spelled}'{rest}/>", f"2: <{element} {name}='{value[:80]}'>: {form}", by)
 
 
-# What, "LINE: MESSAGE", and who refuses it. It stands in a <vfio-variant>, from line 2 on.
+# Contents of <vfio-variant> from line 2 on, "LINE: MESSAGE", and what refuses them.
 BAD = [
     ("<device vendor='0x15b3'>", "3: Opening and ending tag mismatch: device line 2 and vfio-variant", XML),
     ("<device vendor='0x15b3' vendor='0x15b3' driver='a'/>", "2: Attribute vendor redefined", XML),
@@ -96,14 +95,14 @@ BAD = [
      "unmanaged, host-use, at-boot", CHECK),
     ("<default/>", "2: <default> sets nothing: it needs one of driver, fallback, migratable, unmanaged, host-use",
      CHECK),
-    # what has just appeared is on no driver
+    # a new device has no driver
     ("<device host-driver='mlx5*' at-boot='yes'/>", "2: at-boot='yes' excludes host-driver: a "
      "new device has no driver yet; select it by other attributes", CHECK),
     # at most one
     ("<gate/>\n<hooks/><gate/>", "3: <gate> is allowed only once", SCHEMA),
     ("<hooks/><hooks/>", "2: <hooks> is allowed only once", SCHEMA),
     ("<hooks/><default driver='a'/><hooks/>", "2: <hooks> is allowed only once", SCHEMA),
-    # terms
+    # options
     bad_attribute("default", "driver", "", DRIVERS),
     bad_attribute("default", "driver", "auto mlx5_vfio_pci", DRIVERS),
     bad_attribute("default", "driver", "generic auto", DRIVERS),
@@ -119,7 +118,7 @@ BAD = [
     bad_attribute("default", "unmanaged", "Manage", "unmanaged must be ignore or manage"),
     bad_attribute("default", "host-use", "force", "host-use must be refuse or warn"),
     bad_attribute("device", "at-boot", "true", "at-boot must be yes or no", rest=" vendor='0x8086'"),
-    # matches
+    # selectors
     bad_attribute("device", "vendor", "15b3", "vendor " + ID),
     bad_attribute("device", "vendor", "0x15b", "vendor " + ID),
     bad_attribute("device", "product", "0x0101e", "product " + ID),
@@ -165,7 +164,7 @@ def run(*program, stdin=""):
 
 
 class File:
-    """A file with this text, for a with block; its path."""
+    """Within its with block, a file with this text; yields its path."""
 
     def __init__(self, text):
         self.text = text
@@ -181,7 +180,7 @@ class File:
 
 
 class Files:
-    """Files with these texts, for a with block; their paths."""
+    """Within its with block, files with these texts; yields their paths."""
 
     def __init__(self, texts):
         self.texts = texts
@@ -199,18 +198,18 @@ class Files:
 
 
 def lint(texts, schema):
-    """Of each whether the schema alone takes it."""
+    """For each text, whether it is valid by the schema alone."""
     with Files(texts) as paths:
         verdicts = run("xmllint", "--noout", "--nonet", "--relaxng", schema, *paths).stderr
         verdicts = set(verdicts.splitlines())
         found = [(f"{path} validates" in verdicts, f"{path} fails to validate" in verdicts) for path in paths]
     for text, (valid, invalid) in zip(texts, found):
-        assert valid != invalid, text  # it is well-formed
+        assert valid != invalid, text  # well-formed
     return [valid for valid, _ in found]
 
 
 def policy_problems(texts):
-    """Of each what the command says against it, or nothing."""
+    """For each text, the error message of vfio-variant policy, or an empty string."""
     with Files(texts) as paths:
         said = run(COMMAND, "policy", *paths).stderr
         found = dict(re.findall(r"^vfio-variant: (/.*?\.xml):\d+: (.*); ignoring the file$", said, re.MULTILINE))
@@ -219,7 +218,7 @@ def policy_problems(texts):
 
 
 def request_problems(texts):
-    """Of each what the library says against it as metadata, or nothing. That there is no such device is no fault."""
+    """For each text as metadata, the problems that the library reports, or nothing. Ignores missing devices."""
     with Files([domain_for(text) for text in texts]) as paths:
         result = run(REQUESTS, *paths)
         equal((result.returncode, result.stderr), (0, ""))
@@ -241,7 +240,7 @@ def assert_good(text):
 
 
 def metrics_of_before_1_0_are_passed_over():
-    """The rules beside it go on to count."""
+    """The other rules of the file count."""
     with File(policy("<metrics textfile='/var/lib/x.prom'/><default driver='mlx5_vfio_pci'/>")) as path:
         result = run(COMMAND, "policy", path)
         equal(result.returncode, 0)
@@ -251,7 +250,7 @@ def metrics_of_before_1_0_are_passed_over():
 
 
 def native_driver_is_still_read():
-    """What a rule says before 1.0 is not lost with its attribute's new name."""
+    """Reads native-driver, the name of host-driver before 1.0, with a warning."""
     with File(policy("<device native-driver='mlx5_core' driver='mlx5_vfio_pci'/>")) as path:
         result = run(COMMAND, "policy", path)
         equal(result.returncode, 0)
@@ -324,7 +323,7 @@ def metadata_of(text):
 
 
 def domain_for(metadata):
-    """A domain that has what the requests are for."""
+    """A domain with the devices that the requests name."""
     devices = ""
     for number, alias in enumerate(re.findall(r"alias='([^']*)'", metadata)):
         devices += (f"<hostdev type='pci'><source><address bus='9' slot='{number}' function='0'/></source>"
@@ -380,9 +379,9 @@ def requests_and_their_schema():
     assert not any(lint(["<hostdevs/>"], METADATA_SCHEMA))
 
 
-# --- our tables and the schemas ---
+# --- our parser's tables and the schemas ---
 
-# Values that some attribute takes, or nearly takes
+# Values that are valid, or nearly valid, for some attribute
 VALUES = r"""a auto generic a,b a+b a-b a_b .a a. .. ../a /a yes no YES next none ignore prefer require manage refuse warn
 0 1 00 01 0x1 +1 -1 1.0 59 999 1000 3599 3600 3601 3999 4000 10000 2147483647 2147483648 9999999999 99999999999
 0x15b3 0X15B3 0x15B3 0x15b 0x15b33 0x15bg 15b3 0x 0x02 0x020 0x0200 0x02000 0x020000 0x0200000
@@ -406,12 +405,12 @@ ATTRIBUTES = {
     "default": "driver fallback migratable unmanaged host-use", "gate": "enabled deadline", "serve": "executable",
     "hooks": "time-limit", "hostdev": "alias address driver fallback migratable",
 }
-# What an element cannot be without, or says nothing without
+# Attributes without which an element is invalid or has no effect
 NEEDS = {
     "device": {"iommu-group": "7", "host-use": "warn"}, "default": {"host-use": "warn"}, "serve": {"executable": "a"},
     "hostdev": {"alias": "a", "driver": "a"},
 }
-# Where an element stands
+# Documents with a place for each element
 POLICY_SHELLS = {
     "vfio-variant": "<vfio-variant{}>{}</vfio-variant>",
     "device": "<vfio-variant><device{}>{}</device></vfio-variant>",
@@ -441,7 +440,7 @@ REQUEST_CHILDREN = [
     f"<hostdev xmlns='{NAMESPACE}' alias='a' driver='b'/>", "<v:hostdev alias='a' address='3b:00.1' driver='b'/>",
     "<v:hostdev alias='a' v:driver='b'/>", "<v:hostdev alias='a' driver='b'><v:hostdev alias='a' driver='b'/></v:hostdev>",
 ]
-# What the schemas cannot say, or not well; nothing else may be refused that they take
+# Rules that the schemas cannot express, or not well; nothing else that they accept may be refused
 STRICTER = [
     r"<device> selects no devices", r"<(device|default)> sets nothing", r"<hostdev> requests nothing",
     r"at-boot='yes' excludes host-driver", r"<\w+ (address|physical-function)='", r"<device host-driver='.*[][]",
@@ -452,21 +451,21 @@ STRICTER = [
 
 
 def quoted(value):
-    """As an attribute's value that comes out as it is, blanks and all"""
+    """Quotes an attribute's value so that it is parsed unchanged, including spaces."""
     return quoteattr(value, {"\u00a0": "&#160;", "\x7f": "&#127;"})
 
 
 def attributes(element, **more):
-    """What @element needs, and these"""
+    """The attributes that an element needs, and these."""
     there = {**NEEDS.get(element, {}), **more}
-    if "address" in more:  # instead of the alias
+    if "address" in more:  # replaces the alias
         there.pop("alias", None)
     return "".join(f" {name}={quoted(value)}" for name, value in there.items())
 
 
 def documents(shells, children):
-    """Each attribute with each value, and on each element; each content in each element; children by twos in those that
-    can have some"""
+    """Each attribute with each value, and on each element; each content in each element; pairs of children in elements that
+    can have children."""
     names = sorted({name for element in shells for name in ATTRIBUTES.get(element, "").split()})
     for element, shell in shells.items():
         for name in ATTRIBUTES.get(element, "").split():
@@ -480,7 +479,7 @@ def documents(shells, children):
 
 
 def assert_agreement(texts, schema, problems):
-    """Nothing is taken that the schema does not take; what else is refused is so for a reason that is known."""
+    """Everything accepted is valid by the schema. Everything refused is invalid, or matches STRICTER."""
     texts = list(dict.fromkeys(texts))
     verdicts = list(zip(texts, lint(texts, schema), problems(texts)))
     counts = [sum(not valid for _, valid, _ in verdicts), sum(bool(problem) for _, _, problem in verdicts)]
