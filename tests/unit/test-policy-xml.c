@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * policy-xml: what files say, in which order, and which of them count. The messages for wrong files are in
- * test-policy-files.py.
+ * Tests of policy-xml: the rules in policy files, the order of the files, and the files that are ignored.
+ * test-policy-files.py tests the error messages for invalid files.
  */
 #include "policy-xml.h"
 
@@ -37,7 +37,7 @@ assert_list (char *const *list, const char *expected)
   g_assert_cmpstr (joined, ==, expected);
 }
 
-/* --- what a text says --- */
+/* --- contents of a file --- */
 
 static void
 test_rule (void)
@@ -69,7 +69,7 @@ test_rule (void)
   g_assert_cmpint (r->options.values[VV_OPTION_HOST_USE], ==, VV_HOST_USE_REFUSE);
 }
 
-/* Product 0 and group 0 are something else than nothing. */
+/* Product 0 and IOMMU group 0 differ from unset attributes. */
 static void
 test_little (void)
 {
@@ -114,7 +114,7 @@ test_settings (void)
   g_assert_cmpuint (all->rules->len, ==, 0);
 }
 
-/* A text that is wrong at its end has said nothing before it. */
+/* If a file is invalid at its end, its earlier rules do not count either. */
 static void
 test_all_or_nothing (void)
 {
@@ -174,7 +174,7 @@ test_globs (void)
       {"*:00.0", "*:00.0"},
       {"*:3B:00.?", "*:3b:00.?"},
       {"1*:3b:00.0", "1*:3b:00.0"},
-      {"1*:00.0", NULL}, /* a bus, or a domain */
+      {"1*:00.0", NULL}, /* ambiguous: a bus or a domain */
       {"3b*", NULL},
       {"???:00.0", NULL},
       {"", NULL},
@@ -202,7 +202,7 @@ test_globs (void)
   }
 }
 
-/* They mean what they mean as an argument of the command. */
+/* Globs match as in arguments of the command. */
 static void
 test_globs_are_those_of_the_command (void)
 {
@@ -229,7 +229,7 @@ test_globs_are_those_of_the_command (void)
 
 /* --- files --- */
 
-/* "NAME" or "NAME: problem", one file on a line, names and problems without the root */
+/* Returns: "NAME" or "NAME: problem" for each file, one per line, without the path of the root */
 static char *
 told (const Fixture *f, const VvPolicy *policy)
 {
@@ -285,7 +285,7 @@ test_order (void)
                      ((VvPolicyFile *)policy->files->pdata[i])->path);
 }
 
-/* One that is broken is ignored as a whole, and alone. */
+/* A broken file is ignored as a whole; the other files count. */
 static void
 test_broken (void)
 {
@@ -357,7 +357,7 @@ test_owner (void)
                         "contents are yours: chown root " MAIN);
 }
 
-/* What root may read whatever its mode: turned off and on (capset(2)) */
+/* Turns root's capability to read any file on or off (capset(2)) */
 static void
 see_all (gboolean on)
 {
@@ -388,7 +388,7 @@ test_unreadable (void)
   change_mode (f, FOLDER, 0755);
 }
 
-/* What is wrong in a file that was read, or with its owner, is something else. */
+/* Files that cannot be read differ from invalid files and files with a wrong owner or mode. */
 static void
 test_unread (void)
 {
@@ -422,7 +422,7 @@ test_names (void)
                           "/\\377.xml: its name has control characters or is not valid UTF-8; rename it; ignoring the file");
 }
 
-/* --- bounds --- */
+/* --- limits --- */
 
 static void
 test_bounds (void)

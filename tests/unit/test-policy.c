@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * policy: which rule speaks of a device, what it says, what a domain's request makes of it, and which
- * candidates are left.
+ * Tests of policy: the rules that match a device, their options, the effect of a domain's request, and the
+ * remaining candidates.
  */
 #include "policy.h"
 
@@ -13,7 +13,7 @@
 
 #define ALL "special_vfio_pci mlx5_vfio_pci vfio_pci"
 
-/* --- the stage --- */
+/* --- helpers --- */
 
 static VvPolicy *
 policy_of (const char *rules)
@@ -27,7 +27,7 @@ policy_of (const char *rules)
   return policy;
 }
 
-/* A virtual function, as NIC, with nothing of sysfs behind it */
+/* A virtual function like NIC, without sysfs */
 static VvPciDevice *
 device_new (void)
 {
@@ -104,7 +104,7 @@ test_terms_that_are_none (void)
     g_assert_cmpint (vv_option_parse (VV_OPTION_FALLBACK, none[i]), ==, 0);
 }
 
-/* --- which rule --- */
+/* --- matching rules --- */
 
 static const struct {
   const char *match;
@@ -159,7 +159,7 @@ test_what_a_rule_matches (void)
   }
 }
 
-/* What is not known of a device is not what a rule asks for. */
+/* A rule does not match if the device's attribute is unknown. */
 static void
 test_what_is_not_known_does_not_match (void)
 {
@@ -312,7 +312,7 @@ test_allows (void)
 
 /* --- requests --- */
 
-/* @data: what cannot migrate, joined by blanks */
+/* @data: drivers that cannot migrate, separated by spaces */
 static const char *
 is_listed (const char *driver, gpointer data)
 {
@@ -321,7 +321,7 @@ is_listed (const char *driver, gpointer data)
   return g_strv_contains ((const char *const *)names, driver) ? "is listed" : NULL;
 }
 
-/* @drivers: joined by blanks, or NULL */
+/* @drivers: separated by spaces, or NULL */
 static VvOptions
 request_of (const char *drivers, VvFallback fallback, VvMigratable migratable)
 {
@@ -386,7 +386,7 @@ test_requests (void)
   for (gsize i = 0; i < G_N_ELEMENTS (requests); i++) {
     g_test_message ("%s", requests[i].says);
     g_autoptr (Fixture) f = fixture_new ();
-    fake_register (f->k, "special-vfio"); /* its name is not its module's */
+    fake_register (f->k, "special-vfio"); /* differs from its module's name */
     g_autoptr (VvChoice) d = select_nic (f);
     decide_on (d, requests[i].rules);
     VvOptions request = request_of (requests[i].drivers, requests[i].fallback, requests[i].migratable);
@@ -401,7 +401,7 @@ test_requests (void)
   }
 }
 
-/* Who is to be named when a device is refused */
+/* The error for a refused device names the rule or the domain that causes the refusal. */
 static void
 test_a_request_has_its_part (void)
 {
@@ -428,7 +428,7 @@ test_a_request_has_its_part (void)
   }
 }
 
-/* What only the administrator can say is not taken from a domain, whoever reads its XML. */
+/* Options that are reserved to the administrator are ignored in a request. */
 static void
 test_a_request_never_speaks_for_the_host (void)
 {
@@ -443,7 +443,7 @@ test_a_request_never_speaks_for_the_host (void)
   assert_terms (d, "[auto] next ignore ignore refuse! no");
 }
 
-/* --- the candidates --- */
+/* --- candidates --- */
 
 static void
 assert_candidates (const VvChoice *choice, const char *expected)
@@ -522,7 +522,7 @@ test_lists (void)
   for (gsize i = 0; i < G_N_ELEMENTS (lists); i++) {
     g_test_message ("%s", lists[i].says);
     g_autoptr (Fixture) f = fixture_new ();
-    fake_register (f->k, "special-vfio"); /* its name is not its module's */
+    fake_register (f->k, "special-vfio"); /* differs from its module's name */
     g_autoptr (VvChoice) d = select_nic (f);
     g_autofree char *rule = g_strdup_printf ("<device vendor='0x15b3' %s/>", lists[i].options);
     decide_on (d, rule);
@@ -546,7 +546,7 @@ test_no_rule_changes_nothing (void)
   assert_rule (d, "no rule");
 }
 
-/* A blacklisted module is out for who wants the best, and not for who wants it by name. */
+/* A rule that names a blacklisted module allows it; otherwise, the module is excluded. */
 static void
 test_blacklisted_and_listed (void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * requested: what the hook writes the gate reads, and nothing that it has not written.
+ * Tests of requested: the gate reads what the hook writes, and rejects anything else.
  */
 #include "requested.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * settings: an option counts before the policy, the policy before what is built in.
+ * Tests of settings: command line options override the policy, and the policy overrides the defaults.
  */
 #include "service.h"
 
@@ -23,7 +23,7 @@ policy_of (const char *settings)
 
 static const struct {
   const char *says, *policy;
-  const char *executables; /* of the options, joined by blanks; NULL: not said */
+  const char *executables; /* of the options, separated by spaces; NULL: not set */
   guint deadline_ms;
   gboolean no_gate;
   const char *gets; /* executables, deadline, gate */
@@ -69,7 +69,7 @@ test_what_is_said_first_counts (void)
   }
 }
 
-/* The policy may go; what was made of it stays. */
+/* The settings remain valid after the policy is freed. */
 static void
 test_settings_stand_alone (void)
 {
