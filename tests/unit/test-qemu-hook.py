@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The qemu hook as libvirt sees it: what it prints, and what it exits with.
+"""Tests of the qemu hook as libvirt runs it: its output and exit status.
 
 Usage: test-qemu-hook.py FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS SYSCONFDIR HURRIED-HOOK; prints TAP.
 Some tests run the programs in a mount namespace in which the fake host's files are the running system's.
@@ -41,7 +41,7 @@ def hook_never_fails():
         for text in inputs:
             result = run(HOOK, "vm1", operation, sub_operation, "-", stdin=text)
             exits(result, 0)
-            equal(result.stdout, "")  # for some operations libvirt would take that as XML
+            equal(result.stdout, "")  # libvirt parses it as XML for some operations
 
 
 def hook_with_endless_input():
@@ -76,7 +76,7 @@ install noisy_vfio_pci echo '<domain>not ours</domain>'
 
 
 def install_commands_print_nowhere():
-    """What modprobe.d has run in the place of loading a module is neither libvirt's XML nor part of a document."""
+    """Output of modprobe.d's install commands reaches neither libvirt, which expects XML, nor JSON output."""
     needs_namespace()
     with Host() as host:
         host.write("run/modprobe.d/noisy.conf", NOISY)
@@ -96,11 +96,11 @@ def hook_lets_the_guest_go_on():
             result = host.inside(HOOK, "vm1", operation, "begin", "-", stdin=DOMAIN % "yes", read_only_run=True)
             exits(result, 0)
             equal(result.stdout, "")
-            assert "Read-only file system" in result.stderr or not result.stderr  # it may go to the system's log
+            assert "Read-only file system" in result.stderr or not result.stderr  # it may go to the system log
 
 
 class HookWith:
-    """The hook, with a script in the place of the program that it has do the work."""
+    """The hook, with a script in place of its worker program."""
 
     def __init__(self, script, hook=HOOK):
         self.folder = tempfile.mkdtemp()
@@ -130,7 +130,7 @@ class HookWith:
 
 
 def hook_outlives_what_it_runs():
-    """Only what exits with 1 refuses the guest its start; what dies is followed by another one, which has the same XML."""
+    """Only exit status 1 refuses the start. If the worker dies by a signal, the hook retries once with the same XML."""
     for script, code, runs in (("exit 0", 0, 1), ("exit 1", 1, 1), ("exit 127", 0, 1), ("exit 3", 0, 1),
                                ("kill -ABRT $$", 0, 2), ("kill -KILL $$", 0, 2),
                                ("[ $(grep -c ^ ${0%/*}/runs) = 2 ] && exit 1; kill -KILL $$", 1, 2)):
@@ -144,7 +144,7 @@ def hook_outlives_what_it_runs():
 
 
 def hook_waits_as_long_as_it_hears_something():
-    """Each message gives two seconds more; the last one says why the domain must not start when none follows."""
+    """Each message extends the deadline by two seconds. If no message follows, the last one gives the reason for a refusal."""
     died = "the process that handles its devices was killed by signal 9"
     late = "no progress from {program} for 2 s; no longer waiting for it"
     for script, code, refusal, logged in (
@@ -170,7 +170,7 @@ def hook_waits_as_long_as_it_hears_something():
 
 
 def hook_keeps_its_output_to_itself():
-    """What is printed behind it goes to the log; libvirt waits for the end of no output but the hook's own."""
+    """The worker's output goes to the log. libvirt waits for the end of the hook's own output only."""
     for script in ("echo '<domain/>'", "echo '<domain/>' >&2", "(sleep 60; echo '<domain/>') &"):
         with HookWith(script) as hook:
             print(f"# {script}")
@@ -182,7 +182,7 @@ def hook_keeps_its_output_to_itself():
 
 
 def hook_leaves_what_hangs():
-    """A module's install command does not end. The guest starts without us, unless something is wanted strictly."""
+    """A module's install command hangs. The guest starts without us, unless a rule is strict."""
     needs_policy()
     policy = f"policy {LIBVIRT_DIR}/vfio-variant.xml:2"
     for rules, operation, code in (("", "prepare", 0), ("<default migratable='require'/>", "prepare", 1),
@@ -201,7 +201,7 @@ def hook_leaves_what_hangs():
 
 
 def hook_leaves_other_domains_alone():
-    """Without a hostdev nothing is run."""
+    """For a domain without hostdev, the hook starts no worker."""
     with HookWith("exit 1") as hook:
         for devices, code in (("", 0), ("<disk/>", 0), ("<hostdev/>", 1), ("<interface type='hostdev'/>", 1)):
             xml = f"<domain><devices>{devices}</devices></domain>"
@@ -215,10 +215,9 @@ def what_the_hook_runs_is_for_the_hook():
         exits(run(os.path.join(os.path.dirname(HOOK), "vfio-variant-domain"), *arguments), 0)
 
 
-# --- under a policy ---
-# --- the qemu hook under a policy ---
+# --- policy ---
 
-# A domain with the device that is on vfio-pci, and metadata
+# A domain with the device that is on vfio-pci, and with metadata
 DOMAIN_ON_VFIO = """<domain><name>vm1</name><uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid><metadata>%s</metadata>
 <devices><hostdev mode='subsystem' type='pci' managed='yes'><source><address domain='0' bus='0x05' slot='0'
 function='0'/></source></hostdev></devices></domain>"""
@@ -252,7 +251,7 @@ def hook_refuses_at_prepare_and_leaves_nothing():
         equal(result.stdout, "")
         assert not os.path.exists(host.path(f"run/vfio-variant/{NIC}"))
         exits(host.inside(HOOK, "vm1", "release", "end", "-", stdin=DOMAIN % "yes"), 0)
-        exits(host.inside(HOOK, "vm1", "prepare", "begin", "-", stdin=DOMAIN % "no"), 0)  # not managed: not ours
+        exits(host.inside(HOOK, "vm1", "prepare", "begin", "-", stdin=DOMAIN % "no"), 0)  # the rule does not apply to unmanaged devices
 
 
 def hook_goes_by_host_use():
@@ -279,7 +278,7 @@ def hook_never_fails_for_a_broken_policy():
 
 
 def hook_lets_what_runs_be():
-    """A guest that runs is not ended, whatever the policy came to be: at "reconnect" libvirt would kill it."""
+    """A changed policy does not affect a running guest: a failure of "reconnect" would make libvirt kill it."""
     needs_policy()
     with Host() as host:
         exits(host.inside(HOOK, "vm1", "prepare", "begin", "-", stdin=DOMAIN_ON_VFIO % ""), 0)
@@ -291,7 +290,7 @@ def hook_lets_what_runs_be():
             equal(result.stdout, "")
 
 
-# --- JSON of any bytes ---
+# --- arbitrary bytes in JSON ---
 
 
 TESTS = [

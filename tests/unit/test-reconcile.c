@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * reconcile: what follows for each state file from which domains run, and when.
+ * Tests of reconcile: the changes to each state file, depending on the running domains, and their delays.
  */
 #include "reconcile.h"
 
@@ -20,7 +20,7 @@
 #define UNMANAGED "<hostdev mode='subsystem' type='pci' managed='no'>" SOURCE "</hostdev>"
 #define INTERFACE "<interface type='hostdev' managed='yes'>" SOURCE "</interface>"
 
-/* --- who runs --- */
+/* --- running domains --- */
 
 static GPtrArray *
 nobody (void)
@@ -49,9 +49,9 @@ vm1_with (const char *devices)
   return domains;
 }
 
-/* --- what is there before --- */
+/* --- initial states --- */
 
-/* As the daemon leaves it at hot plug: away, and of no domain */
+/* As the daemon leaves a device at hot plug: detached, and without a domain */
 static void
 plugged (const Fixture *f)
 {
@@ -91,7 +91,7 @@ assert_of (const Fixture *f, const char *uuid, gboolean in_use, gboolean pinned)
   g_assert_cmpint (entry->pinned, ==, pinned);
 }
 
-/* --- one reconciler, its runs at given seconds --- */
+/* --- a reconciler that runs at given seconds --- */
 
 static VvReconciler *
 reconciler_of (const Fixture *f)
@@ -115,7 +115,7 @@ run_at (VvReconciler *r, GPtrArray *running, guint second)
   return run_with (r, running, nobody (), second);
 }
 
-/* --- a running domain has it --- */
+/* --- a running domain has the device --- */
 
 static void
 test_plugged_is_claimed (void)
@@ -139,8 +139,8 @@ test_plugged_is_claimed (void)
   }
 }
 
-/* What was recorded, and moved by libvirt since, without a hook or the daemon; also when the domain is there
- * already */
+/* The device was recorded, and libvirt detached it since without the hook or the daemon. The state file may
+ * name the domain already. */
 static void
 test_recorded_becomes_detached (void)
 {
@@ -181,7 +181,7 @@ test_not_on_vfio_is_not_claimed (void)
   fake_assert_unchanged (f->k, before);
 }
 
-/* libvirt leaves it on VFIO when the domain is done with it, and so must we. */
+/* libvirt leaves an unmanaged device on VFIO after the domain's end, and so do we. */
 static void
 test_unmanaged_stays (void)
 {
@@ -209,7 +209,7 @@ test_no_entry_is_made (void)
   assert_no_entry (f);
 }
 
-/* From one domain to the other, faster than anybody looked */
+/* The device moves from one domain to the other between two runs. */
 static void
 test_two_domains (void)
 {
@@ -224,7 +224,7 @@ test_two_domains (void)
   assert_of (f, TWO, TRUE, FALSE);
 }
 
-/* Both XMLs have it: the one in the state store has it. */
+/* The XML of two domains has the device: the domain in the state file keeps it. */
 static void
 test_two_domains_that_claim_it (void)
 {
@@ -239,7 +239,7 @@ test_two_domains_that_claim_it (void)
   assert_of (f, ONE, TRUE, FALSE);
 }
 
-/* --- no domain has it any more --- */
+/* --- no domain has the device any more --- */
 
 static void
 test_unplugged_is_mended_after_the_grace (void)
@@ -274,7 +274,7 @@ test_domain_gone_is_mended (void)
   assert_no_entry (f);
 }
 
-/* libvirt restored it, and nobody was there to drop its entry: nothing to warn of */
+/* libvirt reattached the device, but its state file remained: no warning. */
 static void
 test_unplugged_and_on_host_driver (void)
 {
@@ -298,11 +298,11 @@ test_back_within_the_grace (void)
   plugged_into_vm1 (f);
   g_assert_cmpint (run_at (r, vm1_with (""), 0), ==, 5 * SECOND);
   g_assert_cmpint (run_at (r, vm1_with (HOSTDEV), 3), ==, -1);
-  g_assert_cmpint (run_at (r, vm1_with (""), 6), ==, 5 * SECOND); /* the period begins anew */
+  g_assert_cmpint (run_at (r, vm1_with (""), 6), ==, 5 * SECOND); /* the grace period restarts */
   assert_of (f, ONE, TRUE, FALSE);
 }
 
-/* The period that ran was another domain's. */
+/* The grace period of another domain does not count. */
 static void
 test_another_domain_within_the_grace (void)
 {
@@ -336,7 +336,7 @@ test_pinned_goes_back_to_vfio (void)
 
   plugged (f);
   change_entry (f, ONE, TRUE, TRUE, TRUE);
-  put_on (f, "mlx5_core", "(null)\n"); /* libvirt took it for its own */
+  put_on (f, "mlx5_core", "(null)\n"); /* reattached by libvirt */
   run_at (r, nobody (), 0);
   run_at (r, nobody (), 5);
   fake_assert_logged ("domain vm1 no longer has " NIC
@@ -363,7 +363,7 @@ test_host_unknown_is_forgotten (void)
   assert_no_entry (f);
 }
 
-/* Its end is no event of libvirt's: it is looked at when there is another one, and no timer waits for it. */
+/* The end of the process is no libvirt event: the device is checked at the next event, without a timer. */
 static void
 test_a_process_holds_it (void)
 {
@@ -377,7 +377,7 @@ test_a_process_holds_it (void)
   run_at (r, nobody (), 0);
   g_assert_cmpint (run_at (r, nobody (), 5), ==, -1);
   fake_assert_logged ("domain vm1 no longer has " NIC ", but qemu-system-x86 (pid 812) still uses it*");
-  g_assert_cmpint (run_at (r, nobody (), 6), ==, -1); /* said once */
+  g_assert_cmpint (run_at (r, nobody (), 6), ==, -1); /* logged once */
   fake_assert_log_empty ();
   fake_assert_unchanged (f->k, before);
   fake_remove (f->k, "proc/812");
@@ -416,7 +416,7 @@ test_vanished_device_that_a_domain_has (void)
   assert_of (f, NULL, FALSE, FALSE);
 }
 
-/* It is of no domain then, so that it is not tried again and again. */
+/* The state file loses its domain, so that the reattach is not repeated. */
 static void
 test_host_cannot_be_reached (void)
 {
@@ -434,7 +434,7 @@ test_host_cannot_be_reached (void)
   g_assert_cmpint (run_at (r, nobody (), 20), ==, -1);
 }
 
-/* --- what is not its own to change --- */
+/* --- devices left alone --- */
 
 /* Between the hook's "prepare" and "started" */
 static void
@@ -452,7 +452,7 @@ test_on_its_way_up (void)
   fake_assert_unchanged (f->k, before);
 }
 
-/* vm1 lost it and vm2 is about to get it: libvirt is at work. */
+/* vm1 has lost the device, and vm2 is starting with it: libvirt is at work. */
 static void
 test_starting_domain_is_waited_for (void)
 {
@@ -491,7 +491,7 @@ test_damaged_entry (void)
   fake_write (f->k, "run/vfio-variant/" DISK, "rubbish");
   run_at (r, nobody (), 0);
   fake_assert_logged ("cannot read */" DISK " as a state file*");
-  run_at (r, nobody (), 5); /* the other one is mended, and this one not said again */
+  run_at (r, nobody (), 5); /* restores the other device, and does not repeat this warning */
   fake_assert_logged ("domain vm1 no longer has " NIC "*");
   fake_assert_logged (NIC ": reattach: *");
   assert_no_entry (f);
@@ -514,7 +514,7 @@ test_full_journal (void)
   assert_of (f, ONE, TRUE, FALSE);
 }
 
-/* A device that came by hot plug goes with its domain: the hook's "release" knows it. */
+/* The hook's "release" handles a hot-plugged device when its domain stops. */
 static void
 test_then_the_domain_stops (void)
 {
