@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * service-deadline: the whole daemon when something takes long: the deadline, a stop, a device whose lock is
- * held, a flood.
+ * Tests of the whole daemon when an operation is slow: the deadline, a stop, a device whose lock is taken, a
+ * flood of opens.
  */
 #include "service-fixture.h"
 
@@ -16,11 +16,11 @@
 #include <unistd.h>
 
 #define NOBODY 65534
-#define SHORT_MS 50 /* of a deadline that is going to pass */
+#define SHORT_MS 50 /* of a deadline that passes */
 
 /* --- answers --- */
 
-static pid_t must_be_dead; /* when the next answer is given */
+static pid_t must_be_dead; /* before the next answer */
 
 int __real_vv_io_answer (int group, int fd, gboolean allow);
 int __wrap_vv_io_answer (int group, int fd, gboolean allow);
@@ -37,15 +37,15 @@ int
 __wrap_vv_io_answer (int group, int fd, gboolean allow)
 {
   for (guint i = 0; must_be_dead && i < 2000 && !is_dead (must_be_dead); i++)
-    g_usleep (1000); /* to be killed takes a moment */
+    g_usleep (1000); /* a kill takes a moment */
   g_assert_true (!must_be_dead || is_dead (must_be_dead));
   must_be_dead = 0;
   return __real_vv_io_answer (group, fd, allow);
 }
 
-/* --- a device whose lock is taken --- */
+/* --- busy device --- */
 
-static char *busy_device; /* a fifo, at which who reads a driver_override waits; NULL: no device is */
+static char *busy_device; /* FIFO at which reads of driver_override block; NULL: no device is busy */
 
 ssize_t __real_read (int fd, void *buffer, size_t size);
 ssize_t __wrap_read (int fd, void *buffer, size_t size);
@@ -76,9 +76,9 @@ __wrap_pread64 (int fd, void *buffer, size_t size, off_t offset)
   return __real_pread64 (fd, buffer, size, offset);
 }
 
-/* --- those that take long --- */
+/* --- slow operations --- */
 
-/* The daemon knows that the device was touched: what the worker said came before what is seen here. */
+/* Then the daemon knows that the device is touched: the worker reports it before the change seen here. */
 static void
 run_until_touched (const Fixture *f)
 {
@@ -91,7 +91,7 @@ run_until_touched (const Fixture *f)
     ;
 }
 
-/* Returns: whether the deadline passed before the worker was there, on a machine that is too slow */
+/* Returns: whether the deadline passed before the worker started, on a slow machine */
 static gboolean
 was_never_blocked (LibvirtActor *libvirt)
 {
@@ -118,13 +118,13 @@ is_late_before_anything_is_done (guint deadline_ms)
   assert_outcome (f, "deadline");
   g_autoptr (JsonNode) status = status_of (f);
   JsonObject *phases = json_object_get_object_member (nth (status, "changes", 0), "phases");
-  g_assert_true (json_object_get_null_member (phases, "wait_us")); /* who knew them was killed */
+  g_assert_true (json_object_get_null_member (phases, "wait_us")); /* lost with the worker */
   g_assert_true (json_object_get_null_member (phases, "reply_us"));
   stop_and_assert_device (f, NULL, "vfio-pci");
   return TRUE;
 }
 
-/* On a machine that is too slow the deadline is longer. */
+/* On a slow machine, tries longer deadlines. */
 static void
 assert_late (gboolean (*is_late) (guint deadline_ms))
 {
@@ -142,7 +142,7 @@ test_deadline_before_anything_is_done (void)
   assert_late (is_late_before_anything_is_done);
 }
 
-/* Returns: FALSE when the deadline was too short for the worker to come to the probe */
+/* Returns: FALSE if the deadline was too short for the worker to reach the probe */
 static gboolean
 is_late_in_the_kernel (guint deadline_ms)
 {
@@ -174,7 +174,7 @@ test_deadline_in_the_kernel (void)
   assert_late (is_late_in_the_kernel);
 }
 
-/* Returns: the worker that stands still; 0: libvirt was released before it came so far */
+/* Returns: the stalled worker; 0: libvirt was released before the worker reached the step */
 static pid_t
 run_until_stalled (LibvirtActor *libvirt)
 {
@@ -190,7 +190,7 @@ run_until_stalled (LibvirtActor *libvirt)
   return 0;
 }
 
-/* Returns: FALSE when the deadline was too short for the worker to come to the step */
+/* Returns: FALSE if the deadline was too short for the worker to reach the step */
 static gboolean
 is_stalled (FakeFault side, guint step, guint deadline_ms)
 {
@@ -223,8 +223,8 @@ is_stalled (FakeFault side, guint step, guint deadline_ms)
   return TRUE;
 }
 
-/* It stands still as long as it likes: an untouched device is released at the deadline, a touched one is
- * waited for. */
+/* A worker stalls: at the deadline, libvirt is released if the device is untouched; otherwise the daemon
+ * waits for the worker. */
 static void
 test_worker_stalls_at_every_step (void)
 {
@@ -254,7 +254,7 @@ test_stopped_before_anything_is_done (void)
   stop_and_assert_device (f, NULL, "vfio-pci");
 }
 
-/* Whether libvirt came to drivers_probe before or after, nothing is begun for it. */
+/* A stopping daemon begins no rebind, whether libvirt reaches drivers_probe before or after the stop. */
 static void
 test_stopped_as_it_comes (void)
 {
@@ -307,7 +307,7 @@ raise_flag (gpointer flag)
   return G_SOURCE_REMOVE;
 }
 
-/* Returns: how often the main loop woke up, the end of the wait left out */
+/* Returns: the number of wake-ups of the main loop, without the one by the timeout itself */
 static guint
 run_for (guint ms)
 {
@@ -326,8 +326,7 @@ begin_to_write_override (const Fixture *f, LibvirtActor *libvirt)
   actor_begin (libvirt, "write %s/" OVERRIDE " vfio-pci", f->k->root);
 }
 
-/* Another thread of libvirt, another device, drivers_probe, and whoever asks for the status: none of them
- * waits. */
+/* Other libvirt threads, other devices, drivers_probe and clients of the status socket are not blocked. */
 static void
 test_busy_device (void)
 {
@@ -386,8 +385,8 @@ test_reader_of_a_busy_device_dies (void)
   busy_device = NULL;
 }
 
-/* Any user may open driver_override for reading, as often as there are threads. A device that libvirt moves
- * meanwhile gets its driver, and nobody's open makes the daemon fork. */
+/* Any user may open driver_override for reading in any number of threads. A device that libvirt moves
+ * meanwhile gets its driver, and the opens make the daemon fork no processes. */
 static void
 attach_in_a_flood (guint threads)
 {
@@ -440,7 +439,8 @@ has_fd (pid_t pid, const char *link)
   return found;
 }
 
-/* But for the standard streams and directories, through which nobody is kept waiting; Returns: how many */
+/* Ignores standard streams and directories, which cannot block a process. Returns: the number of descriptors
+ * that are @child's own */
 static guint
 assert_nothing_of (pid_t daemon, pid_t child)
 {
@@ -460,7 +460,7 @@ assert_nothing_of (pid_t daemon, pid_t child)
   return own;
 }
 
-/* A worker has the other end of its own messages, and the fifo that it waits at. */
+/* A worker has its end of the message pipe, and the FIFO at which it waits. */
 static void
 test_worker_keeps_nothing (void)
 {
@@ -475,7 +475,7 @@ test_worker_keeps_nothing (void)
   actor_finish (libvirt);
 }
 
-/* The next daemon starts all the same. */
+/* The next daemon starts anyway. */
 static void
 test_worker_outlives_the_daemon (void)
 {
@@ -485,7 +485,7 @@ test_worker_outlives_the_daemon (void)
   g_assert_cmpint (prctl (PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), ==, 0);
   fake_driver (f->k, "special-vfio")->probe_fifo = new_fifo (f);
   pid_t daemon = start_daemon (f);
-  g_autoptr (LibvirtActor) libvirt = new_libvirt (f); /* after the fork: the daemon would hear its words */
+  g_autoptr (LibvirtActor) libvirt = new_libvirt (f); /* after the fork: no shared pipes */
   begin_to_move (f, libvirt, "vfio-pci");
   run_until_touched (f);
   kill (daemon, SIGKILL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * service-policy: the whole daemon under a policy, and what it reads again.
+ * Tests of the whole daemon under a policy, and of its reload.
  */
 #include "service-fixture.h"
 
@@ -8,7 +8,7 @@
 
 #define POLICY "etc/libvirt/vfio-variant.xml"
 
-/* --- the policy --- */
+/* --- policy --- */
 
 static void
 write_policy (const Fixture *f, const char *text)
@@ -40,8 +40,8 @@ test_policy_decides (void)
   fake_assert_matches (latest (status, "why"), "*, 5 wildcards, *; policy */etc/libvirt/vfio-variant.xml:1");
 }
 
-/* libvirt is told that it may not, and the device is on its host driver again with the driver_override that
- * it had. */
+/* libvirt's open of drivers_probe is denied, and the device is back on its host driver with its previous
+ * driver_override. */
 static void
 test_policy_refuses (void)
 {
@@ -73,7 +73,7 @@ test_policy_turns_the_gate_off_and_on (void)
   g_assert_cmpstr (text (off, "gate"), ==, "off");
   fake_assert_matches (text (off, "reason"), "turned off by the policy; *");
   detach (f, libvirt);
-  assert_driver (f, NULL); /* drivers_probe of the fake is only a file */
+  assert_driver (f, NULL); /* the fake drivers_probe is a regular file */
   fake_probe (f->k, NIC);
   write_policy (f, "");
   vv_service_reload (f->service);
@@ -88,7 +88,7 @@ test_policy_turns_the_gate_off_and_on (void)
   g_assert_cmpstr (text (again, "gate"), ==, "off");
 }
 
-/* Who is blocked when the gate is turned off gets what it waits for. */
+/* A process that is blocked when the gate is turned off still gets its driver. */
 static void
 test_policy_turns_the_gate_off_while_blocking (void)
 {
@@ -127,7 +127,7 @@ test_policy_sets (void)
   g_assert_cmpint (number (third, NULL, "deadline_ms"), ==, 30000);
 }
 
-/* Nothing of a broken file counts, and the gate goes on. */
+/* A broken file is ignored as a whole, and the gate stays on. */
 static void
 test_policy_is_broken (void)
 {
@@ -140,8 +140,8 @@ test_policy_is_broken (void)
   assert_driver (f, "special-vfio");
 }
 
-/* What cannot be read may be as it was: a strict rule is not lost since a disk fails. At the start nothing is
- * known that could stay. */
+/* If a file cannot be read, the old policy stays, so that a disk error does not drop a strict rule. At the
+ * start of the daemon, there is no old policy. */
 static void
 test_policy_cannot_be_read (void)
 {
@@ -165,9 +165,9 @@ test_policy_cannot_be_read (void)
   assert_driver (f, "special-vfio");
 }
 
-/* --- the context --- */
+/* --- context --- */
 
-/* modprobe.d is edited in place, which is not noticed by itself. */
+/* A file in modprobe.d changes in place, which needs a reload. */
 static void
 test_reload (void)
 {
@@ -182,7 +182,7 @@ test_reload (void)
   assert_driver (f, "mlx5_vfio_pci");
 }
 
-/* A new file is. */
+/* A new file in modprobe.d is noticed without a reload. */
 static void
 test_new_configuration (void)
 {

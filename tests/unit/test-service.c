@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * service: the whole daemon: a device there and back, workers and a libvirt that die, what it tells, and its
+ * Tests of the whole daemon: detach and reattach, workers and libvirt processes that die, its status, and its
  * socket.
  */
 #include "service-fixture.h"
@@ -29,7 +29,7 @@ metrics_say (const Fixture *f, const char *line)
   return strstr (text, whole) != NULL;
 }
 
-/* Where there is no jsonschema, that is not looked at. */
+/* Validates the status by its schema, if jsonschema is installed. */
 static void
 assert_has_its_schema (JsonNode *status)
 {
@@ -50,7 +50,7 @@ assert_has_its_schema (JsonNode *status)
   g_assert_cmpint (code, ==, 0);
 }
 
-/* That of the latest change which was not spent on @without. */
+/* Returns: the duration of the last rebind without the phases @without */
 static gint64
 phases_but (JsonNode *status, const char *const *without)
 {
@@ -76,7 +76,7 @@ assert_phases_add_up (JsonNode *status)
   g_assert_cmpint (phases_but (status, kernel), ==, json_object_get_int_member (change, "own_us"));
 }
 
-/* --- a device there and back --- */
+/* --- detach and reattach --- */
 
 static void
 test_detach (void)
@@ -116,7 +116,7 @@ test_reattach (void)
   stop_and_assert_device (f, "mlx5_core", NULL);
 }
 
-/* The candidates fail from the best one on. A failure of the gate counts, too. */
+/* The candidates fail in order, beginning with the best. A failed request counts, too. */
 static void
 test_candidates_fail (void)
 {
@@ -145,7 +145,7 @@ test_candidates_fail (void)
     g_autoptr (JsonNode) status = status_of (f);
     fake_assert_matches (latest (status, "failed"), cases[i].failed);
     assert_phases_add_up (status);
-    while (!metrics_say (f, cases[i].counted)) /* the worker counts after its report */
+    while (!metrics_say (f, cases[i].counted)) /* workers count after the report */
       ;
     g_assert_true (metrics_say (f, cases[i].attempts));
     stop_and_assert_device (f, cases[i].driver, cases[i].override);
@@ -164,7 +164,7 @@ test_left_alone (void)
   stop_and_assert_device (f, NULL, "pci-stub");
 }
 
-/* A program of another version is blocked as long, and gets no more than it asked for. */
+/* A libvirt of unknown version is blocked as well, but gets the driver that it wrote. */
 static void
 test_unknown_libvirt (void)
 {
@@ -176,7 +176,7 @@ test_unknown_libvirt (void)
   stop_and_assert_device (f, "vfio-pci", "vfio-pci");
 }
 
-/* --- workers that die --- */
+/* --- dead workers --- */
 
 static void
 test_worker_dies_when_it_has_touched (void)
@@ -196,7 +196,7 @@ test_worker_dies_when_it_has_touched (void)
   fake_assert_device (f->k, NIC, "vfio-pci", "vfio-pci");
 }
 
-/* The override of home is set and must not become vfio-pci. */
+/* The host driver's override is set, and must not become vfio-pci. */
 static void
 test_worker_dies_during_reattach (void)
 {
@@ -206,14 +206,14 @@ test_worker_dies_during_reattach (void)
   start (f);
   g_autoptr (LibvirtActor) libvirt = new_libvirt (f);
   detach (f, libvirt);
-  fake_fault (f->k, FAKE_DIE_AFTER, 2, 0); /* its state is written, and the override */
+  fake_fault (f->k, FAKE_DIE_AFTER, 2, 0); /* state file and override are written */
   begin_to_move (f, libvirt, "(null)");
-  fake_fault (f->k, FAKE_NO_FAULT, 0, 0); /* only that of the first one is fatal */
+  fake_fault (f->k, FAKE_NO_FAULT, 0, 0); /* only the first worker dies */
   actor_finish (libvirt);
   fake_assert_logged (NIC ": the process that moved it died; libvirt continues without it");
   assert_driver (f, NULL);
   assert_outcome (f, "crashed");
-  while (fake_exists (f->k, ENTRY)) /* what libvirt knows nothing of comes back, too */
+  while (fake_exists (f->k, ENTRY)) /* restores the override, too */
     g_main_context_iteration (NULL, FALSE);
   stop_and_assert_device (f, "mlx5_core", "mlx5_core");
 }
@@ -247,7 +247,7 @@ test_next_device_after_a_crash (void)
   stop_and_assert_device (f, "special-vfio", "special-vfio");
 }
 
-/* --- a libvirt that dies --- */
+/* --- dead libvirt processes --- */
 
 static void
 run_until_on (const Fixture *f, const char *driver)
@@ -261,7 +261,7 @@ run_until_on (const Fixture *f, const char *driver)
   } while (g_strcmp0 (is_on, driver) != 0);
 }
 
-/* Between the unbind and drivers_probe: nobody else would give the device a driver again. */
+/* Between the unbind and drivers_probe: without us, the device would stay without a driver. */
 static void
 test_libvirt_dies_at_a_detach (void)
 {
@@ -272,7 +272,7 @@ test_libvirt_dies_at_a_detach (void)
   fake_unbind (f->k, NIC);
   actor_dies (libvirt);
   run_until_on (f, "mlx5_core");
-  while (fake_exists (f->k, ENTRY)) /* by a process, which drops it last */
+  while (fake_exists (f->k, ENTRY)) /* the restoring process drops it last */
     g_main_context_iteration (NULL, FALSE);
   stop_and_assert_device (f, "mlx5_core", NULL);
 }
@@ -295,7 +295,7 @@ test_libvirt_dies_during_reattach (void)
   stop_and_assert_device (f, "mlx5_core", NULL);
 }
 
-/* --- what is told --- */
+/* --- status --- */
 
 static void
 test_idle_status (void)
@@ -308,7 +308,7 @@ test_idle_status (void)
   g_assert_cmpstr (text (status, "monitor"), ==, "idle");
   g_assert_cmpstr (text (status, "version"), ==, VV_VERSION);
   g_assert_cmpint (number (status, NULL, "pid"), ==, getpid ());
-  g_assert_cmpint (number (status, NULL, "devices"), ==, 1); /* the other has no class, as bridges */
+  g_assert_cmpint (number (status, NULL, "devices"), ==, 1); /* DISK has no class, like bridges */
   g_assert_cmpint (number (status, NULL, "deadline_ms"), ==, LONG_MS);
   g_assert_cmpint (number (status, "opens", "seen"), ==, 0);
   g_assert_null (nth (status, "blocking", 0));
@@ -337,7 +337,7 @@ test_status_while_blocking (void)
   assert_has_its_schema (afterwards);
 }
 
-/* Scripts can be wordy, and there can be many candidates: it is not taken for a crash. */
+/* A long report, with wordy scripts and many candidates, is not mistaken for a crash. */
 static void
 test_much_that_failed (void)
 {
@@ -370,7 +370,7 @@ test_no_gate (void)
   g_assert_cmpstr (text (status, "gate"), ==, "off");
   g_assert_cmpstr (text (status, "reason"), ==, "turned off by --no-gate");
   g_assert_cmpint (number (status, NULL, "devices"), ==, 0);
-  fake_assert_device (f->k, NIC, "mlx5_core", NULL); /* it can be opened */
+  fake_assert_device (f->k, NIC, "mlx5_core", NULL); /* opening does not block */
 }
 
 static void
@@ -399,13 +399,13 @@ test_metrics (void)
   g_assert_true (metrics_say (f, "gate_opens_total{result=\"blocked\"} 1"));
   g_assert_true (metrics_say (f, "gate_outcomes_total{outcome=\"detached\"} 1"));
   g_assert_true (metrics_say (f, "gate_blocked_seconds_count 1"));
-  /* The worker counts after its report. */
+  /* The worker updates the counters after its report. */
   while (!metrics_say (f, "changes_total{operation=\"detach\",driver=\"special-vfio\",outcome=\"done\"} 1"))
     ;
   g_assert_true (metrics_say (f, "change_duration_seconds_count{operation=\"detach\"} 1"));
 }
 
-/* --- its socket --- */
+/* --- socket --- */
 
 static void
 test_socket_is_root_s (void)
@@ -420,7 +420,7 @@ test_socket_is_root_s (void)
   g_assert_false (fake_exists (f->k, SOCKET));
 }
 
-/* Returns: a socket at the place of the daemon's */
+/* Returns: a socket bound to the path of the daemon's */
 static int
 bind_socket (const Fixture *f)
 {
@@ -434,7 +434,7 @@ bind_socket (const Fixture *f)
   return fd;
 }
 
-/* A daemon that was killed has left it. */
+/* A killed daemon left its socket file. */
 static void
 test_stale_socket (void)
 {
@@ -446,7 +446,7 @@ test_stale_socket (void)
   g_assert_cmpstr (text (status, "gate"), ==, "on");
 }
 
-/* Only another process is another daemon: the lock is of the whole process. */
+/* The lock belongs to the process, so the second daemon needs a process of its own. */
 static void
 test_second_daemon (void)
 {
@@ -463,11 +463,11 @@ test_second_daemon (void)
   }
   g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
   g_assert_cmpint (status, ==, 0);
-  g_autoptr (JsonNode) told = status_of (f); /* the first one is none the worse for it */
+  g_autoptr (JsonNode) told = status_of (f); /* the first daemon is unaffected */
   g_assert_cmpstr (text (told, "gate"), ==, "on");
 }
 
-/* Its socket and the file of its lock are there, and nobody has the lock. */
+/* The socket and the lock file exist, but no process holds the lock. */
 static void
 test_daemon_was_killed (void)
 {
@@ -483,7 +483,7 @@ test_daemon_was_killed (void)
   g_assert_cmpint (number (told, NULL, "pid"), ==, getpid ());
 }
 
-/* Somebody listens, but it is no daemon: a child of one that is dead. */
+/* A process listens, but is not a daemon: a child of a dead one. */
 static void
 test_socket_without_a_daemon (void)
 {
@@ -497,9 +497,9 @@ test_socket_without_a_daemon (void)
   close (fd);
 }
 
-/* --- the monitor --- */
+/* --- monitor --- */
 
-/* It is started, and told to look, a little after libvirt was released. */
+/* The daemon starts the monitor, and sends it an order, shortly after it released libvirt. */
 static void
 run_until_monitor_runs (const Fixture *f)
 {
@@ -546,7 +546,7 @@ test_monitor_is_missing (void)
   run_until_logged ();
   fake_assert_logged ("cannot start the libvirt client: *; which domain uses a device is unknown*");
   reattach (f, libvirt);
-  fake_assert_log_empty (); /* said once */
+  fake_assert_log_empty (); /* logged once */
   write_monitor (f->k, "echo >monitor-heard; exec cat >monitor-orders");
   detach (f, libvirt);
   while (!fake_exists (f->k, "monitor-heard"))
@@ -555,7 +555,7 @@ test_monitor_is_missing (void)
   assert_driver (f, "mlx5_core");
 }
 
-/* What a real one does in a call to libvirt: it does not read. */
+/* During a call to libvirt, the monitor does not read its input. */
 static void
 test_monitor_is_in_a_call (void)
 {
@@ -573,7 +573,7 @@ test_monitor_is_in_a_call (void)
   g_assert_cmpint (g_get_monotonic_time () - begin, <, 500 * G_TIME_SPAN_SECOND);
 }
 
-/* ... and while it moves a device: the signal waits, and the daemon waits for it. */
+/* The monitor blocks the signal during a rebind, and the daemon waits for it. */
 static void
 test_monitor_is_in_a_move (void)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * watchdog: a process that plays the daemon is killed when somebody waits and it does not get on, and only
- * then.
+ * Tests of watchdog: a process that plays the daemon is killed if a process is blocked and the daemon makes
+ * no progress, and only then.
  */
 #include "watchdog.h"
 
@@ -15,10 +15,10 @@
 
 #include "fake-kernel.h"
 
-#define SHORT_MS 200  /* of those that are going to be killed */
-#define LONG_MS 60000 /* of those that are not: nothing here takes that long */
+#define SHORT_MS 200  /* of daemons that are killed */
+#define LONG_MS 60000 /* of others: no test takes this long */
 
-/* The gate's descriptors, as the daemon has them: readable while a byte is in the pipe. */
+/* Like the gate's descriptors in the daemon: readable while a byte is in the pipe. */
 typedef struct {
   int fds[VV_WATCHDOG_FDS];
   int ends[VV_WATCHDOG_FDS];
@@ -74,7 +74,7 @@ hang (void)
     pause ();
 }
 
-/* Runs @play as the daemon; Returns: what waitpid(2) says of its end */
+/* Runs @play as the daemon. Returns: its wait status */
 static int
 play_daemon (void (*play) (void))
 {
@@ -108,7 +108,7 @@ assert_lives (void (*play) (void))
   g_assert_cmpint (WEXITSTATUS (status), ==, 0);
 }
 
-/* --- who is killed --- */
+/* --- killed --- */
 
 static guint waiting_at;
 
@@ -132,7 +132,7 @@ let_wait_and_be_stopped (void)
   raise (SIGSTOP);
 }
 
-/* What was once answered does not help who comes later. */
+/* An earlier answer does not count as progress for the next blocked process. */
 static void
 let_the_next_one_wait (void)
 {
@@ -170,11 +170,11 @@ test_killed (void)
   }
 }
 
-/* --- who is not --- */
+/* --- not killed --- */
 
 static guint deadline_ms;
 
-/* The queue is never empty: somebody keeps it full. */
+/* A flood keeps the queue from ever being empty. */
 static void
 get_on_in_a_flood (void)
 {
@@ -187,7 +187,7 @@ get_on_in_a_flood (void)
   vv_watchdog_free (w);
 }
 
-/* On a machine that is too slow there is more time. */
+/* On a slow machine, tries longer deadlines. */
 static void
 test_progress (void)
 {
@@ -230,7 +230,7 @@ test_lives (void)
   assert_lives (do_nothing);
 }
 
-/* --- when it is killed --- */
+/* --- the watchdog is killed --- */
 
 static pid_t
 its_process (void)
@@ -275,7 +275,7 @@ set_flag (gpointer flag)
   return G_SOURCE_REMOVE;
 }
 
-/* Not before the time of one has passed: a fork is not followed by the next one at once. */
+/* Restarts at most once per watchdog interval, so that the daemon does not fork in a loop. */
 static void
 kill_it_twice (void)
 {
@@ -303,9 +303,9 @@ test_is_killed (void)
   assert_lives (kill_it_twice);
 }
 
-/* --- its own end --- */
+/* --- end of the watchdog --- */
 
-/* A child of a process that ends becomes this one's. */
+/* Orphaned descendants become children of this process. */
 static void
 adopt_orphans (void)
 {
@@ -327,10 +327,10 @@ test_ends_with_the_daemon (void)
 
   adopt_orphans ();
   assert_lives (just_end);
-  g_assert_cmpint (waitpid (-1, &status, 0), >, 0); /* it comes to an end at all */
+  g_assert_cmpint (waitpid (-1, &status, 0), >, 0); /* the watchdog ends */
 }
 
-/* ... and has let go of the gate when it is said to: nobody waits for its descriptors. */
+/* vv_watchdog_free() ends the watchdog, which closes the gate's descriptors: no open blocks on them. */
 static void
 test_lets_go_of_the_gate (void)
 {
