@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * journal: what is written is what is read, damage is told, and a lock has one holder (rules R5, R6, R12).
+ * Tests of state-store: state files are read as they were written, damage is reported, and a lock has one
+ * holder (rules R5, R6, R12).
  */
 #include "state-store.h"
 
@@ -122,7 +123,7 @@ test_every_state (void)
   }
 }
 
-/* An upgrade while guests run finds them. */
+/* An upgrade while guests run reads the state files of the older version. */
 static void
 test_names_of_before_1_0 (void)
 {
@@ -150,7 +151,7 @@ test_names_of_before_1_0 (void)
   }
 }
 
-/* libvirt lets a domain have nearly any name, an administrator may write anything as an override. */
+/* Names of domains and overrides may contain almost any character. */
 static void
 test_odd_text (void)
 {
@@ -214,7 +215,7 @@ test_addresses (void)
   fake_assert_names (addresses, DISK " " NIC);
 }
 
-/* --- what is not as it should be --- */
+/* --- damage --- */
 
 #define HEAD "[device]\naddress=" NIC "\nmodalias=" NIC_MODALIAS "\n"
 
@@ -254,7 +255,7 @@ test_damaged (void)
   }
 }
 
-/* A value that cannot be read is not the same as none (rule R5): "no driver" would be taken for home. */
+/* An unreadable value differs from a missing one (rule R5): it must not be read as "no host driver". */
 static void
 test_damaged_values (void)
 {
@@ -331,7 +332,7 @@ test_no_directory (void)
   g_autoptr (GError) error = NULL;
   g_autoptr (GPtrArray) addresses = vv_state_store_addresses (f->store);
 
-  g_assert_false (fake_exists (f->k, FOLDER)); /* looking makes nothing */
+  g_assert_false (fake_exists (f->k, FOLDER)); /* reading creates nothing */
   g_assert_null (vv_state_store_load (f->store, NIC, &error));
   g_assert_true (vv_state_store_drop (f->store, NIC, &error));
   g_assert_no_error (error);
@@ -357,7 +358,7 @@ test_directory_that_cannot_be (void)
   fake_assert_error (no_run, VV_ERROR_NOT_FOUND, "/*/" FOLDER ": mkdir: No such file or directory");
 }
 
-/* What others could have filled is not believed: an entry says which module root loads. */
+/* A directory that other users could write is refused: a state file names a module that root loads. */
 static void
 test_directory_of_others (void)
 {
@@ -382,7 +383,7 @@ test_directory_of_others (void)
   fake_assert_error (error, VV_ERROR_REFUSED, "/*/" FOLDER " belongs to user 65534 and not to root*");
 }
 
-/* Neither links, nor pipes, nor what others can write: they are not opened. */
+/* Links, FIFOs and files that other users can write are refused without being read. */
 static void
 test_entry_of_others (void)
 {
@@ -413,8 +414,7 @@ test_entry_of_others (void)
   }
 }
 
-/* --- a file system that is full, or read-only: a small one of our own, in a mount namespace of our own ---
- */
+/* --- full or read-only file system: a small one in a mount namespace --- */
 
 static gboolean
 mount_small (const Fixture *f)
@@ -473,7 +473,7 @@ test_full_file_system (void)
   fake_assert_error (full, VV_ERROR_FAILED, "/*/" NIC ": write: No space left on device");
   g_autoptr (VvEntry) loaded = vv_state_store_load (f->store, NIC, &error);
   g_assert_no_error (error);
-  assert_same_entry (loaded, before); /* the old text, not a part of the new one */
+  assert_same_entry (loaded, before); /* the complete old contents */
   g_assert_false (fake_exists (f->k, FOLDER "/." NIC ".new"));
   g_assert_true (vv_state_store_drop (f->store, NIC, &error));
   unmount_small (f);
@@ -516,7 +516,7 @@ test_lock_is_exclusive (void)
   g_autoptr (GError) waited = NULL;
 
   g_assert_nonnull (one);
-  g_assert_nonnull (other); /* devices do not stand in each other's way */
+  g_assert_nonnull (other); /* locks of different devices are independent */
   g_assert_null (vv_state_store_lock (f->store, NIC, 0, &at_once));
   fake_assert_error (at_once, VV_ERROR_REFUSED, NIC ": another process is moving this device*");
   g_assert_null (vv_state_store_lock (f->store, NIC, 30, &waited));
@@ -575,7 +575,7 @@ test_lock_that_cannot_be (void)
 
   fake_write (f->k, "etc/precious", "kept");
   fake_link (f->k, FOLDER "/lock-" NIC, "../../etc/precious");
-  g_assert_null (vv_state_store_lock (f->store, NIC, 0, &error)); /* a link is not followed */
+  g_assert_null (vv_state_store_lock (f->store, NIC, 0, &error)); /* no links are followed */
   fake_assert_error (error, VV_ERROR_FAILED, "/*/lock-" NIC ": open: *");
 }
 
@@ -615,7 +615,7 @@ test_notes_without_a_directory (void)
 
 #define WRITES 100
 
-/* Each with a state store, and so a lock, of its own, as two processes */
+/* Opens a state store, and so a lock, of its own, as another process does */
 static gpointer
 write_notes (gpointer host)
 {
@@ -645,7 +645,7 @@ test_notes_have_one_writer (void)
   g_assert_null (g_thread_join (second));
 }
 
-/* Better none than one that cannot be read: whoever comes later would have to leave the device alone. */
+/* Nothing is written that could not be read back: it would block later operations on the device. */
 static void
 test_what_could_not_be_read (void)
 {

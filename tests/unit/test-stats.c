@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * stats: counters, durations, and the last changes, as they come out in JSON.
+ * Tests of stats: counters, durations and the last rebinds, in the JSON output.
  */
 #include "stats.h"
 
@@ -124,7 +124,7 @@ test_one_change (void)
   assert_number (object (status, "own"), "max_us", 30);
 }
 
-/* A script may have written it. */
+/* The text may come from a script. */
 static void
 test_text_can_be_shown (void)
 {
@@ -157,7 +157,7 @@ test_phases (void)
   g_assert_cmpuint (json_object_get_size (phases), ==, 9);
 }
 
-/* A worker that crashed reports none. */
+/* A worker that crashed reports no phases. */
 static void
 test_phases_of_a_crash (void)
 {
