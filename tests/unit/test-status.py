@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""vfio-variant status, policy and metrics: what they print, and what they exit with.
+"""Tests of vfio-variant status, policy and metrics: their output and exit status.
 
 Usage: test-status.py FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS SYSCONFDIR; prints TAP.
 """
@@ -21,12 +21,12 @@ NOT_RUNNING = ("vfio-variantd is not running: hot plug uses the driver that libv
 
 
 def told_of_the_daemon(result):
-    """The lines about the daemon, without what was found on the host."""
+    """The lines about the daemon, without the findings on the host."""
     return result.stdout.partition("\n\nhost:\n")[0].splitlines()
 
 
 def status_of(answer, *options, **manner):
-    """What the command makes of an answer."""
+    """Runs status with this answer of the daemon."""
     with Host() as host, Daemon(host, answer, **manner):
         return host.look("status", *options)
 
@@ -85,7 +85,7 @@ def status_json_is_what_the_daemon_says():
 
 
 def status_of_another_version():
-    """What it says is shown, what it does not say is missing, and whatever it is, nothing breaks."""
+    """status shows known values, tolerates missing ones, and survives any type of value."""
     newer = {**STATUS, "version": "2.0", "mood": "fine"}
     for options in ([], ["--json"]):
         result = status_of(newer, *options)
@@ -148,12 +148,12 @@ def status_that_does_not_come_exits_1():
     exits(status_of(STATUS, "--timeout-ms", "100", hangs_up=False), 1, late)
     with Host() as host, Daemon(host, deaf=True):
         exits(host.look("status", "--timeout-ms", "100"), 1, late)
-        exits(host.look("status", "--timeout-ms", "100"), 1, late)  # the first fills the queue: not even connected
+        exits(host.look("status", "--timeout-ms", "100"), 1, late)  # the queue is full: not even connected
     assert time.monotonic() - began < 4, "it waited for longer"
 
 
 def status_passes_nothing_to_the_terminal():
-    """That the daemon's JSON has no such texts, test-service sees to."""
+    """status sanitizes texts. test-service.c tests that the daemon does so in its JSON."""
     nasty = "a\x1b[2Jtitle\x07b\u009b31mc\u202ed\ne\rf\x7f\u2028g" + "y" * 2000
     clean = "a?[2Jtitle?b?31mc?d e f? g".ljust(1000, "y") + "..."
 
@@ -184,7 +184,7 @@ POLICY, POLICY_D = "libvirt/vfio-variant.xml", "libvirt/vfio-variant.d"
 
 
 def write_policy(host, path, text):
-    """Returns: its full name"""
+    """Writes a file below SYSCONFDIR. Returns its full path."""
     host.write(os.path.join(SYSCONFDIR, path), text)
     return host.path(os.path.join(SYSCONFDIR, path))
 
@@ -248,7 +248,7 @@ def policy_of_given_files():
         write_policy(host, POLICY, "broken")
         new = host.path("new.xml")
         host.write("new.xml", RULES)
-        os.chmod(new, 0o666)  # before it is installed that does not matter
+        os.chmod(new, 0o666)  # permissions do not matter before the file is installed
         result = run(COMMAND, "policy", new)
         exits(result, 0, f"{new} ", f"{new}:2")
         result = run(COMMAND, "policy", new, host.path("none.xml"), host.path("etc"))
@@ -292,8 +292,8 @@ sum-us=0
 
 
 def parsed(text, form="openmetrics"):
-    """The families by name, each as its samples: {(name, (label, value)...): number}, by a parser of others. Without
-    it, the samples as they can be told without one."""
+    """The metric families by name, with their samples {(name, (label, value)...): number}, from an independent parser. If
+    it is not installed, parses the samples itself."""
     try:
         if form == "openmetrics":
             from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -371,7 +371,7 @@ def metrics_are_the_same_for_prometheus():
 
 def metrics_without_a_daemon():
     with Host() as host:
-        families = parsed(metrics_of(host))  # no directory either
+        families = parsed(metrics_of(host))  # even the directory is missing
         equal(families["vfio_variant_daemon_up"][2], {("vfio_variant_daemon_up",): 0})
         assert not [name for name in families if "gate" in name], list(families)
         equal(families["vfio_variant_changes"][2], {})
@@ -384,7 +384,7 @@ def metrics_without_privilege():
         os.chmod(daemon.path, 0)
         result = run(*become, COMMAND, "metrics", "--sysroot", host.root)
     exits(result, 0, 'vfio_variant_changes_total{operation="detach",driver="mlx5_vfio_pci",outcome="done"} 3')
-    assert "vfio-variant:" not in result.stderr, result.stderr  # gcov may have something to say
+    assert "vfio-variant:" not in result.stderr, result.stderr  # gcov may print messages
     assert "daemon" not in result.stdout and "gate" not in result.stdout, result.stdout
 
 
@@ -410,7 +410,7 @@ def metrics_in_a_file():
         equal(metrics_of(host, "--format=prometheus", f"--output={path}"), "")
         os.umask(before)
         equal(host.read("vfio-variant.prom"), printed)
-        equal(os.stat(path).st_mode & 0o777, 0o644)  # the node exporter is another user
+        equal(os.stat(path).st_mode & 0o777, 0o644)  # the node exporter runs as another user
         equal([name for name in os.listdir(host.root) if "prom" in name], ["vfio-variant.prom"])
         exits(host.look("metrics", "-o", host.path("absent/vfio-variant.prom")), 1, "/absent: No such file or directory")
         exits(host.look("metrics", "-o", host.path("sys")), 1, "/sys: write: Is a directory")
@@ -427,7 +427,7 @@ def metrics_usage():
 
 
 def what_is_done_is_counted():
-    """On files that accept everything and change nothing: no bind succeeds."""
+    """On files that accept all writes without effect, no bind succeeds."""
     needs_namespace()
     with Host() as host:
         exits(host.inside(COMMAND, "bind", "--dry-run", NIC), 0)

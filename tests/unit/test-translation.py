@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""That the command can be translated, by a translation that puts each message in «marks»; that what machines and the log get
-is not; and that no message was forgotten.
+"""Tests of translations, with one that puts each message in «marks»: user messages are translated, machine-readable output
+and the log are not, and no message is unmarked in the sources.
 
 Usage: test-translation.py FAKE-HOST VFIO-VARIANT HOOK DAEMON SCHEMAS SYSCONFDIR LOCALEDIR; prints TAP. Runs the command in a
-mount namespace in which the translation is the only one that is installed.
+mount namespace in which the translation is the only installed one.
 """
 import functools
 import glob
@@ -21,12 +21,12 @@ from tap import Skip, equal, run_tests
 SOURCE = os.path.dirname(SCHEMAS)
 LOCALE_DIR = sys.argv[7]
 COMMANDS = re.findall(r"^  ([a-z]+) ", run(COMMAND, "--help").stdout, re.MULTILINE)
-# As meson's preset "glib" has them
+# The keywords of meson's preset "glib"
 KEYWORDS = ["_", "N_", "C_:1c,2", "NC_:1c,2", "g_dcgettext:2", "g_dngettext:2,3", "g_dpgettext2:2c,3"]
 
 
 def sources():
-    """Path and text of what may have messages for users."""
+    """Path and text of each source file that may have user messages."""
     for path in sorted(glob.glob(os.path.join(SOURCE, "plugin/*/*.[ch]"))):
         if path.split("/")[-2] in ("daemon", "monitor"):
             continue
@@ -36,7 +36,7 @@ def sources():
 
 @functools.lru_cache(maxsize=None)
 def translation():
-    """A folder with the translation, for the life of this process."""
+    """A directory with the translation, which exists until the process exits."""
     if not all(shutil.which(tool) for tool in ("xgettext", "msginit", "msgfilter", "msgfmt")):
         raise Skip("no gettext")
     if not os.path.exists("/usr/share/i18n/locales/en_US"):
@@ -65,7 +65,7 @@ def translation():
 
 
 def translated(*program):
-    """What it says to somebody whose language is that of the translation."""
+    """Runs a program in the translation's language."""
     script = f'mount --bind {translation().name} {LOCALE_DIR} && exec env "$@"'
     language = [f"LOCPATH={translation().name}", "LC_ALL=en_US.UTF-8", "LANGUAGE=xx"]
     return run("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *language, *program)
@@ -135,7 +135,7 @@ def what_machines_read_is_not():
 
 
 def what_is_logged_is_not():
-    """A move is logged, and so it speaks as the log does."""
+    """A rebind is logged, so its messages are not translated."""
     needs_namespace()
     with Host() as host:
         result = translated(*host.entering(COMMAND, "bind", NIC))
@@ -153,22 +153,22 @@ def all_files_are_listed():
               [path for path, text in sources() if marks.search(text)])
 
 
-# --- what was forgotten ---
+# --- unmarked messages ---
 
 LITERAL = r'"(?:[^"\\\n]|\\.)*"'
-# What may be words and is for no user: in a call of, or as a whole.
+# Literals with words that are not user messages: arguments of these functions, and whole literals.
 NOT_FOR_USERS = {"g_debug", "g_warning", "g_warning_once", "g_message", "g_log_structured", "strstr", "sscanf", "vv_json_string", "g_dngettext"}
 NOT_WORDS = re.compile(
     r"(%s )*%s$|echo |grep |modprobe |mkdir -p |driver=\$|rm |depmod |systemctl (enable|reload)|ln -s |virsh edit|\${EDITOR|restorecon |vfio-variant (bind|probe|"
     r"policy|restore) %s( &&[^,]*)?$|vfio-variant(:? %s)?\\?n?$|vfio-variant $|alias $|For the tests$|%s \(pid %d\)$| \(deleted\)$|open for writing|version |\\nbtime |"
     r"(blocking|change|file) %[ud]$|%s(/%s)?: (mkdir|open|flock|connect)$|policy %s:%u$|~Module |vfio-variant: %s\\n$|"
     r"built with $|kernel (%s|lockdown)|domain %s$|libvirt %u|the answer of vfio-variantd$|DEVICE\.\.\. \| |%s%s on %s$|<%s %s='%s'>")
-# For machines, and for the log
+# Machine-readable output and log messages
 UNTRANSLATED_FILES = ("plugin/bind/metrics.c", "plugin/bind/nodedev-xml.c", "plugin/bind/change.c", "plugin/domain/domain-life.c")
 
 
 def enclosing_call(text, at):
-    """The name of the function to which what stands there is an argument."""
+    """The name of the function that has the text at this position as an argument."""
     depth = 0
     for i in range(at - 1, -1, -1):
         if text[i] == ")":
@@ -183,7 +183,7 @@ def enclosing_call(text, at):
 
 
 def forgotten(text):
-    """The phrases in a source that are not marked."""
+    """The phrases in a source file that are not marked for translation."""
     blank = re.sub(r"/\*.*?\*/", lambda comment: re.sub(r"[^\n]", " ", comment.group()), text, flags=re.DOTALL)
     hidden = re.sub(LITERAL, lambda literal: '"' + "x" * (len(literal.group()) - 2) + '"', blank)
     for found in re.finditer(rf"{LITERAL}(?:\s*{LITERAL})*", blank):

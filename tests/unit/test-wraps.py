@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""That what the tests put in the place of a function by --wrap is really called. The linker wraps what an object needs and does
-not have: a function that becomes static or inline, or whose callers move into its own file, is silently not wrapped any more.
+"""Tests that the library calls the functions that the tests replace by --wrap. The linker wraps only undefined symbols: a
+function that becomes static or inline, or whose callers move into its file, is silently no longer wrapped.
 
 Usage: test-wraps.py SOURCE LIBRARY...; prints TAP."""
 import glob
@@ -16,7 +16,7 @@ SOURCE, LIBRARIES = sys.argv[1], sys.argv[2:]
 
 
 def wrapped():
-    """Each function that some test wraps."""
+    """The functions that the tests wrap."""
     names = set()
     for path in glob.glob(os.path.join(SOURCE, "tests", "*", "meson.build")):
         with open(path, encoding="utf-8") as file:
@@ -25,7 +25,7 @@ def wrapped():
 
 
 def needed():
-    """Each function that an object of the libraries has from elsewhere."""
+    """The undefined symbols of the libraries' objects."""
     symbols = subprocess.run(["nm", "--undefined-only", "--no-sort", *LIBRARIES], check=True, capture_output=True, text=True).stdout
     return set(re.findall(r"^ +U ([^@\s]+)", symbols, flags=re.MULTILINE))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A host on which nothing is wrong, for the tests of check and status to spoil, and what they find on it."""
+"""A sound host, for the tests of check and status to break, and assertions about the findings on it."""
 import json
 import lzma
 import os
@@ -19,17 +19,17 @@ QEMU = "usr/libexec/qemu-kvm"
 HOOK_LINK = f"{LIBVIRT}/hooks/qemu.d/vfio-variant"
 LIBVIRT_PID = 4711
 
-TRIGGERED = {}  # id: the severities with which a test has triggered it
-SKIPPED = set()  # ids that could not be triggered here
+TRIGGERED = {}  # id: the severities that a test has triggered
+SKIPPED = set()  # ids that cannot be triggered here
 
 
 IOMMUFD = "<driver iommufd='yes'/>"
 
-# --- a host that is well ---
+# --- a sound host ---
 
 
 def module_file(name, aliases, exports=(), needs=()):
-    """The least that depmod takes for a module: an ELF object with a .modinfo, and the symbols that it has and wants."""
+    """The minimal module file for depmod: an ELF object with .modinfo, and the symbols that it exports and needs."""
     contents = [
         (".modinfo", 1, b"".join(f"{key}={value}\0".encode() for key, value in
                                  [("name", name)] + [("alias", alias) for alias in aliases])),
@@ -58,7 +58,7 @@ SIGNATURE = bytes(16) + struct.pack(">BBBBB3xI", 0, 4, 1, 0, 0, 16) + b"~Module 
 
 
 def add_module(host, name, *aliases, signed=False, packed=False, **symbols):
-    """A module's file; depmod is to be run afterwards."""
+    """Writes a module's file; run depmod afterwards."""
     contents = module_file(name, aliases, **symbols) + (SIGNATURE if signed else b"")
     path = host.path(f"{MODULES}/kernel/{name}.ko{'.xz' if packed else ''}")
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -73,7 +73,7 @@ def depmod(host):
 
 
 class Well(Host):
-    """A host on which nothing is wrong: modules that can be loaded, resets, libvirt, which knows the hook."""
+    """A sound host: loadable modules, resets, and a libvirt that runs the hook."""
 
     def __enter__(self):
         super().__enter__()
@@ -88,7 +88,7 @@ class Well(Host):
         return self
 
     def policy_mount(self):
-        """And what shows QEMU there, where the host has one"""
+        """Also mounts the host's QEMU, if it has one."""
         if not os.path.exists(self.path(QEMU)):
             return super().policy_mount()
         folder = f"/{os.path.dirname(QEMU)}"
@@ -117,7 +117,7 @@ class Well(Host):
         self.link(self.device("driver", address), f"../../../../bus/pci/drivers/{driver}")
 
     def add_libvirt(self, version, started, name="libvirtd"):
-        """@version: MAJOR * 1000 + MINOR; 0: it cannot be seen"""
+        """@version: MAJOR * 1000 + MINOR; 0: unknown"""
         boot = 1700000000
         ticks = int((started - boot) * os.sysconf("SC_CLK_TCK"))
         self.write("proc/stat", f"cpu 1 2 3\nbtime {boot}\nprocesses 1\n")
@@ -129,7 +129,7 @@ class Well(Host):
             os.unlink(self.path(f"proc/{LIBVIRT_PID}/maps"))
 
     def add_holder(self, number, pid=812):
-        """A process that has a character device open."""
+        """Adds a process that has a character device open."""
         self.write(f"proc/{pid}/comm", "qemu-system-x86\n")
         os.makedirs(self.path(f"proc/{pid}/fd"))
         os.symlink("/usr/bin/program", self.path(f"proc/{pid}/exe"))
@@ -148,7 +148,7 @@ class Well(Host):
                    + (f"iommu-logging={iommu_logging}\n" if iommu_logging else ""))
 
 
-# --- what is found ---
+# --- findings ---
 
 
 def document(result, schema):
@@ -159,12 +159,12 @@ def document(result, schema):
 
 
 def findings_of(found):
-    devices = found["devices"] if "ok" in found else []  # of check; status has their number there
+    devices = found["devices"] if "ok" in found else []  # of check; in status, it is a number
     return [one for device in devices for one in device["findings"]] + found["findings"]
 
 
 def check(host, *arguments):
-    """What check says as JSON; its exit status and its "ok" have to agree."""
+    """The JSON output of check; its exit status must match "ok"."""
     result = host.look("check", "--json", *arguments)
     found = document(result, "check.schema.json")
     problems = [one for one in findings_of(found) if one["severity"] == "problem"]
@@ -175,7 +175,7 @@ def check(host, *arguments):
 
 
 def status(host, answer=QUIET):
-    """What status says as JSON of a daemon with this answer; None: none runs"""
+    """The JSON output of status with this answer of the daemon; None: no daemon runs."""
     if answer is None:
         result = host.look("status", "--json")
     else:
@@ -189,7 +189,7 @@ def status(host, answer=QUIET):
 
 
 def expect(found, name, severity, *texts, subject="host"):
-    """One finding of this kind and severity, with each of the texts in it. Returns it."""
+    """Asserts one finding with this id and severity that contains each of the texts. Returns it."""
     ones = [one for one in findings_of(found) if one["id"] == name]
     assert ones, f"no {name}: {[one['id'] for one in findings_of(found)]}"
     matching = [one for one in ones if one["severity"] == severity and one["subject"] == subject and
@@ -205,7 +205,7 @@ def lacks(found, *names):
 
 
 def triggers(*names):
-    """For a test that may be skipped: these ids are triggered by no other."""
+    """Decorates a test that may be skipped: no other test triggers these ids."""
     def decorate(test):
         def wrapped():
             try:
