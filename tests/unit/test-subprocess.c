@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * subprocess: a program's output apart from its messages, and what happens when it prints too much, takes too
- * long, or fails. What scripts see of their caller is test-nodedev-hooks' part.
+ * Tests of subprocess: a program's output, its messages, and programs that print too much, take too long or
+ * fail. test-nodedev-hooks.c tests what scripts inherit from their caller.
  */
 #include "subprocess.h"
 
@@ -12,7 +12,7 @@
 
 #define SECOND_MS 1000
 
-/* @output: may be 3 bytes long */
+/* @output: at most 3 bytes */
 static gboolean
 shell (const char *script, const char *const *environment, guint limit_ms, GString *output, GError **error)
 {
@@ -46,7 +46,7 @@ test_output (void)
   assert_output ("exec >&-", "");
 }
 
-/* What is left behind has the output, and is neither waited for nor killed. */
+/* A background process keeps the output open: it is neither waited for nor killed. */
 static void
 test_background (void)
 {
@@ -96,7 +96,7 @@ test_limit (void)
   }
 }
 
-/* Past the limit nothing of its messages is kept, and it can still say all it wants. */
+/* Messages beyond the limit are dropped, but do not block the program. */
 static void
 test_many_messages (void)
 {
@@ -121,7 +121,7 @@ test_environment (void)
   g_assert_cmpstr (output->str, ==, "x\n");
 }
 
-/* With a terminal it could wait for a password. */
+/* With a terminal, a program could wait for a password. */
 static void
 test_session (void)
 {
@@ -129,7 +129,7 @@ test_session (void)
 }
 
 int
-main (int argc, char **argv) /* GLib would not run what is called /subprocess */
+main (int argc, char **argv) /* GLib skips tests named /subprocess */
 {
   fake_test_init (&argc, &argv);
   g_test_add_func ("/run/output", test_output);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * trusted-path: the ways to a file below a fake host, with links, and who may change them.
+ * Tests of trusted-path: paths to a file below a fake host, with links, and the users who can change them.
  */
 #include "trusted-path.h"
 
@@ -19,7 +19,7 @@ set_mode (const Fixture *f, const char *path, mode_t mode)
   g_assert_cmpint (chmod (full, mode), ==, 0);
 }
 
-/* @fault: (nullable): a pattern; NULL: there is none */
+/* @fault: (nullable): a pattern; NULL: the path is trusted */
 static void
 assert_fault (const Fixture *f, const char *path, const char *fault)
 {
@@ -82,7 +82,7 @@ test_link_of_others (void)
   assert_fault (f, "links/file", NULL);
 }
 
-/* It will do where others cannot put a file, or a link to one, of which root is the owner. */
+/* A sticky directory is trusted if its entry on the path is root's: other users cannot replace it. */
 static void
 test_sticky (void)
 {
@@ -102,7 +102,7 @@ test_sticky (void)
   assert_fault (f, "links/directory/c/file", NULL);
 }
 
-/* What is above the sysroot is not the other system's; what a link leads to outside of it is looked at. */
+/* Directories above the sysroot are not checked. The target of a link that leads out of it is. */
 static void
 test_sysroot (void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * xml: in which line an element is, and where and what is wrong.
+ * Tests of xml: line numbers of elements, and the line and message of errors.
  */
 #include "xml.h"
 
@@ -16,7 +16,7 @@ parse (const char *text, GError **error)
   return vv_xml_parse ("a.xml", text, strlen (text), LIMIT, error);
 }
 
-/* "NAME LINE", one element after the other */
+/* Appends "NAME LINE" for each element */
 static void
 add_lines (GString *text, const xmlNode *node)
 {
@@ -59,7 +59,7 @@ test_lines (void)
   }
 }
 
-/* libxml2 has 16 bits for a line, reads what it reads in parts, and throws away what it has read. */
+/* libxml2 stores lines in 16 bits, and parses in chunks, which it discards. */
 static void
 test_many_lines (void)
 {
