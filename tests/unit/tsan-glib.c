@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * tsan-glib: preloaded into what runs under ThreadSanitizer. GLib is not built with it, and its locks are
- * futexes of its own, so what a thread hands to another through GLib's queues and pools looks unordered. This
- * tells the order that these promise, and nothing else: all other accesses are judged as they are.
+ * tsan-glib: preloaded into programs that run under ThreadSanitizer. GLib is not built with it and locks with
+ * its own futexes, so data that threads exchange through GLib's queues and pools appears unordered. This
+ * library declares the order that queues and pools guarantee. All other accesses are checked as usual.
  *
- * Owns: that promise, function by function. Each must be one that our programs or tests call.
+ * Owns: those guarantees, function by function: the functions that our programs or tests call.
  */
 #include <dlfcn.h>
 #include <glib.h>
 
-/* Of the sanitizer's runtime: not there in a program that was built without, as an interpreter */
+/* From the sanitizer's runtime; NULL in programs that are built without it, such as interpreters */
 extern void __tsan_acquire (void *address) __attribute__ ((weak));
 extern void __tsan_release (void *address) __attribute__ ((weak));
 
-/* All before this, in this thread, ... */
+/* Everything before this call in this thread happens before ... */
 static void
 is_handed_over (void *what)
 {
@@ -21,7 +21,7 @@ is_handed_over (void *what)
     __tsan_release (what);
 }
 
-/* ... comes before all after this, in that one. */
+/* ... everything after this call in the other thread. */
 static void
 is_taken_over (void *what)
 {
@@ -29,7 +29,7 @@ is_taken_over (void *what)
     __tsan_acquire (what);
 }
 
-/* The function of this name that would be called without us */
+/* Returns: the real function of this name */
 static gpointer
 next (const char *name)
 {
@@ -96,7 +96,7 @@ g_thread_pool_push (GThreadPool *pool, gpointer data, GError **error)
   return push (pool, data, error);
 }
 
-/* Only where it waits is there an order: and only then are the workers done with what they were given. */
+/* Orders accesses only if it waits: only then have the workers finished their tasks. */
 void
 g_thread_pool_free (GThreadPool *pool, gboolean immediate, gboolean wait)
 {

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * under-filter [--also CALL]... UNIT PROGRAM [ARGUMENT...]: runs a program under the filter of system calls
- * that a systemd unit asks for, without systemd: the SystemCallFilter= lines of UNIT, as systemd.exec(5)
- * reads them, expanded by "systemd-analyze syscall-filter". CALL is one that the test itself needs, beside
- * what it tests.
+ * under-filter [--also CALL]... UNIT PROGRAM [ARGUMENT...]: runs a program under the system call filter of a
+ * systemd unit, without systemd: the SystemCallFilter= lines of UNIT, as systemd.exec(5) describes them,
+ * expanded by "systemd-analyze syscall-filter". CALL is a call that only the test itself needs.
  *
- * Unlike in the unit, a call that the filter does not know ends the process, by SIGSYS: a test under it fails
- * loudly instead of taking an error for granted. 77,
- * which is a skip, where there is no systemd-analyze.
+ * Unlike in the unit, a forbidden call kills the process by SIGSYS: the test fails instead of handling the
+ * error. Without systemd-analyze, exits with 77, which skips the test.
  */
 #include <errno.h>
 #include <glib.h>
@@ -30,9 +28,9 @@ static void G_GNUC_NORETURN G_GNUC_PRINTF (1, 2) die (const char *format, ...)
   exit (EXIT_FAILURE);
 }
 
-/* --- the sets of systemd --- */
+/* --- systemd's sets --- */
 
-/* Returns: (transfer full): what systemd-analyze says of a set: a line each for the calls and sets in it */
+/* Returns: (transfer full): systemd-analyze's description of a set: one line per call or set in it */
 static char *
 list_set (const char *set)
 {
@@ -51,15 +49,15 @@ list_set (const char *set)
   return text;
 }
 
-/* Adds @word to @calls, or takes it out: a call, or all calls of a set. Names that this processor does not
- * have count as systemd has it: not. */
+/* Adds @word, a call or a set of calls, to @calls, or removes it. As in systemd, names that this architecture
+ * lacks are ignored. */
 static void
 apply (GHashTable *calls, const char *word, gboolean allow, int nesting)
 {
   if (*word != '@') {
     int number = seccomp_syscall_resolve_name (word);
     if (number == __NR_SCMP_ERROR)
-      return; /* newer than this libseccomp, or not of this processor: systemd passes it over, too */
+      return; /* unknown to this libseccomp or architecture: as in systemd, ignored */
     if (allow)
       g_hash_table_add (calls, GINT_TO_POINTER (number));
     else
@@ -77,9 +75,9 @@ apply (GHashTable *calls, const char *word, gboolean allow, int nesting)
   }
 }
 
-/* --- the unit --- */
+/* --- unit file --- */
 
-/* "A=b \" goes on in the next line. Returns: (transfer full): the values of the SystemCallFilter= lines */
+/* "A=b \" continues in the next line. Returns: (transfer full): the values of the SystemCallFilter= lines */
 static GPtrArray *
 filter_lines (const char *path)
 {
@@ -98,7 +96,7 @@ filter_lines (const char *path)
   return values;
 }
 
-/* The first line decides what kind of list it is; here only lists of what is allowed make sense. */
+/* The first line decides whether it is an allow list or a deny list. Only allow lists are supported. */
 static GHashTable *
 allowed_calls (const char *path)
 {
@@ -119,7 +117,7 @@ allowed_calls (const char *path)
   return calls;
 }
 
-/* Only the native architecture: what another one calls is none of the list, and ends the process as well. */
+/* Allows only the native architecture: calls of other architectures kill the process as well. */
 static void
 install (GHashTable *calls)
 {
@@ -132,7 +130,7 @@ install (GHashTable *calls)
   g_hash_table_iter_init (&iter, calls);
   while (g_hash_table_iter_next (&iter, &number, NULL)) {
     int r = seccomp_rule_add (filter, SCMP_ACT_ALLOW, GPOINTER_TO_INT (number), 0);
-    if (r < 0 && r != -EDOM) /* a call of other architectures */
+    if (r < 0 && r != -EDOM) /* a call of another architecture */
       die ("libseccomp: call %d: %s", GPOINTER_TO_INT (number), g_strerror (-r));
   }
   seccomp_attr_set (filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
