@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Counters: they are read or refused; either way the next change is counted, what was read comes back one
- * more, and the metrics are text.
+ * Fuzz target of counters: any file is read or refused. In both cases, the next rebind is counted: a number
+ * that was read increases by one. The metrics are valid text.
  */
 #include "fuzz.h"
 
@@ -19,7 +19,7 @@ total (const VvCounters *counters)
   return sum;
 }
 
-/* A number at its end is one that the next reader refuses. */
+/* The next increment would exceed the maximum, and the next reader would refuse the file. */
 static gboolean
 is_full (const VvCounters *counters)
 {
@@ -27,7 +27,7 @@ is_full (const VvCounters *counters)
          vv_histogram_total (&counters->durations[VV_DETACH]) >= VV_COUNT_MAX;
 }
 
-/* That a damaged one is begun afresh is a warning each time. */
+/* Replacing a damaged file logs a warning each time. */
 static GLogWriterOutput
 drop_log (GLogLevelFlags level, const GLogField *fields, gsize n, gpointer data)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Domain XML: whatever comes in, a domain comes out whose devices have addresses and whose requests say
- * something, or an error. Requests with which nothing is wrong, the schema takes.
+ * Fuzz target of domain-xml: any input yields an error, or a domain whose devices have valid addresses and
+ * whose requests are not empty. The schema accepts all requests that the parser accepts.
  */
 #include <libxml/parser.h>
 #include <string.h>
@@ -48,7 +48,7 @@ LLVMFuzzerTestOneInput (const guint8 *data, gsize size)
     const VvHostdev *hostdev = domain->hostdevs->pdata[i];
     g_autofree char *address = vv_pci_address_parse (hostdev->address, NULL);
     g_assert_cmpstr (address, ==, hostdev->address);
-    g_assert_nonnull (memmem (data, size, "hostdev", strlen ("hostdev"))); /* as hooks/qemu.c has it */
+    g_assert_nonnull (memmem (data, size, "hostdev", strlen ("hostdev"))); /* as hooks/qemu.c assumes */
     assert_requested (&hostdev->requested);
   }
   for (guint i = 0; domain && i < domain->problems->len; i++) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Hook scripts of others: whatever the text, the reader comes to its end, and names a line that is there.
+ * Fuzz target of the reader of libvirt's other hook scripts: it terminates for any text, and names an
+ * existing line.
  */
 #include <string.h>
 

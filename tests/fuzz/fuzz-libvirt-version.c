@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * /proc/PID/maps: paths in it are whatever files are called; the version is one, or not known.
+ * Fuzz target of libvirt-version: /proc/PID/maps with arbitrary paths yields a valid version, or unknown.
  */
 #include "libvirt-version.h"
 #include "fuzz.h"

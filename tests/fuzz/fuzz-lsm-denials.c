@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The kernel's log and auditd's, in which any process has its say: the line that is found is one of theirs,
- * and what it becomes in an answer can be shown.
+ * Fuzz target of lsm-denials: any process can write to the logs of the kernel and auditd. The line that is
+ * found is one of theirs, and its text is printable.
  */
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Three texts, one a line: a modalias, a pattern, and what somebody took for a PCI address.
+ * Fuzz target of modaliases and addresses. The input is three lines: a modalias, a pattern and a PCI address.
  */
 #include <string.h>
 
@@ -16,7 +16,7 @@ check_modalias (const char *modalias, const char *pattern)
   g_assert_cmpuint (vv_modalias_wildcards (pattern), <=, strlen (pattern));
   if (!key)
     return;
-  g_assert_true (vv_modalias_match (key, key)); /* a key holds nothing that a pattern could take for itself */
+  g_assert_true (vv_modalias_match (key, key)); /* a key contains no wildcards */
   g_assert_cmpuint (vv_modalias_wildcards (key), ==, 0);
   vv_modalias_match (pattern, key);
 }

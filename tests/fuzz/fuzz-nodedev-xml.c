@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * sysfs, of which a device and its firmware write some: the XML for hook scripts is well-formed and valid
- * whatever it says. The input is attributes, with a byte 0xff between.
+ * Fuzz target of nodedev-xml: devices and their firmware provide some sysfs attributes. For any contents, the
+ * XML for hook scripts is well-formed and valid. The input is attributes, separated by a byte 0xff.
  */
 #include <libxml/parser.h>
 #include <string.h>
@@ -22,11 +22,11 @@ make_link (const VvHost *host, const char *path, const char *target)
 
   g_assert_cmpint (g_mkdir_with_parents (folder, 0755), ==, 0);
   unlink (full);
-  if (*target) /* what is too long for one is none */
+  if (*target) /* fails if the target is too long */
     (void)!symlink (target, full);
 }
 
-/* Returns: (transfer full): the next piece; "" when there is none left */
+/* Returns: (transfer full): the next attribute; "" at the end of the input */
 static char *
 take (const guint8 **at, const guint8 *end)
 {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Words of others, as hook scripts print them and users call mount points: of any bytes one line comes that
- * can be logged as it is, and one that a terminal shows and does not act on.
+ * Fuzz target of one-line: any bytes, as hook scripts print them or users name mount points, yield one line
+ * that is valid in the log, and one that is safe on a terminal.
  */
 #include <string.h>
 
 #include "fuzz.h"
 #include "one-line.h"
 
-/* A byte becomes three at the most by make_valid, and a character of two bytes or more an escape of ten. */
+/* make_valid turns a byte into at most three; escaping turns a character of two or more bytes into ten. */
 #define MOST_GROWTH 10
 #define CHARACTERS 100
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * /proc and the classes of /sys, in which users and devices have their say by the names they give: who uses a
- * device, and which process is libvirt. The input is the files, with a byte 0xff between.
+ * Fuzz target of the readers of /proc and /sys/class, where users and devices choose names: the search for
+ * users of a device, and for the libvirt process. The input is the files, separated by a byte 0xff.
  */
 #include <string.h>
 #include <unistd.h>
@@ -46,7 +46,7 @@ make_file (const VvHost *host, const char *path, const char *text)
   fuzz_write (path, (const guint8 *)text, strlen (text));
 }
 
-/* A disk with a namespace, on which something of the device mapper is built; process 1 has a file open. */
+/* Creates a disk with a namespace and a device-mapper device on it; process 1 has a file open. */
 static const VvHost *
 make_host (void)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The daemon's sockets. Of the status: whatever a client sends, and however it goes away, it gets the same
- * answer, and the next one too. Of the service manager: whatever it is called, and whatever is said, it
- * arrives whole or not at all.
+ * Fuzz target of the daemon's sockets. Status socket: whatever a client sends and however it disconnects, it
+ * and the next client get the same answer. Service manager's socket: for any name and any message, the
+ * message arrives complete or not at all.
  */
 #include <errno.h>
 #include <string.h>
@@ -34,7 +34,7 @@ connect_to (const VvHost *host)
   return fd;
 }
 
-/* The lowest bit of the first byte: it goes away at once. */
+/* If the lowest bit of the first byte is set, the client disconnects at once. */
 static void
 play_client (const VvHost *host, const guint8 *data, gsize size)
 {
@@ -56,7 +56,7 @@ play_client (const VvHost *host, const guint8 *data, gsize size)
   close (fd);
 }
 
-/* A name in no file system, as systemd has it for user managers; the rest is what is said. */
+/* Uses an abstract socket, as systemd does for user managers. The rest of the input is the message. */
 static void
 play_manager (const guint8 *data, gsize size)
 {
@@ -80,7 +80,7 @@ play_manager (const guint8 *data, gsize size)
   g_assert_cmpstr (heard, ==, said);
 }
 
-/* What it is called is anything. Nobody is there. */
+/* Any socket name; no process listens. */
 static void
 play_odd_name (const guint8 *data, gsize size)
 {

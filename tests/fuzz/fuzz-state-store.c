@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A state file: it is read or refused; one that was read comes back the same after it is written. So does
- * what a domain requests in it.
+ * Fuzz target of state-store: any state file is read or refused. A file that was read is unchanged after it
+ * is written and read again. So are the domain's requests in it.
  */
 #include "fuzz.h"
 #include "requested.h"

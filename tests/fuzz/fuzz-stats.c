@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * What a worker reports to the daemon: whatever it is, what the daemon then tells of itself is JSON, and its
- * texts can be shown.
+ * Fuzz target of the workers' reports to the daemon: for any report, the daemon's status is valid JSON with
+ * printable texts.
  */
 #include <string.h>
 
 #include "fuzz.h"
 #include "stats.h"
 
-/* As worker.c and service.c have it: a key file with one group that counts. The bytes are reports, with a NUL
- * between. */
+/* As in worker.c and service.c: key files, of which one group counts. The input is reports, separated by NUL.
+ */
 static void
 take_reports (VvStats *stats, const char *data, gsize size)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * modules.alias and modules.builtin.modinfo: whatever they hold, the ranking stays a ranking. What follows
- * the first NUL byte is the second file.
+ * Fuzz target of modules.alias and modules.builtin.modinfo: for any contents, the ranking is consistent. The
+ * input after the first NUL byte is the second file.
  */
 #include <string.h>
 

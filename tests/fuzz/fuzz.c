@@ -44,8 +44,8 @@ fuzz_host (void)
   return host;
 }
 
-/* Not g_file_set_contents_full() without G_FILE_SET_CONTENTS_CONSISTENT, which leaves the tail of what was
- * longer. */
+/* Does not use g_file_set_contents_full(): without G_FILE_SET_CONTENTS_CONSISTENT, it does not truncate a
+ * longer file. */
 void
 fuzz_write (const char *path, const guint8 *data, gsize size)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * fuzz: what the fuzz targets share. Each is fed bytes by libFuzzer and aborts when a promise of the
- * library's is broken; the sanitizers see the rest.
+ * fuzz: helpers of the fuzz targets. Each target gets bytes from libFuzzer and aborts if the library breaks a
+ * guarantee; the sanitizers detect everything else.
  */
 #pragma once
 
@@ -9,9 +9,9 @@
 
 int LLVMFuzzerTestOneInput (const guint8 *data, gsize size);
 
-/** fuzz_host: Returns: (transfer none): an empty root file system of the process's own, in memory where there
- * is /dev/shm */
+/** fuzz_host: Returns: (transfer none): an empty root directory of this process, in memory if /dev/shm exists
+ */
 const VvHost *fuzz_host (void);
 
-/** fuzz_write: gives the file @path below the host's root this content */
+/** fuzz_write: writes @data to the file @path below the host's root */
 void fuzz_write (const char *path, const guint8 *data, gsize size);

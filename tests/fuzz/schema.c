@@ -3,7 +3,7 @@
 
 #include <libxml/relaxng.h>
 
-/* A target has one schema, which it reads once. */
+/* A target uses one schema and parses it once. */
 static xmlRelaxNGPtr
 schema_named (const char *name)
 {
