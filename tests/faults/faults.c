@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * faults: what a program does to the world, as points at which one fault can be ordered.
+ * faults: fault injection: one fault at a numbered point of a program.
  *
- * Programs are linked with it, and with --wrap, where meson's option "faults" says so. A point is one call of
- * a function that writes to sysfs, loads a module, writes or removes a file of the state store, or answers
- * whoever the gate holds. Its name is "PROGRAM KIND OBJECT", and its number how many of that name came before
- * it, in all processes, plus one.
+ * If meson's option "faults" is set, the programs are linked with this file and with --wrap. A point is one
+ * call of a function that writes to sysfs, loads a module, writes or removes a file of the state store, or
+ * answers a process that the gate blocks. Its name is "PROGRAM KIND OBJECT". Its number counts the points of
+ * that name in all processes, from 1.
  *
- * Owns: the files below FOLDER, all of whoever tests. Without "trace" nothing happens at all. Each point is a
- * line there. "order" is one line, "NUMBER SIDE FAULT NAME": SIDE is "before" or "after" what the point does,
- * FAULT "kill", "EIO" or "ENOSPC" (the point fails, without having done anything, or after having done all),
- * or the seconds that it stands still. What was ordered is done once; "done" then holds the process. Knows
- * nothing of what any of it means.
+ * Owns: the files below FOLDER, which belong to the tester. Without "trace", it does nothing. Each point
+ * appends a line to "trace". "order" is one line, "NUMBER SIDE FAULT NAME": SIDE is "before" or "after" the
+ * point's work, FAULT is "kill", "EIO" or "ENOSPC" (the point fails before or after its work), or the number
+ * of seconds for which the process stalls. A fault occurs once; "done" then names the process. Knows nothing
+ * of the meaning of the points.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +27,7 @@
 #define FOLDER "/run/vfio-variant-faults/"
 #define NAME_SIZE 512 /* of a point, and of a line */
 
-/* What is ordered for the point that is passed: nothing, when @fault is empty */
+/* The fault ordered for this point; none if @fault is empty */
 typedef struct {
   gboolean after;
   char fault[16];
@@ -46,7 +46,7 @@ gboolean __wrap_vv_modules_load (VvModules *modules, const char *module, GError 
 
 /* --- points --- */
 
-/* libvirt calls the hook by another name. */
+/* libvirt runs the hook by another name. */
 static void
 name_program (char *name, size_t size)
 {
@@ -57,7 +57,7 @@ name_program (char *name, size_t size)
   g_strlcpy (name, slash ? slash + 1 : program_invocation_short_name, size);
 }
 
-/* Under the lock of @trace. Returns: the number of the point */
+/* The caller holds the lock of @trace. Returns: the number of the point */
 static unsigned
 count_point (FILE *trace, const char *name)
 {
@@ -152,7 +152,7 @@ fail_before (const Order *order, const char *name, GError **error)
   return errnum ? !vv_set_errno (error, errnum, "%s: ordered", name) : FALSE;
 }
 
-/* What has failed by itself keeps its error. */
+/* If the real call failed, keeps its error. */
 static gboolean
 succeed_after (const Order *order, gboolean done, const char *name, GError **error)
 {
@@ -161,7 +161,7 @@ succeed_after (const Order *order, gboolean done, const char *name, GError **err
   return done && errnum ? vv_set_errno (error, errnum, "%s: ordered", name) : done;
 }
 
-/* --- the functions that --wrap brings here --- */
+/* --- functions replaced by --wrap --- */
 
 gboolean
 __wrap_vv_io_write (const VvDir *dir, const char *path, const char *value, GError **error)
