@@ -309,7 +309,7 @@ def libvirt_that_refuses():
         lacks(check(host, NIC), "libvirt-refuses")  # the module is loaded although its file is missing
         shutil.rmtree(host.path("sys/module/special_vfio_pci"))
         expect(check_domain(host, domain(hostdev())), "libvirt-refuses", "problem", subject=NIC)
-        lacks(check_domain(host, domain(hostdev("no"))), "libvirt-refuses")  # libvirt does not select a driver for unmanaged devices
+        lacks(check_domain(host, domain(hostdev("no"))), "libvirt-refuses")  # libvirt selects no driver for it
         lacks(check_domain(host, domain(hostdev(more="<driver model='vfio-pci'/>"))), "libvirt-refuses")
     with Well() as host:  # among equal matches, libvirt takes the first in the file, even if it is blacklisted
         host.add_libvirt(10000, time.time() + 3600)

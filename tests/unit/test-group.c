@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Tests of group: drivers of other devices that prevent a guest from getting the IOMMU group.
+ */
 #include "group.h"
 #include "fixture.h"
 #include "modalias.h"

@@ -463,8 +463,8 @@ def policy_folder_of_a_user():
 
 
 def nobody_changes_anything():
-    """Read-only commands work for a user, and show the same as to root with --sysroot. Commands that rebind or probe fail
-    before they have any effect."""
+    """With --sysroot, read-only commands exit with the same status for a user as for root. Commands that rebind or probe
+    fail before they have any effect."""
     needs_namespace()
     become = as_nobody()
     with Attacked() as host:

@@ -251,7 +251,7 @@ def hook_refuses_at_prepare_and_leaves_nothing():
         equal(result.stdout, "")
         assert not os.path.exists(host.path(f"run/vfio-variant/{NIC}"))
         exits(host.inside(HOOK, "vm1", "release", "end", "-", stdin=DOMAIN % "yes"), 0)
-        exits(host.inside(HOOK, "vm1", "prepare", "begin", "-", stdin=DOMAIN % "no"), 0)  # the rule does not apply to unmanaged devices
+        exits(host.inside(HOOK, "vm1", "prepare", "begin", "-", stdin=DOMAIN % "no"), 0)  # an unmanaged device
 
 
 def hook_goes_by_host_use():

@@ -275,7 +275,7 @@ set_flag (gpointer flag)
   return G_SOURCE_REMOVE;
 }
 
-/* Restarts at most once per watchdog interval, so that the daemon does not fork in a loop. */
+/* Starts at most one process per deadline: if each dies at once, the daemon does not fork in a loop. */
 static void
 kill_it_twice (void)
 {
