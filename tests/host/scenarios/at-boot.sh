@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=sh disable=SC2154 # lib.sh comes before
+# shellcheck shell=sh disable=SC2154 # lib.sh is read first
 # needs: --igb
 #
-# Devices that the policy wants on VFIO from boot on: virtual functions appear, udev runs what our rule says, and the
-# host driver that was trying them at that very moment does not have them in the end.
+# Devices that the policy binds to VFIO at boot: virtual functions appear, and udev runs the command of our rule. If
+# the host driver is probing at that moment, it does not keep the device.
 
 nvme=$(bdf 1b36:0010)
 igb=$(bdf 8086:10c9) || igb=''
 policy_file=/etc/libvirt/vfio-variant.xml
-rounds=3 # of VFs that appear and go
+rounds=3 # of making and removing VFs
 
-set_policy() { # set_policy XML: for as long as the scenario takes
+set_policy() { # set_policy XML: until the scenario ends
   printf '<vfio-variant>\n%s\n</vfio-variant>\n' "$1" >"$policy_file"
   trap 'echo 0 >"$sysfs/$nvme/sriov_numvfs"; [ -z "$igb" ] || echo 0 >"$sysfs/$igb/sriov_numvfs"
     unload_variants; modprobe -a igbvf nvme; rm -f "$policy_file"' EXIT
@@ -20,12 +20,12 @@ need_igb() {
   [ -n "$igb" ] || skip 'no igb: the QEMU that runs this host is older than 8.0 (see make-emulator)'
 }
 
-# vfs_of PF: whose functions are at boot on VFIO
+# vfs_of PF: prints the rule that binds the functions of PF at boot
 vfs_of() {
   echo "<device physical-function='$1' at-boot='yes'/>"
 }
 
-expect_state() { # expect_state STATE VF...: of each
+expect_state() { # expect_state STATE VF...: STATE is expected of each VF
   wanted=$1
   shift
   for vf in "$@"; do
@@ -33,16 +33,17 @@ expect_state() { # expect_state STATE VF...: of each
   done
 }
 
-# --- they appear ---------------------------------------------------------------------------------------
+# --- VFs that appear ---
 
-# appear PF N AUTOPROBE: again and again; after "udevadm settle" all are on the variant, recorded as bound at boot
+# appear PF N AUTOPROBE: makes VFs several times. After "udevadm settle" all of them are on the variant driver and
+# recorded as bound at boot.
 appear() {
   set_policy "$(vfs_of "$1")"
   mark_log
   for round in $(seq "$rounds"); do
     echo "round $round"
     vfs=$(make_vfs "$@")
-    # shellcheck disable=SC2086 # words
+    # shellcheck disable=SC2086 # word splitting is intended
     expect_state 'test_vfio_pci test_vfio_pci' $vfs
     for vf in $vfs; do
       expect "in the state store of $vf" "$(state_value "$vf" pinned) $(state_value "$vf" at-boot)" 'true true'
@@ -53,7 +54,8 @@ appear() {
     sort | uniq -c | awk '{ n = $1; $1 = ""; printf "%s %d times; ", substr($0, 2), n }')"
 }
 
-# Every other time the modules of both drivers come with the device, the native one's by udev.
+# Every second time, the modules of both drivers are loaded while the device appears; udev loads the host driver's
+# module.
 unload_variants_after() {
   echo 0 >"$sysfs/$1/sriov_numvfs"
   unload_variants
@@ -69,7 +71,7 @@ others_are_left_alone() {
   need_igb
   first=$(make_vfs "$igb" 3 1 | head -n 1)
   set_policy "<device address='$first' at-boot='yes'/>"
-  # shellcheck disable=SC2046 # words
+  # shellcheck disable=SC2046 # word splitting is intended
   set -- $(make_vfs "$igb" 3 1)
   expect 'the first' "$1" "$first"
   expect_state 'test_vfio_pci test_vfio_pci' "$1"
@@ -77,20 +79,21 @@ others_are_left_alone() {
   expect_no_state_file "$2"
 }
 
-# A driver that fails, and no other is allowed: the kernel gives them the native one, as it would have.
+# The variant driver fails and the policy allows no fallback: the kernel binds the host driver, as it would without
+# the policy.
 none_stays_without_a_driver() { # none_stays_without_a_driver AUTOPROBE STATE
   need_igb
   set_policy "<device physical-function='$igb' at-boot='yes' driver='test_vfio_pci' fallback='none'/>"
   load_variant test_vfio_pci probe_errno=5
   mark_log
-  # shellcheck disable=SC2046 # words
+  # shellcheck disable=SC2046 # word splitting is intended
   set -- "$2" $(make_vfs "$igb" 2 "$1")
   expect_state "$@"
   expect_no_state_file "$2"
   log_says "$2: no VFIO driver could be bound, returned to (no driver|igbvf)"
 }
 
-# What is there already is told by "udevadm trigger", too, and is no news.
+# "udevadm trigger" also reports existing devices; the rule ignores them.
 given_back_stays_back() {
   need_igb
   set_policy "$(vfs_of "$igb")"
@@ -102,14 +105,14 @@ given_back_stays_back() {
   vfio-variant status --json | jq -e ".findings[] | select(.id == \"at-boot-missed\" and .subject == \"$vf\")"
 }
 
-# --- the command -------------------------------------------------------------------------------------------
+# --- the command ---
 
-# What the unit does at boot, for what was there before udev had our rule
+# The unit does this at boot, for devices that appeared before udev had our rule
 bound_by_the_command() {
   need_igb
   vfs=$(make_vfs "$igb" 2 1)
   set_policy "$(vfs_of "$igb")"
-  # shellcheck disable=SC2086 # words
+  # shellcheck disable=SC2086 # word splitting is intended
   expect_state 'igbvf (null)' $vfs
   vfio-variant bind --at-boot
   # shellcheck disable=SC2086
@@ -120,21 +123,21 @@ bound_by_the_command() {
   expect_state 'igbvf (null)' $vfs
 }
 
-restored_by_the_command() { # restored_by_the_command AUTOPROBE STATE: hand-bound devices are not in it
+restored_by_the_command() { # restored_by_the_command AUTOPROBE STATE: not the device bound by hand
   need_igb
   set_policy "$(vfs_of "$igb")"
   vfs=$(make_vfs "$igb" 3 "$1")
   by_hand=$(bdf 8086:10d3 1)
   vfio-variant bind "$by_hand"
   vfio-variant restore --at-boot
-  # shellcheck disable=SC2086 # words
+  # shellcheck disable=SC2086 # word splitting is intended
   expect_state "$2" $vfs
   expect_state 'test_vfio_pci test_vfio_pci' "$by_hand"
   vfio-variant restore "$by_hand"
   expect 'the state store' "$(find /run/vfio-variant -name '0000:*')" ''
 }
 
-# Their entries are about nothing.
+# The state files of removed devices are obsolete.
 entries_go_with_the_devices() {
   need_igb
   set_policy "$(vfs_of "$igb")"
@@ -145,9 +148,9 @@ entries_go_with_the_devices() {
   expect_no_state_file "$vf"
 }
 
-# --- guests -------------------------------------------------------------------------------------------------
+# --- guests ---
 
-# As Nova has it. Before 9.7 libvirt takes only vfio-pci there.
+# As in Nova's XML. Before 9.7 libvirt accepts only vfio-pci here.
 guest_without_managing() {
   need_igb
   set_policy "$(vfs_of "$igb")"
@@ -164,7 +167,8 @@ guest_without_managing() {
   expect 'at boot in the state store' "$(state_value "$vf" at-boot)" true
 }
 
-# comes_back_to_the_variant VF: not to igbvf, and is still one of those that were bound at boot
+# comes_back_to_the_variant VF: checks that VF returns to the variant driver, not to igbvf, and is still recorded as
+# bound at boot
 comes_back_to_the_variant() {
   wait_for 20 has_driver "$1" test_vfio_pci
   wait_for 20 state_says "$1" domain ''
@@ -190,7 +194,7 @@ managed_at_hot_plug() {
   start_domain guest
   attach_hostdev guest "$vf"
   expect 'driver that QEMU uses' "$(qemu_vfio_devices guest)" "$vf test_vfio_pci"
-  # From 10.0 on libvirt finds it where it wants it, and moves nothing: nobody tells the gate.
+  # From 10.0 on, libvirt finds the device on the right driver and moves nothing, so the gate is not involved.
   libvirt_chooses || wait_for 20 state_says "$vf" domain guest
   detach_hostdev guest "$vf"
   comes_back_to_the_variant "$vf"

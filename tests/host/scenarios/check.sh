@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=sh disable=SC2154 # lib.sh comes before
+# shellcheck shell=sh disable=SC2154 # lib.sh is read first
 #
-# What check says before an attach is what the attach then does; what status finds on the host.
+# Tests that an attach does what check predicts, and what status reports about the host.
 
 nic=$(bdf 8086:10d3 1)
 edu=$(bdf 1234:11e8 1)
 edu_neighbour=$(bdf 1234:11e8 2)
 hook_link=/etc/libvirt/hooks/qemu.d/vfio-variant
 
-# checks CODE ARGUMENT...: its JSON is in the file "checked"
+# checks CODE ARGUMENT...: runs check, expects the exit code CODE, and leaves its JSON in the file "checked"
 checks() {
   checks_wanted=$1
   shift
@@ -18,21 +18,21 @@ checks() {
   expect "exit code of check $*" "$code" "$checks_wanted"
 }
 
-would_get() { # would_get: driver or module, and whether it is well, of each device
+would_get() { # would_get: prints the driver or module of each device, and whether it is ok
   jq -r '[.devices[] | (.driver // .module) + " " + (.ok | tostring)] | join(";")' checked
 }
 
-# found FILE ID: severity and subject of each such finding
+# found FILE ID: prints severity and subject of each finding ID
 found() {
   jq -r --arg id "$2" '[(.devices | arrays | .[].findings[]), .findings[]] | map(select(.id == $id)) |
     map(.severity + " " + .subject) | join(";")' "$1"
 }
 
-what() { # what FILE ID: what such a finding says
+what() { # what FILE ID: prints the text of the finding ID
   jq -r --arg id "$2" '[(.devices | arrays | .[].findings[]), .findings[]] | map(select(.id == $id)) | .[0].what' "$1"
 }
 
-# looks_around: what status says, in the file "looked"; whether the daemon runs is not asked here
+# looks_around: writes the output of status to the file "looked"; ignores whether the daemon runs
 looks_around() {
   vfio-variant status --json >looked || true
   cat looked
@@ -54,7 +54,8 @@ knows_of_flr() {
   expect 'no FLR' "$(found checked hotplug-generic)" "$wanted"
 }
 
-# would_fall_back FINDING: what keeps test_vfio_pci away. From 10.0 on libvirt refuses the device then.
+# would_fall_back FINDING: FINDING is the reason why test_vfio_pci is not available. From 10.0 on, libvirt refuses
+# the device in that case.
 would_fall_back() {
   if libvirt_chooses; then
     checks 1 "$nic"
@@ -81,7 +82,7 @@ module_is_forbidden() {
   would_fall_back module-forbidden
 }
 
-# put_on_host_driver BDF: on any driver of the host that takes what it is told to
+# put_on_host_driver BDF: binds a driver of the host that accepts any device by override
 put_on_host_driver() {
   for host_driver in uio_pci_generic pci-pf-stub; do
     modprobe "$host_driver" || continue
@@ -143,7 +144,7 @@ denial_is_found() {
 libvirt_is_told() {
   checks 0 "$nic"
   what checked libvirt-version | grep -F "libvirt $(libvirt_version) ($libvirt_program, process $(libvirt_pid))"
-  kill -STOP "$(libvirt_pid)" # that it does not answer makes no difference
+  kill -STOP "$(libvirt_pid)" # check does not need an answer from libvirt
   trap 'kill -CONT "$(libvirt_pid)"' EXIT
   checks 0 "$nic"
   expect 'libvirt' "$(found checked libvirt-version)" 'note host'
@@ -158,7 +159,7 @@ hook_is_seen() {
   ln -sfn "$(readlink "$hook_link")" "$hook_link"
   looks_around
   expect 'hook that is newer than libvirt' "$(found looked hook-unseen)" 'warning host'
-  start_domain guest # without any device
+  start_domain guest # without devices
   looks_around
   expect 'hook that was run' "$(found looked hook-seen)" 'ok host'
   what looked hook-seen | grep "process $(libvirt_pid), runs the hook"

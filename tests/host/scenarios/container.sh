@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=sh disable=SC2154 # lib.sh comes before
+# shellcheck shell=sh disable=SC2154 # lib.sh is read first
 # needs: --igb
 #
-# libvirt in a container as Kolla-Ansible runs it: namespaces of its own for mounts and the host name, a fresh mount of
-# sysfs, the processes and the network of the host, and no hook inside. The daemon runs on the host.
+# libvirt in a container, as Kolla-Ansible runs it: mount and UTS namespaces of its own, a fresh mount of sysfs, the
+# processes and the network of the host, and no hook inside. The daemon runs on the host.
 
 nic=$(bdf 8086:10d3 1) # no FLR
 virtio_nic=$(bdf 1af4:1041 1)
 
-# What plain libvirt takes by itself
+# The driver that libvirt selects itself
 plain_driver=vfio-pci
 ! libvirt_chooses || plain_driver=test_vfio_pci
 
-# in_container [OPTION...] COMMAND: with unshare's options besides
+# in_container [OPTION...] COMMAND: runs COMMAND in a container, with additional options of unshare
 in_container() {
   container_command=$1
   shift
@@ -25,7 +25,7 @@ in_container() {
     exec $container_command"
 }
 
-# start_contained_libvirt [OPTION...]: of unshare
+# start_contained_libvirt [OPTION...]: passes the options to unshare
 start_contained_libvirt() {
   ! libvirt_answers || stop_libvirt
   modprobe vfio-pci
@@ -38,7 +38,7 @@ has_finding() { # has_finding ID
   vfio-variant status --json | jq -e --arg id "$1" '.findings | any(.id == $id)' >/dev/null
 }
 
-# start_gets DRIVER BDF HOME
+# start_gets DRIVER BDF STATE
 start_gets() {
   start_domain guest "$(hostdev_xml "$2")"
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" "$1"
@@ -46,7 +46,7 @@ start_gets() {
   is_restored "$2" "$3"
 }
 
-plug_gets() { # plug_gets DRIVER BDF HOME
+plug_gets() { # plug_gets DRIVER BDF STATE
   start_domain guest
   attach_hostdev guest "$2"
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" "$1"
@@ -61,8 +61,8 @@ gate_serves_a_container() {
   plug_gets test_vfio_pci "$virtio_nic" 'virtio-pci (null)'
 }
 
-# Before 9.7 libvirt resets a device without FLR itself, which may fail on a variant: the gate leaves it generic, and no
-# hook can move it at the start.
+# Before 9.7 libvirt resets a device without FLR itself, which may fail on a variant driver. The gate therefore
+# keeps the generic driver, and without the hook nothing rebinds the device at the start of the guest.
 gate_without_hook_and_flr() {
   start_contained_libvirt
   if libvirt_is_older_than 9.7.0; then

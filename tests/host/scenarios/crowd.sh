@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=sh disable=SC2154 # lib.sh comes before
+# shellcheck shell=sh disable=SC2154 # lib.sh is read first
 # needs: --vfs 64 --timeout 3000
 #
-# Many at once: 64 virtual functions that go to 8 guests, each from a virsh of its own; and gate, hook and command that
-# race for the same few devices.
+# Concurrency: 64 virtual functions for 8 guests, each attached by its own virsh; then the gate, the hook and the
+# command race for the same few devices.
 
 nvme=$(bdf 1b36:0010)
 guests='crowd1 crowd2 crowd3 crowd4 crowd5 crowd6 crowd7 crowd8'
 crowd=64
 
-# --- a crowd of devices ---
+# --- many devices ---
 
-# small_guest NAME: with slots for eight devices and more
+# small_guest NAME: has slots for more than eight devices
 small_guest() {
   ports=''
   for number in 5 6 7 8 9 10; do
@@ -21,7 +21,8 @@ small_guest() {
   virsh -q create "$1.xml"
 }
 
-# insists COMMAND...: libvirt serves a domain's callers one after another, and tells who has waited for 30 seconds to go
+# insists COMMAND...: repeats a virsh command. libvirt serves the callers of a domain one after another, and rejects
+# a caller that has waited for 30 seconds.
 insists() {
   insists_tries=0
   while ! timeout 300 virsh -q -k 0 "$@" >"insists-$insists_name" 2>&1; do
@@ -31,7 +32,7 @@ insists() {
   done
 }
 
-# all_at_once FUNCTION: in a process of its own for each "GUEST BDF" of the plan
+# all_at_once FUNCTION: runs FUNCTION for each "GUEST BDF" of the plan, each in a process of its own
 all_at_once() {
   crowd_pids=''
   while read -r crowd_guest crowd_device; do
@@ -57,7 +58,7 @@ crowd_detaches() { # crowd_detaches GUEST BDF
   insists detach-device "$1" "hostdev-$2.xml"
 }
 
-# The first VF goes to the first guest, the second to the second, and so on around
+# Distributes the VFs over the guests in turn
 plan_crowd() { # plan_crowd VF...
   : >plan
   while [ "$#" -gt 0 ]; do
@@ -87,7 +88,7 @@ crowd_has_its_devices() {
   done
 }
 
-# Half of the guests give theirs back, half of them are destroyed with them.
+# Half of the guests detach their devices; the other half are destroyed with them.
 crowd_leaves() {
   sed -n '/^crowd[1-4] /p' plan >leaving
   mv leaving plan
@@ -113,7 +114,7 @@ they_are_restored() {
 }
 
 crowd_comes_and_goes() {
-  # shellcheck disable=SC2046 # words
+  # shellcheck disable=SC2046 # word splitting is intended
   set -- $(make_vfs "$nvme" "$crowd")
   expect 'virtual functions' "$#" "$crowd"
   trap 'echo 0 >"$sysfs/$nvme/sriov_numvfs"' EXIT
@@ -141,7 +142,7 @@ crowd_comes_and_goes() {
     "$crowd 0 0 0 0"
 }
 
-is_given() { # is_given BDF, for wait_for: the state store says to whom
+is_given() { # is_given BDF, for wait_for: the state store records a guest
   [ "$(state_value "$1" in-use)" = true ]
 }
 
@@ -149,7 +150,7 @@ is_given() { # is_given BDF, for wait_for: the state store says to whom
 
 race_seconds=90
 
-# race NAME COMMAND...: again and again, until the race is over. What it says goes to a log of its own.
+# race NAME COMMAND...: repeats the command until the race is over. Its output goes to a log of its own.
 race() {
   race_name=$1
   shift
@@ -158,7 +159,7 @@ race() {
   done >"race-$race_name" 2>&1
 }
 
-# One of the command's ends: done, failed, refused; and it says why
+# Accepts success, failure and refusal of the command, but only with a message
 command_once() { # command_once WHAT BDF
   code=0
   timeout 100 vfio-variant "$1" "$2" >"said-$race_name" 2>&1 || code=$?
@@ -176,7 +177,8 @@ moves_by_command() { # moves_by_command BDF
   command_once restore "$1"
 }
 
-# libvirt may say no: another one has it, or it is not where libvirt thinks. It must not hang.
+# libvirt may refuse: another guest has the device, or its driver is not the one that libvirt expects. It must not
+# hang.
 libvirt_once() { # libvirt_once ARGUMENT...
   code=0
   timeout 100 virsh -q -k 0 "$@" || code=$?
@@ -190,7 +192,7 @@ moves_by_nodedev() { # moves_by_nodedev BDF
   libvirt_once nodedev-reattach "$(nodedev_name "$1")" || true
 }
 
-# A device that a running guest has stays with it, on its driver
+# A device stays with the running guest that has it, on its driver
 stays_with() { # stays_with GUEST BDF
   stays=$(qemu_vfio_devices "$1" | grep "^$2 ") || fail "$1 was given $2 and does not have it"
   for look in 1 2 3 4 5; do
@@ -217,7 +219,8 @@ moves_by_start() { # moves_by_start GUEST BDF
   insists destroy "$1" || fail "it cannot be destroyed"
 }
 
-# Of each device: no driver of the host is lost. What the command left on VFIO is recorded in the state store, and is restored.
+# Checks that no device has lost its host driver. The state store records devices that the command left on VFIO, and
+# restores them.
 settles() { # settles BDF STATE
   vfio-variant list --json "$1" | jq -c '.[0]'
   timeout 60 virsh -q nodedev-reattach "$(nodedev_name "$1")" || true

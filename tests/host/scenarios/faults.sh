@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=sh disable=SC2154 # lib.sh comes before
+# shellcheck shell=sh disable=SC2154 # lib.sh is read first
 #
-# What can go wrong: processes that are killed, a full /run, devices in use, two at once.
+# Error cases: killed processes, a full /run, devices in use, concurrent operations.
 
 nic=$(bdf 8086:10d3 1)
 special_nic=$(bdf 8086:10d3 2)
@@ -45,7 +45,7 @@ domain_runs() {
   [ "$(virsh -q domstate "$1" 2>/dev/null)" = running ]
 }
 
-# The driver link is there while the probe runs. The kernel finishes the probe; the state store says "detaching".
+# The driver link exists during the probe. The kernel finishes the probe; the state store contains "detaching".
 command_is_killed() {
   waiting_variant
   vfio-variant bind "$nic" &
@@ -60,7 +60,7 @@ command_is_killed() {
   expect_no_state_file "$nic"
 }
 
-# Killed after the unbind, before any bind: the next start of anything restores the device.
+# A kill after the unbind and before any bind: the next program that runs restores the device.
 driverless_is_mended() {
   mark_log
   echo test_vfio_pci >"$sysfs/$nic/driver_override"
@@ -119,7 +119,7 @@ state_store_is_damaged() {
   expect 'state afterwards' "$(state_of "$nic")" 'e1000e (null)'
 }
 
-bind_refuses() { # bind_refuses REASON BDF: exit code 4, and nothing touched
+bind_refuses() { # bind_refuses REASON BDF: exit code 4, and no change
   refuse_before=$(state_of "$2")
   code=0
   vfio-variant bind "$2" 2>refusal || code=$?
@@ -195,7 +195,7 @@ many_at_once() {
     'e1000e (null);e1000e (null);none (null)'
 }
 
-# What --dry-run prints is what has to be done: run by hand it does the same.
+# --dry-run prints the required steps: the same steps by hand have the same result.
 dry_run_is_true() { # dry_run_is_true BDF DRIVER
   unload_variants
   dry_run_before=$(state_of "$1")

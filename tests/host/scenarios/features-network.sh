@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=sh disable=SC2154 # measure.sh comes before
+# shellcheck shell=sh disable=SC2154 # measure.sh is read first
 # needs: --igb
 #
-# The same for virtual functions of a network card, which have a host driver, a MAC, and networks of libvirt's.
+# The same for virtual functions of a network card, which have a host driver, a MAC address, and libvirt networks.
 
 igb_vf() { # igb_vf COMMAND
   make_igb_vf
@@ -21,7 +21,7 @@ interface_starts() {
   ends_as "$before" "$igb_vf"
 }
 
-hostdev_network() { # hostdev_network COMMAND: with a network that hands out virtual functions
+hostdev_network() { # hostdev_network COMMAND: with a network of virtual functions
   make_igb_vf
   create_hostdev_network
   "$1" "<interface type='network'><source network='vfs'/></interface>"

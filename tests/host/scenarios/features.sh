@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=sh disable=SC2154 # measure.sh comes before
+# shellcheck shell=sh disable=SC2154 # measure.sh is read first
 #
-# What an attach comes to, feature by feature, with plain libvirt and with vfio-variant.
+# The results of an attach, feature by feature, with plain libvirt and with vfio-variant.
 
 nvme_vf() { # nvme_vf COMMAND
   vf=$(make_vfs "$(bdf 1b36:0010)" 2 | head -n 1)
@@ -15,7 +15,7 @@ with_override() { # with_override OVERRIDE COMMAND BDF
   "$2" "$3"
 }
 
-bound_before() { # bound_before BDF: managed='no', and the administrator has put it on the variant
+bound_before() { # bound_before BDF: managed='no', and the administrator has bound the variant driver
   modprobe test_vfio_pci
   echo test_vfio_pci >"$sysfs/$1/driver_override"
   echo "$1" >"$sysfs/$1/driver/unbind"
@@ -49,7 +49,7 @@ no_table() { # no_table COMMAND BDF
   "$@"
 }
 
-# An alias of the administrator's own, for a driver that modules.alias has no line of
+# A user-defined alias, for a driver without a line in modules.alias
 alias_of_ones_own() { # alias_of_ones_own COMMAND BDF
   alias_line="alias vfio_$(cat "$sysfs/$2/modalias") test_special_vfio_pci"
   echo "$alias_line" >/etc/modprobe.d/own.conf
@@ -57,7 +57,7 @@ alias_of_ones_own() { # alias_of_ones_own COMMAND BDF
   "$@"
 }
 
-rule_for() { # rule_for ATTRIBUTES COMMAND BDF: the administrator's policy, which plain libvirt does not have
+rule_for() { # rule_for ATTRIBUTES COMMAND BDF: an administrator's policy; plain libvirt ignores it
   echo "<vfio-variant><default $1/></vfio-variant>" >/etc/libvirt/vfio-variant.xml
   trap 'rm /etc/libvirt/vfio-variant.xml; reload_policy' EXIT
   shift
@@ -81,7 +81,7 @@ host_driver_is_unloaded() {
   ends_as "$before" "$1"
 }
 
-# What runs while the device is between two drivers
+# Hooks that run while the device is between two drivers
 hook_point_runs() { # hook_point_runs COMMAND BDF
   hook_script 10-count <<'SCRIPT'
 #!/bin/sh
@@ -132,7 +132,7 @@ all_features() {
   feature 'iommufd' "$iommufd_word" "$iommufd_word" iommufd "$nic"
 }
 
-# What libvirt 10 and later does when its variant does not take the device: not much
+# The result in libvirt 10 and later when its variant driver rejects the device
 if libvirt_chooses; then
   probe_fails=refused
 else
