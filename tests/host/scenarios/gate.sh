@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=sh disable=SC2154 # lib.sh comes before
+# shellcheck shell=sh disable=SC2154 # lib.sh is read first
 #
-# What can go wrong while libvirt is held: probes that fail or take long, killed processes, devices that go
-# away. libvirt always goes on, a guest gets its device where that is possible at all, and afterwards the
-# device is home as it was.
+# Error cases while libvirt is blocked: probes that fail or take long, killed processes, removed devices. libvirt
+# always continues. The guest gets its device if that is possible at all. Afterwards the device is on its host
+# driver, restored exactly.
 
 nic=$(bdf 8086:10d3 1)
 virtio_nic=$(bdf 1af4:1041 1)
 native='virtio-pci (null)'
 
-# What this libvirt takes by itself
+# The driver that libvirt selects itself
 plain_driver=vfio-pci
 ! libvirt_chooses || plain_driver=test_vfio_pci
 
-# attaches_meanwhile BDF: in the background, until libvirt is held; attach_pid
+# attaches_meanwhile BDF: attaches in the background, waits until libvirt is blocked; sets $attach_pid
 attaches_meanwhile() {
   attach_hostdev guest "$1" &
   attach_pid=$!
@@ -21,7 +21,7 @@ attaches_meanwhile() {
   expect 'what is held' "$(gate_status '.blocking[0] | "\(.device) for \(.executable)"')" "$1 for $libvirt_program"
 }
 
-# guest_has DRIVER: the device that was attached in the background
+# guest_has DRIVER: checks the driver of the device that was attached in the background
 guest_has() {
   wait "$attach_pid"
   expect 'what QEMU uses' "$(qemu_vfio_devices guest)" "$virtio_nic $1"
@@ -32,7 +32,7 @@ guest_gives_back() {
   is_restored "$virtio_nic" "$native"
 }
 
-# --- the variant ---
+# --- the variant driver ---
 
 probe_fails() {
   mark_log
@@ -73,7 +73,7 @@ new_tables_are_seen() {
   guest_gives_back
 }
 
-# As before the package with the variant was installed: the daemon reads the tables that it finds
+# As before the installation of the package with the variant driver: the daemon uses the tables that exist
 depmod_without_the_variant() {
   kill -HUP "$gate_pid"
   wait_for 10 log_says 'reloaded the policy'
@@ -81,7 +81,7 @@ depmod_without_the_variant() {
 
 # --- deadlines ---
 
-# An answer during the probe would have libvirt find a device that is no VFIO device yet, and fail.
+# If the gate released libvirt during the probe, libvirt would find a device without a VFIO driver, and fail.
 probe_outlasts_deadline() {
   mark_log
   waiting_variant
@@ -119,8 +119,8 @@ module_outlasts_deadline() {
   guest_gives_back
 }
 
-# libvirt itself does one after another; so the other one is moved by a shell that is called as libvirtd is,
-# with the same writes.
+# libvirt itself serializes its operations. So a shell under the name libvirtd, with the same writes, moves the
+# other device.
 slow_one_holds_no_other() {
   cp /bin/dash libvirtd
   waiting_variant
@@ -144,15 +144,16 @@ is_on() { # is_on BDF DRIVER, for wait_for
   [ "$(driver_of "$1")" = "$2" ]
 }
 
-# Older kernels show the driver_override of a device that is being probed only afterwards, and a libvirt that comes to it
-# waits that long. Nobody else does. Those with device_set_driver_override(), which Linux 6.12.117 has and 6.1 has not, show it
-# at once, and then libvirt does not wait. The script opens the file, and writes nothing.
+# Older kernels (6.1) block reads of a device's driver_override during its probe, so a libvirt that opens this file
+# waits for the end of the probe. Callers for other devices must not wait. Kernels with device_set_driver_override()
+# (6.12.117, but not 6.1) show the file at once, so libvirt does not wait. The script opens the file and writes
+# nothing.
 device_in_a_probe_holds_no_other() {
   cp /bin/dash libvirtd
   waiting_variant
   vfio-variant bind "$virtio_nic" &
   bind_pid=$!
-  wait_for 20 is_on "$virtio_nic" test_vfio_pci     # the kernel says so before the probe
+  wait_for 20 is_on "$virtio_nic" test_vfio_pci     # the kernel sets the driver link before the probe
   cat "$sysfs/$virtio_nic/driver_override" >shown & # cannot be killed while it waits
   reader_pid=$!
   sleep 1
@@ -183,14 +184,14 @@ daemon_is_killed_before() {
   guest_gives_back
 }
 
-# The probe goes on in the kernel. libvirt finds a device that is on a driver but no VFIO device yet, fails to
-# attach it, and gives it back.
+# The probe continues in the kernel. libvirt finds a device with a driver that is not yet a VFIO device, fails to
+# attach it, and reattaches it to the host.
 daemon_is_killed_while_blocking() {
   waiting_variant
   start_domain guest
   attaches_meanwhile "$virtio_nic"
   kill_gate
-  sleep 2 # libvirt finds it in its probe
+  sleep 2 # libvirt finds it during its probe
   let_probe
   wait "$attach_pid" || echo 'it was not attached'
   start_daemon on
@@ -203,19 +204,19 @@ daemon_is_killed_while_blocking() {
   guest_gives_back
 }
 
-# The script keeps it between the unbind and the bind: nothing is in the kernel, the device has no driver.
+# The script runs between the unbind and the bind: the kernel is idle, and the device has no driver.
 daemon_is_killed_between() {
   waiting_script
   start_domain guest
   attaches_into_script "$virtio_nic"
   kill_gate
-  guest_has test_vfio_pci # by libvirt's own probe, from the override that was written
+  guest_has test_vfio_pci # by libvirt's own probe, with the override already written
   let_script
   start_daemon on
   guest_gives_back
 }
 
-# A script that keeps the device between the unbind and the bind, until let_script
+# A script that blocks between the unbind and the bind, until let_script
 waiting_script() {
   hook_script 10-waits <<'SCRIPT'
 #!/bin/sh
@@ -230,7 +231,7 @@ let_script() {
   rm -f script-waits
 }
 
-attaches_into_script() { # attaches_into_script BDF: in the background, until waiting_script has it; attach_pid
+attaches_into_script() { # attaches_into_script BDF: until waiting_script runs; sets $attach_pid
   attach_hostdev guest "$1" &
   attach_pid=$!
   wait_for 20 test -e script-waits
@@ -259,7 +260,7 @@ daemon_ends_while_blocking() {
   guest_gives_back
 }
 
-# A stopped daemon answers nobody; its watchdog ends that.
+# A stopped daemon releases no caller; its watchdog kills it.
 daemon_is_stopped_while_blocking() {
   waiting_variant
   start_domain guest
@@ -328,7 +329,7 @@ libvirtd_is_killed_while_blocked() {
   guest_gives_back
 }
 
-# A shell that is called as libvirtd is, with the same writes. Nobody but the gate knows what the device was.
+# A shell under the name libvirtd, with the same writes. Only the gate knows the previous driver of the device.
 libvirtd_is_killed_between() {
   mark_log
   cp /bin/dash libvirtd
@@ -341,7 +342,7 @@ libvirtd_is_killed_between() {
   log_says "$nic: reattach: no driver -> e1000e: as it was before: libvirt died"
 }
 
-# libvirtd dies with the device in the guest, and the guest dies before libvirtd is back
+# libvirtd is killed while the guest has the device, and the guest is killed before libvirtd runs again
 libvirtd_and_guest_are_killed() {
   start_domain guest
   attach_hostdev guest "$virtio_nic"
@@ -387,7 +388,8 @@ vfs_are_removed() {
   expect 'the guest runs' "$(virsh -q domstate guest)" running
 }
 
-# The kernel keeps the inode of a removed file that has a mark; the marks are made afresh, and still work.
+# The kernel keeps the inode of a removed file while the file has a mark. The daemon replaces its marks; the new
+# ones must work too.
 marks_are_made_afresh() {
   nvme=$(bdf 1b36:0010)
   i=0
@@ -400,7 +402,7 @@ marks_are_made_afresh() {
   attach_hostdev guest "$virtio_nic"
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" test_vfio_pci
   guest_gives_back
-  kill -STOP "$gate_pid" # the watchdog watches the new ones
+  kill -STOP "$gate_pid" # the watchdog also watches the new marks
   attach_hostdev guest "$virtio_nic"
   daemon_was_killed
   start_daemon on
@@ -422,7 +424,7 @@ state_store_is_full() {
   wait_for 20 state_is "$virtio_nic" "$native"
 }
 
-# deadline SECONDS COMMAND...: a daemon that waits so long instead of the one that runs
+# deadline SECONDS COMMAND...: runs COMMAND with a daemon that has this deadline
 deadline() {
   stop_gate
   start_daemon on --deadline "$1"

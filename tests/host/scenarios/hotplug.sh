@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=sh disable=SC2154 # lib.sh comes before
+# shellcheck shell=sh disable=SC2154 # lib.sh is read first
 # needs: --igb
 #
-# Hot plug: virsh attach-device and nodedev-detach put a device on the best variant driver, through the
-# gate, and detach-device and nodedev-reattach restore it exactly.
+# Hot plug: through the gate, virsh attach-device and nodedev-detach bind a device to the best variant driver.
+# detach-device and nodedev-reattach restore it exactly.
 
 nic=$(bdf 8086:10d3 1) # no FLR
 virtio_nic=$(bdf 1af4:1041 1)
 second_nic=$(bdf 1af4:1041 2)
 
-# What this libvirt takes by itself
+# The driver that libvirt selects itself
 plain_driver=vfio-pci
 ! libvirt_chooses || plain_driver=test_vfio_pci
 
-# plugs DRIVER BDF: into a guest and out again
+# plugs DRIVER BDF: attaches the device to a running guest and detaches it
 plugs() {
   before=$(state_of "$2")
   attach_hostdev guest "$2"
@@ -76,7 +76,7 @@ two_guests_at_once() {
   is_restored "$second_nic" 'virtio-pci (null)'
 }
 
-# A guest that ends with a hot-plugged device, without anybody unplugging it
+# A guest ends while it has a hot-plugged device
 guest_is_destroyed() {
   start_domain guest
   attach_hostdev guest "$virtio_nic"
@@ -115,15 +115,15 @@ unmanaged_after_nodedev_detach() {
   expect 'state afterwards' "$(state_of "$virtio_nic")" 'virtio-pci (null)'
 }
 
-reattaches() { # reattaches BDF, for wait_for: libvirt may take it for active for a moment
+reattaches() { # reattaches BDF, for wait_for: libvirt may consider the device active for a moment
   virsh -q nodedev-reattach "$(nodedev_name "$1")" 2>&1
 }
 
-at_domain_start() { # at_domain_start VARIANT BDF: the gate and the hook together
+at_domain_start() { # at_domain_start VARIANT BDF: with both the gate and the hook
   is_detached_and_restored "$@"
 }
 
-# On libvirt 10 and later it looks in sysfs as that libvirt's own choice does.
+# On libvirt 10 and later, a forced driver looks in sysfs like libvirt's own choice.
 forced_driver_stays() {
   libvirt_chooses || skip 'this libvirt knows no <driver model=.../>'
   mark_log
@@ -138,7 +138,7 @@ forced_driver_stays() {
 
 # --- network interfaces: virtual functions of igb ---
 
-# interface_plugs XML: what it attaches is the VF
+# interface_plugs XML: attaches the interface and detaches it; its device is the VF
 interface_plugs() {
   echo "$1" >interface.xml
   virsh -q attach-device guest interface.xml
@@ -168,7 +168,7 @@ hostdev_network() {
   interface_unplugs
 }
 
-# --- who is not served ---
+# --- processes that the gate does not serve ---
 
 daemon_is_absent() {
   start_domain guest
@@ -184,7 +184,7 @@ gate_is_turned_off() {
   stop_gate
 }
 
-# driverctl writes driver_override and drivers_probe as libvirt does; what it asks for is what it gets
+# driverctl writes driver_override and drivers_probe as libvirt does; it gets the driver that it requests
 others_are_undisturbed() {
   passed=$(gate_status .opens.passed)
   driverctl --nosave set-override "$virtio_nic" vfio-pci
@@ -196,7 +196,7 @@ others_are_undisturbed() {
   expect_no_state_file "$virtio_nic"
 }
 
-# --- the node-device hook point ---
+# --- node-device hooks ---
 
 record_calls() {
   hook_script 10-record <<'SCRIPT'

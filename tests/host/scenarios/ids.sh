@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=sh disable=SC2154 # lib.sh comes before
+# shellcheck shell=sh disable=SC2154 # lib.sh is read first
 # needs: --variants --ids
 #
-# Functions with the ids of real devices, and the kernel's own variant drivers for these: the driver's own probe decides. See
-# vfio-user-device: these functions have nothing else of the device.
+# Functions with the ids of real devices, and the kernel's own variant drivers for them: the driver's own probe
+# decides. These functions have only the ids of the real devices (see vfio-user-device).
 
 connectx=$(bdf 15b3:101e)
 qat=$(bdf 8086:4941)
 gpu=$(bdf 10de:2342)
 
-# best_is DRIVER BDF: what match and check say of it
+# best_is DRIVER BDF: checks the results of match and check
 best_is() {
   expect 'match' "$(vfio-variant match --json "$2" | jq -r '.candidates[0].module')" "$1"
   vfio-variant check --json "$2" >checked || true
@@ -43,7 +43,8 @@ probes_as() { # probes_as MIGRATABLE DRIVER BDF
   expect 'migratable' "$(jq .migratable answer)" "$1"
 }
 
-# Its probe looks for what only the real device has. That is ENODEV, no error to the kernel, so that no libvirt notices.
+# Its probe looks for features of the real device and returns ENODEV. The kernel does not treat that as an error, so
+# libvirt does not notice it.
 qat_falls_back() {
   is_built qat_vfio_pci || fail 'qat_vfio_pci was not built'
   best_is qat_vfio_pci "$qat"

@@ -1,35 +1,36 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=sh disable=SC2154,SC2034 # lib.sh comes before, features.sh after
+# shellcheck shell=sh disable=SC2154,SC2034 # lib.sh is read first, features.sh afterwards
 #
-# No scenario: what those of features and features-network share. What an attach comes to, in a word: first with plain
-# libvirt, then with the hook and the daemon, by the very same functions. Both are expected; what came of it is in the TAP as
-# "# result: WHO | TITLE | WORD | REASON", of which tests/host/matrix makes the tables of docs/matrix.rst.
+# Not a scenario: shared functions of features and features-network. They try the same attach first with plain
+# libvirt, then with the hook and the daemon. The expected result of both is one word. The TAP contains the result
+# as "# result: WHO | TITLE | WORD | REASON". From these lines tests/host/matrix makes the tables of
+# docs/matrix.rst.
 
 nic=$(bdf 8086:10d3 1) # no FLR
 special_nic=$(bdf 8086:10d3 2)
 virtio_nic=$(bdf 1af4:1041 1)
-unmanaged_nic=$(bdf 1af4:1041 2) # libvirt remembers of a device that it did not manage it
+unmanaged_nic=$(bdf 1af4:1041 2) # libvirt remembers that it did not manage this device
 
-# --- what came of it ---
+# --- the result ---
 
-# A feature's function ends with one of these; the words are collected in the file "came".
+# The function of a feature ends with one of these; they write the word to the file "came".
 came_to() {
   echo "$1" >came
 }
 
-# fails REASON-FILE: libvirt's last word, without addresses, releases and folders
+# fails REASON-FILE: extracts libvirt's last error message, without addresses, versions and paths
 fails() {
   came_to refused
   grep -v '^error: Failed to \(create\|attach\|detach\)' "$1" | sed -n 's/^error: //p' | tail -n 1 |
     sed "s/$(uname -r)/RELEASE/g; s/0000:[0-9a-f:.]*/DEVICE/g; s/vfio.[0-9][0-9]*/vfio\/N/g" >reason
 }
 
-# ends_as BEFORE BDF: adds what is not as it was
+# ends_as BEFORE BDF: adds the final state if it differs from BEFORE
 ends_as() {
   wait_for 10 state_is "$2" "$1" >/dev/null || echo "$(cat came), then $(state_of "$2")" >came
 }
 
-# starts BDF [MANAGED [MORE]]: a guest's life with the device
+# starts BDF [MANAGED [MORE]]: starts and destroys a guest with the device
 starts() {
   before=$(state_of "$1")
   if start_domain guest "$(hostdev_xml "$@")" 2>refusal; then
@@ -41,7 +42,7 @@ starts() {
   ends_as "$before" "$1"
 }
 
-# plugs BDF: into a running guest and out again
+# plugs BDF: attaches the device to a running guest and detaches it
 plugs() {
   before=$(state_of "$1")
   start_domain guest
@@ -66,20 +67,21 @@ node_device() {
   ends_as "$before" "$1"
 }
 
-# --- both ways ---
+# --- with and without vfio-variant ---
 
-# feature TITLE PLAIN OURS COMMAND...: what plain libvirt comes to, what this project does, and how it is tried
+# feature TITLE PLAIN OURS COMMAND...: PLAIN is the expected result with plain libvirt, OURS the one with this
+# project, COMMAND tries the attach
 feature() {
   feature_title=$1 feature_wanted=$2
   [ "$who" = 'plain libvirt' ] || feature_wanted=$3
   shift 3
-  rm -f /run/tests/result # of the one before: with --only this one may not be run
+  rm -f /run/tests/result # the previous result: with --only, this scenario may not run
   scenario "$who: $feature_title" comes_to "$feature_wanted" "$@"
   set_right
   [ ! -s /run/tests/result ] || diag "result: $who | $feature_title | $(cat /run/tests/result)"
 }
 
-# What plain libvirt leaves behind is put right for the next one
+# Restores devices that plain libvirt leaves in another state
 set_right() {
   modprobe -a e1000e virtio_pci
   for device in "$nic" "$special_nic" "$virtio_nic" "$unmanaged_nic"; do
@@ -101,7 +103,7 @@ comes_to() {
   expect 'what it came to' "$(cat came)" "$comes_to_wanted"
 }
 
-# both_ways COMMAND: which calls feature; with plain libvirt, then with the hook and the daemon
+# both_ways COMMAND: COMMAND calls feature. Runs it with plain libvirt, then with the hook and the daemon.
 both_ways() {
   need_libvirt
   who='plain libvirt'
@@ -113,7 +115,8 @@ both_ways() {
   stop_gate
 }
 
-# The words: the variant that is the best for most devices, the generic driver; and what differs with libvirt
+# The words: the best variant driver of most devices, the generic driver, and the words that depend on libvirt's
+# version
 variant=test_vfio_pci
 generic=vfio-pci
 if libvirt_chooses; then

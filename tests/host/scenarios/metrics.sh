@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=sh disable=SC2154 # lib.sh comes before
+# shellcheck shell=sh disable=SC2154 # lib.sh is read first
 #
-# Introspection: what the hook, the command and the gate's workers did is counted, and told by the command, also in a file
-# for Prometheus's node exporter.
+# Counters: the hook, the command and the gate's workers count their operations. The command prints the counters,
+# also to a file for Prometheus's node exporter.
 
 nic=$(bdf 8086:10d3 1)
 virtio_nic=$(bdf 1af4:1041 1)
 textfile=/run/tests/metrics/vfio-variant.prom
 
-# metric SAMPLE: its number, 0 when it is not there
+# metric SAMPLE: prints its value, 0 if it does not exist
 metric() {
   vfio-variant metrics | awk -v name="vfio_variant_$1" '$1 == name { number = $2 } END { print number + 0 }'
 }
@@ -17,20 +17,20 @@ metric_is() { # metric_is SAMPLE NUMBER, for wait_for
   [ "$(metric "$1")" = "$2" ]
 }
 
-file_says() { # file_says SAMPLE NUMBER: a file that is written now
+file_says() { # file_says SAMPLE NUMBER: writes the file first
   vfio-variant metrics --format=prometheus --output "$textfile"
   grep -qxF "vfio_variant_$1 $2" "$textfile"
 }
 
-changes() { # changes OPERATION DRIVER OUTCOME: the sample that counts them
+changes() { # changes OPERATION DRIVER OUTCOME: prints the name of their sample
   echo "changes_total{operation=\"$1\",driver=\"$2\",outcome=\"$3\"}"
 }
 
-duration_count() { # duration_count OPERATION: the sample with the number of durations
+duration_count() { # duration_count OPERATION: prints the name of the sample with the number of durations
   echo "change_duration_seconds_count{operation=\"$1\"}"
 }
 
-detached() { # detached DRIVER HOST IN-USE: the sample that counts such devices
+detached() { # detached DRIVER HOST IN-USE: prints the name of the sample of such devices
   echo "devices_detached{driver=\"$1\",host_driver=\"$2\",in_use=\"$3\"}"
 }
 
@@ -39,7 +39,7 @@ hook_counts() {
   before=$(metric "$moved")
   durations=$(metric "$(duration_count detach)")
   by_hook=1
-  ! libvirt_chooses || by_hook=0 # then there is nothing to do for the hook
+  ! libvirt_chooses || by_hook=0 # the hook has nothing to do
   start_domain guest "$(hostdev_xml "$nic")"
   expect 'changes after the start' "$(metric "$moved")" $((before + by_hook))
   expect 'durations' "$(metric "$(duration_count detach)")" $((durations + by_hook))
@@ -78,7 +78,7 @@ gate_counts() {
   attach_hostdev guest "$virtio_nic"
   wait_for 20 metric_is "$(changes detach test_vfio_pci 'done')" $((went + 1))
   file_says "$(changes detach test_vfio_pci 'done')" $((went + 1))
-  wait_for 20 file_says "$(detached test_vfio_pci virtio-pci true)" 1 # the monitor says so
+  wait_for 20 file_says "$(detached test_vfio_pci virtio-pci true)" 1 # the monitor records this
   file_says 'gate_outcomes_total{outcome="detached"}' 1
   detach_hostdev guest "$virtio_nic"
   is_restored "$virtio_nic" 'virtio-pci (null)'

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=sh disable=SC2154 # lib.sh comes before
+# shellcheck shell=sh disable=SC2154 # lib.sh is read first
 #
-# What drivers say of migration when they are really asked, and who is not asked.
+# What drivers report about migration when the command probes them, and which devices the command does not probe.
 
 nic=$(bdf 8086:10d3 1)
 special_nic=$(bdf 8086:10d3 2)
@@ -9,27 +9,27 @@ twin=$(bdf 1234:11e8 1)
 other_twin=$(bdf 1234:11e8 2)
 root_port=$(basename "$(dirname "$(readlink -f "$sysfs/$nic")")")
 
-probe_of() { # probe_of BDF JQ-EXPRESSION: of the JSON of a probe that has to work
+probe_of() { # probe_of BDF JQ-EXPRESSION: evaluates the JSON of a probe that must succeed
   vfio-variant probe --json "$1" >probed
   jq -r "$2" probed
 }
 
-announced() { # announced BDF: what its driver says, in the order of the schema
+announced() { # announced BDF: prints its driver's capabilities, in the order of the schema
   probe_of "$1" '[.migratable, .stop_copy, .p2p, .pre_copy, .dma_logging, .iommu_logging] | map(tostring) | join(" ")'
 }
 
-listed() { # listed BDF: the JSON member and the last column
+listed() { # listed BDF: prints the JSON member and the last column
   vfio-variant list "$1" >table
   cat table >&2
   echo "$(vfio-variant list --json "$1" | jq '.[0].migratable') $(awk -v device="$1" '$1 == device { print $NF }' table)"
 }
 
-# The notes outlive a scenario; each begins without.
+# The recorded answers remain after a scenario; each scenario starts without them.
 forget_answers() {
   rm -f /run/vfio-variant/migration-*
 }
 
-# bound_to DRIVER BDF: on that driver until the scenario ends, by hand
+# bound_to DRIVER BDF: binds DRIVER by hand until the scenario ends
 bound_to() {
   vfio-variant bind --driver "$1" "$2"
   trap 'vfio-variant restore --all; unload_variants; forget_answers' EXIT
@@ -52,16 +52,16 @@ can_migrate() {
   is_detached_and_restored test_vfio_pci "$nic"
 }
 
-# Twice, since the second open finds what the first close left
+# Twice, since the first close must leave nothing that affects the second open
 can_migrate_by_all_means() {
   forget_answers
   options='p2p=1 dma_logging=1'
   wanted='true true true false true false'
-  if modinfo -p test_vfio_pci | grep -q '^pre_copy:'; then # Linux 6.2
+  if modinfo -p test_vfio_pci | grep -q '^pre_copy:'; then # since Linux 6.2
     options="$options pre_copy=1"
     wanted='true true true true true false'
   fi
-  # shellcheck disable=SC2086 # words
+  # shellcheck disable=SC2086 # word splitting is intended
   load_variant test_vfio_pci migration=1 $options
   bound_to test_vfio_pci "$nic"
   expect 'what is announced' "$(announced "$nic")" "$wanted"
@@ -80,7 +80,7 @@ cannot_migrate() {
   expect 'listed' "$(listed "$nic")" 'false no'
 }
 
-# Debian's kernels have no iommufd: nothing tracks what such a device writes.
+# Debian's kernels have no iommufd: nothing tracks the DMA writes of such a device.
 cannot_migrate_untracked() {
   forget_answers
   load_variant test_vfio_pci migration=1 p2p=1
@@ -92,7 +92,7 @@ cannot_migrate_untracked() {
   expect 'needs iommufd' "$(vfio-variant list --json "$nic" | jq '.[0].needs_iommufd')" false
 }
 
-# Another answer takes the place of the old one.
+# A new answer replaces the old one.
 changes_its_mind() {
   cannot_migrate
   vfio-variant restore "$nic"
@@ -110,7 +110,7 @@ generic_cannot() {
   expect 'what is announced' "$(announced "$nic")" 'false false false false false null'
 }
 
-probe_refuses() { # probe_refuses REASON BDF: exit code 4, and nothing touched
+probe_refuses() { # probe_refuses REASON BDF: exit code 4, and no change
   refuse_before=$(state_of "$2")
   code=0
   vfio-variant probe "$2" 2>refusal || code=$?
@@ -127,7 +127,7 @@ host_driver_is_refused() {
   [ -z "$(find /run/vfio-variant -name 'migration-*')" ] || fail 'an answer was recorded'
 }
 
-# The guest keeps the very device: nothing opened it a second time, nor reset it.
+# The device of the guest is undisturbed: no second open and no reset.
 guest_is_not_disturbed() {
   forget_answers
   load_variant test_vfio_pci migration=1
@@ -136,7 +136,7 @@ guest_is_not_disturbed() {
   pid=$(cat /run/libvirt/qemu/guest.pid)
   opened=$(dmesg | grep -c "$nic.*opened" || true)
   probe_refuses "$nic belongs to domain guest" "$nic"
-  mv "/run/vfio-variant/$nic" entry # so that only the process is left to be seen
+  mv "/run/vfio-variant/$nic" entry # so that only the process indicates the use
   probe_refuses "IOMMU group $(group_of "$nic") is in use by qemu" "$nic"
   mv entry "/run/vfio-variant/$nic"
   expect 'opened meanwhile' "$(dmesg | grep -c "$nic.*opened" || true)" "$opened"
@@ -147,7 +147,7 @@ guest_is_not_disturbed() {
   wait_for 10 has_driver "$nic" e1000e
 }
 
-# Two functions in one IOMMU group: while a guest has one, the other is not asked.
+# Two functions in one IOMMU group: while a guest has one function, the command does not probe the other one.
 neighbour_is_not_disturbed() {
   forget_answers
   load_variant test_named_vfio_pci migration=1 dma_logging=1

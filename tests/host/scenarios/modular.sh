@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=sh disable=SC2154 # lib.sh comes before
+# shellcheck shell=sh disable=SC2154 # lib.sh is read first
 # needs: --append host.systemd
 #
-# Modular daemons by socket activation, as Fedora and RHEL have them: virtqemud is started by the first who connects to its
-# socket, and ends when it was idle for a while, which our own daemon must neither prevent for ever nor be confused by.
+# Modular daemons with socket activation, as on Fedora and RHEL: the first connection starts virtqemud, which exits
+# after a time without work. Our daemon must not keep virtqemud running forever, and must handle its exit and
+# restart.
 
 virtio_nic=$(bdf 1af4:1041 1)
-idle=5 # seconds; 120 by default
+idle=5 # seconds; the default is 120
 
-unit() { # unit NAME: from standard input
+unit() { # unit NAME: installs the unit from standard input
   cat >"/run/systemd/system/$1"
 }
 
@@ -53,7 +54,7 @@ listen() {
   done
 }
 
-is_idle() { # for wait_for: virtqemud has ended by itself
+is_idle() { # for wait_for: virtqemud has exited by itself
   [ "$(systemctl show --value -p ActiveState virtqemud.service)" = inactive ]
 }
 
@@ -75,14 +76,14 @@ start_wakes_it() {
   becomes_idle
 }
 
-# With the device in the guest the monitor has a connection; afterwards it has none any more
+# While the guest has the device, the monitor keeps a connection; afterwards it closes the connection
 plug_wakes_it() {
   gate_serves_hot_plug test_vfio_pci "$virtio_nic" 'virtio-pci (null)'
   virsh -q destroy guest
   becomes_idle
 }
 
-# As long as one of its devices is on VFIO the monitor waits for the domain that takes it, and with that virtqemud stays.
+# While a device is on VFIO, the monitor waits for a domain to use it, which keeps virtqemud running.
 nodedev_keeps_it() {
   is_idle || fail 'virtqemud runs'
   virsh -q nodedev-detach "$(nodedev_name "$virtio_nic")"
@@ -96,12 +97,12 @@ nodedev_keeps_it() {
   becomes_idle
 }
 
-has_come_back() { # has_come_back PID, for wait_for: after it was PID
+has_come_back() { # has_come_back PID, for wait_for: it runs with another PID
   [ "$(systemctl show --value -p ActiveState virtqemud.service)" = active ] &&
     [ "$(systemctl show --value -p MainPID virtqemud.service)" != "$1" ]
 }
 
-# The monitor connects again, which starts it again
+# The monitor reconnects, which starts virtqemud again
 is_killed_with_a_guest() {
   start_domain guest
   attach_hostdev guest "$virtio_nic"

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=sh disable=SC2154 # lib.sh comes before
+# shellcheck shell=sh disable=SC2154 # lib.sh is read first
 # needs: --igb --nova
 #
-# OpenStack: the XML that Nova's own code makes (see make-nova), at the start of a guest and at hot plug, for a virtual
-# function of a network card. Each file of XML is used once at least.
+# OpenStack: the XML that Nova's own code generates (see make-nova), at the start of a guest and at hot plug, for a
+# virtual function of a network card. The scenarios use every XML file at least once.
 
-# nova_device NAME: Nova's XML, with the address of the VF in place of the one that Nova was told
+# nova_device NAME: prints Nova's XML, with its example address replaced by that of the VF
 nova_device() {
   [ "$(grep -c 'domain="0x0000" bus="0x3b" slot="0x00" function="0x2"' "nova-xml/$1.xml")" = 1 ] ||
     fail "not one address in $(cat "nova-xml/$1.xml")"
@@ -20,7 +20,7 @@ vf_is_restored() {
   is_restored "$igb_vf" 'igbvf (null)'
 }
 
-starts() { # starts NAME [COMMAND]: Nova's spawn, and its destroy; COMMAND looks while the guest runs
+starts() { # starts NAME [COMMAND]: Nova's spawn and destroy; COMMAND runs in between
   make_igb_vf
   start_domain guest "$(nova_device "$1")"
   vf_is_with guest
@@ -30,19 +30,19 @@ starts() { # starts NAME [COMMAND]: Nova's spawn, and its destroy; COMMAND looks
   vf_is_restored
 }
 
-# Through the physical function, by libvirt
+# libvirt sets both through the physical function
 mac_and_vlan_are_set() {
   ip link show "$(ls "$sysfs/$igb/net")" | grep 'vf 0.*fa:16:3e:00:00:01.*vlan 100'
 }
 
-plugs() { # plugs DOMAIN: device.xml
+plugs() { # plugs DOMAIN: with device.xml
   virsh -q attach-device --live "$1" device.xml
   vf_is_with "$1"
   virsh -q detach-device --live "$1" device.xml
   wait_for 30 has_no_hostdev "$1" "$igb_vf"
 }
 
-attaches() { # attaches NAME: a port that is attached to a server, or the device of one that is resumed
+attaches() { # attaches NAME: a port attached to a server, or the device of a resumed server
   make_igb_vf
   start_domain guest
   nova_device "$1" >device.xml
@@ -51,9 +51,9 @@ attaches() { # attaches NAME: a port that is attached to a server, or the device
 }
 
 # --- managed='no' ---
-# Once a guest has had a device so, libvirt takes it for detached and looks no more, hence the order of these.
+# After a guest has had such a device, libvirt considers it detached and does not check again, hence this order.
 
-# Nobody has prepared the device: libvirt says so, and it stays where it was.
+# The device was not detached: libvirt reports that, and the device stays on its host driver.
 unmanaged_and_on_host_driver() {
   make_igb_vf
   start_domain guest
@@ -63,7 +63,7 @@ unmanaged_and_on_host_driver() {
   vf_is_restored
 }
 
-# Before 9.7 libvirt accepts only vfio-pci there
+# Before 9.7 libvirt accepts only vfio-pci here
 unmanaged_on_the_variant() {
   make_igb_vf
   vfio-variant bind "$igb_vf"

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=sh disable=SC2154 # lib.sh comes before
+# shellcheck shell=sh disable=SC2154 # lib.sh is read first
 # needs: --igb
 #
-# oVirt: what its vdsm does with a host device. It gives guests all devices with managed='no', and has libvirt detach each
-# before (virNodeDeviceDetachFlags, without a driver) and reattach it afterwards. Vdsm itself is not in Debian; these are
-# its calls, by the same binding, in the order of its vmdevices/hostdevice.py and network.py.
+# oVirt: the calls of its vdsm for a host device. vdsm gives guests all devices with managed='no'. It calls libvirt
+# to detach each device before (virNodeDeviceDetachFlags, without a driver) and to reattach it afterwards. vdsm
+# itself is not in Debian. These are its calls, with the same Python binding, in the order of its
+# vmdevices/hostdevice.py and network.py.
 
 # vdsm_does detach|reattach BDF
 vdsm_does() {
@@ -34,7 +35,7 @@ vdsm_interface() { # vdsm_interface BDF: a vNIC with passthrough, in a network w
 XML
 }
 
-detached() { # detached BDF: it is on the variant, before any guest has it
+detached() { # detached BDF: it is on the variant driver before any guest has it
   before=$(state_of "$1")
   vdsm_does detach "$1"
   expect 'driver while detached' "$(driver_of "$1")" test_vfio_pci
@@ -42,7 +43,7 @@ detached() { # detached BDF: it is on the variant, before any guest has it
 
 reattached() { # reattached BDF
   expect 'driver after the guest' "$(driver_of "$1")" test_vfio_pci
-  wait_for 20 vdsm_does reattach "$1" # libvirt may take it for active for a moment
+  wait_for 20 vdsm_does reattach "$1" # libvirt may consider it active for a moment
   is_restored "$1" "$before"
 }
 
@@ -65,7 +66,7 @@ plugs() { # plugs XML-COMMAND BDF
   reattached "$2"
 }
 
-with_vf() { # with_vf COMMAND...: for a virtual function
+with_vf() { # with_vf COMMAND...: runs COMMAND for a virtual function
   make_igb_vf
   "$@" "$igb_vf"
 }
