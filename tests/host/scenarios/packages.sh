@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=sh disable=SC2154 # lib.sh comes before
+# shellcheck shell=sh disable=SC2154 # lib.sh is read first
 # needs: --append host.systemd --image bare
 #
-# Our Debian packages on a host that never had the project: what a newcomer does, and what an administrator does later, while
-# guests run. libvirtd, the hook and the daemon are under their AppArmor profiles all the time; guests are not.
+# The Debian packages on a host that never had the project: first installation, and later administration while
+# guests run. libvirtd, the hook and the daemon run under their AppArmor profiles all the time; guests do not.
 
 nic=$(bdf 8086:10d3 1)        # at domain start
 virtio_nic=$(bdf 1af4:1041 1) # at hot plug
@@ -14,13 +14,13 @@ profiles=/sys/kernel/security/apparmor/profiles
 our_profiles='vfio-variant-domain vfio-variant-hook vfio-variantd'
 package=$(echo packages/vfio-variant_*.deb)
 
-# --- packages ----------------------------------------------------------------------------------
+# --- packages ---
 
 install_package() { # install_package [FILE]
   dpkg --install "${1:-$package}"
 }
 
-# newer_package: the same with a higher version; prints its file
+# newer_package: makes the same package with a higher version; prints its file
 newer_package() {
   if [ ! -e newer.deb ]; then
     dpkg-deb --raw-extract "$package" newer
@@ -30,7 +30,7 @@ newer_package() {
   echo newer.deb
 }
 
-remove_package() { # remove_package: what it says goes to the file "said"
+remove_package() { # remove_package: leaves the output in the file "said"
   dpkg --remove vfio-variant 2>&1 | tee said
 }
 
@@ -38,8 +38,8 @@ purge_package() {
   dpkg --purge vfio-variant
 }
 
-# Whatever a package could leave; not what logs, dpkg and libvirt write of themselves, nor an empty directory of AppArmor's,
-# which the scripts that debhelper makes take along
+# All files that a package could leave. Excludes files that the logs, dpkg and libvirt write, and an empty directory
+# of AppArmor's, which debhelper's scripts remove.
 files() {
   find / /run -xdev \( -path /etc/apparmor.d/disable -o -path /var/log -o -path /var/lib/dpkg -o -path /var/lib/libvirt -o -path /var/cache/libvirt -o \
     -path /run/log -o -path /run/tests -o -path /run/libvirt -o -path /run/udev -o -path /run/systemd \) -prune -o -print | sort
@@ -55,13 +55,13 @@ expect_no_trace() {
   ! dpkg-query -W vfio-variant || fail 'dpkg still knows it'
 }
 
-# --- what runs ---------------------------------------------------------------------------------
+# --- running processes ---
 
 unit_says() { # unit_says PROPERTY
   systemctl show --value -p "$1" "$unit"
 }
 
-confined_as() { # confined_as PID: its AppArmor profile, with the mode
+confined_as() { # confined_as PID: prints its AppArmor profile, with the mode
   cat "/proc/$1/attr/current"
 }
 
@@ -73,12 +73,12 @@ expect_daemon() {
   expect 'its profile' "$(confined_as "$(unit_says MainPID)")" 'vfio-variantd (enforce)'
 }
 
-expect_guest() { # expect_guest PID DEVICES: still that process, with these devices
+expect_guest() { # expect_guest PID DEVICES: checks that the process is the same, with these devices
   expect 'process of the guest' "$(cat /run/libvirt/qemu/guest.pid)" "$1"
   expect 'devices that QEMU uses' "$(qemu_vfio_devices guest | sort)" "$2"
 }
 
-plugs() { # plugs BDF: into the guest and out again
+plugs() { # plugs BDF: attaches the device to the guest and detaches it
   before=$(state_of "$1")
   attach_hostdev guest "$1"
   expect 'driver that QEMU uses' "$(qemu_vfio_devices guest | grep "^$1 ")" "$1 test_vfio_pci"
@@ -90,24 +90,24 @@ state_says() { # state_says BDF KEY VALUE, for wait_for
   [ "$(state_value "$1" "$2")" = "$3" ]
 }
 
-# denials: what AppArmor kept our programs from, in this boot
+# denials: prints AppArmor's denials for the project's programs since boot
 denials() {
   journalctl -q --sync
   { dmesg && journalctl -q --no-pager -o cat; } | grep 'apparmor="DENIED".* profile="vfio-variant' | sort -u
 }
 
-# --- before ------------------------------------------------------------------------------------
+# --- preparation ---
 
 confine_libvirt() {
-  echo 'Optimize=no-expr-simplify' >>/etc/apparmor/parser.conf # profiles are compiled in half the time
-  echo 'security_driver = "none"' >>/etc/libvirt/qemu.conf     # none for each guest, which takes long here
+  echo 'Optimize=no-expr-simplify' >>/etc/apparmor/parser.conf # halves the time to compile profiles
+  echo 'security_driver = "none"' >>/etc/libvirt/qemu.conf     # no profile for each guest, which takes long here
   apparmor_parser --replace --write-cache /etc/apparmor.d/usr.sbin.libvirtd
   systemctl restart libvirtd.service
   wait_for 120 libvirt_answers
   expect 'profile of libvirtd' "$(confined_as "$(libvirt_pid)")" 'libvirtd (enforce)'
 }
 
-# --- a newcomer --------------------------------------------------------------------------------
+# --- first installation ---
 
 newcomer() {
   libvirt=$(libvirt_pid)
@@ -137,7 +137,7 @@ $virtio_nic test_vfio_pci"
   expect 'process of libvirtd' "$(libvirt_pid)" "$libvirt"
 }
 
-# --- upgrade -----------------------------------------------------------------------------------
+# --- upgrade ---
 
 is_upgraded_under_a_guest() {
   install_package
@@ -174,10 +174,10 @@ what_is_off_stays_off() {
   systemctl enable --now "$unit"
 }
 
-# --- AppArmor ----------------------------------------------------------------------------------
+# --- AppArmor ---
 
-# A script tells under which profile it runs: one that the hook runs (which moves nothing where libvirt chooses), and one that
-# the daemon runs.
+# A hook script logs its profile: under the qemu hook (which moves nothing if libvirt selects the driver), and under
+# the daemon.
 hook_scripts_run() {
   hook_script 10-who <<'SCRIPT'
 #!/bin/sh
@@ -202,7 +202,7 @@ nothing_was_denied() {
   expect 'denied' "$(denials)" ''
 }
 
-# without_rule WORDS: our profiles as they are, but for the lines with these words
+# without_rule WORDS: copies our profiles without the lines that contain these words
 without_rule() {
   rm -rf weaker
   cp -r /etc/apparmor.d weaker
@@ -217,7 +217,7 @@ load_profiles() { # load_profiles DIRECTORY
   done
 }
 
-# That a rule which is missing is noticed: by what comes of it, and in the kernel's log
+# A missing rule has visible effects: in the result, and in the kernel's log
 missing_rule_is_noticed() {
   without_rule '/run/vfio-variant/'
   trap 'load_profiles /etc/apparmor.d' EXIT
@@ -231,10 +231,10 @@ missing_rule_is_noticed() {
   wait_for 20 state_is "$nic" 'e1000e (null)'
 }
 
-# --- removal -----------------------------------------------------------------------------------
+# --- removal ---
 
-# The guest has one device since its start and one that was plugged in, which had an override that libvirt knows nothing of.
-# A third device was bound by hand.
+# The guest has one device since its start and one that was hot-plugged, with an override that libvirt does not
+# know. A third device was bound by hand.
 is_removed_under_a_guest() {
   echo virtio-pci >"$sysfs/$virtio_nic/driver_override"
   start_domain guest "$(hostdev_xml "$nic")"
@@ -275,7 +275,7 @@ by_the_words_of_the_removal() { # by_the_words_of_the_removal BDF
 }
 
 need_systemd
-journalctl -q -f -n 0 >/var/log/messages & # shown when a scenario fails
+journalctl -q -f -n 0 >/var/log/messages & # shown if a scenario fails
 wait_for 120 libvirt_answers || bail_out 'libvirt does not start'
 diag "systemd $(systemctl --version | awk 'NR == 1 { print $2 }'), libvirt $(libvirt_version)"
 plain_driver=vfio-pci

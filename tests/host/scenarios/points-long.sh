@@ -2,6 +2,6 @@
 # shellcheck shell=sh disable=SC2034 # for points.sh
 # needs: --timeout 6000
 #
-# No scenario: points.sh with all faults, on both sides of each point.
+# Not a scenario: selects all faults, on both sides of each point, for points.sh.
 
 points_long=yes

@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=sh disable=SC2154 # lib.sh comes before
+# shellcheck shell=sh disable=SC2154 # lib.sh is read first
 #
-# One fault at each point at which a program changes the world (tests/faults): each write to sysfs, each load of a
-# module, each write to the state store, each answer of the gate. A flow is what a user or libvirt does; it runs once
-# undisturbed, which tells its points, and then once for each point and fault. Afterwards somebody comes along as after
-# any accident: the next command, a daemon that is started again, a guest that is started again or ended. Then the
-# device must be home, as it was.
+# One fault at each point at which a program changes the system (tests/faults): each write to sysfs, each load of a
+# module, each write to the state store, each answer of the gate. A flow is an action of a user or of libvirt. It
+# runs once undisturbed, to list its points, and then once for each point and fault. Afterwards the usual next step
+# after an accident follows: another command, a restart of the daemon, a start or an end of a guest. Then the device
+# must be on its host driver again, restored exactly.
 #
-# No scenarios here: they are in the scripts that follow. With points-long.sh between: both sides of each point, and all
-# faults.
+# This file contains no scenarios: they are in the scripts that follow. With points-long.sh in between: both sides
+# of each point, and all faults.
 
 faults=/run/vfio-variant-faults
 nic=$(bdf 1af4:1041 1)
 idle_nic=$(bdf 1af4:1041 2)
-home='virtio-pci virtio-pci' # with an override, so that losing it shows
+home='virtio-pci virtio-pci' # with an override, to detect its loss
 wanted=test_vfio_pci
-stall=45 # seconds: the gate waits for 30 at the most, the hook for 60
+stall=45 # seconds: the gate waits for 30 at most, the hook for 60
 
 # --- the programs with faults ---
 
@@ -27,7 +27,7 @@ lay_over() {
   mkdir -p "$faults"
 }
 
-# arm [ORDER]: points count from now on, and the ordered one has its fault
+# arm [ORDER]: starts to count points, and orders the fault at one of them
 arm() {
   rm -f "$faults/done" "$faults/order"
   [ -z "${1:-}" ] || echo "$1" >"$faults/order"
@@ -39,7 +39,7 @@ disarm() {
   [ ! -e "$faults/trace" ] || mv "$faults/trace" "$faults/last"
 }
 
-# --- flows: NAME_ready: the state before; NAME_run: what is disturbed; NAME_mend: what comes after, and is looked at ---
+# --- flows: NAME_ready: initial state; NAME_run: action with the fault; NAME_mend: next step and checks ---
 
 is_on_host() {
   state_is "$nic" "$home"
@@ -49,8 +49,9 @@ host_is_known() {
   [ "$(state_value "$nic" host-known)" = true ]
 }
 
-# host_may_be_lost: whether nobody could write down where the device comes from: the ordered fault kept just that from
-# being written, or ended the daemon before, when libvirt went on without it. The device then loses its override.
+# host_may_be_lost: succeeds if no program could record the host driver: the ordered fault prevented exactly that
+# write, or ended the daemon before it, while libvirt continued without the daemon. The device then loses its
+# override.
 host_may_be_lost() {
   awk -v "order=$order" -v "entry= replace $nic\$" '
     BEGIN {
@@ -72,7 +73,7 @@ expect_host() {
   expect_no_state_file "$nic"
 }
 
-# to_host KNOWN COMMAND...: which ends the guest's use of the device
+# to_host KNOWN COMMAND...: COMMAND ends the guest's use of the device
 to_host() {
   known=$1
   shift
@@ -87,7 +88,7 @@ to_host() {
   echo "${home#* }" >"$sysfs/$nic/driver_override"
 }
 
-# As at any other device: whatever runs next mends what was cut off
+# As for any other device: the next program that runs recovers the interrupted operation
 next_command() {
   vfio-variant restore "$idle_nic"
   driver=$(driver_of "$nic")
@@ -98,7 +99,7 @@ known_host() {
   ! host_is_known || echo yes
 }
 
-vfio_driver() { # vfio_driver DRIVER: one of those that the device may be on
+vfio_driver() { # vfio_driver DRIVER: checks that DRIVER is allowed for the device
   case $1 in
     "$wanted" | vfio-pci) echo "as expected: on $1" ;;
     *) fail "$nic is on '$1', which is no VFIO driver of its" ;;
@@ -107,7 +108,7 @@ vfio_driver() { # vfio_driver DRIVER: one of those that the device may be on
 
 bind_ready() {
   is_on_host
-  unload_variants # loading them is a point, too
+  unload_variants # loading them is also a point
 }
 
 bind_run() {
@@ -141,7 +142,7 @@ guest_runs() {
   [ "$(virsh -q domstate guest 2>/dev/null)" = running ]
 }
 
-# its QEMU really has the device
+# QEMU really has the device open
 guest_has_device() {
   vfio_driver "$(qemu_vfio_driver guest)"
 }
@@ -149,14 +150,15 @@ guest_has_device() {
 start_ready() {
   is_on_host
   unload_variants
-  rm -f /run/vfio-variant/hook-caller # which it writes once for each libvirt
+  rm -f /run/vfio-variant/hook-caller # the hook writes it once for each libvirt process
 }
 
 start_run() {
   start_domain guest "$(hostdev_xml "$nic")"
 }
 
-# Killed while the device is between drivers: it returns to its host driver, and QEMU has nothing to open.
+# After a kill while the device is between drivers, the device returns to its host driver, and QEMU has nothing to
+# open.
 between_drivers() {
   case $order in
     *' after kill '*/unbind | *' before kill '*/bind) ;;
@@ -195,7 +197,7 @@ destroy_mend() {
   libvirt_answers
   next_command
   case $order in
-    *' E'*) [ ! -e "/run/vfio-variant/$nic" ] || vfio-variant restore --force "$nic" ;; # what failed is for somebody to mend
+    *' E'*) [ ! -e "/run/vfio-variant/$nic" ] || vfio-variant restore --force "$nic" ;; # a failure needs the administrator
   esac
   expect_host
 }
@@ -223,7 +225,7 @@ reconnect_mend() {
   expect 'host driver in the state store' "$(state_value "$nic" host-driver-override)" "${home#* }"
 }
 
-# The one of an earlier case may still run.
+# The daemon of an earlier case may still run.
 daemon_lives() {
   gate_pid=$(pgrep -o -x vfio-variantd) && [ -e "/proc/$gate_pid/fd/0" ]
 }
@@ -247,7 +249,7 @@ attach_run() {
   return "$result"
 }
 
-# The worker has ended, and the monitor knows as much as it ever will.
+# The worker has ended, and the monitor has recorded all that it can learn.
 has_settled() {
   ! pgrep -P "$gate_pid" -x vfio-variantd >/dev/null || return 1
   [ ! -e "/run/vfio-variant/$nic" ] || [ "$(state_value "$nic" in-use)" = true ]
@@ -327,8 +329,8 @@ run_in_background() {
   ) &
 }
 
-# Who stands still is killed, but for where the point is to be waited for, and for the daemon, which its watchdog kills
-# when somebody waits for it.
+# Kills the stalled process. Exceptions: points where the flow waits for the whole stall, and the daemon, whose
+# watchdog kills it if a caller waits for it.
 stall_ends() {
   wait_for 60 fault_is_done || return 0
   case $order in
@@ -344,7 +346,7 @@ kill_stalled() {
   ! kill -9 "$(cat "$faults/done")" 2>/dev/null || echo 'the process that stood still was killed'
 }
 
-# one_case FLOW ORDER: in a subshell of its own
+# one_case FLOW ORDER: runs in a subshell of its own
 one_case() {
   flow=$1 order=$2
   "${flow}_ready"
@@ -360,7 +362,7 @@ one_case() {
   "${flow}_mend"
 }
 
-# After a failure: the state that the next case begins with, by force
+# After a failure: restores the initial state of the next case by force
 by_force() {
   disarm
   destroy_domains
@@ -375,7 +377,7 @@ by_force() {
   libvirt_answers || start_libvirt
 }
 
-# --- all of them ---
+# --- all cases ---
 
 undisturbed() { # undisturbed FLOW
   flow=$1 order=''
@@ -393,7 +395,7 @@ undisturbed() { # undisturbed FLOW
 all_points() {
   flow=$1 fault=$2
   shift 2
-  waited_for=$(awk '/ write / { $1 = ""; last = $0 } END { print last }' "points-$flow") # of the stalls, the whole time
+  waited_for=$(awk '/ write / { $1 = ""; last = $0 } END { print last }' "points-$flow") # lets this stall last its full time
   waited_for=${waited_for:-none}
   cases=0 failures=0 begun=$(uptime_seconds | cut -d. -f1)
   for side; do
@@ -424,7 +426,7 @@ totals() {
   awk '{ cases += $3; failures += $4 } END { print cases " cases (points x faults), " failures " failures" }' totals
 }
 
-# one_side FAULT: that of which the other one differs least
+# one_side FAULT: prints the side to test; the other side adds the least
 one_side() {
   case $1 in
     kill) echo after ;;
@@ -432,7 +434,7 @@ one_side() {
   esac
 }
 
-# points_of FAULTS FLOW...: with points_long all faults, on both sides
+# points_of FAULTS FLOW...: with points_long, all faults on both sides
 points_of() {
   few_faults=$1
   shift

@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=sh disable=SC2154 # lib.sh comes before
+# shellcheck shell=sh disable=SC2154 # lib.sh is read first
 #
-# The administrator's policy, and the requests in a domain's metadata: at the start of domains, at hot plug, at a restore.
+# The administrator's policy, and the requests in a domain's metadata: at domain start, at hot plug, at a restore.
 
 virtio_nic=$(bdf 1af4:1041 1)
 e1000e=$(bdf 8086:10d3 1)
 
-virtio_rule() { # virtio_rule TERMS...: for both virtio-net devices
+virtio_rule() { # virtio_rule OPTIONS...: for both virtio-net devices
   echo "<device vendor='0x1af4' product='0x1041' $*/>"
 }
 
-# says WORDS...: whether the last complaint of virsh has these words
+# says WORDS...: checks that the last error message of virsh contains these words
 says() {
   for word; do
     grep -qF -e "$word" complaint || fail "not said: $word; but: $(cat complaint)"
   done
 }
 
-# is_refused COMMAND...: it fails, and its complaint is kept
+# is_refused COMMAND...: checks that the command fails, and keeps its error message
 is_refused() {
   ! "$@" 2>complaint || fail "succeeded, should have been refused: $*"
   cat complaint
@@ -28,7 +28,7 @@ is_on_host() { # is_on_host BDF STATE
   expect_no_state_file "$1"
 }
 
-# --- at the start of a domain --------------------------------------------------------------------
+# --- domain start ---
 
 rule_says_generic() {
   set_policy "$(virtio_rule "driver='generic'")"
@@ -45,7 +45,7 @@ rule_names_drivers() {
   unload_variants
 }
 
-# The guest does not start, libvirt quotes why, and the device is as it was.
+# The guest does not start, libvirt quotes the reason, and the device is unchanged.
 no_fallback() {
   set_policy "$(virtio_rule "driver='auto' fallback='none'")"
   load_variant test_vfio_pci probe_errno=5
@@ -57,7 +57,7 @@ no_fallback() {
   is_detached_and_restored test_vfio_pci "$virtio_nic"
 }
 
-# Known before anything is moved
+# The hook detects this before it moves a device
 no_fallback_and_no_module() {
   set_policy "$(virtio_rule "driver='auto' fallback='none'")"
   hide_module test_vfio_pci
@@ -110,9 +110,9 @@ host_uses() {
   log_says "uses $e1000e, which is in use by the host" >/dev/null || fail 'no warning'
 }
 
-# --- requests ------------------------------------------------------------------------------------
+# --- requests ---
 
-requesting_domain() { # requesting_domain REQUESTS [MORE]: a guest with the virtio device; MORE is XML that goes into that
+requesting_domain() { # requesting_domain REQUESTS [MORE]: starts a guest with the virtio device; MORE is XML for its hostdev
   domain_xml guest "$(hostdev_xml "$virtio_nic" yes "${2:-}")" |
     sed "s|</domain>|<metadata><v:hostdevs xmlns:v='urn:vfio-variant:domain:1'>$1</v:hostdevs></metadata></domain>|" \
       >/run/tests/requesting.xml
@@ -125,7 +125,7 @@ request_is_granted() {
   virsh -q destroy guest
 }
 
-# By a name of one's own, and by the one that libvirt gives
+# With a user-defined alias, and with libvirt's own alias
 request_by_alias() {
   requesting_domain "<v:hostdev alias='ua-nic' driver='generic'/>" "<alias name='ua-nic'/>"
   expect 'drivers that QEMU uses' "$(qemu_vfio_driver guest)" vfio-pci
@@ -144,7 +144,7 @@ request_is_strict() {
   unload_variants
 }
 
-# What a load of the module runs would leave a file.
+# A load of the module would leave a file.
 request_of_no_candidate() {
   echo 'install vv_other touch /run/tests/was-loaded' >/etc/modprobe.d/other.conf
   trap 'rm /etc/modprobe.d/other.conf' EXIT
@@ -169,7 +169,7 @@ request_goes_too_far() {
   virsh -q destroy guest
 }
 
-# --- migration -----------------------------------------------------------------------------------
+# --- migration ---
 
 migratable_required() {
   set_policy "$(virtio_rule "migratable='require'")"
@@ -200,7 +200,8 @@ bind_is_undone() {
   unload_variants
 }
 
-# add_hostdev_to_image FILE BDF: into the domain XML of a saved guest (struct _virQEMUSaveHeader of libvirt)
+# add_hostdev_to_image FILE BDF: adds the hostdev to the domain XML of a saved guest (struct _virQEMUSaveHeader of
+# libvirt)
 add_hostdev_to_image() {
   hostdev_xml "$2" >saved-hostdev.xml
   perl -e '
@@ -213,7 +214,7 @@ add_hostdev_to_image() {
     open my $o, ">", $ARGV[0]; print $o $d' "$1"
 }
 
-# What is known of the driver is enough: nothing is moved.
+# The recorded answer of the driver is sufficient: nothing is moved.
 restore_is_refused() {
   load_variant test_vfio_pci migration=0
   vfio-variant bind "$virtio_nic"
@@ -233,7 +234,7 @@ restore_is_refused() {
   unload_variants
 }
 
-# --- hot plug ------------------------------------------------------------------------------------
+# --- hot plug ---
 
 reload_daemon() {
   mark_log
@@ -255,7 +256,7 @@ hot_plug_by_rule() {
   is_restored "$virtio_nic" 'virtio-pci (null)'
 }
 
-# libvirt is told that it may not; the device is on its host driver with the driver_override that it had
+# libvirt reports the refusal; the device is on its host driver with its previous driver_override
 hot_plug_is_refused() {
   set_policy "$(virtio_rule "fallback='none'")"
   reload_daemon
@@ -276,7 +277,7 @@ hot_plug_is_refused() {
   unload_variants
 }
 
-# It may not, for libvirt before 9.7 could not do with what the rule wants
+# The gate refuses: libvirt before 9.7 cannot use the driver that the rule requires
 hot_plug_without_flr() {
   ! libvirt_chooses || skip 'this libvirt can do with any driver'
   set_policy "<device address='$e1000e' fallback='none'/>"
@@ -287,7 +288,8 @@ hot_plug_without_flr() {
   is_on_host "$e1000e" "$before"
 }
 
-# At the start of a domain it is the hook that says no, with words that libvirt quotes, and it can do more.
+# At domain start the hook refuses, with a message that libvirt quotes. The hook supports more drivers than the
+# gate.
 start_with_gate() {
   set_policy "<default fallback='none'/>"
   reload_daemon

@@ -1,37 +1,37 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=sh disable=SC2154 # lib.sh comes before
+# shellcheck shell=sh disable=SC2154 # lib.sh is read first
 # needs: --append host.systemd --append security=selinux --append log_buf_len=4M
 #
-# SELinux, enforcing, with our policy module: hook and daemon run in their domains, at start, at hot plug and at nodedev-detach,
-# and nothing of theirs is denied.
+# SELinux in enforcing mode, with the project's policy module: the hook and the daemon run in their domains, at
+# domain start, at hot plug and at nodedev-detach, without denials.
 
 virtio_nic=$(bdf 1af4:1041 1)
 nic=$(bdf 8086:10d3 1)
 
-# Ours, whoever is denied what: a domain, a type, a program
+# Denials that involve the project's domains, types or programs
 denials() {
   dmesg | grep 'avc:.*denied' | grep -E 'vfio_variant|vfio-variant'
 }
 
-domain_of() { # domain_of PID: its type
+domain_of() { # domain_of PID: prints its type
   cut -d: -f3 "/proc/$1/attr/current" | tr -d '\0'
 }
 
 is_enforced() {
-  echo 0 >/proc/sys/kernel/printk_ratelimit # without auditd denials are lines of the kernel's log
+  echo 0 >/proc/sys/kernel/printk_ratelimit # without auditd, denials go to the kernel log
   wait_for 120 libvirt_answers
   expect 'mode' "$(getenforce)" Enforcing
   expect 'domain of libvirtd' "$(domain_of "$(libvirt_pid)")" virtd_t
 }
 
-# As docs/install.rst says. The domains that are not ours are not what this is about: Debian's policy keeps libvirt from running
-# modprobe, virtlogd from its socket, and virsh from the files of the scenarios.
+# As described in docs/install.rst. The other domains are not tested: Debian's policy denies modprobe to libvirt,
+# its socket to virtlogd, and the files of the scenarios to virsh.
 module_is_loaded() {
   printf '(typepermissive %s)\n' virsh_t virtd_t virtlogd_t >scenarios.cil
   semodule -i /usr/share/selinux/packages/vfio_variant.pp scenarios.cil
   restorecon -iR /usr/sbin/vfio-variant* /usr/libexec/vfio-variant* /run/vfio-variant
   ls -Z /usr/sbin/vfio-variantd /usr/sbin/vfio-variant-hook /usr/libexec/vfio-variant*
-  setsebool virt_use_execmem=on virt_use_sysfs=on virt_use_vfio=on # QEMU without KVM, with devices
+  setsebool virt_use_execmem=on virt_use_sysfs=on virt_use_vfio=on # for QEMU without KVM, with devices
   systemctl restart virtlogd.service libvirtd.service
   wait_for 120 libvirt_answers
   systemctl start vfio-variantd.service

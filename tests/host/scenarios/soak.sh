@@ -1,35 +1,35 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=sh disable=SC2154 # lib.sh comes before
+# shellcheck shell=sh disable=SC2154 # lib.sh is read first
 #
-# The same things very often, in an order that a seed decides, and processes that are killed meanwhile. After
-# each step every device is where the plan has it; after all of them nothing is left behind, nothing has grown.
+# The same actions many times, in an order derived from a seed, while processes are killed. After each step every
+# device is where the plan expects it. At the end nothing is left behind, and nothing has grown.
 #
-# Each step is one of: start a guest (with none to three devices), destroy it, attach a device, detach one,
-# nodedev-detach and reattach, bind and restore. What is chosen depends on the seed and on the plan only, never on
-# what happened, so the same seed gives the same steps. A guest during whose step a process was killed is
-# destroyed after it; a process killed between two steps changes nothing, but for QEMU.
+# Each step is one of: start a guest (with zero to three devices), destroy a guest, attach a device, detach a
+# device, nodedev-detach and reattach, bind and restore. The choice depends only on the seed and the plan, never on
+# results, so the same seed always gives the same steps. If a process is killed during the step of a guest, the
+# guest is destroyed afterwards. A kill between two steps has no effect, except for a kill of QEMU.
 #
-# soak.conf, which boot takes along, may say cycles= (of start and destroy, and as many of attach and detach), seed= and
-# kill_percent= (of the steps)
+# The optional file soak.conf, which boot copies, may set cycles= (number of start and destroy, and of attach and
+# detach), seed= and kill_percent= (percentage of steps)
 
 nic=$(bdf 8086:10d3 1)
 special_nic=$(bdf 8086:10d3 2)
 nvme=$(bdf 1b36:0010)
-edu=$(bdf 1234:11e8 1),$(bdf 1234:11e8 2) # one IOMMU group: they go together
+edu=$(bdf 1234:11e8 1),$(bdf 1234:11e8 2) # one IOMMU group: always used together
 
 cycles=4 quiet_cycles=2 kill_percent=12 seed=1
-# shellcheck disable=SC1091 # comes with boot --with
+# shellcheck disable=SC1091 # copied by boot --with
 [ ! -e soak.conf ] || . ./soak.conf
 
-# --- the plan: in files, each with one word ---
+# --- the plan: in files with one word each ---
 
 plan=/run/tests/plan
 
-owner_of() { # owner_of UNIT: in $owner: "home", or a guest
+owner_of() { # owner_of UNIT: sets $owner to "home" or to a guest
   read -r owner <"$plan/unit-$1"
 }
 
-# take RULE [GUEST]: in $unit one of those for which RULE holds, nothing when there is none
+# take RULE [GUEST]: sets $unit to a unit that matches RULE, empty if none does
 take() {
   fitting=''
   for unit in $units; do
@@ -37,7 +37,7 @@ take() {
     ! "$@" || fitting="$fitting $unit"
   done
   shift "$#"
-  # shellcheck disable=SC2086 # words
+  # shellcheck disable=SC2086 # word splitting is intended
   set -- $fitting
   unit=''
   [ "$#" -gt 0 ] || return 0
@@ -67,7 +67,7 @@ give() {
   done
 }
 
-units_of() { # units_of GUEST: in $had
+units_of() { # units_of GUEST: sets $had
   had=''
   for unit in $units; do
     owner_of "$unit"
@@ -83,20 +83,20 @@ devices_of() { # devices_of UNIT...
   done
 }
 
-# One generator for all that is chosen. random N: 0 to N-1, in $chosen
+# The generator for all choices. random N: sets $chosen to 0 to N-1
 random() {
   generator=$(((generator * 1103515245 + 12345) & 0x7fffffff))
   chosen=$(((generator >> 12) % $1))
 }
 
-# --- what is counted ---
+# --- counters ---
 
-count() { # count WHAT: in a file, for some are counted in a subshell
+count() { # count WHAT: in a file, since some callers are subshells
   counted "$1"
   echo $((counted + 1)) >"$plan/count-$1"
 }
 
-counted() { # counted WHAT: in $counted
+counted() { # counted WHAT: sets $counted
   counted=0
   [ ! -e "$plan/count-$1" ] || read -r counted <"$plan/count-$1"
 }
@@ -111,9 +111,9 @@ figures() {
   diag "figures $line"
 }
 
-# --- where a device has to be ---
+# --- where a device must be ---
 
-# wanted BDF HOW: the driver, when nothing went wrong
+# wanted BDF HOW: prints the expected driver, if nothing went wrong
 wanted() {
   if [ "$2" = plug ] && ! libvirt_chooses && ! grep -q flr "$sysfs/$1/reset_method" 2>/dev/null; then
     echo vfio-pci
@@ -126,7 +126,7 @@ wanted() {
   esac
 }
 
-# Asked very often, of each device after each step: no process is started for it
+# Called very often, for each device after each step: starts no process
 is_on_host() { # is_on_host BDF
   read -r host_driver host_override <"$plan/home-$1"
   read -r override <"$sysfs/$1/driver_override"
@@ -134,12 +134,12 @@ is_on_host() { # is_on_host BDF
   if [ "$host_driver" = none ]; then
     [ ! -e "$sysfs/$1/driver" ]
   else
-    # shellcheck disable=SC3013 # the shell has it
+    # shellcheck disable=SC3013 # dash and bash have it
     [ "$sysfs/$1/driver" -ef "/sys/bus/pci/drivers/$host_driver" ]
   fi
 }
 
-is_recorded() { # is_recorded BDF GUEST: in the state store
+is_recorded() { # is_recorded BDF GUEST: checks the state store
   recorded=''
   [ ! -e "/run/vfio-variant/$1" ] || while read -r line; do
     [ "$line" != "domain=$2" ] || recorded=yes
@@ -147,18 +147,18 @@ is_recorded() { # is_recorded BDF GUEST: in the state store
   [ -n "$recorded" ]
 }
 
-soon() { # soon SECONDS COMMAND...: as wait_for, and nothing is started when it already is so
+soon() { # soon SECONDS COMMAND...: like wait_for, but starts no process if the command succeeds at once
   soon_seconds=$1
   shift
   "$@" || wait_for "$soon_seconds" "$@"
 }
 
-# opened_by GUEST: in $opened the VFIO files that QEMU really has open
+# opened_by GUEST: sets $opened to the VFIO files that QEMU really has open
 opened_by() {
   opened=$(find "/proc/$(qemu_pid "$1")/fd" -lname '/dev/vfio/*' -printf '%l\n')
 }
 
-is_open() { # is_open BDF: in $opened
+is_open() { # is_open BDF: checks $opened
   read -r group <"$plan/group-$1"
   case $opened in
     */dev/vfio/"$group" | */dev/vfio/"$group"[!0-9]*) ;;
@@ -166,7 +166,7 @@ is_open() { # is_open BDF: in $opened
   esac
 }
 
-holds() { # holds GUEST HOW UNIT...: each on the driver that it has to be on
+holds() { # holds GUEST HOW UNIT...: checks that each unit is on the expected driver
   guest_holds=$1 how=$2
   shift 2
   [ "$#" -gt 0 ] || return 0
@@ -187,7 +187,7 @@ entry_of() {
   tr '\n' ' ' <"/run/vfio-variant/$1" 2>/dev/null || echo 'no entry'
 }
 
-# All devices, as the plan has them
+# Checks all devices against the plan
 look_around() {
   for unit in $units; do
     owner_of "$unit"
@@ -202,7 +202,7 @@ look_at_guest() { # look_at_guest NAME
   opened_by "$1"
   units_of "$1"
   [ -n "$had" ] || return 0
-  # shellcheck disable=SC2086 # words
+  # shellcheck disable=SC2086 # word splitting is intended
   for device in $(devices_of $had); do
     is_open "$device" || fail "$1 has $device no more: $(state_of "$device"), it has $opened"
     soon 20 is_recorded "$device" "$1" || fail "$device, of $1: $(entry_of "$device")"
@@ -211,7 +211,7 @@ look_at_guest() { # look_at_guest NAME
 
 # --- the actions ---
 
-# Nothing that is asked of libvirt takes longer, also when a process died: else somebody hangs
+# No libvirt command takes longer, even if a process died; otherwise it hangs
 limited() {
   limited_code=0
   timeout 120 "$@" || limited_code=$?
@@ -219,7 +219,7 @@ limited() {
   return "$limited_code"
 }
 
-# start_guest NAME UNIT...: with slots for all of them
+# start_guest NAME UNIT...: with slots for all units
 start_guest() {
   started=$1
   shift
@@ -241,7 +241,7 @@ act_start() { # act_start GUEST UNIT...
   holds "$guest" start "$@"
 }
 
-act_destroy() { # act_destroy GUEST UNIT...: those that it has
+act_destroy() { # act_destroy GUEST UNIT...: UNITs are those that the guest has
   limited virsh -q destroy "$1"
   shift
   be_restored "$@"
@@ -260,7 +260,7 @@ act_detach() { # act_detach GUEST UNIT
   be_restored "$2"
 }
 
-act_nodedev() { # act_nodedev GUEST UNIT: no guest has it
+act_nodedev() { # act_nodedev GUEST UNIT: no guest has the unit
   limited virsh -q nodedev-detach "$(nodedev_name "$2")"
   expect 'driver after nodedev-detach' "$(driver_of "$2")" "$(wanted "$2" plug)"
   limited virsh -q nodedev-reattach "$(nodedev_name "$2")"
@@ -268,7 +268,7 @@ act_nodedev() { # act_nodedev GUEST UNIT: no guest has it
 }
 
 act_command() { # act_command GUEST UNIT
-  # shellcheck disable=SC2046 # words
+  # shellcheck disable=SC2046 # word splitting is intended
   limited vfio-variant bind $(devices_of "$2")
   for device in $(devices_of "$2"); do
     expect 'driver after bind' "$(driver_of "$device")" "$(wanted "$device" command)"
@@ -278,7 +278,7 @@ act_command() { # act_command GUEST UNIT
   be_restored "$2"
 }
 
-# What the step does, in $action, $guest and $with
+# Sets $action, $guest and $with for the step
 choose_action() {
   random 3
   guest=soak$chosen with=''
@@ -307,7 +307,7 @@ choose_devices() {
     take is_free
     [ -z "$unit" ] || {
       with="$with $unit"
-      give "$guest" "$unit" # for the next choice
+      give "$guest" "$unit" # excludes the unit from the next choice
     }
     many=$((many - 1))
   done
@@ -338,19 +338,19 @@ choose_with_guest() {
   fi
   with=$unit
   [ -z "$with" ] || return 0
-  action=destroy # it has nothing that comes off, and the others have all that could be attached
+  action=destroy # no device to detach, and no device left to attach
   units_of "$guest"
   with=$had
 }
 
 is_destroyed() {
-  # shellcheck disable=SC2086 # words
+  # shellcheck disable=SC2086 # word splitting is intended
   give home $with
   rm "$plan/on-$guest"
   count start-destroy
 }
 
-# The plan afterwards
+# Updates the plan
 act_is_done() {
   case $action in
     start) : >"$plan/on-$guest" ;;
@@ -363,7 +363,7 @@ act_is_done() {
 
 # --- the kills ---
 
-# Whom, and when, in $victim and $moment (milliseconds after the step's begin, or "before")
+# Sets $victim, and $moment (milliseconds after the start of the step, or "before")
 choose_kill() {
   victim='' moment=''
   random 100
@@ -403,7 +403,7 @@ kill_victim() {
   if [ "$code" = 0 ]; then count "kill-$victim"; else count in-vain; fi
 }
 
-# It comes back as systemd would have it
+# Restarts the victim like systemd would
 revive() {
   case $victim in
     libvirtd) wait_for 20 libvirt_is_gone && start_libvirt ;;
@@ -411,7 +411,7 @@ revive() {
   esac
 }
 
-# Between two steps: nothing but QEMU's death may be noticed
+# Between two steps: only the death of QEMU may have an effect
 kill_at_rest() {
   random 3
   guest=soak$chosen
@@ -424,16 +424,16 @@ kill_at_rest() {
 guest_is_gone() {
   wait_for 60 domain_is_gone "$guest"
   units_of "$guest"
-  # shellcheck disable=SC2086 # words
+  # shellcheck disable=SC2086 # word splitting is intended
   be_restored $had
   # shellcheck disable=SC2086
   give home $had
   rm "$plan/on-$guest"
 }
 
-# The action may come to its end or not; but it ends
+# The action may succeed or fail, but it must end
 act_and_kill() {
-  # shellcheck disable=SC2086 # words
+  # shellcheck disable=SC2086 # word splitting is intended
   ("act_$action" "$guest" $with) >action.log 2>&1 &
   action_pid=$!
   case $victim in
@@ -450,14 +450,14 @@ act_and_kill() {
   clear_away
 }
 
-# Whatever it came to: the guest goes, and its devices with it
+# In all cases, ends the guest, and with it the use of its devices
 clear_away() {
   [ "$action" != nodedev ] || is_on_host "$with" || limited virsh -q nodedev-reattach "$(nodedev_name "$with")" || true
   limited virsh -q destroy "$guest" || true
   wait_for 60 domain_is_gone "$guest"
   kill_orphans
   units_of "$guest"
-  # shellcheck disable=SC2046,SC2086 # words
+  # shellcheck disable=SC2046,SC2086 # word splitting is intended
   for device in $(devices_of $(echo $had $with | tr ' ' '\n' | sort -u)); do
     restored "$device"
   done
@@ -466,7 +466,7 @@ clear_away() {
   rm -f "$plan/on-$guest"
 }
 
-# A libvirtd that died while it was starting a guest does not know its QEMU afterwards
+# A libvirtd killed while it starts a guest does not know the QEMU process afterwards
 kill_orphans() {
   for orphan in $(pgrep -f "guest=$guest,"); do
     echo "QEMU $orphan of $guest is unknown to libvirt"
@@ -475,8 +475,8 @@ kill_orphans() {
   done
 }
 
-# When libvirtd or the daemon was killed, the command may be needed: nobody else knows that the device is not wanted any
-# more. But a device of the host has a driver, whatever was killed.
+# After a kill of libvirtd or the daemon, the command may be needed: no other process knows that the guest no longer
+# needs the device. But a device of the host always has a driver.
 restored() { # restored BDF
   settle=20
   [ -n "$(state_value "$1" domain)" ] || settle=5
@@ -501,7 +501,7 @@ resident_kib() { # resident_kib PID
   awk '$1 == "VmRSS:" { print $2 }' "/proc/$1/status"
 }
 
-# A new daemon: it may grow for some steps, until everything was used once
+# A new daemon may grow for some steps, until all its code has run once
 note_daemon() {
   daemon_steps=0
 }
@@ -516,7 +516,8 @@ daemon_does_not_grow() {
   fi
 }
 
-# What has to be as before: devices, /dev/vfio, the run directory, the daemon's files, processes that are not the kernel's
+# State that must not change: devices, /dev/vfio, the run directory, the daemon's files, processes except those of
+# the kernel
 surroundings() {
   devices
   find /dev/vfio /sys/kernel/iommu_groups -mindepth 1 | sort
@@ -540,13 +541,13 @@ expect_surroundings() {
     "$(resident_kib "$(libvirt_pid)") KiB"
 }
 
-# --- all of it ---
+# --- main ---
 
 prepare() { # prepare SEED
   first_seed=$1 generator=$1 steps=0
   rm -rf "$plan"
   mkdir "$plan"
-  # shellcheck disable=SC2046 # words
+  # shellcheck disable=SC2046 # word splitting is intended
   set -- "$nic" "$special_nic" "$(bdf 1af4:1041 1)" "$(bdf 1af4:1041 2)" "$edu" $(make_vfs "$nvme" 2)
   units=$*
   give home "$@"
@@ -591,7 +592,7 @@ one_step() {
   if [ -n "$victim" ]; then
     act_and_kill
   else
-    # shellcheck disable=SC2086 # words
+    # shellcheck disable=SC2086 # word splitting is intended
     "act_$action" "$guest" $with
     act_is_done
   fi
@@ -603,7 +604,7 @@ last_guests_end() {
   for guest in soak0 soak1 soak2; do
     [ ! -e "$plan/on-$guest" ] || {
       units_of "$guest"
-      # shellcheck disable=SC2086 # words
+      # shellcheck disable=SC2086 # word splitting is intended
       act_destroy "$guest" $had
       # shellcheck disable=SC2086
       give home $had
@@ -630,7 +631,7 @@ quiet_soak() {
   expect 'outcomes' "$(gate_status '.outcomes | "\(.fell_back) \(.failed) \(.crashed) \(.deadline)"')" '0 0 0 0'
 }
 
-# Nothing but a kernel's event wakes it: no context switch in ten seconds
+# Only a kernel event wakes the daemon: no context switch in ten seconds
 is_idle() {
   sleep 2
   idle_before=$(switches)
@@ -638,7 +639,7 @@ is_idle() {
   expect 'context switches in ten seconds' "$(($(switches) - idle_before))" 0
 }
 
-# of the daemon and its watchdog
+# switches: prints those of the daemon and its watchdog
 switches() {
   for idle_pid in $gate_pid $(pgrep -P "$gate_pid"); do
     awk '/ctxt_switches/ { n += $2 } END { print n }' "/proc/$idle_pid/status"
