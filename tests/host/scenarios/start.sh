@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=sh disable=SC2154 # lib.sh comes before
+# shellcheck shell=sh disable=SC2154 # lib.sh is read first
 # needs: --igb
 #
-# The main job: virsh start puts a managed hostdev on the best variant driver, and the end
-# of the guest restores it exactly.
+# The main task: virsh start binds a managed hostdev to the best variant driver, and the end of the guest restores
+# it exactly.
 
 nic=$(bdf 8086:10d3 1)
 special_nic=$(bdf 8086:10d3 2)
 virtio_nic=$(bdf 1af4:1041 1)
 
-# What this libvirt takes by itself
+# The driver that libvirt selects itself
 plain_driver=vfio-pci
 ! libvirt_chooses || plain_driver=test_vfio_pci
 
@@ -30,8 +30,8 @@ no_hostdev_costs_nothing() {
   virsh -q destroy guest
 }
 
-# libvirt_refuses FINDING: libvirt 10 and later loads the best module of modules.alias itself, before any hook could
-# help, and gives up when that fails. check says so, and what it advises works.
+# libvirt_refuses FINDING: libvirt 10 and later loads the best module of modules.alias itself, before any hook runs,
+# and fails if that fails. check reports this, and its advice works.
 libvirt_refuses() {
   expect_failure start_domain guest "$(hostdev_xml "$nic")"
   expect 'state' "$(state_of "$nic")" 'e1000e (null)'
@@ -44,7 +44,8 @@ libvirt_refuses() {
   expect 'state afterwards' "$(state_of "$nic")" 'e1000e (null)'
 }
 
-# falls_back FINDING [REGEXP]: to the generic driver, and the log says why; where libvirt lets us
+# falls_back FINDING [REGEXP]: to the generic driver, and the log contains the reason; or libvirt refuses, if it
+# selects the driver
 falls_back() {
   if libvirt_chooses; then
     libvirt_refuses "$1"
@@ -117,14 +118,14 @@ managed_no_is_left_alone() {
   expect 'driver after nodedev-detach' "$(driver_of "$nic")" "$plain_driver"
   start_domain guest "$(hostdev_xml "$nic" no)"
   expect 'driver that QEMU uses' "$(qemu_vfio_driver guest)" "$plain_driver"
-  gate_is '.gate == "on"' || expect_no_state_file "$nic" # the gate saw the nodedev-detach
+  gate_is '.gate == "on"' || expect_no_state_file "$nic" # the gate handled the nodedev-detach
   virsh -q destroy guest
   expect 'driver after destroy' "$(driver_of "$nic")" "$plain_driver"
   virsh -q nodedev-reattach "$(nodedev_name "$nic")"
   expect 'driver after nodedev-reattach' "$(driver_of "$nic")" e1000e
 }
 
-# Before 9.7 libvirt accepts only vfio-pci there
+# Before 9.7 libvirt accepts only vfio-pci here
 bound_by_hand_and_unmanaged() {
   vfio-variant bind "$nic"
   trap 'vfio-variant restore "$nic"' EXIT
@@ -140,8 +141,8 @@ bound_by_hand_and_unmanaged() {
   expect 'state after restore' "$(state_of "$nic")" 'e1000e (null)'
 }
 
-# begin_vendor: test_vfio_pci stands for a vendor's own VFIO driver: it takes its devices by itself, and no alias names
-# it. The daemon, if it runs, notices the table by the time of its index.
+# begin_vendor: test_vfio_pci represents a vendor's own VFIO driver, which binds its devices itself and has no
+# alias. A running daemon notices the new table by the timestamp of its index.
 begin_vendor() {
   table=/lib/modules/$(uname -r)/modules.alias
   unload_variants
@@ -161,13 +162,14 @@ end_vendor() {
   modprobe e1000e
 }
 
-# vendor_finding MANAGED: the severity that check gives to it
+# vendor_finding MANAGED: prints the severity that check assigns
 vendor_finding() {
   domain_xml guest "$(hostdev_xml "$nic" "$1")" >vendor.xml
   vfio-variant check --json vendor.xml | jq -r '.devices[].findings[] | select(.id == "vendor-driver").severity'
 }
 
-# What check says is what libvirt does: at managed='yes' it takes the device from any driver but the one it wants.
+# check predicts libvirt's behaviour: with managed='yes', libvirt unbinds the device from any driver other than the
+# one that it wants.
 vendor_driver() {
   begin_vendor
   expect 'driver before' "$(state_of "$nic")" 'test_vfio_pci (null)'
@@ -185,7 +187,7 @@ vendor_driver() {
   expect 'driver afterwards' "$(state_of "$nic")" 'test_vfio_pci (null)'
 }
 
-# model_is_obeyed MODEL: libvirt's <driver model=>, from 10.0 on
+# model_is_obeyed MODEL: libvirt's <driver model=>, since 10.0
 model_is_obeyed() {
   libvirt_chooses || skip 'this libvirt knows no <driver model=.../>'
   start_domain guest "$(hostdev_xml "$special_nic" yes "<driver model='$1'/>")"
@@ -205,7 +207,7 @@ bound_by_hand_stays_after_the_guest() {
   expect 'state after restore' "$(state_of "$nic")" 'e1000e (null)'
 }
 
-# interface_is_detached_and_restored XML: the domain's only hostdev is the VF
+# interface_is_detached_and_restored XML: the VF is the domain's only hostdev
 interface_is_detached_and_restored() {
   start_domain guest "$1"
   expect 'driver that QEMU uses' "$(qemu_vfio_devices guest)" "$igb_vf test_vfio_pci"

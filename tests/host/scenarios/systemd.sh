@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=sh disable=SC2154 # lib.sh comes before
+# shellcheck shell=sh disable=SC2154 # lib.sh is read first
 # needs: --append host.systemd
 #
-# The daemon as a unit of a real systemd (boot --append host.systemd): all the sandboxing that the unit asks
-# for is on, and what the daemon is for works in it.
+# The daemon as a unit of a real systemd (boot --append host.systemd): the unit's sandboxing is in effect, and the
+# daemon works in it.
 #
-# Everything but the first scenarios runs twice: with the unit as it is shipped, where a system call that the filter does
-# not know fails, and in a strict variant, where it kills. So nothing that is needed is denied and goes unseen.
+# All but the first scenarios run twice: with the unit as shipped, where system calls outside the filter fail, and
+# in a strict variant, where such calls kill the process. The strict variant detects denied calls that otherwise
+# would go unnoticed.
 
 virtio_nic=$(bdf 1af4:1041 1)
 unit=vfio-variantd.service
 drop_ins=/run/systemd/system/$unit.d
 exposure_limit=30 # tenths, see the end of the unit
 
-# --- what systemd and journald say -----------------------------------------------------------------
+# --- reports of systemd and journald ---
 
 unit_says() { # unit_says PROPERTY
   systemctl show --value -p "$1" "$unit"
@@ -23,8 +24,8 @@ unit_is() { # unit_is PROPERTY VALUE, for wait_for
   [ "$(unit_says "$1")" = "$2" ]
 }
 
-# Called first in a scenario: records then has only what came since. (By time: with --after-cursor and a filter journalctl
-# passes over the first record that matches.)
+# Call this first in a scenario: records then prints only newer records. (By time: with --after-cursor and a filter,
+# journalctl skips the first record that matches.)
 mark_records() {
   records_since=$(date +@%s.%6N)
 }
@@ -38,7 +39,7 @@ record_says() { # record_says EXTENDED-REGEXP, for wait_for
   records -o cat GLIB_DOMAIN=vfio-variant | grep -E "$1"
 }
 
-# What a filter of system calls, a capability that is missing, or a read-only file system would have us say
+# Messages that a system call filter, a missing capability, or a read-only file system would cause
 expect_nothing_denied() {
   records -o cat -k >kernel
   ! grep -E 'type=1326|SIGSYS|vfio-variantd.*(segfault|trap)' kernel || fail 'the kernel denied a system call'
@@ -46,9 +47,10 @@ expect_nothing_denied() {
   ! grep -iE 'not permitted|permission denied|read-only file system|bad system call' said || fail 'something was denied'
 }
 
-# --- the unit ------------------------------------------------------------------------------------
+# --- the unit ---
 
-# A call that the filter does not know ends its process; but for the one that libvirt's library does without (see the unit).
+# A call outside the filter kills the process, except for the call that libvirt's library can do without (see the
+# unit).
 be_strict() {
   mkdir -p "$drop_ins"
   printf '[Service]\nSystemCallErrorNumber=kill\nSystemCallFilter=set_mempolicy\n' >"$drop_ins/strict.conf"
@@ -60,9 +62,9 @@ be_as_shipped() {
   systemctl daemon-reload
 }
 
-# with_unit COMMAND...: while the unit runs, which must be undisturbed by it and come to an orderly end
+# with_unit COMMAND...: runs COMMAND while the unit runs. Fails if the unit is disturbed or does not stop cleanly.
 with_unit() {
-  systemctl reset-failed "$unit" 2>/dev/null || true # it is not loaded when nothing failed
+  systemctl reset-failed "$unit" 2>/dev/null || true # fails if the unit is not loaded
   mark_records
   systemctl start "$unit"
   restarts=$(unit_says NRestarts)
@@ -82,7 +84,7 @@ unit_scenario() { # unit_scenario NAME COMMAND...
   systemctl stop "$unit"
 }
 
-# plugs DRIVER BDF: into a guest and out again
+# plugs DRIVER BDF: attaches the device to a running guest and detaches it
 plugs() {
   before=$(state_of "$2")
   attach_hostdev guest "$2"
@@ -92,7 +94,7 @@ plugs() {
   is_restored "$2" "$before"
 }
 
-# --- how it starts, and what it is kept from --------------------------------------------------------
+# --- start and sandbox ---
 
 starts_by_notify() {
   mark_records
@@ -116,7 +118,7 @@ is_exposed_little() {
   systemd-analyze security --no-pager --threshold "$exposure_limit" "$unit" >/dev/null
 }
 
-# What the kernel says of its processes, not what the unit asked for
+# Reads the state of its processes from the kernel, not from the unit
 is_shut_in() {
   # shellcheck disable=SC2013 # a number in each line
   for pid in $(cat "/sys/fs/cgroup$(unit_says ControlGroup)/cgroup.procs"); do
@@ -127,7 +129,7 @@ is_shut_in() {
   done
 }
 
-# What the scripts are kept from shows that for all, for they inherit it. The one runs as if it were a driver's.
+# Hook scripts inherit the sandbox, so a script shows its limits. This one runs like a driver's script.
 hook_is_shut_in() {
   hook_script 10-nosy <<'SCRIPT'
 #!/bin/sh
@@ -157,7 +159,7 @@ SCRIPT
   [ ! -e /tmp/nosy ] || fail 'it writes to the /tmp of others'
 }
 
-# That the strict variant notices what it is to notice
+# The strict variant detects a denied call
 filter_kills() {
   mark_records
   systemctl start "$unit"
@@ -172,20 +174,20 @@ SCRIPT
   systemctl stop "$unit"
 }
 
-# --- what it is for ---------------------------------------------------------------------------------
+# --- functions of the daemon ---
 
 hot_plugs() {
   start_domain guest
   plugs test_vfio_pci "$virtio_nic"
 }
 
-# The variant is loaded by the daemon, from within.
+# The daemon loads the variant driver inside the sandbox.
 loads_modules() {
   unload_variants
   hot_plugs
 }
 
-# A device that came after the daemon, by netlink
+# A device that appears after the start of the daemon, by netlink
 new_device_is_served() {
   vf=$(make_vfs "$(bdf 1b36:0010)" 1)
   start_domain guest
@@ -202,7 +204,7 @@ domain_is_told() {
   wait_for 20 gate_is '.monitor == "idle"'
 }
 
-# Everybody may read the state store, in spite of the unit's UMask=.
+# All users can read the state store, in spite of the unit's UMask=.
 everybody_reads() {
   start_domain guest
   attach_hostdev guest "$virtio_nic"
@@ -214,7 +216,7 @@ everybody_reads() {
   is_restored "$virtio_nic" 'virtio-pci (null)'
 }
 
-# What hooks are written for: the shell, its pipes, logger, ip, devlink
+# The usual tools of hooks work: the shell, its pipes, logger, ip, devlink
 hooks_work() {
   hook_script 10-work <<'SCRIPT'
 #!/bin/sh
@@ -257,7 +259,7 @@ reloads() {
   plugs vfio-pci "$virtio_nic"
 }
 
-# VFIO's devices can be opened from within: the driver is asked.
+# The daemon can open VFIO devices inside the sandbox: it probes the driver.
 asks_about_migration() {
   set_policy "<device vendor='0x1af4' product='0x1041' migratable='require'/>"
   systemctl reload "$unit"
@@ -274,7 +276,7 @@ asks_about_migration() {
   rm -f /run/vfio-variant/migration-*
 }
 
-# By unit: though the process that wrote them has ended
+# The records have the unit, although the process that wrote them has ended
 structured_records() {
   hot_plugs
   records -o json -u "$unit" VFIO_VARIANT_DEVICE="$virtio_nic" >changes
@@ -287,9 +289,9 @@ reattach test_vfio_pci virtio-pci done 5 vfio-variant'
     changes | xargs)" 'true 5 true'
 }
 
-# --- when it ends -----------------------------------------------------------------------------------
+# --- stop and restart ---
 
-# The guest goes on, the state store stays, and the next one restores the device.
+# The guest keeps running, the state store remains, and the next daemon restores the device.
 stops_while_a_guest_runs() {
   start_domain guest
   attach_hostdev guest "$virtio_nic"
@@ -325,9 +327,9 @@ writes_metrics() {
   systemctl start "$unit"
 }
 
-# Not by with_unit: here it is to be restarted.
+# Without with_unit: the unit must restart here.
 comes_back_after_kill() {
-  systemctl reset-failed "$unit" 2>/dev/null || true # it is not loaded when nothing failed
+  systemctl reset-failed "$unit" 2>/dev/null || true # fails if the unit is not loaded
   systemctl start "$unit"
   main=$(unit_says MainPID)
   start_domain guest
@@ -343,7 +345,7 @@ comes_back_after_kill() {
   systemctl stop "$unit"
 }
 
-# Wrong options will not mend themselves.
+# A restart cannot fix wrong options.
 stays_away_after_wrong_options() {
   mkdir -p /etc/default
   echo 'OPTIONS="--deadline never"' >/etc/default/vfio-variantd
@@ -353,7 +355,7 @@ stays_away_after_wrong_options() {
   expect 'state' "$(unit_says ActiveState) $(unit_says ExecMainStatus) $(unit_says NRestarts)" 'failed 2 0'
 }
 
-# --- at boot ---------------------------------------------------------------------------------------------
+# --- at boot ---
 
 nvme=$(bdf 1b36:0010)
 no_functions() {
@@ -372,7 +374,7 @@ on_the_variant() { # on_the_variant BDF...
   done
 }
 
-# What udev runs is in the sandbox of systemd-udevd: modules are loaded from within, and the scripts work.
+# udev runs the command in the sandbox of systemd-udevd: it can load modules there, and the scripts work.
 udevd_is_no_obstacle() {
   want_functions_at_boot
   unload_variants
@@ -381,7 +383,7 @@ udevd_is_no_obstacle() {
 devlink dev show && logger -t hook-boot "$3 $(grep Seccomp: /proc/self/status | xargs)"
 SCRIPT
   mark_records
-  # shellcheck disable=SC2046 # words
+  # shellcheck disable=SC2046 # word splitting is intended
   on_the_variant $(make_vfs "$nvme" 2 1)
   expect 'what the scripts logged' "$(records -o cat -t hook-boot | sort | uniq -c | xargs)" \
     '2 begin Seccomp: 2 2 end Seccomp: 2'
@@ -391,7 +393,7 @@ SCRIPT
   ! grep -iE 'vfio-variant.*(failed|timed out|killed)' said || fail 'udev was not content'
 }
 
-# The unit itself, for what was there before: it is not given back when the unit is stopped.
+# The boot unit binds existing devices. Stopping the unit does not restore them.
 boot_unit_binds() {
   unit=vfio-variant-boot.service
   systemd-analyze verify --man=no "$unit"
@@ -404,14 +406,14 @@ boot_unit_binds() {
   want_functions_at_boot
   systemctl start "$unit"
   expect 'with one' "$(unit_says ActiveState) $(unit_says Result)" 'active success'
-  # shellcheck disable=SC2086 # words
+  # shellcheck disable=SC2086 # word splitting is intended
   on_the_variant $vfs
   systemctl stop "$unit"
   # shellcheck disable=SC2086
   on_the_variant $vfs
 }
 
-# --- both variants -------------------------------------------------------------------------------------
+# --- both variants ---
 
 whole_life() { # whole_life VARIANT
   variant=$1
@@ -430,7 +432,7 @@ whole_life() { # whole_life VARIANT
 }
 
 need_systemd
-journalctl -q -f -n 0 >/var/log/messages & # shown when a scenario fails
+journalctl -q -f -n 0 >/var/log/messages & # shown if a scenario fails
 wait_for 120 libvirt_answers || bail_out 'libvirt does not start'
 diag "systemd $(systemctl --version | awk 'NR == 1 { print $2 }'), libvirt $(libvirt_version)"
 scenario 'systemd: start: active by Type=notify, and stop' starts_by_notify

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=sh disable=SC2154 # lib.sh comes before
+# shellcheck shell=sh disable=SC2154 # lib.sh is read first
 # needs: --variants
 #
-# The kernel's own variant drivers instead of the test drivers: their aliases, as depmod writes them, and their probes.
+# The kernel's own variant drivers instead of the test drivers: their aliases, as depmod writes them, and their
+# probes.
 
 nic=$(bdf 8086:10d3 1)
 virtio_nic=$(bdf 1af4:1041 1)
 modules=/lib/modules/$(uname -r)
 
-# describe_host DIR: a root file system with these modules' tables, for --sysroot
+# describe_host DIR: makes a root file system with the tables of these modules, for --sysroot
 describe_host() {
   mkdir -p "$1/sys/bus/pci/devices" "$1$modules"
   cp "$modules"/modules.* "$1$modules/"
@@ -24,7 +25,7 @@ best_module() { # best_module DIR ADDRESS
   vfio-variant match --sysroot "$1" --kernel "$(uname -r)" --json "$2" | jq -r '.candidates[0].module'
 }
 
-# A device for each alias of each module gets this module
+# Each alias of each module selects its module for a matching device
 every_alias_selects_its_module() {
   describe_host described
   number=0
@@ -73,7 +74,7 @@ virtio_announces_no_migration() {
   expect 'migratable' "$(jq .migratable probed)" false
 }
 
-# The network card is none that the driver knows: the policy names it, and the driver's own probe decides.
+# The driver does not support the network card: the policy selects the driver, and the driver's own probe decides.
 real_probe_fails() {
   is_built qat_vfio_pci || skip 'this kernel has no qat_vfio_pci'
   set_policy "<device address='$nic' driver='qat_vfio_pci'/>"
@@ -82,7 +83,7 @@ real_probe_fails() {
   log_says "$nic.*qat_vfio_pci failed at bind"
 }
 
-# Debian's kernels do not export what these modules need.
+# Debian's kernels do not export the symbols that these modules need.
 real_load_fails() { # real_load_fails MODULE
   is_built "$1" || skip "this kernel has no $1"
   set_policy "<device address='$nic' driver='$1'/>"

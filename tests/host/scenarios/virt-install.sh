@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=sh disable=SC2154 # lib.sh comes before
+# shellcheck shell=sh disable=SC2154 # lib.sh is read first
 #
-# virt-install and virt-xml, which are virt-manager without its windows: what they make of a device that is named as people
-# name it, and what becomes of it.
+# virt-install and virt-xml, the command-line tools of virt-manager: the XML that they generate for a device given
+# by its usual short name, and its result.
 
 virtio_nic=$(bdf 1af4:1041 1)
 short_name=${virtio_nic#0000:}
 
-# is_installed [OPTION...]: a guest that is started, and whose definition stays until the scenario is over
+# is_installed [OPTION...]: installs and starts a guest; its definition remains until the scenario ends
 is_installed() {
   trap 'virsh -q undefine guest' EXIT
   virt-install --name guest --memory 64 --vcpus 1 --virt-type qemu --machine q35 --osinfo generic --import \
@@ -22,7 +22,7 @@ is_on_host() {
   is_restored "$virtio_nic" 'virtio-pci (null)'
 }
 
-hostdevs() { # how many the definition has
+hostdevs() { # hostdevs: prints the number of hostdevs in the definition
   virsh dumpxml --inactive guest | xmllint --xpath 'count(//hostdev[@managed="yes"])' -
 }
 
