@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=sh
 #
-# Helpers for scenarios, read inside the emulated host: TAP, PCI devices in sysfs,
-# libvirt, domains. Reporting goes to descriptor 3; what a scenario prints goes to its
-# log, which is shown when it fails. Nothing here knows the project.
+# Helpers for scenarios, read inside the emulated host: TAP, PCI devices in sysfs, libvirt, domains. Results go to
+# descriptor 3. The output of a scenario goes to its log, which is shown if the scenario fails. Nothing here depends
+# on the project.
 
 sysfs=/sys/bus/pci/devices
 scenario_count=0
 
-# --- TAP ---------------------------------------------------------------------------
+# --- TAP ---
 
 tap() {
   printf '%s\n' "$*" >&3
@@ -18,7 +18,7 @@ diag() {
   tap "# $*"
 }
 
-# Logs, and how long each was when the scenario began: a failing one shows what came since.
+# The logs, and their lengths when the scenario began: a failing scenario shows only what was logged since.
 marks=/run/tests/marks
 
 logs() {
@@ -34,7 +34,7 @@ mark_logs() {
   done >"$marks"
 }
 
-# diag_file FILE [FIRST-LINE]: at most 60 lines; not QEMU's command lines
+# diag_file FILE [FIRST-LINE]: shows at most 60 lines, without QEMU's command lines
 diag_file() {
   diag "--- $1"
   tail -n "+${2:-1}" "$1" | grep -v ' \\$' | tail -n 60 | tr -d '\r' | sed 's/^/# /' >&3
@@ -53,13 +53,12 @@ uptime_seconds() {
   echo "$uptime_now"
 }
 
-# scenario NAME COMMAND...: one line of TAP. The command, mostly a function, runs in a
-# subshell with set -eu, and has failed when any of its commands failed. Domains that it
-# leaves are destroyed.
+# scenario NAME COMMAND...: prints one line of TAP. Runs the command, usually a function, in a subshell with
+# set -eu; the scenario fails if any command in it fails. Destroys domains that are still running afterwards.
 scenario() {
   scenario_name=$1
   shift
-  # shellcheck disable=SC2254 # a pattern it is
+  # shellcheck disable=SC2254 # a pattern is intended
   case $scenario_name in
     ${ONLY:-*}) ;;
     *) return 0 ;;
@@ -107,7 +106,7 @@ bail_out() {
   exit 1
 }
 
-# --- inside a scenario ------------------------------------------------------------------
+# --- inside a scenario ---
 
 fail() {
   echo "FAILED: $*"
@@ -133,7 +132,7 @@ expect_failure() { # expect_failure COMMAND...
   fi
 }
 
-# wait_for SECONDS COMMAND...: until the command succeeds. Looks ten times a second.
+# wait_for SECONDS COMMAND...: waits until the command succeeds. Tries ten times a second.
 wait_for() {
   wait_end=$(($(uptime_seconds | cut -d. -f1) + $1))
   shift
@@ -146,9 +145,9 @@ wait_for() {
   done
 }
 
-# --- PCI devices -------------------------------------------------------------------------
+# --- PCI devices ---
 
-# bdf VENDOR:DEVICE [N]: address of the Nth such device, from 1, in the order of addresses
+# bdf VENDOR:DEVICE [N]: prints the address of the Nth such device, from 1, in the order of addresses
 bdf() {
   bdf_left=${2:-1}
   for bdf_path in "$sysfs"/*; do
@@ -163,16 +162,16 @@ bdf() {
   return 1
 }
 
-driver_of() { # driver_of BDF: its driver, or "none"
+driver_of() { # driver_of BDF: prints its driver, or "none"
   driver_link=$(readlink "$sysfs/$1/driver") || driver_link=none
   echo "${driver_link##*/}"
 }
 
-override_of() { # override_of BDF: what the file says: "(null)" when there is none
+override_of() { # override_of BDF: prints the content of the file, "(null)" without an override
   cat "$sysfs/$1/driver_override"
 }
 
-group_of() { # group_of BDF: number of its IOMMU group
+group_of() { # group_of BDF: prints the number of its IOMMU group
   basename "$(readlink "$sysfs/$1/iommu_group")"
 }
 
@@ -180,13 +179,13 @@ has_driver() { # has_driver BDF DRIVER, for wait_for
   [ "$(driver_of "$1")" = "$2" ]
 }
 
-nodedev_name() { # nodedev_name BDF: what libvirt calls it
+nodedev_name() { # nodedev_name BDF: prints libvirt's name of the device
   echo "pci_$1" | tr ':.' '__'
 }
 
-# make_vfs BDF N [AUTOPROBE]: gives a physical function N virtual functions; prints their
-# addresses. They get no host driver unless AUTOPROBE is 1: nvme, which cannot start its
-# VFs, would be seen on them for half a second, and be gone then.
+# make_vfs BDF N [AUTOPROBE]: makes N virtual functions of a physical function; prints their addresses. They get no
+# host driver unless AUTOPROBE is 1. nvme cannot start its VFs: they would have this driver for half a second,
+# and then no driver.
 make_vfs() {
   echo 0 >"$sysfs/$1/sriov_numvfs"
   echo "${3:-0}" >"$sysfs/$1/sriov_drivers_autoprobe"
@@ -197,7 +196,7 @@ make_vfs() {
   done
 }
 
-# devices: every function that is not a bridge: address, ids, driver, override, group
+# devices: prints every function except bridges: address, ids, driver, override, group
 devices() {
   for device_path in "$sysfs"/*; do
     case $(cat "$device_path/class") in
@@ -209,9 +208,10 @@ devices() {
   done
 }
 
-# --- libvirt ------------------------------------------------------------------------------
+# --- libvirt ---
 
-# Its daemons, the one that runs guests last: the modular ones where the host has them (see flavours/modular)
+# The libvirt daemons; the daemon that runs guests is last. Uses the modular daemons if the host has them (see
+# flavours/modular).
 libvirt_daemons=libvirtd
 if command -v virtqemud >/dev/null; then
   libvirt_daemons='virtnodedevd virtnetworkd virtqemud'
@@ -227,7 +227,7 @@ libvirt_version() {
   "$libvirt_program" --version | awk '{ print $NF }'
 }
 
-daemon_pid() { # daemon_pid NAME: as its pid file says
+daemon_pid() { # daemon_pid NAME: prints the PID in its PID file
   cat "/run/$1.pid" 2>/dev/null || echo gone
 }
 
@@ -245,7 +245,7 @@ start_libvirt() {
   wait_for 60 libvirt_answers
 }
 
-# What a script begins with: without libvirt no scenario makes sense
+# Every script calls this first: without libvirt no scenario can run
 need_libvirt() {
   ! libvirt_answers || return 0
   scenario_log=/run/tests/libvirt.log
@@ -270,12 +270,12 @@ libvirt_is_gone() {
   daemon_is_gone "$libvirt_program"
 }
 
-# libvirt_chooses: whether this libvirt looks for variant drivers by itself
+# libvirt_chooses: succeeds if this libvirt selects variant drivers itself
 libvirt_chooses() {
   [ "$(libvirt_version | cut -d. -f1)" -ge 10 ]
 }
 
-# libvirt_needs_table: whether it refuses managed devices without modules.alias: 11.3 does, 12.8 does not
+# libvirt_needs_table: succeeds if libvirt refuses managed devices without modules.alias: 11.3 does, 12.8 does not
 libvirt_needs_table() {
   libvirt_chooses && libvirt_is_older_than 12.0.0
 }
@@ -284,7 +284,7 @@ libvirt_is_older_than() { # libvirt_is_older_than VERSION
   [ "$(libvirt_version)" != "$1" ] && [ "$(printf '%s\n' "$(libvirt_version)" "$1" | sort -V | head -n 1)" != "$1" ]
 }
 
-# without_hooks COMMAND...: with a libvirt that finds no hook for domains
+# without_hooks COMMAND...: runs COMMAND with a libvirt that finds no qemu hook
 without_hooks() {
   ! libvirt_answers || stop_libvirt
   [ ! -e /etc/libvirt/hooks/qemu.d ] || mv /etc/libvirt/hooks/qemu.d /etc/libvirt/hooks/aside
@@ -299,17 +299,17 @@ restart_libvirt() {
   start_libvirt
 }
 
-# --- domains -------------------------------------------------------------------------------
+# --- domains ---
 
 address_xml() { # address_xml BDF
   echo "$1" | sed 's/\(.*\):\(..\):\(..\)\.\(.\)/<address domain="0x\1" bus="0x\2" slot="0x\3" function="0x\4"\/>/'
 }
 
-# Where the host gives devices to guests by iommufd (see flavours/iommufd): what QEMU is told to use
+# If the host assigns devices through iommufd (see flavours/iommufd): the driver element for QEMU
 hostdev_driver=''
 [ ! -e /usr/lib/host-iommufd ] || hostdev_driver="iommufd='yes'"
 
-# hostdev_xml BDF [MANAGED [MORE]]: MORE is XML that goes into it; a <driver model='...'/> comes first there
+# hostdev_xml BDF [MANAGED [MORE]]: MORE is additional XML; a <driver model='...'/> must be its first element
 hostdev_xml() {
   hostdev_more=${3:-}
   case $hostdev_driver,$hostdev_more in
@@ -325,8 +325,8 @@ hostdev_xml() {
 XML
 }
 
-# domain_xml NAME [DEVICES]: a guest whose operating system is inner-boot.S: it takes no
-# time to boot and ejects what is hot-unplugged. Some free slots for hot-plug.
+# domain_xml NAME [DEVICES]: prints a guest whose operating system is inner-boot.S: it boots at once and ejects
+# hot-unplugged devices. Has some free slots for hot plug.
 domain_xml() {
   cat <<XML
 <domain type='qemu'>
@@ -367,7 +367,7 @@ attach_hostdev() { # attach_hostdev DOMAIN BDF [MANAGED [MORE]]
   virsh -q attach-device "$1" "/run/tests/hostdev-$2.xml"
 }
 
-# detach_hostdev DOMAIN BDF: as attached by attach_hostdev; returns when the guest let go
+# detach_hostdev DOMAIN BDF: reverses attach_hostdev; returns when the guest has released the device
 detach_hostdev() {
   virsh -q detach-device "$1" "/run/tests/hostdev-$2.xml"
   wait_for 30 has_no_hostdev "$1" "$2"
@@ -383,8 +383,8 @@ destroy_domains() {
   done
 }
 
-# qemu_vfio_devices DOMAIN: "BDF DRIVER" of each device that its QEMU really holds: of the
-# VFIO groups (or, with iommufd, devices) that the process has open, not of what libvirt says.
+# qemu_vfio_devices DOMAIN: prints "BDF DRIVER" of each device that QEMU has open. Reads the VFIO groups (or, with
+# iommufd, devices) that the process has open, not what libvirt reports.
 qemu_vfio_devices() {
   qemu_pid=$(cat "/run/libvirt/qemu/$1.pid") || return
   find "/proc/$qemu_pid/fd" -type l -printf '%l\n' | sort -u | while read -r qemu_file; do
@@ -397,11 +397,11 @@ qemu_vfio_devices() {
   done
 }
 
-qemu_uses() { # qemu_uses DOMAIN FILE: "yes" when its QEMU has it open
+qemu_uses() { # qemu_uses DOMAIN FILE: prints "yes" if its QEMU has FILE open
   ! find "/proc/$(cat "/run/libvirt/qemu/$1.pid")/fd" -lname "$2" | grep -q . || echo yes
 }
 
-# qemu_vfio_driver DOMAIN: the driver, or drivers, of these devices, each once
+# qemu_vfio_driver DOMAIN: prints the drivers of these devices, without duplicates
 qemu_vfio_driver() {
   qemu_vfio_devices "$1" | cut -d' ' -f2 | sort -u | tr '\n' ' ' | sed 's/ $//'
 }

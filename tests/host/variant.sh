@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=sh disable=SC2154 # lib.sh comes before
+# shellcheck shell=sh disable=SC2154 # lib.sh is read first
 #
-# Helpers for scenarios that know the project: its journal, its log, its hook, the test
-# variant drivers. Given to boot before the scenarios themselves.
+# Helpers for scenarios that depend on the project: its state store, its log, its hook, the test variant drivers.
+# The runner reads this file before the scenarios.
 
 variants='test_special_vfio_pci test_vfio_pci test_named_vfio_pci'
 
-# --- the log -----------------------------------------------------------------------------
+# --- the log ---
 
-# Called first in a scenario: log_says then sees only what came since
+# Call this first in a scenario: log_says then checks only messages logged since
 mark_log() {
   log_begin=$(($(wc -l </var/log/messages) + 1))
 }
@@ -17,9 +17,9 @@ log_says() { # log_says EXTENDED-REGEXP
   tail -n "+$log_begin" /var/log/messages | grep -E "vfio-variant.*$1"
 }
 
-# --- the state store ---------------------------------------------------------------------------
+# --- the state store ---
 
-state_value() { # state_value BDF KEY: what the entry says; nothing when it says nothing
+state_value() { # state_value BDF KEY: prints the value in the state file, or nothing
   [ ! -e "/run/vfio-variant/$1" ] || sed -n "s/^$2=//p" "/run/vfio-variant/$1"
 }
 
@@ -31,7 +31,7 @@ expect_no_state_file() { # expect_no_state_file BDF
   [ ! -e "/run/vfio-variant/$1" ] || fail "a state file was left: $(cat "/run/vfio-variant/$1")"
 }
 
-# --- the test variant drivers ----------------------------------------------------------------
+# --- the test variant drivers ---
 
 unload_variants() {
   for variant in $variants; do
@@ -39,13 +39,13 @@ unload_variants() {
   done
 }
 
-# load_variant NAME PARAMETER=VALUE: loaded afresh, behaving so (see tests/kmod/variant.h)
+# load_variant NAME PARAMETER=VALUE...: reloads the module with these parameters (see tests/kmod/variant.h)
 load_variant() {
   unload_variants
   modprobe "$@"
 }
 
-# waiting_variant [PARAMETER=VALUE...]: its probes wait for let_probe, or for the end of the scenario
+# waiting_variant [PARAMETER=VALUE...]: its probes wait until let_probe, or until the scenario ends
 waiting_variant() {
   load_variant test_vfio_pci probe_waits=1 "$@"
   trap let_probe EXIT
@@ -55,7 +55,7 @@ let_probe() {
   [ ! -e /sys/module/test_vfio_pci ] || echo 0 >/sys/module/test_vfio_pci/parameters/probe_waits
 }
 
-# hide_module NAME: its .ko is gone, as after a broken update; shown again by show_module
+# hide_module NAME: removes its .ko, as a broken update would; show_module restores it
 hide_module() {
   unload_variants
   hidden=$(modinfo -F filename "$1")
@@ -66,7 +66,7 @@ show_module() {
   mv "$hidden.hidden" "$hidden"
 }
 
-# The kernel's own variant drivers instead of these, of boot --variants
+# The kernel's own variant drivers instead of the test drivers, with boot --variants
 use_real_variants() {
   modules=/lib/modules/$(uname -r)
   unload_variants
@@ -80,17 +80,17 @@ is_built() { # is_built MODULE
   modinfo "$1" >/dev/null 2>&1
 }
 
-# --- the policy ------------------------------------------------------------------------------
+# --- the policy ---
 
 policy_file=/etc/libvirt/vfio-variant.xml
 
-# set_policy XML: what the rules say, for as long as the scenario takes
+# set_policy XML: sets the rules until the scenario ends
 set_policy() {
   printf '<vfio-variant>\n%s\n</vfio-variant>\n' "$1" >"$policy_file"
   trap 'rm -f "$policy_file"' EXIT
 }
 
-# --- the daemon -------------------------------------------------------------------------------
+# --- the daemon ---
 
 gate_status() { # gate_status JQ-EXPRESSION
   vfio-variant status --json | jq -r "$1"
@@ -100,7 +100,7 @@ gate_is() { # gate_is JQ-CONDITION, for wait_for
   [ "$(gate_status "$1" 2>/dev/null)" = true ]
 }
 
-start_daemon() { # start_daemon on|off [OPTION...]: what its gate has to be
+start_daemon() { # start_daemon on|off [OPTION...]: on or off is the expected state of the gate
   daemon_gate=$1
   shift
   vfio-variantd "$@" &
@@ -118,7 +118,7 @@ kill_gate() {
   wait "$gate_pid" || true
 }
 
-# gate_scenario NAME COMMAND...: a scenario during which the daemon runs, which must come to an orderly end
+# gate_scenario NAME COMMAND...: a scenario with a running daemon. Fails if the daemon does not exit cleanly.
 gate_scenario() {
   gate_name=$1
   shift
@@ -145,22 +145,22 @@ state_is() { # state_is BDF STATE, for wait_for
   [ "$(state_of "$1")" = "$2" ]
 }
 
-# is_restored BDF STATE: libvirt gives a device back a moment after its guest has let go of it
+# is_restored BDF STATE: waits, since libvirt reattaches a device a moment after the guest releases it
 is_restored() {
   wait_for 20 state_is "$1" "$2"
   wait_for 20 entry_is_gone "$1"
 }
 
-# need_systemd: what a script begins with that is about the unit
+# need_systemd: scripts that test the unit call this first
 need_systemd() {
   [ -d /run/systemd/system ] || bail_out 'not booted with host.systemd'
 }
 
-# --- the node-device hook point ------------------------------------------------------------------
+# --- the node-device hook point ---
 
 hook_point=/etc/libvirt/hooks/nodedev.d
 
-# hook_script NAME: from standard input, with what each of them writes to one log
+# hook_script NAME: installs the script from standard input; all scripts write to one log
 hook_script() {
   mkdir -p "$hook_point"
   cat >"$hook_point/$1"
@@ -171,9 +171,9 @@ remove_hook_scripts() {
   rm -rf "$hook_point"
 }
 
-# --- virtual functions of the SR-IOV network card ----------------------------------------------
+# --- virtual functions of the SR-IOV network card ---
 
-# make_igb_vf: igb is the card, up, and igb_vf a virtual function of it on its host driver
+# make_igb_vf: sets $igb to the card, which is up, and $igb_vf to a virtual function of it on its host driver
 make_igb_vf() {
   igb=$(bdf 8086:10c9) || skip 'no igb: the QEMU that runs this host is older than 8.0 (see make-emulator)'
   igb_vf=$(make_vfs "$igb" 1 1)
@@ -181,7 +181,7 @@ make_igb_vf() {
   ip link set "$(ls "$sysfs/$igb/net")" up
 }
 
-# create_hostdev_network: "vfs", which hands them out, for as long as the scenario takes
+# create_hostdev_network: creates the network "vfs" of virtual functions, until the scenario ends
 create_hostdev_network() {
   cat >network.xml <<XML
 <network><name>vfs</name><forward mode='hostdev' managed='yes'><pf dev='$(ls "$sysfs/$igb/net")'/></forward></network>
@@ -190,15 +190,15 @@ XML
   trap 'virsh -q net-destroy vfs' EXIT
 }
 
-# --- the main job ------------------------------------------------------------------------------
+# --- guests with devices ---
 
-# state_of BDF: what has to be as before afterwards
+# state_of BDF: prints the state that must be restored afterwards
 state_of() {
   echo "$(driver_of "$1") $(override_of "$1")"
 }
 
-# is_detached_and_restored VARIANT BDF...: one guest with the devices: they are on VARIANT while
-# it runs, as QEMU really uses them, and as before when it is gone
+# is_detached_and_restored VARIANT BDF...: runs one guest with the devices. Checks that QEMU has them open on
+# VARIANT while it runs, and that they are restored afterwards.
 is_detached_and_restored() {
   wanted=$1
   shift
@@ -224,8 +224,8 @@ is_detached_and_restored() {
   expect 'driver and driver_override afterwards' "$after" "$before"
 }
 
-# gate_serves_hot_plug VARIANT BDF STATE: a guest gets the device while it runs, for which the gate of a daemon that runs
-# blocks libvirt once, and gives it back; in the end it is in STATE. The guest goes on.
+# gate_serves_hot_plug VARIANT BDF STATE: attaches the device to a running guest, for which the gate blocks libvirt
+# once, and detaches it. Checks that the device is in STATE afterwards. The guest keeps running.
 gate_serves_hot_plug() {
   start_domain guest
   before=$(gate_status .opens.blocked)
