@@ -2,10 +2,10 @@
 /*
  * The operating system of the guests inside the emulated host: one boot sector.
  *
- * A hot-unplugged PCI device stays until the guest's operating system ejects it. This one
- * does that and nothing else, needs no memory and has booted at once. QEMU's interface,
- * docs/specs/acpi_pci_hotplug: registers of 4 bytes from 0x0cc0 on a q35 machine (0xae00
- * on pc): +4 the slots asked to go ("down"), +8 eject, +0x10 selects the bus.
+ * A hot-unplugged PCI device stays until the guest's operating system ejects it. This
+ * operating system only ejects devices, needs no memory and boots at once. QEMU's
+ * interface, docs/specs/acpi_pci_hotplug: 4-byte registers from 0x0cc0 on a q35 machine
+ * (0xae00 on pc): +4 the slots requested for removal ("down"), +8 eject, +0x10 bus select.
  */
   .equ BASE, 0x0cc0
   .equ DOWN, BASE + 4
