@@ -1,31 +1,32 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=sh disable=SC2154 # lib.sh and lines.sh come before
+# shellcheck shell=sh disable=SC2154 # lib.sh and lines.sh are read first
 #
-# ./run bench, what the daemon costs others: hot plug with it and without, opens, itself at rest. In any of the suites. Needs the
-# program open-time (tests/bench) beside it. A file attach.conf beside it may set "pairs" and "idle_seconds".
+# ./run bench: the cost of the daemon for other processes. Measures hot plug with and without the daemon, opens of
+# the watched files, and the idle daemon. Runs in every suite. Needs the program open-time (tests/bench) in the same
+# folder. An optional file attach.conf in that folder may set "pairs" and "idle_seconds".
 
-nic=$(bdf 1af4:1041 1) # has FLR, so the gate may give it to its variant driver
+nic=$(bdf 1af4:1041 1) # has FLR, so the gate may bind it to its variant driver
 override=$sysfs/$nic/driver_override
 probe=/sys/bus/pci/drivers_probe
 pairs=15
 idle_seconds=60
-# shellcheck disable=SC1091 # comes with the boot
+# shellcheck disable=SC1091 # copied by boot
 [ ! -e attach.conf ] || . ./attach.conf
 
-# --- hot plug: with the plugin and without, by turns ---
+# --- hot plug: alternately with and without the plugin ---
 
-# timed DOMAIN-COMMAND...: in milliseconds, as virsh itself takes the time of one command: without its own start and
-# without connecting to libvirtd, which the command before it has done
+# timed DOMAIN-COMMAND...: prints the milliseconds that virsh reports for one command. This excludes the start of
+# virsh and its connection to libvirtd, which the preceding command made.
 timed() {
   virsh -t "version; $*" | sed -n 's/^(Time: \(.*\) ms)$/\1/p' | tail -n 1
 }
 
-# add MILLISECONDS SINCE-UPTIME: what has passed since is added
+# add_since MILLISECONDS SINCE-UPTIME: adds the time since SINCE-UPTIME to MILLISECONDS
 add_since() {
   echo "$1 $(uptime_seconds) $2" | awk '{ print $1 + ($2 - $3) * 1000 }'
 }
 
-# Mostly libvirt has brought the device home by the time that detach-device returns.
+# Usually libvirt has restored the host driver when detach-device returns.
 timed_detach() {
   took=$(timed detach-device guest "$hostdev")
   detach_end=$(uptime_seconds)
@@ -36,7 +37,7 @@ timed_detach() {
   echo "$took"
 }
 
-# Nothing else is under way when the clock starts: neither udev nor the monitor
+# Waits until udev and the monitor are idle, before the timer starts
 settle() {
   udevadm settle
   sleep 1
@@ -52,8 +53,8 @@ plug() { # plug BLOCK with|without DRIVER
   is_expected 'driver afterwards' "$(driver_of "$nic")" virtio-pci
 }
 
-# What the daemon says of the two moves of a round
-# shellcheck disable=SC2016 # the dollar is jq's
+# What the daemon reports about the two rebinds of a round
+# shellcheck disable=SC2016 # a variable of jq
 blocked_times() { # blocked_times BLOCK
   gate_status '.changes[] | "held.\(.operation) \(.blocked_us)", "own.\(.operation) \(.own_us)", (.operation as $operation |
     .phases | to_entries[] | select(.value) | "phase.\(.key | rtrimstr("_us")).\($operation) \(.value)")' |
@@ -69,13 +70,13 @@ with_plugin() { # with_plugin BLOCK
   stop_gate
 }
 
-# Which one goes first changes from pair to pair.
+# The order changes from pair to pair.
 hot_plug() {
   variant=test_vfio_pci plain=vfio-pci
-  ! libvirt_chooses || plain=$variant # this libvirt looks for the variant by itself
+  ! libvirt_chooses || plain=$variant # this libvirt selects the variant driver itself
   start_domain guest
   hostdev_xml "$nic" >"$hostdev"
-  plug 0 without "$plain" 3>/dev/null # the first ones of all warm up
+  plug 0 without "$plain" 3>/dev/null # the first pair warms up
   with_plugin 0 3>/dev/null
   for pair in $(seq "$pairs"); do
     for way in $(in_turn "$pair" with without); do
@@ -88,7 +89,7 @@ hot_plug() {
   destroy_domains
 }
 
-# --- how long others wait ---
+# --- how long other processes wait ---
 
 open_block() { # open_block NAME BLOCK FILE
   ./open-time 200 "$3" | sed "s/^/$1 $2 /" >&3
@@ -105,9 +106,9 @@ opens() {
   done
 }
 
-# --- the daemon at rest ---
+# --- the idle daemon ---
 
-# From the fork until an answer: asks without pause, since a sleep would be what is measured
+# From the fork until an answer: polls without a pause, since a sleep would distort the measurement
 start_up() {
   for block in 1 2 3 4 5; do
     start=$(uptime_seconds)
@@ -144,12 +145,12 @@ at_rest() {
   stop_gate
 }
 
-# --- all ---
+# --- main ---
 
 remark "attach: Linux $(uname -r), libvirt $(libvirtd --version | awk '{ print $NF }'), an emulated processor (TCG)"
 hostdev=/run/tests/hostdev.xml
 modprobe vfio-pci
-modprobe test_vfio_pci # both are there before: what is compared is the binding, not the loading
+modprobe test_vfio_pci # loads both beforehand: the bench compares binding, not loading
 need_libvirt
 at_rest
 start_up

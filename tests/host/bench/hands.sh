@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=sh disable=SC2154 # lib.sh and lines.sh come before
+# shellcheck shell=sh disable=SC2154 # lib.sh and lines.sh are read first
 #
-# ./run bench: one device changes hands, to vfio-pci and home: by vfio-variant, by the bare writes to sysfs, by driverctl
-# and by DPDK's script. Needs beside it the programs bare-moves and run-time (tests/bench), and, for that contestant,
-# dpdk-devbind.py. An igb is measured where boot has one.
+# ./run bench: rebinds one device to vfio-pci and back to its host driver: with vfio-variant, with the bare writes
+# to sysfs, with driverctl and with DPDK's script. Needs the programs bare-moves and run-time (tests/bench) in the
+# same folder, and for the last contestant dpdk-devbind.py. Also measures an igb if the host has one.
 
 blocks=10
 generic=vfio-pci
 
-# command_of WHO detach|reattach BDF HOME: its words. "told" is ours once more, which tells what it took: to print JSON takes
-# time that one who only moves a device does not spend. A device that had no driver gets none by driverctl either.
+# command_of WHO detach|reattach BDF HOST-DRIVER: prints the command line. "told" is vfio-variant again, with --json
+# to report the duration. Printing JSON takes time that a plain rebind does not need, hence a contestant of its own.
+# driverctl does not probe for a device that had no driver.
 command_of() {
   case $1-$2 in
     ours-detach) echo "vfio-variant bind --driver $generic $3" ;;
@@ -25,7 +26,7 @@ command_of() {
   esac
 }
 
-# What the contestant says of itself: the time of the change alone
+# The duration of the rebind alone, as the contestant reports it
 inside() { # inside NAME BLOCK WHO
   case $3 in
     told) sample "hands.inside.$1=ours" "$2" "$(jq .microseconds said)" ;;
@@ -36,8 +37,8 @@ inside() { # inside NAME BLOCK WHO
   esac
 }
 
-moves() { # moves WHO detach|reattach NAME BLOCK BDF HOME
-  # shellcheck disable=SC2046 # words
+moves() { # moves WHO detach|reattach NAME BLOCK BDF HOST-DRIVER
+  # shellcheck disable=SC2046 # word splitting is intended
   whole=$(milliseconds $(command_of "$1" "$2" "$5" "$6"))
   if [ "$1" != told ]; then
     sample "hands.whole.$2.$3=$1" "$4" "$whole"
@@ -46,7 +47,7 @@ moves() { # moves WHO detach|reattach NAME BLOCK BDF HOME
   inside "$2.$3" "$4" "$1"
 }
 
-# What a command takes besides the kernel's own time, which the bare writes of this block have shown
+# The overhead of a command beyond the kernel's own time, which the bare writes of this block measure
 besides() { # besides BLOCK
   while read -r name who whole; do
     [ "$who" = bare ] || sample "hands.besides.$name=$who" "$1" "$(echo "$whole $(cat "bare-$name")" | awk '{ print $1 - $2 }')"
@@ -54,8 +55,8 @@ besides() { # besides BLOCK
   rm wholes
 }
 
-# There and back
-round() { # round NAME BLOCK BDF HOME WHO...
+# To vfio-pci and back
+round() { # round NAME BLOCK BDF HOST-DRIVER WHO...
   round_name=$1 round_block=$2 round_bdf=$3 round_host=$4
   shift 4
   for who in $(in_turn "$round_block" "$@"); do
@@ -63,14 +64,14 @@ round() { # round NAME BLOCK BDF HOME WHO...
     is_expected "$who, $round_name on" "$(driver_of "$round_bdf")" "$generic"
     moves "$who" reattach "$round_name" "$round_block" "$round_bdf" "$round_host"
     is_expected "$who, $round_name returned to" "$(driver_of "$round_bdf")" "$round_host"
-    [ "$who" != devbind ] || echo >"$sysfs/$round_bdf/driver_override" # it leaves an empty one
+    [ "$who" != devbind ] || echo >"$sysfs/$round_bdf/driver_override" # dpdk-devbind.py leaves an empty override
     is_expected "$who, $round_name" "$(override_of "$round_bdf")" '(null)'
   done
   besides "$round_block"
 }
 
-# The first round of all warms up.
-compare() { # compare NAME BDF HOME WHO...
+# The first round warms up.
+compare() { # compare NAME BDF HOST-DRIVER WHO...
   is_expected "$1 before" "$(state_of "$2")" "$3 (null)"
   compare_name=$1
   shift
@@ -83,7 +84,7 @@ compare() { # compare NAME BDF HOME WHO...
 igb_vf_if_there() {
   bdf 8086:10c9 >/dev/null || { remark 'no igb here' && return; }
   make_igb_vf
-  # shellcheck disable=SC2086 # words
+  # shellcheck disable=SC2086 # word splitting is intended
   compare igbvf "$igb_vf" igbvf ours told bare driverctl $devbind
   echo 0 >"$sysfs/$igb/sriov_numvfs"
 }
@@ -92,7 +93,7 @@ devbind=''
 [ ! -e dpdk-devbind.py ] || devbind=devbind
 modprobe "$generic"
 remark "hands: Linux $(uname -r), $(dpkg-query -W -f '${Package} ${Version}' driverctl), an emulated processor (TCG)"
-# shellcheck disable=SC2086 # words
+# shellcheck disable=SC2086 # word splitting is intended
 compare virtio "$(bdf 1af4:1041 1)" virtio-pci ours told bare driverctl $devbind
 igb_vf_if_there
 nvme=$(bdf 1b36:0010)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=sh disable=SC2034 # runner reads $status
 #
-# What the scripts of ./run bench in the emulated host share; given to boot after variant.sh and before them: the lines for
-# tests/bench/report.py, "NAME BLOCK VALUE" or, where contestants are compared in turns, "NAME=WHO BLOCK VALUE". $status is 1
-# when something did not go as it should: then the figures are worth nothing.
+# Shared functions of the ./run bench scripts in the emulated host. The runner reads this file after variant.sh and before
+# those scripts. Prints lines for tests/bench/report.py: "NAME BLOCK VALUE" or, where contestants are compared in
+# turns, "NAME=WHO BLOCK VALUE". $status is 1 after an unexpected result, which makes the figures invalid.
 
 status=0
 
@@ -24,7 +24,7 @@ is_expected() { # is_expected WHAT ACTUAL WANTED
   [ "$2" = "$3" ] || broken "$1: $2, not $3"
 }
 
-# in_turn BLOCK WHO...: the order of this block: it begins with another one than the block before
+# in_turn BLOCK WHO...: prints the order of this block, rotated by one from block to block
 in_turn() {
   turn=$(($1 % ($# - 1)))
   shift
@@ -37,9 +37,9 @@ in_turn() {
   echo "$@"
 }
 
-# milliseconds COMMAND...: how long it takes; what it prints goes to the file "said". udevd does what it has to do before and
-# after: while it handles the events of a move, it takes both processors from whoever is still at work, and so the more from
-# the slower one.
+# milliseconds COMMAND...: prints the duration of the command and writes its output to the file "said". udevd pauses
+# meanwhile, and handles its events before and after. Otherwise udevd would use both processors while the command
+# runs, and slow down the slower contestants more.
 milliseconds() {
   udevadm settle --timeout=30
   udevadm control --stop-exec-queue

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=sh disable=SC2154 # lib.sh and lines.sh come before
+# shellcheck shell=sh disable=SC2154 # lib.sh and lines.sh are read first
 #
-# ./run bench: many virtual functions of one nvme change hands, to vfio-pci and home, in parallel and one after another: by one
-# vfio-variant with --jobs, by the bare writes to sysfs in as many processes, and by driverctl. Needs boot --vfs 127,
-# and beside it the programs bare-moves and run-time (tests/bench).
+# ./run bench: rebinds many virtual functions of one nvme to vfio-pci and back to no driver, in parallel and one
+# after another: with one vfio-variant with --jobs, with the bare writes to sysfs in as many processes, and with
+# driverctl. Needs boot --vfs 127, and the programs bare-moves and run-time (tests/bench) in the same folder.
 
 generic=vfio-pci
 blocks=3
 nvme=$(bdf 1b36:0010)
 
-# by_driverctl detach|reattach BDF...: an administrator's loop; no driver is probed for at the end, as nvme takes no VF
+# by_driverctl detach|reattach BDF...: an administrator's loop. Does not probe afterwards, as nvme rejects its VFs.
 by_driverctl() {
   case $1 in
     detach) set -- "set-override \$d $generic" "$@" ;;
@@ -32,7 +32,7 @@ move_all() { # move_all WHO JOBS detach|reattach BDF...
   esac
 }
 
-# are_on DRIVER BDF...: how many of them are
+# are_on DRIVER BDF...: prints how many of the devices are on DRIVER
 are_on() {
   wanted=$1
   shift
@@ -52,7 +52,7 @@ there_and_back() { # there_and_back WHO JOBS BLOCK BDF...
   done
 }
 
-# driverctl is slow, and the more so the more devices: not in each block
+# driverctl is slow, and slower with more devices: it does not run in every block
 driverctl_takes_part() { # driverctl_takes_part BLOCK COUNT
   [ "$2" -le 16 ] || [ "$1" = 1 ]
 }
@@ -64,14 +64,14 @@ with_count() { # with_count BLOCK BDF...
     contestants='ours bare'
     [ "$jobs_now" != 1 ] || ! driverctl_takes_part "$count_block" $# || contestants='ours bare driverctl'
     [ "$jobs_now" = 1 ] || [ $# -gt 1 ] || continue
-    # shellcheck disable=SC2086 # words
+    # shellcheck disable=SC2086 # word splitting is intended
     for contestant in $(in_turn "$count_block" $contestants); do
       there_and_back "$contestant" "$jobs_now" "$count_block" "$@"
     done
   done
 }
 
-first_of() { # first_of COUNT BDF...: the first so many
+first_of() { # first_of COUNT BDF...: prints the first COUNT devices
   left=$1
   shift
   while [ "$left" -gt 0 ]; do
@@ -83,14 +83,14 @@ first_of() { # first_of COUNT BDF...: the first so many
 
 remark "many: Linux $(uname -r), $(nproc) emulated processors (TCG), virtual functions of one nvme, each in an IOMMU group of its own"
 modprobe "$generic"
-# shellcheck disable=SC2046 # words
+# shellcheck disable=SC2046 # word splitting is intended
 set -- $(make_vfs "$nvme" "$(cat "$sysfs/$nvme/sriov_totalvfs")")
 remark "virtual functions: $#"
-# shellcheck disable=SC2046 # words
+# shellcheck disable=SC2046 # word splitting is intended
 with_count 1 $(first_of 16 "$@") 3>/dev/null # warms up
 for block in $(seq "$blocks"); do
   for count in 1 16 64 127; do
-    # shellcheck disable=SC2046 # words
+    # shellcheck disable=SC2046 # word splitting is intended
     with_count "$block" $(first_of "$count" "$@")
   done
 done
