@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=sh disable=SC2154 # lib.sh comes before
+# shellcheck shell=sh disable=SC2154 # lib.sh is read first
 #
-# ./run demo: a device goes to a guest and returns to its host driver, in plain lines: as libvirt alone
-# does it, and with the plugin. $status is 1 when it did not go as it should.
-# With ./run demo --real the kernel's own variant drivers are there: of these virtio_vfio_pci has devices here.
+# ./run demo: a device goes to a guest and returns to its host driver, with libvirt alone and with the plugin.
+# Prints plain lines. $status is 1 after an unexpected result. ./run demo --real uses the kernel's own variant
+# drivers; of these, virtio_vfio_pci has devices in this host.
 
 status=0
 if [ -d /run/tests/variants ]; then
@@ -23,7 +23,7 @@ show() {
   tap "$*"
 }
 
-# command COMMAND...: shown as typed, with what it prints
+# command_shown COMMAND...: shows the command as typed, with its output
 command_shown() {
   show "    # $*"
   "$@" 2>&1 | sed '/^$/d; s/^/    /' >&3
@@ -41,26 +41,26 @@ device_is() { # device_is WHEN DEVICE DRIVER WANTED
   value_is "$1: $2 is on" "$3" "$4"
 }
 
-# journey WANTED OVERRIDE: the device before, during and after; where libvirt takes WANTED by itself there is something
-# else to be seen: what becomes of an administrator's driver_override
+# journey WANTED OVERRIDE: shows the device before, during and after its use by a guest. If libvirt selects WANTED
+# itself, also shows what happens to an administrator's driver_override.
 journey() {
   domain_xml vm1 "$(hostdev_xml "$nic")" >/run/tests/vm1.xml
   device_is 'before' "$nic" "$(driver_of "$nic")" "$native"
   ! libvirt_chooses || command_shown sh -c "echo $native >$sysfs/$nic/driver_override"
   command_shown virsh create /run/tests/vm1.xml
-  device_is 'during, as QEMU holds it' "$nic" "$(qemu_vfio_driver vm1)" "$1"
+  device_is 'during, as opened by QEMU' "$nic" "$(qemu_vfio_driver vm1)" "$1"
   command_shown vfio-variant list "$nic"
   command_shown virsh destroy vm1
   device_is 'after' "$nic" "$(driver_of "$nic")" "$native"
   ! libvirt_chooses || value_is 'after: its driver_override is' "$(override_of "$nic")" "$2"
 }
 
-# plug_and_unplug WANTED: $hot_nic into vm1 and out again
+# plug_and_unplug WANTED: attaches $hot_nic to vm1 and detaches it
 plug_and_unplug() {
   hostdev_xml "$hot_nic" >card.xml
   device_is 'before' "$hot_nic" "$(driver_of "$hot_nic")" virtio-pci
   command_shown virsh attach-device vm1 card.xml
-  device_is 'in the guest, as QEMU holds it' "$hot_nic" "$(qemu_vfio_driver vm1)" "$1"
+  device_is 'in the guest, as opened by QEMU' "$hot_nic" "$(qemu_vfio_driver vm1)" "$1"
   command_shown virsh detach-device vm1 card.xml
   wait_for 20 has_driver "$hot_nic" virtio-pci
   device_is 'after' "$hot_nic" "$(driver_of "$hot_nic")" virtio-pci
@@ -68,21 +68,21 @@ plug_and_unplug() {
 
 show
 show "This is an emulated host: Linux $(uname -r), libvirt $(libvirt_version), an IOMMU,"
-show "and a network card ($nic, driver $native) that a guest is going to get:"
+show "and a network card ($nic, driver $native) for a guest:"
 hostdev_xml "$nic" | sed '/^ *$/d; s/^/    /' >&3
 show
-show 'Which VFIO drivers does this kernel offer for it?'
+show 'The VFIO drivers that this kernel offers for it:'
 command_shown vfio-variant match "$nic"
 
 show
-show '--- 1. libvirt alone (the hook is taken away) ---'
+show '--- 1. libvirt alone (without the hook) ---'
 hook=/etc/libvirt/hooks/qemu.d/vfio-variant
 mv "$hook" /run/tests/hook
 start_libvirt >/run/tests/libvirt.log 2>&1 || status=1
 journey "$alone" '(null)'
 
 show
-show '--- 2. the same with vfio-variant: nothing is changed but the hook being there ---'
+show '--- 2. the same with vfio-variant: the hook is the only change ---'
 mv /run/tests/hook "$hook"
 restart_libvirt >/run/tests/libvirt.log 2>&1 || status=1
 journey "$variant" "$native"
@@ -90,13 +90,13 @@ show '  and the log says:'
 grep 'vfio-variant' /var/log/messages | sed 's/^.*vfio-variant/    vfio-variant/' >&3
 
 show
-show '--- 3. hot plug: the daemon holds libvirt until the card is on its driver ---'
-show "Another card ($hot_nic, driver virtio-pci), and a guest that runs already. libvirt runs no hook at"
-show 'attach-device; alone it does this:'
+show '--- 3. hot plug: the daemon blocks libvirt until the card is on its variant driver ---'
+show "Another card ($hot_nic, driver virtio-pci), and a running guest. libvirt runs no hook for"
+show 'attach-device. libvirt alone:'
 start_domain vm1
 plug_and_unplug "$alone"
 show
-show 'And with vfio-variantd:'
+show 'With vfio-variantd:'
 start_daemon on >/run/tests/gate.log 2>&1 || status=1
 command_shown sh -c 'vfio-variant status | head -n 4'
 plug_and_unplug "$variant"
@@ -107,19 +107,19 @@ virsh -q destroy vm1
 
 show
 if [ "$status" != 0 ]; then
-  show 'That did not go as it should; see the lines with !! above.'
+  show 'Unexpected results: see the lines with !! above.'
 elif libvirt_chooses; then
-  show "Done. This libvirt chooses variant drivers by itself, so the guest got the device's own alone and with the plugin."
-  show 'With the plugin the card returned to its host driver with the driver_override that it had; alone, libvirt cleared it. For what else'
-  show 'the plugin is there: docs/guides/libvirt-10.rst'
+  show "Done. This libvirt selects variant drivers itself, so the guest got the variant driver with and without the plugin."
+  show 'With the plugin, the card returned to its host driver with its previous driver_override. libvirt alone cleared the'
+  show 'driver_override. For further uses of the plugin: docs/guides/libvirt-10.rst'
 else
-  show "Done. Alone, libvirt used the generic vfio-pci; with the plugin the guest got the device's own"
-  show 'variant driver, at the start of a guest and at hot plug. Each time the card returned to its host driver.'
+  show 'Done. libvirt alone used the generic vfio-pci. With the plugin the guest got the variant driver of the'
+  show 'device, at domain start and at hot plug. Each time the card returned to its host driver.'
 fi
 show
 if [ "$variant" = test_vfio_pci ]; then
-  show "The variant driver was test_vfio_pci, a test driver of this project. With a real one, the kernel's own"
-  show 'virtio_vfio_pci, and a newer libvirt: ./run demo --real'
+  show "The variant driver was test_vfio_pci, a test driver of this project. To use the kernel's own virtio_vfio_pci,"
+  show 'and a newer libvirt: ./run demo --real'
 else
-  show "The variant driver was a real one: $variant, built from Debian's source of Linux $(uname -r)."
+  show "The variant driver was $variant of the kernel, built from Debian's source of Linux $(uname -r)."
 fi
