@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
 #
-# What the host-side scripts share: messages, hashes, cached artefacts, chroots.
-# A directory DIR holds one emulated host:
+# Shared functions of the scripts that run on the machine itself: messages, hashes, cached artefacts, chroots. A
+# directory DIR holds one emulated host:
 #
 #   DIR/roots/runtime   the pristine root file system of the emulated host (make-root)
 #   DIR/roots/builder   the same suite with compiler and headers           (make-root)
-#   DIR/work/           sources, meson's and kbuild's build directories     (make-image)
-#   DIR/cache/          what libvirt keeps about QEMU, put into images      (make-image)
+#   DIR/work/           sources, build directories of meson and kbuild      (make-image)
+#   DIR/cache/          libvirt's cache of QEMU capabilities, for images    (make-image)
 #   DIR/image/          disk.img, initrd, vmlinuz                           (make-image)
 #   DIR/bare/           the same without the project                        (make-image)
 #   DIR/packages/       Debian packages of the project                      (make-packages)
 #   DIR/variants/       the kernel's own variant drivers                    (make-variants)
 #
-# Beside it, for all hosts there, can lie a QEMU with a device that the machine's own does not have:
+# An optional QEMU for all hosts, with a device that the machine's own QEMU lacks:
 #
 #   DIR/../emulator/DEVICE/   its program, firmware/ and lib/            (make-emulator)
 
@@ -33,7 +33,7 @@ die() {
 }
 
 need_root() {
-  [ "$(id -u)" = 0 ] || die 'must be run as root: it makes root file systems'
+  [ "$(id -u)" = 0 ] || die 'must be run as root, to make root file systems'
 }
 
 need_tools() {
@@ -43,25 +43,25 @@ need_tools() {
   done
 }
 
-# hash_of STRING...: of strings
+# hash_of STRING...: prints the hash of the strings
 hash_of() {
   printf '%s\0' "$@" | sha256sum | cut -d' ' -f1
 }
 
-# is_current ARTEFACT HASH: whether the directory ARTEFACT was made from these inputs
+# is_current ARTEFACT HASH: succeeds if the directory ARTEFACT was made from the inputs with this hash
 is_current() {
   [ -e "$1/.stamp" ] && [ "$(cat "$1/.stamp")" = "$2" ]
 }
 
-# begin ARTEFACT: an empty directory beside it, to be filled; prints its name
+# begin ARTEFACT: makes an empty directory beside ARTEFACT, to be filled; prints its name
 begin() {
   rm -rf "$1.new"
   mkdir -p "$1.new"
   printf '%s\n' "$1.new"
 }
 
-# finish ARTEFACT HASH: what begin made takes its place. Killed anywhere before the last
-# rename, the artefact is missing or the old one, never half of the new one.
+# finish ARTEFACT HASH: replaces ARTEFACT with the directory that begin made. After a kill before the last rename,
+# the artefact is missing or the old one, never incomplete.
 finish() {
   printf '%s\n' "$2" >"$1.new/.stamp"
   rm -rf "$1.old"
@@ -70,31 +70,31 @@ finish() {
   rm -rf "$1.old"
 }
 
-# with_lock DIR: only one of the make- scripts at a time in DIR
+# with_lock DIR: ensures that only one make- script runs in DIR at a time
 with_lock() {
   mkdir -p "$1"
   exec {lock_fd}>"$1/.lock"
   flock "$lock_fd"
 }
 
-# machine_has DEVICE: whether the machine's own QEMU has it
+# machine_has DEVICE: succeeds if the machine's own QEMU has the device
 machine_has() {
   [[ $(qemu-system-x86_64 -device help 2>/dev/null) == *"\"$1\""* ]]
 }
 
-# kernel_release ROOT: of the one kernel in a root file system
+# kernel_release ROOT: prints the release of the only kernel in a root file system
 kernel_release() {
   local -a releases
   releases=("$1"/usr/lib/modules/*)
   if [ "${#releases[@]}" != 1 ] || [ ! -d "${releases[0]}" ]; then
-    die "$1 holds not exactly one kernel"
+    die "$1 must contain exactly one kernel"
   fi
   basename "${releases[0]}"
 }
 
-# --- this source tree, and the builder ---
+# --- the source tree and the builder ---
 
-# source_files: their names, each with a NUL after it
+# source_files: prints the file names of the source tree, each terminated by NUL
 source_files() {
   (
     cd "$source_dir"
@@ -108,8 +108,8 @@ source_files() {
   done
 }
 
-# copy_sources DIRECTORY: the files that are named on standard input. Their times are kept: ninja and make build only what
-# changed.
+# copy_sources DIRECTORY: copies the files named on standard input. Keeps their timestamps, so that ninja and make
+# rebuild only changed files.
 copy_sources() {
   rm -rf "$1.new"
   mkdir -p "$1.new"
@@ -118,8 +118,8 @@ copy_sources() {
   mv "$1.new" "$1"
 }
 
-# in_root ROOT SCRIPT [ARGUMENT...]: in that root file system, with $work on /mnt. Its mounts are those
-# of a mount namespace and vanish with it, even when it is killed.
+# in_root ROOT SCRIPT [ARGUMENT...]: runs SCRIPT in the root file system ROOT, with $work on /mnt. The mounts belong
+# to a mount namespace and disappear with it, even after a kill.
 in_root() {
   # shellcheck disable=SC2016,SC2154 # expanded by the inner shell; set by the caller
   unshare --mount --propagation private sh -euc '
@@ -131,13 +131,13 @@ in_root() {
       sh -euc "$@"' sh "$1" "$work" "$2" sh "${@:3}"
 }
 
-# in_builder SCRIPT [ARGUMENT...]: in the builder of $roots
+# in_builder SCRIPT [ARGUMENT...]: runs SCRIPT in the builder of $roots
 in_builder() {
   # shellcheck disable=SC2154 # set by the caller
   in_root "$roots/builder" "$@"
 }
 
-# logged WHAT COMMAND...: its messages are shown if it fails
+# logged WHAT COMMAND...: runs COMMAND and shows its messages only if it fails
 logged() {
   local log=$work/$1.log
   "${@:2}" >"$log" 2>&1 && return
@@ -145,10 +145,10 @@ logged() {
   die "building the $1 failed"
 }
 
-# --- from a Debian mirror ---
+# --- Debian mirrors ---
 
-# read_options N ARGUMENT...: --mirror and --ignore-valid-until, which the functions below go by, and --help, with the script's
-# usage; the N others are left in arguments
+# read_options N ARGUMENT...: handles --mirror and --ignore-valid-until, which the functions below use, and --help,
+# which prints the script's usage. Leaves the N other arguments in $arguments.
 read_options() {
   local count=$1
   shift
@@ -168,24 +168,24 @@ read_options() {
   arguments=("$@")
 }
 
-# Its main archive, not the one of security updates, nor anybody else's
+# Only the main archive of Debian, not security updates, nor third-party archives
 mirror_of_this_system() {
   local mirror
   # shellcheck disable=SC2016 # apt-get's own variables
   mirror=$(apt-get indextargets --format '$(CREATED_BY)|$(COMPONENT)|$(LABEL)|$(CODENAME)|$(REPO_URI)' |
     awk -F'|' '$1 == "Packages" && $2 == "main" && $3 == "Debian" && $4 !~ /-/ { print $5; exit }')
-  [ -n "$mirror" ] || die 'no Debian mirror in the configuration of apt here: name one with --mirror'
+  [ -n "$mirror" ] || die 'no Debian mirror in the configuration of apt: specify one with --mirror'
   printf '%s\n' "$mirror"
 }
 
-# Settings of the running system that decide how packages are fetched.
+# Settings of the running system that affect how packages are fetched
 fetch_settings() {
   apt-config dump | grep -E '^Acquire::https?::Proxy ' || true
   [ -z "$ignore_valid_until" ] || echo 'Acquire::Check-Valid-Until "false";'
 }
 
-# bootstrap SUITE ROOT OPTION...: a root file system by mmdebstrap, from $mirror, with what
-# all here have in common; messages to ROOT.log
+# bootstrap SUITE ROOT OPTION...: makes a root file system with mmdebstrap, from $mirror, with the options common to
+# all root file systems; writes messages to ROOT.log
 bootstrap() {
   local suite=$1 root=$2 setting skip
   local -a arguments=(--mode=root --architectures=amd64)
@@ -206,7 +206,8 @@ bootstrap() {
   die "mmdebstrap failed; all of its messages: $root.log"
 }
 
-# For mmdebstrap, in bootstrap: Debian's source of Linux $KERNEL_VERSION into /linux; all, or what $KERNEL_PART matches
+# A hook for mmdebstrap, in bootstrap: copies Debian's source of Linux $KERNEL_VERSION to /linux, or only
+# $KERNEL_PART of it
 # shellcheck disable=SC2016,SC2034 # expanded by mmdebstrap's shell; used by the scripts that read this file
 linux_source_hook='set -e
   mkdir "$1/debs" "$1/linux"
