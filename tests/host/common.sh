@@ -203,7 +203,7 @@ bootstrap() {
   )
   mmdebstrap "${arguments[@]}" "$suite" "$root" "$mirror" >"$root.log" 2>&1 && return
   tail -n 30 "$root.log" >&2
-  die "mmdebstrap failed; all of its messages: $root.log"
+  die "mmdebstrap failed; see $root.log"
 }
 
 # A hook for mmdebstrap, in bootstrap: copies Debian's source of Linux $KERNEL_VERSION to /linux, or only
