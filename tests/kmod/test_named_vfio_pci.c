@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A driver whose name cannot be made from its module's, as xe-vfio-pci and others. */
+/* A driver whose name cannot be derived from its module's name, like xe-vfio-pci and others. */
 #include <linux/pci.h>
 
 #define VARIANT_DRIVER_NAME "test-named-vfio"

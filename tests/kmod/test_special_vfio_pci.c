@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A more specific one: it also names the subsystem, that of one of the host's two e1000e. */
+/* A more specific variant driver: it also matches the subsystem of one of the host's two e1000e. */
 #include <linux/pci.h>
 
 #define VARIANT_DRIVER_NAME "test_special_vfio_pci"

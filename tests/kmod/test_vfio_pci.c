@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The everyday variant driver: vendor and device, as mlx5_vfio_pci and most have it. */
+/* The typical variant driver: matches vendor and device, like mlx5_vfio_pci and most others. */
 #include <linux/pci.h>
 
 #define VARIANT_DRIVER_NAME "test_vfio_pci"

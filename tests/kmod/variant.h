@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A VFIO variant driver for tests: vfio-pci in all it does, but a driver of its own.
+ * A VFIO variant driver for tests: it behaves like vfio-pci, but is a driver of its own.
  *
- * A module defines VARIANT_DRIVER_NAME and the table variant_ids, and includes this
- * file: it becomes a whole driver then. It can be told, at any time, through
- * /sys/module/<module>/parameters/, to fail its probes, to wait in them, and to
- * announce live migration. There is no device state: what it migrates is empty. Of
- * the device's DMA it sees nothing: what it logs is that all memory was written to.
+ * A module that defines VARIANT_DRIVER_NAME and the table variant_ids, and includes
+ * this file, is a complete driver. Parameters in /sys/module/<module>/parameters/
+ * control it at any time: its probes can fail or wait, and it can announce live
+ * migration. It has no device state, so it migrates an empty state. It does not see
+ * the DMA of the device, so it logs that all memory was written.
  */
 #include <linux/anon_inodes.h>
 #include <linux/delay.h>
@@ -49,13 +49,13 @@ MODULE_PARM_DESC (dma_logging, "announce DMA logging for devices bound from now 
 
 struct variant_device {
   struct vfio_pci_core_device core;
-  struct mutex state_mutex; /* for what follows */
+  struct mutex state_mutex; /* protects the following members */
   enum vfio_device_mig_state state;
-  struct file *stream; /* of a transfer that has begun */
+  struct file *stream; /* of a started transfer */
   bool logging;
 };
 
-/* What a stream is; it may outlive the device. */
+/* A stream; it may outlive the device. */
 struct variant_stream {
   bool pre_copy;
 };
@@ -67,9 +67,9 @@ variant_of (struct vfio_device *vdev)
 }
 
 /*
- * Migration: the states of include/uapi/linux/vfio.h, a data stream that is empty
- * on the way out and swallows what comes in. During pre-copy there may be more to
- * come, which is ENOMSG and not the end.
+ * Migration: the states of include/uapi/linux/vfio.h. The data stream is empty when
+ * read and discards all writes. During pre-copy, more data may follow, so a read
+ * returns ENOMSG instead of the end.
  */
 static ssize_t
 variant_stream_read (struct file *file, char __user *buf, size_t count, loff_t *pos)
@@ -124,7 +124,7 @@ static const struct file_operations variant_stream_ops = {
 #endif
 };
 
-/* Called with the state_mutex, as what follows. One reference is the caller's. */
+/* Called with the state_mutex held, like the following functions. The caller gets a reference. */
 static struct file *
 variant_begin (struct variant_device *variant, int flags, bool pre_copying)
 {
@@ -179,8 +179,8 @@ is_saving (enum vfio_device_mig_state state)
 }
 
 /*
- * One arc of the state machine. A stream begins where a transfer does, lives on
- * between the states of saving, and ends where they are left.
+ * One arc of the state machine. A stream begins with a transfer, continues between
+ * the states of saving, and ends when the device leaves them.
  */
 static struct file *
 variant_step (struct variant_device *variant, enum vfio_device_mig_state to)
@@ -261,7 +261,7 @@ variant_set_running (struct variant_device *variant)
   mutex_unlock (&variant->state_mutex);
 }
 
-/* DMA logging: begun once, and all that is asked for is dirty. */
+/* DMA logging: can start only once, and reports every requested page as dirty. */
 static int
 variant_set_logging (struct vfio_device *vdev, bool wanted)
 {
@@ -419,7 +419,7 @@ variant_remove (struct pci_dev *pdev)
   pci_info (pdev, "%s: unbound\n", VARIANT_DRIVER_NAME);
 }
 
-/* A reset, VFIO_DEVICE_RESET or other, ends any migration. */
+/* Every reset, by VFIO_DEVICE_RESET or otherwise, ends a migration. */
 static void
 variant_reset_done (struct pci_dev *pdev)
 {
