@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * bare-moves [--jobs N] detach|reattach DRIVER DEVICE...: what the kernel alone takes for a rebind:
- * the writes to sysfs of plugin/bind/binding-steps.c, the same ones in the same order, with nothing around
- * them. Prints the microseconds from the first write to the end of the last. DRIVER is where the devices go;
- * "none": to no driver.
+ * bare-moves [--jobs N] detach|reattach DRIVER DEVICE...: measures the kernel's own time for a rebind: the
+ * writes to sysfs of plugin/bind/binding-steps.c, in the same order, without other code. Prints the
+ * microseconds from the start of the first write to the end of the last. DRIVER is the new driver of the
+ * devices; "none": no driver.
  *
- * With --jobs that many processes take the devices in turn: how much of it the kernel does at the same time.
+ * With --jobs, that many processes share the devices, which measures how much work the kernel does in
+ * parallel.
  *
- * Linked statically, and without GLib, so that it runs in the emulated host, too.
+ * Linked statically, and without GLib, so that it also runs in the emulated host.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -65,7 +66,7 @@ override (const char *device, const char *driver)
   write_file (path, driver);
 }
 
-/* The driver is not looked up by name, as ours is: by the link, which costs the kernel nothing more. */
+/* Uses the link, without a look-up of the driver by name, which costs the kernel the same. */
 static void
 unbind (const char *device)
 {
@@ -104,7 +105,7 @@ take_turns (const Task *task, atomic_int *next)
     move (task, task->devices[i]);
 }
 
-/* Processes and not threads: each has its own table of files. */
+/* Processes instead of threads: each has its own file descriptor table. */
 static void
 move_in_parallel (const Task *task)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * crowd PROCESSES FILES: that many processes with that many open files each: a third each of /dev/null, of
- * event counters and of this program's own file. Prints "ready", and lives until its standard input ends.
+ * crowd PROCESSES FILES: starts that many processes with that many open files each: one third each of
+ * /dev/null, of eventfds and of this program's own file. Prints "ready", and ends when its standard input
+ * ends.
  */
 #include <fcntl.h>
 #include <signal.h>

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * gate-bench OPEN-TIME: what the gate itself costs, with nobody to do any work: its client lets go at once.
+ * gate-bench OPEN-TIME: measures the cost of the gate itself, without work: its client releases each caller
+ * at once.
  *
- * Real fanotify on a tree of plain files that looks like sysfs, with few and with many devices; with the gate
- * and without by turns. Who opens is the program OPEN-TIME, for libvirt's part under another name. Prints
- * lines "NAME BLOCK VALUE" for report.py, NAME=with and NAME=without for what is compared. Needs root.
+ * Uses real fanotify on a tree of plain files that looks like sysfs, with few and with many devices,
+ * alternately with and without the gate. The program OPEN-TIME opens the files, under another name in the
+ * role of libvirt. Prints lines "NAME BLOCK VALUE" for report.py, with NAME=with and NAME=without for
+ * compared values. Needs root.
  */
 #include <glib-unix.h>
 #include <glib/gstdio.h>
@@ -16,7 +18,7 @@
 
 #include "gate.h"
 
-#define WATCHDOG_MS 10000 /* as the daemon has it */
+#define WATCHDOG_MS 10000 /* the same as in the daemon */
 #define BLOCKS 10
 #define OPENS "200"
 #define LIBVIRT "bench-libvirt"
@@ -25,7 +27,7 @@
 typedef struct {
   char *root;
   char *stranger, *libvirt; /* programs */
-  char *probe, *override;   /* files, as open-time takes them */
+  char *probe, *override;   /* arguments of open-time */
   guint devices;
   guint block;
   VvGate *gate;
@@ -158,7 +160,7 @@ close_gate (Bench *b)
     ;
 }
 
-/* --- those who open --- */
+/* --- the programs that open files --- */
 
 typedef struct {
   GString *text;
@@ -181,7 +183,7 @@ output_readable (int fd, GIOCondition condition, gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-/* The gate works on the main loop meanwhile. */
+/* The gate runs on the main loop meanwhile. */
 static char *
 run_opener (const char *const *argv)
 {
@@ -202,7 +204,7 @@ run_opener (const char *const *argv)
   return g_string_free (output.text, FALSE);
 }
 
-/* @columns: names of what open-time prints in a line, NULL at the end */
+/* @columns: names of the values in a line of open-time, NULL-terminated */
 static void
 measure (const Bench *b, const char *program, const char *state, const char *const *files,
          const char *const *columns)
@@ -237,7 +239,7 @@ run_with (Bench *b, const VvHost *host)
   close_gate (b);
 }
 
-/* Which comes first changes from block to block. */
+/* The order changes from block to block. */
 static void
 run_pair (Bench *b, const VvHost *host)
 {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * now: the timer of the benches that do without GLib.
+ * now: the timer of the benches without GLib.
  */
 #pragma once
 
 #include <time.h>
 
-/** now_usec: Returns: microseconds since some moment, of a timer that nobody sets */
+/** now_usec: Returns: microseconds of a monotonic clock */
 static inline double
 now_usec (void)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * open-time COUNT MODE:FILE...: how long open() and close() take. COUNT times each FILE is opened in turn,
- * for reading (r:) or for writing (w:); a line for each time, the microseconds of each FILE.
+ * open-time COUNT MODE:FILE...: measures open() and close(). Opens each FILE in turn, COUNT times, for
+ * reading (r:) or for writing (w:). Prints a line for each time, with the microseconds of each FILE.
  *
- * The gate knows a libvirt by the name of its program: under that name this is one, for the gate. Linked
- * statically, and without GLib, so that it runs in the emulated host, too.
+ * The gate identifies libvirt by the name of its program: under that name, this program is libvirt for the
+ * gate. Linked statically, and without GLib, so that it also runs in the emulated host.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -45,7 +45,7 @@ main (int argc, char **argv)
   double *usec = calloc ((size_t)count * files, sizeof *usec);
   if (!usec)
     return 1;
-  for (long i = 0; i < count * files; i++) /* nothing is printed in between */
+  for (long i = 0; i < count * files; i++) /* no output in between */
     usec[i] = open_and_close (argv[2 + i % files]);
   for (long i = 0; i < count * files; i++)
     printf ("%.3f%c", usec[i], i % files == files - 1 ? '\n' : ' ');

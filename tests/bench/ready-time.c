@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * ready-time SOCKET PROGRAM [ARGUMENT...]: how long a daemon takes until it tells its service manager READY=1
- * (sd_notify(3)): milliseconds, from before it is started. SOCKET is a path that may be taken for that. Then
- * the daemon is ended.
+ * ready-time SOCKET PROGRAM [ARGUMENT...]: measures the time until a daemon sends READY=1 to its service
+ * manager (sd_notify(3)), in milliseconds from before its start. SOCKET is the path for the notification
+ * socket. Ends the daemon afterwards.
  */
 #include <errno.h>
 #include <poll.h>
@@ -35,7 +35,7 @@ open_socket (const char *path)
   return bind (fd, (const void *)&address, sizeof address) == 0 ? fd : -1;
 }
 
-/* Returns: whether READY=1 was among what it said */
+/* Returns: whether its messages included READY=1 */
 static int
 wait_until_ready (int fd)
 {

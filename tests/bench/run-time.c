@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * run-time FILE COMMAND...: how long a command takes, from before the fork until it has ended: prints the
- * milliseconds. What the command prints goes to FILE. Ends as the command did.
+ * run-time FILE COMMAND...: measures a command, from before the fork until its end: prints the milliseconds.
+ * The output of the command goes to FILE. Exits with the status of the command.
  *
- * A shell's own "time" has the timer's hundredths only. Linked statically, and without GLib, so that it runs
- * in the emulated host, too.
+ * A shell's own "time" has a resolution of only 10 ms. Linked statically, and without GLib, so that it also
+ * runs in the emulated host.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 
 #include "now.h"
 
-/* Only returns when that cannot be. */
+/* Returns only if the exec fails. */
 static void
 become (int output, char **command)
 {

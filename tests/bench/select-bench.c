@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * select-bench TABLES: how long it takes from a device's modalias to its driver, in a process that goes on:
- * ours, with the catalog that the daemon keeps, and libvirt's own function, virPCIDeviceFindBestVFIOVariant()
- * of its src/util/virpci.c (10.0 and later), which is private to it but exported from libvirt.so.0, for the
- * same device.
+ * select-bench TABLES: measures the step from a device's modalias to its driver in a long-running process.
+ * Compares the catalog of the daemon with libvirt's own function for the same device:
+ * virPCIDeviceFindBestVFIOVariant() of its src/util/virpci.c (10.0 and later), which is private but exported
+ * from libvirt.so.0.
  *
  * Device and tables are those of this root: /sys/bus/pci/devices/0000:00:00.0, /lib/modules/RELEASE. TABLES
- * is what the tables are called in the names of the figures. Prints lines "selection.warm.TABLES=WHO BLOCK
- * MICROSECONDS" for report.py. Linked with the library's catalog alone, so that it runs with the libvirt of
- * any Debian.
+ * is the name of the tables in the names of the figures. Prints lines "selection.warm.TABLES=WHO BLOCK
+ * MICROSECONDS" for report.py. Linked only with the catalog of the library, so that it runs with the libvirt
+ * of any Debian release.
  */
 #include <dlfcn.h>
 #include <stdio.h>
@@ -24,7 +24,7 @@
 #define DEVICE "0000:00:00.0"
 #define BEST "mlx5_vfio_pci"
 
-/* libvirt's virPCIDeviceAddress has more behind this, zeros for other machines than s390 */
+/* libvirt's virPCIDeviceAddress has more members after these, which are zero except on s390 */
 typedef struct {
   unsigned int domain, bus, slot, function;
   unsigned int rest[16];
@@ -51,7 +51,7 @@ libvirt_finds (const Libvirt *libvirt)
   return found;
 }
 
-/* FALSE: this libvirt has no such function, or it cannot do it with these tables */
+/* Returns: FALSE if this libvirt has no such function, or if the function fails with these tables */
 static gboolean
 open_libvirt (Libvirt *libvirt)
 {
@@ -108,7 +108,7 @@ print_sample (const char *tables, const char *who, guint block, double usec)
   printf ("selection.warm.%s=%s %u %.4f\n", tables, who, block, usec);
 }
 
-/* @libvirt: (nullable); which of both comes first changes from block to block */
+/* @libvirt: (nullable). The order changes from block to block. */
 static void
 measure (const VvCatalog *catalog, const char *modalias, const Libvirt *libvirt, const char *tables)
 {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * service-bench: what a whole move costs, but for the kernel's part: the daemon's service with gate, watchdog
- * and workers, on the unit tests' fake kernel with real fanotify.
+ * service-bench: measures a whole rebind without the kernel's part: the daemon's service with gate, watchdog
+ * and workers, on the fake kernel of the unit tests with real fanotify.
  *
- * A program that does what libvirt does, with a device that goes to VFIO and returns to its host driver again
- * and again. A write to the fake sysfs takes far longer than a system call, and is, as in the daemon, no part
- * of its own time. Once with an unbind that takes its time, during which the worker gets ready, and once with
- * one that takes none ("quick"): the worst case. Which of the two comes first changes from block to block.
- * Prints lines "NAME BLOCK VALUE" for report.py. Needs root.
+ * A program in the role of libvirt moves a device to VFIO and back to its host driver many times. A write to
+ * the fake sysfs takes far longer than a system call. As in the daemon, it is not part of the daemon's own
+ * time. There are two kinds of rounds: with an unbind that takes some time, during which the worker starts,
+ * and with an unbind that takes no time ("quick"), which is the worst case. The order of both changes from
+ * block to block. Prints lines "NAME BLOCK VALUE" for report.py. Needs root.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,12 +27,12 @@
 #include "service.h"
 
 #define BLOCKS 10
-#define MOVES 16 /* as many as the daemon remembers */
+#define MOVES 16 /* as many as the daemon records */
 #define LIBVIRT "bench-libvirt"
-#define UNBIND_USEC 5000              /* a network driver's remove takes some milliseconds */
-#define LIBRARY "libvirt.so.0.9000.0" /* one that lets the gate choose */
+#define UNBIND_USEC 5000              /* a network driver's remove() takes some milliseconds */
+#define LIBRARY "libvirt.so.0.9000.0" /* with this version, the gate selects the driver */
 
-/* --- libvirt's part: another program --- */
+/* --- the role of libvirt: another program --- */
 
 static double
 now_usec (void)
@@ -50,7 +50,7 @@ put (const char *path, const char *text)
   close (fd);
 }
 
-/* What the kernel does to the tree when a device loses its driver */
+/* Changes the tree as the kernel does when a device loses its driver */
 static void
 unbind (const FakeKernel *k)
 {
@@ -67,7 +67,7 @@ unbind (const FakeKernel *k)
     fake_remove (k, gone[i]);
 }
 
-/* In the order in which libvirt does it. @bench: the name of the figures, and the number of their block */
+/* Uses libvirt's order of writes. @bench: the name of the figures, and the number of their block */
 static void
 move (const FakeKernel *k, const char *override, const char *what, char **bench)
 {
@@ -85,7 +85,7 @@ move (const FakeKernel *k, const char *override, const char *what, char **bench)
   g_autofree char *driver = fake_driver_of (k, NIC);
   if (g_strcmp0 (driver, strcmp (what, "detach") == 0 ? "special-vfio" : "mlx5_core") != 0)
     g_error ("%s: it is on %s", what, driver ? driver : "no driver");
-  g_usleep (20000); /* whatever follows a move, above all the worker's end */
+  g_usleep (20000); /* for the work after a rebind, mainly the end of the worker */
 }
 
 static int
@@ -134,7 +134,7 @@ new_host (void)
   return k;
 }
 
-/* --- the daemon's part --- */
+/* --- the daemon --- */
 
 static gboolean
 output_closed (int fd, GIOCondition condition, gpointer data)
@@ -173,7 +173,7 @@ run_libvirt (const FakeKernel *k, const char *name, const char *block)
     ;
 }
 
-/* The daemon answers as soon as it is connected to, from this very main loop. */
+/* The daemon answers each connection at once, on this main loop. */
 static JsonNode *
 ask_status (const FakeKernel *k)
 {
