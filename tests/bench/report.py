@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the benches measured, from their lines "NAME BLOCK VALUE" and "NAME=WHO BLOCK VALUE"; "#" begins a remark.
+"""Reports the results of the benches, from their lines "NAME BLOCK VALUE" and "NAME=WHO BLOCK VALUE"; "#" starts a remark.
 
 Usage: report.py print FILE           the figures of one bench, as text
-       report.py write FOLDER DOCS    DOCS/performance/figures.rst and plots, of all FILEs in FOLDER
+       report.py write FOLDER DOCS    DOCS/performance/figures.rst and plots, of all files in FOLDER
 
-NAMEs are those of metrics.py. Where several contestants do the same, a ratio is the median of the ratios of the blocks, so
-that a machine that becomes slower or faster during the run favours nobody. FOLDER has a file PART.txt of each bench, and
-machine.txt, which says where it was measured.
+metrics.py defines the NAMEs. Where several contestants do the same task, a ratio is the median of the ratios of the blocks.
+So a machine that becomes slower or faster during the run favours no contestant. FOLDER contains a file PART.txt of each
+bench, and machine.txt, which describes the machine.
 """
 
 import fnmatch
@@ -20,24 +20,24 @@ import sys
 
 from metrics import METRICS
 
-# In the order in which they are told; the files of the emulated hosts also have the suite in their names
+# In the order of the report; file names of the emulated hosts include the suite
 PARTS = {
     "selection": "Selection",
     "hook": "The qemu hook",
     "devices": "Many devices: list and match",
     "gate": "The gate",
-    "service": "A whole move, on a fake kernel",
-    "footprint": "At rest",
+    "service": "A whole rebind, on a fake kernel",
+    "footprint": "Idle daemon",
     "attach-bookworm": "Hot plug in the emulated host: Debian 12, libvirt 9.0",
     "attach-trixie": "Hot plug in the emulated host: Debian 13, libvirt 11.3",
-    "attach-forky": "Hot plug in the emulated host: Debian 14, to be, libvirt 12",
-    "hands-bookworm": "Change of hands in the emulated host",
+    "attach-forky": "Hot plug in the emulated host: Debian 14 (testing), libvirt 12",
+    "hands-bookworm": "Rebind in the emulated host",
     "many-bookworm": "Many devices in the emulated host",
 }
 
 
 class Figure:
-    """One NAME: {who: {block: [values]}}; who is "" where there is but one"""
+    """One NAME: {who: {block: [values]}}; who is "" for a single contestant"""
 
     def __init__(self, name):
         self.name = name
@@ -50,7 +50,7 @@ class Figure:
         self.samples.setdefault(who, {}).setdefault(block, []).append(value)
 
     def contestants(self):
-        """Ours first"""
+        """Returns: the names, ours first"""
         return sorted(self.samples, key=lambda who: (who != self.metric.ours, who))
 
     def values(self, who):
@@ -69,7 +69,7 @@ class Figure:
         return [(statistics.median(mine[b]), statistics.median(theirs[b])) for b in mine if b in theirs]
 
     def ratio(self, who, other):
-        """None: the other took no time that could be measured"""
+        """Returns: None if the time of the other contestant was too short to measure"""
         pairs = self.pairs(who, other)
         return statistics.median(a / b for a, b in pairs) if pairs and all(b for _, b in pairs) else None
 
@@ -77,7 +77,7 @@ class Figure:
         return statistics.median(a - b for a, b in self.pairs(who, other))
 
     def goals(self):
-        """[(in words, met)] of those whose contestants were there"""
+        """Returns: [(text, whether met)] of the goals whose contestants were measured"""
         results = []
         unit = f" {self.metric.unit}" if self.metric.unit else ""
         for kind, *who, most in self.metric.goals:
@@ -97,7 +97,7 @@ class Figure:
 
 
 def read(path):
-    """({name: Figure}, in the order in which they came, and the remarks)"""
+    """Returns: ({name: Figure}, in the order of the file, and the remarks)"""
     figures, remarks = {}, []
     with open(path, encoding="utf-8") as lines:
         for line in lines:
@@ -121,13 +121,13 @@ def number(value):
 
 
 def spread_text(figure, who):
-    """Empty where there is but one figure, or all are the same"""
+    """Returns: an empty string for a single value, or if all values are the same"""
     low, high = figure.spread(who)
     return f"({number(low)} to {number(high)})" if low != high else ""
 
 
 def compared(figure, who):
-    """How many times as long as ours"""
+    """Returns: the duration as a multiple of ours"""
     ours = figure.metric.ours
     if not ours or ours not in figure.samples or who == ours:
         return ""
@@ -168,7 +168,7 @@ def cell(figure, who):
 
 
 def groups(figures):
-    """Figures of the same contestants and the same meaning, in one table"""
+    """Groups figures with the same contestants and the same meaning into one table"""
     found = {}
     for figure in figures.values():
         found.setdefault((figure.metric.what, figure.metric.unit, tuple(figure.contestants())), []).append(figure)
@@ -198,19 +198,19 @@ def write_part(out, part, title, path, folder):
 
 # --- plots, by gnuplot ---
 
-# Figures over a number in their names: part, plot, pattern of the names with a group for the number, what that is
+# Figures by a number in their names: part, plot, pattern of the names with a group for the number, meaning of the number
 LINES = [
-    ("selection", "selection-cold", r"selection\.cold\.linux-6\.12\.x(\d+)", "aliases, as times those of Linux 6.12"),
+    ("selection", "selection-cold", r"selection\.cold\.linux-6\.12\.x(\d+)", "aliases, as a multiple of those of Linux 6.12"),
     ("hook", "hook-prepare", r"hook\.prepare\.(\d+)", "hostdevs of the domain, at prepare"),
     ("hook", "hook-start", r"hook\.start\.(\d+)", "hostdevs of the domain, at start"),
     ("devices", "devices-list", r"devices\.list\.(\d+)", "devices"),
-    ("gate", "gate-override", r"gate\.stranger-override\.(\d+)", "devices that are watched"),
+    ("gate", "gate-override", r"gate\.stranger-override\.(\d+)", "watched devices"),
     ("many-bookworm", "many-detach", r"many\.detach\.(\d+)\.j1", "devices to VFIO, one after another"),
-    ("many-bookworm", "many-reattach", r"many\.reattach\.(\d+)\.j1", "devices home, one after another"),
-    ("many-bookworm", "many-jobs", r"many\.reattach\.127\.j(\d+)", "jobs for 127 devices home"),
+    ("many-bookworm", "many-reattach", r"many\.reattach\.(\d+)\.j1", "devices back from VFIO, one after another"),
+    ("many-bookworm", "many-jobs", r"many\.reattach\.127\.j(\d+)", "jobs for 127 devices back from VFIO"),
 ]
 
-# Figures that add up: part, plot, pattern of the names with a group for the share and one for the whole
+# Figures that add up: part, plot, pattern of the names with a group for the share and a group for the whole
 STACKS = [
     ("service", "service-phases", r"service\.phase\.(\w+)\.(\w+)"),
     ("attach-bookworm", "attach-phases", r"phase\.(\w+)\.(\w+)"),
@@ -227,7 +227,7 @@ set key outside right top
 
 
 def plot_lines(path, axis, unit, series):
-    """series: {who: [(x, y)]}; both axes are logarithmic, with 0 at one half"""
+    """series: {who: [(x, y)]}; both axes are logarithmic, with 0 drawn at 0.5"""
     data = "".join(
         f"${i} << E\n" + "\n".join(f"{max(x, 0.5)} {y}" for x, y in sorted(points)) + "\nE\n"
         for i, points in enumerate(series.values())
@@ -260,7 +260,7 @@ plot for [i=2:{len(shares) + 1}] $d using i:xtic(1) title columnheader(i)
 
 
 def plot_part(part, figures, folder):
-    """Returns the names of the plots"""
+    """Returns: the names of the plots"""
     names = []
     for _, name, pattern, axis in [line for line in LINES if line[0] == part]:
         series, unit = {}, ""
@@ -290,9 +290,9 @@ def write(folder, docs):
     target.mkdir(exist_ok=True)
     for old in target.glob("*.svg"):
         old.unlink()
-    out = [".. SPDX-License-Identifier: LGPL-2.1-or-later", ".. made by ./run bench; not for editing", ""]
+    out = [".. SPDX-License-Identifier: LGPL-2.1-or-later", ".. Generated by ./run bench. Do not edit.", ""]
     out += [(folder / "machine.txt").read_text(encoding="utf-8").strip(), "",
-            "Medians; in brackets the 10th and the 90th percentile; in bold how many times as long as ours.", ""]
+            "Medians, with the 10th and 90th percentiles in parentheses. Bold: the duration as a multiple of ours.", ""]
     for part, title in PARTS.items():
         path = folder / f"{part}.txt"
         if path.exists():
