@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the benches in Python share: contestants that take turns, and lines for report.py."""
+"""Shared functions of the benches in Python: contestants in turns, and lines for report.py."""
 
 import os
 import time
 
 
 def run(argv, stdin="/dev/null", environment=None):
-    """Milliseconds of a whole process, its standard output thrown away; one that fails ends the bench"""
+    """Returns: milliseconds of a whole process, its standard output discarded; a failed process ends the bench"""
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, stdin, os.O_RDONLY, 0),
         (os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0),
@@ -21,8 +21,8 @@ def run(argv, stdin="/dev/null", environment=None):
 
 
 def contest(name, contestants, blocks):
-    """contestants: {who: function that returns a figure}. In each block each has its turn, in another order; one
-    block more, the first, warms up"""
+    """contestants: {who: function that returns a figure}. In each block all contestants run, in another order. An
+    additional first block warms up."""
     order = list(contestants)
     for block in range(blocks + 1):
         for who in order:

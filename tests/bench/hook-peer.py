@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""hook-peer.py DOMAIN OPERATION SUB-OPERATION: as hook-peer.sh, by somebody who knows Python."""
+"""hook-peer.py DOMAIN OPERATION SUB-OPERATION: the same as hook-peer.sh, in Python."""
 
 import fnmatch
 import os

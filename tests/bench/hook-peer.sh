@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# hook-peer.sh DOMAIN OPERATION SUB-OPERATION: what a site would write itself in place of vfio-variant-hook, as far as
-# ./run bench compares them: "prepare" notes where each device is, "start" looks for the best driver and moves a device
-# that is not on it. Without locks, recovery, policy, and verification.
+# hook-peer.sh DOMAIN OPERATION SUB-OPERATION: a typical site script in place of vfio-variant-hook, as far as ./run
+# bench compares them. "prepare" records the driver of each device. "start" selects the best driver and rebinds
+# devices that are on another driver. It has no locks, recovery, policy, or verification.
 
 set -eu
 journal=/run/vfio-hook
@@ -19,7 +19,7 @@ addresses() {
 
 best_module() { # best_module MODALIAS
   grep '^alias vfio_' "$aliases" | while read -r _ pattern module; do
-    # shellcheck disable=SC2053 # it is a pattern
+    # shellcheck disable=SC2053 # a pattern is intended
     if [[ vfio_$1 == $pattern ]]; then
       stars=${pattern//[^*]/}
       echo "${#stars} $module"

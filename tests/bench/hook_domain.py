@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A domain with the first devices of a fake host (see fake-host)."""
+"""The XML of a domain with the first devices of a fake host (see fake-host)."""
 
 HOSTDEV = (
     "<hostdev mode='subsystem' type='pci' managed='yes'><source><address domain='0x0000' bus='0x00' slot='0x{slot:02x}' "
