@@ -101,7 +101,7 @@ check_libvirt (const VvSubject *about)
   check_groups (about);
   if (!p) {
     vv_find (about, "libvirt-off", VV_NOTE, g_strdup (_ ("neither libvirtd nor virtqemud is running")),
-             _ ("the version and behaviour of the libvirt that will attach a device are unknown; this is "
+             _ ("the version and behavior of the libvirt that will attach a device are unknown; this is "
                 "normal with socket activation"),
              NULL);
     return;

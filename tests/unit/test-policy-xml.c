@@ -416,10 +416,11 @@ test_names (void)
   fake_write (f->k, FOLDER "/a\n.xml", POLICY (""));
   fake_write (f->k, FOLDER "/\xff.xml", POLICY (""));
   fake_write (f->k, FOLDER "/\xc3\xa4.xml", POLICY (""));
-  assert_files (f, FOLDER "/a\\n.xml -> " FOLDER
-                          "/a\\n.xml: its name has control characters or is not valid UTF-8; rename it; ignoring the file\n" FOLDER
-                          "/\xc3\xa4.xml\n" FOLDER "/\\377.xml -> " FOLDER
-                          "/\\377.xml: its name has control characters or is not valid UTF-8; rename it; ignoring the file");
+  assert_files (
+      f, FOLDER
+      "/a\\n.xml -> " FOLDER "/a\\n.xml: its name has control characters or is not valid UTF-8; rename it; "
+      "ignoring the file\n" FOLDER "/\xc3\xa4.xml\n" FOLDER "/\\377.xml -> " FOLDER
+      "/\\377.xml: its name has control characters or is not valid UTF-8; rename it; ignoring the file");
 }
 
 /* --- limits --- */
