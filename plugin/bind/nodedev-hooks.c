@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <glib/gi18n-lib.h>
+#include <libxml/parser.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -25,6 +26,7 @@ vv_nodedev_hooks_new (const VvHost *host, guint limit_ms)
 {
   VvNodedevHooks *hooks = g_new0 (VvNodedevHooks, 1);
 
+  xmlInitParser (); /* libxml2 initializes itself once, before threads write the XML of their devices */
   hooks->host = host;
   hooks->dir = vv_host_path (host, VV_LIBVIRT_HOOKS_DIR);
   hooks->limit_ms = limit_ms ? limit_ms : VV_NODEDEV_HOOKS_LIMIT;
