@@ -121,6 +121,14 @@ assert_no_entry (const Fixture *f)
 }
 
 void
+assert_entry_unchanged (const Fixture *f, const char *before)
+{
+  g_autofree char *now = fake_read (f->k, ENTRY);
+
+  g_assert_cmpstr (now, ==, before);
+}
+
+void
 set_policy (const Fixture *f, const char *options)
 {
   g_autofree char *rule = g_strdup_printf ("<device address='" NIC "' %s/>\n", options);

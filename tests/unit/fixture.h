@@ -48,6 +48,8 @@ void must_detach_nic (const Fixture *f);
 /** entry_of_nic: reads NIC's state file */
 VvEntry *entry_of_nic (const Fixture *f);
 void assert_no_entry (const Fixture *f);
+/** assert_entry_unchanged: @before: the text of the state file before the test moved the device */
+void assert_entry_unchanged (const Fixture *f, const char *before);
 
 /** set_policy: sets a policy rule for NIC with @options, and clears the recorded migration queries */
 void set_policy (const Fixture *f, const char *options);
